@@ -1,0 +1,63 @@
+"""Which image when, and with which random draws: a function of (seed, epoch, index) and of nothing else.
+
+Two architectures compared under one seed see the same images in the same order under the same augmentation, on any
+number of loader processes. Only torch's CPU generator is seeded: torchvision's v2 transforms draw from no other.
+"""
+
+import struct
+import zlib
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from dorsal.data.split import Split
+
+
+class Seeded(Dataset[tuple[Tensor, int]]):
+    """`split` seen through a random `transform`; item `i` is (transform(image i), label i).
+
+    The transform runs under draws fixed by (seed, epoch, i); torch's global generator is left as it was found.
+    The epoch lies in shared memory, so that `set_epoch` also reaches loader processes that outlive an epoch.
+    """
+
+    def __init__(self, split: Split, transform: Callable[[Tensor], Tensor], seed: int) -> None:
+        self._split = split
+        self._transform = transform
+        self._labels: list[int] = split.labels.tolist()
+        self._seed = seed
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    def set_epoch(self, epoch: int) -> None:
+        self._epoch.fill_(epoch)
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        image = self._split.image(index)
+        # The generator itself, not torch.manual_seed or torch.random.fork_rng: those also visit every accelerator,
+        # at 170 us a call instead of 4.
+        generator = torch.default_generator
+        state = generator.get_state()
+        generator.manual_seed(_seed32(self._seed, int(self._epoch), index))
+        try:
+            return self._transform(image), self._labels[index]
+        finally:
+            generator.set_state(state)
+
+
+def order(n: int, seed: int, epoch: int) -> Tensor:
+    """The permutation of 0..n-1 in which an epoch visits the training images, int64 [n]."""
+    generator = torch.Generator().manual_seed(_seed32(seed, epoch, -1))
+    return torch.randperm(n, generator=generator)
+
+
+def _seed32(seed: int, epoch: int, index: int) -> int:
+    """32 bits, because torch's CPU generator (mt19937) reads no more of its seed.
+
+    A CRC tells any two messages of one length apart that differ in at most 32 adjacent bits, so no two images of one
+    epoch share their draws.
+    """
+    return zlib.crc32(struct.pack("<qqq", seed, epoch, index))

@@ -1,0 +1,61 @@
+"""What an opened data set offers, whatever it is made of."""
+
+from typing import Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dorsal.data.transform import Normalisation
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """What is known about one image.
+
+    `label` indexes the classes. `box` is (x0, y0, x1, y1) in pixels of that image, x1 and y1 exclusive. `mask` is bool
+    [H, W]. A set without boxes or masks has None there.
+    """
+
+    label: int
+    box: tuple[int, int, int, int] | None = None
+    mask: Tensor | None = None
+
+
+class Split(Protocol):
+    """Images with targets, in a fixed order. Images are uint8 RGB [3, H, W] and may differ in size."""
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """All labels [n], read without decoding an image."""
+
+    @property
+    def stacked(self) -> Tensor | None:
+        """All images as one uint8 [n, 3, H, W], where they are in memory and of one size; None elsewhere.
+
+        Indexing it is the fast path: a batch without a Python loop.
+        """
+
+    def __len__(self) -> int: ...
+
+    def image(self, index: int) -> Tensor: ...
+
+    def targets(self, index: int) -> Target: ...
+
+
+class ImageData(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """An opened data set.
+
+    `size` is the side in pixels of the square the network sees. `flip` says whether mirroring an image left to right
+    keeps its label. `fingerprint` is a sha256 in hex of every image and label and of which split holds it: equal
+    fingerprints mean equal data. `notes` are sentences on what was converted or passed over when opening.
+    """
+
+    classes: tuple[str, ...]
+    train: Split
+    val: Split
+    normalisation: Normalisation
+    fingerprint: str
+    size: int
+    flip: bool
+    notes: tuple[str, ...] = ()

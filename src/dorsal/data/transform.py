@@ -1,0 +1,83 @@
+"""The fixed part of what happens to an image: resize, centre crop, normalise. Augmentation is the recipe's."""
+
+from collections.abc import Callable
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2.functional import center_crop, resize
+
+Channels = tuple[float, float, float]
+
+
+class Normalisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Per-channel mean and standard deviation of RGB values in 0..1, and where they come from."""
+
+    mean: Channels
+    std: Channels
+    source: str
+
+
+IMAGENET = Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), source="imagenet")
+
+
+def histogram(images: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """How often each value occurs in each channel, [3, 256], of images [..., 3, H, W]."""
+    channels = np.moveaxis(images, -3, 0)
+    return np.stack([np.bincount(channel.ravel(), minlength=256) for channel in channels])
+
+
+def measured(counts: NDArray[np.int64] | NDArray[np.float64]) -> Normalisation:
+    """The normalisation of the images whose `histogram` (or weighted sum of histograms) this is.
+
+    Pass the training split only. A channel that never varies gets one grey level, 1/255, as standard deviation, so
+    that dividing by it stays harmless.
+    """
+    values = np.arange(256) / 255
+    share = counts / counts.sum(axis=1, keepdims=True)
+    mean = (share * values).sum(axis=1)
+    std = np.sqrt((share * (values - mean[:, None]) ** 2).sum(axis=1)).clip(min=1 / 255)
+    return Normalisation(mean=_channels(mean), std=_channels(std), source="measured on the training split")
+
+
+def to_float(normalisation: Normalisation) -> Callable[[Tensor], Tensor]:
+    """uint8 [..., 3, H, W] to normalised float32 of the same shape."""
+    # (x / 255 - mean) / std as one product and one sum: half the passes over memory
+    std = torch.tensor(normalisation.std).view(3, 1, 1)
+    scale, shift = 1 / (255 * std), -torch.tensor(normalisation.mean).view(3, 1, 1) / std
+
+    def convert(image: Tensor) -> Tensor:
+        return image.to(torch.float32).mul_(scale.to(image.device)).add_(shift.to(image.device))
+
+    return convert
+
+
+def eval_crop(size: int) -> Callable[[Tensor], Tensor]:
+    """uint8 [..., 3, H, W] to uint8 [..., 3, size, size].
+
+    Resize the short side to size * 256 / 224, then crop the centre, as He et al. 2015 (arXiv:1512.03385, section 3.4)
+    and torchvision's reference evaluation do at 224. Images that are size x size already stay untouched.
+    """
+    short_side = round(size * 256 / 224)
+
+    def crop(image: Tensor) -> Tensor:
+        if image.shape[-2:] == (size, size):
+            return image
+        resized = resize(image, [short_side], interpolation=InterpolationMode.BILINEAR, antialias=True)
+        return center_crop(resized, [size, size])
+
+    return crop
+
+
+def eval_transform(size: int, normalisation: Normalisation) -> Callable[[Tensor], Tensor]:
+    """`eval_crop`, then `to_float`: uint8 [..., 3, H, W] to normalised float32 [..., 3, size, size]."""
+    crop, convert = eval_crop(size), to_float(normalisation)
+    return lambda image: convert(crop(image))
+
+
+def _channels(values: NDArray[np.float64]) -> Channels:
+    red, green, blue = values.tolist()
+    return red, green, blue

@@ -1,0 +1,180 @@
+"""The grammar of blocks: frozen data, a closed union, no torch.
+
+Every residual network of the supported families is a point of this grammar, so two networks differ in named
+choices only. A mixer is the spatial part of a block *including* its normalisation and activation; whatever the
+mixer, the block around it is the same.
+
+`width` of a mixer is the literature's *base width*: channels of one group (ResNeXt `32x4d`: 4; ResNeSt `2s1x64d`:
+64; Res2Net `26w_4s`: 26) in a stage of 64 planes, where planes = stage width / expansion. It grows with the planes.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Order = Literal["norm_act", "act_norm"]
+Downsample = Literal["mixer", "pool_after", "pool_before"]
+
+
+class Conv(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="conv"):
+    """One 3x3 convolution, plain or grouped (ResNet, ResNeXt, Wide ResNet, RegNet).
+
+    `groups` with `width` is ResNeXt's cardinality and base width; `group_width` fixes the channels of a group
+    instead, as RegNet does. `deformable` replaces it by a modulated deformable convolution (DCNv2, arXiv
+    1811.11168): a 3x3 convolution predicts 18 offsets and 9 masks per position.
+    """
+
+    groups: int = 1
+    width: int | None = None
+    group_width: int | None = None
+    deformable: bool = False
+
+
+class SplitAttention(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="split_attention"):
+    """Split attention (ResNeSt, arXiv 2004.08955 section 3.1) with `radix` splits in `cardinality` groups."""
+
+    radix: int = 2
+    cardinality: int = 1
+    width: int | None = None
+
+
+class SelectiveKernel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="selective_kernel"):
+    """Selective kernel (SKNet, arXiv 1903.06586): `paths` 3x3 convolutions of dilation 1, 2, … weighted by attention.
+
+    `ratio` is the width of the attention's hidden layer over the output width, rounded to a multiple of `divisor`.
+    `split_input` gives each path its own share of the input channels, as timm's skresnet does.
+    """
+
+    paths: int = 2
+    groups: int = 1
+    width: int | None = None
+    ratio: float = 0.0625
+    divisor: int = 8
+    split_input: bool = False
+
+
+class MultiScale(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="multi_scale"):
+    """The cascade of Res2Net (arXiv 1904.01169 section 3.1): `scales` channel groups, each but the last mixed by
+    `inner` after the output of the group before was added to it; the last passes through.
+
+    In the first block of a stage nothing is added, and the last group is average-pooled 3x3, as in the original code.
+    """
+
+    scales: int = 4
+    width: int | None = None
+    inner: Conv | SplitAttention | SelectiveKernel | MultiScale = Conv()
+
+
+Mixer = Conv | MultiScale | SplitAttention | SelectiveKernel
+
+
+class SqueezeExcite(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="squeeze_excite"):
+    """Squeeze-and-excitation (arXiv 1709.01507) with biased 1x1 convolutions and a sigmoid gate.
+
+    Hidden width = round(ratio * reference): `reference` "width" is the channels it acts on (SENet), "input" the
+    block's input channels (RegNetY). `position` "after_expand" (SENet) or "after_mixer" (RegNetY).
+    """
+
+    ratio: float = 0.0625
+    reference: Literal["width", "input"] = "width"
+    position: Literal["after_mixer", "after_expand"] = "after_expand"
+
+
+class StridedConv(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="strided_conv"):
+    """Shortcut by a strided 1x1 convolution and norm wherever shape changes (ResNet, RegNet)."""
+
+
+class AveragePool(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="average_pool"):
+    """Shortcut by average pooling (ceil mode, padding not counted), then a 1x1 convolution and norm (ResNet-D)."""
+
+
+class ZeroPad(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="zero_pad"):
+    """Shortcut by subsampling and zero channels, half on each side: option A of ResNet, no parameters (CIFAR)."""
+
+
+Shortcut = StridedConv | AveragePool | ZeroPad
+
+
+class Basic(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="basic"):
+    """Two 3x3 layers: mixer, then convolution and norm (ResNet-18/34)."""
+
+    mixer: Conv | SplitAttention | SelectiveKernel | MultiScale = Conv()
+    attention: SqueezeExcite | None = None
+    shortcut: StridedConv | AveragePool | ZeroPad = StridedConv()
+
+
+class Bottleneck(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="bottleneck"):
+    """Reduce 1x1, mixer, [attention], expand 1x1, [attention], shortcut (ResNet-50 and all later families).
+
+    `expansion` is block width over planes: 4 in ResNet, 1 in RegNet (the paper's bottleneck ratio b). `order` is the
+    order of norm and activation after the reducing 1x1 (`act_norm`: Res2NetPlus). `downsample` says where a strided
+    block loses resolution: in the mixer (ResNet "V1.5"), or by a 3x3 average pool after or before it (ResNeSt).
+    """
+
+    mixer: Conv | SplitAttention | SelectiveKernel | MultiScale = Conv()
+    attention: SqueezeExcite | None = None
+    shortcut: StridedConv | AveragePool | ZeroPad = StridedConv()
+    expansion: int = 4
+    order: Order = "norm_act"
+    downsample: Downsample = "mixer"
+
+
+Block = Basic | Bottleneck
+
+
+def planes_of(block: Block, width: int) -> int:
+    """Planes of a block of output `width`: the width that base widths refer to.
+
+    Raises ValueError when the expansion does not divide the width.
+    """
+    expansion = block.expansion if isinstance(block, Bottleneck) else 1
+    if expansion < 1:
+        raise ValueError(f"expansion={expansion} must be at least 1, e.g. 4 (ResNet) or 1 (RegNet)")
+    return exact_share(width, expansion, "width", "expansion")
+
+
+def inner_width(mixer: Mixer, planes: int) -> int:
+    """Channels that the reducing 1x1 gives to the mixer, and the mixer gives to the expanding 1x1.
+
+    Raises ValueError naming the field when base width and planes leave no channel.
+    """
+    match mixer:
+        case Conv(width=None, group_width=None) | SplitAttention(width=None) | SelectiveKernel(width=None):
+            return planes
+        case Conv(width=None) | MultiScale(width=None):
+            return planes
+        case Conv(groups=parts) | SelectiveKernel(groups=parts):
+            pass
+        case SplitAttention(cardinality=parts) | MultiScale(scales=parts):
+            pass
+    width = mixer.width
+    each = planes * width // 64 if width is not None else 0
+    if each < 1:
+        least = -(-64 // planes)
+        raise ValueError(
+            f"{name_of(mixer)}.width={width} leaves no channel at {planes} planes (a base width counts at 64); "
+            f"the nearest valid width is {least}"
+        )
+    return each * parts
+
+
+def name_of(struct: msgspec.Struct) -> str:
+    """The name of a grammar element in text and JSON, e.g. "split_attention"."""
+    return str(struct.__struct_config__.tag)
+
+
+def exact_share(total: int, parts: int, total_name: str, parts_name: str) -> int:
+    """total / parts; ValueError with the nearest valid total when it is not whole."""
+    if total < parts or total % parts:
+        low = total // parts * parts
+        choices = [value for value in (low, low + parts) if value >= parts]
+        nearest = min(choices, key=lambda value: abs(value - total))
+        divisors = [d for d in range(1, total + 1) if total % d == 0]
+        divisor = min(divisors, key=lambda value: abs(value - parts))
+        raise ValueError(
+            f"{parts_name}={parts} does not divide {total_name}={total}; "
+            f"nearest valid: {total_name}={nearest}, or {parts_name}={divisor}"
+        )
+    return total // parts

@@ -1,0 +1,153 @@
+"""Which combinations of choices can exist. Every refusal says the field, the value, why, and the nearest valid one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dorsal.spec.block import (
+    Basic,
+    Bottleneck,
+    Conv,
+    Mixer,
+    MultiScale,
+    SelectiveKernel,
+    SplitAttention,
+    SqueezeExcite,
+    ZeroPad,
+    exact_share,
+    inner_width,
+    name_of,
+    planes_of,
+)
+
+if TYPE_CHECKING:
+    from dorsal.spec.network import Network, Stage, Stem
+
+
+def check_network(network: Network) -> None:
+    """Raises ValueError when the network cannot be built; returns nothing otherwise."""
+    _at_least("in_channels", network.in_channels, 1)
+    _at_least("head.classes", network.head.classes, 1)
+    if not network.stages:
+        raise ValueError("stages is empty; a network has at least one stage")
+    width = _check_stem(network.stem)
+    for index, stage in enumerate(network.stages, start=1):
+        try:
+            _check_stage(stage, width)
+        except ValueError as error:
+            raise ValueError(f"stage {index} (width {stage.width}): {error}") from None
+        width = stage.width
+
+
+def _check_stem(stem: Stem) -> int:
+    """Checks the stem and returns its output width."""
+    widths = getattr(stem, "widths", None) or (stem.width,)  # type: ignore[union-attr]
+    for width in widths:
+        _at_least("stem width", width, 1)
+    _one_or_two("stem.stride", stem.stride)
+    return int(widths[-1])
+
+
+def _check_stage(stage: Stage, in_width: int) -> None:
+    _at_least("depth", stage.depth, 1)
+    _at_least("width", stage.width, 1)
+    _at_least("dilation", stage.dilation, 1)
+    _one_or_two("stride", stage.stride)
+    block = stage.block
+    planes = planes_of(block, stage.width)
+    if isinstance(block, Bottleneck):
+        inner = inner_width(block.mixer, planes)
+        _check_mixer(block.mixer, inner, inner)
+    else:
+        _check_basic(block, in_width, stage.width)
+    if block.attention is not None:
+        _check_attention(block.attention)
+    if isinstance(block.shortcut, ZeroPad) and stage.width < in_width:
+        raise ValueError(
+            f"shortcut=zero_pad cannot shrink {in_width} channels to width={stage.width}; nearest valid: "
+            f"width={in_width}, or shortcut=strided_conv"
+        )
+
+
+def _check_basic(block: Basic, in_width: int, width: int) -> None:
+    if isinstance(block.mixer, MultiScale):
+        raise ValueError(
+            "mixer=multi_scale needs the 1x1 convolutions of a bottleneck around it to make and merge its channel "
+            "groups; nearest valid: block=bottleneck, or mixer=conv in this block"
+        )
+    if block.mixer.width is not None:
+        raise ValueError(
+            f"mixer.width={block.mixer.width} sets the inner width of a bottleneck, which a basic block does not have; "
+            "leave width out"
+        )
+    _check_mixer(block.mixer, in_width, width)
+    _check_mixer(block.mixer, width, width)
+
+
+def _check_mixer(mixer: Mixer, w_in: int, w_out: int) -> None:
+    """Whether the mixer can map `w_in` to `w_out` channels."""
+    match mixer:
+        case Conv():
+            _check_conv(mixer, w_in, w_out)
+        case MultiScale():
+            _at_least("multi_scale.scales", mixer.scales, 1)
+            share = exact_share(w_in, mixer.scales, "inner width", "multi_scale.scales")
+            if mixer.inner.width is not None:
+                raise ValueError(
+                    f"multi_scale.inner.width={mixer.inner.width}: the inner mixer gets the width of one scale "
+                    f"({share} here); set multi_scale.width and leave the inner width out"
+                )
+            _check_mixer(mixer.inner, share, share)
+        case SplitAttention():
+            _at_least("split_attention.radix", mixer.radix, 1)
+            _at_least("split_attention.cardinality", mixer.cardinality, 1)
+            exact_share(w_in, mixer.radix * mixer.cardinality, "input width", "radix*cardinality")
+            exact_share(w_out, mixer.cardinality, "inner width", "split_attention.cardinality")
+        case SelectiveKernel():
+            _check_selective_kernel(mixer, w_in, w_out)
+
+
+def _check_conv(mixer: Conv, w_in: int, w_out: int) -> None:
+    _at_least("conv.groups", mixer.groups, 1)
+    if mixer.group_width is None:
+        groups, name = mixer.groups, "conv.groups"
+        exact_share(w_out, groups, "inner width", name)
+    else:
+        _at_least("conv.group_width", mixer.group_width, 1)
+        if mixer.groups != 1 or mixer.width is not None:
+            raise ValueError(
+                f"conv.group_width={mixer.group_width} already decides the groups; "
+                "leave out groups and width, or group_width"
+            )
+        groups, name = exact_share(w_out, mixer.group_width, "inner width", "conv.group_width"), "groups"
+    exact_share(w_in, groups, "input width", name)
+
+
+def _check_selective_kernel(mixer: SelectiveKernel, w_in: int, w_out: int) -> None:
+    _at_least("selective_kernel.paths", mixer.paths, 1)
+    _at_least("selective_kernel.groups", mixer.groups, 1)
+    _at_least("selective_kernel.divisor", mixer.divisor, 1)
+    _ratio("selective_kernel.ratio", mixer.ratio)
+    if mixer.split_input:
+        w_in = exact_share(w_in, mixer.paths, "input width", "selective_kernel.paths")
+    exact_share(w_in, mixer.groups, "input width of a path", "selective_kernel.groups")
+    exact_share(w_out, mixer.groups, "inner width", "selective_kernel.groups")
+
+
+def _check_attention(attention: SqueezeExcite) -> None:
+    _ratio(f"{name_of(attention)}.ratio", attention.ratio)
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise ValueError(f"{name}={value} is below {least}; nearest valid: {least}")
+
+
+def _one_or_two(name: str, value: int) -> None:
+    if value not in (1, 2):
+        raise ValueError(f"{name}={value} must be 1 or 2; nearest valid: {min(max(value, 1), 2)}")
+
+
+def _ratio(name: str, value: float) -> None:
+    if not 0 < value <= 16:
+        raise ValueError(f"{name}={value} must be above 0 and at most 16, e.g. 0.25 (RegNetY) or 0.0625 (SENet)")

@@ -1,0 +1,279 @@
+"""Network → flat records of its layers with sizes. Costs are folds over them and modules are made from them.
+
+The records are a list, not a graph: splits, sums and activations are written out in the modules' `forward`.
+Blocks of a stage after the first are alike, so a `Part` holds their records once, with the name of each copy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Literal
+
+import msgspec
+
+from dorsal.spec.block import (
+    AveragePool,
+    Basic,
+    Bottleneck,
+    Conv,
+    Mixer,
+    MultiScale,
+    SelectiveKernel,
+    SplitAttention,
+    SqueezeExcite,
+    ZeroPad,
+    inner_width,
+    planes_of,
+)
+from dorsal.spec.network import Conv7x7, Deep, Network, Simple, Stage
+
+Kind = Literal["conv", "deform_conv", "linear", "norm", "max_pool", "avg_pool"]
+Size = tuple[int, int]
+
+
+class Layer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One layer: its weights' shape and its output size. `height` and `width` are those of the output, in positions.
+
+    `padding` is on each side. `ceil` (average pools of shortcuts) rounds the output size up and does not count padding
+    in the mean.
+    """
+
+    name: str
+    kind: Kind
+    in_channels: int
+    out_channels: int
+    height: int
+    width: int
+    kernel: int = 1
+    stride: int = 1
+    dilation: int = 1
+    groups: int = 1
+    bias: bool = False
+    ceil: bool = False
+
+    @property
+    def padding(self) -> int:
+        """Padding on each side that keeps the size at stride 1 (none for the pools of shortcuts)."""
+        return 0 if self.ceil else self.dilation * (self.kernel - 1) // 2
+
+    @property
+    def size(self) -> Size:
+        """Output height and width."""
+        return self.height, self.width
+
+
+class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Layers that occur once for each of `names`: stem, head, or equal blocks. Layer names are relative to these."""
+
+    names: tuple[str, ...]
+    layers: tuple[Layer, ...]
+
+
+class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One level of the pyramid: its name, channels, and stride in input pixels."""
+
+    name: str
+    channels: int
+    stride: int
+
+
+def plan(network: Network, image_size: int | Size = 224) -> tuple[Part, ...]:
+    """The layers of `network` for images of `image_size` pixels (one side, or height and width).
+
+    Raises ValueError when the image is smaller than the network's total stride.
+    """
+    size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    if min(size) < network.total_stride:
+        raise ValueError(
+            f"image_size={min(size)} is smaller than the network's total stride; nearest valid: {network.total_stride}"
+        )
+    stem = network.stem
+    parts = [Part(("stem",), tuple(_stem(network.in_channels, stem, size)))]
+    size = _shrink(size, stem.stride * (2 if stem.pool else 1))
+    width = stem_width(stem)
+    dilation = 1
+    for index, stage in enumerate(network.stages):
+        first = tuple(_block(stage, width, size, stage.stride, dilation, "later" if index else "first"))
+        parts.append(Part((f"stages.{index}.0",), first))
+        width, size, dilation = stage.width, _shrink(size, stage.stride), stage.dilation
+        if stage.depth > 1:
+            rest = tuple(_block(stage, width, size, 1, dilation, None))
+            parts.append(Part(tuple(f"stages.{index}.{i}" for i in range(1, stage.depth)), rest))
+    parts.append(Part(("head",), (Layer("fc", "linear", width, network.head.classes, 1, 1, bias=True),)))
+    return tuple(parts)
+
+
+def layers(network: Network, image_size: int | Size = 224) -> tuple[Layer, ...]:
+    """Every layer of the network under its full name, in order of execution (shortcuts after their block's branch)."""
+    return tuple(
+        msgspec.structs.replace(layer, name=f"{name}.{layer.name}")
+        for part in plan(network, image_size)
+        for name in part.names
+        for layer in part.layers
+    )
+
+
+def features(network: Network) -> tuple[Feature, ...]:
+    """The pyramid: the stem before its max-pool, then each stage, with channels and strides."""
+    stem = network.stem
+    levels = [Feature("stem", stem_width(stem), stem.stride)]
+    stride = stem.stride * (2 if stem.pool else 1)
+    for index, stage in enumerate(network.stages, start=1):
+        stride *= stage.stride
+        levels.append(Feature(f"stage{index}", stage.width, stride))
+    return tuple(levels)
+
+
+def stem_width(stem: Conv7x7 | Deep | Simple) -> int:
+    """Channels that leave the stem."""
+    return stem.widths[-1] if isinstance(stem, Deep) else stem.width
+
+
+def _shrink(size: Size, stride: int) -> Size:
+    """Size of a padded convolution's or pool's output: size / stride, rounded up."""
+    return -(-size[0] // stride), -(-size[1] // stride)
+
+
+def _conv(
+    name: str, w_in: int, w_out: int, size: Size, kernel: int = 1, stride: int = 1, groups: int = 1, dilation: int = 1
+) -> Layer:
+    """A convolution whose padding keeps the size at stride 1."""
+    height, width = _shrink(size, stride)
+    return Layer(name, "conv", w_in, w_out, height, width, kernel, stride, dilation, groups)
+
+
+def _norm(name: str, after: Layer) -> Layer:
+    return Layer(name, "norm", after.out_channels, after.out_channels, after.height, after.width)
+
+
+def _conv_norm(name: str, conv: Layer) -> list[Layer]:
+    """A convolution and the norm of its output, `name`.conv and `name`.norm."""
+    return [msgspec.structs.replace(conv, name=f"{name}.conv"), _norm(f"{name}.norm", conv)]
+
+
+def _pool(name: str, kind: Literal["max_pool", "avg_pool"], width: int, size: Size, stride: int) -> Layer:
+    """A 3x3 pool with padding 1."""
+    return Layer(name, kind, width, width, *_shrink(size, stride), 3, stride)
+
+
+def _gate(name: str, w_in: int, w_out: int, groups: int = 1, bias: bool = True) -> Layer:
+    """A 1x1 convolution of a globally pooled map."""
+    return Layer(name, "conv", w_in, w_out, 1, 1, groups=groups, bias=bias)
+
+
+def _stem(in_channels: int, stem: Conv7x7 | Deep | Simple, size: Size) -> list[Layer]:
+    match stem:
+        case Deep(widths=widths):
+            kernel = 3
+        case Conv7x7(width=width):
+            widths, kernel = (width,), 7
+        case Simple(width=width):
+            widths, kernel = (width,), 3
+    records: list[Layer] = []
+    w_in, stride = in_channels, stem.stride
+    for index, w_out in enumerate(widths):
+        records += _conv_norm(f"convs.{index}", _conv("", w_in, w_out, size, kernel, stride))
+        w_in, stride, size = w_out, 1, records[-1].size
+    if stem.pool:
+        records.append(_pool("pool", "max_pool", w_in, size, 2))
+    return records
+
+
+def _block(
+    stage: Stage, w_in: int, size: Size, stride: int, dilation: int, first: Literal["first", "later"] | None
+) -> Iterator[Layer]:
+    """The layers of one block; `first` says whether it opens the network's first or a later stage."""
+    block, w_out, start = stage.block, stage.width, size
+    if isinstance(block, Bottleneck):
+        inner = inner_width(block.mixer, planes_of(block, w_out))
+        yield from _conv_norm("reduce", _conv("", w_in, inner, size))
+        # ResNeSt pools in the first block of every later stage, even where dilation took the stride away.
+        pooled = block.downsample != "mixer" and (stride > 1 or first == "later")
+        mixer_size = size
+        if pooled:
+            pool = _pool("pool", "avg_pool", inner, size, stride)
+            yield pool
+            mixer_size = pool.size if block.downsample == "pool_before" else size
+        mixer_stride = 1 if pooled else stride
+        yield from _mixer("mixer", block.mixer, inner, inner, mixer_size, mixer_stride, dilation, first is not None)
+        expand = _conv("", inner, w_out, _shrink(size, stride))
+    else:
+        inner = w_out
+        yield from _mixer("mixer", block.mixer, w_in, w_out, size, stride, dilation, first is not None)
+        expand = _conv("", w_out, w_out, _shrink(size, stride), 3, dilation=stage.dilation)
+    attention = block.attention
+    if attention is not None and attention.position == "after_mixer":
+        yield from _squeeze_excite(attention, inner, w_in)
+    yield from _conv_norm("expand", expand)
+    if attention is not None and attention.position == "after_expand":
+        yield from _squeeze_excite(attention, w_out, w_in)
+    yield from _shortcut(block, w_in, w_out, start, stride)
+
+
+def _mixer(
+    name: str, mixer: Mixer, w_in: int, w_out: int, size: Size, stride: int, dilation: int, first: bool
+) -> Iterator[Layer]:
+    match mixer:
+        case Conv():
+            groups = mixer.groups if mixer.group_width is None else w_out // mixer.group_width
+            conv = _conv("", w_in, w_out, size, 3, stride, groups, dilation)
+            if mixer.deformable:
+                offset = _conv(f"{name}.offset", w_in, 27, size, 3, stride, 1, dilation)
+                yield msgspec.structs.replace(offset, bias=True)
+                conv = msgspec.structs.replace(conv, kind="deform_conv")
+            yield from _conv_norm(name, conv)
+        case MultiScale():
+            width = w_in // mixer.scales
+            for index in range(max(mixer.scales - 1, 1)):
+                yield from _mixer(f"{name}.scales.{index}", mixer.inner, width, width, size, stride, dilation, first)
+            if first and mixer.scales > 1:
+                yield _pool(f"{name}.pool", "avg_pool", width, size, stride)
+        case SplitAttention():
+            groups = mixer.radix * mixer.cardinality
+            yield from _conv_norm(name, _conv("", w_in, w_out * mixer.radix, size, 3, stride, groups, dilation))
+            hidden = split_attention_hidden(w_in, mixer)
+            fc1 = _gate(f"{name}.fc1", w_out, hidden, mixer.cardinality)
+            yield from (fc1, _norm(f"{name}.fc1_norm", fc1))
+            yield _gate(f"{name}.fc2", hidden, w_out * mixer.radix, mixer.cardinality)
+        case SelectiveKernel():
+            path_in = w_in // mixer.paths if mixer.split_input else w_in
+            for index in range(mixer.paths):
+                conv = _conv("", path_in, w_out, size, 3, stride, mixer.groups, dilation * (index + 1))
+                yield from _conv_norm(f"{name}.paths.{index}", conv)
+            hidden = _multiple(w_out * mixer.ratio, mixer.divisor)
+            fc1 = _gate(f"{name}.fc1", w_out, hidden, bias=False)
+            yield from (fc1, _norm(f"{name}.fc1_norm", fc1))
+            yield _gate(f"{name}.fc2", hidden, w_out * mixer.paths, bias=False)
+
+
+def split_attention_hidden(w_in: int, mixer: SplitAttention) -> int:
+    """Hidden width of split attention: max(32, w_in * radix / 4) as in the original code.
+
+    Rounded up to a multiple of the cardinality, where the original would fail to build.
+    """
+    return math.ceil(max(w_in * mixer.radix // 4, 32) / mixer.cardinality) * mixer.cardinality
+
+
+def _multiple(value: float, divisor: int) -> int:
+    """The nearest multiple of `divisor`, half up, at least one, and never below 90 % of `value` (timm make_divisible)."""
+    rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * value else rounded
+
+
+def _squeeze_excite(attention: SqueezeExcite, width: int, block_input: int) -> Iterator[Layer]:
+    reference = width if attention.reference == "width" else block_input
+    hidden = max(1, round(attention.ratio * reference))
+    yield _gate("attention.fc1", width, hidden)
+    yield _gate("attention.fc2", hidden, width)
+
+
+def _shortcut(block: Basic | Bottleneck, w_in: int, w_out: int, size: Size, stride: int) -> Iterator[Layer]:
+    """Nothing where the identity fits. ZeroPad has no layers either."""
+    if (stride == 1 and w_in == w_out) or isinstance(block.shortcut, ZeroPad):
+        return
+    if isinstance(block.shortcut, AveragePool) and stride > 1:
+        size = _shrink(size, stride)
+        yield Layer("shortcut.pool", "avg_pool", w_in, w_in, *size, stride, stride, ceil=True)
+        stride = 1
+    yield from _conv_norm("shortcut", _conv("", w_in, w_out, size, stride=stride))

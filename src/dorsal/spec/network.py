@@ -1,0 +1,114 @@
+"""What a network is: Network = Stem + Stages + Head. Frozen data, validated when made, no torch."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Literal
+
+import msgspec
+
+from dorsal.spec.block import Basic, Bottleneck, Order
+from dorsal.spec.check import check_network
+
+Activation = Literal["relu", "mish", "silu"]
+Norm = Literal["batch", "group"]
+
+
+class Conv7x7(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="conv7x7"):
+    """One 7x7 convolution and a 3x3 stride-2 max-pool (ResNet)."""
+
+    width: int = 64
+    stride: int = 2
+    pool: bool = True
+
+
+class Deep(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="deep"):
+    """Three 3x3 convolutions, the first strided, and a max-pool (ResNet-C/-D, ResNeSt; `act_norm`: Res2NetPlus)."""
+
+    widths: tuple[int, int, int] = (32, 32, 64)
+    stride: int = 2
+    pool: bool = True
+    order: Order = "norm_act"
+
+
+class Simple(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="simple"):
+    """One 3x3 convolution, no pool (RegNet). `stride=1` is the small-image form (CIFAR ResNet)."""
+
+    width: int = 32
+    stride: int = 2
+    pool: bool = False
+
+
+Stem = Conv7x7 | Deep | Simple
+
+
+class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`depth` blocks of output `width`; the first has `stride` and the dilation of the stage before, the rest
+    `dilation` (torchvision's `replace_stride_with_dilation` does the same)."""
+
+    depth: int
+    width: int
+    stride: int = 2
+    dilation: int = 1
+    block: Basic | Bottleneck = Bottleneck()
+
+
+class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Global average pool and a linear classifier."""
+
+    classes: int = 1000
+
+
+class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A whole network. Making one checks it: an impossible combination raises ValueError with the reason."""
+
+    stages: tuple[Stage, ...]
+    stem: Conv7x7 | Deep | Simple = Conv7x7()
+    head: Head = Head()
+    activation: Activation = "relu"
+    norm: Norm = "batch"
+    in_channels: int = 3
+
+    def __post_init__(self) -> None:
+        check_network(self)
+
+    @property
+    def total_stride(self) -> int:
+        """Input pixels per position of the last feature map, along one side."""
+        total = self.stem.stride * (2 if self.stem.pool else 1)
+        for stage in self.stages:
+            total *= stage.stride
+        return total
+
+
+def to_dict(network: Network) -> dict[str, Any]:
+    """The network as plain data (JSON types)."""
+    data: dict[str, Any] = msgspec.to_builtins(network)
+    return data
+
+
+def from_dict(data: dict[str, Any]) -> Network:
+    """A network from plain data. ValueError names an unknown or missing field, or a value of the wrong type."""
+    try:
+        return msgspec.convert(data, Network)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"not a network: {error}") from None
+
+
+def to_json(network: Network) -> str:
+    """The network as one line of JSON, every field written out."""
+    return msgspec.json.encode(network).decode()
+
+
+def from_json(text: str | bytes) -> Network:
+    """A network from JSON. ValueError names an unknown or missing field, or a value of the wrong type."""
+    try:
+        return msgspec.json.decode(text, type=Network)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"not a network: {error}") from None
+
+
+def network_hash(network: Network) -> str:
+    """16 hexadecimal digits that depend on the choices of the network and on nothing else (stable across runs)."""
+    canonical = msgspec.json.encode(network, order="deterministic")
+    return hashlib.sha256(canonical).hexdigest()[:16]

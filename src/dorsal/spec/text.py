@@ -1,0 +1,313 @@
+"""Networks as text: a name with edits, `resnet50(mixer=multi_scale(scales=4, width=26), stem=deep)`.
+
+A network is a flat list of named *choices*. A choice of every stage's block (mixer, attention, shortcut, …) and a choice
+by stage (depths, widths, strides, dilations) take one value for all stages or a list with one value a stage. Names alone
+stand for their defaults: `deep` is `deep(widths=[32, 32, 64])`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, get_args
+
+import msgspec
+
+from dorsal.spec.block import (
+    AveragePool,
+    Basic,
+    Bottleneck,
+    Conv,
+    Downsample,
+    MultiScale,
+    Order,
+    SelectiveKernel,
+    SplitAttention,
+    SqueezeExcite,
+    StridedConv,
+    ZeroPad,
+    name_of,
+)
+from dorsal.spec.network import Activation, Conv7x7, Deep, Head, Network, Norm, Simple, Stage
+
+Choices = dict[str, Any]
+
+_BLOCKS = {"basic": Basic, "bottleneck": Bottleneck}
+_STAGE_FIELDS = {"depths": "depth", "widths": "width", "strides": "stride", "dilations": "dilation"}
+_BLOCK_FIELDS = ("mixer", "attention", "shortcut", "expansion", "order", "downsample")
+_PER_STAGE = (*_STAGE_FIELDS, "block", *_BLOCK_FIELDS)
+_NETWORK_FIELDS = ("stem", "activation", "norm", "in_channels")
+CHOICES = (*_PER_STAGE, *_NETWORK_FIELDS, "classes")
+
+_TYPES: dict[str, Any] = {
+    "mixer": Conv | MultiScale | SplitAttention | SelectiveKernel,
+    "attention": SqueezeExcite | None,
+    "shortcut": StridedConv | AveragePool | ZeroPad,
+    "stem": Conv7x7 | Deep | Simple,
+    "order": Order,
+    "downsample": Downsample,
+    "activation": Activation,
+    "norm": Norm,
+}
+_WORDS: dict[str, tuple[str, ...]] = {
+    "block": tuple(_BLOCKS),
+    **{
+        key: tuple("none" if c is type(None) else name_of(c) if isinstance(c, type) else c for c in get_args(kind))
+        for key, kind in _TYPES.items()
+    },
+}
+_ELEMENTS: dict[str, type[msgspec.Struct]] = {
+    name_of(kind): kind
+    for key in ("mixer", "attention", "shortcut", "stem")
+    for kind in get_args(_TYPES[key])
+    if kind is not type(None)
+}
+
+
+def choices_of(network: Network) -> Choices:
+    """The network as named choices. A per-stage choice is a list unless all stages agree (depths, widths: always)."""
+    stages = network.stages
+    values: Choices = {key: [getattr(s, field) for s in stages] for key, field in _STAGE_FIELDS.items()}
+    values["block"] = [name_of(stage.block) for stage in stages]
+    for key in _BLOCK_FIELDS:
+        values[key] = [getattr(stage.block, key, None) for stage in stages]
+    for key in _PER_STAGE[2:]:
+        if all(value == values[key][0] for value in values[key]):
+            values[key] = values[key][0]
+    values.update({key: getattr(network, key) for key in _NETWORK_FIELDS})
+    values["classes"] = network.head.classes
+    return values
+
+
+def edit(network: Network, changes: Mapping[str, Any]) -> Network:
+    """The network with some of its choices replaced; values as `choices_of` gives them.
+
+    Raises ValueError for a choice that is not one, a list of the wrong length, or a combination that cannot exist.
+    """
+    for key in changes:
+        if key not in CHOICES:
+            raise ValueError(f"unknown choice {key!r} of a network{suggest(key, CHOICES)}")
+    old = choices_of(network)
+    lengths = {len(changes[key]) for key in ("depths", "widths") if isinstance(changes.get(key), list)}
+    count = lengths.pop() if len(lengths) == 1 else len(network.stages)
+    values = {key: _by_stage(key, changes.get(key, old[key]), count) for key in _PER_STAGE}
+    stages = []
+    for index in range(count):
+        block_type = _BLOCKS[values["block"][index]]
+        given = {key: values[key][index] for key in _BLOCK_FIELDS if key in block_type.__struct_fields__}
+        # A basic block has no expansion, order or downsample to hand to a bottleneck: those keep their defaults.
+        fields = {k: v for k, v in given.items() if v is not None or k == "attention"}
+        sizes = {field: values[key][index] for key, field in _STAGE_FIELDS.items()}
+        stages.append(Stage(**sizes, block=block_type(**fields)))
+    for key in set(changes) & {"expansion", "order", "downsample"}:
+        if all(isinstance(stage.block, Basic) for stage in stages):
+            raise ValueError(f"{key} is a choice of bottleneck blocks and this network has basic ones; add block=bottleneck")
+    rest = {key: changes.get(key, old[key]) for key in _NETWORK_FIELDS}
+    return Network(stages=tuple(stages), head=Head(changes.get("classes", old["classes"])), **rest)
+
+
+def _by_stage(key: str, value: Any, count: int) -> list[Any]:
+    if not isinstance(value, list):
+        return [value] * count
+    if len(value) != count:
+        raise ValueError(f"{key} has {len(value)} values for {count} stages; give {count}, or one for all")
+    return value
+
+
+def difference(a: Network, b: Network) -> dict[str, tuple[str, str]]:
+    """The named choices in which two networks differ, each as text of `a` and of `b`."""
+    left, right = choices_of(a), choices_of(b)
+    return {key: (show(left[key]), show(right[key])) for key in CHOICES if left[key] != right[key]}
+
+
+def format_network(network: Network, bases: Mapping[str, Network]) -> str:
+    """The shortest text `name(edits)` that parses back to this network, over all `bases` (name → network)."""
+    values = choices_of(network)
+    best: tuple[int, int, str] | None = None
+    for name, base in bases.items():
+        known = choices_of(base)
+        edits = [f"{key}={show(values[key])}" for key in CHOICES if values[key] != known[key] and values[key] is not None]
+        edits += ["attention=none"] if values["attention"] is None and known["attention"] is not None else []
+        text = f"{name}({', '.join(edits)})" if edits else name
+        rank = (len(edits), len(text), text)
+        if (best is None or rank < best) and edit(base, {key: values[key] for key in _edited(values, known)}) == network:
+            best = rank
+    if best is None:
+        raise ValueError("no base network to write this network as an edit of")
+    return best[2]
+
+
+def _edited(values: Choices, known: Choices) -> list[str]:
+    return [key for key in CHOICES if values[key] != known[key] and (values[key] is not None or key == "attention")]
+
+
+def show(value: Any) -> str:
+    """A value as text that `parse_network` reads."""
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return str(value).lower()
+        case list() | tuple():
+            return f"[{', '.join(map(show, value))}]"
+        case msgspec.Struct():
+            defaults = type(value)()
+            given = [
+                f"{field}={show(getattr(value, field))}"
+                for field in value.__struct_fields__
+                if getattr(value, field) != getattr(defaults, field)
+            ]
+            return f"{name_of(value)}({', '.join(given)})" if given else name_of(value)
+        case _:
+            return str(value)
+
+
+def parse_network(text: str, lookup: Callable[[str], Network]) -> Network:
+    """Reads `name` or `name(choice=value, …)`; `lookup` turns the name into a network or raises ValueError.
+
+    Raises ValueError with the place of a syntax error, or naming an unknown choice, element or field with suggestions.
+    """
+    call = Reader(text).whole()
+    if not isinstance(call, Call):
+        raise ValueError(f"{text!r} is not a network: expected a name, e.g. resnet50 or resnet50(stem=deep)")
+    network = lookup(call.name)
+    return edit(network, {key: _value(key, node) for key, node in call.arguments.items()})
+
+
+def _value(key: str, node: Any) -> Any:
+    """The value of one choice from its parsed text."""
+    if key not in CHOICES:
+        raise ValueError(f"unknown choice {key!r} of a network{suggest(key, CHOICES)}")
+    if isinstance(node, list):
+        if key not in _PER_STAGE:
+            raise ValueError(f"{key} takes one value, not a list: {key} is not chosen by stage")
+        return [_value(key, item) for item in node]
+    if key in _WORDS:
+        if not isinstance(node, Call) or node.name not in _WORDS[key]:
+            written = node.name if isinstance(node, Call) else show(node)
+            raise ValueError(f"{key}={written} is not known{suggest(written, _WORDS[key])}")
+        if key == "block" and not node.arguments:
+            return node.name
+    return _convert(key, _plain(key, node), _TYPES.get(key, int))
+
+
+def _plain(where: str, node: Any) -> Any:
+    """Parsed text as the builtins msgspec converts to structs."""
+    if isinstance(node, list):
+        return [_plain(where, item) for item in node]
+    if not isinstance(node, Call):
+        return node
+    if node.name not in _ELEMENTS:
+        if node.arguments:
+            raise ValueError(f"{where}={node.name}(…) is not known{suggest(node.name, _ELEMENTS)}")
+        return {"none": None, "true": True, "false": False}.get(node.name, node.name)
+    fields = _ELEMENTS[node.name].__struct_fields__
+    for field in node.arguments:
+        if field not in fields:
+            raise ValueError(f"{node.name} has no field {field!r}{suggest(field, fields)}")
+    return {"type": node.name, **{key: _plain(f"{node.name}.{key}", value) for key, value in node.arguments.items()}}
+
+
+def _convert(key: str, plain: Any, kind: Any) -> Any:
+    try:
+        return msgspec.convert(plain, kind)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{key}: {error}") from None
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """The end of an error message: near matches for a misspelt word, or all that is known when nothing is near."""
+    names = list(known)
+    near = difflib.get_close_matches(word.lower(), names, n=3, cutoff=0.6)
+    if near:
+        return f"; did you mean {' or '.join(near)}?"
+    return f"; valid: {', '.join(names)}" if len(names) <= 24 else f"; there are {len(names)}, see `dorsal list`"
+
+
+class Call(msgspec.Struct, frozen=True):
+    """A word of the text with its arguments."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+_TOKEN = re.compile(r"\s*(?:(?P<number>-?\d+\.?\d*(?:[eE][-+]?\d+)?(?![\w.]))|(?P<word>[\w.:+-]+)|(?P<mark>[()\[\],=]))")
+
+
+class Reader:
+    """Recursive-descent reader of `word(key=value, …)`, lists and numbers."""
+
+    def __init__(self, text: str) -> None:
+        self.text, self.position = text, 0
+
+    def whole(self) -> Any:
+        """The value that the whole text spells."""
+        value = self.value()
+        if self._peek()[0] is not None:
+            raise self._error("the end")
+        return value
+
+    def value(self) -> Any:
+        """A number, a list, or a word with or without arguments."""
+        kind, token = self._next()
+        if kind == "number":
+            return float(token) if set(token) & set(".eE") else int(token)
+        if kind == "word":
+            return Call(token, self._arguments() if self._peek()[1] == "(" else {})
+        if token == "[":
+            return self._list()
+        self.position -= len(token)
+        raise self._error("a value")
+
+    def _list(self) -> list[Any]:
+        items: list[Any] = []
+        while self._peek()[1] != "]":
+            if items:
+                self._expect(",")
+            items.append(self.value())
+        self._expect("]")
+        return items
+
+    def _arguments(self) -> dict[str, Any]:
+        arguments: dict[str, Any] = {}
+        self._expect("(")
+        while self._peek()[1] != ")":
+            if arguments:
+                self._expect(",")
+            kind, key = self._next()
+            if kind != "word":
+                self.position -= len(key)
+                raise self._error("a field name")
+            self._expect("=")
+            if key in arguments:
+                raise ValueError(f"{key} is given twice in {self.text!r}")
+            arguments[key] = self.value()
+        self._expect(")")
+        return arguments
+
+    def _match(self) -> re.Match[str] | None:
+        return _TOKEN.match(self.text, self.position)
+
+    def _peek(self) -> tuple[str | None, str]:
+        match = self._match()
+        if match is None:
+            return (None, "") if not self.text[self.position :].strip() else ("other", self.text[self.position :])
+        return match.lastgroup, match[match.lastgroup or 0]
+
+    def _next(self) -> tuple[str | None, str]:
+        kind, token = self._peek()
+        match = self._match()
+        if match is not None:
+            self.position = match.end()
+        return kind, token
+
+    def _expect(self, mark: str) -> None:
+        if self._peek()[1] != mark:
+            raise self._error(f"{mark!r}")
+        self._next()
+
+    def _error(self, wanted: str) -> ValueError:
+        rest = self.text[self.position :].strip()
+        found = f"{rest[:20]!r}" if rest else "the end"
+        return ValueError(f"cannot read {self.text!r}: expected {wanted} at character {self.position + 1}, found {found}")

@@ -1,0 +1,39 @@
+"""The published networks by name, and any edit of one by text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dorsal.spec.network import Network, from_json
+from dorsal.spec.text import format_network, parse_network, suggest
+from dorsal.zoo import regnet, res2net, resnest, resnet
+
+NETWORKS: dict[str, Network] = {**resnet.NETWORKS, **resnest.NETWORKS, **res2net.NETWORKS, **regnet.NETWORKS}
+ALIASES: dict[str, str] = regnet.ALIASES
+
+
+def named(name: str) -> Network:
+    """The published network of this name. ValueError with near matches when there is none."""
+    key = name.lower()
+    key = ALIASES.get(key, key)
+    if key not in NETWORKS:
+        raise ValueError(f"unknown network {name!r}{suggest(name, NETWORKS)}")
+    return NETWORKS[key]
+
+
+def network(text: str) -> Network:
+    """A network from text: a name, a name with edits (`resnet50(stem=deep)`), or the path of a JSON file.
+
+    Raises ValueError naming what is misspelt or cannot exist, with the nearest valid choice.
+    """
+    if text.endswith(".json"):
+        path = Path(text)
+        if not path.is_file():
+            raise ValueError(f"network file {text!r} does not exist")
+        return from_json(path.read_bytes())
+    return parse_network(text, named)
+
+
+def text_of(net: Network) -> str:
+    """The shortest text that `network` reads back as this network: a published name, or one with edits."""
+    return format_network(net, NETWORKS)
