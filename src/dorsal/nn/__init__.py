@@ -1,0 +1,1 @@
+"""How a network runs: torch modules made from the layer records."""

@@ -160,7 +160,7 @@ def inner_width(mixer: Mixer, planes: int) -> int:
     return each * parts
 
 
-def name_of(struct: msgspec.Struct) -> str:
+def name_of(struct: msgspec.Struct | type[msgspec.Struct]) -> str:
     """The name of a grammar element in text and JSON, e.g. "split_attention"."""
     return str(struct.__struct_config__.tag)
 

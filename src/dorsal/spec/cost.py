@@ -2,11 +2,12 @@
 
 Conventions, named because published tables differ by them:
 
-- MACs are the multiply-adds of convolutions and linear layers; half of what torch's FLOP counter says. Norms, pools,
-  activations and sums count nothing; neither do biases, which `bias_adds` holds apart. pycls's "flops" are
+- MACs are the multiply-adds of convolutions and linear layers; half of what torch's FLOP counter says. Norms,
+  pools, activations and sums count nothing; neither do biases, which `bias_adds` holds apart. pycls's "flops" are
   macs + bias_adds.
-- Activations, convention "paper" (RegNet, arXiv 2003.13678 section 2): output elements of all convolutions. Convention
-  "pycls": also those of linear layers and of average and max pools (not of global pools), as in pycls's complexity code.
+- Activations, convention "paper" (RegNet, arXiv 2003.13678 section 2): output elements of all convolutions.
+  Convention "pycls": also those of linear layers and of average and max pools (not of global pools), as in pycls's
+  complexity code.
 - The bilinear sampling of deformable convolutions is not counted.
 """
 

@@ -136,7 +136,14 @@ def _shrink(size: Size, stride: int) -> Size:
 
 
 def _conv(
-    name: str, w_in: int, w_out: int, size: Size, kernel: int = 1, stride: int = 1, groups: int = 1, dilation: int = 1
+    name: str,
+    w_in: int,
+    w_out: int,
+    size: Size,
+    kernel: int = 1,
+    stride: int = 1,
+    groups: int = 1,
+    dilation: int = 1,
 ) -> Layer:
     """A convolution whose padding keeps the size at stride 1."""
     height, width = _shrink(size, stride)
@@ -163,13 +170,8 @@ def _gate(name: str, w_in: int, w_out: int, groups: int = 1, bias: bool = True) 
 
 
 def _stem(in_channels: int, stem: Conv7x7 | Deep | Simple, size: Size) -> list[Layer]:
-    match stem:
-        case Deep(widths=widths):
-            kernel = 3
-        case Conv7x7(width=width):
-            widths, kernel = (width,), 7
-        case Simple(width=width):
-            widths, kernel = (width,), 3
+    widths = stem.widths if isinstance(stem, Deep) else (stem.width,)
+    kernel = 7 if isinstance(stem, Conv7x7) else 3
     records: list[Layer] = []
     w_in, stride = in_channels, stem.stride
     for index, w_out in enumerate(widths):
@@ -256,7 +258,7 @@ def split_attention_hidden(w_in: int, mixer: SplitAttention) -> int:
 
 
 def _multiple(value: float, divisor: int) -> int:
-    """The nearest multiple of `divisor`, half up, at least one, and never below 90 % of `value` (timm make_divisible)."""
+    """The nearest multiple of `divisor`, half up, never below 90 % of `value` (timm make_divisible)."""
     rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * value else rounded
 

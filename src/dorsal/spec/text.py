@@ -1,15 +1,13 @@
 """Networks as text: a name with edits, `resnet50(mixer=multi_scale(scales=4, width=26), stem=deep)`.
 
-A network is a flat list of named *choices*. A choice of every stage's block (mixer, attention, shortcut, …) and a choice
-by stage (depths, widths, strides, dilations) take one value for all stages or a list with one value a stage. Names alone
-stand for their defaults: `deep` is `deep(widths=[32, 32, 64])`.
+A network is a flat list of named *choices*. A choice of every stage's block (mixer, attention, shortcut, …) and a
+choice by stage (depths, widths, strides, dilations) take one value for all stages or a list with one value a stage.
+Names alone stand for their defaults: `deep` is `deep(widths=[32, 32, 64])`.
 """
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 import msgspec
@@ -30,6 +28,7 @@ from dorsal.spec.block import (
     name_of,
 )
 from dorsal.spec.network import Activation, Conv7x7, Deep, Head, Network, Norm, Simple, Stage
+from dorsal.spec.reader import Call, Reader, suggest
 
 Choices = dict[str, Any]
 
@@ -37,6 +36,7 @@ _BLOCKS = {"basic": Basic, "bottleneck": Bottleneck}
 _STAGE_FIELDS = {"depths": "depth", "widths": "width", "strides": "stride", "dilations": "dilation"}
 _BLOCK_FIELDS = ("mixer", "attention", "shortcut", "expansion", "order", "downsample")
 _PER_STAGE = (*_STAGE_FIELDS, "block", *_BLOCK_FIELDS)
+_BOTTLENECK_ONLY = ("expansion", "order", "downsample")  # none, as text, in a stage of basic blocks
 _NETWORK_FIELDS = ("stem", "activation", "norm", "in_channels")
 CHOICES = (*_PER_STAGE, *_NETWORK_FIELDS, "classes")
 
@@ -50,6 +50,15 @@ _TYPES: dict[str, Any] = {
     "activation": Activation,
     "norm": Norm,
 }
+
+
+def _word(kind: Any) -> str:
+    """A member of a union as a word: the tag of a struct, a literal as it is."""
+    if kind is type(None):
+        return "none"
+    return name_of(kind) if isinstance(kind, type) else str(kind)
+
+
 _WORDS: dict[str, tuple[str, ...]] = {
     "block": tuple(_BLOCKS),
     **{
@@ -100,9 +109,11 @@ def edit(network: Network, changes: Mapping[str, Any]) -> Network:
         fields = {k: v for k, v in given.items() if v is not None or k == "attention"}
         sizes = {field: values[key][index] for key, field in _STAGE_FIELDS.items()}
         stages.append(Stage(**sizes, block=block_type(**fields)))
-    for key in set(changes) & {"expansion", "order", "downsample"}:
-        if all(isinstance(stage.block, Basic) for stage in stages):
-            raise ValueError(f"{key} is a choice of bottleneck blocks and this network has basic ones; add block=bottleneck")
+    for key in _BOTTLENECK_ONLY:
+        if changes.get(key) is not None and all(isinstance(stage.block, Basic) for stage in stages):
+            raise ValueError(
+                f"{key} is a choice of bottleneck blocks and this network has basic ones; add block=bottleneck"
+            )
     rest = {key: changes.get(key, old[key]) for key in _NETWORK_FIELDS}
     return Network(stages=tuple(stages), head=Head(changes.get("classes", old["classes"])), **rest)
 
@@ -127,11 +138,15 @@ def format_network(network: Network, bases: Mapping[str, Network]) -> str:
     best: tuple[int, int, str] | None = None
     for name, base in bases.items():
         known = choices_of(base)
-        edits = [f"{key}={show(values[key])}" for key in CHOICES if values[key] != known[key] and values[key] is not None]
+        edits = [
+            f"{key}={show(values[key])}" for key in CHOICES if values[key] != known[key] and values[key] is not None
+        ]
         edits += ["attention=none"] if values["attention"] is None and known["attention"] is not None else []
         text = f"{name}({', '.join(edits)})" if edits else name
         rank = (len(edits), len(text), text)
-        if (best is None or rank < best) and edit(base, {key: values[key] for key in _edited(values, known)}) == network:
+        if (best is None or rank < best) and edit(
+            base, {key: values[key] for key in _edited(values, known)}
+        ) == network:
             best = rank
     if best is None:
         raise ValueError("no base network to write this network as an edit of")
@@ -183,6 +198,8 @@ def _value(key: str, node: Any) -> Any:
         if key not in _PER_STAGE:
             raise ValueError(f"{key} takes one value, not a list: {key} is not chosen by stage")
         return [_value(key, item) for item in node]
+    if key in _BOTTLENECK_ONLY and isinstance(node, Call) and node.name == "none":
+        return None
     if key in _WORDS:
         if not isinstance(node, Call) or node.name not in _WORDS[key]:
             written = node.name if isinstance(node, Call) else show(node)
@@ -206,7 +223,10 @@ def _plain(where: str, node: Any) -> Any:
     for field in node.arguments:
         if field not in fields:
             raise ValueError(f"{node.name} has no field {field!r}{suggest(field, fields)}")
-    return {"type": node.name, **{key: _plain(f"{node.name}.{key}", value) for key, value in node.arguments.items()}}
+    return {
+        "type": node.name,
+        **{key: _plain(f"{node.name}.{key}", value) for key, value in node.arguments.items()},
+    }
 
 
 def _convert(key: str, plain: Any, kind: Any) -> Any:
@@ -214,100 +234,3 @@ def _convert(key: str, plain: Any, kind: Any) -> Any:
         return msgspec.convert(plain, kind)
     except msgspec.ValidationError as error:
         raise ValueError(f"{key}: {error}") from None
-
-
-def suggest(word: str, known: Iterable[str]) -> str:
-    """The end of an error message: near matches for a misspelt word, or all that is known when nothing is near."""
-    names = list(known)
-    near = difflib.get_close_matches(word.lower(), names, n=3, cutoff=0.6)
-    if near:
-        return f"; did you mean {' or '.join(near)}?"
-    return f"; valid: {', '.join(names)}" if len(names) <= 24 else f"; there are {len(names)}, see `dorsal list`"
-
-
-class Call(msgspec.Struct, frozen=True):
-    """A word of the text with its arguments."""
-
-    name: str
-    arguments: dict[str, Any]
-
-
-_TOKEN = re.compile(r"\s*(?:(?P<number>-?\d+\.?\d*(?:[eE][-+]?\d+)?(?![\w.]))|(?P<word>[\w.:+-]+)|(?P<mark>[()\[\],=]))")
-
-
-class Reader:
-    """Recursive-descent reader of `word(key=value, …)`, lists and numbers."""
-
-    def __init__(self, text: str) -> None:
-        self.text, self.position = text, 0
-
-    def whole(self) -> Any:
-        """The value that the whole text spells."""
-        value = self.value()
-        if self._peek()[0] is not None:
-            raise self._error("the end")
-        return value
-
-    def value(self) -> Any:
-        """A number, a list, or a word with or without arguments."""
-        kind, token = self._next()
-        if kind == "number":
-            return float(token) if set(token) & set(".eE") else int(token)
-        if kind == "word":
-            return Call(token, self._arguments() if self._peek()[1] == "(" else {})
-        if token == "[":
-            return self._list()
-        self.position -= len(token)
-        raise self._error("a value")
-
-    def _list(self) -> list[Any]:
-        items: list[Any] = []
-        while self._peek()[1] != "]":
-            if items:
-                self._expect(",")
-            items.append(self.value())
-        self._expect("]")
-        return items
-
-    def _arguments(self) -> dict[str, Any]:
-        arguments: dict[str, Any] = {}
-        self._expect("(")
-        while self._peek()[1] != ")":
-            if arguments:
-                self._expect(",")
-            kind, key = self._next()
-            if kind != "word":
-                self.position -= len(key)
-                raise self._error("a field name")
-            self._expect("=")
-            if key in arguments:
-                raise ValueError(f"{key} is given twice in {self.text!r}")
-            arguments[key] = self.value()
-        self._expect(")")
-        return arguments
-
-    def _match(self) -> re.Match[str] | None:
-        return _TOKEN.match(self.text, self.position)
-
-    def _peek(self) -> tuple[str | None, str]:
-        match = self._match()
-        if match is None:
-            return (None, "") if not self.text[self.position :].strip() else ("other", self.text[self.position :])
-        return match.lastgroup, match[match.lastgroup or 0]
-
-    def _next(self) -> tuple[str | None, str]:
-        kind, token = self._peek()
-        match = self._match()
-        if match is not None:
-            self.position = match.end()
-        return kind, token
-
-    def _expect(self, mark: str) -> None:
-        if self._peek()[1] != mark:
-            raise self._error(f"{mark!r}")
-        self._next()
-
-    def _error(self, wanted: str) -> ValueError:
-        rest = self.text[self.position :].strip()
-        found = f"{rest[:20]!r}" if rest else "the end"
-        return ValueError(f"cannot read {self.text!r}: expected {wanted} at character {self.position + 1}, found {found}")

@@ -14,11 +14,13 @@ from dorsal.spec.network import Network
 MEASURES = ("macs", "params", "activations")
 
 
-def regnet_stages(w0: int, wa: float, wm: float, depth: int, quantum: int = 8) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def regnet_stages(
+    w0: int, wa: float, wm: float, depth: int, quantum: int = 8
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Widths and depths of a RegNet's stages (arXiv 2003.13678 section 3.3, pycls `generate_regnet`).
 
-    Block j has u = w0 + wa*j; its width is w0 * wm**round(log_wm(u / w0)), rounded to a multiple of `quantum` (halves to
-    even, in float64, as NumPy does in pycls). Blocks of equal width form a stage.
+    Block j has u = w0 + wa*j; its width is w0 * wm**round(log_wm(u / w0)), rounded to a multiple of `quantum` (halves
+    to even, in float64, as NumPy does in pycls). Blocks of equal width form a stage.
 
     Raises ValueError unless wa >= 0, w0 > 0, wm > 1, depth >= 1 and the quantum divides w0.
     """
@@ -58,8 +60,8 @@ def match_cost(
 ) -> Match:
     """Scales the stage widths until `measure` ("macs", "params" or "activations") is `target` within `tolerance`.
 
-    All stages scale by one factor, rounded to the coarsest step of 32, 16, 8 or 4 channels that reaches the target; then
-    single stages may move by one step. The stem, the depths and all other choices stay.
+    All stages scale by one factor, rounded to the coarsest step of 32, 16, 8 or 4 channels that reaches the target;
+    then single stages may move by one step. The stem, the depths and all other choices stay.
 
     Raises ValueError for an unknown measure, or with the nearest value reached when none is within the tolerance.
     """
@@ -103,7 +105,9 @@ def _scaled(network: Network, factor: float, step: int) -> Network:
             except ValueError:
                 continue
         else:
-            raise ValueError(f"no multiple of {step} channels near {stage.width * factor:.0f} fits the blocks of {stage}")
+            raise ValueError(
+                f"no multiple of {step} channels near {stage.width * factor:.0f} fits the blocks of {stage}"
+            )
     if candidate is None:
         raise ValueError("a network without stages cannot be scaled")
     return candidate

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from dorsal.spec.network import Network, from_json
-from dorsal.spec.text import format_network, parse_network, suggest
+from dorsal.spec.reader import suggest
+from dorsal.spec.text import format_network, parse_network
 from dorsal.zoo import regnet, res2net, resnest, resnet
 
 NETWORKS: dict[str, Network] = {**resnet.NETWORKS, **resnest.NETWORKS, **res2net.NETWORKS, **regnet.NETWORKS}

@@ -48,14 +48,14 @@ def regnet(
     """The RegNet of these design numbers (paper section 3.3), with group widths made to fit as pycls does."""
     stages = []
     for width, count in zip(*regnet_stages(w0, wa, wm, depth), strict=True):
-        width, fitted = compatible_group_width(width, group_width)
-        stages.append(Stage(count, width, block=Bottleneck(Conv(group_width=fitted), attention, expansion=1)))
+        fitting, fitted = compatible_group_width(width, group_width)
+        stages.append(Stage(count, fitting, block=Bottleneck(Conv(group_width=fitted), attention, expansion=1)))
     return Network(tuple(stages), Simple())
 
 
 NETWORKS = {
-    **{f"regnetx_{name}": regnet(*design) for name, _, *design in _X},
-    **{f"regnety_{name}": regnet(*design, attention=SE) for name, _, *design in _Y},
+    **{f"regnetx_{name}": regnet(d, w0, wa, wm, g) for name, _, d, w0, wa, wm, g in _X},
+    **{f"regnety_{name}": regnet(d, w0, wa, wm, g, SE) for name, _, d, w0, wa, wm, g in _Y},
 }
 ALIASES = {
     **{f"regnetx-{pycls.lower()}": f"regnetx_{name}" for name, pycls, *_ in _X},

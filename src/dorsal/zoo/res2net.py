@@ -17,7 +17,5 @@ NETWORKS = {
     "res2net50_26w_4s": Network(four_stages(DEPTHS[50], RES2NET)),
     "res2net101_26w_4s": Network(four_stages(DEPTHS[101], RES2NET)),
     "res2next50": Network(four_stages(DEPTHS[50], RES2NEXT)),
-    "res2netplus50": Network(
-        four_stages(DEPTHS[50], PLUS), Deep((32, 64, 64), order="act_norm"), activation="mish"
-    ),
+    "res2netplus50": Network(four_stages(DEPTHS[50], PLUS), Deep((32, 64, 64), order="act_norm"), activation="mish"),
 }

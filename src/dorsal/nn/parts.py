@@ -1,0 +1,127 @@
+"""Single layers made from layer records: convolution, norm, activation, pool, and the pairs of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import gcd
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.ops import deform_conv2d
+
+from dorsal.spec.block import Order
+from dorsal.spec.layers import Layer
+from dorsal.spec.network import Activation, Norm
+
+Records = Mapping[str, Layer]
+"""Layer records of one block or stem by their names within it."""
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm that trains on a single value a channel (a batch of one image whose map is 1x1).
+
+    There is no batch variance then: torch raises, and so do all published ResNeSt codes at batch 1 or on a last batch
+    of one. Here such a call normalises by the running statistics and leaves them as they are; scale and shift learn
+    as usual. Every other call, and all of evaluation, is torch's batch norm.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W] → the same shape."""
+        if self.training and x.shape[0] * x.shape[2] * x.shape[3] == 1:
+            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
+        return super().forward(x)
+
+
+def make_norm(kind: Norm, layer: Layer, pooled: bool = False) -> nn.Module:
+    """The norm of a record. Group norm has up to 32 groups of at least 4 channels; on globally `pooled` maps just one,
+    since a group of few single values would be normalised to nearly nothing."""
+    channels = layer.out_channels
+    if kind == "batch":
+        return BatchNorm(channels)
+    return nn.GroupNorm(1 if pooled else gcd(32, channels, max(channels // 4, 1)), channels)
+
+
+def make_activation(kind: Activation) -> nn.Module:
+    """A new activation module. Each call site owns one: quantisers cannot tell the uses of a shared one apart."""
+    match kind:
+        case "relu":
+            return nn.ReLU(inplace=True)
+        case "mish":
+            return nn.Mish()
+        case "silu":
+            return nn.SiLU()
+
+
+class DeformConv(nn.Module):
+    """Modulated deformable 3x3 convolution (DCNv2, arXiv 1811.11168) on torchvision's operator.
+
+    The offset layer starts at zero, so the start is a plain convolution with every tap at half weight.
+    """
+
+    def __init__(self, layer: Layer, offset: Layer) -> None:
+        super().__init__()
+        self.offset: nn.Conv2d = make_conv(offset)
+        self.weight = nn.Parameter(
+            torch.empty(layer.out_channels, layer.in_channels // layer.groups, layer.kernel, layer.kernel)
+        )
+        self.stride, self.padding, self.dilation = layer.stride, layer.padding, layer.dilation
+        self.out_channels, self.kernel = layer.out_channels, layer.kernel
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C_in, H, W] → [N, C_out, H / stride, W / stride]."""
+        shift_y, shift_x, mask = self.offset(x).chunk(3, 1)
+        offset = torch.stack((shift_y, shift_x), 2).flatten(1, 2)
+        return deform_conv2d(  # type: ignore[no-any-return]
+            x, offset, self.weight, None, self.stride, self.padding, self.dilation, torch.sigmoid(mask)
+        )
+
+
+def make_conv(layer: Layer) -> nn.Conv2d:
+    """The convolution of a record."""
+    return nn.Conv2d(
+        layer.in_channels,
+        layer.out_channels,
+        layer.kernel,
+        layer.stride,
+        layer.padding,
+        layer.dilation,
+        layer.groups,
+        bias=layer.bias,
+    )
+
+
+def make_pool(layer: Layer) -> nn.Module:
+    """The pool of a record. Shortcut pools (`ceil`) do not count padding in their mean, the others do."""
+    if layer.kind == "max_pool":
+        return nn.MaxPool2d(layer.kernel, layer.stride, layer.padding)
+    return nn.AvgPool2d(layer.kernel, layer.stride, layer.padding, layer.ceil, count_include_pad=not layer.ceil)
+
+
+class ConvNorm(nn.Module):
+    """Convolution and norm from the records `name`.conv and `name`.norm, [with an activation after or between]."""
+
+    def __init__(
+        self,
+        records: Records,
+        name: str,
+        norm: Norm,
+        activation: Activation | None = None,
+        order: Order = "norm_act",
+    ) -> None:
+        super().__init__()
+        layer = records[f"{name}.conv"]
+        if layer.kind == "deform_conv":
+            self.conv: nn.Module = DeformConv(layer, records[f"{name}.offset"])
+        else:
+            self.conv = make_conv(layer)
+        self.norm = make_norm(norm, records[f"{name}.norm"])
+        self.act = nn.Identity() if activation is None else make_activation(activation)
+        self.act_first = order == "act_norm"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C_in, H, W] → [N, C_out, H / stride, W / stride]."""
+        x = self.conv(x)
+        if self.act_first:
+            return self.norm(self.act(x))  # type: ignore[no-any-return]
+        return self.act(self.norm(x))  # type: ignore[no-any-return]

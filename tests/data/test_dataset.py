@@ -1,0 +1,75 @@
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dorsal.data import dataset as dataset_module
+from dorsal.data.dataset import Evaluation, eval_transform, open_data, to_float
+from dorsal.data.spec import Folder, Scenes
+from dorsal.data.split import ImageData
+
+
+@pytest.fixture
+def shots(tmp_path: Path) -> Folder:
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for index in range(6):
+            height, width = rng.integers(20, 60, 2)
+            pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / name / f"{index}.png")
+    return Folder(str(tmp_path), size=24, val_fraction=0.5)
+
+
+def test_open_data_opens_either_kind(shots: Folder) -> None:
+    scenes = open_data(Scenes(train=10, val=10))
+    folder = open_data(shots)
+    assert (scenes.size, scenes.flip, len(scenes.train)) == (48, False, 10)
+    assert (folder.size, folder.flip, len(folder.train)) == (24, True, 6)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 6, 100])
+def test_evaluation_is_eval_transform_in_order(shots: Folder, batch_size: int) -> None:
+    data = open_data(shots)
+    evaluation = Evaluation(data.val, data.size, data.normalisation, batch_size)
+    transform = eval_transform(data.size, data.normalisation)
+    expected = torch.stack([transform(data.val.image(index)) for index in range(len(data.val))])
+    for _ in range(2):
+        batches = list(evaluation)
+        assert len(batches) == len(evaluation)
+        assert all(len(images) == batch_size for images, _ in batches[:-1])
+        assert torch.equal(torch.cat([images for images, _ in batches]), expected)
+        assert torch.equal(torch.cat([labels for _, labels in batches]), torch.from_numpy(data.val.labels))
+
+
+def test_a_large_split_is_not_kept_and_gives_the_same(shots: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = open_data(shots)
+    kept = Evaluation(data.val, data.size, data.normalisation, 4)
+    monkeypatch.setattr(dataset_module, "_CACHE_BYTES", len(data.val) * 3 * 24 * 24 - 1)
+    lazy = Evaluation(data.val, data.size, data.normalisation, 4)
+    for (images, labels), (other, same) in zip(kept, lazy, strict=True):
+        assert torch.equal(images, other)
+        assert torch.equal(labels, same)
+    assert kept._kept is not None
+    assert lazy._kept is None
+
+
+def test_evaluation_at_another_size(scenes: ImageData) -> None:
+    images, labels = next(iter(Evaluation(scenes.val, 64, scenes.normalisation, 32)))
+    assert images.shape == (32, 3, 64, 64)
+    assert labels.tolist() == scenes.val.labels[:32].tolist()
+
+
+def test_a_batch_of_scenes_costs_under_a_millisecond(scenes: ImageData) -> None:
+    normalise, stacked = to_float(scenes.normalisation), scenes.train.stacked
+    assert stacked is not None
+    indices = torch.randperm(len(stacked))[:64]
+    times = []
+    for _ in range(50):
+        start = time.perf_counter()
+        normalise(stacked[indices])
+        times.append(time.perf_counter() - start)
+    assert min(times) < 1e-3

@@ -1,0 +1,131 @@
+import random
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torchvision.transforms import v2
+
+from dorsal.data.sampling import Seeded, order
+from dorsal.data.split import ImageData
+
+
+def draw(image: Tensor) -> Tensor:
+    """Stands for an augmentation: reports the draws it was given."""
+    return torch.rand(4)
+
+
+def draws(dataset: Seeded, count: int) -> list[tuple[float, ...]]:
+    return [tuple(dataset[index][0].tolist()) for index in range(count)]
+
+
+def test_draws_are_fixed_by_seed_epoch_and_index(scenes: ImageData) -> None:
+    seen: set[tuple[float, ...]] = set()
+    for seed in range(3):
+        for epoch in range(3):
+            dataset = Seeded(scenes.train, draw, seed)
+            dataset.set_epoch(epoch)
+            first = draws(dataset, 50)
+            assert first == draws(dataset, 50)
+            seen.update(first)
+    assert len(seen) == 3 * 3 * 50
+
+
+def test_the_global_generators_are_left_alone(scenes: ImageData) -> None:
+    def fails(image: Tensor) -> Tensor:
+        torch.rand(1)
+        raise RuntimeError("in a transform")
+
+    torch.manual_seed(5)
+    states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
+    assert len(draws(Seeded(scenes.train, draw, 0), 10)) == 10
+    with pytest.raises(RuntimeError, match="in a transform"):
+        Seeded(scenes.train, fails, 0)[0]
+    assert torch.equal(states[0], torch.get_rng_state())
+    assert states[1:] == (random.getstate(), np.random.get_state()[1].tolist())
+
+
+def test_the_global_generator_has_no_say(scenes: ImageData) -> None:
+    dataset = Seeded(scenes.train, draw, 0)
+    torch.manual_seed(1)
+    first = draws(dataset, 10)
+    torch.manual_seed(2)
+    assert first == draws(dataset, 10)
+
+
+def test_a_real_augmentation_repeats(scenes: ImageData) -> None:
+    augment = v2.Compose([v2.RandomResizedCrop(32, antialias=True), v2.RandAugment(), v2.RandomErasing(p=1.0)])
+    dataset = Seeded(scenes.train, augment, 3)
+    first = [dataset[index][0] for index in range(20)]
+    again = [dataset[index][0] for index in reversed(range(20))][::-1]
+    assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))
+    dataset.set_epoch(1)
+    assert not any(torch.equal(one, dataset[index][0]) for index, one in enumerate(first))
+
+
+def test_items_are_images_with_their_labels(scenes: ImageData) -> None:
+    dataset = Seeded(scenes.train, lambda image: image, 0)
+    assert len(dataset) == len(scenes.train)
+    for index in (0, 7, 999):
+        image, label = dataset[index]
+        assert torch.equal(image, scenes.train.image(index))
+        assert label == scenes.train.labels[index]
+        assert type(label) is int
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_loader_processes_change_nothing_and_hear_of_the_epoch(scenes: ImageData, workers: int) -> None:
+    dataset = Seeded(scenes.train, draw, 0)
+    loader = DataLoader(
+        dataset, batch_size=8, sampler=range(32), num_workers=workers, persistent_workers=True, prefetch_factor=2
+    )
+    for epoch in range(3):
+        dataset.set_epoch(epoch)
+        loaded = torch.cat([batch for batch, _ in loader])
+        assert torch.equal(loaded, torch.tensor(draws(dataset, 32)))
+
+
+@given(st.integers(1, 300), st.integers(0, 2**32 - 1), st.integers(0, 1000))
+def test_order_is_a_permutation_that_repeats(n: int, seed: int, epoch: int) -> None:
+    permutation = order(n, seed, epoch)
+    assert sorted(permutation.tolist()) == list(range(n))
+    assert torch.equal(permutation, order(n, seed, epoch))
+
+
+def test_order_depends_on_seed_and_epoch() -> None:
+    orders = {tuple(order(50, seed, epoch).tolist()) for seed in range(10) for epoch in range(10)}
+    assert len(orders) == 100
+
+
+def test_order_is_uniform() -> None:
+    """Each place is equally likely to hold each item: chi-square over 16 cells of 4,000 orders."""
+    counts = np.zeros((4, 4))
+    for epoch in range(4000):
+        counts[np.arange(4), order(4, 0, epoch).numpy()] += 1
+    chi_square = ((counts - 1000) ** 2 / 1000).sum()
+    assert chi_square < 27.9  # 99.9 % point of chi-square on (4 - 1) ** 2 = 9 degrees of freedom
+
+
+def test_draws_of_neighbours_are_uniform_and_unrelated(scenes: ImageData) -> None:
+    values = np.array(draws(Seeded(scenes.train, draw, 0), 1000))[:, 0]
+    histogram = np.histogram(values, bins=10, range=(0, 1))[0]
+    assert ((histogram - 100) ** 2 / 100).sum() < 27.9  # 99.9 % point on 9 degrees of freedom
+    assert abs(np.corrcoef(values[1:], values[:-1])[0, 1]) < 0.11  # 3.5 standard errors
+
+
+def test_seeding_costs_little(scenes: ImageData) -> None:
+    def best(run: Callable[[], object]) -> float:
+        times = []
+        for _ in range(20):
+            start = time.perf_counter()
+            run()
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    dataset = Seeded(scenes.train, lambda image: image, 0)
+    assert best(lambda: [dataset[index] for index in range(1000)]) < 1000 * 30e-6

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from dorsal.report.analysis import analyse
+from dorsal.report.files import read_results, write_results, write_whole
+from dorsal.study.records import Study
+
+
+def write(study: Study, folder: Path) -> Path:
+    write_results(study, analyse(study), folder)
+    return folder / "results.json"
+
+
+def changed(path: Path, **fields: object) -> Path:
+    whole = json.loads(path.read_text())
+    whole["study"].update(fields)
+    path.write_text(json.dumps(whole))
+    return path
+
+
+def test_results_read_back_as_the_same_study(edge: Study, tmp_path: Path) -> None:
+    # repr, because a NaN is not equal to itself
+    assert repr(read_results(write(edge, tmp_path / "new" / "folder"))) == repr(edge)
+
+
+def test_numbers_that_are_not_finite_survive_in_valid_json(edges, tmp_path: Path) -> None:
+    path = write(edges("not_finite"), tmp_path)
+    epoch = read_results(path).trials[0].curve[-1]
+    assert math.isnan(epoch.train_loss)
+    assert epoch.val_loss == math.inf
+    json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+
+def test_the_analysis_is_in_the_file(study: Study, tmp_path: Path) -> None:
+    whole = json.loads(write(study, tmp_path).read_text())
+    assert whole["analysis"]["sentences"] == list(analyse(study).sentences)
+    assert len(whole["analysis"]["cells"]) == 8
+
+
+def test_trials_csv_has_one_line_a_run(broken: Study, tmp_path: Path) -> None:
+    write(broken, tmp_path)
+    rows = list(csv.DictReader((tmp_path / "trials.csv").open(newline="")))
+    assert len(rows) == len(broken.trials)
+    assert [float(row["accuracy"]) if row["accuracy"] else None for row in rows] == [t.accuracy for t in broken.trials]
+    assert rows[1] == {
+        "arm": "resnet",
+        "recipe": "tricks",
+        "seed": "0",
+        "status": "diverged",
+        "accuracy": "",
+        "seconds": "4.0",
+        "error": "loss is nan at epoch 4, step 12",
+        "epochs": "3",
+    }
+
+
+def test_curves_csv_has_one_line_an_epoch(broken: Study, tmp_path: Path) -> None:
+    write(broken, tmp_path)
+    rows = list(csv.DictReader((tmp_path / "curves.csv").open(newline="")))
+    assert len(rows) == sum(len(t.curve) for t in broken.trials)
+    assert float(rows[4]["val_loss"]) == broken.trials[0].curve[4].val_loss
+    assert rows[4]["epoch"] == "5"
+
+
+def test_another_schema_is_refused(study: Study, tmp_path: Path) -> None:
+    path = changed(write(study, tmp_path), schema=0)
+    with pytest.raises(ValueError, match=r"schema=0 and this version of dorsal reads schema 1"):
+        read_results(path)
+
+
+def test_an_unknown_field_is_refused(study: Study, tmp_path: Path) -> None:
+    path = changed(write(study, tmp_path), colour="blue")
+    with pytest.raises(ValueError, match=r"is not the results.json of a study: .*colour"):
+        read_results(path)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"study": {}}'])
+def test_other_files_are_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "other.json"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=r"other.json' is not the results.json of a study"):
+        read_results(path)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="does not exist"):
+        read_results(tmp_path / "results.json")
+
+
+def test_a_full_disk_leaves_the_old_file(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(study, tmp_path)
+    before, names = path.read_bytes(), sorted(tmp_path.iterdir())
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write(replace(study, name="later"), tmp_path)
+    assert (path.read_bytes(), sorted(tmp_path.iterdir())) == (before, names)
+
+
+def test_a_whole_file_replaces_the_one_before(tmp_path: Path) -> None:
+    write_whole(tmp_path / "a", b"first and long")
+    write_whole(tmp_path / "a", b"second")
+    assert (tmp_path / "a").read_bytes() == b"second"

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from dorsal.report.analysis import analyse
+from dorsal.report.numerals import count, milliseconds, percent, seconds
+from dorsal.report.terminal import print_study
+from dorsal.stats import mean_interval
+from dorsal.study.records import Latency, Study
+
+
+def printed(study: Study, width: int = 80) -> str:
+    stream = io.StringIO()
+    print_study(study, analyse(study), Console(file=stream, width=width, color_system=None))
+    return stream.getvalue()
+
+
+def test_it_fits_80_columns_and_cuts_nothing(edge: Study) -> None:
+    text = printed(edge)
+    assert max(map(cell_len, text.splitlines())) <= 80
+    assert "…" not in text
+    assert "What this does not show" in text
+
+
+def test_means_costs_and_conclusions_are_there(study: Study) -> None:
+    text = printed(study)
+    assert percent(analyse(study).cell("resnest", "tricks").accuracy) in text
+    for figure in ("217 k", "8.33 M", "136 k", "3.00", "9.30"):
+        assert figure in text
+    assert "resnest is better than each of the other arms" in text
+
+
+def test_lost_and_missing_runs_stand_beside_the_mean(broken: Study) -> None:
+    text = printed(broken)
+    for words in ("1 diverged", "1 failed", "1 missing", "Unfinished: 21 of 24 runs done."):
+        assert words in text
+
+
+def test_labels_are_not_read_as_markup(edges) -> None:
+    assert "[red]" in printed(edges("markup"), width=400)
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0"), (999, "999"), (1000, "1.00 k"), (999_499, "999 k"), (999_500, "1.00 M"), (25_557_032, "25.6 M")]
+    + [(4_089_184_256, "4.09 G"), (9_996, "10.0 k"), (123_456_789, "123 M")],
+)
+def test_counts_keep_three_digits(number: int, text: str) -> None:
+    assert count(number) == text
+
+
+def test_numbers_in_words() -> None:
+    assert percent(None) == "–"
+    assert percent(mean_interval([81.0])) == "81.00"
+    assert percent(mean_interval([80.0, 82.0])) == "81.00 ± 12.71"
+    assert milliseconds(None) == "–"
+    assert milliseconds(Latency(12.345, 12, 13, 1, 1, 5, "cpu")) == "12.3"
+    assert [seconds(s) for s in (4.0, 90.0, 7200.0)] == ["4.0 s", "1.5 min", "2.0 h"]

@@ -1,0 +1,125 @@
+"""Costs against published integers, and against what torch itself counts on the built module."""
+
+import json
+import statistics
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
+
+import dorsal.spec
+from dorsal.nn.build import build
+from dorsal.spec.cost import Cost, cost, layer_cost
+from dorsal.spec.layers import features, layers
+from dorsal.zoo import NETWORKS, named, network
+from tests.networks import networks
+
+PUBLISHED = json.loads((Path(__file__).parent / "published.json").read_text())
+
+
+def deform_flops(x_shape, weight_shape, *args, out_shape=None, **options):
+    """Multiply-adds of a deformable convolution as of a plain one: the bilinear sampling is not counted."""
+    batch, channels, height, width = out_shape
+    return 2 * batch * channels * height * width * weight_shape[1] * weight_shape[2] * weight_shape[3]
+
+
+def counted(net, image_size):
+    """Parameters, multiply-adds by torch's counter, and elements of convolution outputs of the built module on meta."""
+    with torch.device("meta"):
+        model = build(net).eval()
+        images = torch.empty(1, net.in_channels, *image_size)
+    elements = 0
+
+    def add(module, inputs, output):
+        nonlocal elements
+        elements += output.numel()
+
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv2d) or type(module).__name__ == "DeformConv":
+            module.register_forward_hook(add)
+    counter = FlopCounterMode(display=False, custom_mapping={torch.ops.torchvision.deform_conv2d: deform_flops})
+    with counter:
+        model(images)
+    return sum(p.numel() for p in model.parameters()), counter.get_total_flops() / 2, elements
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_named_networks_cost_what_torch_counts(name):
+    for size in ((64, 64), (97, 65)):
+        found = cost(named(name), size)
+        assert (found.params, found.macs, found.activations) == counted(named(name), size)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(networks(), st.tuples(st.integers(16, 40), st.integers(16, 40)))
+def test_random_crossings_cost_what_torch_counts(net, size):
+    found = cost(net, size)
+    assert (found.params, found.macs, found.activations) == counted(net, size)
+
+
+@pytest.mark.parametrize("row", PUBLISHED["pycls"], ids=lambda row: row["name"])
+def test_pycls_integers(row):
+    found = cost(named(row["name"]))
+    assert (found.pycls_flops, found.params, found.activations_pycls) == (row["flops"], row["params"], row["acts"])
+
+
+@pytest.mark.parametrize("row", PUBLISHED["measured"], ids=lambda row: row["name"])
+def test_measured_figures(row):
+    net = network(row["name"])
+    assert cost(net).params == row["params"]
+    for size, gmacs in row["gmacs"].items():
+        assert round(cost(net, int(size)).macs / 1e9, 3) == gmacs
+    if "conv_acts" in row:
+        assert cost(net).activations == row["conv_acts"]
+
+
+def test_total_is_the_sum_of_the_layers():
+    for name in ("resnest50", "res2net50_26w_4s", "regnety_016"):
+        parts = [layer_cost(layer) for layer in layers(named(name), 160)]
+        sums = Cost(*(sum(getattr(part, field) for part in parts) for field in Cost.__struct_fields__))
+        assert cost(named(name), 160) == sums
+
+
+def test_layer_names_are_unique_and_those_of_the_module():
+    for name in ("resnet18", "resnest50", "res2next50", "skresnet50", "regnety_016"):
+        records = [layer for layer in layers(named(name)) if layer.kind in ("conv", "norm")]
+        assert len({layer.name for layer in records}) == len(records)
+        with torch.device("meta"):
+            modules = dict(build(named(name)).named_modules())
+        convolutions = sum(isinstance(m, torch.nn.Conv2d) for m in modules.values())
+        assert convolutions == sum(layer.kind == "conv" for layer in records)
+
+
+def test_declared_features_are_what_the_module_returns():
+    for name in NETWORKS:
+        net = named(name)
+        with torch.device("meta"):
+            maps = build(net).features(torch.empty(1, 3, 64, 96))
+        assert [(m.shape[1], m.shape[2], m.shape[3]) for m in maps] == [
+            (level.channels, 64 // level.stride, 96 // level.stride) for level in features(net)
+        ]
+
+
+def test_image_smaller_than_total_stride_is_refused():
+    with pytest.raises(ValueError, match="image_size=31 is smaller than the network's total stride; nearest valid: 32"):
+        cost(named("resnet50"), 31)
+
+
+@pytest.mark.parametrize("name", ["resnest269", "res2next50", "regnety_320"])
+def test_cost_takes_less_than_a_millisecond(name):
+    net = named(name)
+    seconds = []
+    for _ in range(21):
+        start = time.perf_counter()
+        cost(net)
+        seconds.append(time.perf_counter() - start)
+    assert statistics.median(seconds) < 1e-3
+
+
+def test_spec_does_not_import_torch():
+    for path in Path(dorsal.spec.__path__[0]).glob("*.py"):
+        assert "import torch" not in path.read_text()

@@ -1,0 +1,149 @@
+"""The grammar: round trips, hashes, text, and refusals that name field, value and the nearest valid choice."""
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from dorsal.spec.block import Bottleneck, Conv, MultiScale, SplitAttention
+from dorsal.spec.network import Network, Stage, from_dict, from_json, network_hash, to_dict, to_json
+from dorsal.spec.text import choices_of, difference, edit
+from dorsal.zoo import NETWORKS, named, network, text_of
+from tests.networks import networks
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_named_networks_round_trip(name):
+    net = named(name)
+    assert from_json(to_json(net)) == net
+    assert from_dict(to_dict(net)) == net
+    assert network(text_of(net)) == net
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(networks())
+def test_any_crossing_round_trips(net):
+    assert from_json(to_json(net)) == net
+    text = text_of(net)
+    assert network(text) == net
+    assert text_of(network(text)) == text
+    assert edit(named("resnet50"), choices_of(net)) == net
+
+
+def test_text_of_the_published_crossing():
+    net = network("resnet50(mixer=multi_scale(scales=4, width=26), stem=deep)")
+    assert net.stages[2].block.mixer == MultiScale(4, 26)
+    assert text_of(net) == "res2net50_26w_4s(stem=deep)"
+    assert network("resnet50(mixer=multi_scale(scales=4, width=26))") == named("res2net50_26w_4s")
+
+
+def test_hash_depends_on_choices_only_and_is_pinned():
+    assert network_hash(named("resnet50")) == network_hash(network("resnet101(depths=[3, 4, 6, 3])"))
+    assert network_hash(named("resnet50")) != network_hash(network("resnet50(stem=deep)"))
+    assert network_hash(named("resnet50")) == "f46db04d5acd7cc4"  # stored studies refer to networks by it
+
+
+def test_per_stage_values():
+    net = network("resnet50(mixer=[conv, conv, multi_scale(scales=4, width=26), split_attention(radix=2)])")
+    kinds = [type(stage.block.mixer).__name__ for stage in net.stages]
+    assert kinds == ["Conv", "Conv", "MultiScale", "SplitAttention"]
+    assert network(text_of(net)) == net
+
+
+def test_difference_names_choices():
+    changed = difference(named("resnet50"), named("resnest50"))
+    assert changed == {
+        "mixer": ("conv", "split_attention"),
+        "shortcut": ("strided_conv", "average_pool"),
+        "downsample": ("mixer", "pool_after"),
+        "stem": ("conv7x7", "deep"),
+    }
+
+
+def test_aliases():
+    assert named("RegNetY-3.2GF") == named("regnety_032")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("resnett50", "did you mean resnet50"),
+        ("resnet50(mixr=conv)", "did you mean mixer"),
+        ("resnet50(mixer=split_attention(radux=2))", "no field 'radux'; did you mean radix"),
+        ("resnet50(mixer=splitattention)", "did you mean split_attention"),
+        ("resnet50(activation=gelu)", "did you mean relu"),
+        ("resnet50(stem=deep", "expected ',' at character 19, found the end"),
+        ("resnet50(stem=deep))", "expected the end"),
+        ("resnet50(stem=)", "expected a value"),
+        ("resnet50(stem=deep, stem=deep)", "given twice"),
+        ("resnet50(classes=ten)", "classes: Expected `int`"),
+        ("resnet50(classes=[1, 2, 3, 4])", "takes one value"),
+        ("resnet50(depths=[1, 2])", "widths has 4 values for 2 stages"),
+        ("resnet18(expansion=2)", "block=bottleneck"),
+        ("17", "is not a network"),
+        ("", "expected a value"),
+        ("no_such_file.json", "does not exist"),
+    ],
+)
+def test_misspelt_text_is_answered(text, message):
+    with pytest.raises(ValueError, match=".") as caught:
+        network(text)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("resnet50(mixer=conv(groups=7))", ["stage 1", "groups=7", "64", "63", "conv.groups=8"]),
+        ("regnety_016(mixer=conv(group_width=17))", ["group_width=17", "nearest valid"]),
+        ("resnet50(mixer=split_attention(radix=0))", ["radix=0", "nearest valid: 1"]),
+        ("resnet50(mixer=multi_scale(scales=128))", ["scales=128", "64", "nearest valid"]),
+        ("resnet50(mixer=multi_scale(scales=4, width=26, inner=split_attention(radix=4)))", ["26", "24", "28"][:2]),
+        ("resnet50(mixer=multi_scale(inner=conv(width=4)))", ["inner.width=4", "leave the inner width out"]),
+        ("resnet50(mixer=conv(group_width=8, groups=2))", ["group_width=8 already decides the groups"]),
+        ("resnet50(mixer=conv(groups=32, width=0))", ["width=0", "nearest valid width is 1"]),
+        ("resnet18(mixer=multi_scale)", ["multi_scale", "bottleneck"]),
+        ("resnet18(mixer=conv(width=4))", ["mixer.width=4", "leave width out"]),
+        ("resnet50(expansion=3)", ["expansion=3 does not divide width=256", "expansion=2"]),
+        ("resnet50(expansion=0)", ["expansion=0"]),
+        ("resnet50(strides=[1, 2, 3, 2])", ["stage 3", "stride=3", "nearest valid: 2"]),
+        ("resnet50(depths=[3, 0, 6, 3])", ["stage 2", "depth=0", "nearest valid: 1"]),
+        ("resnet50(classes=0)", ["classes=0", "nearest valid: 1"]),
+        ("resnet50(in_channels=0)", ["in_channels=0"]),
+        ("resnet50(attention=squeeze_excite(ratio=0.0))", ["ratio=0.0", "above 0"]),
+        ("resnet20(widths=[64, 32, 16])", ["zero_pad cannot shrink 64", "width=64"]),
+        ("resnet50(mixer=selective_kernel(paths=3, split_input=true))", ["paths=3", "nearest valid"]),
+        ("resnet50(stem=deep(widths=[0, 32, 64]))", ["stem width=0"]),
+    ],
+)
+def test_impossible_combinations_are_refused_with_the_nearest_valid_value(text, parts):
+    with pytest.raises(ValueError, match=".") as caught:
+        network(text)
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_unknown_fields_and_wrong_types_in_json_are_refused():
+    data = to_dict(named("resnet50"))
+    with pytest.raises(ValueError, match="unknown field `colour`"):
+        from_dict({**data, "colour": "red"})
+    with pytest.raises(ValueError, match="Expected `int`"):
+        from_dict({**data, "in_channels": "3"})
+    with pytest.raises(ValueError, match="not a network"):
+        from_json("{")
+    with pytest.raises(ValueError, match="at least one stage"):
+        from_dict({**data, "stages": []})
+
+
+def test_networks_are_frozen_and_hashable():
+    net = named("resnet50")
+    with pytest.raises(AttributeError):
+        net.in_channels = 4
+    assert len({net, named("resnet50"), named("resnet101")}) == 2
+
+
+def test_construction_checks_too():
+    with pytest.raises(ValueError, match="radix=-1"):
+        Network((Stage(1, 64, block=Bottleneck(SplitAttention(radix=-1))),))
+    with pytest.raises(ValueError, match="does not divide"):
+        msgspec.structs.replace(named("resnet50"), stages=(Stage(1, 64, block=Bottleneck(Conv(groups=5))),))
