@@ -1,0 +1,199 @@
+"""How much of the variance of results is due to architecture, recipe, interaction, seed, and the rest."""
+
+from itertools import chain, combinations
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from dorsal.stats.interval import Array, as_results, check_confidence
+
+DRAWS = 10_000
+EFFECTS = ("architecture", "recipe", "interaction", "seed")
+
+
+class Share(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A share of the total variance, 0 to 1; no interval where the residual is zero."""
+
+    name: str
+    share: float
+    low: float | None
+    high: float | None
+
+
+class Shares(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Shares that sum to 1, in the order architecture, recipe, interaction, seed, residual.
+
+    Recipe and interaction are absent when there is one recipe. `seeds` counts the complete seeds used,
+    `dropped` the incomplete ones.
+    """
+
+    shares: tuple[Share, ...]
+    seeds: int
+    dropped: int
+    confidence: float
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True):
+    """Analysis of variance: sum of squares and degrees of freedom, of each effect and of the residual.
+
+    `divisor` turns the excess of an effect's sum of squares over noise into its variance in the table. The
+    seed, always last, is random and divides by one seed fewer.
+    """
+
+    names: tuple[str, ...]
+    squares: Array
+    freedom: Array
+    divisor: Array
+    residual_squares: float
+    residual_freedom: int
+
+
+def variance_shares(values: npt.ArrayLike, confidence: float = 0.95) -> Shares:
+    """Shares of the variance of `values` [arms, recipes, seeds], None or NaN for no result.
+
+    The variance is that of one result drawn from this table: an arm and a recipe at random from those
+    tried, and a new seed. Arms and recipes are thus fixed (nothing is claimed about architectures not
+    tried) and seeds random:
+
+        result = architecture + recipe + interaction + seed + residual
+
+    `seed` is what a seed does to all cells alike (order of data, split); `residual` is what it does to each
+    separately. Estimates equate mean squares to their expectations (omega squared); negative ones become 0
+    before dividing by the sum. A seed that lacks any cell is dropped everywhere and counted.
+
+    Intervals are generalised confidence intervals (Weerahandi 1993), since 3 seeds are too few to resample:
+    each sum of squares is inverted to a distribution of its parameter, and the share is read off DRAWS
+    joint draws from a fixed random state. Alone these miss too often where other shares are exactly 0, so
+    the same is done for every model that omits effects jointly not significant at (1 - confidence) / 2, and
+    the interval is the hull. Coverage measured at a nominal 95 %, over 60 combinations of table size (2 to 5
+    arms, 1 to 3 recipes, 2 to 5 seeds) and true shares: 94.5 to 100 %; without the hull 57 to 99 %. The noise
+    is taken as normal and equal in all cells.
+
+    Raises ValueError for anything but three dimensions, fewer than 2 arms, no recipe, fewer than 2 complete
+    seeds, results that are all equal, infinite values, or a confidence that is not between 0 and 1.
+    """
+    check_confidence(confidence)
+    results = as_results(values, "values")
+    if results.ndim != 3:
+        raise ValueError(f"values has shape {results.shape}: it must be [arms, recipes, seeds]")
+    complete = ~np.isnan(results).any(axis=(0, 1))
+    dropped = int((~complete).sum())
+    results = results[:, :, complete]
+    arms, recipes, seeds = results.shape
+    if arms < 2 or recipes < 1 or seeds < 2:
+        raise ValueError(
+            f"values has {arms} arm(s), {recipes} recipe(s) and {seeds} complete seed(s), {dropped} dropped: "
+            "at least 2 arms, 1 recipe and 2 complete seeds are needed"
+        )
+    if np.ptp(results) == 0:
+        raise ValueError(f"values are all {results[0, 0, 0]}: there is no variance to share out")
+    table = analyse(results)
+    point = _components(table)
+    point = point / point.sum()
+    bounds = share_bounds(table, confidence, np.random.default_rng(0)) if table.residual_squares else None
+    return Shares(
+        shares=tuple(
+            Share(
+                name=name,
+                share=float(point[k]),
+                low=None if bounds is None else float(bounds[0, k]),
+                high=None if bounds is None else float(bounds[1, k]),
+            )
+            for k, name in enumerate((*table.names, "residual"))
+        ),
+        seeds=seeds,
+        dropped=dropped,
+        confidence=confidence,
+    )
+
+
+def analyse(results: Array) -> Table:
+    """The two-way analysis of variance of complete `results` [arms, recipes, seeds] with seeds as blocks."""
+    arms, recipes, seeds = results.shape
+    centred = results - results.mean()
+    arm = centred.mean(axis=(1, 2))
+    recipe = centred.mean(axis=(0, 2))
+    seed = centred.mean(axis=(0, 1))
+    interaction = centred.mean(axis=2) - arm[:, None] - recipe
+    residual = centred - arm[:, None, None] - recipe[:, None] - interaction[:, :, None] - seed
+    replicates = np.array([recipes * seeds, arms * seeds, seeds, arms * recipes], dtype=np.float64)
+    squares = replicates * [np.sum(effect**2) for effect in (arm, recipe, interaction, seed)]
+    freedom = np.array([arms - 1, recipes - 1, (arms - 1) * (recipes - 1), seeds - 1], dtype=np.float64)
+    residual_squares = float(np.sum(residual**2))
+    # What is smaller is rounding of the input, and a ratio to it means nothing.
+    if residual_squares < results.size * (1e-13 * float(np.abs(results).max())) ** 2:
+        residual_squares = 0.0
+    divisor = np.full(4, results.size, dtype=np.float64)
+    divisor[3] = arms * recipes * (seeds - 1)
+    kept = freedom > 0
+    return Table(
+        names=tuple(name for name, keep in zip(EFFECTS, kept, strict=True) if keep),
+        squares=squares[kept],
+        freedom=freedom[kept],
+        divisor=divisor[kept],
+        residual_squares=residual_squares,
+        residual_freedom=(arms * recipes - 1) * (seeds - 1),
+    )
+
+
+def share_bounds(table: Table, confidence: float, random: np.random.Generator) -> Array:
+    """[2, effects + 1]: lower and upper bound of each share, the residual last."""
+    tail = (1 - confidence) / 2
+    effects = range(len(table.names))
+    submodels = chain.from_iterable(combinations(effects, size) for size in range(len(effects) + 1))
+    quantiles = [
+        np.quantile(_draw_shares(table, list(omitted), random), [tail, 1 - tail], axis=1)
+        for omitted in submodels
+        if _omission_p(table, list(omitted)) >= tail
+    ]
+    return np.stack([np.min([low for low, _ in quantiles], axis=0), np.max([high for _, high in quantiles], axis=0)])
+
+
+def _components(table: Table) -> Array:
+    """Variance of each effect, then of the residual, by expected mean squares."""
+    noise = table.residual_squares / table.residual_freedom
+    excess = np.maximum(table.squares - table.freedom * noise, 0)
+    return np.append(excess / table.divisor, noise)
+
+
+def _omission_p(table: Table, omitted: list[int]) -> float:
+    """p value of the F test that the omitted effects are all zero; 1 for none omitted."""
+    if not omitted:
+        return 1.0
+    freedom = table.freedom[omitted].sum()
+    noise = table.residual_squares / table.residual_freedom
+    return float(special.fdtrc(freedom, table.residual_freedom, table.squares[omitted].sum() / freedom / noise))
+
+
+def _draw_shares(table: Table, omitted: list[int], random: np.random.Generator) -> Array:
+    """Pivotal draws [effects + 1, DRAWS] of the shares, omitted effects pooled in the residual."""
+    freedom = table.residual_freedom + table.freedom[omitted].sum()
+    noise = (table.residual_squares + table.squares[omitted].sum()) / random.chisquare(freedom, DRAWS)
+    variances = np.zeros((len(table.names) + 1, DRAWS))
+    variances[-1] = noise
+    seed = len(table.names) - 1
+    for k in range(len(table.names)):
+        if k in omitted:
+            continue
+        if k == seed:
+            excess = table.freedom[k] * (table.squares[k] / random.chisquare(table.freedom[k], DRAWS) - noise)
+        else:
+            excess = noise * draw_noncentrality(table.squares[k] / noise, table.freedom[k], random)
+        variances[k] = np.maximum(excess, 0) / table.divisor[k]
+    shares: Array = variances / variances.sum(axis=0)
+    return shares
+
+
+def draw_noncentrality(statistic: Array, freedom: float, random: np.random.Generator) -> Array:
+    """Draws of the noncentrality of a chi-square variable, given its value, by inverting its distribution.
+
+    The draw is at most x with probability P(chi-square(freedom, x) > statistic). No numerical inversion is
+    needed: the noncentral chi-square is central with `freedom` plus twice a Poisson number, and reading
+    that mixture backwards gives a noncentral chi-square with 2 degrees of freedom around what a central
+    draw leaves of the statistic.
+    """
+    rest = statistic - random.chisquare(freedom, statistic.shape)
+    draws: Array = np.where(rest < 0, 0.0, random.noncentral_chisquare(2, np.maximum(rest, 0)))
+    return draws
