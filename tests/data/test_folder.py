@@ -98,6 +98,16 @@ def test_names_may_be_of_any_script(tmp_path: Path) -> None:
     assert open_folder(Folder(str(root))).classes == ("кошка", "犬 😀")
 
 
+def test_names_may_be_undecodable(pets: Path) -> None:
+    odd = Path(os.fsdecode(os.fsencode(pets / "cat") + b"/\xff.png"))
+    try:
+        picture(4).save(odd)
+    except (OSError, UnicodeError):
+        pytest.skip("this file system takes names of valid text only")
+    checked = check_folder(Folder(str(pets)))
+    assert odd in checked.train.paths + checked.val.paths
+
+
 # --- what the images are
 
 
@@ -405,6 +415,16 @@ def test_a_folder_without_permission(pets: Path) -> None:
         assert f"{pets / 'cat'}: cannot be read: Permission denied" in problems(pets)
     finally:
         (pets / "cat").chmod(0o755)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may enter everything")
+def test_a_root_without_permission(pets: Path) -> None:
+    for mode in (0o000, 0o444):
+        pets.chmod(mode)
+        try:
+            assert str(pets) in problems(pets)
+        finally:
+            pets.chmod(0o755)
 
 
 def test_a_folder_that_refuses_to_be_read(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import cache
+from typing import NamedTuple
 
 import pytest
 from msgspec.structs import replace
 
+from dorsal.report.analysis import Analysis, analyse
 from dorsal.spec.cost import cost
 from dorsal.spec.network import network_hash
 from dorsal.spec.text import difference
@@ -67,8 +70,8 @@ def failure(arm: str, recipe: str, seed: int, status: str, error: str) -> Trial:
     return Trial(arm, recipe, seed, status, None, curve, 4.0, error)
 
 
-@pytest.fixture
-def study() -> Study:
+@cache
+def _study() -> Study:
     noise = random.Random(0)
     trials = []
     for seed in SEEDS:
@@ -97,13 +100,8 @@ def study() -> Study:
     )
 
 
-@pytest.fixture
-def broken(study: Study) -> Study:
-    """One run diverged, one failed, the last three were not done."""
-    return _broken(study)
-
-
 def _broken(study: Study) -> Study:
+    """One run diverged, one failed, the last three were not done."""
     trials = list(study.trials)
     trials[1] = failure(trials[1].arm, trials[1].recipe, trials[1].seed, "diverged", "loss is nan at epoch 4, step 12")
     trials[3] = failure(trials[3].arm, trials[3].recipe, trials[3].seed, "failed", "RuntimeError: <b>no memory</b>")
@@ -174,6 +172,7 @@ def _markup(study: Study) -> Study:
 
 def _twelve_arms(study: Study) -> Study:
     """Twelve arms of one cost with names that are far too long."""
+    study = _one_recipe(study)
     labels = [f"small(mixer=multi_scale(scales=4, width=26), stem=deep, variant={i})" for i in range(12)]
     noise = random.Random(1)
     trials = [
@@ -205,18 +204,37 @@ EDGES: dict[str, Callable[[Study], Study]] = {
 }
 
 
-@pytest.fixture
-def edges(study: Study) -> Callable[[str], Study]:
-    """The study turned into the edge case of this name."""
-    return lambda name: EDGES[name](study)
+class Case(NamedTuple):
+    """A study and its analysis, which takes too long to be made for every test."""
+
+    study: Study
+    analysis: Analysis
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test that takes `edge` runs on every edge case."""
-    if "edge" in metafunc.fixturenames:
-        metafunc.parametrize("edge", EDGES, indirect=True)
+@cache
+def make_case(name: str) -> Case:
+    study = EDGES[name](_study()) if name in EDGES else _study()
+    return Case(study, analyse(study))
 
 
-@pytest.fixture
-def edge(request: pytest.FixtureRequest, study: Study) -> Study:
-    return EDGES[request.param](study)
+@pytest.fixture(scope="session")
+def case() -> Callable[[str], Case]:
+    """The edge case of this name."""
+    return make_case
+
+
+@pytest.fixture(scope="session")
+def whole() -> Case:
+    """The study in which everything finished."""
+    return make_case("whole")
+
+
+@pytest.fixture(scope="session")
+def broken() -> Case:
+    return make_case("broken")
+
+
+@pytest.fixture(scope="session", params=EDGES)
+def edge(request: pytest.FixtureRequest) -> Case:
+    """Each edge case in turn."""
+    return make_case(request.param)

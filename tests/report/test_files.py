@@ -4,52 +4,57 @@ import csv
 import json
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from msgspec.structs import replace
 
-from dorsal.report.analysis import analyse
 from dorsal.report.files import read_results, write_results, write_whole
-from dorsal.study.records import Study
+
+if TYPE_CHECKING:
+    from tests.report.conftest import Case
 
 
-def write(study: Study, folder: Path) -> Path:
-    write_results(study, analyse(study), folder)
+def write(case: Case, folder: Path) -> Path:
+    write_results(case.study, case.analysis, folder)
     return folder / "results.json"
 
 
 def changed(path: Path, **fields: object) -> Path:
-    whole = json.loads(path.read_text())
-    whole["study"].update(fields)
-    path.write_text(json.dumps(whole))
+    read = json.loads(path.read_text())
+    read["study"].update(fields)
+    path.write_text(json.dumps(read))
     return path
 
 
-def test_results_read_back_as_the_same_study(edge: Study, tmp_path: Path) -> None:
+def test_results_read_back_as_the_same_study(edge: Case, tmp_path: Path) -> None:
     # repr, because a NaN is not equal to itself
-    assert repr(read_results(write(edge, tmp_path / "new" / "folder"))) == repr(edge)
+    assert repr(read_results(write(edge, tmp_path / "new" / "folder"))) == repr(edge.study)
 
 
-def test_numbers_that_are_not_finite_survive_in_valid_json(edges, tmp_path: Path) -> None:
-    path = write(edges("not_finite"), tmp_path)
+def test_numbers_that_are_not_finite_survive_in_valid_json(case: Callable[[str], Case], tmp_path: Path) -> None:
+    path = write(case("not_finite"), tmp_path)
     epoch = read_results(path).trials[0].curve[-1]
     assert math.isnan(epoch.train_loss)
     assert epoch.val_loss == math.inf
     json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
 
 
-def test_the_analysis_is_in_the_file(study: Study, tmp_path: Path) -> None:
-    whole = json.loads(write(study, tmp_path).read_text())
-    assert whole["analysis"]["sentences"] == list(analyse(study).sentences)
-    assert len(whole["analysis"]["cells"]) == 8
+def test_the_analysis_is_in_the_file(whole: Case, tmp_path: Path) -> None:
+    read = json.loads(write(whole, tmp_path).read_text())
+    assert read["analysis"]["sentences"] == list(whole.analysis.sentences)
+    assert len(read["analysis"]["cells"]) == 8
 
 
-def test_trials_csv_has_one_line_a_run(broken: Study, tmp_path: Path) -> None:
+def test_trials_csv_has_one_line_a_run(broken: Case, tmp_path: Path) -> None:
     write(broken, tmp_path)
-    rows = list(csv.DictReader((tmp_path / "trials.csv").open(newline="")))
-    assert len(rows) == len(broken.trials)
-    assert [float(row["accuracy"]) if row["accuracy"] else None for row in rows] == [t.accuracy for t in broken.trials]
+    rows = list(csv.DictReader((tmp_path / "trials.csv").read_text().splitlines()))
+    assert len(rows) == len(broken.study.trials)
+    assert [float(row["accuracy"]) if row["accuracy"] else None for row in rows] == [
+        t.accuracy for t in broken.study.trials
+    ]
     assert rows[1] == {
         "arm": "resnet",
         "recipe": "tricks",
@@ -62,22 +67,22 @@ def test_trials_csv_has_one_line_a_run(broken: Study, tmp_path: Path) -> None:
     }
 
 
-def test_curves_csv_has_one_line_an_epoch(broken: Study, tmp_path: Path) -> None:
+def test_curves_csv_has_one_line_an_epoch(broken: Case, tmp_path: Path) -> None:
     write(broken, tmp_path)
-    rows = list(csv.DictReader((tmp_path / "curves.csv").open(newline="")))
-    assert len(rows) == sum(len(t.curve) for t in broken.trials)
-    assert float(rows[4]["val_loss"]) == broken.trials[0].curve[4].val_loss
+    rows = list(csv.DictReader((tmp_path / "curves.csv").read_text().splitlines()))
+    assert len(rows) == sum(len(t.curve) for t in broken.study.trials)
+    assert float(rows[4]["val_loss"]) == broken.study.trials[0].curve[4].val_loss
     assert rows[4]["epoch"] == "5"
 
 
-def test_another_schema_is_refused(study: Study, tmp_path: Path) -> None:
-    path = changed(write(study, tmp_path), schema=0)
+def test_another_schema_is_refused(whole: Case, tmp_path: Path) -> None:
+    path = changed(write(whole, tmp_path), schema=0)
     with pytest.raises(ValueError, match=r"schema=0 and this version of dorsal reads schema 1"):
         read_results(path)
 
 
-def test_an_unknown_field_is_refused(study: Study, tmp_path: Path) -> None:
-    path = changed(write(study, tmp_path), colour="blue")
+def test_an_unknown_field_is_refused(whole: Case, tmp_path: Path) -> None:
+    path = changed(write(whole, tmp_path), colour="blue")
     with pytest.raises(ValueError, match=r"is not the results.json of a study: .*colour"):
         read_results(path)
 
@@ -95,8 +100,8 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         read_results(tmp_path / "results.json")
 
 
-def test_a_full_disk_leaves_the_old_file(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write(study, tmp_path)
+def test_a_full_disk_leaves_the_old_file(whole: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(whole, tmp_path)
     before, names = path.read_bytes(), sorted(tmp_path.iterdir())
 
     def full(_: int) -> None:
@@ -104,7 +109,7 @@ def test_a_full_disk_leaves_the_old_file(study: Study, tmp_path: Path, monkeypat
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        write(replace(study, name="later"), tmp_path)
+        write_results(replace(whole.study, name="later"), whole.analysis, tmp_path)
     assert (path.read_bytes(), sorted(tmp_path.iterdir())) == (before, names)
 
 

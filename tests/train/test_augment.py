@@ -36,7 +36,7 @@ def test_pad_shifts_by_up_to_an_eighth_and_keeps_values() -> None:
 
 
 def test_area_takes_a_random_part() -> None:
-    ramp = torch.arange(256, dtype=torch.uint8).repeat(3, 64, 1)
+    ramp = torch.arange(256, dtype=torch.uint8).expand(3, 256, 256)
     spans = [float(made.max() - made.min()) for made in outputs(recipe("res2net(min_area=0.25, flip=false)"), ramp)]
     assert min(spans) < 0.6 * max(spans)
     whole = outputs(recipe("res2net(min_area=1, flip=false)"), PHOTO[:, :16, :16], count=4)
@@ -73,12 +73,12 @@ def test_every_knob_changes_images(change: dict[str, object]) -> None:
 
 def test_lighting_adds_one_colour_of_the_stated_covariance() -> None:
     grey = torch.full((3, 16, 16), 102, dtype=torch.uint8)
-    made = torch.stack(outputs(recipe("res2net(lighting=0.1, min_area=1)"), grey, count=4000)) * 0.2  # std of the data
+    made = torch.stack(outputs(recipe("res2net(lighting=0.1, min_area=1)"), grey, count=1500)) * 0.2  # std of the data
     assert (made - made[..., :1, :1]).abs().max() < 1e-5
     vectors = torch.tensor([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
     values = torch.tensor([0.2175, 0.0188, 0.0045]) * 0.1
     expected = vectors @ torch.diag(values**2) @ vectors.T
-    assert torch.allclose(torch.cov(made[:, :, 0, 0].T), expected, rtol=0.1, atol=2e-6)
+    assert torch.allclose(torch.cov(made[:, :, 0, 0].T), expected, rtol=0.15, atol=4e-6)
 
 
 def test_erasing_blanks_with_the_mean() -> None:

@@ -1,5 +1,6 @@
 """Open a data set: the room's face to training and evaluation."""
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -35,8 +36,8 @@ _CACHE_BYTES = 512 * 2**20
 def open_data(spec: DataSpec) -> ImageData:
     """Compose or check and open what `spec` says.
 
-    Raises DataError, a ValueError, listing everything wrong with a folder, and ModuleNotFoundError where the digits
-    behind `Scenes` are not installed.
+    Raises DataError, a ValueError, listing everything wrong with a folder, and ModuleNotFoundError where the
+    digits behind `Scenes` are not installed.
     """
     match spec:
         case Scenes():
@@ -50,9 +51,9 @@ def open_data(spec: DataSpec) -> ImageData:
 class Evaluation:
     """A split as evaluation sees it: in order, through `eval_transform`, the same every time.
 
-    Iterating yields (images float32 [B, 3, size, size], labels int64 [B]); the last batch may be smaller. A split whose
-    crops fit into 512 MiB is decoded and cropped once and kept as uint8: a quarter of the memory of normalised floats,
-    and normalising a batch is nothing beside a network's forward pass over it.
+    Iterating yields (images float32 [B, 3, size, size], labels int64 [B]); the last batch may be smaller. A
+    split whose crops fit into 512 MiB is decoded and cropped once and kept as uint8: a quarter of the memory
+    of normalised floats, and normalising a batch is nothing beside a network's forward pass over it.
     """
 
     def __init__(self, split: Split, size: int, normalisation: Normalisation, batch_size: int) -> None:
@@ -66,14 +67,17 @@ class Evaluation:
 
     def __len__(self) -> int:
         """The number of batches."""
-        return -(-len(self._split) // self._batch_size)
+        return math.ceil(len(self._split) / self._batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         if self._keep and self._kept is None:
             self._kept = _crops(self._split, range(len(self._split)), self._crop)
         for start in range(0, len(self._split), self._batch_size):
             stop = min(start + self._batch_size, len(self._split))
-            crops = _crops(self._split, range(start, stop), self._crop) if self._kept is None else self._kept[start:stop]
+            if self._kept is None:
+                crops = _crops(self._split, range(start, stop), self._crop)
+            else:
+                crops = self._kept[start:stop]
             yield self._to_float(crops), self._labels[start:stop]
 
 

@@ -1,7 +1,8 @@
 """Which image when, and with which random draws: a function of (seed, epoch, index) and of nothing else.
 
-Two architectures compared under one seed see the same images in the same order under the same augmentation, on any
-number of loader processes. Only torch's CPU generator is seeded: torchvision's v2 transforms draw from no other.
+Two architectures compared under one seed see the same images in the same order under the same augmentation,
+on any number of loader processes. Only torch's CPU generator is seeded: torchvision's v2 transforms draw from
+no other.
 """
 
 import struct
@@ -18,8 +19,9 @@ from dorsal.data.split import Split
 class Seeded(Dataset[tuple[Tensor, int]]):
     """`split` seen through a random `transform`; item `i` is (transform(image i), label i).
 
-    The transform runs under draws fixed by (seed, epoch, i); torch's global generator is left as it was found.
-    The epoch lies in shared memory, so that `set_epoch` also reaches loader processes that outlive an epoch.
+    The transform runs under draws fixed by (seed, epoch, i); torch's global generator is left as it was
+    found. The epoch lies in shared memory, so that `set_epoch` also reaches loader processes that outlive an
+    epoch.
     """
 
     def __init__(self, split: Split, transform: Callable[[Tensor], Tensor], seed: int) -> None:
@@ -27,9 +29,10 @@ class Seeded(Dataset[tuple[Tensor, int]]):
         self._transform = transform
         self._labels: list[int] = split.labels.tolist()
         self._seed = seed
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
 
     def set_epoch(self, epoch: int) -> None:
+        """Move on to the draws of `epoch`, here and in loader processes already running."""
         self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
@@ -37,8 +40,8 @@ class Seeded(Dataset[tuple[Tensor, int]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         image = self._split.image(index)
-        # The generator itself, not torch.manual_seed or torch.random.fork_rng: those also visit every accelerator,
-        # at 170 us a call instead of 4.
+        # The generator itself: torch.manual_seed and torch.random.fork_rng visit every accelerator as well, which
+        # takes 170 us a call instead of 4.
         generator = torch.default_generator
         state = generator.get_state()
         generator.manual_seed(_seed32(self._seed, int(self._epoch), index))
@@ -57,7 +60,7 @@ def order(n: int, seed: int, epoch: int) -> Tensor:
 def _seed32(seed: int, epoch: int, index: int) -> int:
     """32 bits, because torch's CPU generator (mt19937) reads no more of its seed.
 
-    A CRC tells any two messages of one length apart that differ in at most 32 adjacent bits, so no two images of one
-    epoch share their draws.
+    A CRC tells any two messages of one length apart that differ in at most 32 adjacent bits, so no two images
+    of one epoch share their draws.
     """
     return zlib.crc32(struct.pack("<qqq", seed, epoch, index))

@@ -10,8 +10,9 @@ The word `scenes` always means the embedded set; a folder of that name is writte
 
 import difflib
 import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -19,9 +20,9 @@ import msgspec
 class Scenes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="scenes"):
     """Small colour scenes, each holding one whole handwritten digit among clutter; see `dorsal.data.scenes`.
 
-    `size` is the side of the square scene in pixels; `train` and `val` are numbers of scenes.
-    5,000 real digits stand behind them, 4,000 for training and 1,000 for validation, never shared. Up to those
-    numbers every scene has a digit of its own; beyond, digits return in other scenes.
+    `size` is the side of the square scene in pixels; `train` and `val` are numbers of scenes. 5,000 real
+    digits stand behind them, 4,000 for training and 1,000 for validation, never shared. Up to those numbers
+    every scene has a digit of its own; beyond, digits return in other scenes.
 
     Raises ValueError when a field is out of range.
     """
@@ -38,6 +39,7 @@ class Scenes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         _check_range("val", self.val, 10, 100_000)
 
     def describe(self) -> str:
+        """One line for reports."""
         return (
             f"{self.train:,} training and {self.val:,} validation scenes of {self.size}x{self.size} px, "
             f"each with one handwritten digit (10 classes) among clutter, seed {self.seed}"
@@ -47,8 +49,8 @@ class Scenes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 class Folder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="folder"):
     """A folder of class folders: `train/<class>/*` with `val/<class>/*`, or `<class>/*` to be split.
 
-    `size` is the side in pixels of the square the network sees. `val_fraction` is the share of each class held out,
-    and `seed` chooses which; both are unused where the folder has its own `train` and `val`.
+    `size` is the side in pixels of the square the network sees. `val_fraction` is the share of each class
+    held out, and `seed` chooses which; both are unused where the folder has its own `train` and `val`.
     `normalisation` is measured on the training split or ImageNet's published figures.
 
     Raises ValueError when a field is out of range; whether the folder is sound is `check_folder`'s business.
@@ -65,12 +67,10 @@ class Folder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="folde
         _check_range("val_fraction", self.val_fraction, 0.01, 0.99)
         _check_range("seed", self.seed, 0, 2**32 - 1)
         if self.normalisation not in ("measured", "imagenet"):
-            raise ValueError(
-                f"normalisation: {self.normalisation!r} is not known{_nearest(self.normalisation, ['measured', 'imagenet'])}; "
-                "valid are 'measured' and 'imagenet'"
-            )
+            raise ValueError(f"normalisation: {self.normalisation!r} is neither 'measured' nor 'imagenet'")
 
     def describe(self) -> str:
+        """One line for reports."""
         return f"images of class folders under {self.path}, seen at {self.size}x{self.size} px, seed {self.seed}"
 
 
@@ -80,11 +80,12 @@ DataSpec = Scenes | Folder
 def parse_data(text: str) -> DataSpec:
     """Read `text`, as the module's docstring shows it, into a record.
 
-    Raises ValueError when the text is malformed, names an unknown field, gives a value that does not fit, or names
-    neither `scenes` nor an existing folder. A folder whose name itself ends in brackets is taken as it stands.
+    Raises ValueError when the text is malformed, names an unknown field, gives a value that does not fit, or
+    names neither `scenes` nor an existing folder. A folder whose name itself ends in brackets is taken as it
+    stands.
     """
     text = text.strip()
-    if Path(text).is_dir() and text != "scenes":
+    if text not in ("", "scenes") and is_folder(Path(text)):
         return Folder(text)
     match = re.fullmatch(r"(?P<name>[^()]+?)\s*(?:\((?P<fields>[^()]*)\))?", text)
     if match is None:
@@ -92,10 +93,9 @@ def parse_data(text: str) -> DataSpec:
     name, fields = match["name"], match["fields"] or ""
     if name == "scenes":
         return Scenes(**_parse_fields(fields, Scenes))
-    if not Path(name).is_dir():
-        raise ValueError(
-            f"data: {name!r} is neither 'scenes' nor an existing folder{_nearest(name, ['scenes', *_siblings(name)])}"
-        )
+    if not is_folder(Path(name)):
+        hint = nearest(name, ["scenes", *_siblings(name)])
+        raise ValueError(f"data: {name!r} is neither 'scenes' nor an existing folder{hint}")
     return Folder(name, **_parse_fields(fields, Folder))
 
 
@@ -107,29 +107,40 @@ def _parse_fields(text: str, kind: type[Scenes] | type[Folder]) -> dict[str, Any
         if not equals:
             raise ValueError(f"data: {item!r} is not of the form field=value; fields are {', '.join(types)}")
         if name not in types:
-            raise ValueError(f"{name}: no such field{_nearest(name, types)}; fields are {', '.join(types)}")
+            raise ValueError(f"{name}: no such field{nearest(name, types)}; fields are {', '.join(types)}")
         if name in values:
             raise ValueError(f"{name}: given twice, as {values[name]} and {value}")
         try:
             values[name] = msgspec.convert(value.strip("'\""), types[name], strict=False)
         except msgspec.ValidationError as error:
-            raise ValueError(f"{name}: {value!r} does not fit: {str(error)[:1].lower()}{str(error)[1:]}") from None
+            hint = nearest(value, get_args(types[name]))
+            raise ValueError(f"{name}: {value!r} does not fit ({error}){hint}") from None
     return values
 
 
 def _check_range(field: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
-        nearest = low if value < low else high  # not-a-number compares false and lands on high
-        raise ValueError(f"{field}: {value} is out of range; the nearest valid choice is {nearest} ({low} to {high})")
+        bound = low if value < low else high
+        raise ValueError(f"{field}: {value} is not in {low} to {high}; the nearest valid choice is {bound}")
 
 
 def _siblings(name: str) -> list[str]:
     parent = Path(name).parent
-    if not parent.is_dir():
+    try:
+        return [str(entry) for entry in parent.iterdir() if is_folder(entry)]
+    except OSError:
         return []
-    return [str(entry) for entry in parent.iterdir() if entry.is_dir()]
 
 
-def _nearest(name: str, choices: Any) -> str:
+def is_folder(path: Path) -> bool:
+    """Whether `path` is a folder as far as one may see: `Path.is_dir` raises where a parent is closed."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def nearest(name: str, choices: Iterable[str]) -> str:
+    """Half a sentence on which of `choices` may have been meant, or nothing."""
     found = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.5)
     return f"; did you mean {found[0]!r}?" if found else ""

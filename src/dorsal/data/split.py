@@ -13,8 +13,8 @@ from dorsal.data.transform import Normalisation
 class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """What is known about one image.
 
-    `label` indexes the classes. `box` is (x0, y0, x1, y1) in pixels of that image, x1 and y1 exclusive. `mask` is bool
-    [H, W]. A set without boxes or masks has None there.
+    `label` indexes the classes. `box` is (x0, y0, x1, y1) in pixels of that image, x1 and y1 exclusive.
+    `mask` is bool [H, W]. A set without boxes or masks has None there.
     """
 
     label: int
@@ -33,22 +33,26 @@ class Split(Protocol):
     def stacked(self) -> Tensor | None:
         """All images as one uint8 [n, 3, H, W], where they are in memory and of one size; None elsewhere.
 
-        Indexing it is the fast path: a batch without a Python loop.
+        `stacked.index_select(0, indices)` is the fast path to a batch; writing `stacked[indices]` costs
+        many times as much.
         """
 
     def __len__(self) -> int: ...
 
-    def image(self, index: int) -> Tensor: ...
+    def image(self, index: int) -> Tensor:
+        """Decode image `index`."""
 
-    def targets(self, index: int) -> Target: ...
+    def targets(self, index: int) -> Target:
+        """All that is known about image `index`."""
 
 
 class ImageData(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """An opened data set.
 
-    `size` is the side in pixels of the square the network sees. `flip` says whether mirroring an image left to right
-    keeps its label. `fingerprint` is a sha256 in hex of every image and label and of which split holds it: equal
-    fingerprints mean equal data. `notes` are sentences on what was converted or passed over when opening.
+    `size` is the side in pixels of the square the network sees. `flip` says whether mirroring an image left
+    to right keeps its label. `fingerprint` is a sha256 in hex of every image and label and of which split
+    holds it: equal fingerprints mean equal data. `notes` are sentences on what was converted or passed over
+    when opening.
     """
 
     classes: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The fixed part of what happens to an image: resize, centre crop, normalise. Augmentation is the recipe's."""
+"""What happens to every image alike: resize, centre crop, normalise. Augmentation is the recipe's."""
 
 from collections.abc import Callable
 
@@ -33,8 +33,8 @@ def histogram(images: NDArray[np.uint8]) -> NDArray[np.int64]:
 def measured(counts: NDArray[np.int64] | NDArray[np.float64]) -> Normalisation:
     """The normalisation of the images whose `histogram` (or weighted sum of histograms) this is.
 
-    Pass the training split only. A channel that never varies gets one grey level, 1/255, as standard deviation, so
-    that dividing by it stays harmless.
+    Pass the training split only. A channel that never varies gets one grey level, 1/255, as standard
+    deviation, so that dividing by it stays harmless.
     """
     values = np.arange(256) / 255
     share = counts / counts.sum(axis=1, keepdims=True)
@@ -58,8 +58,9 @@ def to_float(normalisation: Normalisation) -> Callable[[Tensor], Tensor]:
 def eval_crop(size: int) -> Callable[[Tensor], Tensor]:
     """uint8 [..., 3, H, W] to uint8 [..., 3, size, size].
 
-    Resize the short side to size * 256 / 224, then crop the centre, as He et al. 2015 (arXiv:1512.03385, section 3.4)
-    and torchvision's reference evaluation do at 224. Images that are size x size already stay untouched.
+    Resize the short side to size * 256 / 224, then crop the centre, as He et al. 2015 (arXiv:1512.03385,
+    section 3.4) and torchvision's reference evaluation do at 224. Images that are size x size already stay
+    untouched.
     """
     short_side = round(size * 256 / 224)
 
@@ -67,7 +68,8 @@ def eval_crop(size: int) -> Callable[[Tensor], Tensor]:
         if image.shape[-2:] == (size, size):
             return image
         resized = resize(image, [short_side], interpolation=InterpolationMode.BILINEAR, antialias=True)
-        return center_crop(resized, [size, size])
+        cropped: Tensor = center_crop(resized, [size, size])
+        return cropped
 
     return crop
 

@@ -1,0 +1,80 @@
+"""Throughput of the loop of `dorsal.train` against a bare torch loop: same network, same batches, alternating in one run.
+
+    python benchmarks/loop_overhead.py [rounds] [images]
+
+Both loops get the same prepared batches and make the same step: forward, loss, backward, update, loss read back. A
+round is one epoch of each, in turns. Time is that of the processor, on one thread: other programs disturb it less.
+"""
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import msgspec
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dorsal.data.dataset import ImageData, open_data, order, to_float
+from dorsal.data.spec import Scenes
+from dorsal.nn.build import build
+from dorsal.train import loop
+from dorsal.train.recipe import recipe
+from dorsal.zoo import network
+
+NETWORK = network("small(depths=[1, 1, 1], widths=[32, 64, 128])")
+RECIPE = recipe("plain(optimiser=nesterov, decayed=all)")
+Batches = list[tuple[Tensor, Tensor]]
+
+
+def bare_epoch(batches: Batches) -> Callable[[], None]:
+    model = build(NETWORK).train()
+    optimiser = torch.optim.SGD(
+        model.parameters(), RECIPE.lr, RECIPE.momentum, nesterov=True, weight_decay=RECIPE.weight_decay
+    )
+
+    def epoch() -> None:
+        for images, labels in batches:
+            loss = F.cross_entropy(model(images), labels)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            loss.item()
+
+    return epoch
+
+
+def our_epoch(batches: Batches, data: ImageData) -> Callable[[], None]:
+    run = loop._assemble(NETWORK, RECIPE, data, 0, loop._accelerator("cpu", "no"), 0)
+    run = msgspec.structs.replace(run, loader=batches)
+    return lambda: loop._train(run, 0, None) and None
+
+
+def seconds(epoch: Callable[[], None]) -> float:
+    began = time.process_time()
+    epoch()
+    return time.process_time() - began
+
+
+def main() -> None:
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 9
+    count = int(sys.argv[2]) if len(sys.argv) > 2 else 1024
+    torch.set_num_threads(1)
+    data = open_data(Scenes(train=count, val=10))
+    assert data.train.stacked is not None
+    images, labels = to_float(data.normalisation)(data.train.stacked), torch.from_numpy(data.train.labels)
+    batches = [(images[part], labels[part]) for part in order(count, 0, 0).split(RECIPE.batch)]
+    bare, ours = bare_epoch(batches), our_epoch(batches, data)
+    bare(), ours()
+    times = [(seconds(bare), seconds(ours)) for _ in range(rounds)]
+    speeds = [count / statistics.median(column) for column in zip(*times, strict=True)]
+    ratios = [b / o for b, o in times]
+    print(f"bare {speeds[0]:.0f} images/s, dorsal {speeds[1]:.0f} images/s of processor time")
+    print(
+        f"throughput ratio {statistics.median(ratios):.3f}, median of {rounds} rounds ({min(ratios):.3f} to {max(ratios):.3f})"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""`dorsal compare`: the main job."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+_FILE = "Read the comparison from a TOML file; options given beside it replace its fields."
+
+
+def compare(
+    networks: Annotated[
+        list[str] | None,
+        typer.Argument(help="Names, names with edits, or JSON files; each may be given a label as in label=text."),
+    ] = None,
+    recipe: Annotated[list[str] | None, typer.Option(help="A recipe; may be repeated. [plain, tricks]")] = None,
+    data: Annotated[str | None, typer.Option(help="scenes, or a folder of class folders. [scenes]")] = None,
+    seeds: Annotated[str | None, typer.Option(help="How many, or which: 5 or 1,2,7. [3]")] = None,
+    epochs: Annotated[int | None, typer.Option(help="In place of the recipes' own.")] = None,
+    match: Annotated[str | None, typer.Option(help="Scale widths to a cost: macs, macs=20M, params=1M …")] = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes. [cores / threads]")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of each worker. [1]")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or mps. [cpu]")] = None,
+    out: Annotated[str | None, typer.Option(help="Folder of the study. [runs/compare]")] = None,
+    storage: Annotated[str | None, typer.Option(help="An Optuna storage URL. [a SQLite file in --out]")] = None,
+    budget: Annotated[str | None, typer.Option(help="Run what fits in this time, e.g. 10m or 2h.")] = None,
+    name: Annotated[str | None, typer.Option(help="Title of the study, and its name in the storage. [compare]")] = None,
+    file: Annotated[Path | None, typer.Option(help=_FILE)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print results.json instead of tables.")] = False,
+) -> None:
+    """Train networks under the same recipes and seeds, and say which is better, by how much, and how sure that is.
+
+    Without a network: plain, Res2Net, ResNeSt and RegNet forms of one small network at equal MACs, in a few minutes.
+    Interrupted, the same command goes on; runs that have ended are not made again.
+
+    Examples: `dorsal compare`,
+    `dorsal compare resnet50 resnest50 --data photos --recipe tricks --seeds 5 --device cuda`,
+    `dorsal compare small "small(mixer=split_attention)" --match macs=20M --budget 10m`
+    """
+    import msgspec
+
+    from dorsal.study.comparison import Comparison, from_toml
+
+    given: dict[str, Any] = {
+        "networks": tuple(networks) if networks else None,
+        "recipes": tuple(recipe) if recipe else None,
+        "data": data,
+        "seeds": _seeds(seeds) if seeds is not None else None,
+        "epochs": epochs,
+        "match": match,
+        "workers": workers,
+        "threads": threads,
+        "device": device,
+        "out": out,
+        "storage": storage,
+        "budget": budget,
+        "name": name,
+    }
+    given = {field: value for field, value in given.items() if value is not None}
+    base = Comparison() if file is None else from_toml(_read(file))
+    asked = msgspec.structs.replace(base, **given)
+
+    from dorsal.cli.outcome import show_outcome
+    from dorsal.cli.watch import Watch
+    from dorsal.study.compare import compare as run
+
+    try:
+        with Watch() as watch:
+            study = run(asked, on_event=watch.on_event)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"stopped; the same command goes on, and `dorsal report {asked.out}` shows what is done\n")
+        raise typer.Exit(130) from None
+    show_outcome(study, Path(asked.out), as_json)
+    if any(trial.status == "failed" for trial in study.trials):
+        raise typer.Exit(1)
+
+
+def _seeds(text: str) -> int | tuple[int, ...]:
+    """`5` is five seeds, `1,2,7` are these."""
+    try:
+        numbers = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"--seeds {text!r} is neither a number nor a list like 1,2,7") from None
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def _read(file: Path) -> str:
+    if not file.is_file():
+        raise ValueError(f"--file {str(file)!r} does not exist")
+    return file.read_text(encoding="utf-8")

@@ -1,0 +1,55 @@
+"""`dorsal predict`: what a trained model sees in image files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def predict(
+    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    model: Annotated[Path, typer.Option(help="A folder that `dorsal train` made.")] = Path("runs/train"),
+    top: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 3,
+    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Name the most probable classes of image files, prepared as the model's card says.
+
+    All files are read before the model runs, so one bad file stops the call at once.
+
+    Example: `dorsal predict cat.jpg dog.png --model runs/train --top 1`
+    """
+    import json
+
+    import torch
+
+    from dorsal.data.decode import scan
+    from dorsal.data.transform import Normalisation, eval_transform
+    from dorsal.study.run import check_device
+    from dorsal.weights.saved import load_model
+
+    check_device(device)
+    scans = {path: scan(path, keep=True) for path in images}
+    bad = [f"{path} {found.problem}" for path, found in scans.items() if found.problem]
+    if bad:
+        raise ValueError("; ".join(bad))
+    net, card = load_model(model)
+    net.to(device)
+    prepare = eval_transform(card.image_size, Normalisation(mean=card.mean, std=card.std, source="the model's card"))
+    answers = {}
+    with torch.inference_mode():
+        for path, found in scans.items():
+            assert found.pixels is not None  # there was no problem, and pixels were to be kept
+            probabilities = net(prepare(found.pixels)[None].to(device))[0].softmax(0).cpu()
+            best = probabilities.topk(min(top, len(card.classes)))
+            answers[str(path)] = [
+                {"class": card.classes[index], "probability": round(value, 6)}
+                for value, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+            ]
+    if as_json:
+        print(json.dumps(answers))
+        return
+    for name, guesses in answers.items():
+        print(f"{name}: " + ", ".join(f"{guess['class']} {100 * guess['probability']:.1f} %" for guess in guesses))

@@ -1,0 +1,1 @@
+"""What a study shows: analysed once, then rendered on the terminal, as files and as one page."""

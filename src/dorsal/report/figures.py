@@ -1,0 +1,270 @@
+"""The plots of the page as Plotly figures. Colours of text and grid are left to the page: it may be light or dark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any, NamedTuple
+
+import plotly.graph_objects as go
+
+from dorsal.report.analysis import Analysis
+from dorsal.report.numerals import percent
+from dorsal.stats import Comparisons, Interval, Shares, mean_interval
+from dorsal.study.records import Latency, Study
+
+# Okabe and Ito's palette without yellow and black, which vanish on one of the two backgrounds.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
+DASHES = ("solid", "dash", "dot")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
+LONGEST_LABEL = 26
+
+
+class Look(NamedTuple):
+    """How an arm appears everywhere: a colour, and beyond the palette also a dashed line and an open marker."""
+
+    colour: str
+    dash: str
+    open: bool
+
+
+class View(NamedTuple):
+    """A figure and its name on the switch between the figures of one place."""
+
+    name: str
+    figure: go.Figure
+
+
+def look(index: int) -> Look:
+    """The look of the arm at `index` of the study."""
+    turn, colour = divmod(index, len(PALETTE))
+    return Look(PALETTE[colour], DASHES[turn % len(DASHES)], turn > 0)
+
+
+def shown(label: str) -> str:
+    """A label in a plot: long ones lose their middle, and Plotly, which reads text as a subset of HTML, gets text."""
+    half = LONGEST_LABEL // 2
+    short = label if len(label) <= LONGEST_LABEL else f"{label[:half]}…{label[1 - half :]}"
+    return escape(short, quote=False)
+
+
+def cost_views(study: Study, analysis: Analysis) -> list[View]:
+    """Accuracy against each cost, one point an arm and recipe; latencies only where one was measured."""
+    views = []
+    for name, field in (("MACs", "macs"), ("Parameters", "params"), ("Activations", "activations")):
+        costs = [(getattr(arm.cost, field) / 1e6, 0.0, 0.0) for arm in study.arms]
+        views.append(View(name, _against(study, analysis, f"{name}, millions", costs)))
+    for name, field in (("Forward", "forward"), ("Train step", "train_step")):
+        measured: list[Latency | None] = [getattr(arm, field) for arm in study.arms]
+        example = next((latency for latency in measured if latency), None)
+        if example is not None:
+            title = f"{name}, ms for a batch of {example.batch} on {escape(example.device)}"
+            views.append(View(name, _against(study, analysis, title, [_times(latency) for latency in measured])))
+    return views
+
+
+def _times(latency: Latency | None) -> tuple[float, float, float] | None:
+    """The median and its distances to the quartiles."""
+    if latency is None:
+        return None
+    return latency.median_ms, latency.median_ms - latency.low_ms, latency.high_ms - latency.median_ms
+
+
+def _against(
+    study: Study, analysis: Analysis, title: str, costs: Sequence[tuple[float, float, float] | None]
+) -> go.Figure:
+    """`costs` holds value, distance to the lower and to the upper end of its bar for each arm."""
+    figure = _figure(title, "top-1 accuracy, %")
+    # Labels of points next to each other in height go to opposite sides.
+    order = sorted(range(len(study.arms)), key=lambda i: _best(study, analysis, i))
+    for index, (arm, cost) in enumerate(zip(study.arms, costs, strict=True)):
+        for turn, recipe in enumerate(study.recipes):
+            accuracy = analysis.cell(arm.label, recipe).accuracy
+            if accuracy is None or cost is None:
+                continue
+            value, below, above = cost
+            text = f"{shown(arm.label)}<br>{shown(recipe)}: {percent(accuracy)} %"
+            labelled = accuracy.mean == _best(study, analysis, index)
+            figure.add_scatter(
+                x=[value],
+                y=[accuracy.mean],
+                mode="markers+text" if labelled else "markers",
+                text=[shown(arm.label)],
+                textposition="middle right" if order.index(index) % 2 else "middle left",
+                cliponaxis=False,
+                marker={
+                    "symbol": _symbol(index, turn),
+                    "size": 10,
+                    "color": look(index).colour,
+                    "line": {"width": 1.5, "color": look(index).colour},
+                },
+                error_y=_bar(accuracy),
+                error_x={"array": [above], "arrayminus": [below], "thickness": 1.2, "width": 3} if above else None,
+                hovertemplate=f"{text}<br>%{{x:.4g}}<extra></extra>",
+            )
+    if not figure.data:
+        _empty(figure, "no run finished")
+        return figure
+    values = [cost[0] for cost in costs if cost]
+    room = 0.15 * (max(values) - min(values)) or 0.1 * max(values)
+    return figure.update_layout(xaxis={"range": [min(values) - room, max(values) + room]})
+
+
+def _best(study: Study, analysis: Analysis, index: int) -> float:
+    """The highest mean of an arm over the recipes."""
+    cells = (analysis.cell(study.arms[index].label, recipe) for recipe in study.recipes)
+    return max((cell.accuracy.mean for cell in cells if cell.accuracy), default=0.0)
+
+
+def _symbol(index: int, turn: int) -> str:
+    return SYMBOLS[turn % len(SYMBOLS)] + ("-open" if look(index).open else "")
+
+
+def _bar(interval: Interval) -> dict[str, Any] | None:
+    if interval.low is None or interval.high is None:
+        return None
+    return {"array": [interval.high - interval.mean], "thickness": 1.4, "width": 4}
+
+
+def curve_views(study: Study) -> list[View]:
+    """Learning curves of each recipe: the mean over seeds and its 95 % band; every run that has a curve counts."""
+    return [View(recipe, _curves(study, recipe)) for recipe in study.recipes]
+
+
+def _curves(study: Study, recipe: str) -> go.Figure:
+    figure = _figure("epoch", "top-1 accuracy, %")
+    accuracies: list[float] = []
+    for index, arm in enumerate(study.arms):
+        by_epoch: dict[int, list[float]] = {}
+        for trial in study.trials:
+            if (trial.arm, trial.recipe) == (arm.label, recipe):
+                for point in trial.curve:
+                    by_epoch.setdefault(point.epoch, []).append(point.accuracy)
+        if not by_epoch:
+            continue
+        accuracies += [value for values in by_epoch.values() for value in values]
+        epochs = sorted(by_epoch)
+        intervals = [mean_interval(by_epoch[epoch]) for epoch in epochs]
+        banded = [(e, i.low, i.high) for e, i in zip(epochs, intervals, strict=True) if i.low is not None]
+        colour = look(index).colour
+        if banded:
+            around, lows, highs = zip(*banded, strict=True)
+            figure.add_scatter(
+                x=[*around, *reversed(around)],
+                y=[*highs, *reversed(lows)],
+                fill="toself",
+                fillcolor=_pale(colour),
+                mode="none",
+                hoverinfo="skip",
+            )
+        figure.add_scatter(
+            x=epochs,
+            y=[interval.mean for interval in intervals],
+            mode="lines" if len(epochs) > 1 else "markers",
+            line={"color": colour, "dash": look(index).dash, "width": 2},
+            hovertemplate=f"{shown(arm.label)}<br>epoch %{{x}}: %{{y:.2f}} %<extra></extra>",
+        )
+    if not figure.data:
+        _empty(figure, "no run has a curve")
+        return figure
+    # The bands of two or three seeds are wide: the runs decide the scale, not the bands.
+    low, high = min(accuracies), max(accuracies)
+    margin = 0.06 * (high - low) + 0.5
+    return figure.update_layout(yaxis={"range": [low - margin, high + margin]})
+
+
+def _pale(colour: str) -> str:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.16)"
+
+
+def share_view(shares: Shares) -> View:
+    """Shares of the variance with their intervals, the first on top."""
+    figure = _figure("share of the variance, %", "")
+    rows = list(reversed(shares.shares))
+    bars = [(0.0, 0.0) if s.low is None or s.high is None else (s.high - s.share, s.share - s.low) for s in rows]
+    figure.add_bar(
+        orientation="h",
+        x=[100 * share.share for share in rows],
+        y=[share.name for share in rows],
+        marker={"color": [SHARE_COLOURS[share.name] for share in rows]},
+        error_x={"array": [100 * a for a, _ in bars], "arrayminus": [100 * b for _, b in bars], "width": 5},
+        hovertemplate="%{y}: %{x:.1f} %<extra></extra>",
+    )
+    figure.update_layout(height=90 + 40 * len(rows), xaxis={"range": [0, 102]}, bargap=0.35)
+    return View("", figure)
+
+
+SHARE_COLOURS = {
+    "architecture": "#0072B2",
+    "recipe": "#E69F00",
+    "interaction": "#CC79A7",
+    "seed": "#56B4E9",
+    "residual": "#7F7F7F",
+}
+
+
+def pair_views(analysis: Analysis) -> list[View]:
+    """Differences of all pairs with simultaneous intervals, for each comparison."""
+    return [View(name, _forest(comparisons)) for name, comparisons in analysis.comparisons.items()]
+
+
+def _forest(comparisons: Comparisons) -> go.Figure:
+    """One row a pair, its names above it, so that long names do not push the plot off a small screen."""
+    figure = _figure("difference, points of accuracy (better minus worse)", "")
+    pairs = comparisons.pairs
+    for significant, colour, symbol in ((True, "#0072B2", "circle"), (False, "#7F7F7F", "circle-open")):
+        rows = [(-row, pair) for row, pair in enumerate(pairs) if pair.significant == significant]
+        reach = [None if pair.high is None else pair.high - pair.difference for _, pair in rows]
+        figure.add_scatter(
+            x=[pair.difference for _, pair in rows],
+            y=[row for row, _ in rows],
+            text=[f"{shown(pair.better)} − {shown(pair.worse)}" for _, pair in rows],
+            mode="markers",
+            marker={"size": 9, "color": colour, "symbol": symbol},
+            error_x={"array": reach, "thickness": 2, "width": 4},
+            hovertemplate="%{text}: %{x:.2f}<extra></extra>",
+        )
+    names = [
+        {
+            "x": 0,
+            "xref": "paper",
+            "xanchor": "left",
+            "y": 0.38 - row,
+            "text": f"{shown(pair.better)} − {shown(pair.worse)}",
+            "showarrow": False,
+            "font": {"size": 11},
+        }
+        for row, pair in enumerate(pairs)
+    ]
+    figure.add_vline(x=0, layer="below", line={"width": 1, "dash": "dot", "color": "#7F7F7F"})
+    figure.update_layout(
+        annotations=names,
+        margin={"l": 16},
+        height=100 + 42 * max(len(pairs), 1),
+        yaxis={"visible": False, "range": [0.3 - len(pairs), 0.8]},
+    )
+    if not pairs:
+        _empty(figure, "no two arms share a seed")
+    return figure
+
+
+def _figure(x: str, y: str) -> go.Figure:
+    """An empty figure in the page's style; it cannot be dragged, so that a finger on it scrolls the page."""
+    return go.Figure(
+        layout={
+            "template": None,
+            "height": 400,
+            "margin": {"l": 52, "r": 16, "t": 12, "b": 52},
+            "showlegend": False,
+            "dragmode": False,
+            "xaxis": {"title": {"text": x}, "zeroline": False, "automargin": True},
+            "yaxis": {"title": {"text": y}, "zeroline": False, "automargin": True},
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+        }
+    )
+
+
+def _empty(figure: go.Figure, reason: str) -> None:
+    figure.add_annotation(text=reason, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False)

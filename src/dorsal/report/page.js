@@ -1,0 +1,41 @@
+"use strict";
+// Draws the figures of each .chart from its JSON, in the colours of the page, and switches between them.
+const narrow = matchMedia("(max-width: 560px)");
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const config = { responsive: true, displayModeBar: false };
+
+function styled(figure) {
+  const style = getComputedStyle(document.documentElement);
+  const colour = (name) => style.getPropertyValue(name).trim();
+  const axis = { gridcolor: colour("--line"), linecolor: colour("--line"), tickcolor: colour("--line") };
+  const bars = { color: colour("--ink"), thickness: 1.5 };
+  const layout = figure.layout;
+  return {
+    data: figure.data.map((trace) => {
+      if (trace.type === "bar") return { ...trace, error_x: { ...trace.error_x, ...bars } };
+      // Beside the points of a narrow plot there is no room for names; the legend has them.
+      return narrow.matches && trace.text ? { ...trace, mode: "markers" } : trace;
+    }),
+    layout: {
+      ...layout,
+      // Names in the plot stand on the page's colour, so that no line runs through them.
+      annotations: (layout.annotations || []).map((note) => ({ ...note, bgcolor: colour("--paper") })),
+      font: { family: "system-ui, sans-serif", size: 12, color: colour("--ink") },
+      hoverlabel: { bgcolor: colour("--card"), bordercolor: colour("--line"), font: { color: colour("--ink") } },
+      xaxis: { ...axis, ...layout.xaxis },
+      yaxis: { ...axis, ...layout.yaxis },
+    },
+  };
+}
+
+function show(chart) {
+  const views = JSON.parse(chart.querySelector("script").textContent);
+  const chosen = chart.querySelector("input:checked");
+  const figure = styled(views[chosen ? Number(chosen.value) : 0]);
+  return Plotly.react(chart.querySelector(".canvas"), figure.data, figure.layout, config);
+}
+
+const charts = [...document.querySelectorAll(".chart")];
+for (const chart of charts) chart.addEventListener("change", () => show(chart));
+for (const query of [narrow, dark]) query.addEventListener("change", () => charts.forEach(show));
+Promise.all(charts.map(show)).then(() => document.documentElement.setAttribute("data-drawn", charts.length));

@@ -1,0 +1,258 @@
+"""A study as one HTML page that needs nothing else: Plotly is inside, and its policy forbids it to fetch anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+
+import msgspec
+from plotly.offline import get_plotlyjs
+
+from dorsal.report.analysis import Analysis
+from dorsal.report.drawing import draw
+from dorsal.report.figures import SHARE_COLOURS, View, cost_views, curve_views, look, pair_views, share_view
+from dorsal.report.files import write_whole
+from dorsal.report.numerals import COSTS, costs, percent, plural, runs, seconds
+from dorsal.stats import Shares
+from dorsal.study.records import Arm, Study
+
+POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+GLYPHS = "●■◆▲✚★"
+
+
+def write_page(study: Study, analysis: Analysis, path: Path) -> None:
+    """Writes the page to `path`, whole or not at all."""
+    write_whole(path, page(study, analysis).encode())
+
+
+def page(study: Study, analysis: Analysis) -> str:
+    """The page as text. Every string of the study is escaped."""
+    package = files("dorsal.report")
+    sections = (
+        _top(study, analysis),
+        _results(study, analysis),
+        _costs(study, analysis),
+        _learning(study),
+        _variance(analysis),
+        _pairs(analysis),
+        _architectures(study),
+        _runs(study),
+    )
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<title>{escape(study.name)}</title>
+<style>{package.joinpath("page.css").read_text("utf-8")}</style>
+</head>
+<body>
+{"".join(sections)}
+<script>{get_plotlyjs()}</script>
+<script>{package.joinpath("page.js").read_text("utf-8")}</script>
+</body>
+</html>
+"""
+
+
+def _top(study: Study, analysis: Analysis) -> str:
+    sizes = ((len(study.arms), "arm"), (len(study.recipes), "recipe"), (len(study.seeds), "seed"))
+    about = (
+        f"{', '.join(plural(*size) for size in sizes)}: {analysis.done} of {analysis.planned} runs done. "
+        f"{study.data}, {study.train_images:,} training and {study.val_images:,} validation images "
+        f"of {study.image_size}×{study.image_size} pixels, {len(study.classes)} classes. {study.created}"
+    )
+    return f"""<header><h1>{escape(study.name)}</h1><p class="soft">{escape(about)}</p></header>
+<main><ul class="verdicts">{_items(analysis.sentences)}</ul>
+<h3>What this does not show</h3><ul class="caveats">{_items(analysis.caveats)}</ul>
+"""
+
+
+def _items(lines: Iterable[str]) -> str:
+    """List items; a number stays on one line with its sign and unit."""
+    kept = (escape(line).replace(" %", "&nbsp;%").replace(" ± ", "&nbsp;±&nbsp;") for line in lines)
+    return "".join(f"<li>{line}</li>" for line in kept)
+
+
+def _results(study: Study, analysis: Analysis) -> str:
+    rows = []
+    for index, arm in enumerate(study.arms):
+        cells = [analysis.cell(arm.label, recipe) for recipe in study.recipes]
+        accuracies = [f"{percent(cell.accuracy)}<small>{runs(cell)}</small>" for cell in cells]
+        rows.append([f"{_swatch(index)}{escape(arm.label)}", *accuracies, *map(escape, costs(arm))])
+    recipes = [f"{escape(recipe)}<br>accuracy, %" for recipe in study.recipes]
+    units = ("", "", "", "<br>ms", "<br>ms")
+    head = ["arm", *recipes, *(f"{name}{unit}" for name, unit in zip(COSTS, units, strict=True))]
+    return f"""<section><h2>Results</h2>{_table("Accuracy and cost of each arm", head, rows)}
+<p class="soft">Accuracy: top-1 on the validation images after the last epoch, mean and 95 % interval over seeds.
+Costs are for one image; {escape(_measured(study.arms))}</p></section>
+"""
+
+
+def _measured(arms: Sequence[Arm]) -> str:
+    example = next((arm.forward or arm.train_step for arm in arms if arm.forward or arm.train_step), None)
+    if example is None:
+        return "latency was not measured."
+    return (
+        f"times are medians of {example.repeats} calls with a batch of {example.batch} "
+        f"on {example.device} with {plural(example.threads, 'thread')}."
+    )
+
+
+def _table(label: str, head: Sequence[str], rows: Iterable[Sequence[str]], style: str = "") -> str:
+    """A table that scrolls inside its box. Cells are HTML; the first of a row is its heading."""
+    body = "".join(
+        f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{cell}</td>" for cell in row[1:])}</tr>' for row in rows
+    )
+    heads = "".join(f'<th scope="col">{cell}</th>' for cell in head)
+    return (
+        f'<div class="scroll {style}" tabindex="0" role="region" aria-label="{label}">'
+        f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _swatch(index: int) -> str:
+    """The look of an arm in a word's height: its colour, hollow where its markers are open."""
+    colour, dash, hollow = look(index)
+    gap = {"solid": "", "dash": ' stroke-dasharray="4 2"', "dot": ' stroke-dasharray="1.5 1.5"'}[dash]
+    fill = "none" if hollow else colour
+    return (
+        f'<svg class="swatch" viewBox="0 0 14 12" aria-hidden="true"><path d="M0 6h14" stroke="{colour}" '
+        f'stroke-width="2"{gap}/><circle cx="7" cy="6" r="4" fill="{fill}" stroke="{colour}" stroke-width="1.5"/></svg>'
+    )
+
+
+def _chart(name: str, views: Sequence[View], caption: str, legend: str = "") -> str:
+    """A figure, with a switch where there are several views. `name` is its word for readers who do not see it."""
+    switch = "".join(
+        f'<label><input type="radio" name="{name}" value="{i}"{" checked" * (i == 0)}>{escape(view.name)}</label>'
+        for i, view in enumerate(views)
+    )
+    # In a script element "<" could end the element; JSON has another spelling for it.
+    data = ",".join(view.figure.to_json() for view in views).replace("<", "\\u003c")
+    return f"""<figure class="chart">{f"<fieldset>{switch}</fieldset>" if len(views) > 1 else ""}
+<div class="canvas" role="img" aria-label="{name}: {escape(caption)}"></div>{legend}
+<figcaption>{escape(caption)}</figcaption><script type="application/json">[{data}]</script></figure>
+"""
+
+
+def _legend(study: Study, recipes: bool = False) -> str:
+    items = [f"<li>{_swatch(index)}{escape(arm.label)}</li>" for index, arm in enumerate(study.arms)]
+    if recipes and len(study.recipes) > 1:
+        items += [
+            f"<li>{GLYPHS[turn % len(GLYPHS)]} {escape(recipe)}</li>" for turn, recipe in enumerate(study.recipes)
+        ]
+    return f'<ul class="legend">{"".join(items)}</ul>'
+
+
+def _costs(study: Study, analysis: Analysis) -> str:
+    caption = (
+        "Mean accuracy over seeds with its 95 % interval. Measured times carry their quartiles. "
+        "The name of an arm is at its best recipe."
+    )
+    chart = _chart("Accuracy against cost", cost_views(study, analysis), caption, _legend(study, recipes=True))
+    return f"<section><h2>Accuracy against cost</h2>{chart}</section>"
+
+
+def _learning(study: Study) -> str:
+    caption = (
+        "Validation accuracy by epoch: mean over seeds and its 95 % band (none for one seed). "
+        "Runs that diverged or failed count as far as they came."
+    )
+    chart = _chart("Learning curves", curve_views(study), caption, _legend(study))
+    return f"<section><h2>Learning curves</h2>{chart}</section>"
+
+
+def _variance(analysis: Analysis) -> str:
+    if analysis.shares is None:
+        body = f"<p>Not computed: {escape(analysis.shares_reason)}.</p>"
+    else:
+        caption = (
+            f"Share of each source in a result's variance, with {100 * analysis.shares.confidence:g} % intervals, "
+            f"from {analysis.shares.seeds} seeds"
+            + (f" ({analysis.shares.dropped} incomplete left out)." if analysis.shares.dropped else ".")
+            + " Seed: what a seed does to all arms alike. Residual: what it does to each run."
+        )
+        body = _strip(analysis.shares) + _chart("Split of the variance", [share_view(analysis.shares)], caption)
+    return f"<section><h2>Where the variance comes from</h2>{body}</section>"
+
+
+def _strip(shares: Shares) -> str:
+    parts = [
+        f'<span style="width:{100 * share.share:.2f}%;background:{SHARE_COLOURS[share.name]}">'
+        f"{f'{share.name} {100 * share.share:.0f} %' if share.share > 0.12 else ''}</span>"
+        for share in shares.shares
+    ]
+    return f'<div class="strip" aria-hidden="true">{"".join(parts)}</div>'
+
+
+def _pairs(analysis: Analysis) -> str:
+    if not analysis.comparisons:
+        return ""
+    first = next(iter(analysis.comparisons.values()))
+    caption = (
+        "Each pair of arms with its simultaneous interval. Blue and filled: the interval excludes 0. "
+        "Grey and hollow: no difference shown."
+    )
+    chart = _chart("Differences between arms", pair_views(analysis), caption)
+    method = f"<p>{escape(first.method)}</p><ul>{_items(first.assumptions)}</ul>"
+    return (
+        f"<section><h2>Differences between arms</h2>{chart}"
+        f"<details><summary>Method and assumptions</summary>{method}</details></section>"
+    )
+
+
+def _architectures(study: Study) -> str:
+    articles = []
+    for index, arm in enumerate(study.arms):
+        rows = "".join(
+            f"<dt>{escape(choice)}</dt><dd><code>{escape(ours)}</code> instead of <code>{escape(first)}</code></dd>"
+            for choice, (first, ours) in arm.differences.items()
+        )
+        changes = f'<p class="soft">{escape(arm.changes)}</p>' if arm.changes else ""
+        drawing = draw(arm.network, max(study.image_size, arm.network.total_stride))
+        articles.append(
+            f"<article><h3>{_swatch(index)}{escape(arm.label)}</h3><code>{escape(arm.text)}</code>{changes}{drawing}"
+            f"{f'<details open><summary>Differs from the first arm</summary><dl>{rows}</dl></details>' if rows else ''}"
+            f"</article>"
+        )
+    return f'<section><h2>Architectures</h2><div class="arms">{"".join(articles)}</div></section>'
+
+
+def _runs(study: Study) -> str:
+    machine = study.machine
+    about = {
+        "machine": f"{machine.processor}, {machine.cores} cores, {machine.memory_gib:.0f} GiB, {machine.system}",
+        "runs": f"on {machine.device}, {machine.workers} at a time, {plural(machine.threads, 'thread')} each, "
+        f"{seconds(sum(trial.seconds for trial in study.trials))} of training in all",
+        "versions": ", ".join(f"{name} {version}" for name, version in study.versions.items()),
+        "data": f"{study.data}, fingerprint {study.data_fingerprint}",
+        "seeds": ", ".join(map(str, study.seeds)),
+        "epochs": ", ".join(f"{recipe} {epochs}" for recipe, epochs in study.epochs.items()),
+    }
+    facts = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in about.items())
+    recipes = "".join(
+        f"<details><summary>Recipe {escape(name)}</summary>"
+        f"<pre>{escape(msgspec.json.format(msgspec.json.encode(recipe)).decode())}</pre></details>"
+        for name, recipe in study.recipes.items()
+    )
+    notes = f'<ul class="caveats">{_items(study.notes)}</ul>' if study.notes else ""
+    return f"""<section><h2>How it was run</h2><pre>{escape(study.command)}</pre><dl>{facts}</dl>{notes}{recipes}
+{_lost(study)}</section></main>
+"""
+
+
+def _lost(study: Study) -> str:
+    """Every run that did not finish, with its reason."""
+    rows = [
+        [escape(str(field)) for field in (t.arm, t.recipe, t.seed, t.status, len(t.curve), t.error)]
+        for t in study.trials
+        if t.status != "finished"
+    ]
+    if not rows:
+        return ""
+    head = ("arm", "recipe", "seed", "status", "epochs", "reason")
+    return f"<h3>Runs that did not finish</h3>{_table('Runs that did not finish', head, rows, 'words')}"

@@ -1,0 +1,68 @@
+"""A study on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dorsal.report.analysis import Analysis
+from dorsal.report.numerals import COSTS, costs, percent, plural, runs
+from dorsal.study.records import Study
+
+RECIPES_ABREAST = 3
+
+
+def print_study(study: Study, analysis: Analysis, console: Console) -> None:
+    """Prints the conclusions, accuracies, costs, and what they do not show. Fits 80 columns; long labels wrap."""
+    _head(console, study.name)
+    console.print(_points(analysis.sentences))
+    _head(console, f"Top-1 accuracy in percent: mean and 95 % interval over {plural(len(study.seeds), 'seed')}")
+    recipes = list(study.recipes)
+    for start in range(0, len(recipes), RECIPES_ABREAST):
+        console.print(_accuracies(study, analysis, recipes[start : start + RECIPES_ABREAST]))
+    size = f"{study.image_size}×{study.image_size}"
+    _head(console, f"Cost of one {size} image; medians of measured times in ms a batch")
+    console.print(_costs(study))
+    _head(console, "What this does not show")
+    console.print(_points(analysis.caveats))
+
+
+def _head(console: Console, text: str) -> None:
+    console.print()
+    console.print(Text(text, style="bold"))
+
+
+def _points(lines: Iterable[str]) -> Table:
+    """A list whose wrapped lines stay indented."""
+    grid = Table.grid(padding=(0, 1))
+    for line in lines:
+        grid.add_row("•", Text(line))
+    return grid
+
+
+def _table() -> Table:
+    table = Table()
+    table.add_column("arm", overflow="fold")
+    return table
+
+
+def _accuracies(study: Study, analysis: Analysis, recipes: list[str]) -> Table:
+    table = _table()
+    for recipe in recipes:
+        table.add_column(Text(recipe), justify="right", overflow="fold")
+    for arm in study.arms:
+        cells = [analysis.cell(arm.label, recipe) for recipe in recipes]
+        table.add_row(Text(arm.label), *(Text("\n".join(filter(None, (percent(c.accuracy), runs(c))))) for c in cells))
+    return table
+
+
+def _costs(study: Study) -> Table:
+    table = _table()
+    for name in COSTS:
+        table.add_column(name, justify="right")
+    for arm in study.arms:
+        table.add_row(Text(arm.label), *costs(arm))
+    return table

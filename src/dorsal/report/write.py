@@ -1,0 +1,18 @@
+"""A study's whole report into a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dorsal.report.analysis import Analysis, analyse
+from dorsal.report.files import write_results
+from dorsal.report.page import write_page
+from dorsal.study.records import Study
+
+
+def write_report(study: Study, folder: Path) -> Analysis:
+    """Analyses the study and writes results.json, trials.csv, curves.csv and report.html. Returns the analysis."""
+    analysis = analyse(study)
+    write_results(study, analysis, folder)
+    write_page(study, analysis, folder / "report.html")
+    return analysis

@@ -1,0 +1,177 @@
+"""The question of a comparison as data: the same as command line, TOML file and Python value. No torch."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Any
+
+import msgspec
+
+from dorsal.spec.amount import read_amount
+from dorsal.spec.network import Network
+from dorsal.spec.reader import suggest
+from dorsal.spec.widths import MEASURES
+from dorsal.study.duration import read_duration
+from dorsal.zoo import network
+
+DEFAULT_NETWORKS = (
+    "plain=small",
+    "res2net=small(mixer=multi_scale(scales=4, width=26))",
+    "resnest=small(mixer=split_attention(radix=2), shortcut=average_pool, downsample=pool_after)",
+    "regnet_se=small(expansion=1, mixer=conv(group_width=8), "
+    "attention=squeeze_excite(ratio=0.25, reference=input, position=after_mixer))",
+)
+"""One small network in four forms: plain, of Res2Net, of ResNeSt, and of RegNet with squeeze-and-excitation."""
+
+
+class Match(msgspec.Struct, frozen=True):
+    """A cost to bring every arm to: `target` of `measure`, or the first arm's where the target is None."""
+
+    measure: str
+    target: int | None
+
+
+class Comparison(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Networks and recipes to train under the same seeds, and how.
+
+    - `networks`: texts that `dorsal.zoo.network` reads, each optionally as `label=text`; none stands for
+      `DEFAULT_NETWORKS` matched in MACs.
+    - `recipes`, `data`: texts that the rooms train and data read. `epochs` replaces the recipes' own.
+    - `seeds`: the seeds, or how many of 1, 2, 3, …
+    - `match`: a cost brought to the first arm's ("macs") or to a value ("macs=20M") by scaling widths.
+    - `workers` processes of `threads` threads each; None uses all cores, one thread a worker.
+    - `out`: the folder of store and checkpoints. `storage`: an Optuna storage URL in place of the folder's SQLite file.
+    - `budget`: the time this call may take, e.g. "10m"; as many whole rounds of seeds are run as fit.
+    - `name`: the study's title and its name in the storage.
+
+    Raises ValueError naming the field whose value cannot be.
+    """
+
+    networks: tuple[str, ...] = ()
+    recipes: tuple[str, ...] = ("plain", "tricks")
+    data: str = "scenes"
+    seeds: int | tuple[int, ...] = 3
+    epochs: int | None = None
+    match: str | None = None
+    workers: int | None = None
+    threads: int = 1
+    device: str = "cpu"
+    out: str = "runs/compare"
+    storage: str | None = None
+    budget: str | None = None
+    name: str = "compare"
+
+    def __post_init__(self) -> None:
+        for field in ("epochs", "workers", "threads"):
+            value = getattr(self, field)
+            if value is not None and value < 1:
+                raise ValueError(f"{field}={value} is below 1; nearest valid: 1")
+        for field in ("recipes", "data", "device", "out", "name"):
+            if not getattr(self, field):
+                raise ValueError(f"{field} is empty; leave it out for the default or name at least one")
+        self._check_seeds()
+        for asked in self.networks:
+            read_network(asked)
+        if self.match is not None:
+            read_match(self.match)
+        if self.budget is not None:
+            read_duration(self.budget)
+
+    def _check_seeds(self) -> None:
+        count = self.seeds if isinstance(self.seeds, int) else len(self.seeds)
+        if count < 1:
+            raise ValueError(f"seeds={self.seeds} leaves nothing to run; nearest valid: 1")
+        for seed in self.seed_list:
+            if not 0 <= seed < 2**31:
+                raise ValueError(f"seeds: {seed} must be at least 0 and below 2**31")
+            if self.seed_list.count(seed) > 1:
+                raise ValueError(f"seeds: {seed} is given twice; each seed is run once")
+
+    @property
+    def seed_list(self) -> tuple[int, ...]:
+        """The seeds themselves."""
+        return tuple(range(1, self.seeds + 1)) if isinstance(self.seeds, int) else self.seeds
+
+    @property
+    def asked_networks(self) -> tuple[str, ...]:
+        """The networks to compare, the default arms where none is named."""
+        return self.networks or DEFAULT_NETWORKS
+
+    @property
+    def asked_match(self) -> Match | None:
+        """What to match: the default arms are matched in MACs unless `match` says otherwise."""
+        text = self.match or (None if self.networks else "macs")
+        return read_match(text) if text else None
+
+
+def read_network(asked: str) -> tuple[str, str, Network]:
+    """Label ("" where there is none), text and network of `label=text` or `text`.
+
+    Raises ValueError as `dorsal.zoo.network` does.
+    """
+    match = re.fullmatch(r"\s*([\w.+-]+)\s*=\s*(.+)", asked, re.DOTALL)
+    label, text = (match[1], match[2]) if match else ("", asked)
+    try:
+        return label, text, network(text)
+    except ValueError as error:
+        raise ValueError(f"network {asked!r}: {error}") from None
+
+
+def read_match(text: str) -> Match:
+    """Reads `macs`, `params=1.5M` or `activations=300k`.
+
+    Raises ValueError for an unknown measure, or an amount that is not a positive number with k, M or G.
+    """
+    measure, equals, amount = (part.strip() for part in text.partition("="))
+    if measure not in MEASURES:
+        raise ValueError(f"match={text!r}: {measure!r} is not a cost{suggest(measure, MEASURES)}")
+    if not equals:
+        return Match(measure, None)
+    return Match(measure, read_amount(f"match: {measure}", amount))
+
+
+def from_toml(text: str) -> Comparison:
+    """A comparison from TOML with the fields of `Comparison` as keys.
+
+    Raises ValueError with the place of a syntax error, for an unknown field with suggestions, or for a wrong value.
+    """
+    try:
+        fields = msgspec.toml.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise ValueError(f"not a TOML file: {error}") from None
+    for field in fields:
+        if field not in Comparison.__struct_fields__:
+            raise ValueError(f"unknown field {field!r} of a comparison{suggest(field, Comparison.__struct_fields__)}")
+    try:
+        return msgspec.convert(fields, Comparison)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"not a comparison: {error}") from None
+
+
+def to_toml(comparison: Comparison) -> str:
+    """The comparison as TOML, without the fields that are None."""
+    fields: dict[str, Any] = msgspec.to_builtins(comparison)
+    return msgspec.toml.encode({key: value for key, value in fields.items() if value is not None}).decode()
+
+
+def command_line(comparison: Comparison) -> str:
+    """The command that asks the same question. Defaults are left out, and a storage's password is hidden."""
+    default = Comparison()
+    words = ["dorsal", "compare", *comparison.networks]
+    for field in Comparison.__struct_fields__[1:]:
+        value = getattr(comparison, field)
+        if value == getattr(default, field):
+            continue
+        if field == "recipes":
+            words += [word for recipe in value for word in ("--recipe", recipe)]
+        elif field == "seeds":
+            words += ["--seeds", ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+        else:
+            words += [f"--{field}", without_password(value) if field == "storage" else str(value)]
+    return shlex.join(words)
+
+
+def without_password(url: str) -> str:
+    """A storage URL with `***` for its password."""
+    return re.sub(r"(?<=://)([^:/@]*):[^@/]*@", r"\1:***@", url)

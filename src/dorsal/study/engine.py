@@ -1,0 +1,202 @@
+"""Runs made by a pool of processes on this machine. Knows nothing of training and imports no torch.
+
+The main process alone decides and stores. A worker gets a run through its pipe, tells what it does through the same
+pipe, and ends by itself when the main process is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing as mp
+import os
+import signal
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from typing import Protocol
+
+import msgspec
+
+from dorsal.study.events import Note
+from dorsal.study.plan import Run
+from dorsal.study.records import Epoch, Trial
+
+LIVES = 3
+"""So many workers may die of one run; then it has failed."""
+
+_SECONDS_BETWEEN_STEPS = 0.2
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+class Step(msgspec.Struct, frozen=True):
+    """A run has done `step` of `steps` in `epoch`; epochs count from 1."""
+
+    epoch: int
+    step: int
+    steps: int
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """A worker died in a run, which goes on elsewhere."""
+
+    reason: str
+
+
+Told = Step | Epoch | Note
+Job = Callable[[Run, Callable[[Told], None]], Trial]
+"""Makes one run and tells its steps and epochs on the way. It is pickled on its way to the workers."""
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What worker `worker`, counted from 0, has to tell about a run. The last report of every run is its `Trial`."""
+
+    worker: int
+    run: Run
+    what: Told | Trial | Lost
+
+
+class Engine(Protocol):
+    """Somewhere to make runs. Closing the iterator ends all workers; the runs they were at have no trial."""
+
+    def run_all(self, runs: Sequence[Run]) -> Generator[Report]:
+        """Reports until every run has its trial. Runs begin in order."""
+
+
+class LocalPool:
+    """`workers` processes of `threads` threads each, which make every run by `job`.
+
+    A run whose worker dies (killed, out of memory) starts again on a fresh worker, where it finds its checkpoint; when
+    `LIVES` workers died of it, it has failed. Only the main process hears Ctrl-C.
+    """
+
+    def __init__(self, workers: int, threads: int, job: Job) -> None:
+        self._workers, self._threads, self._job = workers, threads, job
+
+    def run_all(self, runs: Sequence[Run]) -> Generator[Report]:
+        """See `Engine.run_all`."""
+        waiting = deque(runs)
+        deaths: Counter[str] = Counter()
+        pool: dict[int, _Worker] = {}
+        try:
+            while self._occupy(pool, waiting):
+                by_pipe = {worker.pipe: number for number, worker in pool.items()}
+                for pipe in wait(list(by_pipe)):
+                    number = by_pipe[pipe]  # type: ignore[index]
+                    run, what = pool[number].receive()
+                    if isinstance(what, Lost):
+                        pool.pop(number).stop()
+                        deaths[run.key] += 1
+                        if deaths[run.key] < LIVES:
+                            waiting.appendleft(run)
+                        else:
+                            what = failed(run, f"{what.reason}, {LIVES} times")
+                    yield Report(number, run, what)
+        finally:
+            with _interrupts_ignored():
+                for worker in pool.values():
+                    worker.stop()
+
+    def _occupy(self, pool: dict[int, _Worker], waiting: deque[Run]) -> bool:
+        """Gives waiting runs to new and to idle workers, ends those for whom there is none; whether any is at work."""
+        for number in range(self._workers):
+            if number in pool and pool[number].run is not None:
+                continue
+            if waiting:
+                if number not in pool:
+                    pool[number] = _Worker(self._threads, self._job)
+                pool[number].begin(waiting.popleft())
+            elif number in pool:
+                pool.pop(number).stop()
+        return bool(pool)
+
+
+def failed(run: Run, error: str, curve: tuple[Epoch, ...] = ()) -> Trial:
+    """The trial of a run that an error ended."""
+    seconds = sum(epoch.seconds for epoch in curve)
+    return Trial(run.arm, run.recipe, run.seed, "failed", None, curve, seconds, error)
+
+
+class _Worker:
+    """A process, our end of its pipe, and the run it is at."""
+
+    def __init__(self, threads: int, job: Job) -> None:
+        context = mp.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.run: Run | None = None
+        self._process = context.Process(target=_work, args=(theirs, threads), daemon=True)
+        with _interrupts_ignored():  # the child inherits this until it sets its own
+            self._process.start()
+        theirs.close()  # so that its death ends the pipe
+        self._send(job)
+
+    def begin(self, run: Run) -> None:
+        self.run = run
+        self._send(run)
+
+    def _send(self, message: Job | Run) -> None:
+        with contextlib.suppress(OSError):  # dead already: `receive` will tell
+            self.pipe.send(message)
+
+    def receive(self) -> tuple[Run, Told | Trial | Lost]:
+        """What the worker tells about its run; waits for it."""
+        run = self.run
+        if run is None:
+            raise RuntimeError("an idle worker has nothing to tell")
+        try:
+            what = self.pipe.recv()
+        except (EOFError, OSError):
+            self._process.join()
+            code = self._process.exitcode or 0
+            what = Lost(f"worker died ({f'signal {-code}' if code < 0 else f'exit code {code}'})")
+        if isinstance(what, Trial):
+            self.run = None
+        return run, what
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.join()
+        self._process.close()
+        self.pipe.close()
+
+
+def _work(pipe: Connection, threads: int) -> None:
+    """The life of a worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
+    job: Job = pipe.recv()  # imports torch, which reads the variables just set
+    last_step = 0.0
+
+    def tell(what: Told) -> None:
+        nonlocal last_step
+        if isinstance(what, Step):
+            now = time.monotonic()
+            if now - last_step < _SECONDS_BETWEEN_STEPS:
+                return
+            last_step = now
+        pipe.send(what)
+
+    while True:
+        pipe.send(job(pipe.recv(), tell))
+
+
+def _end_with_parent() -> None:
+    parent = mp.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)  # in the middle of whatever it is: files are written atomically
+
+
+@contextlib.contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Ctrl-C does nothing in here. Outside the main thread, which alone hears it, there is nothing to do."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

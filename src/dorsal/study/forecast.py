@@ -1,0 +1,130 @@
+"""What the runs of a plan will take, and how many of them fit a budget. Pure arithmetic on measured epoch times."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Collection, Iterable, Mapping
+
+import msgspec
+
+from dorsal.study.duration import read_duration, show_duration
+from dorsal.study.plan import Plan, Run
+from dorsal.study.records import Epoch, Latency
+
+START_UP_SECONDS = 6.0
+"""From starting a worker to its first step: importing torch, opening the data."""
+
+EpochSeconds = Mapping[tuple[str, str], float]
+"""Seconds of one epoch with its evaluation on one worker, by (arm label, recipe name)."""
+
+
+class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Measured on one arm with one recipe: a forward pass, a training step, and what an epoch comes to."""
+
+    forward: Latency
+    train_step: Latency
+    epoch_seconds: float
+
+
+class Forecast(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`done` of `runs` runs are in the store; the others take about `seconds` on `workers` workers.
+
+    `arm_seconds` is what each arm's remaining runs take on one worker.
+    """
+
+    runs: int
+    done: int
+    seconds: float
+    workers: int
+    arm_seconds: dict[str, float]
+
+
+def forecast(plan: Plan, epoch_seconds: EpochSeconds, done: Collection[str], workers: int) -> Forecast:
+    """The forecast for the runs of `plan` whose keys are not in `done`."""
+    left = [run for run in plan.runs if run.key not in done]
+    arm_seconds = {arm.label: 0.0 for arm in plan.arms}
+    for run in left:
+        arm_seconds[run.arm] += _seconds(run, epoch_seconds)
+    seconds = makespan((_seconds(run, epoch_seconds) for run in left), workers) + START_UP_SECONDS if left else 0.0
+    return Forecast(len(plan.runs), len(plan.runs) - len(left), seconds, workers, arm_seconds)
+
+
+def within_budget(
+    plan: Plan, epoch_seconds: EpochSeconds, done: Collection[str], workers: int, budget: str
+) -> tuple[Plan, str]:
+    """The plan with as many whole rounds of seeds as `budget` allows, and a sentence on what was left out, or "".
+
+    Raises ValueError when not even one seed of every arm fits.
+    """
+    allowed = read_duration(budget)
+    for count in range(len(plan.seeds), 0, -1):
+        part = first_seeds(plan, count)
+        seconds = forecast(part, epoch_seconds, done, workers).seconds
+        if seconds <= allowed:
+            if count == len(plan.seeds):
+                return plan, ""
+            return part, (
+                f"the budget of {budget} fits {count} of {len(plan.seeds)} seeds for every arm and recipe "
+                f"(about {show_duration(seconds)}); the same command with more runs the rest"
+            )
+    raise ValueError(
+        f"budget={budget!r} is too small: one seed of every arm and recipe needs at least {show_duration(seconds)}; "
+        "give that, or fewer epochs"
+    )
+
+
+def first_seeds(plan: Plan, count: int) -> Plan:
+    """The plan's first `count` seeds only."""
+    seeds = plan.seeds[:count]
+    return msgspec.structs.replace(plan, seeds=seeds, runs=tuple(run for run in plan.runs if run.seed in seeds))
+
+
+def makespan(seconds: Iterable[float], workers: int) -> float:
+    """When the last of these jobs ends if each in turn goes to the worker that is free first."""
+    free_at = [0.0] * workers
+    for job in seconds:
+        heapq.heapreplace(free_at, free_at[0] + job)
+    return max(free_at)
+
+
+class Clock:
+    """Time left for a list of runs: by the forecast at first, by the epochs measured so far as they come."""
+
+    def __init__(self, runs: Iterable[Run], epoch_seconds: EpochSeconds, workers: int) -> None:
+        self._runs = {run.key: run for run in runs}
+        self._epochs_left = {key: run.epochs for key, run in self._runs.items()}
+        self._forecast, self._workers = epoch_seconds, workers
+        self._measured: dict[tuple[str, str], list[float]] = {}
+
+    def epoch_ended(self, run: Run, epoch: Epoch) -> None:
+        """Notes how long an epoch took."""
+        self._epochs_left[run.key] = run.epochs - epoch.epoch
+        self._measured.setdefault((run.arm, run.recipe), []).append(epoch.seconds)
+
+    def run_ended(self, run: Run) -> None:
+        """Notes that a run needs no more time, however it ended."""
+        self._epochs_left[run.key] = 0
+
+    def seconds_left(self) -> float:
+        """Seconds until the last run ends."""
+        scale = self._scale()
+        return makespan(
+            (left * self._epoch_seconds(self._runs[key], scale) for key, left in self._epochs_left.items()),
+            self._workers,
+        )
+
+    def _epoch_seconds(self, run: Run, scale: float) -> float:
+        measured = self._measured.get((run.arm, run.recipe))
+        if measured:
+            return sum(measured) / len(measured)
+        return self._forecast[run.arm, run.recipe] * scale
+
+    def _scale(self) -> float:
+        """How much slower epochs were than forecast, where any has been measured."""
+        expected = sum(self._forecast[kind] * len(seconds) for kind, seconds in self._measured.items())
+        taken = sum(sum(seconds) for seconds in self._measured.values())
+        return taken / expected if expected else 1.0
+
+
+def _seconds(run: Run, epoch_seconds: EpochSeconds) -> float:
+    return run.epochs * epoch_seconds[run.arm, run.recipe]

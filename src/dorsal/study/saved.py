@@ -1,0 +1,106 @@
+"""`study.json`: the plan of a study beside its store, so that the study can be read at any time, finished or not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from dorsal.study.comparison import without_password
+from dorsal.study.forecast import Timing
+from dorsal.study.plan import Run
+from dorsal.study.records import SCHEMA, Study, Trial
+from dorsal.study.store import Store
+
+FILE = "study.json"
+
+
+class RunName(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A run of the plan by the key that the store knows it by."""
+
+    key: str
+    arm: str
+    recipe: str
+    seed: int
+
+
+class Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the file holds: the study without its trials, which are in the store; its runs in order; what was timed.
+
+    `storage` is a URL with its password hidden, or "" for the SQLite file in the same folder.
+    """
+
+    study: Study
+    runs: tuple[RunName, ...]
+    storage: str
+    timings: dict[str, Timing] = {}
+    schema: int = SCHEMA
+
+
+class _Schema(msgspec.Struct):
+    schema: int
+
+
+def storage_url(folder: Path, storage: str | None) -> str:
+    """The storage as given, or the folder's own SQLite file."""
+    return storage or f"sqlite:///{folder / 'study.db'}"
+
+
+def load_study(folder: Path, storage: str | None = None) -> Study:
+    """The study of this folder with all trials that have ended by now.
+
+    `storage` is needed only where the study has one whose URL has a password. Raises ValueError when there is no study,
+    it cannot be read, or it is of another schema.
+    """
+    saved = read_saved(folder)
+    if saved is None:
+        raise ValueError(f"{str(folder)!r} holds no study: there is no {FILE} in it")
+    if storage is None and ":***@" in saved.storage:
+        raise ValueError(f"the study in {str(folder)!r} is stored at {saved.storage}; give that URL with its password")
+    url = storage_url(folder, storage or saved.storage)
+    if not saved.storage and storage is None and not (folder / "study.db").exists():
+        return saved.study
+    with Store(url, saved.study.name) as store:
+        return msgspec.structs.replace(saved.study, trials=_in_order(saved.runs, store.trials()))
+
+
+def read_saved(folder: Path) -> Saved | None:
+    """The file's content, None where there is no file. Raises ValueError for another schema or a damaged file."""
+    path = folder / FILE
+    if not path.exists():
+        return None
+    content = path.read_bytes()
+    try:
+        schema = msgspec.json.decode(content, type=_Schema).schema
+        if schema != SCHEMA:
+            raise ValueError(
+                f"{path} has schema {schema} and this version of dorsal reads {SCHEMA}; name another folder"
+            )
+        return msgspec.json.decode(content, type=Saved)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"{path} cannot be read: {error}") from None
+
+
+def write_saved(folder: Path, saved: Saved) -> None:
+    """Writes the file atomically. Raises OSError when it cannot be written; the old file is then still there."""
+    temporary = folder / f"{FILE}.tmp"
+    saved = msgspec.structs.replace(saved, storage=without_password(saved.storage))
+    with temporary.open("wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(saved)))
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(folder / FILE)
+
+
+def run_name(run: Run) -> RunName:
+    """The run by its key."""
+    return RunName(run.key, run.arm, run.recipe, run.seed)
+
+
+def _in_order(runs: tuple[RunName, ...], trials: Mapping[str, Trial]) -> tuple[Trial, ...]:
+    """The trials of these runs, called as the plan calls them now: labels may have changed since they ended."""
+    return tuple(
+        msgspec.structs.replace(trials[run.key], arm=run.arm, recipe=run.recipe) for run in runs if run.key in trials
+    )

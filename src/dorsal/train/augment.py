@@ -1,0 +1,110 @@
+"""What a recipe does to images: one at a time before they form a batch, and to the batch.
+
+All steps are module-level functions or torchvision transforms, so that loader processes can be started by any method.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+from torchvision.transforms import v2
+from torchvision.transforms.v2.functional import center_crop, resize
+
+from dorsal.data.dataset import ImageData
+from dorsal.train.fields import Recipe
+
+Transform = Callable[[Tensor], Tensor]
+
+# Principal components of ImageNet's RGB values in 0..1 (arXiv 1404.5997; the figures of pycls and of GluonCV).
+_EIGENVALUES = torch.tensor([0.2175, 0.0188, 0.0045])
+_EIGENVECTORS = torch.tensor([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
+
+
+def train_transform(recipe: Recipe, data: ImageData) -> Transform:
+    """uint8 [3, H, W] to normalised float32 [3, size, size]; random draws come from torch's global generator."""
+    std = torch.tensor(data.normalisation.std).view(3, 1, 1)
+    mean = torch.tensor(data.normalisation.mean).view(3, 1, 1)
+    steps: list[Transform] = [_crop(recipe, data.size)]
+    if recipe.flip and data.flip:
+        steps.append(_flip)
+    if recipe.policy == "autoaugment":
+        steps.append(v2.AutoAugment())
+    if recipe.policy == "randaugment":
+        steps.append(v2.RandAugment(recipe.policy_layers, recipe.policy_magnitude))
+    if recipe.colour_jitter:
+        steps.append(v2.ColorJitter(recipe.colour_jitter, recipe.colour_jitter, recipe.colour_jitter))
+    steps.append(partial(_normalise, scale=1 / (255 * std), shift=-mean / std))
+    if recipe.lighting:
+        steps.append(partial(_lighten, strength=recipe.lighting, std=std))
+    if recipe.erasing:
+        steps.append(v2.RandomErasing(recipe.erasing))
+    return partial(_in_turn, steps)
+
+
+def _in_turn(steps: list[Transform], image: Tensor) -> Tensor:
+    for step in steps:
+        image = step(image)
+    return image
+
+
+def _crop(recipe: Recipe, size: int) -> Transform:
+    if recipe.crop == "area":
+        return v2.RandomResizedCrop(size, scale=(recipe.min_area, 1.0))  # type: ignore[no-any-return]
+    return partial(_shift, size=size)
+
+
+def _shift(image: Tensor, size: int) -> Tensor:
+    """Fits the short side to `size`, then crops a square of `size` from the centre, off by up to size / 8."""
+    if image.shape[-2:] != (size, size):
+        image = center_crop(resize(image, [size]), [size, size])
+    margin = size // 8
+    y, x = torch.randint(0, 2 * margin + 1, (2,)).tolist()
+    return pad(image, (margin, margin, margin, margin))[:, y : y + size, x : x + size]
+
+
+def _flip(image: Tensor) -> Tensor:
+    return image.flip(-1) if torch.rand(()) < 0.5 else image
+
+
+def _normalise(image: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    return image.to(torch.float32).mul_(scale).add_(shift)
+
+
+def _lighten(image: Tensor, strength: float, std: Tensor) -> Tensor:
+    """Adds the same random colour everywhere, along the principal components of natural images (AlexNet).
+
+    The image is normalised already, hence the division by `std`; torchvision has no such transform.
+    """
+    colour = _EIGENVECTORS @ (_EIGENVALUES * torch.randn(3) * strength)
+    return image + colour.view(3, 1, 1) / std
+
+
+def batch_mixer(recipe: Recipe, classes: int) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None:
+    """MixUp, CutMix or one of the two by a fair coin: images [N, 3, H, W] and labels int64 [N] to mixed images and
+    targets float [N, classes]. None where the recipe mixes nothing."""
+    mixers = []
+    if recipe.mixup:
+        mixers.append(v2.MixUp(alpha=recipe.mixup, num_classes=classes))
+    if recipe.cutmix:
+        mixers.append(v2.CutMix(alpha=recipe.cutmix, num_classes=classes))
+    return v2.RandomChoice(mixers) if mixers else None
+
+
+def seed_of(*words: int) -> int:
+    """One seed from several non-negative numbers, such as (seed, epoch, batch)."""
+    return int(np.random.SeedSequence(words).generate_state(1)[0])
+
+
+@contextmanager
+def draws_of(*words: int) -> Iterator[None]:
+    """Within, torch's CPU generator draws what `words` determine; afterwards it is as it was."""
+    state = torch.default_generator.get_state()
+    torch.default_generator.manual_seed(seed_of(*words))
+    try:
+        yield
+    finally:
+        torch.default_generator.set_state(state)

@@ -1,0 +1,54 @@
+"""Optimiser, what weight decay spares, and the learning rate of every step."""
+
+import math
+from typing import Any
+
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.optim import SGD, AdamW, Optimizer
+
+from dorsal.train.fields import Recipe
+
+NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
+
+
+def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
+    """The parameters that decay and, with `decayed="weights"`, those that do not: every bias, and all of every norm."""
+    decayed: list[nn.Parameter] = []
+    spared: list[nn.Parameter] = []
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            spare = recipe.decayed == "weights" and (name == "bias" or isinstance(module, NORMS))
+            (spared if spare else decayed).append(parameter)
+    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": spared, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]
+
+
+def make_optimiser(model: nn.Module, recipe: Recipe) -> Optimizer:
+    """The recipe's optimiser over the model's parameters; `learning_rate` sets its rate."""
+    groups = parameter_groups(model, recipe)
+    if recipe.optimiser == "adamw":
+        return AdamW(groups, lr=recipe.lr, betas=(recipe.momentum, 0.999))
+    return SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.optimiser == "nesterov")
+
+
+def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
+    """The rate of optimiser step `step`, counted from 0 over the whole training."""
+    if recipe.lr_every == "epoch":
+        step -= step % steps_per_epoch
+    epoch = step / steps_per_epoch
+    if recipe.schedule == "cosine":
+        start = recipe.warmup_epochs if recipe.cosine_from == "warmup_end" else 0
+        gone = max(epoch - start, 0) / (recipe.epochs - start)
+        factor = (1 + math.cos(math.pi * gone)) / 2
+    else:
+        gone = step / (steps_per_epoch * recipe.epochs)
+        factor = 0.1 ** sum(gone >= share for share in recipe.steps)
+    if epoch < recipe.warmup_epochs:
+        factor *= recipe.warmup_from + (1 - recipe.warmup_from) * epoch / recipe.warmup_epochs
+    return recipe.lr * factor
+
+
+def drop_block_rate(recipe: Recipe, epoch: int) -> float:
+    """DropBlock's probability in `epoch`, counted from 0: 0 in the first, the recipe's in the last."""
+    return recipe.drop_block * epoch / max(recipe.epochs - 1, 1)

@@ -1,0 +1,41 @@
+"""How long a training step takes, for forecasts."""
+
+import statistics
+import time
+
+import torch
+
+from dorsal.nn.build import build
+from dorsal.spec.network import Network
+from dorsal.tasks.classify.loss import loss
+from dorsal.train.optim import make_optimiser
+from dorsal.train.recipe import Recipe
+
+_WARMUP_STEPS = 2
+
+
+@torch.random.fork_rng(devices=[])
+def time_step(network: Network, recipe: Recipe, image_size: int, *, device: str = "cpu", steps: int = 5) -> float:
+    """Median seconds of a training step, forward, backward and update, on one batch of `recipe.batch` random images.
+
+    Loading and augmenting images, the moving average and evaluation are not in it. Raises ValueError when `steps` is
+    below 1.
+    """
+    if steps < 1:
+        raise ValueError(f"steps={steps} is below 1; nearest valid: 1")
+    model = build(network, drop_path=recipe.drop_path, drop_block=recipe.drop_block, dropout=recipe.dropout).to(device)
+    optimiser = make_optimiser(model, recipe)
+    images = torch.randn(recipe.batch, network.in_channels, image_size, image_size, device=device)
+    labels = torch.randint(network.head.classes, (recipe.batch,), device=device)
+    seconds = []
+    for _ in range(_WARMUP_STEPS + steps):
+        began = time.perf_counter()
+        value = loss(model(images), labels, recipe.label_smoothing)
+        optimiser.zero_grad()
+        value.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        value.item()
+        if device.startswith("cuda"):
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds[_WARMUP_STEPS:])

@@ -1,0 +1,74 @@
+"""What every engine does, whatever it runs on. A suite inherits this and says how to make its engine."""
+
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+import psutil
+import pytest
+
+from dorsal.study.engine import LIVES, Engine, Job, Lost, Step
+from dorsal.study.records import Epoch, Trial
+from tests.contracts.jobs import at_once, dies_of_seed_2, make_run, never_ends, one_epoch, raises
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class EngineContract:
+    def engine(self, workers: int, job: Job) -> Engine:
+        raise NotImplementedError
+
+    @pytest.fixture(autouse=True)
+    def _workers_find_the_jobs(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.syspath_prepend(ROOT)
+
+    def test_every_run_ends_in_one_trial_of_its_own(self) -> None:
+        runs = [make_run(seed) for seed in range(7)]
+        reports = list(self.engine(2, at_once).run_all(runs))
+        assert sorted(report.run.seed for report in reports) == list(range(7))
+        assert all(isinstance(r.what, Trial) and r.what.accuracy == r.run.seed for r in reports)
+
+    def test_one_worker_makes_runs_in_order(self) -> None:
+        runs = [make_run(seed) for seed in (3, 1, 2)]
+        assert [report.run.seed for report in self.engine(1, at_once).run_all(runs)] == [3, 1, 2]
+
+    def test_without_runs_there_is_nothing_to_tell(self) -> None:
+        assert list(self.engine(2, at_once).run_all([])) == []
+
+    def test_epochs_are_all_told_and_steps_now_and_then(self) -> None:
+        whats = [report.what for report in self.engine(1, one_epoch).run_all([make_run(1), make_run(2)])]
+        assert sum(isinstance(what, Epoch) for what in whats) == 2
+        assert 1 <= sum(isinstance(what, Step) for what in whats) < 20
+
+    def test_a_run_whose_worker_died_is_made_again_before_others(self, tmp_path: Path) -> None:
+        job = partial(dies_of_seed_2, times=LIVES - 1, folder=tmp_path)
+        reports = list(self.engine(1, job).run_all([make_run(seed) for seed in (1, 2, 3)]))
+        assert [report.run.seed for report in reports] == [1, *[2] * LIVES, 3]
+        assert [type(report.what) for report in reports] == [Trial, *[Lost] * (LIVES - 1), Trial, Trial]
+        assert all(isinstance(r.what, Lost) or r.what.status == "finished" for r in reports)
+
+    def test_a_run_that_kills_its_workers_fails_and_others_go_on(self, tmp_path: Path) -> None:
+        job = partial(dies_of_seed_2, times=99, folder=tmp_path)
+        reports = self.engine(2, job).run_all([make_run(seed) for seed in (1, 2, 3, 4)])
+        trials = {report.run.seed: report.what for report in reports if isinstance(report.what, Trial)}
+        assert {seed: trial.status for seed, trial in trials.items()} == {
+            1: "finished", 2: "failed", 3: "finished", 4: "finished",
+        }  # fmt: skip
+        assert "worker died (signal 9)" in trials[2].error
+        tries = Counter(path.stem for path in tmp_path.iterdir())
+        assert tries == {"key1": 1, "key2": LIVES, "key3": 1, "key4": 1}
+
+    def test_a_worker_that_ends_by_itself_is_a_death_too(self) -> None:
+        *_, last = self.engine(1, raises).run_all([make_run(1)])
+        assert isinstance(last.what, Trial)
+        assert "worker died (exit code 7)" in last.what.error
+
+    def test_closing_ends_all_workers(self, tmp_path: Path) -> None:
+        reports = self.engine(2, partial(never_ends, folder=tmp_path)).run_all([make_run(1), make_run(2)])
+        seen = set()
+        while len(seen) < 2:
+            seen.add(next(reports).worker)
+        reports.close()
+        pids = [int(path.name) for path in tmp_path.iterdir()]
+        assert len(pids) == 2
+        assert not any(psutil.pid_exists(pid) for pid in pids)

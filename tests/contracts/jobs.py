@@ -1,0 +1,64 @@
+"""Jobs without training, for engines: what a worker does is all that matters here."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from dorsal.study.engine import Step, Told
+from dorsal.study.plan import Run
+from dorsal.study.records import Epoch, Trial
+from dorsal.zoo import network
+
+
+def make_run(seed: int) -> Run:
+    return Run(
+        key=f"key{seed}",
+        arm="arm",
+        network=network("small"),
+        recipe="plain",
+        recipe_fields={},
+        epochs=1,
+        seed=seed,
+        data="scenes",
+        fingerprint="",
+    )
+
+
+def trial_of(run: Run, error: str = "") -> Trial:
+    return Trial(run.arm, run.recipe, run.seed, "finished", float(run.seed), (), 0.0, error)
+
+
+def at_once(run: Run, tell: Callable[[Told], None]) -> Trial:
+    return trial_of(run)
+
+
+def one_epoch(run: Run, tell: Callable[[Told], None]) -> Trial:
+    for step in range(1, 101):
+        tell(Step(1, step, 100))
+    tell(Epoch(1, 0.5, 0.5, 50.0, 0.1, 0.01))
+    return trial_of(run)
+
+
+def says_pid_and_threads(run: Run, tell: Callable[[Told], None]) -> Trial:
+    return trial_of(run, f"{os.getpid()} {os.environ['OMP_NUM_THREADS']}")
+
+
+def dies_of_seed_2(run: Run, tell: Callable[[Told], None], times: int, folder: Path) -> Trial:
+    """Kills its own process for the first `times` tries of seed 2, and leaves a file for every try of any seed."""
+    tries = len(list(folder.glob(f"{run.key}.*")))
+    (folder / f"{run.key}.{tries}").touch()
+    if run.seed == 2 and tries < times:
+        os.kill(os.getpid(), 9)
+    return trial_of(run)
+
+
+def never_ends(run: Run, tell: Callable[[Told], None], folder: Path) -> Trial:
+    (folder / str(os.getpid())).touch()
+    while True:
+        tell(Step(1, 1, 1))
+        time.sleep(0.05)
+
+
+def raises(run: Run, tell: Callable[[Told], None]) -> Trial:
+    raise SystemExit(7)

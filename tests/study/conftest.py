@@ -1,0 +1,109 @@
+"""A tiny comparison, and sessions of it in processes of their own that tests may kill."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psutil
+import pytest
+
+from dorsal.study.comparison import Comparison, to_toml
+from dorsal.study.plan import DataFacts, RecipeFacts
+from dorsal.study.records import Study, Trial
+
+TINY = "small(depths=[1], widths=[16], strides=[2], stem=simple(width=8, stride=2))"
+WIDER = TINY.replace("[16]", "[32]")
+DATA = "scenes(train=512, val=32, size=32)"
+
+
+@pytest.fixture
+def facts() -> DataFacts:
+    return DataFacts(
+        text="scenes",
+        description="scenes",
+        classes=tuple("0123456789"),
+        image_size=48,
+        fingerprint="f" * 64,
+        normalisation=(0.5,) * 6,
+        train_images=1000,
+        val_images=100,
+    )
+
+
+@pytest.fixture
+def recipes() -> tuple[RecipeFacts, ...]:
+    return tuple(RecipeFacts(name=n, hash=f"hash of {n}", epochs=5, batch=64, fields={}) for n in ("plain", "tricks"))
+
+
+def tiny(out: Path, **changes: Any) -> Comparison:
+    """Two arms, one recipe, two seeds, three epochs of about a second."""
+    fields = {
+        "networks": (f"a={TINY}", f"b={WIDER}"),
+        "recipes": ("plain",),
+        "data": DATA,
+        "seeds": 2,
+        "epochs": 3,
+        "out": str(out),
+    }
+    return Comparison(**{**fields, **changes})
+
+
+def results(study: Study) -> list[Trial]:
+    """The trials without their times, which no two sessions share."""
+    return [
+        msgspec.structs.replace(
+            trial,
+            seconds=0.0,
+            curve=tuple(msgspec.structs.replace(epoch, seconds=0.0) for epoch in trial.curve),
+        )
+        for trial in study.trials
+    ]
+
+
+class Session:
+    """A comparison in a process group of its own. Events are dicts with their kind under "kind"."""
+
+    def __init__(self, comparison: Comparison) -> None:
+        file = Path(comparison.out).with_suffix(".toml")
+        file.write_text(to_toml(comparison), encoding="utf-8")
+        driver = Path(__file__).with_name("driver.py")
+        self.process = subprocess.Popen(
+            [sys.executable, driver, file],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self.events: list[dict[str, Any]] = []
+
+    def until(self, happened: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Reads events up to the first for which this is so."""
+        for line in self.process.stdout or ():
+            kind, _, content = line.partition(" ")
+            self.events.append({"kind": kind, **msgspec.json.decode(content)})
+            if happened(self.events[-1]):
+                return self.events[-1]
+        raise AssertionError(f"the session ended first: {self.end()}")
+
+    def until_epoch(self, epoch: int) -> dict[str, Any]:
+        return self.until(lambda event: event["kind"] == "WorkerProgress" and event["epoch"] >= epoch)
+
+    def workers(self) -> list[psutil.Process]:
+        children = psutil.Process(self.process.pid).children()
+        return [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
+
+    def end(self) -> str:
+        """Waits for the end, and returns what went to standard error."""
+        out, err = self.process.communicate(timeout=120)
+        for line in out.splitlines():
+            kind, _, content = line.partition(" ")
+            self.events.append({"kind": kind, **msgspec.json.decode(content)})
+        return err
+
+    def kinds(self, kind: str) -> list[dict[str, Any]]:
+        return [event for event in self.events if event["kind"] == kind]

@@ -1,0 +1,126 @@
+"""Which runs a comparison takes, and in which order."""
+
+import subprocess
+import sys
+
+import msgspec
+import pytest
+
+from dorsal.spec.cost import cost
+from dorsal.study.comparison import Comparison
+from dorsal.study.plan import DataFacts, RecipeFacts, plan
+from dorsal.zoo import network
+
+Recipes = tuple[RecipeFacts, ...]
+
+
+def test_default_arms_are_the_four_families_matched_in_macs(facts: DataFacts, recipes: Recipes) -> None:
+    made = plan(Comparison(), facts, recipes)
+    assert [arm.label for arm in made.arms] == ["plain", "res2net", "resnest", "regnet_se"]
+    first, *others = made.arms
+    assert first.changes == ""
+    assert first.differences == {}
+    for arm in others:
+        assert arm.cost.macs == pytest.approx(first.cost.macs, rel=0.02)
+        assert arm.cost == cost(arm.network, facts.image_size)
+        assert arm.changes.startswith("widths [64, 128, 256] → [")
+        assert f"→ {arm.cost.macs:,}" in arm.changes
+        assert "mixer" in arm.differences
+
+
+def test_runs_go_round_so_that_a_broken_study_is_balanced(facts: DataFacts, recipes: Recipes) -> None:
+    made = plan(Comparison(seeds=3), facts, recipes)
+    runs = [(run.seed, run.recipe, run.arm) for run in made.runs]
+    assert len(runs) == len(set(runs)) == 4 * 2 * 3
+    assert [seed for seed, _, _ in runs] == [1] * 8 + [2] * 8 + [3] * 8
+    assert [rest for seed, *rest in runs if seed == 1] == [rest for seed, *rest in runs if seed == 3]
+    assert len({run.key for run in made.runs}) == 24
+
+
+def test_networks_get_the_classes_of_the_data_and_keep_their_text(facts: DataFacts, recipes: Recipes) -> None:
+    facts = msgspec.structs.replace(facts, classes=("cat", "dog", "eel"))
+    made = plan(Comparison(networks=("resnet18(stem=deep)", "wide=resnet18(widths=[96,128,256,512])")), facts, recipes)
+    assert [arm.label for arm in made.arms] == ["resnet18+deep", "wide"]
+    for arm in made.arms:
+        assert arm.network.head.classes == 3
+        assert network(arm.text) == arm.network
+        assert arm.text.startswith("resnet18(")
+    assert set(made.arms[1].differences) == {"stem", "widths"}
+
+
+def test_without_match_nothing_is_changed(facts: DataFacts, recipes: Recipes) -> None:
+    made = plan(Comparison(networks=("small", "small(widths=[32,64,128])")), facts, recipes)
+    assert [arm.changes for arm in made.arms] == ["", ""]
+    assert [stage.width for stage in made.arms[1].network.stages] == [32, 64, 128]
+
+
+@pytest.mark.parametrize("measure", ["macs", "params", "activations"])
+def test_match_to_a_given_cost_moves_every_arm(facts: DataFacts, recipes: Recipes, measure: str) -> None:
+    target = {"macs": "30M", "params": "500k", "activations": "400k"}[measure]
+    made = plan(Comparison(networks=("small", "small(mixer=split_attention)"), match=f"{measure}={target}"), facts, recipes)
+    wanted = {"macs": 30e6, "params": 5e5, "activations": 4e5}[measure]
+    for arm in made.arms:
+        assert getattr(arm.cost, measure) == pytest.approx(wanted, rel=0.02)
+        assert arm.changes
+
+
+def test_equal_labels_are_numbered(facts: DataFacts, recipes: Recipes) -> None:
+    made = plan(Comparison(networks=("small(widths=[32,64,128])", "small(widths=[32,64,256])", "small")), facts, recipes)
+    assert [arm.label for arm in made.arms] == ["small+widths#1", "small+widths#2", "small"]
+
+
+def test_a_key_depends_on_all_that_decides_a_result_and_on_nothing_else(facts: DataFacts, recipes: Recipes) -> None:
+    def key(comparison: Comparison, facts: DataFacts = facts, recipe: RecipeFacts = recipes[0]) -> str:
+        return plan(comparison, facts, [recipe]).runs[0].key
+
+    base = Comparison(networks=("small",), seeds=1)
+    others = [
+        key(Comparison(networks=("small(activation=silu)",), seeds=1)),
+        key(Comparison(networks=("small",), seeds=(2,))),
+        key(base, msgspec.structs.replace(facts, fingerprint="e" * 64)),
+        key(base, msgspec.structs.replace(facts, image_size=64)),
+        key(base, msgspec.structs.replace(facts, normalisation=(0.4,) * 6)),
+        key(base, recipe=recipes[1]),
+    ]
+    assert len({key(base), *others}) == 7
+    same = Comparison(networks=("other_label=small", "resnet18"), seeds=5, workers=7, threads=2, out="elsewhere", name="x")
+    assert key(same, msgspec.structs.replace(facts, text="./moved", notes=("a note",))) == key(base)
+
+
+def test_a_key_is_stable_across_versions(facts: DataFacts, recipes: Recipes) -> None:
+    net = "small(depths=[1], widths=[16], strides=[2], stem=simple(width=8), classes=10)"
+    assert plan(Comparison(networks=(net,)), facts, recipes).runs[0].key == "PINNED"
+
+
+@pytest.mark.parametrize(
+    ("networks", "says"),
+    [
+        (("small", "again=small"), "network again is the same as small; leave one of them out"),
+        (("small", "resnet50"), r"network 'resnet50': image_size=16 is smaller .* nearest valid: 32"),
+    ],
+)
+def test_impossible_plans(facts: DataFacts, recipes: Recipes, networks: tuple[str, ...], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        plan(Comparison(networks=networks), msgspec.structs.replace(facts, image_size=16), recipes)
+
+
+def test_one_class_is_refused(facts: DataFacts, recipes: Recipes) -> None:
+    with pytest.raises(ValueError, match="has 1 class; a comparison needs at least 2"):
+        plan(Comparison(), msgspec.structs.replace(facts, classes=("cat",)), recipes)
+
+
+def test_one_recipe_under_two_names_is_refused(facts: DataFacts, recipes: Recipes) -> None:
+    twin = msgspec.structs.replace(recipes[0], name="plain(lr=0.05)")
+    with pytest.raises(ValueError, match=r"recipe plain\(lr=0.05\) is the same as plain"):
+        plan(Comparison(), facts, [recipes[0], twin])
+
+
+def test_an_unreachable_match_names_the_network(facts: DataFacts, recipes: Recipes) -> None:
+    with pytest.raises(ValueError, match=r"network 'small': no widths .* give macs=1000 within 2%; nearest reached"):
+        plan(Comparison(networks=("small",), match="macs=1k"), facts, recipes)
+
+
+def test_planning_imports_neither_torch_nor_optuna() -> None:
+    code = "import sys, dorsal.study.plan, dorsal.study.engine, dorsal.study.saved; print([m for m in ('torch', 'optuna') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

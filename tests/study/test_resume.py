@@ -1,0 +1,115 @@
+"""A study broken off in every way goes on where it was and ends as an unbroken one does, bit for bit."""
+
+import contextlib
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+
+from dorsal.study.compare import compare
+from dorsal.study.events import Event, Planned
+from dorsal.study.records import Study
+from dorsal.study.saved import load_study
+from tests.study.conftest import Session, results, tiny
+
+
+class Broken:
+    """A study whose worker is killed, that is interrupted, whose main process is killed, that ends, and is asked again."""
+
+    def __init__(self, out: Path) -> None:
+        comparison = tiny(out)
+        self.interrupted = Session(comparison)
+        self.interrupted.until_epoch(2)
+        self.interrupted.workers()[0].kill()
+        self.interrupted.until(lambda event: event["kind"] == "Note")
+        self.interrupted.until_epoch(2)
+        os.killpg(self.interrupted.process.pid, signal.SIGINT)
+        self.interrupted_error = self.interrupted.end()
+        _, self.left_after_interrupt = psutil.wait_procs(_group(self.interrupted.process.pid), timeout=10)
+        self.after_interrupt = load_study(out)
+
+        self.main_killed = Session(comparison)
+        self.main_killed.until(lambda event: event["kind"] == "TrialDone")
+        self.main_killed.until_epoch(2)
+        workers = self.main_killed.workers()
+        self.main_killed.process.kill()
+        self.main_killed.end()
+        _, self.orphans = psutil.wait_procs(workers, timeout=10)
+        self.after_kill = load_study(out)
+
+        self.last = Session(comparison)
+        self.last_error = self.last.end()
+        self.again: list[Event] = []
+        self.study = compare(comparison, on_event=self.again.append)
+        self.checkpoints = list((out / "checkpoints").iterdir())
+
+
+def _group(pgid: int) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+            if os.getpgid(process.pid) == pgid:
+                found.append(process)
+    return found
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Broken:
+    return Broken(tmp_path_factory.mktemp("study") / "broken")
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return compare(tiny(tmp_path_factory.mktemp("study") / "unbroken", workers=1))
+
+
+def test_the_results_are_those_of_an_unbroken_study(broken: Broken, unbroken: Study) -> None:
+    assert [trial.status for trial in unbroken.trials] == ["finished"] * 4
+    assert results(broken.study) == results(unbroken)
+
+
+def test_a_killed_worker_is_told_of_and_its_run_goes_on(broken: Broken) -> None:
+    notes = [event["text"] for event in broken.interrupted.kinds("Note")]
+    assert any("worker died (signal 9); it goes on from its checkpoint" in note for note in notes)
+
+
+def test_ctrl_c_leaves_no_process_and_no_noise_of_workers(broken: Broken) -> None:
+    assert broken.interrupted.process.returncode != 0
+    assert broken.left_after_interrupt == []
+    assert broken.interrupted_error.count("Traceback") <= 1
+    assert "KeyboardInterrupt" in broken.interrupted_error
+
+
+def test_workers_of_a_killed_main_process_end(broken: Broken) -> None:
+    assert broken.orphans == []
+
+
+def test_ended_runs_are_not_made_again(broken: Broken) -> None:
+    sessions = [broken.interrupted, broken.main_killed, broken.last]
+    ended = [(e["trial"]["arm"], e["trial"]["seed"]) for session in sessions for e in session.kinds("TrialDone")]
+    assert len(ended) == len(set(ended)) <= 4
+    begun_last = {(event["arm"], event["seed"]) for event in broken.last.kinds("WorkerProgress")}
+    assert not begun_last & {(trial.arm, trial.seed) for trial in broken.after_kill.trials}
+    (planned,) = broken.again
+    assert isinstance(planned, Planned)
+    assert (planned.forecast.done, planned.forecast.seconds) == (4, 0)
+
+
+def test_a_run_in_flight_goes_on_at_the_epoch_it_was_in(broken: Broken) -> None:
+    in_flight = broken.main_killed.kinds("WorkerProgress")[-1]
+    which = (in_flight["arm"], in_flight["seed"])
+    told = [event for event in broken.last.kinds("WorkerProgress") if (event["arm"], event["seed"]) == which]
+    assert told[0]["epoch"] >= in_flight["epoch"] >= 2
+
+
+def test_a_broken_study_can_be_read_and_is_in_order(broken: Broken) -> None:
+    assert len(broken.after_interrupt.trials) < 4
+    assert 1 <= len(broken.after_kill.trials) < 4
+    assert [(trial.seed, trial.arm) for trial in broken.study.trials] == [(1, "a"), (1, "b"), (2, "a"), (2, "b")]
+
+
+def test_checkpoints_of_ended_runs_are_gone(broken: Broken) -> None:
+    assert broken.last_error == ""
+    assert broken.checkpoints == []
