@@ -1,4 +1,4 @@
-"""Throughput of the loop of `dorsal.train` against a bare torch loop: same network, same batches, alternating in one run.
+"""Throughput of the loop of `dorsal.train` against a bare torch loop, alternating in one run.
 
     python benchmarks/loop_overhead.py [rounds] [images]
 
@@ -58,22 +58,22 @@ def seconds(epoch: Callable[[], None]) -> float:
 
 
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 9
-    count = int(sys.argv[2]) if len(sys.argv) > 2 else 1024
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 25
+    count = int(sys.argv[2]) if len(sys.argv) > 2 else 256
     torch.set_num_threads(1)
     data = open_data(Scenes(train=count, val=10))
     assert data.train.stacked is not None
     images, labels = to_float(data.normalisation)(data.train.stacked), torch.from_numpy(data.train.labels)
     batches = [(images[part], labels[part]) for part in order(count, 0, 0).split(RECIPE.batch)]
-    bare, ours = bare_epoch(batches), our_epoch(batches, data)
-    bare(), ours()
-    times = [(seconds(bare), seconds(ours)) for _ in range(rounds)]
-    speeds = [count / statistics.median(column) for column in zip(*times, strict=True)]
-    ratios = [b / o for b, o in times]
-    print(f"bare {speeds[0]:.0f} images/s, dorsal {speeds[1]:.0f} images/s of processor time")
-    print(
-        f"throughput ratio {statistics.median(ratios):.3f}, median of {rounds} rounds ({min(ratios):.3f} to {max(ratios):.3f})"
-    )
+    loops = {"bare": bare_epoch(batches), "dorsal": our_epoch(batches, data)}
+    times: dict[str, list[float]] = {name: [] for name in loops}
+    for turn in range(rounds):
+        for name in sorted(loops, reverse=turn % 2 == 0):  # neither always comes after the other
+            times[name].append(seconds(loops[name]))
+    medians = {name: statistics.median(spent[1:]) for name, spent in times.items()}  # the first is warm-up
+    speeds = ", ".join(f"{name} {count / median:.0f} images/s" for name, median in medians.items())
+    print(f"{speeds} of processor time, medians of {rounds - 1} rounds")
+    print(f"throughput ratio {medians['bare'] / medians['dorsal']:.3f}")
 
 
 if __name__ == "__main__":

@@ -161,6 +161,14 @@ def test_the_forest_separates_shown_from_not_shown(broken: Case) -> None:
         assert len(significant.x) + len(not_shown.x) == len(comparisons.pairs)
 
 
+def test_one_seed_draws_and_promises_no_interval(case: Callable[[str], Case]) -> None:
+    one = case("one_seed")
+    views = [*cost_views(one.study, one.analysis)[:3], *pair_views(one.analysis)]
+    assert all(trace.error_x.array is None for view in views for trace in view.figure.data)
+    assert all(trace.error_y.array is None for view in views for trace in view.figure.data)
+    assert "one seed, hence no interval" in read(one).text
+
+
 def test_labels_in_plots_are_short_and_safe() -> None:
     assert shown(f"network(variant={'1' * 50}, depth=2)") == "network(varia…11, depth=2)"
     assert len(shown("a" * 100)) == len(shown("a" * LONGEST_LABEL)) == LONGEST_LABEL

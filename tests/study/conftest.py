@@ -17,7 +17,7 @@ from dorsal.study.records import Study, Trial
 
 TINY = "small(depths=[1], widths=[16], strides=[2], stem=simple(width=8, stride=2))"
 WIDER = TINY.replace("[16]", "[32]")
-DATA = "scenes(train=512, val=32, size=32)"
+DATA = "scenes(train=320, val=32, size=32)"
 
 
 @pytest.fixture
@@ -40,13 +40,13 @@ def recipes() -> tuple[RecipeFacts, ...]:
 
 
 def tiny(out: Path, **changes: Any) -> Comparison:
-    """Two arms, one recipe, two seeds, three epochs of about a second."""
+    """Two arms, one recipe, two seeds, four epochs of about half a second."""
     fields = {
         "networks": (f"a={TINY}", f"b={WIDER}"),
         "recipes": ("plain",),
         "data": DATA,
         "seeds": 2,
-        "epochs": 3,
+        "epochs": 4,
         "out": str(out),
     }
     return Comparison(**{**fields, **changes})
@@ -91,7 +91,7 @@ class Session:
         raise AssertionError(f"the session ended first: {self.end()}")
 
     def until_epoch(self, epoch: int) -> dict[str, Any]:
-        return self.until(lambda event: event["kind"] == "WorkerProgress" and event["epoch"] >= epoch)
+        return self.until(lambda event: event["kind"] == "WorkerProgress" and event["epoch"] == epoch)
 
     def workers(self) -> list[psutil.Process]:
         children = psutil.Process(self.process.pid).children()

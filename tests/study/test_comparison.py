@@ -80,7 +80,7 @@ def test_amounts_of_a_match() -> None:
         ({"match": "macs=0"}, "is not an amount"),
         ({"budget": "10"}, "budget='10' is not a duration; valid: .* as in 10m"),
         ({"budget": "0s"}, "budget='0s' must be positive"),
-        ({"networks": ("resnet51",)}, "network 'resnet51': unknown network 'resnet51'; did you mean resnet50"),
+        ({"networks": ("resnet51",)}, "network 'resnet51': unknown network 'resnet51'; did you mean .*resnet50"),
         ({"networks": ("x=resnet50(mixr=conv)",)}, "unknown choice 'mixr' of a network; did you mean mixer"),
         ({"networks": ("resnet18(mixer=multi_scale)",)}, "multi_scale needs the 1x1 convolutions of a bottleneck"),
     ],
@@ -96,7 +96,7 @@ def test_questions_that_cannot_be(fields: dict[str, Any], says: str) -> None:
         ("netwroks = ['small']", "unknown field 'netwroks' of a comparison; did you mean networks"),
         ("seeds = 'three'", r"not a comparison: .*seeds"),
         ("seeds = 0", "seeds=0 .* nearest valid: 1"),
-        ("seeds = [", "not a TOML file: .*line 1"),
+        ("seeds = [", "not a TOML file: Invalid value"),
     ],
 )
 def test_toml_files_that_cannot_be(text: str, says: str) -> None:
@@ -110,7 +110,9 @@ def test_passwords_are_hidden() -> None:
     assert "secret" not in command_line(Comparison(storage="mysql+pymysql://me:secret@host:3306/db"))
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("45s", 45), ("10m", 600), ("1h30m", 5400), ("1.5h", 5400), ("2m5s", 125)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("45s", 45), ("10m", 600), ("1h30m", 5400), ("1.5h", 5400), ("2m5s", 125)]
+)
 def test_durations(text: str, seconds: float) -> None:
     assert read_duration(text) == seconds
 

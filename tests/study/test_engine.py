@@ -10,10 +10,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-
-from dorsal.study.engine import Job, LocalPool, Trial
 from tests.contracts.engine import ROOT, EngineContract
 from tests.contracts.jobs import make_run, never_ends, says_pid_and_threads
+
+from dorsal.study.engine import Job, LocalPool, Trial
 
 ORPHANS = """
 import sys
@@ -34,7 +34,9 @@ class TestLocalPool(EngineContract):
 
     def test_workers_are_other_processes_kept_across_runs_with_threads_pinned(self) -> None:
         pool = LocalPool(2, 3, says_pid_and_threads)
-        told = [r.what.error.split() for r in pool.run_all([make_run(s) for s in range(6)]) if isinstance(r.what, Trial)]
+        told = [
+            r.what.error.split() for r in pool.run_all([make_run(s) for s in range(6)]) if isinstance(r.what, Trial)
+        ]
         assert {threads for _, threads in told} == {"3"}
         pids = {int(pid) for pid, _ in told}
         assert len(pids) <= 2

@@ -69,7 +69,9 @@ def test_what_has_ended_is_free(made: Plan) -> None:
 
 
 def test_a_budget_too_small_says_what_is_needed(made: Plan) -> None:
-    with pytest.raises(ValueError, match="budget='10s' is too small: one seed of every arm and recipe needs at least 1m21s"):
+    with pytest.raises(
+        ValueError, match="budget='10s' is too small: one seed of every arm and recipe needs at least 1m21s"
+    ):
         within_budget(made, SECONDS, set(), 1, "10s")
 
 

@@ -57,7 +57,9 @@ def test_without_match_nothing_is_changed(facts: DataFacts, recipes: Recipes) ->
 @pytest.mark.parametrize("measure", ["macs", "params", "activations"])
 def test_match_to_a_given_cost_moves_every_arm(facts: DataFacts, recipes: Recipes, measure: str) -> None:
     target = {"macs": "30M", "params": "500k", "activations": "400k"}[measure]
-    made = plan(Comparison(networks=("small", "small(mixer=split_attention)"), match=f"{measure}={target}"), facts, recipes)
+    made = plan(
+        Comparison(networks=("small", "small(mixer=split_attention)"), match=f"{measure}={target}"), facts, recipes
+    )
     wanted = {"macs": 30e6, "params": 5e5, "activations": 4e5}[measure]
     for arm in made.arms:
         assert getattr(arm.cost, measure) == pytest.approx(wanted, rel=0.02)
@@ -65,7 +67,9 @@ def test_match_to_a_given_cost_moves_every_arm(facts: DataFacts, recipes: Recipe
 
 
 def test_equal_labels_are_numbered(facts: DataFacts, recipes: Recipes) -> None:
-    made = plan(Comparison(networks=("small(widths=[32,64,128])", "small(widths=[32,64,256])", "small")), facts, recipes)
+    made = plan(
+        Comparison(networks=("small(widths=[32,64,128])", "small(widths=[32,64,256])", "small")), facts, recipes
+    )
     assert [arm.label for arm in made.arms] == ["small+widths#1", "small+widths#2", "small"]
 
 
@@ -83,13 +87,15 @@ def test_a_key_depends_on_all_that_decides_a_result_and_on_nothing_else(facts: D
         key(base, recipe=recipes[1]),
     ]
     assert len({key(base), *others}) == 7
-    same = Comparison(networks=("other_label=small", "resnet18"), seeds=5, workers=7, threads=2, out="elsewhere", name="x")
+    same = Comparison(
+        networks=("other_label=small", "resnet18"), seeds=5, workers=7, threads=2, out="elsewhere", name="x"
+    )
     assert key(same, msgspec.structs.replace(facts, text="./moved", notes=("a note",))) == key(base)
 
 
 def test_a_key_is_stable_across_versions(facts: DataFacts, recipes: Recipes) -> None:
     net = "small(depths=[1], widths=[16], strides=[2], stem=simple(width=8), classes=10)"
-    assert plan(Comparison(networks=(net,)), facts, recipes).runs[0].key == "PINNED"
+    assert plan(Comparison(networks=(net,)), facts, recipes).runs[0].key == "378ed86faabf5515"
 
 
 @pytest.mark.parametrize(
@@ -121,6 +127,9 @@ def test_an_unreachable_match_names_the_network(facts: DataFacts, recipes: Recip
 
 
 def test_planning_imports_neither_torch_nor_optuna() -> None:
-    code = "import sys, dorsal.study.plan, dorsal.study.engine, dorsal.study.saved; print([m for m in ('torch', 'optuna') if m in sys.modules])"
+    code = (
+        "import sys, dorsal.study.plan, dorsal.study.engine, dorsal.study.saved; "
+        "print('torch' in sys.modules, 'optuna' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.strip() == "False False"

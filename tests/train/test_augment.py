@@ -3,11 +3,11 @@ import pickle
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.train.tiny import make_data
 from torch import Tensor
 
 from dorsal.train.augment import batch_mixer, draws_of, seed_of, train_transform
 from dorsal.train.recipe import Recipe, recipe
-from tests.train.tiny import make_data
 
 PHOTO = torch.randint(0, 256, (3, 40, 30), generator=torch.Generator().manual_seed(3), dtype=torch.uint8)
 
@@ -32,7 +32,9 @@ def test_pad_shifts_by_up_to_an_eighth_and_keeps_values() -> None:
     kept = [(made.abs() < 1e-6).all(0) for made in shifted]
     rows = {int(mask.any(1).sum()) for mask in kept}
     assert rows == {14, 15, 16}
-    assert all((made[:, ~mask] + 2).abs().max() < 1e-5 for made, mask in zip(shifted, kept, strict=True) if (~mask).any())
+    assert all(
+        (made[:, ~mask] + 2).abs().max() < 1e-5 for made, mask in zip(shifted, kept, strict=True) if (~mask).any()
+    )
 
 
 def test_area_takes_a_random_part() -> None:
@@ -43,7 +45,9 @@ def test_area_takes_a_random_part() -> None:
     assert all(torch.equal(made, whole[0]) for made in whole)
 
 
-@pytest.mark.parametrize(("wanted", "allowed", "flips"), [(True, True, True), (False, True, False), (True, False, False)])
+@pytest.mark.parametrize(
+    ("wanted", "allowed", "flips"), [(True, True, True), (False, True, False), (True, False, False)]
+)
 def test_flip_needs_recipe_and_data(wanted: bool, allowed: bool, flips: bool) -> None:
     image = torch.zeros(3, 16, 16, dtype=torch.uint8)
     image[:, :, 12:] = 255

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.train.tiny import make_data, make_network
 
 from dorsal.data.split import ImageData
 from dorsal.spec.network import Network
@@ -14,7 +15,6 @@ from dorsal.train import checkpoint
 from dorsal.train.checkpoint import CorruptError, load, save, set_aside
 from dorsal.train.loop import Fit, StepProgress, fit
 from dorsal.train.recipe import Recipe, recipe
-from tests.train.tiny import make_data, make_network
 
 PLAIN = recipe("plain(epochs=4, batch=16)")
 TRICKS = recipe("tricks(epochs=4, batch=16, ema=0.8, drop_block=0.1, dropout=0.1, precise_bn=20)")
@@ -88,11 +88,15 @@ def on_step(progress):
         print("here", flush=True)
         time.sleep(60)
 
-fit(make_network(), recipe("tricks(epochs=4, batch=16)"), make_data(), seed=1, checkpoint=Path(sys.argv[1]), on_step=on_step)
+def on_epoch(epoch):
+    print(epoch.train_loss.hex(), epoch.val_loss.hex(), flush=True)
+
+made, path = recipe("tricks(epochs=4, batch=16)"), Path(sys.argv[1])
+fit(make_network(), made, make_data(), seed=1, checkpoint=path, on_step=on_step, on_epoch=on_epoch)
 """
 
 
-def test_killed_and_resumed_is_unbroken(network: Network, data: ImageData, tmp_path: Path) -> None:
+def test_killed_and_resumed_in_another_process_is_unbroken(network: Network, data: ImageData, tmp_path: Path) -> None:
     path = tmp_path / "run.pt"
     process = subprocess.Popen(
         [sys.executable, "-c", KILLED, str(path)],
@@ -102,14 +106,16 @@ def test_killed_and_resumed_is_unbroken(network: Network, data: ImageData, tmp_p
     )
     assert process.stdout is not None
     with process.stdout:
-        assert process.stdout.readline() == "here\n"
+        told = [process.stdout.readline().split() for _ in range(3)]
         os.kill(process.pid, signal.SIGKILL)
     assert process.wait(timeout=20) == -signal.SIGKILL
     made = recipe("tricks(epochs=4, batch=16)")
     seen: list[int] = []
     resumed = fit(network, made, data, seed=1, checkpoint=path, on_epoch=lambda e: seen.append(e.epoch))
     assert seen == [3, 4]
-    assert losses(resumed) == losses(fit(network, made, data, seed=1))
+    unbroken = losses(fit(network, made, data, seed=1))
+    assert losses(resumed) == unbroken
+    assert told == [list(unbroken[0][:2]), list(unbroken[1][:2]), ["here"]]
 
 
 @pytest.mark.parametrize(

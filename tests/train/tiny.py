@@ -51,7 +51,3 @@ def make_data(train: int = 40, val: int = 24, size: int = 16, flip: bool = False
 def make_network(norm: str = "batch", classes: int = 3) -> Network:
     stages = (Stage(1, 8, 1, block=Basic()), Stage(2, 8, 2, block=Basic()))
     return Network(stages, Simple(8, stride=2), Head(classes), norm=norm)  # type: ignore[arg-type]
-
-
-
-

@@ -167,7 +167,7 @@ def _shares(study: Study, trials: Mapping[tuple[str, str, int], Trial]) -> tuple
     if len(arms) < 2:
         return None, "fewer than two arms have a result under every recipe"
     if complete < 2:
-        return None, f"it needs two seeds at which every run finished, and there are {complete}"
+        return None, f"it needs two seeds at which every run finished; this study has {complete}"
     if len({value for recipes in values for row in recipes for value in row if value is not None}) == 1:
         return None, "all results are equal"
     return variance_shares(np.array(values, dtype=np.float64)), ""

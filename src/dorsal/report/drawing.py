@@ -59,7 +59,7 @@ def draw(network: Network, image_size: int = 224) -> str:
             sketch.paragraph(note)
     mixers = ", ".join(dict.fromkeys(show(block.mixer) for block in blocks))
     depths = ", ".join(f"{stage.depth} × {stage.width}" for stage in network.stages)
-    return sketch.svg(f"Architecture: stages of {depths} channels; mixer {mixers}", "drawing")
+    return sketch.svg(f"Architecture: stages of {depths} channels; mixer {mixers}")
 
 
 def _pyramid(sketch: Sketch, network: Network, parts: dict[str, Part]) -> None:

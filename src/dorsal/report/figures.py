@@ -99,7 +99,7 @@ def _against(
                     "line": {"width": 1.5, "color": look(index).colour},
                 },
                 error_y=_bar(accuracy),
-                error_x={"array": [above], "arrayminus": [below], "thickness": 1.2, "width": 3} if above else None,
+                error_x=_quartiles(below, above),
                 hovertemplate=f"{text}<br>%{{x:.4g}}<extra></extra>",
             )
     if not figure.data:
@@ -124,6 +124,12 @@ def _bar(interval: Interval) -> dict[str, Any] | None:
     if interval.low is None or interval.high is None:
         return None
     return {"array": [interval.high - interval.mean], "thickness": 1.4, "width": 4}
+
+
+def _quartiles(below: float, above: float) -> dict[str, Any] | None:
+    if below == above == 0:
+        return None
+    return {"array": [above], "arrayminus": [below], "thickness": 1.2, "width": 3}
 
 
 def curve_views(study: Study) -> list[View]:
@@ -222,7 +228,7 @@ def _forest(comparisons: Comparisons) -> go.Figure:
             text=[f"{shown(pair.better)} − {shown(pair.worse)}" for _, pair in rows],
             mode="markers",
             marker={"size": 9, "color": colour, "symbol": symbol},
-            error_x={"array": reach, "thickness": 2, "width": 4},
+            error_x={"array": reach, "thickness": 2, "width": 4} if any(reach) else None,
             hovertemplate="%{text}: %{x:.2f}<extra></extra>",
         )
     names = [
@@ -237,7 +243,7 @@ def _forest(comparisons: Comparisons) -> go.Figure:
         }
         for row, pair in enumerate(pairs)
     ]
-    figure.add_vline(x=0, layer="below", line={"width": 1, "dash": "dot", "color": "#7F7F7F"})
+    figure.add_vline(x=0, line={"width": 1, "dash": "dot", "color": "#7F7F7F"})
     figure.update_layout(
         annotations=names,
         margin={"l": 16},

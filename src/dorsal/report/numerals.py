@@ -18,6 +18,11 @@ def percent(interval: Interval | None) -> str:
     return f"{interval.mean:.2f} ± {(interval.high - interval.low) / 2:.2f}"
 
 
+def spread(seeds: int) -> str:
+    """What stands beside an accuracy in a table."""
+    return f"mean and 95 % interval over {plural(seeds, 'seed')}" if seeds > 1 else "one seed, hence no interval"
+
+
 def runs(cell: Cell) -> str:
     """The runs of a cell that did not finish, or nothing, e.g. "1 diverged, 2 missing"."""
     counts = ((cell.diverged, "diverged"), (cell.failed, "failed"), (cell.missing, "missing"))

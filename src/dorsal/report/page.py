@@ -14,7 +14,7 @@ from dorsal.report.analysis import Analysis
 from dorsal.report.drawing import draw
 from dorsal.report.figures import SHARE_COLOURS, View, cost_views, curve_views, look, pair_views, share_view
 from dorsal.report.files import write_whole
-from dorsal.report.numerals import COSTS, costs, percent, plural, runs, seconds
+from dorsal.report.numerals import COSTS, costs, percent, plural, runs, seconds, spread
 from dorsal.stats import Shares
 from dorsal.study.records import Arm, Study
 
@@ -72,9 +72,12 @@ def _top(study: Study, analysis: Analysis) -> str:
 
 
 def _items(lines: Iterable[str]) -> str:
-    """List items; a number stays on one line with its sign and unit."""
-    kept = (escape(line).replace(" %", "&nbsp;%").replace(" ± ", "&nbsp;±&nbsp;") for line in lines)
-    return "".join(f"<li>{line}</li>" for line in kept)
+    return "".join(f"<li>{_prose(line)}</li>" for line in lines)
+
+
+def _prose(text: str) -> str:
+    """Escaped text in which a number stays on one line with its sign and unit."""
+    return escape(text).replace(" %", "&nbsp;%").replace(" ± ", "&nbsp;±&nbsp;")
 
 
 def _results(study: Study, analysis: Analysis) -> str:
@@ -87,7 +90,7 @@ def _results(study: Study, analysis: Analysis) -> str:
     units = ("", "", "", "<br>ms", "<br>ms")
     head = ["arm", *recipes, *(f"{name}{unit}" for name, unit in zip(COSTS, units, strict=True))]
     return f"""<section><h2>Results</h2>{_table("Accuracy and cost of each arm", head, rows)}
-<p class="soft">Accuracy: top-1 on the validation images after the last epoch, mean and 95 % interval over seeds.
+<p class="soft">Accuracy: top-1 on the validation images after the last epoch, {spread(len(study.seeds))}.
 Costs are for one image; {escape(_measured(study.arms))}</p></section>
 """
 
@@ -131,11 +134,11 @@ def _chart(name: str, views: Sequence[View], caption: str, legend: str = "") -> 
         f'<label><input type="radio" name="{name}" value="{i}"{" checked" * (i == 0)}>{escape(view.name)}</label>'
         for i, view in enumerate(views)
     )
-    # In a script element "<" could end the element; JSON has another spelling for it.
-    data = ",".join(view.figure.to_json() for view in views).replace("<", "\\u003c")
+    # Plotly spells "<" in JSON as an escape, so no string of the study can end the script element.
+    data = ",".join(view.figure.to_json() for view in views)
     return f"""<figure class="chart">{f"<fieldset>{switch}</fieldset>" if len(views) > 1 else ""}
 <div class="canvas" role="img" aria-label="{name}: {escape(caption)}"></div>{legend}
-<figcaption>{escape(caption)}</figcaption><script type="application/json">[{data}]</script></figure>
+<figcaption>{_prose(caption)}</figcaption><script type="application/json">[{data}]</script></figure>
 """
 
 
@@ -150,7 +153,7 @@ def _legend(study: Study, recipes: bool = False) -> str:
 
 def _costs(study: Study, analysis: Analysis) -> str:
     caption = (
-        "Mean accuracy over seeds with its 95 % interval. Measured times carry their quartiles. "
+        f"Accuracy: {spread(len(study.seeds))}. Measured times carry their quartiles. "
         "The name of an arm is at its best recipe."
     )
     chart = _chart("Accuracy against cost", cost_views(study, analysis), caption, _legend(study, recipes=True))

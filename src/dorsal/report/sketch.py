@@ -71,10 +71,10 @@ class Sketch:
         strokes = " ".join(f"M{x - dx:g} {y - dy:g} L{x + dx:g} {y + dy:g}" for dx, dy in arms)
         self.parts.append(f'<circle class="node" cx="{x:g}" cy="{y:g}" r="5"/><path class="sign" d="{strokes}"/>')
 
-    def svg(self, description: str, name: str) -> str:
+    def svg(self, description: str) -> str:
         """The finished drawing; `description` is its text for readers who do not see it."""
         return (
-            f'<svg class="dorsal-net {name}" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {self.y + 8:g}" '
+            f'<svg class="dorsal-net" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {self.y + 8:g}" '
             f'role="img" aria-label="{escape(description)}"><style>{STYLE}</style>{"".join(self.parts)}</svg>'
         )
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dorsal.report.analysis import Analysis
-from dorsal.report.numerals import COSTS, costs, percent, plural, runs
+from dorsal.report.numerals import COSTS, costs, percent, runs, spread
 from dorsal.study.records import Study
 
 RECIPES_ABREAST = 3
@@ -19,7 +19,7 @@ def print_study(study: Study, analysis: Analysis, console: Console) -> None:
     """Prints the conclusions, accuracies, costs, and what they do not show. Fits 80 columns; long labels wrap."""
     _head(console, study.name)
     console.print(_points(analysis.sentences))
-    _head(console, f"Top-1 accuracy in percent: mean and 95 % interval over {plural(len(study.seeds), 'seed')}")
+    _head(console, f"Top-1 accuracy in percent: {spread(len(study.seeds))}")
     recipes = list(study.recipes)
     for start in range(0, len(recipes), RECIPES_ABREAST):
         console.print(_accuracies(study, analysis, recipes[start : start + RECIPES_ABREAST]))

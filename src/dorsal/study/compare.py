@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import functools
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -50,8 +50,10 @@ def compare(comparison: Comparison, *, on_event: OnEvent = lambda _: None) -> St
         if comparison.budget is not None:
             todo, note = within_budget(asked, epoch_seconds, ended, here.workers, comparison.budget)
         todo = replace(todo, arms=_with_latencies(todo, here, timings))
-        study = _study(comparison, todo, here, note, before.study.created if before else _now())
-        write_saved(folder, Saved(study, tuple(map(run_name, todo.runs)), comparison.storage or "", timings))
+        settings = _settings(todo, ended, here, before)
+        notes = [*todo.data.notes, note, _told_apart(settings)]
+        study = _study(comparison, todo, here, tuple(filter(None, notes)), before)
+        write_saved(folder, Saved(study, tuple(map(run_name, todo.runs)), comparison.storage or "", timings, settings))
         for text in study.notes:
             on_event(Note(text))
         on_event(Planned(todo.arms, forecast(todo, epoch_seconds, ended, here.workers)))
@@ -157,11 +159,26 @@ def _with_latencies(todo: Plan, here: Machine, timings: Mapping[str, Timing]) ->
     )
 
 
-def _study(comparison: Comparison, todo: Plan, here: Machine, note: str, created: str) -> Study:
+def _settings(todo: Plan, ended: Collection[str], here: Machine, before: Saved | None) -> tuple[str, ...]:
+    """The settings in which runs of this folder were or are about to be made."""
+    known = before.settings if before else ()
+    found = versions()
+    now = f"torch {found['torch']}, torchvision {found['torchvision']}, {here.device}, {here.processor}"
+    now += f", {here.threads} threads a worker"
+    return known if now in known or all(run.key in ended for run in todo.runs) else (*known, now)
+
+
+def _told_apart(settings: Sequence[str]) -> str:
+    return (
+        f"runs were made in different settings, which round differently: {'; '.join(settings)}" if settings[1:] else ""
+    )
+
+
+def _study(comparison: Comparison, todo: Plan, here: Machine, notes: tuple[str, ...], before: Saved | None) -> Study:
     return Study(
         name=comparison.name,
         command=command_line(comparison),
-        created=created,
+        created=before.study.created if before else datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         arms=todo.arms,
         recipes={recipe.name: recipe.fields for recipe in todo.recipes},
         seeds=todo.seeds,
@@ -174,9 +191,5 @@ def _study(comparison: Comparison, todo: Plan, here: Machine, note: str, created
         val_images=todo.data.val_images,
         machine=here,
         versions=versions(),
-        notes=(*todo.data.notes, note) if note else todo.data.notes,
+        notes=notes,
     )
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -134,7 +134,7 @@ def read_match(text: str) -> Match:
 def from_toml(text: str) -> Comparison:
     """A comparison from TOML with the fields of `Comparison` as keys.
 
-    Raises ValueError with the place of a syntax error, for an unknown field with suggestions, or for a wrong value.
+    Raises ValueError with what a syntax error is, for an unknown field with suggestions, or for a wrong value.
     """
     try:
         fields = msgspec.toml.decode(text, type=dict[str, Any])

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from dorsal.data.dataset import ImageData, open_data
 from dorsal.data.spec import parse_data
@@ -28,8 +28,8 @@ from dorsal.train.loop import EpochResult, StepProgress, fit
 from dorsal.train.recipe import Recipe, recipe, recipe_hash
 from dorsal.train.timing import time_step
 
-_WARMUP_STEPS, _TIMED_STEPS, _TIMED_SECONDS = 2, 20, 2.0
-_WARMUP_CALLS, _TIMED_CALLS = 5, 30
+_WARMUPS, _REPEATS, _SECONDS = 2, 30, 2.0
+"""Steps and calls are timed after so many to warm up, so often, and once at least but for no longer."""
 _EVALUATION_BATCH = 64
 
 
@@ -119,8 +119,8 @@ def time_run(run: Run, *, threads: int, device: str) -> Timing:
         data = _open(run.data)
         made = msgspec.convert(run.recipe_fields, Recipe)
         model = build(run.network).to(device).eval()
-        forward = _call_seconds(model, 1, data.size, device, _TIMED_CALLS)
-        evaluation = _call_seconds(model, _EVALUATION_BATCH, data.size, device, 3)
+        forward = _call_seconds(model, 1, data.size, device)
+        evaluation = _call_seconds(model, _EVALUATION_BATCH, data.size, device)
         steps = _step_seconds(run.network, made, data, device) or [
             time_step(run.network, made, data.size, device=device)
         ]
@@ -164,9 +164,9 @@ def _step_seconds(network: Network, made: Recipe, data: ImageData, device: str) 
     def on_step(step: StepProgress) -> None:
         nonlocal last
         now = time.perf_counter()
-        if step.step > _WARMUP_STEPS:
+        if step.step > _WARMUPS:
             seconds.append(now - last)
-        if step.step == step.steps or len(seconds) == _TIMED_STEPS or sum(seconds) > _TIMED_SECONDS:
+        if step.step == step.steps or _enough(seconds):
             raise _EnoughError
         last = now
 
@@ -175,22 +175,22 @@ def _step_seconds(network: Network, made: Recipe, data: ImageData, device: str) 
     return seconds
 
 
-def _call_seconds(model: nn.Module, batch: int, size: int, device: str, calls: int) -> list[float]:
+def _call_seconds(model: nn.Module, batch: int, size: int, device: str) -> list[float]:
     """Seconds of forward passes over random images, after some to warm up."""
     images = torch.randn(batch, 3, size, size, device=device)
-    seconds = []
+    seconds: list[float] = []
     with torch.inference_mode():
-        for call in range(_WARMUP_CALLS + calls):
+        for _ in range(_WARMUPS):
+            model(images)
+        while not _enough(seconds):
             began = time.perf_counter()
-            _finish(model(images))
-            if call >= _WARMUP_CALLS:
-                seconds.append(time.perf_counter() - began)
+            model(images)[0, 0].item()  # an asynchronous device is done when a value can be read
+            seconds.append(time.perf_counter() - began)
     return seconds
 
 
-def _finish(output: Tensor) -> None:
-    """Waits for an asynchronous device by reading one value of the result."""
-    output.flatten()[0].item()
+def _enough(seconds: list[float]) -> bool:
+    return len(seconds) == _REPEATS or sum(seconds) > _SECONDS
 
 
 def _latency(seconds: list[float], batch: int, threads: int, device: str) -> Latency:

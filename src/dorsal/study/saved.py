@@ -29,13 +29,15 @@ class RunName(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the file holds: the study without its trials, which are in the store; its runs in order; what was timed.
 
-    `storage` is a URL with its password hidden, or "" for the SQLite file in the same folder.
+    `storage` is a URL with its password hidden, or "" for the SQLite file in the same folder. `settings` describes each
+    setting in which runs were made: versions and hardware round differently, so a report tells of more than one.
     """
 
     study: Study
     runs: tuple[RunName, ...]
     storage: str
-    timings: dict[str, Timing] = {}
+    timings: dict[str, Timing]
+    settings: tuple[str, ...]
     schema: int = SCHEMA
 
 
@@ -87,11 +89,15 @@ def write_saved(folder: Path, saved: Saved) -> None:
     """Writes the file atomically. Raises OSError when it cannot be written; the old file is then still there."""
     temporary = folder / f"{FILE}.tmp"
     saved = msgspec.structs.replace(saved, storage=without_password(saved.storage))
-    with temporary.open("wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(saved)))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(folder / FILE)
+    try:
+        with temporary.open("wb") as file:
+            file.write(msgspec.json.format(msgspec.json.encode(saved)))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(folder / FILE)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def run_name(run: Run) -> RunName:

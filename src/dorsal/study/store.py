@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -62,7 +63,7 @@ class Store:
         """Every ended run by its key."""
         with self._errors(ValueError, "cannot be read"):
             frozen = [trial for study in self._studies() for trial in study.get_trials(deepcopy=False)]
-        frozen.sort(key=lambda trial: trial.datetime_complete or trial.number)
+        frozen.sort(key=lambda trial: trial.datetime_complete or datetime.min)
         return {t.user_attrs["key"]: msgspec.json.decode(t.user_attrs["trial"], type=Trial) for t in frozen}
 
     def add(self, run: Run, trial: Trial, arms: Sequence[str], recipes: Sequence[str]) -> None:

@@ -63,16 +63,16 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         zero_init         the last norm of every residual branch starts at gamma 0
 
     Evaluation
-        ema               decay, per step, of a moving average of parameters and buffers; it is then the model that
-                          is evaluated; 0 is off
+        ema               decay, per step, of a moving average of parameters and buffers, less during the first
+                          steps; the average is then the model that is evaluated; 0 is off
         precise_bn        norm statistics are measured anew over so many training images before each evaluation;
                           0 is off
     """
 
     epochs: int = 10
-    batch: int = 64
+    batch: int = 32
     optimiser: Optimiser = "nesterov"
-    lr: float = 0.05
+    lr: float = 0.2
     momentum: float = 0.9
     weight_decay: float = 5e-4
     decayed: Decayed = "weights"
@@ -102,6 +102,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     precise_bn: int = 0
 
     def __post_init__(self) -> None:
+        for field in _FLOATS:  # 1 and 1.0 are one recipe, and are to have one hash
+            msgspec.structs.force_setattr(self, field, float(getattr(self, field)))
         for field, words in WORDS.items():
             check_word(field, getattr(self, field), words)
         for field, (low, high) in _RANGES.items():
@@ -132,6 +134,7 @@ def _check_range(field: str, value: float, low: float, high: float) -> None:
         raise ValueError(f"{field}={value} is out of range; nearest valid: {nearest:g} ({low:g} to {high:g})")
 
 
+_FLOATS = [field.name for field in msgspec.structs.fields(Recipe) if field.type is float]
 WORDS: dict[str, tuple[str, ...]] = {
     "optimiser": get_args(Optimiser),
     "decayed": get_args(Decayed),

@@ -18,11 +18,11 @@ from typing import Any, Literal
 
 import msgspec
 import torch
-from accelerate import Accelerator  # type: ignore[import-untyped]
-from accelerate.state import AcceleratorState  # type: ignore[import-untyped]
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
+from torch.optim.swa_utils import AveragedModel, update_bn
 from torch.utils.data import DataLoader
 
 from dorsal.data.dataset import Evaluation, ImageData, Seeded
@@ -34,7 +34,7 @@ from dorsal.train import checkpoint as store
 from dorsal.train.augment import batch_mixer, draws_of, seed_of, train_transform
 from dorsal.train.batches import Batches
 from dorsal.train.evaluate import score
-from dorsal.train.optim import drop_block_rate, learning_rate, make_optimiser
+from dorsal.train.optim import drop_block_rate, learning_rate, make_average, make_optimiser
 from dorsal.train.recipe import Recipe, recipe_hash
 
 Precision = Literal["no", "bf16"]
@@ -132,9 +132,9 @@ def fit(
         for epoch in range(len(curve), recipe.epochs):
             began = time.perf_counter()
             train_loss, rate = _train(run, epoch, on_step)
-            score = _evaluate(run, epoch)
+            val = _evaluate(run, epoch)
             seconds = time.perf_counter() - began
-            result = EpochResult(epoch + 1, train_loss, score.loss, score.accuracy, rate, seconds)
+            result = EpochResult(epoch + 1, train_loss, val.loss, val.accuracy, rate, seconds)
             curve.append(result)
             _save(run, checkpoint, identity, curve)
             if on_epoch is not None and run.accelerator.is_main_process:
@@ -185,22 +185,16 @@ def _train(run: _Run, epoch: int, on_step: Callable[[StepProgress], None] | None
 def _evaluate(run: _Run, epoch: int) -> Score:
     """The score of the evaluated model on the validation split, after measuring its norms anew if the recipe says."""
     accelerator, recipe, model = run.accelerator, run.recipe, run.evaluated
+    rank, world = accelerator.process_index, accelerator.num_processes
     with accelerator.autocast():
         if recipe.precise_bn:
             count = math.ceil(min(recipe.precise_bn, len(run.images)) / recipe.batch)
             update_bn(islice(run.loader, count), model, accelerator.device)
-        if accelerator.num_processes > 1:  # each has seen its own images
+        if world > 1:  # each process has seen its own images
             for buffer in model.buffers():
                 if buffer.is_floating_point():
                     buffer.copy_(accelerator.reduce(buffer, "mean"))
-        result = score(
-            model,
-            run.validation,
-            run.classes,
-            accelerator.device,
-            accelerator.process_index,
-            accelerator.num_processes,
-        )
+        result = score(model, run.validation, run.classes, accelerator.device, rank, world)
     if not math.isfinite(result.loss):
         raise _DivergedError(f"validation loss is {result.loss} after epoch {epoch + 1}")
     return result
@@ -217,10 +211,7 @@ def _assemble(
         dropout=recipe.dropout,
         zero_init=recipe.zero_init,
     )
-    average = None
-    if recipe.ema:
-        average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)  # type: ignore[no-untyped-call]
-        average.to(accelerator.device)
+    average = make_average(net, recipe.ema).to(accelerator.device) if recipe.ema else None
     model, optimiser = accelerator.prepare(net, make_optimiser(net, recipe))
     images = Seeded(data.train, train_transform(recipe, data), seed)
     batches = Batches(len(images), recipe.batch, seed, accelerator.process_index, accelerator.num_processes)

@@ -1,11 +1,12 @@
-"""Optimiser, what weight decay spares, and the learning rate of every step."""
+"""What is set up beside a network to train it: optimiser, weight decay, schedules, moving average."""
 
 import math
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.optim import SGD, AdamW, Optimizer
+from torch.optim.swa_utils import PARAM_LIST, AveragedModel, get_ema_multi_avg_fn
 
 from dorsal.train.fields import Recipe
 
@@ -52,3 +53,17 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
 def drop_block_rate(recipe: Recipe, epoch: int) -> float:
     """DropBlock's probability in `epoch`, counted from 0: 0 in the first, the recipe's in the last."""
     return recipe.drop_block * epoch / max(recipe.epochs - 1, 1)
+
+
+def make_average(model: nn.Module, decay: float) -> AveragedModel:
+    """A moving average of parameters and buffers, to be updated after every step.
+
+    After update n it has decayed by min(decay, n / (9 + n)), which is the rule of TensorFlow's
+    ExponentialMovingAverage: a short run is not spent forgetting the initial weights. The first update copies.
+    """
+
+    def update(averages: PARAM_LIST, values: PARAM_LIST, updates: Tensor | int) -> None:
+        n = int(updates) + 1
+        get_ema_multi_avg_fn(min(decay, n / (9 + n)))(averages, values, updates)  # type: ignore[no-untyped-call]
+
+    return AveragedModel(model, multi_avg_fn=update, use_buffers=True)

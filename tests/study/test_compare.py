@@ -1,0 +1,135 @@
+"""A whole comparison: what fails, what is made again, and what is refused with nothing lost."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from tests.study.conftest import results, tiny
+
+from dorsal.study.compare import compare
+from dorsal.study.comparison import Comparison
+from dorsal.study.events import Event, Note, Planned, TrialDone, WorkerProgress
+from dorsal.study.plan import plan
+from dorsal.study.run import data_facts, recipe_facts
+from dorsal.study.saved import load_study, read_saved, write_saved
+
+DIVERGES = "plain(lr=1e8, warmup_epochs=0)"
+
+
+class Crashed:
+    """A study in a storage of its own of which one run fails and two diverge, asked twice."""
+
+    def __init__(self, folder: Path) -> None:
+        self.out = folder / "out"
+        self.url = f"sqlite:///{folder / 'other.db'}"
+        self.question = tiny(self.out, recipes=("plain", DIVERGES), seeds=1, epochs=1, storage=self.url, workers=1)
+        # In the way of the checkpoint of arm b under the first recipe: a folder.
+        self.in_the_way = self.out / "checkpoints" / f"{_key_of_b(self.question)}.pt"
+        self.in_the_way.mkdir(parents=True)
+        self.first: list[Event] = []
+        self.study = compare(self.question, on_event=self.first.append)
+        self.in_the_way.rmdir()
+        self.second: list[Event] = []
+        self.repaired = compare(self.question, on_event=self.second.append)
+
+
+def _key_of_b(question: Comparison) -> str:
+    made = plan(question, data_facts(question.data), [recipe_facts(text, 1) for text in question.recipes])
+    return next(run.key for run in made.runs if (run.arm, run.recipe) == ("b", "plain"))
+
+
+@pytest.fixture(scope="module")
+def crashed(tmp_path_factory: pytest.TempPathFactory) -> Crashed:
+    return Crashed(tmp_path_factory.mktemp("crashed"))
+
+
+def test_a_crashed_run_is_recorded_while_the_others_go_on(crashed: Crashed) -> None:
+    outcomes = {(trial.arm, trial.recipe): trial for trial in crashed.study.trials}
+    assert {pair: trial.status for pair, trial in outcomes.items()} == {
+        ("a", "plain"): "finished",
+        ("b", "plain"): "failed",
+        ("a", DIVERGES): "diverged",
+        ("b", DIVERGES): "diverged",
+    }
+    assert outcomes["b", "plain"].error.startswith("IsADirectoryError")
+    assert all(outcomes[arm, DIVERGES].error for arm in "ab")
+
+
+def test_the_same_call_makes_only_the_crashed_run_again(crashed: Crashed) -> None:
+    done = [event for event in crashed.second if isinstance(event, TrialDone)]
+    assert [(event.trial.arm, event.trial.recipe, event.trial.status) for event in done] == [("b", "plain", "finished")]
+    assert (done[0].done, done[0].total) == (4, 4)
+    assert {event.arm for event in crashed.second if isinstance(event, WorkerProgress)} == {"b"}
+
+
+def test_events_tell_the_forecast_first_and_every_trial(crashed: Crashed) -> None:
+    assert isinstance(crashed.first[0], Planned)
+    assert (crashed.first[0].forecast.runs, crashed.first[0].forecast.done) == (4, 0)
+    assert crashed.first[0].forecast.seconds > 0
+    assert [event.done for event in crashed.first if isinstance(event, TrialDone)] == [1, 2, 3, 4]
+    assert all(event.seconds_left >= 0 for event in crashed.first if isinstance(event, WorkerProgress))
+
+
+def test_the_study_holds_what_a_report_needs(crashed: Crashed) -> None:
+    study = crashed.repaired
+    assert study == load_study(crashed.out)
+    assert not (crashed.out / "study.db").exists()
+    assert all(arm.forward is not None and arm.train_step is not None for arm in study.arms)
+    assert study.command.startswith("dorsal compare 'a=small(")
+    assert (study.epochs["plain"], study.recipes["plain"]["epochs"], study.image_size) == (1, 1, 32)
+    assert (study.machine.workers, study.machine.threads) == (1, 1)  # one run was left
+    assert {"python", "torch", "optuna"} <= set(study.versions)
+    assert study.created == crashed.study.created
+
+
+def test_another_setting_is_told_of(crashed: Crashed) -> None:
+    saved = read_saved(crashed.out)
+    assert saved is not None
+    assert len(saved.settings) == 1
+    assert crashed.repaired.notes == ()
+    write_saved(crashed.out, msgspec.structs.replace(saved, settings=("torch 1.0", *saved.settings)))
+    (note,) = compare(crashed.question).notes
+    assert note.startswith("runs were made in different settings, which round differently: torch 1.0; torch ")
+    write_saved(crashed.out, saved)
+
+
+def test_a_budget_too_small_is_refused_with_nothing_lost(crashed: Crashed) -> None:
+    more = tiny(crashed.out, recipes=("plain",), seeds=9, epochs=1000, storage=crashed.url, budget="1s")
+    with pytest.raises(ValueError, match="budget='1s' is too small: one seed of every arm and recipe needs at least"):
+        compare(more)
+    assert results(load_study(crashed.out)) == results(crashed.repaired)
+
+
+def test_a_budget_runs_the_rounds_that_fit_and_says_so(crashed: Crashed) -> None:
+    events: list[Event] = []
+    more = tiny(crashed.out, seeds=500, epochs=1, storage=crashed.url, budget="2s")
+    # The first seed has been run, so it fits any budget; one more does not fit into less than a worker takes to start.
+    study = compare(more, on_event=events.append)
+    assert study.seeds == (1,)
+    assert [trial.status for trial in study.trials] == ["finished"] * 2
+    (note,) = (event.text for event in events if isinstance(event, Note))
+    assert "fits 1 of 500 seeds" in note
+    assert study.notes == (note,)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"recipes": ("plane",)}, "unknown recipe 'plane'"),
+        ({"data": "scene"}, "neither 'scenes' nor an existing folder"),
+        ({"device": "tpu"}, "device='tpu' is not there"),
+        ({"networks": ("resnet50",), "data": "scenes(train=10, val=10, size=32)", "match": "macs=1k"}, "no widths"),
+        ({"storage": "nonsense"}, "storage nonsense cannot be opened"),
+    ],
+)
+def test_bad_questions_are_refused_before_anything_starts(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        compare(tiny(tmp_path / "out", **changes))
+    assert not (tmp_path / "out" / "study.json").exists()
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(ValueError, match="photos"):
+        compare(tiny(tmp_path / "out", data=str(tmp_path / "photos")))
