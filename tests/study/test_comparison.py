@@ -50,6 +50,8 @@ def test_seeds_count_from_1_or_are_listed() -> None:
     assert Comparison(seeds=3).seed_list == (1, 2, 3)
     assert Comparison(seeds=(7, 0)).seed_list == (7, 0)
     assert command_line(Comparison(seeds=(7, 0))) == "dorsal compare --seeds 7,0"
+    assert command_line(Comparison(seeds=(7,))) == "dorsal compare --seeds 7,"
+    assert command_line(Comparison(seeds=7)) == "dorsal compare --seeds 7"
 
 
 def test_default_networks_are_matched_and_named_ones_are_not() -> None:

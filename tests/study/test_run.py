@@ -18,7 +18,7 @@ from dorsal.study.run import check_device, data_facts, recipe_facts, run_trial, 
 DATA = "scenes(train=100, val=20, size=32)"
 
 
-def make_run(recipe: str = "plain", **changes: Any) -> Run:
+def make_run(recipe: str = "plain(batch=50)", **changes: Any) -> Run:
     comparison = Comparison(networks=(f"tiny={TINY}",), data=DATA, seeds=1)
     (run,) = plan(comparison, data_facts(DATA), [recipe_facts(recipe, 2)]).runs
     return msgspec.structs.replace(run, **changes)
@@ -32,7 +32,7 @@ def make(run: Run, folder: Path) -> tuple[Trial, list[Any]]:
 def test_a_run_tells_all_and_ends_as_its_last_epoch(tmp_path: Path) -> None:
     trial, told = make(make_run(), tmp_path)
     epochs = tuple(what for what in told if isinstance(what, Epoch))
-    assert (trial.arm, trial.recipe, trial.seed, trial.status) == ("tiny", "plain", 1, "finished")
+    assert (trial.arm, trial.recipe, trial.seed, trial.status) == ("tiny", "plain(batch=50)", 1, "finished")
     assert trial.curve == epochs
     assert [epoch.epoch for epoch in epochs] == [1, 2]
     assert trial.accuracy == epochs[-1].accuracy
@@ -74,7 +74,7 @@ def test_a_damaged_checkpoint_is_told_of(tmp_path: Path) -> None:
     trial, told = make(run, tmp_path)
     assert trial.status == "finished"
     (note,) = (what.text for what in told if isinstance(what, Note))
-    assert note.startswith("tiny, plain, seed 1: ")
+    assert note.startswith("tiny, plain(batch=50), seed 1: ")
     assert "started over" in note
 
 
@@ -83,7 +83,7 @@ def test_timing_is_of_the_run_and_leaves_threads_as_they_were() -> None:
     timing = time_run(make_run(), threads=1, device="cpu")
     assert torch.get_num_threads() == 2
     torch.set_num_threads(1)
-    for latency, batch in ((timing.forward, 1), (timing.train_step, 64)):
+    for latency, batch in ((timing.forward, 1), (timing.train_step, 50)):
         assert 0 < latency.low_ms <= latency.median_ms <= latency.high_ms
         assert (latency.batch, latency.threads, latency.device) == (batch, 1, "cpu")
     assert timing.epoch_seconds > 2 * timing.train_step.low_ms / 1e3

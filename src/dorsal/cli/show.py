@@ -114,15 +114,14 @@ def _print_one(net: Network, image_size: int, with_layers: bool) -> None:
         pyramid.add_row(level.name, str(level.channels), str(level.stride), f"{side}x{side}")
     console.print(pyramid)
     if with_layers:
-        table = _table(
-            "layers", "layer", "kind", "output", "kernel", "stride", "groups", "params", "MACs", "activations"
-        )
+        print(f"{'layer':36} {'kind':11} {'output':>12} kernel stride groups {'params':>11} {'MACs':>13} {'acts':>9}")
         for layer in layers(net, image_size):
             found = layer_cost(layer)
             output = f"{layer.out_channels}x{layer.height}x{layer.width}"
-            shape = (layer.kernel, layer.stride, layer.groups, found.params, found.macs, found.activations)
-            table.add_row(layer.name, layer.kind, output, *(f"{value:,}" for value in shape))
-        console.print(table)
+            print(
+                f"{layer.name:36} {layer.kind:11} {output:>12} {layer.kernel:6} {layer.stride:6} {layer.groups:6} "
+                f"{found.params:11,} {found.macs:13,} {found.activations:9,}"
+            )
 
 
 def _print_two(parsed: list[Network], texts: list[str], image_size: int) -> None:

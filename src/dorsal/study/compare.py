@@ -71,6 +71,8 @@ def _make_runs(
     on_event: OnEvent,
 ) -> None:
     """Makes the runs that have not ended. Each is in the store before anyone is told of it."""
+    for key in ended:  # left where a session was killed between storing a run and this
+        (checkpoints / f"{key}.pt").unlink(missing_ok=True)
     left = [run for run in todo.runs if run.key not in ended]
     done = len(todo.runs) - len(left)
     clock = Clock(left, epoch_seconds, here.workers)
@@ -115,9 +117,10 @@ def _progress(worker: int, run: Run, step: Step, seconds_left: float) -> WorkerP
 
 
 def _workers(comparison: Comparison, asked: Plan, ended: Collection[str]) -> int:
-    """As many workers as asked for, or as the cores have room for, but no more than there are runs to make."""
+    """As many workers as asked for, or as the device has room for, but no more than there are runs to make."""
     left = sum(run.key not in ended for run in asked.runs)
-    return min(comparison.workers or max(available_cores() // comparison.threads, 1), max(left, 1))
+    room = available_cores() // comparison.threads if comparison.device == "cpu" else 1
+    return max(min(comparison.workers or room, left), 1)
 
 
 def _timings(asked: Plan, here: Machine, known: Mapping[str, Timing], on_event: OnEvent) -> dict[str, Timing]:

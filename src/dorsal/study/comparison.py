@@ -40,7 +40,7 @@ class Comparison(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     - `recipes`, `data`: texts that the rooms train and data read. `epochs` replaces the recipes' own.
     - `seeds`: the seeds, or how many of 1, 2, 3, …
     - `match`: a cost brought to the first arm's ("macs") or to a value ("macs=20M") by scaling widths.
-    - `workers` processes of `threads` threads each; None uses all cores, one thread a worker.
+    - `workers` processes of `threads` threads each; None is as many as the cores have room for, 1 on an accelerator.
     - `out`: the folder of store and checkpoints. `storage`: an Optuna storage URL in place of the folder's SQLite file.
     - `budget`: the time this call may take, e.g. "10m"; as many whole rounds of seeds are run as fit.
     - `name`: the study's title and its name in the storage.
@@ -166,7 +166,8 @@ def command_line(comparison: Comparison) -> str:
         if field == "recipes":
             words += [word for recipe in value for word in ("--recipe", recipe)]
         elif field == "seeds":
-            words += ["--seeds", ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+            listed = isinstance(value, tuple)  # one seed is listed as `7,`: 7 alone is how many
+            words += ["--seeds", ",".join(map(str, value)) + "," * (len(value) == 1) if listed else str(value)]
         else:
             words += [f"--{field}", without_password(value) if field == "storage" else str(value)]
     return shlex.join(words)

@@ -126,7 +126,6 @@ def fit(
     run = _assemble(network, recipe, data, seed, _accelerator(device, precision), loader_processes)
     identity = _identity(network, recipe, data, seed, precision)
     curve, notes = _resume(run, checkpoint, identity)
-    status: Literal["finished", "diverged"] = "finished"
     error = ""
     try:
         for epoch in range(len(curve), recipe.epochs):
@@ -140,9 +139,9 @@ def fit(
             if on_epoch is not None and run.accelerator.is_main_process:
                 on_epoch(result)
     except _DivergedError as diverged:
-        status, error = "diverged", str(diverged)
+        error = str(diverged)
     run.accelerator.unwrap_model(run.model, keep_fp32_wrapper=False)
-    return Fit(status, tuple(curve), run.evaluated, error, notes)
+    return Fit("diverged" if error else "finished", tuple(curve), run.evaluated, error, notes)
 
 
 def _train(run: _Run, epoch: int, on_step: Callable[[StepProgress], None] | None) -> tuple[float, float]:
@@ -231,6 +230,7 @@ def _assemble(
             batch_sampler=batches,
             num_workers=loader_processes,
             persistent_workers=loader_processes > 0,
+            generator=torch.Generator(),  # or it draws from the global one, less often with processes than without
             pin_memory=accelerator.device.type == "cuda",
         ),
         validation=Evaluation(data.val, data.size, data.normalisation, batch_size=max(recipe.batch, 64)),
