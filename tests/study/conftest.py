@@ -40,13 +40,13 @@ def recipes() -> tuple[RecipeFacts, ...]:
 
 
 def tiny(out: Path, **changes: Any) -> Comparison:
-    """Two arms, one recipe, two seeds, four epochs of about half a second."""
+    """Two arms, one recipe, two seeds, 14 short epochs."""
     fields = {
         "networks": (f"a={TINY}", f"b={WIDER}"),
         "recipes": ("plain",),
         "data": DATA,
         "seeds": 2,
-        "epochs": 4,
+        "epochs": 14,
         "out": str(out),
     }
     return Comparison(**{**fields, **changes})
@@ -90,8 +90,9 @@ class Session:
                 return self.events[-1]
         raise AssertionError(f"the session ended first: {self.end()}")
 
-    def until_epoch(self, epoch: int) -> dict[str, Any]:
-        return self.until(lambda event: event["kind"] == "WorkerProgress" and event["epoch"] == epoch)
+    def until_midway(self) -> dict[str, Any]:
+        """Reads events until a run has a checkpoint and is far from its end."""
+        return self.until(lambda e: e["kind"] == "WorkerProgress" and 2 <= e["epoch"] <= e["epochs"] // 2)
 
     def workers(self) -> list[psutil.Process]:
         children = psutil.Process(self.process.pid).children()

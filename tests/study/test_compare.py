@@ -1,5 +1,6 @@
 """A whole comparison: what fails, what is made again, and what is refused with nothing lost."""
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from dorsal.study.comparison import Comparison
 from dorsal.study.events import Event, Note, Planned, TrialDone, WorkerProgress
 from dorsal.study.plan import plan
 from dorsal.study.run import data_facts, recipe_facts
-from dorsal.study.saved import load_study, read_saved, write_saved
+from dorsal.study.saved import FILE, load_study, read_saved, write_saved
 
 DIVERGES = "plain(lr=1e8, warmup_epochs=0)"
 
@@ -92,6 +93,19 @@ def test_another_setting_is_told_of(crashed: Crashed) -> None:
     (note,) = compare(crashed.question).notes
     assert note.startswith("runs were made in different settings, which round differently: torch 1.0; torch ")
     write_saved(crashed.out, saved)
+
+
+def test_a_full_disk_leaves_the_old_study_file(crashed: Crashed, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    saved, content = read_saved(crashed.out), (crashed.out / FILE).read_bytes()
+    assert saved is not None
+    monkeypatch.setattr("dorsal.study.saved.os.fsync", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        write_saved(crashed.out, msgspec.structs.replace(saved, settings=("another",)))
+    assert (crashed.out / FILE).read_bytes() == content
+    assert not list(crashed.out.glob("*.tmp"))
 
 
 def test_a_budget_too_small_is_refused_with_nothing_lost(crashed: Crashed) -> None:

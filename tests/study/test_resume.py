@@ -19,12 +19,12 @@ class Broken:
     """A study of which a worker is killed, that is interrupted, killed, taken to its end, and asked once more."""
 
     def __init__(self, out: Path) -> None:
-        comparison = tiny(out)
-        self.interrupted = Session(comparison)
-        self.interrupted.until_epoch(2)
+        comparison = tiny(out, workers=2)
+        self.interrupted = Session(tiny(out, workers=1))
+        self.with_worker = self.interrupted.until_midway()
         self.interrupted.workers()[0].kill()
         self.interrupted.until(lambda event: event["kind"] == "Note")
-        self.interrupted.until_epoch(2)
+        self.with_next_worker = self.interrupted.until(lambda event: event["kind"] == "WorkerProgress")
         os.killpg(self.interrupted.process.pid, signal.SIGINT)
         self.interrupted_error = self.interrupted.end()
         _, self.left_after_interrupt = psutil.wait_procs(_group(self.interrupted.process.pid), timeout=10)
@@ -32,7 +32,7 @@ class Broken:
 
         self.main_killed = Session(comparison)
         self.main_killed.until(lambda event: event["kind"] == "TrialDone")
-        self.in_flight = self.main_killed.until_epoch(2)
+        self.in_flight = self.main_killed.until_midway()
         workers = self.main_killed.workers()
         self.main_killed.process.kill()
         self.main_killed.end()
@@ -72,7 +72,10 @@ def test_the_results_are_those_of_an_unbroken_study(broken: Broken, unbroken: St
 
 def test_a_killed_worker_is_told_of_and_its_run_goes_on(broken: Broken) -> None:
     notes = [event["text"] for event in broken.interrupted.kinds("Note")]
-    assert any("worker died (signal 9); it goes on from its checkpoint" in note for note in notes)
+    assert notes == ["a, plain, seed 1: worker died (signal 9); it goes on from its checkpoint"]
+    run = ("arm", "recipe", "seed")
+    assert [broken.with_next_worker[field] for field in run] == [broken.with_worker[field] for field in run]
+    assert broken.with_next_worker["epoch"] >= broken.with_worker["epoch"] >= 2
 
 
 def test_ctrl_c_leaves_no_process_and_no_noise_of_workers(broken: Broken) -> None:
