@@ -29,7 +29,7 @@ Batches = list[tuple[Tensor, Tensor]]
 
 
 def bare_epoch(batches: Batches) -> Callable[[], None]:
-    model = build(NETWORK).train()
+    model = build(NETWORK).to(memory_format=torch.channels_last).train()  # as the loop has it
     optimiser = torch.optim.SGD(
         model.parameters(), RECIPE.lr, RECIPE.momentum, nesterov=True, weight_decay=RECIPE.weight_decay
     )

@@ -15,7 +15,7 @@ from dorsal.data.split import ImageData
 
 # Changes with every change to what is drawn, and must then be set anew on purpose.
 # Seen equal under NumPy 2.1.3 and 2.4.6, and with AVX2 and FMA switched off.
-FINGERPRINT = "ea2172f5166a62cea9d8dbab76b4ddefe10312e44acc590b2c71841a2862cfa9"
+FINGERPRINT = "07e19bd3b2cf5a7e68d06a18ceb3d8fd73fefc471f67ebbdb79d4b634c8b04d2"
 
 
 def parts(data: ImageData) -> tuple[SceneSplit, SceneSplit]:
@@ -70,8 +70,8 @@ def test_every_beginning_is_balanced(scenes: ImageData) -> None:
 def test_no_digit_is_in_both_splits() -> None:
     train, val = parts(open_scenes(Scenes(size=32)))
     assert not set(train.sources) & set(val.sources)
-    # by default each of the 5,000 digits is the label of exactly one scene
-    assert sorted([*train.sources, *val.sources]) == list(range(5000))
+    # no digit is the label of two scenes before all have been one
+    assert len({*train.sources, *val.sources}) == len(train) + len(val)
 
 
 def test_clutter_comes_from_the_splits_own_digits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,12 +115,12 @@ def test_the_digit_is_drawn_at_its_scale(scenes: ImageData) -> None:
 
 def test_scales_and_places_vary_widely(scenes: ImageData) -> None:
     train, _ = parts(scenes)
-    assert train.scales.min() < 9
-    assert train.scales.max() > 39
-    for low, high in ((8, 16), (16, 24), (24, 32), (32, 40)):
+    assert train.scales.min() < 10.5
+    assert train.scales.max() > 42
+    for low, high in ((10, 18), (18, 26), (26, 34), (34, 42)):
         share = np.mean((train.scales >= low) & (train.scales < high))
         assert 0.2 < share < 0.3
-    small = train.boxes[train.scales < 16]
+    small = train.boxes[train.scales < 18]
     centres = (small[:, :2] + small[:, 2:]) / 2
     assert np.all(centres.std(axis=0) > 6)
 
@@ -132,14 +132,13 @@ def test_scale_tells_nothing_about_the_label(scenes: ImageData) -> None:
 
 
 def test_the_mask_lies_on_the_digit(scenes: ImageData) -> None:
-    """Inside the mask the image differs from its surroundings, in either direction."""
+    """Inside the mask the image is lighter than around it."""
     train, _ = parts(scenes)
     grey = train.images.float().mean(dim=1).numpy()
     contrast = np.array(
         [image[mask].mean() - image[~mask].mean() for image, mask in zip(grey, train.masks, strict=True)]
     )
-    assert np.mean(np.abs(contrast) > 25) > 0.97
-    assert 0.35 < np.mean(contrast > 0) < 0.65
+    assert np.mean(contrast > 25) > 0.97
 
 
 def test_a_linear_rule_on_pixels_is_poor(scenes: ImageData) -> None:

