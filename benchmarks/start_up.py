@@ -1,6 +1,6 @@
 """Time of `import dorsal` and of `dorsal list`, as whole processes less the bare interpreter's start; medians.
 
-    python benchmarks/start_up.py [--rounds 11]
+python benchmarks/start_up.py [--rounds 11]
 """
 
 import argparse

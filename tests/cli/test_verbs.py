@@ -81,7 +81,7 @@ def test_train_writes_model_card_and_curve(trained, dorsal):
 
 def test_train_again_goes_on_from_the_checkpoint(trained, dorsal):
     before = (trained / "model.safetensors").read_bytes()
-    code, out, err = dorsal("train", TINY, "--data", SCENES, "--epochs", 1, "--out", trained)
+    code, _, err = dorsal("train", TINY, "--data", SCENES, "--epochs", 1, "--out", trained)
     assert (code, "epoch" in err) == (0, False)  # nothing was trained again
     assert (trained / "model.safetensors").read_bytes() == before
     code, _, err = dorsal("train", TINY, "--data", SCENES, "--epochs", 1, "--seed", 2, "--out", trained)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.contracts.jobs import at_once, dies_of_seed_2, make_run, never_ends, one_epoch, raises
 
 from dorsal.study.engine import LIVES, Engine, Job, Lost, Step
 from dorsal.study.records import Epoch, Trial
+from tests.contracts.jobs import at_once, dies_of_seed_2, make_run, never_ends, one_epoch, raises
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,14 +1,8 @@
 import pytest
-import torch
 
 from dorsal.data.scenes import open_scenes
 from dorsal.data.spec import Scenes
 from dorsal.data.split import ImageData
-
-
-@pytest.fixture(autouse=True, scope="session")
-def one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -1,27 +1,23 @@
 """CIFAR-10 as a user would bring it: a folder of class folders."""
 
-import os
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from PIL import Image
 
 from dorsal.data.dataset import open_data
 from dorsal.data.spec import Folder, parse_data
 
-SHEETS = Path(os.environ.get("DORSAL_TEST_DATA", Path(__file__).parents[3] / "shared" / "data")) / "cifar10_png"
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 PER_CLASS = 60
 
-pytestmark = pytest.mark.skipif(not SHEETS.is_dir(), reason=f"no CIFAR-10 sheets in {SHEETS}; set DORSAL_TEST_DATA")
 
-
-def test_cifar_as_class_folders(tmp_path: Path) -> None:
-    with Image.open(SHEETS / "cifar10_batch_0.png") as sheet:
+def test_cifar_as_class_folders(tmp_path: Path, real_data: Path) -> None:
+    sheets = real_data / "cifar10_png"
+    with Image.open(sheets / "cifar10_batch_0.png") as sheet:
         images = np.asarray(sheet)[..., :3].reshape(1000, 32, 32, 3)
-    labels = np.load(SHEETS / "labels.npy")[:1000]
+    labels = np.load(sheets / "labels.npy")[:1000]
     for label, name in enumerate(CLASSES):
         (tmp_path / name).mkdir()
         for index in np.flatnonzero(labels == label)[:PER_CLASS]:

@@ -6,9 +6,9 @@ from hypothesis import HealthCheck, given, settings
 from torch import nn
 from torchvision.ops import DropBlock2d, StochasticDepth
 
-from dorsal.nn.blocks import BasicBlock, BottleneckBlock
+from dorsal.nn.blocks import ResidualBlock
 from dorsal.nn.build import build, set_drop_block
-from dorsal.nn.parts import BatchNorm
+from dorsal.nn.parts import BatchNorm, ConvNorm
 from dorsal.nn.split_attention import SplitAttentionMixer, split_attention_by_group
 from dorsal.spec.layers import features
 from dorsal.spec.text import edit
@@ -112,7 +112,7 @@ def test_batch_norm_on_one_value_keeps_its_statistics_and_learns():
 
 
 def branches(model):
-    return [m for m in model.modules() if isinstance(m, BasicBlock | BottleneckBlock)]
+    return [m for m in model.modules() if isinstance(m, ResidualBlock)]
 
 
 @pytest.mark.parametrize("text", FAMILIES)
@@ -147,11 +147,15 @@ def test_drop_block_zeroes_squares_in_the_last_two_stages_in_training_only(text)
     net = short(network(text))
     model = build(net, drop_block=0.3).train()
     drops = [m for m in model.modules() if isinstance(m, DropBlock2d)]
-    sites = sum(3 if isinstance(b, BottleneckBlock) else 2 for stage in model.stages[-2:] for b in stage)
+    sites = sum(3 if isinstance(b.reduce, ConvNorm) else 2 for stage in model.stages[-2:] for b in stage)
     assert len(drops) == sites
     zeros: list[float] = []
+
+    def count(_, inputs, output):
+        zeros.append(float((output[inputs[0] != 0] == 0).float().mean()))
+
     for drop in drops:
-        drop.register_forward_hook(lambda m, inputs, output: zeros.append(float((output[inputs[0] != 0] == 0).float().mean())))
+        drop.register_forward_hook(count)
     images = torch.randn(4, 3, 96, 96)
     torch.manual_seed(0)
     model(images)

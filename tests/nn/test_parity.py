@@ -50,7 +50,7 @@ def randomised(state, seed=0):
 
 
 def in_our_order(text, state):
-    """timm's tensors in the order of our state: alike but for Res2Net, whose timm blocks list convolutions, then norms."""
+    """timm's tensors in the order of our state: only Res2Net differs, where timm lists convolutions, then norms."""
     if "multi_scale" not in text and not text.startswith("res2n"):
         return list(state.values())
     blocks: dict[str, list[str]] = {}
@@ -61,11 +61,7 @@ def in_our_order(text, state):
     for names in blocks.values():
         convs = sorted({name.split(".")[3] for name in names if ".convs." in name})
         cascade = [
-            name
-            for index in convs
-            for part in (f".convs.{index}.", f".bns.{index}.")
-            for name in names
-            if part in name
+            name for index in convs for part in (f".convs.{index}.", f".bns.{index}.") for name in names if part in name
         ]
         rest = [name for name in names if name not in cascade]
         middle = next((i for i, name in enumerate(rest) if ".conv3." in name), len(rest))

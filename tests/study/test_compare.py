@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.study.conftest import results, tiny
 
 from dorsal.study.compare import compare
 from dorsal.study.comparison import Comparison
@@ -14,6 +13,7 @@ from dorsal.study.events import Event, Note, Planned, TrialDone, WorkerProgress
 from dorsal.study.plan import plan
 from dorsal.study.run import data_facts, recipe_facts
 from dorsal.study.saved import FILE, load_study, read_saved, write_saved
+from tests.study.conftest import results, tiny
 
 DIVERGES = "plain(lr=1e8, warmup_epochs=0)"
 

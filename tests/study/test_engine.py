@@ -10,10 +10,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.contracts.engine import ROOT, EngineContract
-from tests.contracts.jobs import make_run, never_ends, says_pid_and_threads
 
 from dorsal.study.engine import Job, LocalPool, Trial
+from tests.contracts.engine import ROOT, EngineContract
+from tests.contracts.jobs import make_run, never_ends, says_pid_and_threads
 
 ORPHANS = """
 import sys

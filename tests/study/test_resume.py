@@ -7,12 +7,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.study.conftest import Session, results, tiny
 
 from dorsal.study.compare import compare
 from dorsal.study.events import Event, Planned, TrialDone, WorkerProgress
 from dorsal.study.records import Study
 from dorsal.study.saved import load_study
+from tests.study.conftest import Session, results, tiny
 
 
 class Broken:

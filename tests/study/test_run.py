@@ -6,7 +6,6 @@ from typing import Any
 import msgspec
 import pytest
 import torch
-from tests.study.conftest import TINY
 
 from dorsal.study.comparison import Comparison
 from dorsal.study.engine import Step
@@ -14,6 +13,7 @@ from dorsal.study.events import Note
 from dorsal.study.plan import Run, plan
 from dorsal.study.records import Epoch, Trial
 from dorsal.study.run import check_device, data_facts, recipe_facts, run_trial, time_run
+from tests.study.conftest import TINY
 
 DATA = "scenes(train=100, val=20, size=32)"
 

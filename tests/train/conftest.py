@@ -1,8 +1,8 @@
 import pytest
-from tests.train.tiny import make_data, make_network
 
 from dorsal.data.split import ImageData
 from dorsal.spec.network import Network
+from tests.train.tiny import make_data, make_network
 
 
 @pytest.fixture(scope="session")

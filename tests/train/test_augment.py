@@ -3,11 +3,11 @@ import pickle
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.train.tiny import make_data
 from torch import Tensor
 
 from dorsal.train.augment import batch_mixer, draws_of, seed_of, train_transform
 from dorsal.train.recipe import Recipe, recipe
+from tests.train.tiny import make_data
 
 PHOTO = torch.randint(0, 256, (3, 40, 30), generator=torch.Generator().manual_seed(3), dtype=torch.uint8)
 

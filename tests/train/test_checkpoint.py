@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.train.tiny import make_data, make_network
 
 from dorsal.data.split import ImageData
 from dorsal.spec.network import Network
@@ -15,6 +14,7 @@ from dorsal.train import checkpoint
 from dorsal.train.checkpoint import CorruptError, load, save, set_aside
 from dorsal.train.loop import Fit, StepProgress, fit
 from dorsal.train.recipe import Recipe, recipe
+from tests.train.tiny import make_data, make_network
 
 PLAIN = recipe("plain(epochs=4, batch=16)")
 TRICKS = recipe("tricks(epochs=4, batch=16, ema=0.8, drop_block=0.1, dropout=0.1, precise_bn=20)")

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.train.tiny import make_data, make_network
 
 from dorsal.data.split import ImageData
 from dorsal.nn.build import build
@@ -13,6 +12,7 @@ from dorsal.train.evaluate import evaluate
 from dorsal.train.loop import EpochResult, Fit, StepProgress, fit
 from dorsal.train.recipe import NAMED, Recipe, recipe
 from dorsal.train.timing import time_step
+from tests.train.tiny import make_data, make_network
 
 PLAIN = recipe("plain(epochs=3, batch=16)")
 TRICKS = recipe("tricks(epochs=3, batch=16, ema=0.5, drop_block=0.1, dropout=0.1)")

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.train.tiny import make_data, make_network
 
 from dorsal.train.batches import Batches
 from dorsal.train.loop import fit
 from dorsal.train.recipe import recipe
+from tests.train.tiny import make_data, make_network
 
 RECIPE = "plain(epochs=2, batch=16, ema=0.5)"
 WORKER = f"""

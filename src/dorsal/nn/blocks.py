@@ -9,7 +9,7 @@ from torchvision.ops import DropBlock2d, StochasticDepth
 
 from dorsal.nn.mixers import make_mixer
 from dorsal.nn.parts import ConvNorm, Records, make_activation, make_conv, make_pool
-from dorsal.spec.block import Basic, Bottleneck, SqueezeExcite, ZeroPad
+from dorsal.spec.block import Bottleneck, SqueezeExcite, ZeroPad
 from dorsal.spec.network import Activation, Norm, Stage
 
 
@@ -17,7 +17,7 @@ class Regularisation(msgspec.Struct, frozen=True):
     """What training adds to a block. It changes nothing in evaluation.
 
     `drop_path`: probability of dropping an image's residual branch (stochastic depth). `drop_block`: probability of
-    DropBlock with 3x3 squares after every convolution of the branch, as in ResNeSt's training code.
+    DropBlock with 3x3 squares after reduce, mixer and expand, as in ResNeSt's training code.
     """
 
     drop_path: float = 0.0
@@ -52,44 +52,11 @@ class ZeroPadShortcut(nn.Module):
         return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.before, self.after))
 
 
-class BasicBlock(nn.Module):
-    """Mixer → [attention] → 3x3 → [attention] → + shortcut → activation."""
+class ResidualBlock(nn.Module):
+    """[Reduce 1x1] → mixer → [attention] → expand → [attention] → + shortcut → activation.
 
-    def __init__(
-        self,
-        stage: Stage,
-        w_in: int,
-        stride: int,
-        records: Records,
-        norm: Norm,
-        activation: Activation,
-        extra: Regularisation,
-    ) -> None:
-        super().__init__()
-        assert isinstance(stage.block, Basic)
-        self.mixer = make_mixer(stage.block.mixer, "mixer", records, norm, activation)
-        self.mixer_drop = _drop_block(extra)
-        self.mixer_attention = _attention(stage.block.attention, "after_mixer", records, activation)
-        self.expand = ConvNorm(records, "expand", norm)
-        self.expand_drop = _drop_block(extra)
-        self.expand_attention = _attention(stage.block.attention, "after_expand", records, activation)
-        self.drop_path = StochasticDepth(extra.drop_path, "row") if extra.drop_path else nn.Identity()
-        self.shortcut = _shortcut(stage, w_in, stride, records, norm)
-        self.act = make_activation(activation)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, C_in, H, W] → [N, C_out, H / stride, W / stride]."""
-        y = self.mixer_attention(self.mixer_drop(self.mixer(x)))
-        y = self.expand_attention(self.expand_drop(self.expand(y)))
-        y = self.drop_path(y)
-        y += self.shortcut(x)
-        return self.act(y)  # type: ignore[no-any-return]
-
-
-class BottleneckBlock(nn.Module):
-    """Reduce 1x1 → mixer → [attention] → expand 1x1 → [attention] → + shortcut → activation.
-
-    `pool_before` and `pool_after` stand around the mixer where the block downsamples by pooling (ResNeSt).
+    A bottleneck has the reducing 1x1 and expands by a 1x1; a basic block goes straight to its mixer and "expands" by a
+    3x3. `pool_before` and `pool_after` stand around the mixer where the block downsamples by pooling (ResNeSt).
     """
 
     def __init__(
@@ -103,18 +70,22 @@ class BottleneckBlock(nn.Module):
         extra: Regularisation,
     ) -> None:
         super().__init__()
-        assert isinstance(stage.block, Bottleneck)
-        pools = {stage.block.downsample: make_pool(records["pool"])} if "pool" in records else {}
-        self.reduce = ConvNorm(records, "reduce", norm, activation, stage.block.order)
-        self.reduce_drop = _drop_block(extra)
+        block = stage.block
+        self.reduce: nn.Module = nn.Identity()
+        self.reduce_drop: nn.Module = nn.Identity()
+        pools: dict[str, nn.Module] = {}
+        if isinstance(block, Bottleneck):
+            self.reduce = ConvNorm(records, "reduce", norm, activation, block.order)
+            self.reduce_drop = _drop_block(extra)
+            pools = {block.downsample: make_pool(records["pool"])} if "pool" in records else {}
         self.pool_before = pools.get("pool_before", nn.Identity())
-        self.mixer = make_mixer(stage.block.mixer, "mixer", records, norm, activation)
+        self.mixer = make_mixer(block.mixer, "mixer", records, norm, activation)
         self.mixer_drop = _drop_block(extra)
         self.pool_after = pools.get("pool_after", nn.Identity())
-        self.mixer_attention = _attention(stage.block.attention, "after_mixer", records, activation)
+        self.mixer_attention = _attention(block.attention, "after_mixer", records, activation)
         self.expand = ConvNorm(records, "expand", norm)
         self.expand_drop = _drop_block(extra)
-        self.expand_attention = _attention(stage.block.attention, "after_expand", records, activation)
+        self.expand_attention = _attention(block.attention, "after_expand", records, activation)
         self.drop_path = StochasticDepth(extra.drop_path, "row") if extra.drop_path else nn.Identity()
         self.shortcut = _shortcut(stage, w_in, stride, records, norm)
         self.act = make_activation(activation)

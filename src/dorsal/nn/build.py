@@ -8,11 +8,10 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import DropBlock2d
 
-from dorsal.nn.blocks import BasicBlock, BottleneckBlock, Regularisation
+from dorsal.nn.blocks import Regularisation, ResidualBlock
 from dorsal.nn.parts import ConvNorm, DeformConv, Records, make_pool
-from dorsal.spec.block import Basic
 from dorsal.spec.layers import Feature, Part, features, plan
-from dorsal.spec.network import Deep, Network, Stage
+from dorsal.spec.network import Deep, Network
 
 DROP_BLOCK_STAGES = 2
 """DropBlock acts in the last two stages (ResNeSt's training code: layer3 and layer4)."""
@@ -58,7 +57,10 @@ class Backbone(nn.Module):
                 # Stochastic depth grows linearly from 0 at the first block to its full rate at the last.
                 rate = drop_path * done / max(depth - 1, 1)
                 extra = Regularisation(rate, drop_block if late else 0.0)
-                blocks.append(_block(network, stage, part, width, stage.stride if position == 0 else 1, extra))
+                stride = stage.stride if position == 0 else 1
+                blocks.append(
+                    ResidualBlock(stage, width, stride, _records(part), network.norm, network.activation, extra)
+                )
                 done, width = done + 1, stage.width
             self.stages.append(nn.Sequential(*blocks))
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
@@ -140,7 +142,7 @@ def _initialise(model: Backbone, zero_init: bool) -> None:
         match module:
             case DeformConv():
                 nn.init.zeros_(module.offset.weight)
-            case BasicBlock() | BottleneckBlock() if zero_init:
+            case ResidualBlock() if zero_init:
                 nn.init.zeros_(module.expand.norm.get_parameter("weight"))
             case _:
                 pass
@@ -148,8 +150,3 @@ def _initialise(model: Backbone, zero_init: bool) -> None:
 
 def _records(part: Part) -> Records:
     return {layer.name: layer for layer in part.layers}
-
-
-def _block(network: Network, stage: Stage, part: Part, w_in: int, stride: int, extra: Regularisation) -> nn.Module:
-    kind = BasicBlock if isinstance(stage.block, Basic) else BottleneckBlock
-    return kind(stage, w_in, stride, _records(part), network.norm, network.activation, extra)
