@@ -29,7 +29,7 @@ def same(a: torch.nn.Module, b: torch.nn.Module) -> bool:
 
 
 def test_it_learns(network: Network, data: ImageData) -> None:
-    result = fit(network, recipe("plain(epochs=6, batch=8)"), make_data(train=96), seed=0)
+    result = fit(network, recipe("plain(epochs=6, batch=8, lr=0.01)"), make_data(train=96), seed=0)
     assert (result.status, result.error, result.notes) == ("finished", "", ())
     assert [epoch.epoch for epoch in result.curve] == [1, 2, 3, 4, 5, 6]
     assert result.curve[-1].accuracy > 80
@@ -124,7 +124,7 @@ def test_precise_norms_are_those_of_the_training_images(network: Network, data: 
         "epochs=2",
         "batch=20",
         "optimiser=sgd",
-        "optimiser=adamw",
+        "optimiser=nesterov",
         "lr=0.02",
         "momentum=0.5",
         "weight_decay=0.1",

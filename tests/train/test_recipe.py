@@ -89,7 +89,7 @@ def test_files(tmp_path) -> None:
         ("plain(label_smoothing=1.5)", "label_smoothing=1.5 is out of range; nearest valid: 0.99"),
         (
             "plain(warmup_epochs=20)",
-            "warmup_epochs=20 is not below epochs=10; nearest valid: warmup_epochs=5, or epochs=21",
+            "warmup_epochs=20 is not below epochs=6; nearest valid: warmup_epochs=3, or epochs=21",
         ),
         ("plain(steps=[0.5, 0.2])", r"steps=\[0.5, 0.2\] must increase between 0 and 1; nearest valid: \[0.2, 0.5\]"),
         (

@@ -29,7 +29,7 @@ class Scenes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     seed: int = 0
     size: int = 48
-    train: int = 2400
+    train: int = 2000
     val: int = 1000
 
     def __post_init__(self) -> None:

@@ -107,6 +107,8 @@ def _against(
         return figure
     values = [cost[0] for cost in costs if cost]
     room = 0.15 * (max(values) - min(values)) or 0.1 * max(values)
+    # An interval over two or three seeds may leave 0 to 100, and would squeeze all points together.
+    figure.update_layout(yaxis={"minallowed": -3, "maxallowed": 103})
     return figure.update_layout(xaxis={"range": [min(values) - room, max(values) + room]})
 
 
