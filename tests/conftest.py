@@ -1,9 +1,13 @@
-"""Shared by all tests: one torch thread, and where the optional real data lies."""
+"""Shared by all tests: one torch thread, no deadlines on a shared machine, and where the optional real data lies."""
 
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("dorsal", deadline=None)
+hypothesis.settings.load_profile("dorsal")
 
 
 @pytest.fixture(autouse=True, scope="session")
