@@ -14,7 +14,8 @@ from dorsal.spec.block import (
     StridedConv,
     ZeroPad,
 )
-from dorsal.spec.network import Conv7x7, Deep, Head, Network, Simple, Stage
+from dorsal.spec.network import Head, Network, Stage
+from dorsal.spec.stem import Conv7x7, Deep, Simple
 
 shortcuts = st.sampled_from([StridedConv(), AveragePool(), ZeroPad()])
 attentions = st.none() | st.builds(

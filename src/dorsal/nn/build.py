@@ -11,7 +11,8 @@ from torchvision.ops import DropBlock2d
 from dorsal.nn.blocks import Regularisation, ResidualBlock
 from dorsal.nn.parts import ConvNorm, DeformConv, Records, make_pool
 from dorsal.spec.layers import Feature, Part, features, plan
-from dorsal.spec.network import Deep, Network
+from dorsal.spec.network import Network
+from dorsal.spec.stem import Deep, stem_widths
 
 DROP_BLOCK_STAGES = 2
 """DropBlock acts in the last two stages (ResNeSt's training code: layer3 and layer4)."""
@@ -23,10 +24,12 @@ class StemModule(nn.Module):
     def __init__(self, network: Network, records: Records) -> None:
         super().__init__()
         stem = network.stem
-        count = len(stem.widths) if isinstance(stem, Deep) else 1
         order = stem.order if isinstance(stem, Deep) else "norm_act"
         self.convs = nn.Sequential(
-            *(ConvNorm(records, f"convs.{i}", network.norm, network.activation, order) for i in range(count))
+            *(
+                ConvNorm(records, f"convs.{i}", network.norm, network.activation, order)
+                for i in range(len(stem_widths(stem)))
+            )
         )
         self.pool = make_pool(records["pool"]) if stem.pool else nn.Identity()
 

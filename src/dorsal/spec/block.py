@@ -140,17 +140,15 @@ def inner_width(mixer: Mixer, planes: int) -> int:
 
     Raises ValueError naming the field when base width and planes leave no channel.
     """
+    width = mixer.width
+    if width is None:
+        return planes
     match mixer:
-        case Conv(width=None, group_width=None) | SplitAttention(width=None) | SelectiveKernel(width=None):
-            return planes
-        case Conv(width=None) | MultiScale(width=None):
-            return planes
         case Conv(groups=parts) | SelectiveKernel(groups=parts):
             pass
         case SplitAttention(cardinality=parts) | MultiScale(scales=parts):
             pass
-    width = mixer.width
-    each = planes * width // 64 if width is not None else 0
+    each = planes * width // 64
     if each < 1:
         least = -(-64 // planes)
         raise ValueError(

@@ -19,9 +19,10 @@ from dorsal.spec.block import (
     name_of,
     planes_of,
 )
+from dorsal.spec.stem import Stem, stem_widths
 
 if TYPE_CHECKING:
-    from dorsal.spec.network import Network, Stage, Stem
+    from dorsal.spec.network import Network, Stage
 
 
 def check_network(network: Network) -> None:
@@ -41,11 +42,10 @@ def check_network(network: Network) -> None:
 
 def _check_stem(stem: Stem) -> int:
     """Checks the stem and returns its output width."""
-    widths = getattr(stem, "widths", None) or (stem.width,)  # type: ignore[union-attr]
-    for width in widths:
+    for width in stem_widths(stem):
         _at_least("stem width", width, 1)
     _one_or_two("stem.stride", stem.stride)
-    return int(widths[-1])
+    return stem_widths(stem)[-1]
 
 
 def _check_stage(stage: Stage, in_width: int) -> None:

@@ -26,7 +26,8 @@ from dorsal.spec.block import (
     inner_width,
     planes_of,
 )
-from dorsal.spec.network import Conv7x7, Deep, Network, Simple, Stage
+from dorsal.spec.network import Network, Stage
+from dorsal.spec.stem import Conv7x7, Stem, stem_widths
 
 Kind = Literal["conv", "deform_conv", "linear", "norm", "max_pool", "avg_pool"]
 Size = tuple[int, int]
@@ -91,7 +92,7 @@ def plan(network: Network, image_size: int | Size = 224) -> tuple[Part, ...]:
     stem = network.stem
     parts = [Part(("stem",), tuple(_stem(network.in_channels, stem, size)))]
     size = _shrink(size, stem.stride * (2 if stem.pool else 1))
-    width = stem_width(stem)
+    width = stem_widths(stem)[-1]
     dilation = 1
     for index, stage in enumerate(network.stages):
         first = tuple(_block(stage, width, size, stage.stride, dilation, "later" if index else "first"))
@@ -117,17 +118,12 @@ def layers(network: Network, image_size: int | Size = 224) -> tuple[Layer, ...]:
 def features(network: Network) -> tuple[Feature, ...]:
     """The pyramid: the stem before its max-pool, then each stage, with channels and strides."""
     stem = network.stem
-    levels = [Feature("stem", stem_width(stem), stem.stride)]
+    levels = [Feature("stem", stem_widths(stem)[-1], stem.stride)]
     stride = stem.stride * (2 if stem.pool else 1)
     for index, stage in enumerate(network.stages, start=1):
         stride *= stage.stride
         levels.append(Feature(f"stage{index}", stage.width, stride))
     return tuple(levels)
-
-
-def stem_width(stem: Conv7x7 | Deep | Simple) -> int:
-    """Channels that leave the stem."""
-    return stem.widths[-1] if isinstance(stem, Deep) else stem.width
 
 
 def _shrink(size: Size, stride: int) -> Size:
@@ -169,12 +165,11 @@ def _gate(name: str, w_in: int, w_out: int, groups: int = 1, bias: bool = True) 
     return Layer(name, "conv", w_in, w_out, 1, 1, groups=groups, bias=bias)
 
 
-def _stem(in_channels: int, stem: Conv7x7 | Deep | Simple, size: Size) -> list[Layer]:
-    widths = stem.widths if isinstance(stem, Deep) else (stem.width,)
+def _stem(in_channels: int, stem: Stem, size: Size) -> list[Layer]:
     kernel = 7 if isinstance(stem, Conv7x7) else 3
     records: list[Layer] = []
     w_in, stride = in_channels, stem.stride
-    for index, w_out in enumerate(widths):
+    for index, w_out in enumerate(stem_widths(stem)):
         records += _conv_norm(f"convs.{index}", _conv("", w_in, w_out, size, kernel, stride))
         w_in, stride, size = w_out, 1, records[-1].size
     if stem.pool:

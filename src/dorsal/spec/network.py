@@ -7,39 +7,12 @@ from typing import Any, Literal
 
 import msgspec
 
-from dorsal.spec.block import Basic, Bottleneck, Order
+from dorsal.spec.block import Basic, Bottleneck
 from dorsal.spec.check import check_network
+from dorsal.spec.stem import Conv7x7, Deep, Simple
 
 Activation = Literal["relu", "mish", "silu"]
 Norm = Literal["batch", "group"]
-
-
-class Conv7x7(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="conv7x7"):
-    """One 7x7 convolution and a 3x3 stride-2 max-pool (ResNet)."""
-
-    width: int = 64
-    stride: int = 2
-    pool: bool = True
-
-
-class Deep(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="deep"):
-    """Three 3x3 convolutions, the first strided, and a max-pool (ResNet-C/-D, ResNeSt; `act_norm`: Res2NetPlus)."""
-
-    widths: tuple[int, int, int] = (32, 32, 64)
-    stride: int = 2
-    pool: bool = True
-    order: Order = "norm_act"
-
-
-class Simple(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="simple"):
-    """One 3x3 convolution, no pool (RegNet). `stride=1` is the small-image form (CIFAR ResNet)."""
-
-    width: int = 32
-    stride: int = 2
-    pool: bool = False
-
-
-Stem = Conv7x7 | Deep | Simple
 
 
 class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -27,8 +27,9 @@ from dorsal.spec.block import (
     ZeroPad,
     name_of,
 )
-from dorsal.spec.network import Activation, Conv7x7, Deep, Head, Network, Norm, Simple, Stage
+from dorsal.spec.network import Activation, Head, Network, Norm, Stage
 from dorsal.spec.reader import Call, Reader, suggest
+from dorsal.spec.stem import Conv7x7, Deep, Simple
 
 Choices = dict[str, Any]
 

@@ -6,7 +6,8 @@ of the block's *input* wide. Names are timm's (`regnety_032`); pycls's (`RegNetY
 """
 
 from dorsal.spec.block import Bottleneck, Conv, SqueezeExcite
-from dorsal.spec.network import Network, Simple, Stage
+from dorsal.spec.network import Network, Stage
+from dorsal.spec.stem import Simple
 from dorsal.spec.widths import compatible_group_width, regnet_stages
 
 SE = SqueezeExcite(ratio=0.25, reference="input", position="after_mixer")

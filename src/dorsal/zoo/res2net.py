@@ -6,7 +6,8 @@ activation before norm in the stem and after the reducing 1x1; its in-place alia
 """
 
 from dorsal.spec.block import Bottleneck, Conv, MultiScale
-from dorsal.spec.network import Deep, Network
+from dorsal.spec.network import Network
+from dorsal.spec.stem import Deep
 from dorsal.zoo.resnet import DEPTHS, four_stages
 
 RES2NET = Bottleneck(MultiScale(scales=4, width=26))

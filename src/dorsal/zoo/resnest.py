@@ -4,7 +4,8 @@ Original code: zhanghang1989/ResNeSt, resnest/torch/models. ResNeSt-101 and deep
 """
 
 from dorsal.spec.block import AveragePool, Bottleneck, SplitAttention
-from dorsal.spec.network import Deep, Network
+from dorsal.spec.network import Network
+from dorsal.spec.stem import Deep
 from dorsal.zoo.resnet import four_stages
 
 BLOCK = Bottleneck(SplitAttention(radix=2), shortcut=AveragePool(), downsample="pool_after")

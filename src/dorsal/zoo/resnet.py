@@ -14,7 +14,8 @@ from dorsal.spec.block import (
     StridedConv,
     ZeroPad,
 )
-from dorsal.spec.network import Deep, Head, Network, Simple, Stage
+from dorsal.spec.network import Head, Network, Stage
+from dorsal.spec.stem import Deep, Simple
 
 DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 
