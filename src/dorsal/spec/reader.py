@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -12,6 +11,8 @@ import msgspec
 
 def suggest(word: str, known: Iterable[str]) -> str:
     """The end of an error message: near matches for a misspelt word, or all that is known when nothing is near."""
+    import difflib  # only for messages: `dorsal list` starts without it
+
     names = list(known)
     near = difflib.get_close_matches(word.lower(), names, n=3, cutoff=0.6)
     if near:
