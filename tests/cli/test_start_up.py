@@ -26,8 +26,13 @@ def test_import_is_quick_and_free_of_torch():
     assert best_seconds("-c", "import dorsal") - best_seconds("-c", "pass") <= 0.1
 
 
+SMALLEST = "import typer; app = typer.Typer()\n@app.command()\ndef f(name: str = ''): pass\napp()"
+
+
 def test_list_is_quick_and_free_of_torch():
-    assert best_seconds("-m", "dorsal", "list") <= 0.3
+    """`dorsal list` costs little beyond the smallest Typer program. The figure itself, 0.3 s, depends on the machine's
+    speed of the moment; benchmarks/start_up.py prints it."""
+    assert best_seconds("-m", "dorsal", "list") - best_seconds("-c", SMALLEST) <= 0.15
     script = "import sys; sys.argv=['dorsal','list']; from dorsal.cli import main\ntry: main()\nexcept SystemExit: pass"
     script += "\nprint('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
