@@ -25,10 +25,10 @@ def evaluate(
 
     import msgspec
 
-    from dorsal.data.dataset import Evaluation, Normalisation, open_data
+    from dorsal.data.dataset import Normalisation, open_data
     from dorsal.data.spec import parse_data
     from dorsal.study.run import check_device
-    from dorsal.train.evaluate import score
+    from dorsal.train.evaluate import evaluate as score
     from dorsal.weights.saved import load_model
 
     spec = parse_data(data)
@@ -38,12 +38,9 @@ def evaluate(
     if opened.classes != card.classes:
         missing = sorted(set(card.classes) ^ set(opened.classes))
         raise ValueError(f"the data's classes are not the model's; not in both: {', '.join(missing[:10])}")
-
-    import torch
-
     normalisation = Normalisation(mean=card.mean, std=card.std, source="the model's card")
-    batches = Evaluation(opened.val, card.image_size, normalisation, batch)
-    found = score(net.to(device), batches, len(card.classes), torch.device(device))
+    prepared = msgspec.structs.replace(opened, size=card.image_size, normalisation=normalisation)
+    found = score(net, opened.val, prepared, device, batch)
     if as_json:
         print(json.dumps({"network": card.text, **msgspec.to_builtins(found), "classes": card.classes}))
         return
