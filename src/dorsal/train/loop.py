@@ -210,7 +210,7 @@ def _assemble(
         dropout=recipe.dropout,
         zero_init=recipe.zero_init,
     )
-    # On one core of an AVX-512 CPU a training step is 1.3 to 1.6 times as fast in this layout (docs/log.md).
+    # On one core of an AVX-512 CPU a training step is 1.2 to 1.6 times as fast in this layout (docs/log.md).
     net = net.to(memory_format=torch.channels_last)
     average = make_average(net, recipe.ema).to(accelerator.device) if recipe.ema else None
     model = accelerator.prepare(net)

@@ -24,7 +24,7 @@ def time_step(network: Network, recipe: Recipe, image_size: int, *, device: str 
     if steps < 1:
         raise ValueError(f"steps={steps} is below 1; nearest valid: 1")
     model = build(network, drop_path=recipe.drop_path, drop_block=recipe.drop_block, dropout=recipe.dropout)
-    model = model.to(device, memory_format=torch.channels_last)  # as the loop trains it
+    model = model.to(device).to(memory_format=torch.channels_last)  # as the loop trains it
     optimiser = make_optimiser(model, recipe)
     images = torch.randn(recipe.batch, network.in_channels, image_size, image_size, device=device)
     labels = torch.randint(network.head.classes, (recipe.batch,), device=device)
