@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+    from dorsal.data.dataset import ImageData
+    from dorsal.spec.network import Network
 
 
 def train(
@@ -53,7 +59,6 @@ def train(
     import torch
 
     from dorsal.train.loop import EpochResult, fit
-    from dorsal.weights.saved import make_card, save_model
 
     if threads is not None:
         torch.set_num_threads(threads)
@@ -87,12 +92,19 @@ def train(
     if result.status == "diverged":
         sys.stderr.write(f"diverged: {result.error}\n")
         raise typer.Exit(1)
-    metrics = {"accuracy": result.curve[-1].accuracy}
-    norm = opened.normalisation
     origin = f"dorsal train: recipe {recipe}, {made.epochs} epochs, data {opened.fingerprint[:16]}, seed {seed}"
-    card = make_card(net, opened.classes, opened.size, (norm.mean, norm.std), metrics, origin)
-    save_model(out, result.model, card)
+    accuracy = result.curve[-1].accuracy
+    text = _save(out, net, result.model, opened, accuracy, origin)
     if as_json:
-        print(json.dumps({"folder": str(out), "network": card.text, **metrics, "epochs": len(result.curve)}))
+        print(json.dumps({"folder": str(out), "network": text, "accuracy": accuracy, "epochs": len(result.curve)}))
     else:
-        print(f"accuracy {metrics['accuracy']:.2f} % on {len(opened.val)} images; model in {out}")
+        print(f"accuracy {accuracy:.2f} % on {len(opened.val)} images; model in {out}")
+
+
+def _save(out: Path, net: Network, model: Module, data: ImageData, accuracy: float, origin: str) -> str:
+    """Writes the model and its card into `out`. Returns the network's text."""
+    from dorsal.weights.saved import make_card, save_model
+
+    norm = data.normalisation
+    card = make_card(net, data.classes, data.size, (norm.mean, norm.std), {"accuracy": accuracy}, origin)
+    return save_model(out, model, card).text
