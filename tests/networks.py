@@ -7,6 +7,8 @@ from dorsal.spec.block import (
     Basic,
     Bottleneck,
     Conv,
+    IdentityOnly,
+    MaxPool,
     MultiScale,
     SelectiveKernel,
     SplitAttention,
@@ -15,9 +17,10 @@ from dorsal.spec.block import (
     ZeroPad,
 )
 from dorsal.spec.network import Head, Network, Stage
-from dorsal.spec.stem import Conv7x7, Deep, Simple
+from dorsal.spec.stem import Conv7x7, Deep, Dla, Simple
+from dorsal.spec.tree import Chain, Tree
 
-shortcuts = st.sampled_from([StridedConv(), AveragePool(), ZeroPad()])
+shortcuts = st.sampled_from([StridedConv(), AveragePool(), MaxPool(), ZeroPad(), IdentityOnly()])
 attentions = st.none() | st.builds(
     SqueezeExcite,
     ratio=st.sampled_from([0.0625, 0.25, 0.5]),
@@ -31,7 +34,9 @@ convs = st.one_of(
     st.builds(Conv, group_width=st.sampled_from([4, 8])),
 )
 inner_convs = st.builds(Conv, groups=st.sampled_from([1, 2]), deformable=st.booleans())
-splits = st.builds(SplitAttention, radix=st.sampled_from([1, 2, 4]), cardinality=st.sampled_from([1, 2]))
+splits = st.builds(
+    SplitAttention, radix=st.sampled_from([1, 2, 4]), cardinality=st.sampled_from([1, 2]), deformable=st.booleans()
+)
 kernels = st.builds(
     SelectiveKernel,
     paths=st.sampled_from([1, 2, 3]).filter(lambda n: n != 3),
@@ -43,16 +48,18 @@ multi_scales = st.builds(
     MultiScale,
     scales=st.sampled_from([1, 2, 4]),
     width=st.sampled_from([32, 64]),
+    aliased=st.just(False),
     inner=inner_convs | st.builds(SplitAttention, radix=st.sampled_from([1, 2]), cardinality=st.just(1)) | kernels,
-)
+) | st.just(MultiScale(scales=4, width=32, aliased=True))
 bottlenecks = st.builds(
     Bottleneck,
     mixer=convs | splits | kernels | multi_scales,
     attention=attentions,
     shortcut=shortcuts,
-    expansion=st.sampled_from([1, 2, 4]),
+    expansion=st.sampled_from([1, 2, 4, 0.5]),
     order=st.sampled_from(["norm_act", "act_norm"]),
     downsample=st.sampled_from(["mixer", "pool_after", "pool_before"]),
+    output=st.sampled_from(["act", "linear"]),
 )
 basics = st.builds(
     Basic,
@@ -69,6 +76,7 @@ stems = st.one_of(
         pool=st.booleans(),
         order=st.sampled_from(["norm_act", "act_norm"]),
     ),
+    st.just(Dla((4, 4, 8))),
     st.builds(Simple, width=st.sampled_from([8, 16]), stride=st.sampled_from([1, 2]), pool=st.booleans()),
 )
 
@@ -78,19 +86,21 @@ def networks(draw: st.DrawFn) -> Network:
     """A small legal network: one or two stages of growing width, every choice of the grammar reachable."""
     stages = []
     for width in (64, 128)[: draw(st.integers(1, 2))]:
+        arrangement = draw(st.sampled_from([Chain(), Chain(), Tree(), Tree(keep_input=True)]))
         stages.append(
             Stage(
-                depth=draw(st.integers(1, 3)),
+                depth=draw(st.integers(1, 3)) if arrangement == Chain() else draw(st.sampled_from([2, 4])),
                 width=width,
                 stride=draw(st.sampled_from([1, 2])),
                 dilation=draw(st.sampled_from([1, 2])),
                 block=draw(bottlenecks | basics),
+                arrangement=arrangement,
             )
         )
     return Network(
         stages=tuple(stages),
         stem=draw(stems),
-        head=Head(draw(st.sampled_from([2, 10]))),
+        head=Head(draw(st.sampled_from([0, 2, 10])), draw(st.sampled_from([None, 24]))),
         activation=draw(st.sampled_from(["relu", "mish", "silu"])),
         norm=draw(st.sampled_from(["batch", "group"])),
         in_channels=draw(st.sampled_from([1, 3])),

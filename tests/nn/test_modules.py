@@ -8,7 +8,8 @@ from torchvision.ops import DropBlock2d, StochasticDepth
 
 from dorsal.nn.blocks import ResidualBlock
 from dorsal.nn.build import build, set_drop_block
-from dorsal.nn.parts import BatchNorm, ConvNorm
+from dorsal.nn.norms import BatchNorm
+from dorsal.nn.parts import ConvNorm
 from dorsal.nn.split_attention import SplitAttentionMixer, split_attention_by_group
 from dorsal.spec.layers import features
 from dorsal.spec.text import edit

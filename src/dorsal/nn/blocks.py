@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import msgspec
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from torchvision.ops import DropBlock2d, StochasticDepth
 
 from dorsal.nn.mixers import make_mixer
+from dorsal.nn.norms import NormKind, statistics_kept
 from dorsal.nn.parts import ConvNorm, Records, make_activation, make_conv, make_pool
-from dorsal.spec.block import Bottleneck, SqueezeExcite, ZeroPad
-from dorsal.spec.network import Activation, Norm, Stage
+from dorsal.spec.block import Bottleneck, IdentityOnly, SqueezeExcite, ZeroPad
+from dorsal.spec.network import Activation, Stage
 
 
 class Regularisation(msgspec.Struct, frozen=True):
@@ -57,6 +62,8 @@ class ResidualBlock(nn.Module):
 
     A bottleneck has the reducing 1x1 and expands by a 1x1; a basic block goes straight to its mixer and "expands" by a
     3x3. `pool_before` and `pool_after` stand around the mixer where the block downsamples by pooling (ResNeSt).
+
+    With `checkpointing` the block keeps only its input in training and runs again for the gradient (arXiv 1604.06174).
     """
 
     def __init__(
@@ -65,12 +72,13 @@ class ResidualBlock(nn.Module):
         w_in: int,
         stride: int,
         records: Records,
-        norm: Norm,
+        norm: NormKind,
         activation: Activation,
         extra: Regularisation,
     ) -> None:
         super().__init__()
         block = stage.block
+        self.checkpointing = False
         self.reduce: nn.Module = nn.Identity()
         self.reduce_drop: nn.Module = nn.Identity()
         pools: dict[str, nn.Module] = {}
@@ -87,16 +95,32 @@ class ResidualBlock(nn.Module):
         self.expand_drop = _drop_block(extra)
         self.expand_attention = _attention(block.attention, "after_expand", records, activation)
         self.drop_path = StochasticDepth(extra.drop_path, "row") if extra.drop_path else nn.Identity()
-        self.shortcut = _shortcut(stage, w_in, stride, records, norm)
-        self.act = make_activation(activation)
+        kept = stride == 1 and w_in == stage.width
+        self.residual = kept or not isinstance(block.shortcut, IdentityOnly)
+        self.shortcut = nn.Identity() if kept else _shortcut(stage, w_in, stride, records, norm)
+        linear = isinstance(block, Bottleneck) and block.output == "linear"
+        self.act = nn.Identity() if linear else make_activation(activation)
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C_in, H, W] → [N, C_out, H / stride, W / stride]."""
+        # torch.compile decides for itself what to run again.
+        if self.checkpointing and self.training and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            again: Tensor = checkpoint(self._run, x, use_reentrant=False, context_fn=self._contexts)
+            return again
+        return self._run(x)
+
+    def _contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        """For the first run and the second: the batch counts once in the running statistics."""
+        return nullcontext(), statistics_kept(self)
+
+    def _run(self, x: Tensor) -> Tensor:
         y = self.pool_before(self.reduce_drop(self.reduce(x)))
         y = self.pool_after(self.mixer_drop(self.mixer(y)))
         y = self.expand_drop(self.expand(self.mixer_attention(y)))
-        y = self.drop_path(self.expand_attention(y))
-        y += self.shortcut(x)
+        y = self.expand_attention(y)
+        if self.residual:
+            y = self.drop_path(y)
+            y += self.shortcut(x)
         return self.act(y)  # type: ignore[no-any-return]
 
 
@@ -110,11 +134,9 @@ def _attention(attention: SqueezeExcite | None, position: str, records: Records,
     return SqueezeExciteGate(records, activation)
 
 
-def _shortcut(stage: Stage, w_in: int, stride: int, records: Records, norm: Norm) -> nn.Module:
-    if stride == 1 and w_in == stage.width:
-        return nn.Identity()
+def _shortcut(stage: Stage, w_in: int, stride: int, records: Records, norm: NormKind) -> nn.Module:
     if isinstance(stage.block.shortcut, ZeroPad):
         return ZeroPadShortcut(w_in, stage.width, stride)
-    conv = ConvNorm(records, "shortcut", norm)
+    conv = ConvNorm(records, "shortcut", norm) if "shortcut.conv" in records else nn.Identity()
     pool = records.get("shortcut.pool")
     return conv if pool is None else nn.Sequential(make_pool(pool), conv)

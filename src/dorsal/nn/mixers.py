@@ -5,13 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from dorsal.nn.parts import ConvNorm, Records, make_activation, make_conv, make_norm, make_pool
+from dorsal.nn.norms import NormKind, make_norm
+from dorsal.nn.parts import ConvNorm, Records, make_activation, make_conv, make_pool
 from dorsal.nn.split_attention import SplitAttentionMixer
 from dorsal.spec.block import Conv, Mixer, MultiScale, SelectiveKernel, SplitAttention
-from dorsal.spec.network import Activation, Norm
+from dorsal.spec.network import Activation
 
 
-def make_mixer(mixer: Mixer, name: str, records: Records, norm: Norm, activation: Activation) -> nn.Module:
+def make_mixer(mixer: Mixer, name: str, records: Records, norm: NormKind, activation: Activation) -> nn.Module:
     """The module of a mixer from the records under `name`."""
     match mixer:
         case Conv():
@@ -30,7 +31,7 @@ class MultiScaleMixer(nn.Module):
     The first block of a stage, the one with a `pool` record, adds nothing and average-pools the last group.
     """
 
-    def __init__(self, mixer: MultiScale, name: str, records: Records, norm: Norm, activation: Activation) -> None:
+    def __init__(self, mixer: MultiScale, name: str, records: Records, norm: NormKind, activation: Activation) -> None:
         super().__init__()
         self.groups = mixer.scales
         self.scales = nn.ModuleList(
@@ -40,21 +41,27 @@ class MultiScaleMixer(nn.Module):
         pool = records.get(f"{name}.pool")
         self.pool = nn.Identity() if pool is None else make_pool(pool)
         self.cascade = pool is None
+        self.aliased = mixer.aliased and self.cascade
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] → [N, C, H / stride, W / stride]."""
         groups = x.chunk(self.groups, 1)
         mixed: list[Tensor] = []
-        for mix, group in zip(self.scales, groups, strict=False):
-            mixed.append(mix(group + mixed[-1] if mixed and self.cascade else group))
-        mixed += [self.pool(group) for group in groups[len(mixed) :]]
+        for index, mix in enumerate(self.scales):
+            mixed.append(mix(groups[index] + mixed[-1] if mixed and self.cascade else groups[index]))
+        if self.groups > len(mixed):
+            mixed.append(self.pool(groups[-1]))
+        if self.aliased:
+            mixed[0] = mixed[0] + groups[1]
         return torch.cat(mixed, 1)
 
 
 class SelectiveKernelMixer(nn.Module):
     """Selective kernels (arXiv 1903.06586 section 3.1): paths of growing dilation, weighted by a softmax over paths."""
 
-    def __init__(self, mixer: SelectiveKernel, name: str, records: Records, norm: Norm, activation: Activation) -> None:
+    def __init__(
+        self, mixer: SelectiveKernel, name: str, records: Records, norm: NormKind, activation: Activation
+    ) -> None:
         super().__init__()
         self.split_input = mixer.split_input
         self.paths = nn.ModuleList(
@@ -69,7 +76,7 @@ class SelectiveKernelMixer(nn.Module):
         """[N, C_in, H, W] → [N, C_out, H / stride, W / stride]."""
         count = len(self.paths)
         inputs = x.chunk(count, 1) if self.split_input else (x,) * count
-        outputs = [path(group) for path, group in zip(self.paths, inputs, strict=True)]
+        outputs = [path(inputs[index]) for index, path in enumerate(self.paths)]
         pooled = torch.stack([y.mean((2, 3), keepdim=True) for y in outputs]).sum(0)
         weights = self.fc2(self.fc1_act(self.fc1_norm(self.fc1(pooled)))).unflatten(1, (count, -1)).softmax(1)
         return weighted_sum(outputs, weights.unbind(1))

@@ -3,43 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import gcd
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
 
+from dorsal.nn.norms import NormKind, make_norm
 from dorsal.spec.block import Order
 from dorsal.spec.layers import Layer
-from dorsal.spec.network import Activation, Norm
+from dorsal.spec.network import Activation
 
 Records = Mapping[str, Layer]
 """Layer records of one block or stem by their names within it."""
-
-
-class BatchNorm(nn.BatchNorm2d):
-    """Batch norm that trains on a single value a channel (a batch of one image whose map is 1x1).
-
-    There is no batch variance then: torch raises, and so do all published ResNeSt codes at batch 1 or on a last batch
-    of one. Here such a call normalises by the running statistics and leaves them as they are; scale and shift learn
-    as usual. Every other call, and all of evaluation, is torch's batch norm.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, C, H, W] → the same shape."""
-        if self.training and x.shape[0] * x.shape[2] * x.shape[3] == 1:
-            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
-        return super().forward(x)
-
-
-def make_norm(kind: Norm, layer: Layer, pooled: bool = False) -> nn.Module:
-    """The norm of a record. Group norm has up to 32 groups of at least 4 channels; on globally `pooled` maps just one,
-    since a group of few single values would be normalised to nearly nothing."""
-    channels = layer.out_channels
-    if kind == "batch":
-        return BatchNorm(channels)
-    return nn.GroupNorm(1 if pooled else gcd(32, channels, max(channels // 4, 1)), channels)
 
 
 def make_activation(kind: Activation) -> nn.Module:
@@ -56,7 +31,8 @@ def make_activation(kind: Activation) -> nn.Module:
 class DeformConv(nn.Module):
     """Modulated deformable 3x3 convolution (DCNv2, arXiv 1811.11168) on torchvision's operator.
 
-    The offset layer starts at zero, so the start is a plain convolution with every tap at half weight.
+    The offset layer's channels are 18 offsets (y, x for each tap) in each offset group, then 9 masks in each, as in
+    detectron2 and MMCV. It starts at zero, so the start is a plain convolution with every tap at half weight.
     """
 
     def __init__(self, layer: Layer, offset: Layer) -> None:
@@ -66,12 +42,12 @@ class DeformConv(nn.Module):
             torch.empty(layer.out_channels, layer.in_channels // layer.groups, layer.kernel, layer.kernel)
         )
         self.stride, self.padding, self.dilation = layer.stride, layer.padding, layer.dilation
-        self.out_channels, self.kernel = layer.out_channels, layer.kernel
+        self.sizes = [18 * layer.offset_groups, 9 * layer.offset_groups]
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C_in, H, W] → [N, C_out, H / stride, W / stride]."""
-        shift_y, shift_x, mask = self.offset(x).chunk(3, 1)
-        offset = torch.stack((shift_y, shift_x), 2).flatten(1, 2)
+        parts = self.offset(x).split(self.sizes, 1)
+        offset, mask = parts[0], parts[1]
         return deform_conv2d(  # type: ignore[no-any-return]
             x, offset, self.weight, None, self.stride, self.padding, self.dilation, torch.sigmoid(mask)
         )
@@ -94,7 +70,7 @@ def make_conv(layer: Layer) -> nn.Conv2d:
 def make_pool(layer: Layer) -> nn.Module:
     """The pool of a record. Shortcut pools (`ceil`) do not count padding in their mean, the others do."""
     if layer.kind == "max_pool":
-        return nn.MaxPool2d(layer.kernel, layer.stride, layer.padding)
+        return nn.MaxPool2d(layer.kernel, layer.stride, layer.padding, ceil_mode=layer.ceil)
     return nn.AvgPool2d(layer.kernel, layer.stride, layer.padding, layer.ceil, count_include_pad=not layer.ceil)
 
 
@@ -105,7 +81,7 @@ class ConvNorm(nn.Module):
         self,
         records: Records,
         name: str,
-        norm: Norm,
+        norm: NormKind,
         activation: Activation | None = None,
         order: Order = "norm_act",
     ) -> None:

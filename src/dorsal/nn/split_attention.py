@@ -11,9 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dorsal.nn.parts import ConvNorm, Records, make_activation, make_conv, make_norm
+from dorsal.nn.norms import NormKind, make_norm
+from dorsal.nn.parts import ConvNorm, Records, make_activation, make_conv
 from dorsal.spec.block import SplitAttention
-from dorsal.spec.network import Activation, Norm
+from dorsal.spec.network import Activation
 
 
 class SplitAttentionMixer(nn.Module):
@@ -22,7 +23,9 @@ class SplitAttentionMixer(nn.Module):
     The weights are a softmax over the splits (radix 1: a sigmoid) of a two-layer network on the pooled sum of splits.
     """
 
-    def __init__(self, mixer: SplitAttention, name: str, records: Records, norm: Norm, activation: Activation) -> None:
+    def __init__(
+        self, mixer: SplitAttention, name: str, records: Records, norm: NormKind, activation: Activation
+    ) -> None:
         super().__init__()
         self.radix, self.cardinality = mixer.radix, mixer.cardinality
         self.splits = ConvNorm(records, name, norm, activation)
@@ -41,10 +44,10 @@ class SplitAttentionMixer(nn.Module):
             return splits * torch.sigmoid(logits)  # type: ignore[no-any-return]
         # fc2 is grouped by cardinality, so its output is cardinality-major; the splits are radix-major.
         weights = logits.unflatten(1, (self.cardinality, self.radix, -1)).softmax(2).transpose(1, 2).flatten(2, 3)
-        total: Tensor | None = None
-        for split, weight in zip(splits.chunk(self.radix, 1), weights.unbind(1), strict=True):
-            total = split * weight if total is None else torch.addcmul(total, split, weight)
-        assert total is not None  # radix is at least 1, by the check of the network
+        parts, shares = splits.chunk(self.radix, 1), weights.unbind(1)
+        total: Tensor = parts[0] * shares[0]
+        for index in range(1, self.radix):
+            total = torch.addcmul(total, parts[index], shares[index])
         return total
 
 

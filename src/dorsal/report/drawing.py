@@ -12,6 +12,8 @@ from dorsal.spec.block import (
     Block,
     Bottleneck,
     Conv,
+    IdentityOnly,
+    MaxPool,
     Mixer,
     MultiScale,
     SelectiveKernel,
@@ -19,9 +21,10 @@ from dorsal.spec.block import (
     StridedConv,
     ZeroPad,
 )
-from dorsal.spec.layers import Layer, Part, plan
+from dorsal.spec.layers import Layer, Part, block_name, plan
 from dorsal.spec.network import Network
 from dorsal.spec.text import show
+from dorsal.spec.tree import Tree
 
 LEFT, RIGHT, TRUNK = 12.0, 300.0, 106.0
 BOX = 2 * (TRUNK - LEFT)
@@ -48,15 +51,20 @@ def draw(network: Network, image_size: int = 224) -> str:
     for block, stages in blocks.items():
         drawn = next((index for index in stages if network.stages[index].depth > 1), stages[0])
         first = network.stages[drawn].depth == 1
-        layers = {layer.name: layer for layer in parts[f"stages.{drawn}.{0 if first else 1}"].layers}
+        layers = {
+            layer.name: layer for layer in parts[block_name(drawn, network.stages[drawn], 0 if first else 1)].layers
+        }
         sketch.y += 26
         where = f"stage{'s' if len(stages) > 1 else ''} {ranges(index + 1 for index in stages)}"
         drawn_here = f", with the channels of stage {drawn + 1}" if len(stages) > 1 else ""
         sketch.text(8, sketch.y, f"Block of {where}{drawn_here}", "title", anchor="start")
         _block(sketch, block, layers, first, network.activation)
-        pooled = [i + 1 for i in stages if any(layer.name == "pool" for layer in parts[f"stages.{i}.0"].layers)]
+        opening = {i: parts[block_name(i, network.stages[i], 0)].layers for i in stages}
+        pooled = [i + 1 for i in stages if any(layer.name == "pool" for layer in opening[i])]
         for note in _notes(block, first, pooled):
             sketch.paragraph(note)
+        if any(isinstance(network.stages[i].arrangement, Tree) for i in stages):
+            sketch.paragraph("The blocks are leaves of a tree: after each pair a 1×1 convolution joins both outputs.")
     mixers = ", ".join(dict.fromkeys(show(block.mixer) for block in blocks))
     depths = ", ".join(f"{stage.depth} × {stage.width}" for stage in network.stages)
     return sketch.svg(f"Architecture: stages of {depths} channels; mixer {mixers}")
@@ -76,10 +84,13 @@ def _pyramid(sketch: Sketch, network: Network, parts: dict[str, Part]) -> None:
         )
     ]
     for index, stage in enumerate(network.stages):
-        height = next(layer for layer in parts[f"stages.{index}.0"].layers if layer.name == "expand.conv").height
+        height = next(
+            layer for layer in parts[block_name(index, stage, 0)].layers if layer.name == "expand.conv"
+        ).height
         dilation = f"dilation {stage.dilation}" if stage.dilation > 1 else ""
         columns.append((f"stage {index + 1}", f"{stage.depth} × {stage.width}", height, [dilation]))
-    columns.append(("head", str(network.head.classes), 1, ["classes"]))
+    head = network.head
+    columns.append(("head", str(head.classes or "—"), 1, ["classes", f"1×1 to {head.width}" if head.width else ""]))
     width, tallest, base = WIDTH / len(columns), columns[0][2], 74.0
     for centre, (title, inside, positions, below) in zip(centres(0, WIDTH, len(columns)), columns, strict=True):
         height = 18 + 40 * (positions / tallest) ** 0.5
@@ -116,7 +127,8 @@ def _block(sketch: Sketch, block: Block, layers: Layers, first: bool, activation
     label = _shortcut_name(block) if first and "shortcut.conv" in layers else "identity"
     sketch.text(SHORTCUT + 6, (top + sketch.y) / 2, label, "faint", turn=True)
     sketch.node(TRUNK, sketch.y + 5, "+")
-    sketch.text(TRUNK - 10, sketch.y + 9, f"then {activation}", "faint", anchor="end")
+    if not (isinstance(block, Bottleneck) and block.output == "linear"):
+        sketch.text(TRUNK - 10, sketch.y + 9, f"then {activation}", "faint", anchor="end")
     sketch.y += 10
     _trunk(sketch, 8)
 
@@ -279,6 +291,10 @@ def _shortcut_name(block: Block) -> str:
             return "1×1 convolution"
         case AveragePool():
             return "average pool and 1×1"
+        case MaxPool():
+            return "max-pool and 1×1"
+        case IdentityOnly():
+            return "none"
         case ZeroPad():
             return "subsample, pad with zeros"
 

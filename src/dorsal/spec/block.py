@@ -16,6 +16,7 @@ import msgspec
 
 Order = Literal["norm_act", "act_norm"]
 Downsample = Literal["mixer", "pool_after", "pool_before"]
+Output = Literal["act", "linear"]
 
 
 class Conv(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="conv"):
@@ -23,7 +24,7 @@ class Conv(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="conv"):
 
     `groups` with `width` is ResNeXt's cardinality and base width; `group_width` fixes the channels of a group
     instead, as RegNet does. `deformable` replaces it by a modulated deformable convolution (DCNv2, arXiv
-    1811.11168): a 3x3 convolution predicts 18 offsets and 9 masks per position.
+    1811.11168): a 3x3 convolution predicts 18 offsets and 9 masks for each position.
     """
 
     groups: int = 1
@@ -33,11 +34,16 @@ class Conv(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="conv"):
 
 
 class SplitAttention(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="split_attention"):
-    """Split attention (ResNeSt, arXiv 2004.08955 section 3.1) with `radix` splits in `cardinality` groups."""
+    """Split attention (ResNeSt, arXiv 2004.08955 section 3.1) with `radix` splits in `cardinality` groups.
+
+    `deformable` makes its 3x3 a modulated deformable convolution with two sets of offsets, one for each half of the
+    channels, as in the detection code of ResNeSt-200-DCN.
+    """
 
     radix: int = 2
     cardinality: int = 1
     width: int | None = None
+    deformable: bool = False
 
 
 class SelectiveKernel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="selective_kernel"):
@@ -60,11 +66,15 @@ class MultiScale(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="m
     `inner` after the output of the group before was added to it; the last passes through.
 
     In the first block of a stage nothing is added, and the last group is average-pooled 3x3, as in the original code.
+
+    `aliased` reproduces a bug of the published Res2NetPlus code: an addition in place changes the first group's output,
+    so that what leaves the block as group 0 is y_0 + x_1.
     """
 
     scales: int = 4
     width: int | None = None
     inner: Conv | SplitAttention | SelectiveKernel | MultiScale = Conv()
+    aliased: bool = False
 
 
 Mixer = Conv | MultiScale | SplitAttention | SelectiveKernel
@@ -94,7 +104,15 @@ class ZeroPad(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="zero
     """Shortcut by subsampling and zero channels, half on each side: option A of ResNet, no parameters (CIFAR)."""
 
 
-Shortcut = StridedConv | AveragePool | ZeroPad
+class MaxPool(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="max_pool"):
+    """Shortcut by max-pooling (ceil mode), then, where the width changes, a 1x1 convolution and norm (DLA)."""
+
+
+class IdentityOnly(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="identity_only"):
+    """The identity where shape is kept and no shortcut at all where it changes (RegNetZ, inverted bottlenecks)."""
+
+
+Shortcut = StridedConv | AveragePool | MaxPool | ZeroPad | IdentityOnly
 
 
 class Basic(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="basic"):
@@ -102,23 +120,26 @@ class Basic(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="basic"
 
     mixer: Conv | SplitAttention | SelectiveKernel | MultiScale = Conv()
     attention: SqueezeExcite | None = None
-    shortcut: StridedConv | AveragePool | ZeroPad = StridedConv()
+    shortcut: StridedConv | AveragePool | MaxPool | ZeroPad | IdentityOnly = StridedConv()
 
 
 class Bottleneck(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="bottleneck"):
     """Reduce 1x1, mixer, [attention], expand 1x1, [attention], shortcut (ResNet-50 and all later families).
 
-    `expansion` is block width over planes: 4 in ResNet, 1 in RegNet (the paper's bottleneck ratio b). `order` is the
-    order of norm and activation after the reducing 1x1 (`act_norm`: Res2NetPlus). `downsample` says where a strided
-    block loses resolution: in the mixer (ResNet "V1.5"), or by a 3x3 average pool after or before it (ResNeSt).
+    `expansion` is block width over planes: 4 in ResNet, 1 in RegNet (the paper's bottleneck ratio b), and one over a
+    whole number for an inverted bottleneck (RegNetZ: 0.25). `order` is the order of norm and activation after the
+    reducing 1x1 (`act_norm`: Res2NetPlus). `downsample` says where a strided block loses resolution: in the mixer
+    (ResNet "V1.5"), or by a 3x3 average pool after or before it (ResNeSt). `output` "linear" leaves out the activation
+    after the sum (RegNetZ).
     """
 
     mixer: Conv | SplitAttention | SelectiveKernel | MultiScale = Conv()
     attention: SqueezeExcite | None = None
-    shortcut: StridedConv | AveragePool | ZeroPad = StridedConv()
-    expansion: int = 4
+    shortcut: StridedConv | AveragePool | MaxPool | ZeroPad | IdentityOnly = StridedConv()
+    expansion: int | float = 4
     order: Order = "norm_act"
     downsample: Downsample = "mixer"
+    output: Output = "act"
 
 
 Block = Basic | Bottleneck
@@ -130,9 +151,15 @@ def planes_of(block: Block, width: int) -> int:
     Raises ValueError when the expansion does not divide the width.
     """
     expansion = block.expansion if isinstance(block, Bottleneck) else 1
-    if expansion < 1:
-        raise ValueError(f"expansion={expansion} must be at least 1, e.g. 4 (ResNet) or 1 (RegNet)")
-    return exact_share(width, expansion, "width", "expansion")
+    if expansion >= 1 and expansion == int(expansion):
+        return exact_share(width, int(expansion), "width", "expansion")
+    inverse = round(1 / expansion) if 0 < expansion < 1 else 0
+    if not inverse or abs(inverse * expansion - 1) > 1e-6:
+        raise ValueError(
+            f"expansion={expansion} must be a whole number, e.g. 4 (ResNet) or 1 (RegNet), or one over a whole number, "
+            "e.g. 0.25 (RegNetZ)"
+        )
+    return width * inverse
 
 
 def inner_width(mixer: Mixer, planes: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import log2
 from typing import TYPE_CHECKING
 
 from dorsal.spec.block import (
@@ -20,6 +21,7 @@ from dorsal.spec.block import (
     planes_of,
 )
 from dorsal.spec.stem import Stem, stem_widths
+from dorsal.spec.tree import Chain
 
 if TYPE_CHECKING:
     from dorsal.spec.network import Network, Stage
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
 def check_network(network: Network) -> None:
     """Raises ValueError when the network cannot be built; returns nothing otherwise."""
     _at_least("in_channels", network.in_channels, 1)
-    _at_least("head.classes", network.head.classes, 1)
+    _at_least("head.classes", network.head.classes, 0)
+    if network.head.width is not None:
+        _at_least("head.width", network.head.width, 1)
     if not network.stages:
         raise ValueError("stages is empty; a network has at least one stage")
     width = _check_stem(network.stem)
@@ -54,6 +58,12 @@ def _check_stage(stage: Stage, in_width: int) -> None:
     _at_least("dilation", stage.dilation, 1)
     _one_or_two("stride", stage.stride)
     block = stage.block
+    if stage.arrangement != Chain() and (stage.depth < 2 or stage.depth & (stage.depth - 1)):
+        nearest = max(2, 2 ** round(log2(stage.depth)))
+        raise ValueError(
+            f"depth={stage.depth}: a tree has a power of two of blocks, at least 2; nearest valid: depth={nearest}, "
+            "or arrangement=chain"
+        )
     planes = planes_of(block, stage.width)
     if isinstance(block, Bottleneck):
         inner = inner_width(block.mixer, planes)
@@ -91,6 +101,10 @@ def _check_mixer(mixer: Mixer, w_in: int, w_out: int) -> None:
             _check_conv(mixer, w_in, w_out)
         case MultiScale():
             _at_least("multi_scale.scales", mixer.scales, 1)
+            if mixer.aliased and mixer.scales < 3:
+                raise ValueError(
+                    f"multi_scale.aliased needs two groups that are mixed, so at least scales=3, not {mixer.scales}"
+                )
             share = exact_share(w_in, mixer.scales, "inner width", "multi_scale.scales")
             if mixer.inner.width is not None:
                 raise ValueError(
@@ -103,6 +117,8 @@ def _check_mixer(mixer: Mixer, w_in: int, w_out: int) -> None:
             _at_least("split_attention.cardinality", mixer.cardinality, 1)
             exact_share(w_in, mixer.radix * mixer.cardinality, "input width", "radix*cardinality")
             exact_share(w_out, mixer.cardinality, "inner width", "split_attention.cardinality")
+            if mixer.deformable:
+                exact_share(w_in, 2, "input width", "offset groups of a deformable split attention")
         case SelectiveKernel():
             _check_selective_kernel(mixer, w_in, w_out)
 

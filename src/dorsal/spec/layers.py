@@ -17,6 +17,8 @@ from dorsal.spec.block import (
     Basic,
     Bottleneck,
     Conv,
+    IdentityOnly,
+    MaxPool,
     Mixer,
     MultiScale,
     SelectiveKernel,
@@ -27,7 +29,8 @@ from dorsal.spec.block import (
     planes_of,
 )
 from dorsal.spec.network import Network, Stage
-from dorsal.spec.stem import Conv7x7, Stem, stem_widths
+from dorsal.spec.stem import Conv7x7, Dla, Stem, stem_widths
+from dorsal.spec.tree import STAGE_INPUT, Tree, root_children
 
 Kind = Literal["conv", "deform_conv", "linear", "norm", "max_pool", "avg_pool"]
 Size = tuple[int, int]
@@ -36,8 +39,8 @@ Size = tuple[int, int]
 class Layer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One layer: its weights' shape and its output size. `height` and `width` are those of the output, in positions.
 
-    `padding` is on each side. `ceil` (average pools of shortcuts) rounds the output size up and does not count padding
-    in the mean.
+    `padding` is on each side. `ceil` (pools of shortcuts) rounds the output size up and does not count padding in a
+    mean. `offset_groups` are the sets of offsets of a deformable convolution.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Layer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     groups: int = 1
     bias: bool = False
     ceil: bool = False
+    offset_groups: int = 1
 
     @property
     def padding(self) -> int:
@@ -96,13 +100,21 @@ def plan(network: Network, image_size: int | Size = 224) -> tuple[Part, ...]:
     dilation = 1
     for index, stage in enumerate(network.stages):
         first = tuple(_block(stage, width, size, stage.stride, dilation, "later" if index else "first"))
-        parts.append(Part((f"stages.{index}.0",), first))
-        width, size, dilation = stage.width, _shrink(size, stage.stride), stage.dilation
+        parts.append(Part((block_name(index, stage, 0),), first))
+        entered, size, dilation = (width, size), _shrink(size, stage.stride), stage.dilation
+        width = stage.width
         if stage.depth > 1:
             rest = tuple(_block(stage, width, size, 1, dilation, None))
-            parts.append(Part(tuple(f"stages.{index}.{i}" for i in range(1, stage.depth)), rest))
-    parts.append(Part(("head",), (Layer("fc", "linear", width, network.head.classes, 1, 1, bias=True),)))
+            parts.append(Part(tuple(block_name(index, stage, i) for i in range(1, stage.depth)), rest))
+        if isinstance(stage.arrangement, Tree):
+            parts.append(Part((f"stages.{index}",), tuple(_tree(stage, stage.arrangement, *entered, size))))
+    parts.append(Part(("head",), tuple(_head(network, width, size))))
     return tuple(parts)
+
+
+def block_name(index: int, stage: Stage, position: int) -> str:
+    """The name of a block, counted from 0, of the stage at `index`."""
+    return f"stages.{index}.blocks.{position}" if isinstance(stage.arrangement, Tree) else f"stages.{index}.{position}"
 
 
 def layers(network: Network, image_size: int | Size = 224) -> tuple[Layer, ...]:
@@ -166,12 +178,15 @@ def _gate(name: str, w_in: int, w_out: int, groups: int = 1, bias: bool = True) 
 
 
 def _stem(in_channels: int, stem: Stem, size: Size) -> list[Layer]:
-    kernel = 7 if isinstance(stem, Conv7x7) else 3
+    widths = stem_widths(stem)
+    strided = len(widths) - 1 if isinstance(stem, Dla) else 0
     records: list[Layer] = []
-    w_in, stride = in_channels, stem.stride
-    for index, w_out in enumerate(stem_widths(stem)):
+    w_in = in_channels
+    for index, w_out in enumerate(widths):
+        kernel = 7 if index == 0 and isinstance(stem, Conv7x7 | Dla) else 3
+        stride = stem.stride if index == strided else 1
         records += _conv_norm(f"convs.{index}", _conv("", w_in, w_out, size, kernel, stride))
-        w_in, stride, size = w_out, 1, records[-1].size
+        w_in, size = w_out, records[-1].size
     if stem.pool:
         records.append(_pool("pool", "max_pool", w_in, size, 2))
     return records
@@ -215,11 +230,7 @@ def _mixer(
         case Conv():
             groups = mixer.groups if mixer.group_width is None else w_out // mixer.group_width
             conv = _conv("", w_in, w_out, size, 3, stride, groups, dilation)
-            if mixer.deformable:
-                offset = _conv(f"{name}.offset", w_in, 27, size, 3, stride, 1, dilation)
-                yield msgspec.structs.replace(offset, bias=True)
-                conv = msgspec.structs.replace(conv, kind="deform_conv")
-            yield from _conv_norm(name, conv)
+            yield from _deformable(name, conv, size, 1) if mixer.deformable else _conv_norm(name, conv)
         case MultiScale():
             width = w_in // mixer.scales
             for index in range(max(mixer.scales - 1, 1)):
@@ -228,7 +239,8 @@ def _mixer(
                 yield _pool(f"{name}.pool", "avg_pool", width, size, stride)
         case SplitAttention():
             groups = mixer.radix * mixer.cardinality
-            yield from _conv_norm(name, _conv("", w_in, w_out * mixer.radix, size, 3, stride, groups, dilation))
+            conv = _conv("", w_in, w_out * mixer.radix, size, 3, stride, groups, dilation)
+            yield from _deformable(name, conv, size, 2) if mixer.deformable else _conv_norm(name, conv)
             hidden = split_attention_hidden(w_in, mixer)
             fc1 = _gate(f"{name}.fc1", w_out, hidden, mixer.cardinality)
             yield from (fc1, _norm(f"{name}.fc1_norm", fc1))
@@ -242,6 +254,15 @@ def _mixer(
             fc1 = _gate(f"{name}.fc1", w_out, hidden, bias=False)
             yield from (fc1, _norm(f"{name}.fc1_norm", fc1))
             yield _gate(f"{name}.fc2", hidden, w_out * mixer.paths, bias=False)
+
+
+def _deformable(name: str, conv: Layer, size: Size, offset_groups: int) -> Iterator[Layer]:
+    """The convolution that predicts 18 offsets and 9 masks in each offset group, the deformable convolution, norm."""
+    offset = _conv(
+        f"{name}.offset", conv.in_channels, 27 * offset_groups, size, 3, conv.stride, offset_groups, conv.dilation
+    )
+    yield msgspec.structs.replace(offset, bias=True)
+    yield from _conv_norm(name, msgspec.structs.replace(conv, kind="deform_conv", offset_groups=offset_groups))
 
 
 def split_attention_hidden(w_in: int, mixer: SplitAttention) -> int:
@@ -266,11 +287,34 @@ def _squeeze_excite(attention: SqueezeExcite, width: int, block_input: int) -> I
 
 
 def _shortcut(block: Basic | Bottleneck, w_in: int, w_out: int, size: Size, stride: int) -> Iterator[Layer]:
-    """Nothing where the identity fits. ZeroPad has no layers either."""
-    if (stride == 1 and w_in == w_out) or isinstance(block.shortcut, ZeroPad):
+    """Nothing where the identity fits. ZeroPad and IdentityOnly have no layers either."""
+    if (stride == 1 and w_in == w_out) or isinstance(block.shortcut, ZeroPad | IdentityOnly):
         return
-    if isinstance(block.shortcut, AveragePool) and stride > 1:
+    if isinstance(block.shortcut, AveragePool | MaxPool) and stride > 1:
         size = _shrink(size, stride)
-        yield Layer("shortcut.pool", "avg_pool", w_in, w_in, *size, stride, stride, ceil=True)
+        kind: Kind = "avg_pool" if isinstance(block.shortcut, AveragePool) else "max_pool"
+        yield Layer("shortcut.pool", kind, w_in, w_in, *size, stride, stride, ceil=True)
         stride = 1
-    yield from _conv_norm("shortcut", _conv("", w_in, w_out, size, stride=stride))
+    if w_in != w_out or not isinstance(block.shortcut, MaxPool):
+        yield from _conv_norm("shortcut", _conv("", w_in, w_out, size, stride=stride))
+
+
+def _tree(stage: Stage, tree: Tree, w_in: int, start: Size, size: Size) -> Iterator[Layer]:
+    """The roots of a tree, and the pool of its input if a root takes that in."""
+    if tree.keep_input and stage.stride > 1:
+        yield Layer(
+            "input_pool", "max_pool", w_in, w_in, *_shrink(start, stage.stride), stage.stride, stage.stride, ceil=True
+        )
+    for index, children in enumerate(root_children(stage.depth, tree.keep_input)):
+        taken = 2 * stage.width + sum(w_in if child == STAGE_INPUT else stage.width for child in children)
+        yield from _conv_norm(f"roots.{index}", _conv("", taken, stage.width, size))
+
+
+def _head(network: Network, width: int, size: Size) -> Iterator[Layer]:
+    head = network.head
+    if head.width is not None:
+        conv = _conv("conv", width, head.width, size)
+        yield from (conv, _norm("norm", conv))
+        width = head.width
+    if head.classes:
+        yield Layer("fc", "linear", width, head.classes, 1, 1, bias=True)

@@ -9,7 +9,8 @@ import msgspec
 
 from dorsal.spec.block import Basic, Bottleneck
 from dorsal.spec.check import check_network
-from dorsal.spec.stem import Conv7x7, Deep, Simple
+from dorsal.spec.stem import Conv7x7, Deep, Dla, Simple
+from dorsal.spec.tree import Chain, Tree
 
 Activation = Literal["relu", "mish", "silu"]
 Norm = Literal["batch", "group"]
@@ -24,19 +25,24 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stride: int = 2
     dilation: int = 1
     block: Basic | Bottleneck = Bottleneck()
+    arrangement: Chain | Tree = Chain()
 
 
 class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Global average pool and a linear classifier."""
+    """[1x1 convolution to `width`, norm, activation], global average pool, linear classifier.
+
+    No `classes` (0) leaves the classifier out: the network then ends in the pooled vector.
+    """
 
     classes: int = 1000
+    width: int | None = None
 
 
 class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A whole network. Making one checks it: an impossible combination raises ValueError with the reason."""
 
     stages: tuple[Stage, ...]
-    stem: Conv7x7 | Deep | Simple = Conv7x7()
+    stem: Conv7x7 | Deep | Simple | Dla = Conv7x7()
     head: Head = Head()
     activation: Activation = "relu"
     norm: Norm = "batch"
@@ -82,6 +88,22 @@ def from_json(text: str | bytes) -> Network:
 
 
 def network_hash(network: Network) -> str:
-    """16 hexadecimal digits that depend on the choices of the network and on nothing else (stable across runs)."""
-    canonical = msgspec.json.encode(network, order="deterministic")
+    """16 hexadecimal digits that depend on the choices of the network and on nothing else.
+
+    Choices at their defaults do not count, so a field added to the grammar later leaves the hashes of all networks
+    that do not use it as they were.
+    """
+    canonical = msgspec.json.encode(_given(network), order="deterministic")
     return hashlib.sha256(canonical).hexdigest()[:16]
+
+
+def _given(value: Any) -> Any:
+    """Plain data of everything that is not at its default."""
+    if isinstance(value, tuple):
+        return [_given(item) for item in value]
+    if not isinstance(value, msgspec.Struct):
+        return int(value) if isinstance(value, float) and value.is_integer() else value
+    tag = value.__struct_config__.tag
+    fields = {f.name: (getattr(value, f.name), f.default) for f in msgspec.structs.fields(value)}
+    given = {name: _given(found) for name, (found, default) in fields.items() if found != default}
+    return {"type": tag, **given} if tag else given

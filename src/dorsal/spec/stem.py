@@ -32,9 +32,17 @@ class Simple(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="simpl
     pool: bool = False
 
 
-Stem = Conv7x7 | Deep | Simple
+class Dla(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="dla"):
+    """One 7x7 and two 3x3 convolutions, the last strided, no pool (DLA, arXiv 1707.06484: base layer, levels 0, 1)."""
+
+    widths: tuple[int, int, int] = (16, 16, 32)
+    stride: int = 2
+    pool: bool = False
+
+
+Stem = Conv7x7 | Deep | Simple | Dla
 
 
 def stem_widths(stem: Stem) -> tuple[int, ...]:
     """Channels of each of the stem's convolutions; the last are those that leave it."""
-    return stem.widths if isinstance(stem, Deep) else (stem.width,)
+    return stem.widths if isinstance(stem, Deep | Dla) else (stem.width,)

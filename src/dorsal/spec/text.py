@@ -18,8 +18,11 @@ from dorsal.spec.block import (
     Bottleneck,
     Conv,
     Downsample,
+    IdentityOnly,
+    MaxPool,
     MultiScale,
     Order,
+    Output,
     SelectiveKernel,
     SplitAttention,
     SqueezeExcite,
@@ -29,25 +32,37 @@ from dorsal.spec.block import (
 )
 from dorsal.spec.network import Activation, Head, Network, Norm, Stage
 from dorsal.spec.reader import Call, Reader, suggest
-from dorsal.spec.stem import Conv7x7, Deep, Simple
+from dorsal.spec.stem import Conv7x7, Deep, Dla, Simple
+from dorsal.spec.tree import Chain, Tree
 
 Choices = dict[str, Any]
 
 _BLOCKS = {"basic": Basic, "bottleneck": Bottleneck}
-_STAGE_FIELDS = {"depths": "depth", "widths": "width", "strides": "stride", "dilations": "dilation"}
-_BLOCK_FIELDS = ("mixer", "attention", "shortcut", "expansion", "order", "downsample")
+_STAGE_FIELDS = {
+    "depths": "depth",
+    "widths": "width",
+    "strides": "stride",
+    "dilations": "dilation",
+    "arrangement": "arrangement",
+}
+_BLOCK_FIELDS = ("mixer", "attention", "shortcut", "expansion", "order", "downsample", "output")
 _PER_STAGE = (*_STAGE_FIELDS, "block", *_BLOCK_FIELDS)
-_BOTTLENECK_ONLY = ("expansion", "order", "downsample")  # none, as text, in a stage of basic blocks
+_BOTTLENECK_ONLY = ("expansion", "order", "downsample", "output")  # none, as text, in a stage of basic blocks
 _NETWORK_FIELDS = ("stem", "activation", "norm", "in_channels")
-CHOICES = (*_PER_STAGE, *_NETWORK_FIELDS, "classes")
+_OPTIONAL = ("attention", "head_width")  # where none is a choice
+CHOICES = (*_PER_STAGE, *_NETWORK_FIELDS, "head_width", "classes")
 
 _TYPES: dict[str, Any] = {
     "mixer": Conv | MultiScale | SplitAttention | SelectiveKernel,
     "attention": SqueezeExcite | None,
-    "shortcut": StridedConv | AveragePool | ZeroPad,
-    "stem": Conv7x7 | Deep | Simple,
+    "shortcut": StridedConv | AveragePool | MaxPool | ZeroPad | IdentityOnly,
+    "arrangement": Chain | Tree,
+    "stem": Conv7x7 | Deep | Simple | Dla,
+    "expansion": int | float,
+    "head_width": int | None,
     "order": Order,
     "downsample": Downsample,
+    "output": Output,
     "activation": Activation,
     "norm": Norm,
 }
@@ -60,16 +75,14 @@ def _word(kind: Any) -> str:
     return name_of(kind) if isinstance(kind, type) else str(kind)
 
 
+_NUMBERS = ("expansion", "head_width")
 _WORDS: dict[str, tuple[str, ...]] = {
     "block": tuple(_BLOCKS),
-    **{
-        key: tuple("none" if c is type(None) else name_of(c) if isinstance(c, type) else c for c in get_args(kind))
-        for key, kind in _TYPES.items()
-    },
+    **{key: tuple(_word(member) for member in get_args(kind)) for key, kind in _TYPES.items() if key not in _NUMBERS},
 }
 _ELEMENTS: dict[str, type[msgspec.Struct]] = {
     name_of(kind): kind
-    for key in ("mixer", "attention", "shortcut", "stem")
+    for key in ("mixer", "attention", "shortcut", "arrangement", "stem")
     for kind in get_args(_TYPES[key])
     if kind is not type(None)
 }
@@ -86,7 +99,7 @@ def choices_of(network: Network) -> Choices:
         if all(value == values[key][0] for value in values[key]):
             values[key] = values[key][0]
     values.update({key: getattr(network, key) for key in _NETWORK_FIELDS})
-    values["classes"] = network.head.classes
+    values["head_width"], values["classes"] = network.head.width, network.head.classes
     return values
 
 
@@ -116,7 +129,8 @@ def edit(network: Network, changes: Mapping[str, Any]) -> Network:
                 f"{key} is a choice of bottleneck blocks and this network has basic ones; add block=bottleneck"
             )
     rest = {key: changes.get(key, old[key]) for key in _NETWORK_FIELDS}
-    return Network(stages=tuple(stages), head=Head(changes.get("classes", old["classes"])), **rest)
+    head = Head(changes.get("classes", old["classes"]), changes.get("head_width", old["head_width"]))
+    return Network(stages=tuple(stages), head=head, **rest)
 
 
 def _by_stage(key: str, value: Any, count: int) -> list[Any]:
@@ -139,23 +153,19 @@ def format_network(network: Network, bases: Mapping[str, Network]) -> str:
     best: tuple[int, int, str] | None = None
     for name, base in bases.items():
         known = choices_of(base)
-        edits = [
-            f"{key}={show(values[key])}" for key in CHOICES if values[key] != known[key] and values[key] is not None
-        ]
-        edits += ["attention=none"] if values["attention"] is None and known["attention"] is not None else []
+        edited = {
+            key: values[key]
+            for key in CHOICES
+            if values[key] != known[key] and (values[key] is not None or key in _OPTIONAL)
+        }
+        edits = [f"{key}={show(value)}" for key, value in edited.items()]
         text = f"{name}({', '.join(edits)})" if edits else name
         rank = (len(edits), len(text), text)
-        if (best is None or rank < best) and edit(
-            base, {key: values[key] for key in _edited(values, known)}
-        ) == network:
+        if (best is None or rank < best) and edit(base, edited) == network:
             best = rank
     if best is None:
         raise ValueError("no base network to write this network as an edit of")
     return best[2]
-
-
-def _edited(values: Choices, known: Choices) -> list[str]:
-    return [key for key in CHOICES if values[key] != known[key] and (values[key] is not None or key == "attention")]
 
 
 def show(value: Any) -> str:

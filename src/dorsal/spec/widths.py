@@ -37,15 +37,23 @@ def regnet_stages(
     return widths, tuple(block_widths.count(width) for width in widths)
 
 
-def compatible_group_width(width: int, group_width: int, expansion: int = 1) -> tuple[int, int]:
+def compatible_group_width(
+    width: int, group_width: int, expansion: float = 1, most_lost: float = 1.0
+) -> tuple[int, int]:
     """Width and group width that fit each other (pycls `adjust_block_compatibility`, paper appendix D).
 
-    The group width is at most the inner width; the inner width moves to the nearest multiple of it.
+    The group width is at most the inner width; the inner width moves to the nearest multiple of it, or to the next
+    where it would lose a larger share than `most_lost` (torchvision's and timm's `make_divisible` with 0.1, which
+    round halves up).
     """
-    inner = max(1, width // expansion)
+    inner = max(1, int(width / expansion))
     group_width = min(group_width, inner)
-    inner = max(group_width, round(inner / group_width) * group_width)
-    return inner * expansion, group_width
+    if most_lost < 1:
+        fitting = max(group_width, int(inner + group_width / 2) // group_width * group_width)
+        fitting += group_width if fitting < (1 - most_lost) * inner else 0
+    else:
+        fitting = max(group_width, round(inner / group_width) * group_width)
+    return int(fitting * expansion), group_width
 
 
 class Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

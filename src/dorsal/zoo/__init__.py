@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dorsal.spec.foreign import PREFIX, AnyNetwork, parse_timm
 from dorsal.spec.network import Network, from_json
 from dorsal.spec.reader import suggest
 from dorsal.spec.text import format_network, parse_network
 from dorsal.zoo import regnet, res2net, resnest, resnet
 
 NETWORKS: dict[str, Network] = {**resnet.NETWORKS, **resnest.NETWORKS, **res2net.NETWORKS, **regnet.NETWORKS}
-ALIASES: dict[str, str] = regnet.ALIASES
+ALIASES: dict[str, str] = {**resnet.ALIASES, **resnest.ALIASES, **res2net.ALIASES, **regnet.ALIASES}
 
 
 def named(name: str) -> Network:
@@ -22,11 +23,14 @@ def named(name: str) -> Network:
     return NETWORKS[key]
 
 
-def network(text: str) -> Network:
-    """A network from text: a name, a name with edits (`resnet50(stem=deep)`), or the path of a JSON file.
+def network(text: str) -> AnyNetwork:
+    """A network from text: a name, a name with edits (`resnet50(stem=deep)`), the path of a JSON file, or a network of
+    timm by name (`timm:efficientnet_b0`), which timm is not asked for yet.
 
     Raises ValueError naming what is misspelt or cannot exist, with the nearest valid choice.
     """
+    if text.lstrip().startswith(PREFIX):
+        return parse_timm(text)
     if text.endswith(".json"):
         path = Path(text)
         if not path.is_file():
