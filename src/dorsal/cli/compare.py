@@ -14,7 +14,9 @@ _FILE = "Read the comparison from a TOML file; options given beside it replace i
 def compare(
     networks: Annotated[
         list[str] | None,
-        typer.Argument(help="Names, names with edits, or JSON files; each may be given a label as in label=text."),
+        typer.Argument(
+            help="Names, names with edits, JSON files, or timm:NAME; each may have a label as in label=text."
+        ),
     ] = None,
     recipe: Annotated[list[str] | None, typer.Option(help="A recipe; may be repeated. [plain, tricks]")] = None,
     data: Annotated[str | None, typer.Option(help="scenes, or a folder of class folders. [scenes]")] = None,

@@ -1,4 +1,4 @@
-"""Networks of timm as modules, with their cost and features. The only file that imports timm, and only when called."""
+"""Networks of timm as modules, with their cost and features. timm itself is imported when one is built."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from dorsal.spec.cost import Cost
-from dorsal.spec.foreign import TimmNetwork, timm_text
+from dorsal.spec.foreign import TimmNetwork
 from dorsal.spec.layers import Feature, Size
 
 
@@ -35,7 +35,7 @@ class TimmBackbone(nn.Module):
         Where timm's network does not pad, a map is a few positions smaller. Raises ValueError when there are none.
         """
         if not self.info:
-            raise ValueError(f"{timm_text(self.network)} gives no feature maps in the installed version of timm")
+            raise ValueError(f"{self.network.full_name} gives no feature maps in the installed version of timm")
         return tuple(self.model.forward_intermediates(x, intermediates_only=True))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -57,33 +57,35 @@ def build_timm(
     """
     try:
         import timm
+        from timm.layers.drop import DropPath
     except ModuleNotFoundError:
-        raise ModuleNotFoundError(f"{timm_text(network)} needs an extra: pip install 'dorsal[timm]'") from None
+        raise ModuleNotFoundError(f"{network.full_name} needs an extra: pip install 'dorsal[timm]'") from None
     known = timm.list_models()
     if network.name not in known:
         near = difflib.get_close_matches(network.name.partition(".")[0], known, n=3, cutoff=0)
-        raise ValueError(f"{timm_text(network)} is not a model of timm; did you mean {' or '.join(near)}?")
+        raise ValueError(f"{network.full_name} is not a model of timm; did you mean {' or '.join(near)}?")
     if drop_block:
         raise _useless(network, "drop_block", drop_block)
-    asked = {"drop_path_rate": drop_path, "drop_rate": dropout}
+    rates: dict[str, Any] = {"drop_path_rate": drop_path, "drop_rate": dropout}
+    asked = {argument: rate for argument, rate in rates.items() if rate}
     try:
-        model = timm.create_model(
-            network.name,
-            num_classes=network.classes,
-            in_chans=network.in_channels,
-            **{argument: rate for argument, rate in asked.items() if rate},
-        )
+        model = timm.create_model(network.name, num_classes=network.classes, in_chans=network.in_channels, **asked)
     except TypeError as error:
         if "drop_path_rate" not in str(error):
             raise
         raise _useless(network, "drop_path", drop_path) from None
     # A model may take either argument and do nothing with it.
-    if drop_path and not any(isinstance(module, timm.layers.DropPath) for module in model.modules()):
+    if drop_path and not any(isinstance(module, DropPath) for module in model.modules()):
         raise _useless(network, "drop_path", drop_path)
-    rates = [getattr(model, "drop_rate", 0), *(m.p for m in model.modules() if isinstance(m, nn.Dropout))]
-    if dropout and dropout not in rates:
+    if dropout and dropout not in (getattr(model, "drop_rate", 0), *_dropouts(model)):
         raise _useless(network, "dropout", dropout)
     return TimmBackbone(network, model)
+
+
+def timm_features(network: TimmNetwork) -> tuple[Feature, ...]:
+    """The pyramid as timm states it, fine to coarse. Raises as `build_timm` does."""
+    with torch.device("meta"):
+        return build_timm(network).info
 
 
 def timm_cost(network: TimmNetwork, image_size: int | Size = 224) -> Cost:
@@ -98,16 +100,16 @@ def timm_cost(network: TimmNetwork, image_size: int | Size = 224) -> Cost:
     """
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
     with torch.device("meta"):
-        model = build_timm(network).eval()
+        model = build_timm(network).eval().requires_grad_(False)
         image = torch.empty(1, network.in_channels, height, width)
     try:
-        with torch.no_grad(), _Outputs() as outputs, FlopCounterMode(display=False) as flops:
+        with _Outputs() as outputs, FlopCounterMode(display=False) as flops:
             model(image)
     except (AssertionError, RuntimeError) as error:
         side = model.model.default_cfg["input_size"][-1]
         reason = " ".join(str(error).split())
         raise ValueError(
-            f"image_size={min(height, width)} does not suit {timm_text(network)}: {reason}; timm made it for {side}"
+            f"image_size={min(height, width)} does not suit {network.full_name}, which timm made for {side}: {reason}"
         ) from None
     return Cost(
         params=sum(parameter.numel() for parameter in model.parameters()),
@@ -142,5 +144,9 @@ class _Outputs(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return out
 
 
+def _dropouts(model: nn.Module) -> list[float]:
+    return [module.p for module in model.modules() if isinstance(module, nn.Dropout)]
+
+
 def _useless(network: TimmNetwork, field: str, rate: float) -> ValueError:
-    return ValueError(f"{field}={rate} would do nothing in {timm_text(network)}; nearest valid: {field}=0")
+    return ValueError(f"{field}={rate} would do nothing in {network.full_name}; nearest valid: {field}=0")

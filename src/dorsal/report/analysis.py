@@ -233,6 +233,8 @@ def _caveats(study: Study, comparisons: Mapping[str, Comparisons]) -> tuple[str,
     if len(set(study.epochs.values())) > 1:
         lengths = ", ".join(f"{recipe} {epochs}" for recipe, epochs in study.epochs.items())
         found.append(f"The recipes train for different numbers of epochs: {lengths}.")
+    if foreign := [arm.label for arm in study.arms if arm.network is None]:
+        found.append(f"Built and initialised by timm, whatever a recipe says of zero_init: {', '.join(foreign)}.")
     if len(comparisons) > 1:
         found.append("Differences are corrected for the pairs of one comparison, not across the recipes.")
     for name, comparison in comparisons.items():

@@ -216,13 +216,31 @@ def _architectures(study: Study) -> str:
             for choice, (first, ours) in arm.differences.items()
         )
         changes = f'<p class="soft">{escape(arm.changes)}</p>' if arm.changes else ""
-        drawing = draw(arm.network, max(study.image_size, arm.network.total_stride))
+        if arm.network is None:
+            drawing = _features(arm, study.image_size)
+        else:
+            drawing = draw(arm.network, max(study.image_size, arm.network.total_stride))
         articles.append(
             f"<article><h3>{_swatch(index)}{escape(arm.label)}</h3><code>{escape(arm.text)}</code>{changes}{drawing}"
             f"{f'<details open><summary>Differs from the first arm</summary><dl>{rows}</dl></details>' if rows else ''}"
             f"</article>"
         )
     return f'<section><h2>Architectures</h2><div class="arms">{"".join(articles)}</div></section>'
+
+
+def _features(arm: Arm, image_size: int) -> str:
+    """The pyramid of a network of timm, whose blocks Dorsal does not know."""
+    rows = [
+        [
+            f"<code>{escape(level.name)}</code>",
+            str(level.channels),
+            str(level.stride),
+            f"{-(-image_size // level.stride)}²",
+        ]
+        for level in arm.features
+    ]
+    table = _table("Feature maps", ("feature map", "channels", "stride", "size"), rows) if rows else ""
+    return f'<p class="soft">A network of timm, built and initialised by it.</p>{table}'
 
 
 def _runs(study: Study) -> str:

@@ -31,6 +31,11 @@ class TimmNetwork(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="
                 raise ValueError(f"{field}={getattr(self, field)} is below 1; nearest valid: 1")
 
     @property
+    def full_name(self) -> str:
+        """What the network is called beside Dorsal's own."""
+        return f"{PREFIX}{self.name}"
+
+    @property
     def head(self) -> Head:
         """The classes, where a `Network` has them too."""
         return Head(self.classes)
@@ -65,11 +70,11 @@ def timm_text(network: TimmNetwork) -> str:
         for field in TimmNetwork.__struct_fields__
         if getattr(network, field) != getattr(defaults, field)
     ]
-    return f"{PREFIX}{network.name}({', '.join(given)})" if given else f"{PREFIX}{network.name}"
+    return f"{network.full_name}({', '.join(given)})" if given else network.full_name
 
 
 def hash_of(network: AnyNetwork) -> str:
-    """`network_hash` for either kind. timm's networks are told apart by name, so versions of timm are not."""
+    """16 hexadecimal digits for either kind of network. Those of timm go by their text, whatever timm's version."""
     if isinstance(network, Network):
         return network_hash(network)
-    return hashlib.sha256(msgspec.json.encode(network, order="deterministic")).hexdigest()[:16]
+    return hashlib.sha256(timm_text(network).encode()).hexdigest()[:16]

@@ -16,9 +16,9 @@ from dorsal.study.events import Event, Note, Planned, TrialDone, WorkerProgress
 from dorsal.study.forecast import Clock, EpochSeconds, Timing, forecast, within_budget
 from dorsal.study.lock import hold
 from dorsal.study.machine import available_cores, machine, versions
-from dorsal.study.plan import Plan, Run, plan
+from dorsal.study.plan import Plan, Run, plan, timm_networks
 from dorsal.study.records import Arm, Epoch, Machine, Study, Trial
-from dorsal.study.run import check_device, data_facts, recipe_facts, run_trial, time_run
+from dorsal.study.run import check_device, data_facts, recipe_facts, run_trial, time_run, timm_facts
 from dorsal.study.saved import Saved, load_study, read_saved, run_name, storage_url, write_saved
 from dorsal.study.store import Store
 
@@ -38,7 +38,9 @@ def compare(comparison: Comparison, *, on_event: OnEvent = lambda _: None) -> St
     """
     check_device(comparison.device)
     recipes = [recipe_facts(text, comparison.epochs) for text in comparison.recipes]
-    asked = plan(comparison, data_facts(comparison.data), recipes)
+    data = data_facts(comparison.data)
+    timm = timm_facts(timm_networks(comparison, data), recipes, data.image_size)
+    asked = plan(comparison, data, recipes, timm)
     folder = Path(comparison.out)
     with hold(folder), Store(storage_url(folder, comparison.storage), comparison.name) as store:
         ended = {key for key, trial in store.trials().items() if trial.status != "failed"}
@@ -166,8 +168,9 @@ def _settings(todo: Plan, ended: Collection[str], here: Machine, before: Saved |
     """The settings in which runs of this folder were or are about to be made."""
     known = before.settings if before else ()
     found = versions()
-    now = f"torch {found['torch']}, torchvision {found['torchvision']}, {here.device}, {here.processor}"
-    now += f", {here.threads} threads a worker"
+    packages = ("torch", "torchvision", *(["timm"] if any(arm.network is None for arm in todo.arms) else []))
+    now = ", ".join(f"{package} {found[package]}" for package in packages)
+    now += f", {here.device}, {here.processor}, {here.threads} threads a worker"
     return known if now in known or all(run.key in ended for run in todo.runs) else (*known, now)
 
 

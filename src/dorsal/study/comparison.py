@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 
 from dorsal.spec.amount import read_amount
-from dorsal.spec.network import Network
+from dorsal.spec.foreign import AnyNetwork
 from dorsal.spec.reader import suggest
 from dorsal.spec.widths import MEASURES
 from dorsal.study.duration import read_duration
-from dorsal.zoo import network
+from dorsal.zoo import any_network
 
 DEFAULT_NETWORKS = (
     "plain=small",
@@ -35,7 +35,7 @@ class Match(msgspec.Struct, frozen=True):
 class Comparison(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Networks and recipes to train under the same seeds, and how.
 
-    - `networks`: texts that `dorsal.zoo.network` reads, each optionally as `label=text`; none stands for
+    - `networks`: texts that `dorsal.zoo.any_network` reads, each optionally as `label=text`; none stands for
       `DEFAULT_NETWORKS` matched in MACs.
     - `recipes`, `data`: texts that the rooms train and data read. `epochs` replaces the recipes' own.
     - `seeds`: the seeds, or how many of 1, 2, 3, …
@@ -105,15 +105,15 @@ class Comparison(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         return read_match(text) if text else None
 
 
-def read_network(asked: str) -> tuple[str, str, Network]:
+def read_network(asked: str) -> tuple[str, str, AnyNetwork]:
     """Label ("" where there is none), text and network of `label=text` or `text`.
 
-    Raises ValueError as `dorsal.zoo.network` does.
+    Raises ValueError as `dorsal.zoo.any_network` does.
     """
     match = re.fullmatch(r"\s*([\w.+-]+)\s*=\s*(.+)", asked, re.DOTALL)
     label, text = (match[1], match[2]) if match else ("", asked)
     try:
-        return label, text, network(text)
+        return label, text, any_network(text)
     except ValueError as error:
         raise ValueError(f"network {asked!r}: {error}") from None
 

@@ -12,7 +12,7 @@ import psutil
 
 from dorsal.study.records import Machine
 
-_PACKAGES = ("dorsal", "torch", "torchvision", "accelerate", "numpy", "optuna")
+_PACKAGES = ("dorsal", "torch", "torchvision", "timm", "accelerate", "numpy", "optuna")
 
 
 def machine(device: str, workers: int, threads: int) -> Machine:

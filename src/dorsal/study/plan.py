@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from dorsal.spec.cost import cost
-from dorsal.spec.network import Network, network_hash
+from dorsal.spec.cost import Cost, cost
+from dorsal.spec.foreign import AnyNetwork, TimmNetwork, hash_of, parse_timm, timm_text
+from dorsal.spec.layers import Feature
+from dorsal.spec.network import Network
 from dorsal.spec.text import difference, edit, format_network
 from dorsal.spec.widths import match_cost
 from dorsal.study.comparison import Comparison, Match, read_network
 from dorsal.study.records import Arm
 from dorsal.zoo import named, text_of
+
+MATCH_TOLERANCE = 0.02
+"""Arms whose costs differ by no more than this share count as matched."""
 
 
 class DataFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,12 +50,19 @@ class RecipeFacts(msgspec.Struct, frozen=True, kw_only=True):
     fields: dict[str, Any]
 
 
+class TimmFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a plan needs to know of a network of timm: its cost for one image of the data, and its pyramid."""
+
+    cost: Cost
+    features: tuple[Feature, ...]
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One training run: all that a worker needs, and the `key` it is known by in checkpoint and store."""
 
     key: str
     arm: str
-    network: Network
+    network: AnyNetwork
     recipe: str
     recipe_fields: dict[str, Any]
     epochs: int
@@ -69,22 +81,33 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     runs: tuple[Run, ...]
 
 
-def plan(comparison: Comparison, data: DataFacts, recipes: Sequence[RecipeFacts]) -> Plan:
+def timm_networks(comparison: Comparison, data: DataFacts) -> tuple[TimmNetwork, ...]:
+    """The networks of timm among the arms, with the classes of the data: those that `plan` needs facts of."""
+    asked = (read_network(text)[2] for text in comparison.asked_networks)
+    return tuple(_with_classes(net, data) for net in asked if isinstance(net, TimmNetwork))
+
+
+def plan(
+    comparison: Comparison,
+    data: DataFacts,
+    recipes: Sequence[RecipeFacts],
+    timm: Mapping[TimmNetwork, TimmFacts] = {},
+) -> Plan:
     """Every arm with its cost on this data, matched if asked, and the runs of all arms, recipes and seeds.
 
-    Raises ValueError for a network that is unknown, cannot exist, cannot be matched or is too deep for the images, for
-    one that is there twice, for one recipe twice, and for data of one class.
+    `timm` has the facts of `timm_networks`. Raises ValueError for a network that is unknown, cannot exist, cannot be
+    matched or is too deep for the images, for one that is there twice, for one recipe twice, and for data of one class.
     """
     if len(data.classes) < 2:
         raise ValueError(f"data={data.text!r} has {len(data.classes)} class; a comparison needs at least 2")
-    arms = _arms(comparison, data)
+    arms = _arms(comparison, data, timm)
     _refuse_twins("network", [(arm.label, arm.network_hash) for arm in arms])
     _refuse_twins("recipe", [(recipe.name, recipe.hash) for recipe in recipes])
     runs = tuple(
         Run(
             key=run_key(arm, recipe, seed, data),
             arm=arm.label,
-            network=arm.network,
+            network=arm.network or parse_timm(arm.text),
             recipe=recipe.name,
             recipe_fields=recipe.fields,
             epochs=recipe.epochs,
@@ -109,41 +132,73 @@ def run_key(arm: Arm, recipe: RecipeFacts, seed: int, data: DataFacts) -> str:
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
 
 
-def _arms(comparison: Comparison, data: DataFacts) -> tuple[Arm, ...]:
+def _arms(comparison: Comparison, data: DataFacts, timm: Mapping[TimmNetwork, TimmFacts]) -> tuple[Arm, ...]:
     match = comparison.asked_match
     arms: list[Arm] = []
     for asked in comparison.asked_networks:
-        arm = _arm(asked, match, data, arms[0] if arms else None)
+        label, text, net = read_network(asked)
+        try:
+            if isinstance(net, TimmNetwork):
+                net = _with_classes(net, data)
+                arm = _timm_arm(net, timm[net], match)
+            else:
+                arm = _own_arm(text, net, match, data)
+        except ValueError as error:
+            raise ValueError(f"network {asked!r}: {error}") from None
         if match is not None and match.target is None:
             match = Match(match.measure, getattr(arm.cost, match.measure))
-        arms.append(arm)
+        differences = _differences(arms[0], arm) if arms else {}
+        arms.append(msgspec.structs.replace(arm, label=label or arm.label, differences=differences))
     return _with_unique_labels(arms)
 
 
-def _arm(asked: str, match: Match | None, data: DataFacts, first: Arm | None) -> Arm:
-    given, text, net = read_network(asked)
-    try:
-        # Images are always RGB: the data room converts all others.
-        net = edit(net, {"classes": len(data.classes), "in_channels": 3})
-        label = given or _label(text, net)
-        before = cost(net, data.image_size)
-        changes = ""
-        if match is not None and match.target is not None:
-            matched = match_cost(net, match.measure, match.target, data.image_size).network
-            if matched != net:
-                changes = _changes(net, matched, match, getattr(before, match.measure), data.image_size)
-                net = matched
-    except ValueError as error:
-        raise ValueError(f"network {asked!r}: {error}") from None
+def _own_arm(text: str, net: Network, match: Match | None, data: DataFacts) -> Arm:
+    # Images are always RGB: the data room converts all others.
+    net = edit(net, {"classes": len(data.classes), "in_channels": 3})
+    label = _label(text, net)
+    before = cost(net, data.image_size)
+    changes = ""
+    if match is not None and match.target is not None:
+        matched = match_cost(net, match.measure, match.target, data.image_size, MATCH_TOLERANCE).network
+        if matched != net:
+            changes = _changes(net, matched, match, getattr(before, match.measure), data.image_size)
+            net = matched
     return Arm(
         label=label,
         text=_text(text, net),
         network=net,
-        network_hash=network_hash(net),
+        network_hash=hash_of(net),
         cost=cost(net, data.image_size),
         changes=changes,
-        differences=difference(first.network, net) if first is not None else {},
     )
+
+
+def _timm_arm(net: TimmNetwork, facts: TimmFacts, match: Match | None) -> Arm:
+    if match is not None and match.target is not None:
+        value = getattr(facts.cost, match.measure)
+        if abs(value - match.target) > MATCH_TOLERANCE * match.target:
+            raise ValueError(
+                f"its {match.measure} are {value:,}, not {match.target:,}, and networks of timm cannot be scaled; "
+                f"name it first with match={match.measure}, so that others are matched to it, or leave match out"
+            )
+    return Arm(
+        label=net.full_name,
+        text=timm_text(net),
+        network=None,
+        network_hash=hash_of(net),
+        cost=facts.cost,
+        features=facts.features,
+    )
+
+
+def _with_classes(net: TimmNetwork, data: DataFacts) -> TimmNetwork:
+    return msgspec.structs.replace(net, classes=len(data.classes), in_channels=3)
+
+
+def _differences(first: Arm, arm: Arm) -> dict[str, tuple[str, str]]:
+    if first.network is None or arm.network is None:
+        return {"another architecture": (first.text, arm.text)}
+    return difference(first.network, arm.network)
 
 
 def _base(text: str) -> str:

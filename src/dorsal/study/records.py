@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from dorsal.spec.cost import Cost
+from dorsal.spec.layers import Feature
 from dorsal.spec.network import Network
 
 SCHEMA = 1
@@ -28,19 +29,22 @@ class Latency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One network of a comparison: `label` is its short name in tables, `text` reads back as the network.
 
+    `network` is None for a network of timm, which `text` names; `features` is its pyramid then, and empty for Dorsal's
+    own, whose pyramid follows from `network`.
     `changes` says what `--match` changed; `differences` its choices other than those of the first arm (choice →
     [first arm's value, this arm's]).
     """
 
     label: str
     text: str
-    network: Network
+    network: Network | None
     network_hash: str
     cost: Cost
     changes: str = ""
     differences: dict[str, tuple[str, str]] = {}
     forward: Latency | None = None
     train_step: Latency | None = None
+    features: tuple[Feature, ...] = ()
 
 
 class Epoch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

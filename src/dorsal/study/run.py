@@ -8,7 +8,7 @@ import math
 import statistics
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,14 +17,15 @@ from torch import nn
 
 from dorsal.data.dataset import ImageData, open_data
 from dorsal.data.spec import parse_data
-from dorsal.nn.build import build
-from dorsal.spec.network import Network
+from dorsal.nn.foreign import timm_cost, timm_features
+from dorsal.spec.foreign import AnyNetwork, TimmNetwork
 from dorsal.study.engine import Step, Told, failed
 from dorsal.study.events import Note
 from dorsal.study.forecast import Timing
-from dorsal.study.plan import DataFacts, RecipeFacts, Run
+from dorsal.study.plan import DataFacts, RecipeFacts, Run, TimmFacts
 from dorsal.study.records import Epoch, Latency, Trial
 from dorsal.train.loop import EpochResult, StepProgress, fit
+from dorsal.train.model import make_model
 from dorsal.train.recipe import Recipe, recipe, recipe_hash
 from dorsal.train.timing import time_step
 
@@ -67,6 +68,26 @@ def recipe_facts(text: str, epochs: int | None) -> RecipeFacts:
     return RecipeFacts(
         name=name, hash=recipe_hash(read), epochs=read.epochs, batch=read.batch, fields=msgspec.to_builtins(read)
     )
+
+
+def timm_facts(
+    networks: Iterable[TimmNetwork], recipes: Sequence[RecipeFacts], image_size: int
+) -> dict[TimmNetwork, TimmFacts]:
+    """Asks timm what a plan needs to know of its networks, and whether they can be trained by these recipes.
+
+    Raises ValueError for a name that timm does not know, images that do not suit the network, or a recipe that asks for
+    something the network has no use for; ModuleNotFoundError without timm.
+    """
+    facts = {}
+    for network in networks:
+        facts[network] = TimmFacts(cost=timm_cost(network, image_size), features=timm_features(network))
+        for asked in recipes:
+            try:
+                with torch.device("meta"):
+                    make_model(network, msgspec.convert(asked.fields, Recipe))
+            except ValueError as error:
+                raise ValueError(f"recipe {asked.name}: {error}") from None
+    return facts
 
 
 def run_trial(run: Run, tell: Callable[[Told], None], *, folder: Path, threads: int, device: str) -> Trial:
@@ -118,7 +139,7 @@ def time_run(run: Run, *, threads: int, device: str) -> Timing:
     try:
         data = _open(run.data)
         made = msgspec.convert(run.recipe_fields, Recipe)
-        model = build(run.network).to(device).eval()
+        model = make_model(run.network, made).to(device).eval()
         forward = _call_seconds(model, 1, data.size, device)
         evaluation = _call_seconds(model, _EVALUATION_BATCH, data.size, device)
         steps = _step_seconds(run.network, made, data, device) or [
@@ -156,7 +177,7 @@ class _EnoughError(Exception):
     """Enough steps have been timed."""
 
 
-def _step_seconds(network: Network, made: Recipe, data: ImageData, device: str) -> list[float]:
+def _step_seconds(network: AnyNetwork, made: Recipe, data: ImageData, device: str) -> list[float]:
     """Seconds of some training steps after the first few; none where an epoch is too short for that."""
     seconds: list[float] = []
     last = 0.0

@@ -5,9 +5,9 @@ import time
 
 import torch
 
-from dorsal.nn.build import build
-from dorsal.spec.network import Network
+from dorsal.spec.foreign import AnyNetwork
 from dorsal.tasks.classify.loss import loss
+from dorsal.train.model import make_model
 from dorsal.train.optim import make_optimiser
 from dorsal.train.recipe import Recipe
 
@@ -15,7 +15,7 @@ _WARMUP_STEPS = 2
 
 
 @torch.random.fork_rng(devices=[])
-def time_step(network: Network, recipe: Recipe, image_size: int, *, device: str = "cpu", steps: int = 5) -> float:
+def time_step(network: AnyNetwork, recipe: Recipe, image_size: int, *, device: str = "cpu", steps: int = 5) -> float:
     """Median seconds of a training step, forward, backward and update, on one batch of `recipe.batch` random images.
 
     Loading and augmenting images, the moving average and evaluation are not in it. Raises ValueError when `steps` is
@@ -23,8 +23,7 @@ def time_step(network: Network, recipe: Recipe, image_size: int, *, device: str 
     """
     if steps < 1:
         raise ValueError(f"steps={steps} is below 1; nearest valid: 1")
-    model = build(network, drop_path=recipe.drop_path, drop_block=recipe.drop_block, dropout=recipe.dropout)
-    model = model.to(device).to(memory_format=torch.channels_last)  # as the loop trains it
+    model = make_model(network, recipe).to(device).to(memory_format=torch.channels_last)  # as the loop trains it
     optimiser = make_optimiser(model, recipe)
     images = torch.randn(recipe.batch, network.in_channels, image_size, image_size, device=device)
     labels = torch.randint(network.head.classes, (recipe.batch,), device=device)

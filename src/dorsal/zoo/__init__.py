@@ -23,14 +23,22 @@ def named(name: str) -> Network:
     return NETWORKS[key]
 
 
-def network(text: str) -> AnyNetwork:
-    """A network from text: a name, a name with edits (`resnet50(stem=deep)`), the path of a JSON file, or a network of
-    timm by name (`timm:efficientnet_b0`), which timm is not asked for yet.
+def any_network(text: str) -> AnyNetwork:
+    """A network as `network` reads it, or one of timm by name (`timm:efficientnet_b0`), of which timm is not asked yet.
+
+    Raises ValueError naming what is misspelt or cannot exist, with the nearest valid choice.
+    """
+    return parse_timm(text) if text.lstrip().startswith(PREFIX) else network(text)
+
+
+def network(text: str) -> Network:
+    """A network from text: a name, a name with edits (`resnet50(stem=deep)`), or the path of a JSON file.
 
     Raises ValueError naming what is misspelt or cannot exist, with the nearest valid choice.
     """
     if text.lstrip().startswith(PREFIX):
-        return parse_timm(text)
+        name = parse_timm(text).full_name
+        raise ValueError(f"{name} is of timm and can be shown and compared, nothing else: dorsal compare {name} …")
     if text.endswith(".json"):
         path = Path(text)
         if not path.is_file():
