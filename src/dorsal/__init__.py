@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from dorsal.train.evaluate import evaluate
     from dorsal.train.loop import fit
     from dorsal.train.recipe import Recipe, recipe
+    from dorsal.weights.create import create
+    from dorsal.weights.in_smp import register_smp
+    from dorsal.weights.in_timm import register_timm
+    from dorsal.weights.published import find_published
     from dorsal.weights.saved import load_model, save_model
     from dorsal.zoo import named, network, text_of
 
@@ -40,6 +44,10 @@ _ROOMS = {
     "dorsal.zoo": ("named", "network", "text_of"),
     "dorsal.nn.build": ("build",),
     "dorsal.weights.saved": ("load_model", "save_model"),
+    "dorsal.weights.create": ("create",),
+    "dorsal.weights.published": ("find_published",),
+    "dorsal.weights.in_timm": ("register_timm",),
+    "dorsal.weights.in_smp": ("register_smp",),
     "dorsal.data.spec": ("parse_data",),
     "dorsal.data.dataset": ("open_data",),
     "dorsal.train.recipe": ("Recipe", "recipe"),
@@ -63,10 +71,12 @@ __all__ = [
     "build",
     "compare",
     "cost",
+    "create",
     "difference",
     "edit",
     "evaluate",
     "features",
+    "find_published",
     "fit",
     "layers",
     "load_model",
@@ -78,6 +88,8 @@ __all__ = [
     "parse_data",
     "read_results",
     "recipe",
+    "register_smp",
+    "register_timm",
     "save_model",
     "text_of",
     "write_report",

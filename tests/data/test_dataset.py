@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from dorsal.data import dataset as dataset_module
-from dorsal.data.dataset import Evaluation, eval_transform, open_data, to_float
+from dorsal.data.dataset import Evaluation, Joined, eval_transform, open_data, to_float
 from dorsal.data.spec import Folder, Scenes
 from dorsal.data.split import ImageData
 
@@ -43,6 +43,30 @@ def test_evaluation_is_eval_transform_in_order(shots: Folder, batch_size: int) -
         assert all(len(images) == batch_size for images, _ in batches[:-1])
         assert torch.equal(torch.cat([images for images, _ in batches]), expected)
         assert torch.equal(torch.cat([labels for _, labels in batches]), torch.from_numpy(data.val.labels))
+
+
+def test_evaluation_passes_on_how_to_resize(shots: Folder) -> None:
+    data = open_data(shots)
+    evaluation = Evaluation(data.val, 24, data.normalisation, 100, resize_to=30, interpolation="bicubic")
+    transform = eval_transform(24, data.normalisation, 30, "bicubic")
+    ((images, _),) = evaluation
+    assert torch.equal(images, torch.stack([transform(data.val.image(index)) for index in range(len(data.val))]))
+
+
+def test_joined_splits_are_one_with_labels_in_another_order(shots: Folder) -> None:
+    data = open_data(shots)
+    joined = Joined([data.train, data.val], [1, 0])
+    assert len(joined) == 12
+    assert joined.labels.tolist() == [1 - label for label in (*data.train.labels, *data.val.labels)]
+    for index, (split, place) in {0: (data.train, 0), 5: (data.train, 5), 6: (data.val, 0), 11: (data.val, 5)}.items():
+        assert torch.equal(joined.image(index), split.image(place))
+        assert joined.targets(index).label == joined.labels[index]
+    with pytest.raises(IndexError, match="beyond the last of 12"):
+        joined.image(12)
+    images, labels = zip(*Evaluation(joined, 24, data.normalisation, 5), strict=True)
+    assert torch.cat(labels).tolist() == joined.labels.tolist()
+    first = torch.cat([images for images, _ in Evaluation(data.train, 24, data.normalisation, 5)])
+    assert torch.equal(torch.cat(images)[:6], first)
 
 
 def test_a_large_split_is_not_kept_and_gives_the_same(shots: Folder, monkeypatch: pytest.MonkeyPatch) -> None:

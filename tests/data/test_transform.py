@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.transforms import v2
 
-from dorsal.data.transform import IMAGENET, Normalisation, eval_transform, histogram, measured, to_float
+from dorsal.data.transform import IMAGENET, Interpolation, Normalisation, eval_transform, histogram, measured, to_float
 
 
 def noise(*shape: int) -> torch.Tensor:
@@ -36,6 +36,23 @@ def test_short_side_is_rounded(size: int, short_side: int) -> None:
     image = noise(3, short_side, short_side + 40)
     expected = to_float(IMAGENET)(v2.functional.center_crop(image, [size, size]))
     assert torch.equal(eval_transform(size, IMAGENET)(image), expected)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize(("size", "resize_to"), [(288, 288), (224, 232), (224, 235)])
+def test_a_given_short_side_and_interpolation(interpolation: Interpolation, size: int, resize_to: int) -> None:
+    image = noise(3, 300, 401)
+    resized = v2.functional.resize(
+        image, [resize_to], interpolation=v2.InterpolationMode(interpolation), antialias=True
+    )
+    expected = to_float(IMAGENET)(v2.functional.center_crop(resized, [size, size]))
+    assert torch.equal(eval_transform(size, IMAGENET, resize_to, interpolation)(image), expected)
+
+
+def test_bgr_turns_the_channels_after_normalising_them() -> None:
+    image = noise(2, 3, 8, 9)
+    bgr = Normalisation(mean=IMAGENET.mean, std=IMAGENET.std, source="a test", colours="bgr")
+    assert torch.equal(to_float(bgr)(image), to_float(IMAGENET)(image)[:, [2, 1, 0]])
 
 
 def test_to_float_leaves_its_input_alone() -> None:

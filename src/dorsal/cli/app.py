@@ -20,6 +20,9 @@ VERBS = {
 }
 """Each verb's function, in `dorsal.cli.<verb>` (`list`: `listing`, as `list` is a builtin)."""
 
+GROUPS = ("weights",)
+"""Verbs that have verbs of their own, made by `make_group` in `dorsal.cli.<verb>`."""
+
 
 def make_app(asked: str) -> typer.Typer:
     """The application with the verb `asked` for, or with all verbs where it is none of them (help, a misspelling).
@@ -34,9 +37,12 @@ def make_app(asked: str) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
         callback=_root,
     )
-    for verb in [asked] if asked in VERBS else VERBS:
+    for verb in [asked] if asked in (*VERBS, *GROUPS) else (*VERBS, *GROUPS):
         module = importlib.import_module(f"dorsal.cli.{'listing' if verb == 'list' else verb}")
-        app.command(verb)(getattr(module, VERBS[verb]))
+        if verb in GROUPS:
+            app.add_typer(module.make_group(), name=verb)
+        else:
+            app.command(verb)(getattr(module, VERBS[verb]))
     return app
 
 

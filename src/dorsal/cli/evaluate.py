@@ -1,49 +1,111 @@
-"""`dorsal evaluate`: a trained model's score on a data set's validation split."""
+"""`dorsal evaluate`: a model's score on images of a data set."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from dorsal.data.dataset import ImageData, Split
+    from dorsal.data.spec import DataSpec
+    from dorsal.weights.card import Card, Preprocessing
+
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A folder that `dorsal train` made.")],
+    model: Annotated[Path, typer.Argument(help="A folder that `dorsal train` or `dorsal weights` made.")],
     data: Annotated[str, typer.Option(help="scenes, scenes(size=64), or a folder of class folders.")] = "scenes",
+    split: Annotated[str, typer.Option(help="val, train, or all: every image there is.")] = "val",
+    image_size: Annotated[
+        int | None, typer.Option(min=1, help="In place of the card's; resizing scales along.", show_default=False)
+    ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 128,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Score a trained model on the validation images: accuracy, top-5, loss, and accuracy by class.
+    """Score a model: accuracy, top-5, loss, and accuracy by class.
 
-    Images are prepared as the model's card says. The data must have the model's classes.
+    Images are prepared as the model's card says: size, crop, interpolation, normalisation, order of colours. The data
+    must have the model's classes.
 
-    Example: `dorsal evaluate runs/train --data photos`
+    Examples: `dorsal evaluate runs/train --data photos`,
+    `dorsal evaluate weights/resnet50.torchvision_v2 --data imagenet/val --split all`
     """
     import json
 
     import msgspec
+    import torch
 
-    from dorsal.data.dataset import Normalisation, open_data
+    from dorsal.cli.prepared import normalisation_of
+    from dorsal.data.dataset import Evaluation, open_data
     from dorsal.data.spec import parse_data
     from dorsal.study.run import check_device
-    from dorsal.train.evaluate import evaluate as score
+    from dorsal.train.evaluate import score
     from dorsal.weights.saved import load_model
 
+    if split not in ("val", "train", "all"):
+        raise ValueError(f"--split {split!r} is not known; valid: val, train, all")
     spec = parse_data(data)
     check_device(device)
     net, card = load_model(model)
+    if not card.classes:
+        raise ValueError(f"{model} has no classifier, so there is no accuracy to measure")
     opened = open_data(spec)
-    if opened.classes != card.classes:
-        missing = sorted(set(card.classes) ^ set(opened.classes))
-        raise ValueError(f"the data's classes are not the model's; not in both: {', '.join(missing[:10])}")
-    normalisation = Normalisation(mean=card.mean, std=card.std, source="the model's card")
-    prepared = msgspec.structs.replace(opened, size=card.image_size, normalisation=normalisation)
-    found = score(net, opened.val, prepared, device, batch)
+    prepared = card.preprocessing if image_size is None else card.preprocessing.at(image_size)
+    for note in _notes(card.preprocessing, image_size, spec):
+        sys.stderr.write(f"note: {note}\n")
+    batches = Evaluation(
+        _images(opened, split, card),
+        prepared.image_size,
+        normalisation_of(prepared),
+        batch,
+        resize_to=prepared.resize,
+        interpolation=prepared.interpolation,
+    )
+    found = score(net.to(device), batches, len(card.classes), torch.device(device))
     if as_json:
-        print(json.dumps({"network": card.text, **msgspec.to_builtins(found), "classes": card.classes}))
+        shown = {"preprocessing": prepared, "classes": card.classes}
+        print(json.dumps({"network": card.text, **msgspec.to_builtins(found), **msgspec.to_builtins(shown)}))
         return
     print(f"accuracy {found.accuracy:.2f} %, top-5 {found.top5:.2f} %, loss {found.loss:.4f} on {found.images} images")
-    for name, value in zip(card.classes, found.per_class, strict=True):
+    for name, value in zip(card.class_names or card.classes, found.per_class, strict=True):
         print(f"  {name:20} {'no images' if value is None else f'{value:6.2f} %'}")
+
+
+def _images(data: ImageData, split: str, card: Card) -> Split:
+    """The images of `data` that are asked for, labelled in the order of the model's classes."""
+    from dorsal.data.dataset import Joined
+
+    known = card.class_names if set(data.classes) == set(card.class_names) else card.classes
+    if set(data.classes) != set(known):
+        missing = sorted(set(known) ^ set(data.classes))
+        raise ValueError(f"the data's classes are not the model's; not in both: {', '.join(missing[:10])}")
+    splits = {"val": [data.val], "train": [data.train], "all": [data.train, data.val]}[split]
+    order = [known.index(name) for name in data.classes]
+    if len(splits) == 1 and order == list(range(len(order))):
+        return splits[0]
+    return Joined(splits, order)
+
+
+def _notes(card: Preprocessing, image_size: int | None, spec: DataSpec) -> list[str]:
+    """What the user asked for that is not what the weights were published or trained with."""
+    import msgspec
+
+    from dorsal.data.dataset import IMAGENET
+    from dorsal.data.spec import Folder
+
+    notes = []
+    unset = next(field.default for field in msgspec.structs.fields(spec) if field.name == "size")
+    if image_size not in (None, card.image_size):
+        notes.append(f"--image-size {image_size} is not the model's: its card says {card.describe()}; leave it out")
+    if image_size is None and spec.size not in (card.image_size, unset):
+        notes.append(
+            f"size={spec.size} of the data is not used: the card says {card.describe()}; --image-size {spec.size} "
+            "would set it"
+        )
+    differs = (card.mean, card.std) != (IMAGENET.mean, IMAGENET.std)
+    if isinstance(spec, Folder) and spec.normalisation == "imagenet" and differs:
+        notes.append(f"normalisation=imagenet of the data is not used: the card says {card.describe()}; leave it out")
+    return notes

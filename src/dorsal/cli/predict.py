@@ -10,7 +10,9 @@ import typer
 
 def predict(
     images: Annotated[list[Path], typer.Argument(help="Image files.")],
-    model: Annotated[Path, typer.Option(help="A folder that `dorsal train` made.")] = Path("runs/train"),
+    model: Annotated[Path, typer.Option(help="A folder that `dorsal train` or `dorsal weights` made.")] = Path(
+        "runs/train"
+    ),
     top: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 3,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -25,8 +27,9 @@ def predict(
 
     import torch
 
+    from dorsal.cli.prepared import normalisation_of
     from dorsal.data.decode import scan
-    from dorsal.data.transform import Normalisation, eval_transform
+    from dorsal.data.transform import eval_transform
     from dorsal.study.run import check_device
     from dorsal.weights.saved import load_model
 
@@ -36,16 +39,19 @@ def predict(
     if bad:
         raise ValueError("; ".join(bad))
     net, card = load_model(model)
+    if not card.classes:
+        raise ValueError(f"{model} has no classifier, so it names no class")
     net.to(device)
-    prepare = eval_transform(card.image_size, Normalisation(mean=card.mean, std=card.std, source="the model's card"))
+    prep, names = card.preprocessing, card.class_names or card.classes
+    prepare = eval_transform(prep.image_size, normalisation_of(prep), prep.resize, prep.interpolation)
     answers = {}
     with torch.inference_mode():
         for path, found in scans.items():
             assert found.pixels is not None  # there was no problem, and pixels were to be kept
             probabilities = net(prepare(found.pixels)[None].to(device))[0].softmax(0).cpu()
-            best = probabilities.topk(min(top, len(card.classes)))
+            best = probabilities.topk(min(top, len(names)))
             answers[str(path)] = [
-                {"class": card.classes[index], "probability": round(value, 6)}
+                {"class": names[index], "probability": round(value, 6)}
                 for value, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)
             ]
     if as_json:

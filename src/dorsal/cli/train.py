@@ -103,8 +103,19 @@ def train(
 
 def _save(out: Path, net: Network, model: Module, data: ImageData, accuracy: float, origin: str) -> str:
     """Writes the model and its card into `out`. Returns the network's text."""
+    from dorsal.weights.card import Preprocessing
     from dorsal.weights.saved import make_card, save_model
 
     norm = data.normalisation
-    card = make_card(net, data.classes, data.size, (norm.mean, norm.std), {"accuracy": accuracy}, origin)
+    card = make_card(
+        net,
+        classes=data.classes,
+        preprocessing=Preprocessing(
+            image_size=data.size, resize=round(data.size * 256 / 224), mean=norm.mean, std=norm.std
+        ),
+        metrics={"accuracy": accuracy},
+        licence="not stated",
+        source="trained here",
+        origin=origin,
+    )
     return save_model(out, model, card).text

@@ -13,13 +13,14 @@ from dorsal.data.folder import open_folder
 from dorsal.data.sampling import Seeded, order
 from dorsal.data.scenes import open_scenes
 from dorsal.data.spec import DataSpec, Folder, Scenes
-from dorsal.data.split import ImageData, Split, Target
-from dorsal.data.transform import IMAGENET, Normalisation, eval_crop, eval_transform, to_float
+from dorsal.data.split import ImageData, Joined, Split, Target
+from dorsal.data.transform import IMAGENET, Interpolation, Normalisation, eval_crop, eval_transform, to_float
 
 __all__ = [
     "IMAGENET",
     "Evaluation",
     "ImageData",
+    "Joined",
     "Normalisation",
     "Seeded",
     "Split",
@@ -56,10 +57,18 @@ class Evaluation:
     of normalised floats, and normalising a batch is nothing beside a network's forward pass over it.
     """
 
-    def __init__(self, split: Split, size: int, normalisation: Normalisation, batch_size: int) -> None:
+    def __init__(
+        self,
+        split: Split,
+        size: int,
+        normalisation: Normalisation,
+        batch_size: int,
+        resize_to: int | None = None,
+        interpolation: Interpolation = "bilinear",
+    ) -> None:
         self._split = split
         self._batch_size = batch_size
-        self._crop = eval_crop(size)
+        self._crop = eval_crop(size, resize_to, interpolation)
         self._to_float = to_float(normalisation)
         self._labels = torch.from_numpy(split.labels)
         self._keep = len(split) * 3 * size * size <= _CACHE_BYTES

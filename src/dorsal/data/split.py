@@ -1,5 +1,6 @@
 """What an opened data set offers, whatever it is made of."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -44,6 +45,35 @@ class Split(Protocol):
 
     def targets(self, index: int) -> Target:
         """All that is known about image `index`."""
+
+
+class Joined:
+    """Splits one after another as one `Split`, with labels in another order: what was class i becomes `order[i]`."""
+
+    def __init__(self, splits: Sequence[Split], order: Sequence[int]) -> None:
+        self._splits = splits
+        self.labels: NDArray[np.int64] = np.asarray(order, np.int64)[np.concatenate([s.labels for s in splits])]
+        self.stacked: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def image(self, index: int) -> Tensor:
+        """Decode image `index`."""
+        split, place = self._find(index)
+        return split.image(place)
+
+    def targets(self, index: int) -> Target:
+        """All that is known about image `index`, with the label in the new order."""
+        split, place = self._find(index)
+        return msgspec.structs.replace(split.targets(place), label=int(self.labels[index]))
+
+    def _find(self, index: int) -> tuple[Split, int]:
+        for split in self._splits:
+            if index < len(split):
+                return split, index
+            index -= len(split)
+        raise IndexError(f"image {index} beyond the last of {len(self)}")
 
 
 class ImageData(msgspec.Struct, frozen=True, kw_only=True, eq=False):

@@ -1,6 +1,7 @@
 """What happens to every image alike: resize, centre crop, normalise. Augmentation is the recipe's."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -11,14 +12,20 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import center_crop, resize
 
 Channels = tuple[float, float, float]
+Interpolation = Literal["bilinear", "bicubic"]
 
 
 class Normalisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Per-channel mean and standard deviation of RGB values in 0..1, and where they come from."""
+    """Per-channel mean and standard deviation of RGB values in 0..1, and where they come from.
+
+    `colours` is the order of channels afterwards: weights trained with OpenCV's images want "bgr". Mean and standard
+    deviation are given red, green, blue all the same.
+    """
 
     mean: Channels
     std: Channels
     source: str
+    colours: Literal["rgb", "bgr"] = "rgb"
 
 
 IMAGENET = Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), source="imagenet")
@@ -50,33 +57,41 @@ def to_float(normalisation: Normalisation) -> Callable[[Tensor], Tensor]:
     scale, shift = 1 / (255 * std), -torch.tensor(normalisation.mean).view(3, 1, 1) / std
 
     def convert(image: Tensor) -> Tensor:
-        return image.to(torch.float32).mul_(scale.to(image.device)).add_(shift.to(image.device))
+        converted = image.to(torch.float32).mul_(scale.to(image.device)).add_(shift.to(image.device))
+        return converted.flip(-3) if normalisation.colours == "bgr" else converted
 
     return convert
 
 
-def eval_crop(size: int) -> Callable[[Tensor], Tensor]:
+def eval_crop(
+    size: int, resize_to: int | None = None, interpolation: Interpolation = "bilinear"
+) -> Callable[[Tensor], Tensor]:
     """uint8 [..., 3, H, W] to uint8 [..., 3, size, size].
 
-    Resize the short side to size * 256 / 224, then crop the centre, as He et al. 2015 (arXiv:1512.03385,
-    section 3.4) and torchvision's reference evaluation do at 224. Images that are size x size already stay
-    untouched.
+    Resize the short side to `resize_to`, antialiased, then crop the centre. Without `resize_to` it is
+    size * 256 / 224, as He et al. 2015 (arXiv:1512.03385, section 3.4) and torchvision's reference evaluation have it
+    at 224. Images that are size x size already stay untouched.
     """
-    short_side = round(size * 256 / 224)
+    short_side = round(size * 256 / 224) if resize_to is None else resize_to
 
     def crop(image: Tensor) -> Tensor:
         if image.shape[-2:] == (size, size):
             return image
-        resized = resize(image, [short_side], interpolation=InterpolationMode.BILINEAR, antialias=True)
+        resized = resize(image, [short_side], interpolation=InterpolationMode(interpolation), antialias=True)
         cropped: Tensor = center_crop(resized, [size, size])
         return cropped
 
     return crop
 
 
-def eval_transform(size: int, normalisation: Normalisation) -> Callable[[Tensor], Tensor]:
+def eval_transform(
+    size: int,
+    normalisation: Normalisation,
+    resize_to: int | None = None,
+    interpolation: Interpolation = "bilinear",
+) -> Callable[[Tensor], Tensor]:
     """`eval_crop`, then `to_float`: uint8 [..., 3, H, W] to normalised float32 [..., 3, size, size]."""
-    crop, convert = eval_crop(size), to_float(normalisation)
+    crop, convert = eval_crop(size, resize_to, interpolation), to_float(normalisation)
     return lambda image: convert(crop(image))
 
 

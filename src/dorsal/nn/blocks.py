@@ -97,6 +97,8 @@ class ResidualBlock(nn.Module):
         self.drop_path = StochasticDepth(extra.drop_path, "row") if extra.drop_path else nn.Identity()
         kept = stride == 1 and w_in == stage.width
         self.residual = kept or not isinstance(block.shortcut, IdentityOnly)
+        # Apart from the convolution, so that a dilated network, which does not pool here, has the same state keys.
+        self.shortcut_pool = make_pool(records["shortcut.pool"]) if "shortcut.pool" in records else nn.Identity()
         self.shortcut = nn.Identity() if kept else _shortcut(stage, w_in, stride, records, norm)
         linear = isinstance(block, Bottleneck) and block.output == "linear"
         self.act = nn.Identity() if linear else make_activation(activation)
@@ -120,7 +122,7 @@ class ResidualBlock(nn.Module):
         y = self.expand_attention(y)
         if self.residual:
             y = self.drop_path(y)
-            y += self.shortcut(x)
+            y += self.shortcut(self.shortcut_pool(x))
         return self.act(y)  # type: ignore[no-any-return]
 
 
@@ -137,6 +139,4 @@ def _attention(attention: SqueezeExcite | None, position: str, records: Records,
 def _shortcut(stage: Stage, w_in: int, stride: int, records: Records, norm: NormKind) -> nn.Module:
     if isinstance(stage.block.shortcut, ZeroPad):
         return ZeroPadShortcut(w_in, stage.width, stride)
-    conv = ConvNorm(records, "shortcut", norm) if "shortcut.conv" in records else nn.Identity()
-    pool = records.get("shortcut.pool")
-    return conv if pool is None else nn.Sequential(make_pool(pool), conv)
+    return ConvNorm(records, "shortcut", norm) if "shortcut.conv" in records else nn.Identity()

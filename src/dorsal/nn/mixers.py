@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from dorsal.nn.norms import NormKind, make_norm
+from dorsal.nn.norms import NormKind, make_norm, normalise
 from dorsal.nn.parts import ConvNorm, Records, make_activation, make_conv, make_pool
 from dorsal.nn.split_attention import SplitAttentionMixer
 from dorsal.spec.block import Conv, Mixer, MultiScale, SelectiveKernel, SplitAttention
@@ -78,13 +78,11 @@ class SelectiveKernelMixer(nn.Module):
         inputs = x.chunk(count, 1) if self.split_input else (x,) * count
         outputs = [path(inputs[index]) for index, path in enumerate(self.paths)]
         pooled = torch.stack([y.mean((2, 3), keepdim=True) for y in outputs]).sum(0)
-        weights = self.fc2(self.fc1_act(self.fc1_norm(self.fc1(pooled)))).unflatten(1, (count, -1)).softmax(1)
-        return weighted_sum(outputs, weights.unbind(1))
-
-
-def weighted_sum(maps: list[Tensor], weights: tuple[Tensor, ...]) -> Tensor:
-    """Sum of maps [N, C, H, W] times weights [N, C, 1, 1], without a tensor of all the products."""
-    total = maps[0] * weights[0]
-    for each, weight in zip(maps[1:], weights[1:], strict=True):
-        total = torch.addcmul(total, each, weight)
-    return total
+        weights = (
+            self.fc2(self.fc1_act(normalise(self.fc1_norm, self.fc1(pooled)))).unflatten(1, (count, -1)).softmax(1)
+        )
+        shares = weights.unbind(1)
+        total: Tensor = outputs[0] * shares[0]
+        for index in range(1, count):  # without a tensor of all the products
+            total = torch.addcmul(total, outputs[index], shares[index])
+        return total

@@ -27,7 +27,7 @@ def make_norm(kind: NormKind, layer: Layer, pooled: bool = False) -> nn.Module:
     channels = layer.out_channels
     match kind:
         case "batch":
-            return BatchNorm(channels)
+            return nn.BatchNorm2d(channels)
         case "sync":
             return SyncBatchNorm(channels)
         case "frozen":
@@ -37,87 +37,52 @@ def make_norm(kind: NormKind, layer: Layer, pooled: bool = False) -> nn.Module:
             return nn.GroupNorm(1 if pooled else gcd(32, channels, max(channels // 4, 1)), channels)
 
 
-@torch.fx.wrap  # one node for symbolic tracing, which cannot follow the test on the shape
-def batch_norm(
-    x: Tensor,
-    mean: Tensor | None,
-    var: Tensor | None,
-    count: Tensor | None,
-    weight: Tensor,
-    bias: Tensor,
-    training: bool,
-    momentum: float | None,
-    eps: float,
-) -> Tensor:
-    """torch's batch norm, but for `training` on a single value a channel: see `BatchNorm`. [N, C, H, W] → the same.
+class SyncBatchNorm(nn.BatchNorm2d):
+    """Batch norm with the statistics of the batches of all processes; see `normalise`, which every layer calls.
 
-    `mean`, `var` and `count` are the running statistics; without a `count` they stay as they are.
-    """
-    if training and x.shape[0] * x.shape[2] * x.shape[3] == 1:
-        return F.batch_norm(x, mean, var, weight, bias, False, 0.0, eps)
-    if not training or count is None:
-        kept = (None, None) if training else (mean, var)
-        return F.batch_norm(x, *kept, weight, bias, training, 0.0, eps)
-    count.add_(1)
-    return F.batch_norm(x, mean, var, weight, bias, True, 1 / float(count) if momentum is None else momentum, eps)
-
-
-class BatchNorm(nn.BatchNorm2d):
-    """Batch norm that trains on a single value a channel (a batch of one image whose map is 1x1).
-
-    There is no batch variance then: torch raises, and so do all published ResNeSt codes at batch 1 or on a last batch
-    of one. Here such a call normalises by the running statistics and leaves them as they are; scale and shift learn
-    as usual. Every other call, and all of evaluation, is torch's batch norm.
+    torch's own runs on CUDA-like devices only, and DistributedDataParallel refuses it on CPUs; this one sums with
+    `all_reduce` on any device. Not run on CUDA so far.
     """
 
-    recording = True
-    """Whether training updates the running statistics; see `statistics_kept`."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, C, H, W] → the same shape."""
-        count = self.num_batches_tracked if self.recording else None
-        return batch_norm(
-            x,
-            self.running_mean,
-            self.running_var,
-            count,
-            self.weight,
-            self.bias,
-            self.training,
-            self.momentum,
-            self.eps,
-        )
+def normalise(norm: nn.Module, x: Tensor) -> Tensor:
+    """The norm of a map: `norm(x)`, but for two cases in training. [N, C, H, W] → the same shape.
 
+    - A single value a channel (a batch of one image whose map is 1x1) has no batch variance: torch raises, and so do
+      all published ResNeSt codes at batch 1 or on a last batch of one. Here it is normalised by the running statistics,
+      which stay as they are; scale and shift learn as usual.
+    - Synchronised batch norm in several processes.
 
-class SyncBatchNorm(BatchNorm):
-    """Batch norm with the statistics of the batches of all processes, on any device.
-
-    torch's SyncBatchNorm runs on CUDA-like devices only; this one sums with `all_reduce`, so that it also runs, and is
-    tested, on CPUs. Without several processes, and in evaluation, it is `BatchNorm`. Not run on CUDA so far.
+    The modules of all other policies are torch's own, so that tools for tracing, fusing and converting know them; a
+    symbolic trace (torch.fx) records the plain module.
     """
+    if not norm.training or isinstance(x, torch.fx.Proxy) or not isinstance(norm, nn.BatchNorm2d):
+        return norm(x)  # type: ignore[no-any-return]
+    if isinstance(norm, SyncBatchNorm) and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+        return _synchronised(norm, x)
+    if x.shape[0] * x.shape[2] * x.shape[3] == 1:
+        return F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, False, 0.0, norm.eps)
+    return norm(x)  # type: ignore[no-any-return]
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, C, H, W] → the same shape."""
-        if not (self.training and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
-            return super().forward(x)
-        values = x.float()
-        channels = x.shape[1]
-        local = torch.cat((values.sum((0, 2, 3)), values.square().sum((0, 2, 3)), values.new_tensor([x[:, 0].numel()])))
-        total: Tensor = _SumOverProcesses.apply(local)
-        count = total[-1]
-        mean = total[:channels] / count
-        var = (total[channels:-1] / count - mean.square()).clamp(min=0)
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.num_batches_tracked is not None
-        if self.recording and count > 1:
-            self.num_batches_tracked.add_(1)
-            share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-            self.running_mean.lerp_(mean.detach(), share)
-            self.running_var.lerp_(var.detach() * count / (count - 1), share)
-        scale = self.weight * (var + self.eps).rsqrt()
-        shift = self.bias - mean * scale
-        return torch.addcmul(shift[:, None, None], values, scale[:, None, None]).to(x.dtype)
+
+def _synchronised(norm: SyncBatchNorm, x: Tensor) -> Tensor:
+    """Batch norm by the mean and variance over all processes, summed one after the other so that nothing cancels."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.num_batches_tracked is not None
+    values = x.to(torch.promote_types(x.dtype, torch.float32))
+    sums: Tensor = _SumOverProcesses.apply(torch.cat((values.sum((0, 2, 3)), values.new_tensor([x[:, 0].numel()]))))
+    count = sums[-1]
+    mean = sums[:-1] / count
+    centred = values - mean[:, None, None]
+    squares: Tensor = _SumOverProcesses.apply(centred.square().sum((0, 2, 3)))
+    var = squares / count
+    norm.num_batches_tracked.add_(1)
+    share = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
+    norm.running_mean.lerp_(mean.detach(), share)
+    norm.running_var.lerp_(squares.detach() / (count - 1).clamp(min=1), share)
+    scale = norm.weight * (var + norm.eps).rsqrt()
+    return torch.addcmul(norm.bias[:, None, None], centred, scale[:, None, None]).to(x.dtype)
 
 
 class _SumOverProcesses(torch.autograd.Function):
@@ -140,11 +105,13 @@ class _SumOverProcesses(torch.autograd.Function):
 def statistics_kept(module: nn.Module) -> Iterator[None]:
     """Within it, training leaves the running statistics of the module's batch norms alone: for a second forward pass
     over the same batch, as gradient checkpointing makes."""
-    norms = [each for each in module.modules() if isinstance(each, BatchNorm)]
+    norms = [norm for norm in module.modules() if isinstance(norm, nn.BatchNorm2d)]
+    kept = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms if norm.num_batches_tracked is not None]
     for norm in norms:
-        norm.recording = False
+        norm.momentum = 0.0
     try:
         yield
     finally:
-        for norm in norms:
-            norm.recording = True
+        for norm, (momentum, count) in zip(norms, kept, strict=True):
+            norm.momentum = momentum
+            norm.num_batches_tracked = count

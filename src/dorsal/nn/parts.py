@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
 
-from dorsal.nn.norms import NormKind, make_norm
+from dorsal.nn.norms import NormKind, make_norm, normalise
 from dorsal.spec.block import Order
 from dorsal.spec.layers import Layer
 from dorsal.spec.network import Activation
@@ -99,5 +99,5 @@ class ConvNorm(nn.Module):
         """[N, C_in, H, W] → [N, C_out, H / stride, W / stride]."""
         x = self.conv(x)
         if self.act_first:
-            return self.norm(self.act(x))  # type: ignore[no-any-return]
-        return self.act(self.norm(x))  # type: ignore[no-any-return]
+            return normalise(self.norm, self.act(x))
+        return self.act(normalise(self.norm, x))  # type: ignore[no-any-return]

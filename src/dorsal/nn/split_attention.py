@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dorsal.nn.norms import NormKind, make_norm
+from dorsal.nn.norms import NormKind, make_norm, normalise
 from dorsal.nn.parts import ConvNorm, Records, make_activation, make_conv
 from dorsal.spec.block import SplitAttention
 from dorsal.spec.network import Activation
@@ -39,7 +39,7 @@ class SplitAttentionMixer(nn.Module):
         splits = self.splits(x)
         # Pooling before adding the splits reads the map once and adds only [N, C] numbers.
         pooled = splits.mean((2, 3), keepdim=True).unflatten(1, (self.radix, -1)).sum(1)
-        logits = self.fc2(self.fc1_act(self.fc1_norm(self.fc1(pooled))))
+        logits = self.fc2(self.fc1_act(normalise(self.fc1_norm, self.fc1(pooled))))
         if self.radix == 1:
             return splits * torch.sigmoid(logits)  # type: ignore[no-any-return]
         # fc2 is grouped by cardinality, so its output is cardinality-major; the splits are radix-major.

@@ -1,72 +1,87 @@
-"""A trained network as a folder: `model.safetensors` and `model.json`, the card that says what the weights are."""
+"""A model as a folder: `model.safetensors`, its card `model.json`, and what it answers to known input.
+
+`reference.safetensors` holds the network's `output` (float32, computed on a CPU) for `reference_images`, so that anyone
+can check that the same weights still make the same network (`verify_model`).
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
+from torch import Tensor
 
-from dorsal.nn.build import Backbone, build
+from dorsal.nn.backbone import Backbone
+from dorsal.nn.build import build
 from dorsal.spec.network import Network, network_hash
+from dorsal.weights.card import SCHEMA, Card, Preprocessing
+from dorsal.zoo import network as read_network
 from dorsal.zoo import text_of
 
-WEIGHTS, CARD = "model.safetensors", "model.json"
-SCHEMA = 1
-
-
-class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a set of weights is: the network, its classes, and how an image must be prepared for it.
-
-    `mean` and `std` are of RGB values in 0..1; `image_size` is the side in pixels of the centre crop. `metrics` are in
-    percent. `origin` says how the weights came about: the command, or where they were published.
-    """
-
-    network: Network
-    text: str
-    network_hash: str
-    classes: tuple[str, ...]
-    image_size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    metrics: dict[str, float]
-    origin: str
-    sha256: str = ""
-    schema: int = SCHEMA
+WEIGHTS, CARD, REFERENCE = "model.safetensors", "model.json", "reference.safetensors"
+TOLERANCE = 1e-4
+"""How far an output may lie from the reference, as a share of the largest output: far above what machines and
+versions of torch differ by (about 1e-6), far below what any wrong layer does."""
 
 
 def make_card(
     network: Network,
+    *,
     classes: tuple[str, ...],
-    image_size: int,
-    normalisation: tuple[tuple[float, float, float], tuple[float, float, float]],
+    preprocessing: Preprocessing,
     metrics: dict[str, float],
+    licence: str,
+    source: str,
     origin: str,
+    class_names: tuple[str, ...] = (),
+    source_sha256: str = "",
+    recipe: str = "",
 ) -> Card:
-    """The card of a network's weights. `normalisation` is (mean, std)."""
-    mean, std = normalisation
+    """The card of a network's weights; see `Card` for the fields.
+
+    Raises ValueError where there are not as many classes as the network has.
+    """
+    if len(classes) != network.head.classes:
+        raise ValueError(f"classes: {len(classes)} names for a network of {network.head.classes} classes")
     return Card(
         network=network,
         text=text_of(network),
         network_hash=network_hash(network),
         classes=classes,
-        image_size=image_size,
-        mean=mean,
-        std=std,
+        class_names=class_names,
+        preprocessing=preprocessing,
         metrics=metrics,
+        licence=licence,
+        source=source,
+        source_sha256=source_sha256,
+        recipe=recipe,
         origin=origin,
     )
 
 
 def save_model(folder: Path, model: torch.nn.Module, card: Card) -> Card:
-    """Writes weights and card into `folder`, each atomically, the weights first. Returns the card with their sha256."""
-    folder.mkdir(parents=True, exist_ok=True)
-    content = save({key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()})
+    """Writes a model's weights and card into `folder`; see `save_state`."""
+    return save_state(folder, model.state_dict(), card)
+
+
+def save_state(folder: Path, state: Mapping[str, Tensor], card: Card) -> Card:
+    """Writes weights, reference output and card into `folder`, each file atomically, the card last.
+
+    Returns the card with the sha256 of the weights. Raises RuntimeError, as torch does, when the state is not that of
+    the card's network.
+    """
+    content = save({key: value.detach().cpu().contiguous() for key, value in state.items()})
     card = msgspec.structs.replace(card, sha256=hashlib.sha256(content).hexdigest())
+    reference = save({"output": _output(_model(card.network, content))})
+    folder.mkdir(parents=True, exist_ok=True)
     _write(folder / WEIGHTS, content)
+    _write(folder / REFERENCE, reference)
     _write(folder / CARD, msgspec.json.format(msgspec.json.encode(card)))
     return card
 
@@ -77,29 +92,86 @@ def load_model(folder: Path) -> tuple[Backbone, Card]:
     Raises ValueError when there is no model, the card cannot be read or is of another schema, or the weights are not
     those the card was written for.
     """
-    card = _read_card(folder)
-    try:
-        content = (folder / WEIGHTS).read_bytes()
-    except FileNotFoundError:
-        raise ValueError(f"{folder / WEIGHTS} is missing beside {CARD}") from None
+    card = read_card(folder)
+    content = _read(folder / WEIGHTS)
     if hashlib.sha256(content).hexdigest() != card.sha256:
         raise ValueError(f"{folder / WEIGHTS} is damaged or of another model: its sha256 is not the one in {CARD}")
-    device = torch.get_default_device()
+    return _model(card.network, content, torch.get_default_device()), card
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One thing that was verified, whether it holds, and what was found."""
+
+    name: str
+    holds: bool
+    found: str
+
+
+def verify_model(folder: Path) -> tuple[Check, ...]:
+    """Checks the weights against the card, the card against its network, and the output against the reference.
+
+    Raises ValueError when there is no model or a file of it cannot be read.
+    """
+    card, content, reference = read_card(folder), _read(folder / WEIGHTS), _read(folder / REFERENCE)
+    sha256 = hashlib.sha256(content).hexdigest()
+    try:
+        same = network_hash(card.network) == card.network_hash and read_network(card.text) == card.network
+    except ValueError:
+        same = False
+    checks = [
+        Check("sha256", sha256 == card.sha256, f"{sha256[:16]}…, the card says {card.sha256[:16] or 'nothing'}…"),
+        Check("network", same, f"{card.text} ({card.network_hash})"),
+    ]
+    try:
+        output, expected = _output(_model(card.network, content)), load(reference)["output"]
+    except (SafetensorError, RuntimeError, KeyError) as error:
+        return (*checks, Check("output", False, f"cannot be computed: {str(error).splitlines()[0]}"))
+    if output.shape != expected.shape:
+        return (*checks, Check("output", False, f"{tuple(output.shape)}, the reference {tuple(expected.shape)}"))
+    distance = float((output - expected).abs().max() / expected.abs().max().clamp(min=1e-12))
+    found = f"{distance:.1e} of the largest output from the reference; at most {TOLERANCE:.0e} is allowed"
+    return (*checks, Check("output", distance <= TOLERANCE, found))
+
+
+def reference_images(in_channels: int, side: int) -> Tensor:
+    """Two images that anyone can make again: float32 [2, in_channels, side, side] in -1..1.
+
+    Value i, in row-major order, is byte / 127.5 - 1, where the byte is the highest of the 32 low bits of
+    i * 2654435761 (Knuth's multiplicative hash).
+    """
+    count = 2 * in_channels * side * side
+    values = (torch.arange(count, device="cpu") * 2654435761 & 0xFFFFFFFF) >> 24
+    return (values.to(torch.float32) / 127.5 - 1).view(2, in_channels, side, side)
+
+
+def _output(model: Backbone) -> Tensor:
+    side = max(64, model.network.total_stride)
+    with torch.inference_mode():
+        output: Tensor = model(reference_images(model.network.in_channels, side))
+    return output.contiguous()
+
+
+def _model(network: Network, content: bytes, device: torch.device = torch.device("cpu")) -> Backbone:
     with torch.device("meta"):  # nothing is initialised that the file overwrites
-        model = build(card.network)
-    state = {key: value.to(device) for key, value in load(content).items()}
-    model.load_state_dict(state, assign=True)
-    return model.eval(), card
+        model = build(network)
+    model.load_state_dict({key: value.to(device) for key, value in load(content).items()}, assign=True)
+    return model.eval()
 
 
 class _Schema(msgspec.Struct):
     schema: int
 
 
-def _read_card(folder: Path) -> Card:
+def read_card(folder: Path) -> Card:
+    """The card of the model in `folder`.
+
+    Raises ValueError when there is none, or it cannot be read or is of another schema.
+    """
     path = folder / CARD
     if not path.is_file():
-        raise ValueError(f"{str(folder)!r} holds no model: there is no {CARD} in it; `dorsal train` makes one")
+        raise ValueError(
+            f"{str(folder)!r} holds no model: there is no {CARD} in it; `dorsal train` and `dorsal weights` make them"
+        )
     content = path.read_bytes()
     try:
         schema = msgspec.json.decode(content, type=_Schema).schema
@@ -108,6 +180,13 @@ def _read_card(folder: Path) -> Card:
         return msgspec.json.decode(content, type=Card)
     except msgspec.DecodeError as error:
         raise ValueError(f"{path} cannot be read: {error}") from None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ValueError(f"{path} is missing beside {CARD}") from None
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -1,0 +1,263 @@
+"""`dorsal weights`: published checkpoints and foreign files."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dorsal.weights.card import Preprocessing
+    from dorsal.weights.published import Published
+
+_ID = "The id of published weights, as `dorsal weights list` prints it."
+_FROM = "A folder to look into first, for a file got by hand; also DORSAL_WEIGHTS."
+_FILE = "A checkpoint of another package, or (with --to-format) a folder of ours."
+_NETWORK = "The network the file is of; not needed for a published file under its own name."
+_PREPARE = "What differs from the usual, e.g. 'image_size=32, resize=32, interpolation=bicubic, colours=bgr'."
+
+
+def make_group() -> typer.Typer:
+    """The verbs under `dorsal weights`."""
+    group = typer.Typer(help="Published checkpoints: list, pull, convert, verify.", no_args_is_help=True)
+    group.command("list")(list_weights)
+    group.command("pull")(pull)
+    group.command("convert")(convert)
+    group.command("verify")(verify)
+    return group
+
+
+def list_weights(
+    pattern: Annotated[str, typer.Argument(help="Part of an id, or a pattern with * and ?.")] = "*",
+    network: Annotated[str, typer.Option(help="Only weights of this network.", show_default=False)] = "",
+    licence: Annotated[str, typer.Option(help="Part of a licence's name, e.g. Apache.", show_default=False)] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with everything that is known.")] = False,
+) -> None:
+    """List published weights: accuracy in percent as published, image size, licence, and who published them.
+
+    Accuracies come from different evaluations; `dorsal evaluate` measures yours.
+
+    Examples: `dorsal weights list 'resnest50*'`, `dorsal weights list --network resnet50 --licence apache --json`
+    """
+    from fnmatch import fnmatchcase
+
+    from dorsal.weights.published import published
+
+    wanted = pattern.lower() if set(pattern) & set("*?[") else f"*{pattern.lower()}*"
+    text = _canonical(network) if network else ""
+    found = [
+        entry
+        for entry in published()
+        if fnmatchcase(entry.id, wanted)
+        and (not text or entry.network == text)
+        and licence.lower() in entry.licence.lower()
+    ]
+    if as_json:
+        import json
+
+        print(json.dumps([_describe(entry) for entry in found]))
+        return
+    if not found:
+        asked = f" of --network {network}" * bool(network) + f" under --licence {licence}" * bool(licence)
+        raise ValueError(f"no published weights match {pattern!r}{asked}; `dorsal weights list` has them all")
+    print(f"{'id':48} {'top-1':>6} {'top-5':>6} {'px':>4}  {'licence':32} published at")
+    for entry in found:
+        top1, top5 = (f"{entry.metrics[k]:6.2f}" if k in entry.metrics else "     -" for k in ("top1", "top5"))
+        terms = f"{entry.licence} (non-commercial)" if entry.non_commercial else entry.licence
+        print(f"{entry.id:48} {top1} {top5} {entry.preprocessing.image_size:4}  {terms:32} {entry.hub or entry.url}")
+
+
+def pull(
+    name: Annotated[str, typer.Argument(metavar="ID", help=_ID)],
+    to: Annotated[
+        Path | None, typer.Option(help="Folder of the model; weights/ID if not given.", show_default=False)
+    ] = None,
+    source: Annotated[Path | None, typer.Option("--from", help=_FROM, show_default=False)] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Use local files only.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
+) -> None:
+    """Download published weights, once, and make a folder of them that `dorsal evaluate` and `dorsal predict` take.
+
+    Interrupted, the same command goes on. Without a network, put the file into a folder and name that with --from.
+
+    Examples: `dorsal weights pull resnest50.official_in1k`,
+    `dorsal weights pull resnet50.timm_a1_in1k --to models/a1 --from /mnt/checkpoints`
+    """
+    from dorsal.weights.fetch import fetch
+    from dorsal.weights.published import find_published
+
+    entry = find_published(name)
+    if source is not None and not source.is_dir():
+        raise ValueError(f"--from {str(source)!r} is not a folder")
+    file = fetch(entry, source, offline, _progress())
+    if entry.non_commercial:
+        sys.stderr.write(f"note: the licence of these weights, {entry.licence}, forbids commercial use\n")
+    _convert(file, entry, to or Path("weights") / entry.id, f"dorsal weights pull {name}", False, as_json)
+
+
+def convert(
+    file: Annotated[Path, typer.Argument(help=_FILE)],
+    out: Annotated[Path, typer.Option(help="Folder of the model, or with --to-format the file to write.")],
+    network: Annotated[str, typer.Option(help=_NETWORK, show_default=False)] = "",
+    source_format: Annotated[
+        str, typer.Option("--format", help="Of the file; recognised where not given.", show_default=False)
+    ] = "",
+    to_format: Annotated[str, typer.Option(help="Write a foreign file: timm, torchvision …", show_default=False)] = "",
+    classes: Annotated[
+        str, typer.Option(help="imagenet, cifar10, numbered, or a file with a class a line.", show_default=False)
+    ] = "",
+    preprocessing: Annotated[str, typer.Option(help=_PREPARE, show_default=False)] = "",
+    licence: Annotated[str, typer.Option(help="Of the weights; unknown where not given.", show_default=False)] = "",
+    partial: Annotated[bool, typer.Option("--partial", help="Load what fits, leave the rest fresh.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
+) -> None:
+    """Make a folder of ours of another package's checkpoint, or a checkpoint for another package of our folder.
+
+    A published file under its own name needs no more than --out: network, classes, preprocessing and licence are known.
+
+    Examples: `dorsal weights convert resnet20-12fca82f.th --out models/resnet20`,
+    `dorsal weights convert best.pth --network "resnet50(classes=5)" --classes names.txt --out models/mine`,
+    `dorsal weights convert models/mine --to-format timm --out mine.safetensors`
+    """
+    if to_format:
+        from dorsal.weights.convert import export
+
+        if network or source_format or classes or preprocessing or licence or partial:
+            raise ValueError("--to-format takes a folder of ours and --out only: its card says the rest")
+        export(file, to_format, out)
+        if as_json:
+            import json
+
+            print(json.dumps({"file": str(out), "format": to_format}))
+        else:
+            print(f"{to_format} checkpoint in {out}")
+        return
+    if not file.is_file():
+        raise ValueError(f"{str(file)!r} is not a file")
+    entry = _entry(file, network, source_format, classes, preprocessing, licence)
+    _convert(file, entry, out, f"dorsal weights convert {file.name}", partial, as_json)
+
+
+def verify(
+    folder: Annotated[Path, typer.Argument(help="A folder that `dorsal train` or `dorsal weights` made.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check a model: file against card, card against network, and its output for known input against the stored one.
+
+    Exit code 1 when something does not hold.
+
+    Example: `dorsal weights verify models/resnet20`
+    """
+    from dorsal.weights.saved import verify_model
+
+    checks = verify_model(folder)
+    holds = all(check.holds for check in checks)
+    if as_json:
+        import json
+
+        import msgspec
+
+        print(json.dumps({"folder": str(folder), "holds": holds, "checks": msgspec.to_builtins(checks)}))
+    else:
+        for check in checks:
+            print(f"{'holds' if check.holds else 'FAILS'}  {check.name:8} {check.found}")
+    if not holds:
+        raise typer.Exit(1)
+
+
+def _canonical(text: str) -> str:
+    from dorsal.zoo import network, text_of
+
+    return text_of(network(text))
+
+
+def _describe(entry: Published) -> dict[str, object]:
+    import msgspec
+
+    more = {"local_name": entry.local_name, "sha256_prefix": entry.sha256_prefix}
+    return {**msgspec.to_builtins(entry), **more}
+
+
+def _progress() -> Callable[[int, int | None], None] | None:
+    """A line on stderr that counts the download in a terminal; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        return None
+
+    def show(done: int, total: int | None) -> None:
+        of = f" of {total / 1e6:.1f}" if total else ""
+        sys.stderr.write(f"\r{done / 1e6:.1f}{of} MB" + "\n" * (done == total))
+
+    return show
+
+
+def _entry(file: Path, network: str, source_format: str, classes: str, preprocessing: str, licence: str) -> Published:
+    """What is known about a file: from the table where it is published there under this name, else from options."""
+    import msgspec
+
+    from dorsal.weights.card import Preprocessing
+    from dorsal.weights.fetch import check_file
+    from dorsal.weights.published import Published, published_as
+
+    known = published_as(file.name)
+    if known is not None and (not network or _canonical(network) == known.network):
+        check_file(known, file)
+        entry = known
+    elif network:
+        entry = Published(
+            id=file.name,
+            network=_canonical(network),
+            format="",
+            file=file.name,
+            licence="unknown",
+            classes="numbered",
+            preprocessing=Preprocessing(image_size=224, resize=256),
+        )
+        if not preprocessing:
+            sys.stderr.write(f"note: the card will say {entry.preprocessing.describe()}; --preprocessing changes it\n")
+    else:
+        raise ValueError(f"{file.name} is not the name of a published file, so --network must say what it is of")
+    given = {"format": source_format, "classes": classes, "licence": licence}
+    entry = msgspec.structs.replace(entry, **{field: value for field, value in given.items() if value})
+    prepared = _prepared(preprocessing, entry.preprocessing)
+    metrics = entry.metrics if prepared == entry.preprocessing else {}  # they hold for the published one only
+    return msgspec.structs.replace(entry, preprocessing=prepared, metrics=metrics)
+
+
+def _prepared(text: str, base: Preprocessing) -> Preprocessing:
+    import msgspec
+
+    from dorsal.spec.reader import Call, Reader, suggest
+    from dorsal.weights.card import Preprocessing
+
+    read = Reader(f"preprocessing({text})").whole().arguments
+    given = {key: value.name if isinstance(value, Call) else value for key, value in read.items()}
+    for key in given:
+        if key not in Preprocessing.__struct_fields__:
+            raise ValueError(f"--preprocessing has no field {key}{suggest(key, Preprocessing.__struct_fields__)}")
+    if "image_size" in given and "resize" not in given and isinstance(given["image_size"], int):
+        base = base.at(given["image_size"])
+    try:
+        return msgspec.convert({**msgspec.to_builtins(base), **given}, Preprocessing)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"--preprocessing {text!r}: {error}") from None
+
+
+def _convert(file: Path, entry: Published, out: Path, origin: str, partial: bool, as_json: bool) -> None:
+    import msgspec
+
+    from dorsal.weights.convert import convert as run
+
+    card, left = run(file, entry, out, origin=origin, partial=partial)
+    if left:
+        sys.stderr.write(f"note: {left}\n")
+    if as_json:
+        print(msgspec.json.encode({"folder": str(out), "card": card}).decode())
+    else:
+        scores = ", ".join(f"{name} {value:.2f} %" for name, value in card.metrics.items())
+        published = f"; published: {scores}" if scores else ""
+        print(f"{card.text} in {out} ({card.licence}){published}")
+        print(f"  images: {card.preprocessing.describe()}")

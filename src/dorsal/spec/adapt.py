@@ -1,0 +1,68 @@
+"""A network adapted to dense tasks: a smaller output stride by dilation, deformable convolution in chosen stages."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from msgspec.structs import replace
+
+from dorsal.spec.block import Conv, Mixer, MultiScale, SelectiveKernel, SplitAttention, name_of
+from dorsal.spec.network import Network
+
+
+def with_output_stride(network: Network, output_stride: int) -> Network:
+    """The network with the strides of its last stages turned into dilation, so that its total stride is as asked.
+
+    The first block of a stage keeps the dilation of the stage before (torchvision, timm and the official ResNeSt;
+    MMSegmentation too). ResNeSt keeps the average pool of the first block at stride 1, as its authors' code and timm
+    do; MMDetection's and detectron2's ports leave it out there and so make another network of the same weights.
+
+    Raises ValueError for a stride that the stages cannot reach.
+    """
+    stride = network.stem.stride * (2 if network.stem.pool else 1)
+    reachable = sorted({stride * 2**power for power in range(network.total_stride // stride)} | {network.total_stride})
+    reachable = [value for value in reachable if value <= network.total_stride]
+    if output_stride not in reachable:
+        raise ValueError(
+            f"output_stride={output_stride} is not one this network can have; "
+            f"valid: {', '.join(map(str, reachable))} (its stem alone has {stride})"
+        )
+    dilation = 1
+    stages = []
+    for stage in network.stages:
+        if stride * stage.stride <= output_stride:
+            stride *= stage.stride
+            stages.append(replace(stage, dilation=stage.dilation * dilation))
+        else:
+            dilation *= stage.stride
+            stages.append(replace(stage, stride=1, dilation=stage.dilation * dilation))
+    return replace(network, stages=tuple(stages))
+
+
+def with_deformable(network: Network, stages: Collection[int]) -> Network:
+    """The network with modulated deformable 3x3 convolutions in the given stages, counted from 1.
+
+    Split attention gets two offset groups, other mixers one; a cascade gets one in each scale.
+
+    Raises ValueError for a stage that does not exist, or whose mixer has no deformable form.
+    """
+    for number in stages:
+        if not 1 <= number <= len(network.stages):
+            raise ValueError(f"deformable stage {number} does not exist; valid: 1 to {len(network.stages)}")
+    changed = tuple(
+        replace(stage, block=replace(stage.block, mixer=_deformable(stage.block.mixer))) if number in stages else stage
+        for number, stage in enumerate(network.stages, start=1)
+    )
+    return replace(network, stages=changed)
+
+
+def _deformable(mixer: Mixer) -> Mixer:
+    match mixer:
+        case Conv() | SplitAttention():
+            return replace(mixer, deformable=True)
+        case MultiScale():
+            return replace(mixer, inner=_deformable(mixer.inner))
+        case SelectiveKernel():
+            raise ValueError(
+                f"mixer={name_of(mixer)} has no deformable form; valid: conv, split_attention, multi_scale"
+            )

@@ -1,0 +1,85 @@
+"""Checkpoints of other packages to our folders, and back."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+import torch
+from safetensors.torch import save_file
+
+from dorsal.nn.build import build
+from dorsal.spec.network import Network
+from dorsal.weights.card import Card
+from dorsal.weights.formats import from_ours, match, recognise, to_ours
+from dorsal.weights.formats.compare import sentence
+from dorsal.weights.formats.packages import naming_of
+from dorsal.weights.formats.table import make_table
+from dorsal.weights.labels import read_labels
+from dorsal.weights.published import Published
+from dorsal.weights.read import read_state
+from dorsal.weights.saved import load_model, make_card, save_state
+from dorsal.zoo import network as read_network
+
+
+def convert(file: Path, entry: Published, out: Path, *, origin: str, partial: bool = False) -> tuple[Card, str]:
+    """Writes a checkpoint file into `out` as a folder of ours. Returns its card, and a sentence on what did not fit.
+
+    `entry` says what the file is; one that is not published gets an entry made for it, whose `format` may be empty: it
+    is recognised then. Where the conversion turns the first convolution from BGR to RGB, the card says RGB. `partial`
+    takes what fits and leaves the rest freshly initialised; otherwise everything must fit, and the sentence is empty.
+    Half-precision weights become float32. Published metrics are kept where everything fits.
+
+    Raises ValueError when the file cannot be read, or names what does not fit.
+    """
+    network = read_network(entry.network)
+    labels = read_labels(entry.classes, network.head.classes)
+    state = read_state(file)
+    name = entry.format or recognise(state)
+    ours = to_ours(state, network, name, partial)
+    left = sentence(match(state, network, name).differences)
+    if left:
+        ours = build(network).state_dict() | ours
+    ours = {key: value.float() if value.is_floating_point() else value for key, value in ours.items()}
+    preprocessing = entry.preprocessing
+    if takes_bgr(name, network):
+        preprocessing = msgspec.structs.replace(preprocessing, colours="rgb")
+    with file.open("rb") as content:
+        source_sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+    card = make_card(
+        network,
+        classes=labels.classes,
+        class_names=labels.names,
+        preprocessing=preprocessing,
+        metrics={} if left else entry.metrics,
+        licence=entry.licence,
+        source=entry.source or f"file {entry.file}",
+        source_sha256=source_sha256,
+        recipe=entry.recipe,
+        origin=origin,
+    )
+    return save_state(out, ours, card), left
+
+
+def takes_bgr(format: str, network: Network) -> bool:
+    """Whether files of this format hold weights for BGR images, so that converting flips the first convolution."""
+    return any(entry.change == "flip" for entry in make_table(network, naming_of(format, network)).entries)
+
+
+def export(folder: Path, format: str, file: Path) -> None:
+    """Writes the model in `folder` as a checkpoint of another package: .safetensors, or a plain state dict as .pth.
+
+    Raises ValueError when there is no model, the format has no such network, or the file's ending is another.
+    """
+    model, _ = load_model(folder)
+    state = from_ours(model.state_dict(), model.network, format)
+    temporary = file.with_name(file.name + ".tmp")
+    match file.suffix:
+        case ".safetensors":
+            save_file({key: value.contiguous() for key, value in state.items()}, temporary)
+        case ".pth" | ".pt" | ".th" | ".pyth":
+            torch.save(state, temporary)
+        case suffix:
+            raise ValueError(f"--out {file.name!r} ends in {suffix!r}; valid: .safetensors, .pth, .pt, .th, .pyth")
+    temporary.replace(file)

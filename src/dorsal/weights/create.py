@@ -1,0 +1,201 @@
+"""A network ready to use: by name, with published or own weights, as a classifier or as a backbone of another model."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from dorsal.nn.backbone import Backbone, Pyramid, set_checkpointing
+from dorsal.nn.build import build, initialise
+from dorsal.nn.nodes import InnerNodes
+from dorsal.spec.adapt import with_deformable, with_output_stride
+from dorsal.spec.network import Network
+from dorsal.spec.reader import suggest
+from dorsal.spec.text import difference, edit
+from dorsal.zoo import network as read_network
+
+NormChoice = Literal["batch", "group", "frozen", "sync"]
+NORMS: tuple[NormChoice, ...] = ("batch", "group", "frozen", "sync")
+FIRST_CONVOLUTION = "stem.convs.0.conv.weight"
+
+
+def create(
+    name: str | Network,
+    *,
+    weights: str | Path | None = None,
+    features: tuple[int, ...] | tuple[str, ...] | None = None,
+    classes: int | None = None,
+    in_channels: int | None = None,
+    output_stride: int | None = None,
+    deformable: Collection[int] = (),
+    norm: NormChoice = "batch",
+    freeze: int = 0,
+    checkpointing: bool = False,
+    drop_path: float = 0.0,
+    drop_block: float = 0.0,
+    dropout: float = 0.0,
+    zero_init: bool = False,
+) -> Backbone | Pyramid | InnerNodes:
+    """A network as a module on torch's default device, in training mode as any new module.
+
+    - `name`: a published name under any of its aliases, one with edits, or a `Network`.
+    - `weights`: the id of a published checkpoint (`dorsal weights list`), a folder that Dorsal saved, or a checkpoint
+      file of any known format. Without, the network is freshly initialised.
+    - `features`: levels (0 the stem, 1 the first stage, …) or names of inner nodes; the module then returns a tuple of
+      maps, and its `info` has name, channels and stride of each.
+    - `classes`: 0 removes the classifier (pooled vectors come out); another number than the weights' makes a new one.
+    - `in_channels`: see `adapt_stem` for what becomes of a pretrained stem.
+    - `output_stride`: dilation in place of the last strides, e.g. 8 or 16.
+    - `deformable`: stages, from 1, that get deformable 3x3 convolutions; with weights only their offsets are new.
+    - `norm`: batch norm that trains, is `frozen` (statistics and affine parameters fixed) or `sync` with all
+      processes; or `group` norm, which batch-norm weights cannot fill.
+    - `freeze`: the first so many levels do not learn (1: stem, 2: and stage 1, …).
+    - `checkpointing`: keep only the inputs of blocks in training and run each again for the gradient.
+    - the rest as in `dorsal.build`.
+
+    `zero_init` is for fresh networks. Raises ValueError naming the argument, its value and what would be valid, before
+    anything is fetched.
+    """
+    asked = read_network(name) if isinstance(name, str) else name
+    if norm not in NORMS:
+        raise ValueError(f"norm={norm!r} is not known{suggest(norm, NORMS)}")
+    if norm == "group" and weights is not None:
+        raise ValueError(
+            "norm='group' with weights: published weights have batch norm, whose statistics do not carry over"
+        )
+    target = _target(asked, classes, in_channels, output_stride, deformable, norm)
+    policy: Literal["train", "frozen", "sync"] = norm if norm in ("frozen", "sync") else "train"
+    with torch.device("meta"):
+        model = build(target, drop_path=drop_path, drop_block=drop_block, dropout=dropout, norm_policy=policy)
+    model.freeze(freeze)
+    set_checkpointing(model, checkpointing)
+    _view(model, features)  # a level or node that does not exist is refused here, before anything is fetched
+    if weights is None:
+        model.to_empty(device=torch.get_default_device())
+        initialise(model, zero_init)
+    else:
+        own, state = _read(weights, asked)
+        if classes is None and own.head.classes != asked.head.classes:
+            raise ValueError(
+                f"the weights have {own.head.classes} classes and the network {asked.head.classes}: say classes="
+                f"{own.head.classes} to keep their classifier, or another number for a new one"
+            )
+        _fill(model, own, state)
+    return _view(model, features)
+
+
+def _view(model: Backbone, features: tuple[int, ...] | tuple[str, ...] | None) -> Backbone | Pyramid | InnerNodes:
+    if features is None:
+        return model
+    levels = tuple(level for level in features if isinstance(level, int))
+    nodes = tuple(node for node in features if isinstance(node, str))
+    if levels and nodes:
+        raise ValueError(f"features={features} mixes levels and names of nodes; give one kind")
+    return InnerNodes(model, nodes) if nodes else model.pyramid(levels)
+
+
+def adapt_stem(weight: Tensor, channels: int) -> Tensor:
+    """The first convolution's weight [C_out, 3, k, k] of RGB images for another number of input channels.
+
+    - 1: the sum over red, green and blue; exact for a grey image that was repeated three times.
+    - 4 or more: the first three channels are taken to be red, green and blue, and the others start at zero: the answer
+      is exactly that of the first three, and the rest is learned. That the first three are RGB is a guess.
+    - 2: the mean over colours, scaled to keep the size of the response. A guess.
+
+    Guesses are warned of.
+    """
+    if channels == 1:
+        return weight.sum(1, keepdim=True)
+    if channels == 2:
+        warnings.warn(
+            "in_channels=2: both start from the mean of the RGB filters, a guess; check it by training", stacklevel=2
+        )
+        return weight.mean(1, keepdim=True).repeat(1, 2, 1, 1) * 1.5
+    warnings.warn(
+        f"in_channels={channels}: the first three are taken to be red, green and blue, the others start unused; "
+        "reorder the channels if that is not so",
+        stacklevel=2,
+    )
+    extra = weight.new_zeros(weight.shape[0], channels - 3, *weight.shape[2:])
+    return torch.cat((weight, extra), 1)
+
+
+def _target(
+    asked: Network,
+    classes: int | None,
+    in_channels: int | None,
+    output_stride: int | None,
+    deformable: Collection[int],
+    norm: NormChoice,
+) -> Network:
+    changes = {"classes": classes, "in_channels": in_channels, "norm": "group" if norm == "group" else None}
+    target = edit(asked, {key: value for key, value in changes.items() if value is not None})
+    if deformable:
+        target = with_deformable(target, deformable)
+    return target if output_stride is None else with_output_stride(target, output_stride)
+
+
+def _read(weights: str | Path, asked: Network) -> tuple[Network, dict[str, Tensor]]:
+    """The network that the weights are of, and their state in our keys.
+
+    Raises ValueError when that is not the network asked for, but for its classes.
+    """
+    from dorsal.weights.fetch import fetch
+    from dorsal.weights.formats import to_ours
+    from dorsal.weights.published import find_published
+    from dorsal.weights.read import read_state
+    from dorsal.weights.saved import load_model
+
+    path = Path(weights)
+    if path.is_dir():
+        model, card = load_model(path)
+        _same(asked, card.network, str(weights))
+        return card.network, model.state_dict()
+    if path.is_file():
+        return asked, to_ours(read_state(path), asked)
+    entry = find_published(str(weights))
+    own = read_network(entry.network)
+    _same(asked, own, entry.id)
+    return own, to_ours(read_state(fetch(entry)), own, entry.format)
+
+
+def _same(asked: Network, own: Network, weights: str) -> None:
+    alike = edit(asked, {"classes": own.head.classes, "in_channels": own.in_channels})
+    differs = difference(alike, own)
+    if differs:
+        what = "; ".join(f"{key} is {a} and in the weights {b}" for key, (a, b) in differs.items())
+        raise ValueError(f"weights={weights} are of another network: {what}")
+
+
+def _fill(model: Backbone, own: Network, state: dict[str, Tensor]) -> None:
+    """Puts the weights of `own` into the meta model; what it has and they cannot have is freshly initialised."""
+    device = torch.get_default_device()
+    target = model.network
+    state = dict(state)
+    new = set()
+    if target.head.classes != own.head.classes:
+        state = {key: value for key, value in state.items() if not key.startswith("fc.")}
+        new = {"fc.weight", "fc.bias"} if target.head.classes else set()
+    if target.in_channels != own.in_channels:
+        if own.in_channels != 3:
+            raise ValueError(
+                f"in_channels={target.in_channels}: the weights take {own.in_channels} channels, not RGB images"
+            )
+        state[FIRST_CONVOLUTION] = adapt_stem(state[FIRST_CONVOLUTION], target.in_channels)
+    new |= {key for key in model.state_dict() if ".offset." in key and key not in state}
+    state = {key: value.to(device) for key, value in state.items()}
+    missing, surplus = model.load_state_dict(state, strict=False, assign=True)
+    assert set(missing) == new, missing
+    assert not surplus, surplus
+    for module in model.modules():
+        if any(value.is_meta for value in module.parameters(recurse=False)):
+            module.to_empty(device=device, recurse=False)
+            initialise(module)
+    for key in new:
+        if ".offset." in key:
+            nn.init.zeros_(model.get_parameter(key))

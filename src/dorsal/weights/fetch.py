@@ -1,0 +1,151 @@
+"""From an entry of the table to a file on disk: a local folder first, then the cache, then the network. No torch."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+from filelock import FileLock
+
+from dorsal.weights.published import Published
+
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes there are and the bytes there will be, None where the server does not say."""
+
+_TIMEOUT_SECONDS = 30
+_CHUNK = 2**20
+
+
+class FetchError(ValueError):
+    """Why a file cannot be had, where it would come from, and where to put it by hand."""
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: `weights` in DORSAL_HOME, else in `dorsal` in the platform's cache folder."""
+    if home := os.environ.get("DORSAL_HOME"):
+        return Path(home) / "weights"
+    match sys.platform:
+        case "win32":
+            base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
+        case "darwin":
+            base = Path.home() / "Library" / "Caches"
+        case _:
+            base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    return base / "dorsal" / "weights"
+
+
+def fetch(
+    entry: Published, folder: Path | None = None, offline: bool = False, progress: Progress | None = None
+) -> Path:
+    """The file of a published checkpoint, downloaded only where it is not there yet.
+
+    Looked for by name (`entry.local_name`) in `folder`, or in the folder DORSAL_WEIGHTS names, then in the cache.
+    Files from the Hugging Face hub are kept in the hub's own cache and need the package `huggingface_hub`. Where the
+    file's name holds the beginning of its sha256, the file is checked: a wrong download is deleted, and a wrong file in
+    a folder of yours is refused. An interrupted download goes on where it stopped. `progress` hears of downloads from
+    plain addresses; the hub's client shows its own.
+
+    Raises FetchError.
+    """
+    own = folder or (Path(os.environ["DORSAL_WEIGHTS"]) if os.environ.get("DORSAL_WEIGHTS") else None)
+    if own is not None and (own / entry.local_name).is_file():
+        return check_file(entry, own / entry.local_name)
+    if entry.hub:
+        return _from_hub(entry, offline)
+    target = cache_folder() / entry.local_name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(target.with_name(target.name + ".lock")):  # two processes would write into one another's file
+        if not target.is_file():
+            if offline:
+                raise FetchError(f"{_missing(entry)}, and offline nothing is downloaded; {_by_hand(entry)}")
+            part = target.with_name(target.name + ".part")
+            _download(entry, part, progress)
+            try:
+                check_file(entry, part)
+            except FetchError as error:
+                part.unlink()
+                raise FetchError(f"{error}; the download was deleted") from None
+            part.replace(target)
+    return target
+
+
+def _download(entry: Published, part: Path, progress: Progress | None) -> None:
+    """Completes `part`, which holds the first bytes of the file or does not exist."""
+    have = part.stat().st_size if part.is_file() else 0
+    request = Request(entry.url, headers={"User-Agent": "dorsal"} | ({"Range": f"bytes={have}-"} if have else {}))
+    try:
+        with urlopen(request, timeout=_TIMEOUT_SECONDS) as response:
+            have = have if response.status == 206 else 0  # 200: the server sends the whole file
+            total = _receive(response, part, have, progress)
+    except HTTPError as error:
+        error.close()
+        if error.code == 416:  # nothing lies beyond what we have: it is complete, or of another file
+            return
+        raise FetchError(f"{entry.url} answers {error.code} {error.reason}; {_by_hand(entry)}") from None
+    except (OSError, HTTPException) as error:
+        reason = getattr(error, "reason", None) or error
+        raise FetchError(f"{entry.url} cannot be downloaded ({reason}); {_by_hand(entry)}") from None
+    have = part.stat().st_size
+    if total is not None and have != total:
+        raise FetchError(
+            f"the connection to {entry.url} ended after {have:,} of {total:,} bytes; the same call goes on from there"
+        )
+
+
+def _receive(response: HTTPResponse, part: Path, have: int, progress: Progress | None) -> int | None:
+    """Appends the response to the first `have` bytes of `part`. Returns the size the whole file will have."""
+    length = response.headers.get("Content-Length")
+    total = have + int(length) if length else None
+    with part.open("ab" if have else "wb") as file:
+        while chunk := response.read(_CHUNK):
+            file.write(chunk)
+            have += len(chunk)
+            if progress is not None:
+                progress(have, total)
+    return total
+
+
+def _from_hub(entry: Published, offline: bool) -> Path:
+    try:
+        from huggingface_hub import hf_hub_download
+    except ModuleNotFoundError:
+        raise FetchError(
+            f"{_missing(entry)} and needs `pip install 'dorsal[hub]'` to be downloaded; {_by_hand(entry)}"
+        ) from None
+    try:
+        return Path(hf_hub_download(entry.hub, entry.file, local_files_only=offline))
+    except Exception as error:  # the client raises its own, httpx's or requests' errors, by its version
+        if offline:
+            raise FetchError(f"{_missing(entry)}, and offline nothing is downloaded; {_by_hand(entry)}") from None
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise FetchError(f"{entry.source} cannot be downloaded ({reason}); {_by_hand(entry)}") from None
+
+
+def check_file(entry: Published, path: Path) -> Path:
+    """`path` again. Raises FetchError where the entry's file name says how its sha256 begins and it does not."""
+    if entry.sha256_prefix:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if not found.startswith(entry.sha256_prefix):
+            raise FetchError(
+                f"{path} is not the file of {entry.id}, or is damaged: its sha256 begins {found[:8]} and should begin "
+                f"{entry.sha256_prefix}"
+            )
+    return path
+
+
+def _missing(entry: Published) -> str:
+    return f"{entry.local_name} of {entry.id} is in no local folder; it is published at {entry.source}"
+
+
+def _by_hand(entry: Published) -> str:
+    note = f" ({entry.note})" if entry.note else ""
+    return (
+        f"a copy of it named {entry.local_name} in a folder that --from or DORSAL_WEIGHTS names is used instead{note}"
+    )

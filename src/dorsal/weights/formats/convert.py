@@ -1,0 +1,111 @@
+"""States of other packages as ours, and ours as theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+import torch
+from torch import Tensor
+
+from dorsal.spec.network import Network
+from dorsal.weights.formats import dorsal
+from dorsal.weights.formats.compare import (
+    Differences,
+    compare,
+    compare_with_table,
+    likeness,
+    sentence,
+    without_prefix,
+)
+from dorsal.weights.formats.packages import naming_of, recognise
+from dorsal.weights.formats.table import COUNTER, Shape, apply, make_table
+
+State = Mapping[str, Tensor]
+
+
+class Match(msgspec.Struct, frozen=True):
+    """What a file has for a network: the `state` that fits, under our names, and the `differences` by the file's."""
+
+    state: dict[str, Tensor]
+    differences: Differences
+    format: str
+
+
+def match(state: State, network: Network, format: str | None = None) -> Match:
+    """Compares a file's state with a network and converts what fits. Without a `format` it is recognised by the names.
+
+    Counters of batches are 0 where the file has none (files older than PyTorch 0.4.1, frozen norms).
+
+    Raises ValueError when the format is unknown or not recognised, or has no network like this one.
+    """
+    format = format or recognise(state)
+    shapes = _shapes(state)
+    try:
+        naming = naming_of(format, network)
+    except ValueError as error:
+        like = likeness(shapes, network, format)
+        raise ValueError(f"{error}{like and f'; {like}'}") from None
+    table = make_table(network, naming)
+    bare = without_prefix(state, naming.prefix)
+    ours: dict[str, Tensor] = {}
+    for entry in table.entries:
+        tensor = bare.get(entry.theirs)
+        if tensor is not None and tuple(tensor.shape) == entry.shape:
+            ours[entry.ours] = apply(entry.change, tensor, back=False)
+        elif tensor is None and entry.ours.endswith(COUNTER) and _sibling(entry.ours) in ours:
+            ours[entry.ours] = _zero(state)
+    return Match(ours, compare_with_table(_shapes(bare), table), format)
+
+
+def to_ours(state: State, network: Network, format: str | None = None, partial: bool = False) -> dict[str, Tensor]:
+    """A file's state under our names, ready for `build(network).load_state_dict`. See `match` for the format.
+
+    Tensors keep their type and, but for a first convolution turned from BGR to RGB, their memory.
+
+    Raises ValueError listing what is missing, surplus and misshapen by the file's names, and what the file would fit
+    instead. With `partial` what fits is returned whatever else there is (`match` tells), and only nothing is an error.
+    """
+    found = match(state, network, format)
+    if not found.differences or (partial and found.state):
+        return found.state
+    like = likeness(_shapes(state), network, found.format)
+    raise ValueError(
+        f"the file ({found.format} names) is not of this network: {sentence(found.differences)}{like and f'; {like}'}"
+    )
+
+
+def from_ours(state: State, network: Network, format: str) -> dict[str, Tensor]:
+    """Our state under a format's names, as the package saves it: `to_ours` of the result is the state again.
+
+    The classifier is left out where the format has none. Tensors that the package saves and never uses are zeros.
+
+    Raises ValueError when the format has no such network, or the state is not the network's.
+    """
+    naming = naming_of(format, network)
+    own = make_table(network, dorsal.names(network))
+    wrong = compare(_shapes(state), {entry.ours: entry.shape for entry in own.entries})
+    if wrong:
+        raise ValueError(f"the state is not of this network: {sentence(wrong)}")
+    table = make_table(network, naming)
+    theirs: dict[str, Tensor] = {}
+    for entry in table.entries:
+        prefix = "" if entry.ours.startswith("fc.") else naming.prefix
+        tensor = state[entry.ours] if entry.ours in state else _zero(state)
+        theirs[prefix + entry.theirs] = apply(entry.change, tensor, back=True)
+    for name, shape in table.unused.items():
+        theirs[name] = _zero(state) if name.endswith(COUNTER) else next(iter(state.values())).new_zeros(shape)
+    return theirs
+
+
+def _shapes(state: State) -> dict[str, Shape]:
+    return {name: tuple(tensor.shape) for name, tensor in state.items()}
+
+
+def _sibling(counter: str) -> str:
+    return counter.removesuffix(COUNTER) + "running_var"
+
+
+def _zero(state: State) -> Tensor:
+    """A counter where the state's tensors are."""
+    return torch.zeros((), dtype=torch.long, device=next(iter(state.values())).device)

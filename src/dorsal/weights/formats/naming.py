@@ -1,0 +1,112 @@
+"""What a format is: for a network, the name that a package gives to each of its modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import msgspec
+
+from dorsal.spec.block import Bottleneck, Mixer, MultiScale, name_of
+from dorsal.spec.network import Network, Stage
+
+Modules = dict[str, str]
+"""Full names of layer records (`stages.0.1.mixer.conv`) → names of the package's modules (`layer1.1.conv2`)."""
+
+Words = tuple[str, ...]
+
+
+class Naming(msgspec.Struct, frozen=True, kw_only=True):
+    """How a package names a network's tensors, and where they differ from ours by more than the name.
+
+    - `modules`: the names. Without one for `head.fc`, the package's files have no classifier.
+    - `prefix`: stands before the backbone's names when the package saves a whole model.
+    - `bgr`: published weights take images as blue, green, red.
+    - `conv_classifier`: the classifier is a 1x1 convolution, its weight [classes, width, 1, 1].
+    - `unused`: tensors, with their shapes, that files hold and no forward reads.
+    """
+
+    modules: Modules
+    prefix: str = ""
+    bgr: bool = False
+    conv_classifier: bool = False
+    unused: Mapping[str, tuple[int, ...]] = {}
+
+
+class Kinds(msgspec.Struct, frozen=True, kw_only=True):
+    """What a package's networks are made of, in the words of the grammar. `deformable`: kinds of mixers that can be.
+    `head`: the classifier alone ("linear") or after a convolution ("conv").
+
+    Names of tensors alone would not tell: an option-A shortcut has none. Strides, dilations, pools of stems and
+    activations are free in all packages and not looked at.
+    """
+
+    stem: Words
+    block: Words = ("basic", "bottleneck")
+    mixer: Words = ("conv",)
+    inner: Words = ("conv",)
+    deformable: Words = ("none",)
+    shortcut: Words = ("strided_conv",)
+    attention: Words = ("none",)
+    arrangement: Words = ("chain",)
+    downsample: Words = ("mixer",)
+    output: Words = ("act",)
+    order: Words = ("norm_act",)
+    norm: Words = ("batch",)
+    head: Words = ("linear",)
+
+
+def check_kinds(package: str, network: Network, kinds: Kinds) -> None:
+    """Raises ValueError naming the choices of the network that no network of the package makes."""
+    found = dict.fromkeys(_choices(network))
+    unknown = [f"{field}={word}" for field, word in found if word not in getattr(kinds, field)]
+    if unknown:
+        raise ValueError(f"format {package!r} has no network with {', '.join(unknown)}")
+
+
+def _choices(network: Network) -> Iterator[tuple[str, str]]:
+    yield "stem", name_of(network.stem)
+    yield "order", getattr(network.stem, "order", "norm_act")
+    yield "norm", network.norm
+    yield "head", "linear" if network.head.width is None else "conv"
+    for stage in network.stages:
+        block = stage.block
+        yield "arrangement", name_of(stage.arrangement)
+        yield "block", name_of(block)
+        mixer: Mixer = block.mixer
+        yield "mixer", name_of(mixer)
+        if isinstance(mixer, MultiScale):
+            mixer = mixer.inner
+            yield "inner", name_of(mixer)
+        yield "deformable", name_of(mixer) if getattr(mixer, "deformable", False) else "none"
+        yield "shortcut", name_of(block.shortcut)
+        yield "attention", block.attention.position if block.attention else "none"
+        if isinstance(block, Bottleneck):
+            yield "downsample", block.downsample
+            yield "output", block.output
+            yield "order", block.order
+
+
+def chain(
+    network: Network,
+    *,
+    stem: Words,
+    at: Callable[[int, int], str],
+    block: Callable[[Stage], Modules],
+    head: Modules,
+) -> Modules:
+    """The modules of a network whose stages are chains.
+
+    - `stem`: convolution and norm in turn.
+    - `at`: what stands before the names in a block, by its stage and position, both counted from 0.
+    - `block`: names in a block by those of our layers (`mixer.conv`); more than the network has do no harm.
+    - `head`: names by those of our head's layers (`fc`).
+    """
+    modules = {f"head.{layer}": name for layer, name in head.items()}
+    for index, name in enumerate(stem):
+        modules[f"stem.convs.{index // 2}.{'norm' if index % 2 else 'conv'}"] = name
+    for index, stage in enumerate(network.stages):
+        names = block(stage)
+        for position in range(stage.depth):
+            start = at(index, position)
+            modules |= {f"stages.{index}.{position}.{layer}": start + name for layer, name in names.items()}
+    return modules

@@ -1,0 +1,102 @@
+"""The formats by name, and how to tell them apart by a file's keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from dorsal.spec.network import Network
+from dorsal.spec.reader import suggest
+from dorsal.spec.stem import Dla, Simple
+from dorsal.weights.formats import akamaster, detectron2, dla, dorsal, mm, regnet, resnet
+from dorsal.weights.formats.naming import Naming
+
+
+def _torchvision(network: Network) -> Naming:
+    if isinstance(network.stem, Simple):
+        return regnet.torchvision(network)
+    return resnet.names("torchvision", network, resnet.TORCHVISION)
+
+
+def _timm(network: Network) -> Naming:
+    if isinstance(network.stem, Simple):
+        return regnet.timm(network)
+    if isinstance(network.stem, Dla):
+        return dla.names(network, "timm")
+    return resnet.names("timm", network, resnet.TIMM)
+
+
+def _res2net(network: Network) -> Naming:
+    if isinstance(network.stem, Dla):
+        return dla.names(network, "res2net")
+    return resnet.names("res2net", network, resnet.RES2NET)
+
+
+FORMATS: dict[str, Callable[[Network], Naming]] = {
+    "dorsal": dorsal.names,
+    "torchvision": _torchvision,
+    "timm": _timm,
+    "resnest": lambda network: resnet.names("resnest", network, resnet.RESNEST),
+    "res2net": _res2net,
+    "pycls": regnet.pycls,
+    "mm": mm.mm,
+    "mmdet": mm.mmdet,
+    "detectron2": detectron2.names,
+    "akamaster": akamaster.names,
+}
+"""Name of a format → its names of a network. These raise ValueError when the package has no such network."""
+
+_SIGNS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("dorsal", ("stem.convs.0.conv.weight",)),
+    ("pycls", ("s1.b1.f.a.weight", "head.fc.weight")),
+    ("detectron2", ("s1.b1.f.a.weight",)),
+    ("detectron2", ("res2.0.conv1.norm.weight",)),
+    ("torchvision", ("trunk_output.block1.block1-0.f.a.0.weight",)),
+    ("timm", ("s1.b1.conv1.conv.weight",)),
+    ("res2net", ("level2.tree1.conv1.weight", "level3.project.0.weight")),
+    ("timm", ("level2.tree1.conv1.weight",)),
+    ("akamaster", ("layer1.0.conv1.weight", "linear.weight")),
+    ("mm", ("layer1.0.conv1.weight", "head.fc.weight")),
+    ("mm", ("layer1.0.conv1.weight", "stem.0.conv.weight")),
+    ("mmdet", ("layer1.0.conv1.weight", "stem.0.weight")),
+    ("timm", ("layer1.0.conv1.weight", "layer1.0.se.fc1.weight")),
+    ("timm", ("layer1.0.conv2.paths.0.conv.weight",)),
+    ("timm", ("layer1.0.conv1.paths.0.conv.weight",)),
+    ("resnest", ("layer1.0.conv2.bn0.weight",)),
+    ("res2net", ("layer1.0.convs.0.weight",)),
+    ("timm", ("layer1.0.conv1.weight", "conv1.0.weight")),
+    ("torchvision", ("layer1.0.conv1.weight", "conv1.weight")),
+)
+"""Formats with keys that their files have. The first all of whose keys are there wins: from special to general."""
+
+
+def recognise(keys: Iterable[str]) -> str:
+    """The format whose names these are. Packages that name alike go by the one the architecture is from: a plain
+    ResNet is `torchvision`, also from timm. Raises ValueError when it is none."""
+    keys = {key.removeprefix("backbone.") for key in keys}
+    for name, signs in _SIGNS:
+        if keys.issuperset(signs):
+            return name
+    first = ", ".join(sorted(keys)[:3])
+    raise ValueError(f"the names {first}, … are of no known format; known: {', '.join(FORMATS)}")
+
+
+def naming_of(name: str, network: Network) -> Naming:
+    """The names of a network in a format.
+
+    Raises ValueError for an unknown format, or one that has no such network, with the formats that do.
+    """
+    if name not in FORMATS:
+        raise ValueError(f"unknown format {name!r}{suggest(name, FORMATS)}")
+    try:
+        return FORMATS[name](network)
+    except ValueError as error:
+        raise ValueError(f"{error}; formats that have one: {', '.join(_formats_of(network))}") from None
+
+
+def _formats_of(network: Network) -> Iterator[str]:
+    for name, naming in FORMATS.items():
+        try:
+            naming(network)
+        except ValueError:
+            continue
+        yield name

@@ -1,0 +1,85 @@
+"""A network's table in a format: for each of our tensors the package's name, its shape there, and how it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+import msgspec
+from torch import Tensor
+
+from dorsal.spec.layers import Layer, layers
+from dorsal.spec.network import Network, Norm
+from dorsal.weights.formats import dorsal
+from dorsal.weights.formats.naming import Naming
+
+Shape = tuple[int, ...]
+Change = Literal["flip", "conv"]
+COUNTER = "num_batches_tracked"
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One tensor: our name, the package's, the shape it has there, and its change (`flip`: input channels reversed;
+    `conv`: a linear weight as a 1x1 convolution)."""
+
+    ours: str
+    theirs: str
+    shape: Shape
+    change: Change | None = None
+
+
+class Table(msgspec.Struct, frozen=True):
+    """All tensors of a network. `without`: those of a classifier that the package's files never have, by our names."""
+
+    entries: tuple[Entry, ...]
+    unused: Mapping[str, Shape]
+    without: Mapping[str, Shape]
+
+
+def make_table(network: Network, naming: Naming) -> Table:
+    """The table of a network by a naming of this network."""
+    own = dorsal.names(network).modules
+    flip = naming.bgr and network.in_channels == 3
+    entries: list[Entry] = []
+    without: dict[str, Shape] = {}
+    for layer in layers(network, max(network.total_stride, 32)):
+        if layer.kind in ("max_pool", "avg_pool"):
+            continue
+        if layer.name == "head.fc" and layer.name not in naming.modules:
+            without = {f"fc.{tensor}": shape for tensor, shape in _tensors(layer, network.norm)}
+            continue
+        theirs = naming.modules[layer.name]
+        for tensor, shape in _tensors(layer, network.norm):
+            names = f"{own[layer.name]}.{tensor}", f"{theirs}.{tensor}"
+            if layer.kind == "linear" and tensor == "weight" and naming.conv_classifier:
+                entries.append(Entry(*names, (*shape, 1, 1), "conv"))
+            else:
+                entries.append(Entry(*names, shape, "flip" if flip and layer.name == "stem.convs.0.conv" else None))
+    return Table(tuple(entries), naming.unused, without)
+
+
+def apply(change: Change | None, tensor: Tensor, *, back: bool) -> Tensor:
+    """Their tensor as ours, or (`back`) ours as theirs."""
+    match change:
+        case "flip":
+            return tensor.flip(1)
+        case "conv":
+            return tensor[:, :, None, None] if back else tensor.flatten(1)
+        case None:
+            return tensor
+
+
+def _tensors(layer: Layer, norm: Norm) -> Iterator[tuple[str, Shape]]:
+    """Names and shapes of the parameters and buffers of a layer's module."""
+    channels = (layer.out_channels,)
+    match layer.kind:
+        case "conv" | "deform_conv":
+            yield "weight", (layer.out_channels, layer.in_channels // layer.groups, layer.kernel, layer.kernel)
+        case "linear":
+            yield "weight", (layer.out_channels, layer.in_channels)
+        case _:
+            yield from (("weight", channels), ("bias", channels))
+            if norm == "batch":
+                yield from (("running_mean", channels), ("running_var", channels), (COUNTER, ()))
+    if layer.bias:
+        yield "bias", channels

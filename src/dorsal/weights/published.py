@@ -1,0 +1,87 @@
+"""The published checkpoints: one entry each, read from published.json. Data only, no torch.
+
+Figures and addresses were taken from timm 1.0.31 (default configurations; results/results-imagenet.csv), torchvision
+0.29.1 (weight enumerations), pycls (MODEL_ZOO.md, dev/model_error.json), mmpretrain 1.2.0 (metafiles) and the README
+files and sources of ResNeSt, Res2Net and pytorch_resnet_cifar10.
+"""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from functools import cache
+from importlib.resources import files
+
+import msgspec
+
+from dorsal.weights.card import Preprocessing
+
+
+class Published(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A checkpoint that somebody published.
+
+    - `id`: our network, a dot, who published it and under which tag. `network`: our text of the network.
+    - `format`: whose keys the file has. `hub` with `file`: repository and file on the Hugging Face hub; else `url`.
+    - `licence`: SPDX identifier, or words. `classes`: what the logits stand for, as `read_labels` reads it.
+    - `preprocessing`: as published, for the file as it is (`colours` is the order that *its* first convolution takes).
+    - `metrics`: top1 and top5 in percent, as published, with that preprocessing. `megabytes`: size of the file.
+    - `note`: what else one should know, e.g. which addresses no longer answer.
+    """
+
+    id: str
+    network: str
+    format: str
+    file: str
+    hub: str = ""
+    url: str = ""
+    megabytes: float | None = None
+    licence: str
+    classes: str = "imagenet"
+    preprocessing: Preprocessing
+    metrics: dict[str, float] = {}
+    recipe: str = ""
+    reference: str = ""
+    note: str = ""
+
+    @property
+    def sha256_prefix(self) -> str:
+        """The first digits of the file's sha256, which torch's convention `name-0123abcd.pth` puts into the name."""
+        found = re.search(r"-([0-9a-f]{8,64})\.\w+$", self.file)
+        return found[1] if found else ""
+
+    @property
+    def local_name(self) -> str:
+        """The name of the file in a folder of weights; on the hub all are called model.safetensors."""
+        return f"{self.hub.rpartition('/')[2]}.safetensors" if self.hub else self.file
+
+    @property
+    def source(self) -> str:
+        """Where it is published, in words."""
+        return f"{self.hub} on the Hugging Face hub" if self.hub else self.url
+
+    @property
+    def non_commercial(self) -> bool:
+        """Whether the licence forbids commercial use."""
+        return "-NC" in self.licence
+
+
+@cache
+def published() -> tuple[Published, ...]:
+    """All entries, in the order of the table."""
+    content = files("dorsal.weights").joinpath("published.json").read_bytes()
+    return msgspec.json.decode(content, type=tuple[Published, ...])
+
+
+def find_published(name: str) -> Published:
+    """The entry of this id. ValueError with near matches when there is none."""
+    by_id = {entry.id: entry for entry in published()}
+    if name not in by_id:
+        near = [known for known in by_id if known.startswith(f"{name}.")][:3] or get_close_matches(name.lower(), by_id)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise ValueError(f"no published weights have the id {name!r}{hint}; `dorsal weights list` has them all")
+    return by_id[name]
+
+
+def published_as(file_name: str) -> Published | None:
+    """The entry whose file has this name in a local folder, or None."""
+    return next((entry for entry in published() if entry.local_name == file_name), None)

@@ -1,0 +1,418 @@
+"""Every family in every form that users put a network into: traced, exported, compiled, copied, frozen, spread out."""
+
+import copy
+import io
+import os
+import pickle
+import socket
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torchvision.ops import FrozenBatchNorm2d
+
+from dorsal.nn.backbone import set_checkpointing
+from dorsal.nn.build import build
+from dorsal.nn.nodes import InnerNodes
+from dorsal.nn.norms import SyncBatchNorm
+from dorsal.spec.adapt import with_deformable, with_output_stride
+from dorsal.spec.cost import cost
+from dorsal.zoo import NETWORKS, named, network
+from tests.nn.test_parity import randomised
+
+ONE = "depths=[1, 1, 2, 1], classes=7"
+FAMILIES = {
+    "resnet": f"resnet18({ONE})",
+    "resnet-d": f"resnet50d({ONE})",
+    "resnext": f"resnext50_32x4d({ONE})",
+    "se": f"seresnet50({ONE})",
+    "sk": f"skresnet50({ONE})",
+    "cifar": "resnet20(depths=[1, 2, 1])",
+    "resnest": f"resnest50({ONE})",
+    "resnest-fast": f"resnest50_fast_4s2x40d({ONE})",
+    "res2net": f"res2net50_26w_4s({ONE})",
+    "res2net-d": f"res2net50d({ONE})",
+    "res2next": f"res2next50({ONE})",
+    "res2netplus": f"res2netplus50_aliased({ONE})",
+    "dla": "dla60_res2net(depths=[2, 2, 4, 2], classes=7)",
+    "regnetx": f"regnetx_002({ONE})",
+    "regnety": f"regnety_004({ONE})",
+    "regnetz": f"regnetz_005({ONE})",
+}
+families = pytest.mark.parametrize("family", FAMILIES)
+IMAGES = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+def made(family, **options):
+    """Random weights, with running statistics that are those of the images but for random factors: none drowns."""
+    torch.manual_seed(0)
+    net = network(FAMILIES[family])
+    model = build(net)
+    model.load_state_dict(randomised(model.state_dict()))
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = 1.0
+    with torch.no_grad():
+        model.train()(IMAGES)
+    for norm in norms:
+        norm.momentum = 0.1
+        norm.running_var.mul_(torch.rand_like(norm.running_var) + 0.5)
+    if options:
+        state = model.state_dict()
+        model = build(net, **options)
+        model.load_state_dict(state)
+    return model
+
+
+def close(a, b, tolerance=1e-5):
+    return (a - b).abs().max() <= tolerance * b.abs().max()
+
+
+@families
+@pytest.mark.parametrize("training", [False, True])
+def test_symbolic_trace_follows_both_modes(family, training):
+    model = made(family)
+    traced = torch.fx.symbolic_trace(model)  # traced in training mode, used in both
+    model.train(training), traced.train(training)
+    assert torch.equal(traced(IMAGES), model(IMAGES))
+
+
+@families
+def test_export_with_dynamic_sizes(family):
+    model = made(family).eval()
+    dynamic = torch.export.Dim.AUTO
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own deprecations
+        exported = torch.export.export(
+            model, (torch.randn(3, 3, 64, 96),), dynamic_shapes=({0: dynamic, 2: dynamic, 3: dynamic},)
+        ).module()
+    other = torch.randn(2, 3, 97, 65)
+    assert close(exported(other), model(other))
+
+
+@families
+def test_compiles_without_a_graph_break(family):
+    model = made(family).train()
+    twin = copy.deepcopy(model)
+    torch._dynamo.reset()
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    weights = torch.randn(2, 10 if family == "cifar" else 7)
+    (compiled(IMAGES) * weights).sum().backward()
+    (twin(IMAGES) * weights).sum().backward()
+    for (key, mine), other in zip(model.named_parameters(), twin.parameters(), strict=True):
+        assert close(mine.grad, other.grad, 1e-3) or mine.grad.abs().max() < 1e-4, key
+    for mine, other in zip(model.buffers(), twin.buffers(), strict=True):
+        assert torch.allclose(mine.float(), other.float(), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.slow
+@families
+def test_compiles_to_machine_code(family):
+    """Forward and backward by the default compiler (about a minute each)."""
+    model = made(family).eval()
+    twin = copy.deepcopy(model)
+    torch._dynamo.reset()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own
+        mine = torch.compile(model)(IMAGES)
+        mine.square().sum().backward()
+    other = twin(IMAGES)
+    other.square().sum().backward()
+    assert close(mine, other, 1e-4)
+    for (key, a), b in zip(model.named_parameters(), twin.parameters(), strict=True):
+        assert close(a.grad, b.grad, 1e-2) or b.grad.abs().max() < 1e-4, key
+
+
+@families
+def test_copies_and_pickles_are_the_same_and_apart(family):
+    model = made(family).eval()
+    expected = model(IMAGES)
+    copied = copy.deepcopy(model)
+    pickled = pickle.loads(pickle.dumps(model))
+    buffer = io.BytesIO()
+    torch.save(model, buffer)
+    buffer.seek(0)
+    saved = torch.load(buffer, weights_only=False)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    for twin in (copied, pickled, saved):
+        assert torch.equal(twin(IMAGES), expected)
+        assert twin.info == model.info
+        assert twin.network == model.network
+
+
+@families
+def test_functional_call_uses_the_given_state(family):
+    """And per-sample gradients by vmap of grad agree with one image at a time."""
+    model = made(family).eval()
+    state = {key: value.detach() for key, value in model.named_parameters()}
+    other = {key: value + 0.01 for key, value in state.items()}
+    expected = copy.deepcopy(model)
+    expected.load_state_dict(other, strict=False)
+    assert close(torch.func.functional_call(model, other, (IMAGES,)), expected(IMAGES))
+
+    def loss(parameters, image):
+        return torch.func.functional_call(model, parameters, (image[None],)).square().sum()
+
+    gradients = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0))(state, IMAGES)
+    alone = torch.func.grad(loss)(state, IMAGES[1])
+    for key, gradient in gradients.items():
+        assert torch.allclose(gradient[1], alone[key], rtol=1e-3, atol=1e-3 * float(alone[key].abs().max()) + 1e-6), key
+
+
+@families
+def test_autocast_to_bfloat16(family):
+    model = made(family).train()
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model(IMAGES)
+        loss = logits.float().square().mean()
+    loss.backward()
+    assert logits.dtype == torch.bfloat16
+    assert all(p.grad.dtype == torch.float32 and p.grad.isfinite().all() for p in model.parameters())
+    model.eval()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        low = model(IMAGES).float()
+    with torch.no_grad():
+        full = model(IMAGES)
+    assert close(low, full, 0.1)
+
+
+@families
+def test_channels_last_is_kept_to_the_end(family):
+    model = made(family).eval()
+    expected = model.features(IMAGES)
+    model.to(memory_format=torch.channels_last)
+    maps = model.features(IMAGES.to(memory_format=torch.channels_last))
+    for mine, other in zip(maps, expected, strict=True):
+        assert close(mine, other, 1e-4)
+        assert mine.is_contiguous(memory_format=torch.channels_last)
+
+
+@families
+@pytest.mark.parametrize("stride", [8, 16])
+def test_output_stride_keeps_the_weights_and_the_resolution(family, stride):
+    net = network(FAMILIES[family])
+    if net.total_stride < stride:
+        with pytest.raises(ValueError, match=f"output_stride={stride} .* valid: 1, 2, 4"):
+            with_output_stride(net, stride)
+        return
+    dilated = with_output_stride(net, stride)
+    assert dilated.total_stride == stride
+    model, plain = build(dilated).eval(), made(family).eval()
+    model.load_state_dict(plain.state_dict())
+    maps = model.features(torch.randn(1, 3, 65, 97))
+    for level, found in zip(model.info, maps, strict=True):
+        assert found.shape[1:] == (level.channels, -(-65 // level.stride), -(-97 // level.stride))
+    same = [level.stride <= stride // 2 for level in model.info]
+    for kept, mine, other in zip(same, model.features(IMAGES), plain.features(IMAGES), strict=True):
+        assert not kept or torch.equal(mine, other)
+
+
+@families
+def test_frozen_levels_neither_learn_nor_collect_statistics(family):
+    model = made(family, drop_path=0.5).freeze(2).train()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    model(IMAGES).square().sum().backward()
+    optimiser.step()
+    changed = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
+    assert not [key for key in changed if key.startswith(("stem.", "stages.0."))]
+    assert any(key.startswith("stages.1.") for key in changed)
+    assert all(p.requires_grad for p in model.freeze(0).parameters())
+    with pytest.raises(ValueError, match="freeze=9 must be from 0"):
+        model.freeze(9)
+
+
+@families
+@pytest.mark.parametrize("policy", ["frozen", "sync", "group"])
+def test_norm_policies_reach_every_layer(family, policy):
+    net = network(FAMILIES[family])
+    if policy == "group":
+        model = build(network(f"{FAMILIES[family][:-1]}, norm=group)"))
+        wanted: type = nn.GroupNorm
+    else:
+        model, wanted = (
+            made(family, norm_policy=policy),
+            {"frozen": FrozenBatchNorm2d, "sync": SyncBatchNorm}[policy],
+        )
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d | nn.GroupNorm | FrozenBatchNorm2d)]
+    assert len(norms) == sum(isinstance(m, nn.BatchNorm2d) for m in build(net).modules())
+    assert all(type(norm) is wanted for norm in norms)
+    if policy != "group":
+        plain = made(family).eval()
+        assert close(model.eval()(IMAGES), plain(IMAGES))
+    model.train()(IMAGES).square().sum().backward()
+    learns = [key for key, p in model.named_parameters() if p.grad is not None and "norm" in key]
+    assert bool(learns) == (policy != "frozen")
+
+
+@families
+def test_checkpointing_changes_memory_and_nothing_else(family):
+    """Same gradients, and the running statistics count each batch once."""
+    results = []
+    for on in (False, True):
+        model = made(family, drop_path=0.3).train()
+        set_checkpointing(model, on)
+        kept = []
+        torch.manual_seed(1)
+        with torch.autograd.graph.saved_tensors_hooks(lambda t, kept=kept: (kept.append(t.numel()), t)[1], lambda t: t):
+            loss = model(IMAGES).square().sum()
+        saved = sum(kept)
+        loss.backward()
+        results.append((saved, [p.grad for p in model.parameters()], list(model.buffers())))
+    (all_of_it, gradients, buffers), (less, again, others) = results
+    assert less < 0.6 * all_of_it
+    assert all(
+        torch.allclose(a, b, rtol=1e-4, atol=1e-5 * float(a.abs().max())) for a, b in zip(gradients, again, strict=True)
+    )
+    assert all(torch.equal(a, b) for a, b in zip(buffers, others, strict=True))
+
+
+@families
+def test_inner_nodes_by_name(family):
+    model = made(family).eval()
+    prefix = "stages.1.blocks.0" if family == "dla" else "stages.1.0"
+    nodes = InnerNodes(model, ("stages.2", f"{prefix}.mixer", "stem.convs.0"))
+    seen = {}
+    for name in nodes.names:
+        model.get_submodule(name).register_forward_hook(lambda *args, name=name: seen.update({name: args[2].clone()}))
+    maps = nodes(IMAGES)
+    model(IMAGES)
+    for level, found in zip(nodes.info, maps, strict=True):
+        assert torch.equal(found, seen[level.name])
+        assert found.shape[1:] == (level.channels, 64 // level.stride, 64 // level.stride)
+    kept = {key.split(".")[2] for key in nodes.state_dict() if key.startswith("body.stages.")}
+    assert kept == {"0", "1", "2"}
+
+
+def test_an_unknown_node_or_one_that_is_no_map_is_refused():
+    with pytest.raises(ValueError, match=r"'stages\.1\.0\.mixr' does not exist.*did you mean stages\.1\.0\.mixer"):
+        InnerNodes(made("resnet"), ("stages.1.0.mixr",))
+    with pytest.raises(ValueError, match=r"'fc' is no feature map: its output is \[1, 7\]"):
+        InnerNodes(made("resnet"), ("fc",))
+
+
+@pytest.mark.parametrize("family", [name for name in FAMILIES if name != "sk"])
+def test_deformable_stages_start_as_plain_convolutions_of_half_weight(family):
+    """Offsets start at zero and masks at one half, so doubling the 3x3 weights gives the plain network."""
+    net = network(FAMILIES[family])
+    deformable = with_deformable(net, (2, 3))
+    model, plain = build(deformable).eval(), made(family).eval()
+    missing, surplus = model.load_state_dict(plain.state_dict(), strict=False)
+    assert surplus == []
+    assert missing
+    assert all(".offset." in key for key in missing)
+    for name, module in model.named_modules():
+        if hasattr(module, "offset"):
+            assert name.startswith(("stages.1.", "stages.2."))
+            module.weight.data.mul_(2)
+    assert close(model(IMAGES), plain(IMAGES))
+    for module in model.modules():
+        if hasattr(module, "offset"):
+            nn.init.normal_(module.offset.weight, std=0.1)
+    assert not close(model(IMAGES), plain(IMAGES), 1e-3)
+    model.train()(IMAGES).square().sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def test_deformable_split_attention_has_two_offset_groups():
+    net = named("resnest200_dcn")
+    offsets = [layer for stage in (net,) for layer in _layers(stage) if layer.name.endswith("offset")]
+    assert len(offsets) == 24 + 36 + 3
+    assert all(layer.out_channels == 2 * 27 and layer.groups == 2 for layer in offsets)
+    with pytest.raises(ValueError, match="selective_kernel has no deformable form"):
+        with_deformable(network(FAMILIES["sk"]), (2,))
+    with pytest.raises(ValueError, match="stage 5 does not exist; valid: 1 to 4"):
+        with_deformable(net, (5,))
+
+
+def _layers(net):
+    from dorsal.spec.layers import layers
+
+    return layers(net)
+
+
+def test_no_classes_give_the_pooled_vector():
+    net = network("resnet18(classes=0)")
+    model = build(net).eval()
+    assert model(IMAGES).shape == (2, 512)
+    assert torch.equal(model(IMAGES), model.features(IMAGES)[-1].mean((2, 3)))
+    assert cost(net).params == sum(p.numel() for p in model.parameters())
+
+
+def test_integer_images_and_an_empty_batch_are_torchs_business():
+    """An empty batch goes through in evaluation, as in torch; integer images are refused by torch in one sentence."""
+    model = made("resnest").eval()
+    assert model(torch.zeros(0, 3, 64, 64)).shape == (0, 7)
+    with pytest.raises(RuntimeError, match=r"(?i)type"):
+        model(torch.zeros(1, 3, 64, 64, dtype=torch.uint8))
+
+
+WORKER = """
+import sys, torch, torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+sys.path.insert(0, sys.argv[1])
+from tests.nn.test_forms import FAMILIES, made
+torch.set_num_threads(1)
+rank = int(sys.argv[2])
+dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{sys.argv[3]}", rank=rank, world_size=2)
+images = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0)).double()
+for family in FAMILIES:
+    whole = made(family, norm_policy="train").double().train()
+    weights = torch.randn(4, whole.network.head.classes, generator=torch.Generator().manual_seed(1)).double()
+    (whole(images) * weights).sum().div(2).backward()
+    parallel = DistributedDataParallel(made(family, norm_policy="sync").double().train())
+    mine = slice(2 * rank, 2 * rank + 2)
+    (parallel(images[mine]) * weights[mine]).sum().backward()
+    for (key, a), b in zip(whole.named_parameters(), parallel.module.parameters(), strict=True):
+        assert torch.allclose(a.grad, b.grad, rtol=1e-6, atol=1e-8 * float(a.grad.abs().max()) + 1e-9), (family, key)
+    for (key, a), b in zip(whole.named_buffers(), parallel.module.buffers(), strict=True):
+        assert torch.allclose(a, b, rtol=1e-9), (family, key)
+dist.destroy_process_group()
+print("equal")
+"""
+
+
+def test_two_processes_with_synchronised_norms_are_one():
+    """DistributedDataParallel on halves of a batch: the gradients and statistics of the whole batch, every family."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = str(listener.getsockname()[1])
+    root = str(Path(__file__).parents[2])
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, root, str(rank), port],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    outputs = [worker.communicate(timeout=300) for worker in workers]
+    assert [out for out, _ in outputs] == ["equal\n", "equal\n"], outputs[0][1][-2000:]
+
+
+def test_every_family_of_the_zoo_is_here():
+    """A new family must come into this suite: each distinct kind of stage, block and mixer of the zoo is in it."""
+
+    def kinds(net):
+        for stage in net.stages:
+            block = stage.block
+            inner = getattr(block.mixer, "inner", None)
+            yield (type(stage.arrangement), type(block), type(block.mixer), type(inner), type(block.shortcut))
+
+    here = {kind for text in FAMILIES.values() for kind in kinds(network(text))}
+    zoo = {kind: name for name, net in NETWORKS.items() for kind in kinds(net)}
+    # Left out: other pairs of a mixer and a shortcut that are both here.
+    assert {name for kind, name in zoo.items() if kind not in here} == {
+        "dla60",
+        "resnet34d",
+        "skresnet34",
+        "skresnet50d",
+    }
