@@ -1,0 +1,218 @@
+"""Networks ready to use: what `create` loads, changes, leaves fresh and refuses."""
+
+import shutil
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torchvision.ops import FrozenBatchNorm2d
+
+import dorsal
+from dorsal.nn.build import build
+from dorsal.nn.norms import SyncBatchNorm
+from dorsal.spec.text import edit
+from dorsal.weights.create import adapt_stem, create
+from dorsal.weights.formats import from_ours
+from dorsal.weights.published import published
+from dorsal.weights.saved import save_model
+from dorsal.zoo import named, network
+from tests.nn.test_parity import randomised
+from tests.weights.test_saved import card_of
+
+IMAGES = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+NET = "resnest14(classes=5)"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A trained model of ours on disk, and the module."""
+    where = tmp_path_factory.mktemp("model")
+    net = network(NET)
+    torch.manual_seed(0)
+    model = build(net).eval()
+    model.load_state_dict(randomised(model.state_dict()))
+    save_model(where, model, card_of(net, ("a", "b", "c", "d", "e")))
+    return where, model
+
+
+def test_without_weights_it_is_build():
+    torch.manual_seed(3)
+    made = create("resnest14", classes=5)
+    torch.manual_seed(3)
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(made.state_dict().values(), build(network(NET)).state_dict().values(), strict=True)
+    )
+    assert dorsal.create is create
+
+
+def test_weights_from_a_folder_and_as_a_pyramid(folder):
+    where, model = folder
+    whole = create(NET, weights=where).eval()
+    assert torch.equal(whole(IMAGES), model(IMAGES))
+    pyramid = create(NET, weights=str(where), features=(1, 3)).eval()
+    assert [(level.name, level.channels, level.stride) for level in pyramid.info] == [
+        ("stage1", 256, 4),
+        ("stage3", 1024, 16),
+    ]
+    for mine, other in zip(pyramid(IMAGES), (model.features(IMAGES)[1], model.features(IMAGES)[3]), strict=True):
+        assert torch.equal(mine, other)
+    assert not any(key.startswith(("fc", "stages.3")) for key in pyramid.state_dict())
+    nodes = create(NET, weights=where, features=("stages.0.0.mixer", "stages.1")).eval()
+    assert torch.equal(nodes(IMAGES)[1], model.features(IMAGES)[2])
+    assert [level.channels for level in nodes.info] == [64, 512]
+
+
+def test_loading_draws_no_random_numbers_and_leaves_nothing_on_meta(folder):
+    before = torch.random.get_rng_state()
+    model = create(NET, weights=folder[0])
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert not any(value.is_meta for value in model.state_dict().values())
+    assert all(p.requires_grad for p in model.parameters())
+    assert model.training
+
+
+@pytest.mark.parametrize("made_by", ["timm", "resnest"])
+def test_weights_from_a_file_of_another_package(folder, tmp_path, made_by):
+    file = tmp_path / "foreign.pth"
+    torch.save({"state_dict": from_ours(folder[1].state_dict(), network(NET), made_by)}, file)
+    assert torch.equal(create(NET, weights=file).eval()(IMAGES), folder[1](IMAGES))
+
+
+def test_weights_by_the_id_of_a_published_checkpoint(tmp_path, monkeypatch, real_data):
+    """From a local folder, with no network."""
+    shutil.copy(real_data / "weights" / "resnet20-12fca82f.th", tmp_path)
+    monkeypatch.setenv("DORSAL_WEIGHTS", str(tmp_path))
+    entry = next(entry for entry in published() if entry.file == "resnet20-12fca82f.th")
+    model = create("resnet20", weights=entry.id, features=(3,))
+    assert [(level.channels, level.stride) for level in model.info] == [(64, 4)]
+    with pytest.raises(
+        ValueError, match=r"are of another network: depths is \[9, 9, 9\] and in the weights \[3, 3, 3\]"
+    ):
+        create("resnet56", weights=entry.id)
+
+
+def test_another_number_of_classes_makes_a_new_classifier_and_keeps_the_rest(folder):
+    where, model = folder
+    made = create(NET, weights=where, classes=9)
+    assert made.fc.weight.shape == (9, 2048)
+    assert 0.005 < made.fc.weight.std() < 0.015
+    assert torch.equal(made.fc.bias, torch.zeros(9))
+    for key, value in model.state_dict().items():
+        assert key.startswith("fc.") or torch.equal(made.state_dict()[key], value)
+    pooled = create(NET, weights=where, classes=0).eval()
+    assert torch.equal(pooled(IMAGES), model.features(IMAGES)[-1].mean((2, 3)))
+    with pytest.raises(ValueError, match="the weights have 5 classes and the network 1000: say classes=5"):
+        create("resnest14", weights=where)
+
+
+def test_one_channel_answers_as_a_repeated_grey_image_does(folder):
+    where, model = folder
+    grey = IMAGES[:, :1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made = create(NET, weights=where, in_channels=1).eval()
+    assert torch.allclose(made(grey), model(grey.expand(-1, 3, -1, -1)), rtol=1e-4, atol=1e-5)
+
+
+def test_extra_channels_start_unused_and_learn(folder):
+    where, model = folder
+    with pytest.warns(UserWarning, match="in_channels=5: the first three are taken to be red, green and blue"):
+        made = create(NET, weights=where, in_channels=5).eval()
+    more = torch.cat((IMAGES, torch.randn(2, 2, 64, 64)), 1)
+    assert torch.allclose(made(more), model(IMAGES), rtol=1e-4, atol=1e-5)
+    made(more).square().sum().backward()
+    assert made.stem.convs[0].conv.weight.grad[:, 3:].abs().min() > 0
+    with pytest.warns(UserWarning, match="in_channels=2: .* a guess"):
+        assert adapt_stem(torch.ones(4, 3, 3, 3), 2).sum() == 4 * 27
+
+
+@pytest.mark.parametrize("stride", [8, 16])
+def test_output_stride_keeps_the_weights(folder, stride):
+    where, model = folder
+    made = create(NET, weights=where, output_stride=stride, features=(1, 2, 3, 4)).eval()
+    assert [level.stride for level in made.info] == [min(s, stride) for s in (4, 8, 16, 32)]
+    assert torch.equal(made(IMAGES)[0], model.features(IMAGES)[1])
+
+
+def test_deformable_stages_keep_all_weights_but_have_new_offsets(folder):
+    where, model = folder
+    made = create(NET, weights=where, deformable=(3, 4))
+    fresh = set(made.state_dict()) - set(model.state_dict())
+    assert {key.split(".")[1] for key in fresh} == {"2", "3"}
+    assert all(".offset." in key for key in fresh)
+    assert all(not made.state_dict()[key].any() for key in fresh)
+    assert all(torch.equal(made.state_dict()[key], value) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(("norm", "kind"), [("frozen", FrozenBatchNorm2d), ("sync", SyncBatchNorm)])
+def test_norm_policies_with_weights(folder, norm, kind):
+    where, model = folder
+    made = create(NET, weights=where, norm=norm).eval()
+    assert sum(isinstance(m, kind) for m in made.modules()) == sum(
+        isinstance(m, nn.BatchNorm2d) for m in model.modules()
+    )
+    assert torch.allclose(made(IMAGES), model(IMAGES), rtol=1e-4, atol=1e-4)
+    assert not any(value.is_meta for value in made.state_dict().values())
+
+
+def test_freeze_and_checkpointing_reach_the_pyramid(folder):
+    made = create(NET, weights=folder[0], freeze=2, checkpointing=True, features=(1, 2, 3, 4)).train()
+    sum(level.sum() for level in made(IMAGES)).backward()
+    assert all(p.grad is None for m in (made.stem, made.stages[0]) for p in m.parameters())
+    assert all(p.grad is not None for p in made.stages[1].parameters())
+    assert not made.stages[0][0].expand.norm.training
+    assert made.stages[1][0].checkpointing
+
+
+def test_on_meta_nothing_is_allocated(folder):
+    with torch.device("meta"):
+        assert all(p.is_meta for p in create("resnest269").parameters())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "resnest15"}, r"unknown network 'resnest15'.*resnest14"),
+        ({"features": (1, 5)}, "features level 5 does not exist; valid: 0 .stem. to 4"),
+        ({"features": ()}, r"features=\(\) asks for no level"),
+        ({"features": (1, "stages.0")}, "mixes levels and names"),
+        ({"features": ("stages.0.0.mixr",)}, "did you mean stages.0.0.mixer"),
+        ({"output_stride": 12}, "output_stride=12 is not one this network can have; valid: 4, 8, 16, 32"),
+        ({"deformable": (7,)}, "deformable stage 7 does not exist; valid: 1 to 4"),
+        ({"norm": "frozn"}, "norm='frozn' is not known.*did you mean frozen"),
+        ({"freeze": 6}, r"freeze=6 must be from 0 .nothing. to 5"),
+        ({"classes": -1}, "classes=-1 is below 0"),
+        ({"in_channels": 0}, "in_channels=0 is below 1"),
+        ({"drop_path": 1.0}, "drop_path=1.0 must be at least 0 and below 1"),
+        ({"weights": "resnest14.nobody"}, r"resnest14\.nobody"),
+        ({"weights": "resnest50.official_in1k", "norm": "group"}, "norm='group' with weights"),
+    ],
+)
+def test_bad_arguments_are_refused_before_anything_is_fetched(changes, message, monkeypatch):
+    def no_fetch(*_, **__):
+        raise AssertionError("fetched")
+
+    monkeypatch.setattr("dorsal.weights.fetch.fetch", no_fetch)
+    with pytest.raises(ValueError, match=message):
+        create(**{"name": "resnest14", **changes})
+
+
+def test_a_device_that_is_not_there_is_refused_by_torch():
+    if torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    with pytest.raises((RuntimeError, AssertionError), match="CUDA|NVIDIA"), torch.device("cuda"):
+        create("resnet18")
+
+
+def test_weights_of_another_network_are_named(folder):
+    with pytest.raises(ValueError, match="weights=.* are of another network: depths"):
+        create("resnest26", weights=folder[0], classes=5)
+    assert edit(named("resnest14"), {"classes": 5}) == network(NET)
+
+
+def test_a_missing_file_is_not_taken_for_an_id(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"gone\.pth"):
+        create("resnest14", weights=tmp_path / "gone.pth")
