@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Self
 
 import torch
+import torch.fx
 from torch import Tensor, nn
 
 from dorsal.nn.blocks import Regularisation, ResidualBlock
@@ -73,6 +74,7 @@ class Trunk(nn.Module):
 
     def features(self, x: Tensor) -> tuple[Tensor, ...]:
         """Images [N, in_channels, H, W] → the maps [N, channels, H / stride, W / stride] of `info`, fine to coarse."""
+        self._check(x)
         x = self.stem.convs(x)
         maps = [x]
         x = self.stem.pool(x)
@@ -80,6 +82,16 @@ class Trunk(nn.Module):
             x = stage(x)
             maps.append(x)
         return tuple(maps)
+
+    def _check(self, x: Tensor) -> None:
+        """ValueError for what is no batch of images of this network; a symbolic trace is not followed."""
+        if isinstance(x, torch.fx.Proxy):
+            return
+        channels = self.network.in_channels
+        if x.ndim != 4 or x.shape[1] != channels:
+            raise ValueError(f"images have shape {list(x.shape)}; this network takes [N, {channels}, height, width]")
+        if not x.is_floating_point():
+            raise ValueError(f"images are {x.dtype}; divide by 255 and normalise as the weights' preprocessing says")
 
     def freeze(self, levels: int) -> Self:
         """Stops the first levels from learning: 1 the stem, 2 also the first stage, … (detectron2's FREEZE_AT; one more
@@ -153,6 +165,7 @@ class Backbone(Trunk):
 
     def forward(self, x: Tensor) -> Tensor:
         """Images [N, in_channels, H, W] → logits [N, classes], or the pooled vectors [N, width] without classes."""
+        self._check(x)
         x = self.stem.pool(self.stem.convs(x))
         for stage in self.stages:
             x = stage(x)
