@@ -19,7 +19,7 @@ from dorsal.weights.labels import CIFAR10
 from dorsal.weights.published import Published, published
 from dorsal.weights.saved import load_model, verify_model
 from dorsal.zoo import network
-from tests.nn.test_parity import randomised
+from tests.random_state import randomised
 
 SMALL = "resnet18(depths=[1, 1], widths=[16, 32], strides=[1, 2], classes=10)"
 

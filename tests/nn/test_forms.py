@@ -22,7 +22,7 @@ from dorsal.nn.norms import SyncBatchNorm
 from dorsal.spec.adapt import with_deformable, with_output_stride
 from dorsal.spec.cost import cost
 from dorsal.zoo import NETWORKS, named, network
-from tests.nn.test_parity import randomised
+from tests.random_state import randomised
 
 ONE = "depths=[1, 1, 2, 1], classes=7"
 FAMILIES = {

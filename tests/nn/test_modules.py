@@ -16,7 +16,7 @@ from dorsal.spec.layers import features
 from dorsal.spec.text import edit
 from dorsal.zoo import NETWORKS, named, network
 from tests.networks import networks
-from tests.nn.test_parity import randomised
+from tests.random_state import randomised
 
 FAMILIES = ["resnet18", "resnet50", "resnest50", "res2net50_26w_4s", "res2netplus50", "regnety_004", "skresnet50"]
 FAMILIES += ["seresnet50", "resnet20", "resnet50(mixer=multi_scale(inner=split_attention), norm=group)"]

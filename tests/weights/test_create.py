@@ -18,7 +18,7 @@ from dorsal.weights.formats import from_ours
 from dorsal.weights.published import published
 from dorsal.weights.saved import save_model
 from dorsal.zoo import named, network
-from tests.nn.test_parity import randomised
+from tests.random_state import randomised
 from tests.weights.test_saved import card_of
 
 IMAGES = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))

@@ -132,7 +132,7 @@ def test_encoder_maps_are_ours_and_a_smaller_depth_builds_less():
 def test_weights_of_an_encoder_are_said_when_it_is_registered(tmp_path, monkeypatch):
     from dorsal.nn.build import build
     from dorsal.weights.saved import save_model
-    from tests.nn.test_parity import randomised
+    from tests.random_state import randomised
     from tests.weights.test_saved import card_of
 
     net = network("resnest14(classes=2)")

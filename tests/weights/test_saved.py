@@ -10,7 +10,7 @@ from dorsal.nn.build import build
 from dorsal.weights.card import Preprocessing
 from dorsal.weights.saved import load_model, make_card, reference_images, save_model, verify_model
 from dorsal.zoo import network
-from tests.nn.test_parity import randomised
+from tests.random_state import randomised
 
 PREPROCESSING = Preprocessing(image_size=48, resize=55, mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2), colours="bgr")
 
