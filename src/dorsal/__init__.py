@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dorsal.spec.cost import Cost, cost
     from dorsal.spec.layers import features, layers
     from dorsal.spec.network import Network
+    from dorsal.spec.receptive import receptive_fields
     from dorsal.spec.text import difference, edit
     from dorsal.spec.widths import match_cost
     from dorsal.study.compare import compare
@@ -39,6 +40,7 @@ _ROOMS = {
     "dorsal.spec.network": ("Network",),
     "dorsal.spec.cost": ("Cost", "cost"),
     "dorsal.spec.layers": ("features", "layers"),
+    "dorsal.spec.receptive": ("receptive_fields",),
     "dorsal.spec.text": ("difference", "edit"),
     "dorsal.spec.widths": ("match_cost",),
     "dorsal.zoo": ("named", "network", "text_of"),
@@ -87,6 +89,7 @@ __all__ = [
     "open_data",
     "parse_data",
     "read_results",
+    "receptive_fields",
     "recipe",
     "register_smp",
     "register_timm",

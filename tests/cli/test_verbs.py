@@ -1,6 +1,7 @@
 """The verbs as a user calls them: output, JSON, and one clear sentence with exit code 2 for bad input."""
 
 import json
+import sys
 
 import pytest
 from PIL import Image
@@ -52,10 +53,38 @@ def test_show_two_says_in_which_choices_they_differ(dorsal):
     assert "the same network" in out
 
 
+def test_show_a_network_of_timm(dorsal):
+    code, out, _ = dorsal("show", "timm:efficientnet_b0")
+    assert code == 0
+    assert "5.289 M parameters, 385.8 M MACs" in out
+    assert "blocks.4" in out
+    _, out, _ = dorsal("show", "timm:resnet50(classes=10)", "--image-size", 64, "--json")
+    shown = json.loads(out)
+    assert shown["text"] == "timm:resnet50(classes=10)"
+    assert shown["cost"]["macs"] == cost(network("resnet50(classes=10)"), 64).macs
+    assert [level["stride"] for level in shown["features"]] == [2, 4, 8, 16, 32]
+
+
+def test_show_a_network_beside_one_of_timm(dorsal):
+    _, out, _ = dorsal("show", "resnet50", "timm:resnet50")
+    assert "another architecture" in out
+    assert "1.000" in out
+    _, out, _ = dorsal("show", "resnet50", "timm:resnet50", "--json")
+    assert json.loads(out)["differs"] == {"another architecture": ["resnet50", "timm:resnet50"]}
+    _, out, _ = dorsal("show", "timm:vgg11", "timm:vgg11(classes=1000)")
+    assert "the same network" in out
+
+
+@pytest.mark.parametrize("words", [("show", "timm:vgg11"), ("compare", "small", "timm:vgg11")], ids=str)
+def test_without_timm_one_sentence_says_how_to_get_it(dorsal, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "timm", None)
+    assert dorsal(*words) == (2, "", "dorsal: timm:vgg11 needs an extra: pip install 'dorsal[timm]'\n")
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A network trained for one epoch, through the command line."""
-    import sys
 
     from dorsal.cli import main
 
@@ -125,6 +154,12 @@ BAD = [
     (["train", "small", "--data", "scenes(sise=32)"], "size"),
     (["train", "small", "--device", "cudda"], "cudda"),
     (["train", "small", "--precision", "fp8"], "bf16"),
+    (["train", "timm:vgg11"], "dorsal compare timm:vgg11"),
+    (["show", "timm:vgg11", "--layers"], "not those of timm:vgg11"),
+    (["show", "timm:vgg1"], "timm:vgg1 is not a model of timm; did you mean"),
+    (["compare", "small", "timm:vgg1"], "timm:vgg1 is not a model of timm; did you mean"),
+    (["compare", "small", "timm:vgg11"], "recipe tricks: drop_path=0.02 would do nothing in timm:vgg11"),
+    (["compare", "small", "timm:vgg11", "--recipe", "plain", "--match", "macs"], "cannot be scaled"),
     (["evaluate", "no/such/model"], "holds no model"),
     (["predict", "no_such.jpg"], "no_such.jpg"),
     (["report", "no/such/study"], "holds no study"),

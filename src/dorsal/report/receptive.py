@@ -1,0 +1,181 @@
+"""Receptive fields of several networks side by side, as one HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+
+from dorsal.report.figures import View, look, shown
+from dorsal.report.files import write_whole
+from dorsal.report.page import POLICY
+from dorsal.spec.receptive import LevelField, binned
+
+Fields = Mapping[str, tuple[LevelField, ...]]
+"""The levels of each network, by its name."""
+
+BINS = 60
+# A level with many rows makes the page scroll; without room kept for its bar the plot would be too wide from then on.
+STEADY = "html { overflow-y: scroll; }"
+IMAGE_LINE = {"width": 1, "dash": "dot", "color": "#7F7F7F"}
+OVERVIEW = (
+    "Sizes of the receptive fields of all paths, by level. Box: the middle 90 % of the paths; mark in it: the median; "
+    "lines: the shortest and the longest path."
+)
+DETAIL = "A level alone: the height is the share of the paths that see so many pixels, on one scale for all networks."
+CAVEATS = (
+    "A path is one way through the network: past a block or through it, and in a cascade of channel groups from one "
+    "group to any later one. Every path counts once, whatever its weights.",
+    "The longest path is what is usually called the receptive field. What a trained network makes use of, its "
+    "effective receptive field, is smaller: shorter paths and the middle of every window weigh more.",
+    "Attention and group norm look at the whole map to weigh it. That is not counted.",
+)
+LOOSE = "Deformable convolutions may reach anywhere: counted as plain ones, so the sizes of {} are the least."
+
+
+def write_plot(fields: Fields, image_size: int, path: Path) -> None:
+    """Writes the page to `path`, whole or not at all. `image_size`, one side in pixels, is drawn as a line.
+
+    Raises ValueError when the path does not end in .html.
+    """
+    if path.suffix != ".html":
+        raise ValueError(f"plot={str(path)!r} must end in .html; nearest valid: {str(path.with_suffix('.html'))!r}")
+    write_whole(path, plot_page(fields, image_size).encode())
+
+
+def plot_page(fields: Fields, image_size: int) -> str:
+    """The page as text. Names of networks are escaped."""
+    package = files("dorsal.report")
+    views = field_views(fields, image_size)
+    switch = "".join(
+        f'<label><input type="radio" name="level" value="{i}"{" checked" * (i == 0)}>{escape(view.name)}</label>'
+        for i, view in enumerate(views)
+    )
+    # Plotly spells "<" in JSON as an escape, so no name can end the script element.
+    data = ",".join(view.figure.to_json() for view in views)
+    loose = [name for name, levels in fields.items() if levels[-1].at_least]
+    caveats = [*CAVEATS, LOOSE.format(", ".join(loose))] if loose else CAVEATS
+    said = "".join(f"<li>{escape(line)}</li>" for line in caveats)
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<title>Receptive fields</title>
+<style>{package.joinpath("page.css").read_text("utf-8")}{STEADY}</style>
+</head>
+<body>
+<header><h1>Receptive fields</h1><p class="soft">{escape(", ".join(fields))}</p></header>
+<main><figure class="chart"><fieldset>{switch}</fieldset>
+<div class="canvas" role="img" aria-label="{escape(OVERVIEW)}"></div>
+<figcaption>{escape(OVERVIEW)} {escape(DETAIL)}</figcaption><script type="application/json">[{data}]</script></figure>
+<h2>What this says and what it does not</h2><ul class="caveats">{said}</ul>
+</main>
+<script>{get_plotlyjs()}</script>
+<script>{package.joinpath("page.js").read_text("utf-8")}</script>
+</body>
+</html>
+"""
+
+
+def field_views(fields: Fields, image_size: int) -> list[View]:
+    """All levels in one figure, then each level alone on which some network has paths of several sizes."""
+    views = [View("all levels", _overview(fields, image_size))]
+    for name in dict.fromkeys(level.name for levels in fields.values() for level in levels):
+        here = {text: level for text, levels in fields.items() for level in levels if level.name == name}
+        if any(len(level.sizes) > 1 for level in here.values()):
+            views.append(View(name, _distribution(here, list(fields), image_size)))
+    return views
+
+
+def _overview(fields: Fields, image_size: int) -> go.Figure:
+    ticks = [digit * 10**power for power in range(5) for digit in (1, 2, 5)]
+    figure = _figure({}, {"title": {"text": "receptive field, pixels (log scale)"}, "type": "log", "tickvals": ticks})
+    for index, (name, levels) in enumerate(fields.items()):
+        colour = look(index).colour
+        names = [level.name for level in levels]
+        medians = [level.quantile(0.5) for level in levels]
+        figure.add_box(
+            name=shown(name),
+            x=names,
+            lowerfence=[level.smallest for level in levels],
+            q1=[level.quantile(0.05) for level in levels],
+            median=medians,
+            q3=[level.quantile(0.95) for level in levels],
+            upperfence=[level.largest for level in levels],
+            marker={"color": colour},
+            line={"width": 1.5},
+            offsetgroup=str(index),
+            hoverinfo="skip",
+        )
+        figure.add_scatter(
+            x=names,
+            y=medians,
+            mode="markers",
+            marker={"color": colour, "size": 12, "opacity": 0},
+            offsetgroup=str(index),
+            showlegend=False,
+            customdata=[_summary(level) for level in levels],
+            hovertemplate=f"{shown(name)}<br>%{{x}}: %{{customdata}}<extra></extra>",
+        )
+    figure.add_hline(image_size, line=IMAGE_LINE)
+    # Plotly takes the place of a line in pixels and that of a text in their logarithm.
+    figure.add_annotation(
+        text=f"image, {image_size} px", y=math.log10(image_size), x=0, xref="paper", yshift=9, showarrow=False
+    )
+    return figure.update_layout(boxmode="group", scattermode="group", scattergap=0.3)
+
+
+def _summary(level: LevelField) -> str:
+    sizes = (level.smallest, level.quantile(0.05), level.quantile(0.5), level.quantile(0.95), level.largest)
+    return f"{' · '.join(map(str, sizes))} px<br>least, 5 %, median, 95 %, most"
+
+
+def _distribution(levels: Mapping[str, LevelField], names: list[str], image_size: int) -> go.Figure:
+    """One row a network under its name, all on one scale. `names` are all networks of the page, for their colours."""
+    width, rows = binned(list(levels.values()), BINS)
+    figure = _figure(
+        {"title": {"text": f"receptive field, pixels along one side, in bins of {width}"}, "rangemode": "tozero"},
+        {"visible": False, "range": [-len(rows), 0.05]},
+    )
+    highest = max(map(max, rows))
+    for row, ((name, level), shares) in enumerate(zip(levels.items(), rows, strict=True), start=1):
+        bins = range(level.smallest // width, level.largest // width + 1)
+        figure.add_scatter(
+            x=[width * index for index in (bins.start, *bins, bins.stop)],
+            y=[-row, *(0.65 * shares[index] / highest - row for index in bins), -row],
+            mode="lines",
+            line={"shape": "hv", "width": 1.5, "color": look(names.index(name)).colour},
+            fill="toself",
+            hoveron="points",
+            customdata=[0, *(100 * shares[index] for index in bins), 0],
+            hovertemplate=f"{shown(name)}<br>from %{{x}} px: %{{customdata:.2g}} %<br>{_summary(level)}<extra></extra>",
+        )
+        figure.add_annotation(text=shown(name), x=0, xref="paper", y=0.68 - row, yanchor="bottom", showarrow=False)
+    if image_size <= max(level.largest for level in levels.values()):
+        figure.add_vline(image_size, line=IMAGE_LINE, annotation={"text": f"image, {image_size} px"})
+    return figure.update_layout(height=110 + 90 * len(rows), margin={"l": 16}, showlegend=False)
+
+
+def _figure(x: dict[str, Any], y: dict[str, Any]) -> go.Figure:
+    """An empty figure whose colours of text and grid are left to the page; a finger on it scrolls the page."""
+    return go.Figure(
+        layout={
+            "template": None,
+            "height": 520,
+            "margin": {"l": 60, "r": 16, "t": 24, "b": 52},
+            "legend": {"orientation": "h", "y": -0.16},
+            "dragmode": False,
+            "xaxis": {**x, "zeroline": False, "automargin": True},
+            "yaxis": {**y, "zeroline": False, "automargin": True},
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+        }
+    )
