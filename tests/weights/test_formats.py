@@ -21,9 +21,7 @@ EDIT = "(depths=[2, 1, 1, 1])"
 
 TIMM = {
     f"resnet18{EDIT}": "resnet18",
-    f"resnet50{EDIT}": "resnet50",
     f"resnet50d{EDIT}": "resnet50d",
-    f"resnext50_32x4d{EDIT}": "resnext50_32x4d",
     f"seresnet50{EDIT}": "seresnet50",
     f"skresnet18{EDIT}": "skresnet18",
     f"skresnet50{EDIT}": "skresnet50",
@@ -88,8 +86,7 @@ def test_timm(text):
     ("text", "block", "arguments"),
     [
         (f"resnet18{EDIT}", "BasicBlock", {}),
-        (f"resnext101_32x8d{EDIT}", "Bottleneck", {"groups": 32, "width_per_group": 8}),
-        (f"wide_resnet50_2{EDIT}", "Bottleneck", {"width_per_group": 128}),
+        (f"resnext50_32x4d{EDIT}", "Bottleneck", {"groups": 32, "width_per_group": 4}),
     ],
 )
 def test_torchvision_resnet(text, block, arguments):

@@ -67,6 +67,18 @@ def test_a_file_without_its_classifier_fits_a_network_without_one():
     assert "fc.weight" not in to_ours(state, network("resnet18(classes=0)"))
 
 
+def test_a_classifier_is_not_dropped_by_a_format_without_one():
+    message = (
+        r"missing fc\.weight, fc\.bias; surplus fc\.weight, fc\.bias; with format='torchvision' it would fit resnet50$"
+    )
+    assert_refused(file_of("resnet50", "torchvision"), "resnet50", message, "mmdet")
+
+
+def test_a_classifier_of_no_shape_is_only_misshapen():
+    state = file_of("resnet18", "torchvision") | {"fc.weight": torch.zeros(())}
+    assert_refused(state, "resnet18", r"wrong shape fc\.weight \[\] instead of \[1000, 512\]$")
+
+
 def test_tensors_are_listed_by_the_files_names():
     state = file_of("resnet18", "torchvision")
     state["conv1.weight"] = torch.empty(32, 3, 3, 3)

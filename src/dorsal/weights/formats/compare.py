@@ -8,6 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from dorsal.spec.network import Network
+from dorsal.weights.formats.naming import PREFIX
 from dorsal.weights.formats.packages import FORMATS, naming_of
 from dorsal.weights.formats.table import COUNTER, Shape, Table, make_table
 from dorsal.zoo import NETWORKS, text_of
@@ -31,9 +32,10 @@ class Differences(msgspec.Struct, frozen=True):
 
 def compare(found: Shapes, needed: Shapes, unused: Iterable[str] = ()) -> Differences:
     """Compares names and shapes. Counters of batches may be missing, and `unused` may be there or not."""
+    known = {*needed, *unused}
     return Differences(
         missing=tuple(name for name in needed if name not in found and not name.endswith(COUNTER)),
-        surplus=tuple(name for name in found if name not in needed and name not in set(unused)),
+        surplus=tuple(name for name in found if name not in known),
         misshapen=tuple(
             (name, found[name], shape) for name, shape in needed.items() if name in found and found[name] != shape
         ),
@@ -41,9 +43,9 @@ def compare(found: Shapes, needed: Shapes, unused: Iterable[str] = ()) -> Differ
 
 
 def compare_with_table(found: Shapes, table: Table) -> Differences:
-    """Compares a file with a network's table. A classifier that the format never has goes by our names."""
-    needed = {entry.theirs: entry.shape for entry in table.entries}
-    return compare(found, {**needed, **table.without}, table.unused)
+    """Compares a file with a network's table. A classifier that the format never has is missing under our names."""
+    differences = compare(found, {entry.theirs: entry.shape for entry in table.entries}, table.unused)
+    return msgspec.structs.replace(differences, missing=(*differences.missing, *table.without))
 
 
 def sentence(differences: Differences) -> str:
@@ -63,8 +65,9 @@ def likeness(found: Shapes, network: Network, format: str) -> str:
             f"{text_of(fitting)} would fit"
         )
     for other in FORMATS:
-        if other != format and fitted(found, network, other) == network:
-            return f"it would fit with format={other!r}"
+        fitting = fitted(found, network, other)
+        if fitting:
+            return f"with format={other!r} it would fit {text_of(fitting)}"
     for candidate in NETWORKS.values():
         fitting = fitted(found, candidate, format)
         if fitting:
@@ -78,16 +81,16 @@ def fitted(found: Shapes, network: Network, format: str) -> Network | None:
         naming = naming_of(format, network)
     except ValueError:  # the format has no such network
         return None
-    bare = without_prefix(found, naming.prefix)
-    head = bare.get(f"{naming.modules.get('head.fc')}.weight")
-    classes = 0 if head is None else head[0]
+    bare = without_prefix(found)
+    classifier = bare.get(f"{naming.modules.get('head.fc', '')}.weight")
+    classes = classifier[0] if classifier else 0
     candidate = msgspec.structs.replace(network, head=msgspec.structs.replace(network.head, classes=classes))
     return None if compare_with_table(bare, make_table(candidate, naming)) else candidate
 
 
-def without_prefix(named: Mapping[str, Value], prefix: str) -> dict[str, Value]:
-    """The values by their names without the prefix; as they are where two names would become one."""
-    bare = {name.removeprefix(prefix): value for name, value in named.items()}
+def without_prefix(named: Mapping[str, Value]) -> dict[str, Value]:
+    """The values by their names without a whole model's prefix; as they are where two names would become one."""
+    bare = {name.removeprefix(PREFIX): value for name, value in named.items()}
     return bare if len(bare) == len(named) else dict(named)
 
 

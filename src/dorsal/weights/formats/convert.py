@@ -18,7 +18,8 @@ from dorsal.weights.formats.compare import (
     sentence,
     without_prefix,
 )
-from dorsal.weights.formats.packages import naming_of, recognise
+from dorsal.weights.formats.naming import PREFIX
+from dorsal.weights.formats.packages import FORMATS, naming_of, recognise
 from dorsal.weights.formats.table import COUNTER, Shape, apply, make_table
 
 State = Mapping[str, Tensor]
@@ -44,10 +45,10 @@ def match(state: State, network: Network, format: str | None = None) -> Match:
     try:
         naming = naming_of(format, network)
     except ValueError as error:
-        like = likeness(shapes, network, format)
+        like = likeness(shapes, network, format) if format in FORMATS else ""
         raise ValueError(f"{error}{like and f'; {like}'}") from None
     table = make_table(network, naming)
-    bare = without_prefix(state, naming.prefix)
+    bare = without_prefix(state)
     ours: dict[str, Tensor] = {}
     for entry in table.entries:
         tensor = bare.get(entry.theirs)
@@ -90,7 +91,7 @@ def from_ours(state: State, network: Network, format: str) -> dict[str, Tensor]:
     table = make_table(network, naming)
     theirs: dict[str, Tensor] = {}
     for entry in table.entries:
-        prefix = "" if entry.ours.startswith("fc.") else naming.prefix
+        prefix = PREFIX if naming.whole and not entry.ours.startswith("fc.") else ""
         tensor = state[entry.ours] if entry.ours in state else _zero(state)
         theirs[prefix + entry.theirs] = apply(entry.change, tensor, back=True)
     for name, shape in table.unused.items():

@@ -2,44 +2,57 @@
 
 from __future__ import annotations
 
-from dorsal.spec.layers import layers
-from dorsal.spec.network import Network
+from dorsal.spec.network import Network, Stage
+from dorsal.spec.stem import stem_widths
 from dorsal.weights.formats.naming import Kinds, Modules, Naming, check_kinds
 from dorsal.weights.formats.resnet import block_names
 
 DLA = Kinds(stem=("dla",), mixer=("conv", "multi_scale"), shortcut=("max_pool",), arrangement=("tree",))
 
+Shapes = dict[str, tuple[int, ...]]
 
-def names(network: Network, package: str) -> Naming:
-    """timm's names. The Res2Net authors' files (`res2net`) hold 18 more tensors, of shortcuts that nothing calls."""
-    check_kinds(package, network, DLA)
+
+def timm(network: Network) -> Naming:
+    """timm's names."""
+    check_kinds("timm", network, DLA)
+    return Naming(modules=_modules(network), conv_classifier=True)
+
+
+def res2net(network: Network) -> Naming:
+    """The Res2Net authors': the same, with a shortcut at every higher node too, whose result nothing reads."""
+    check_kinds("res2net", network, DLA)
+    unused: Shapes = {}
+    width = stem_widths(network.stem)[-1]
+    for index, stage in enumerate(network.stages):
+        for above in range(_levels(stage) - 1) if width != stage.width else ():
+            unused |= _shortcut(".".join([f"level{index + 2}", *["tree1"] * above]), width, stage.width)
+        width = stage.width
+    return Naming(modules=_modules(network), conv_classifier=True, unused=unused)
+
+
+def _modules(network: Network) -> Modules:
     modules: Modules = {"head.fc": "fc"}
     for index, level in enumerate(("base_layer", "level0", "level1")):
         modules |= {f"stem.convs.{index}.conv": f"{level}.0", f"stem.convs.{index}.norm": f"{level}.1"}
-    unused: dict[str, tuple[int, ...]] = {}
-    width = {layer.name: layer.in_channels for layer in layers(network, max(network.total_stride, 32))}
     for index, stage in enumerate(network.stages):
-        level, depth = f"level{index + 2}", (stage.depth - 1).bit_length()
-        block = block_names(stage)
+        names = block_names(stage)
         for leaf in range(stage.depth):
-            way = [f"tree{(leaf >> bit & 1) + 1}" for bit in reversed(range(depth))]
-            pair = ".".join([level, *way[:-1]])
-            place = f"stages.{index}.blocks.{leaf}"
-            modules |= {f"{place}.{layer}": f"{pair}.{way[-1]}.{name}" for layer, name in block.items()}
-            modules |= {f"{place}.shortcut.conv": f"{pair}.project.0", f"{place}.shortcut.norm": f"{pair}.project.1"}
-            root = f"stages.{index}.roots.{leaf // 2}"
-            modules |= {f"{root}.conv": f"{pair}.root.conv", f"{root}.norm": f"{pair}.root.bn"}
-        if package == "res2net" and f"stages.{index}.blocks.0.shortcut.conv" in width:
-            w_in = width[f"stages.{index}.blocks.0.shortcut.conv"]
-            for above in range(depth - 1):
-                unused |= _project(".".join([level, *["tree1"] * above]), w_in, stage.width)
-    return Naming(modules=modules, conv_classifier=True, unused=unused)
+            # The bits of a leaf's number are its way down; the last node above it holds its root and its shortcut.
+            *way, last = [f"tree{(leaf >> bit & 1) + 1}" for bit in reversed(range(_levels(stage)))]
+            node = ".".join([f"level{index + 2}", *way])
+            block, root = f"stages.{index}.blocks.{leaf}", f"stages.{index}.roots.{leaf // 2}"
+            modules |= {f"{block}.{layer}": f"{node}.{last}.{name}" for layer, name in names.items()}
+            modules |= {f"{block}.shortcut.conv": f"{node}.project.0", f"{block}.shortcut.norm": f"{node}.project.1"}
+            modules |= {f"{root}.conv": f"{node}.root.conv", f"{root}.norm": f"{node}.root.bn"}
+    return modules
 
 
-def _project(place: str, w_in: int, w_out: int) -> dict[str, tuple[int, ...]]:
-    norm = dict.fromkeys(("weight", "bias", "running_mean", "running_var"), (w_out,))
-    return {
-        f"{place}.project.0.weight": (w_out, w_in, 1, 1),
-        **{f"{place}.project.1.{tensor}": shape for tensor, shape in norm.items()},
-        f"{place}.project.1.num_batches_tracked": (),
-    }
+def _levels(stage: Stage) -> int:
+    """Height of the tree of a stage: its depth is a power of two."""
+    return stage.depth.bit_length() - 1
+
+
+def _shortcut(node: str, w_in: int, w_out: int) -> Shapes:
+    tensors: Shapes = dict.fromkeys(("weight", "bias", "running_mean", "running_var"), (w_out,))
+    norm = {f"{node}.project.1.{name}": shape for name, shape in (tensors | {"num_batches_tracked": ()}).items()}
+    return {f"{node}.project.0.weight": (w_out, w_in, 1, 1), **norm}

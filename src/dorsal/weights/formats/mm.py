@@ -50,7 +50,7 @@ def _names(network: Network, deep: Words, block: Callable[[Stage], Modules], hea
     )
     # Their RegNets are pycls's weights; all others were trained on RGB, the ResNets for CIFAR with a simple stem too.
     plain = all(isinstance(stage.block, Bottleneck) and stage.block.expansion == 1 for stage in network.stages)
-    return Naming(modules=modules, prefix="backbone.", bgr=plain and isinstance(network.stem, Simple))
+    return Naming(modules=modules, whole=True, bgr=plain and isinstance(network.stem, Simple))
 
 
 def _mm_block(stage: Stage) -> Modules:

@@ -14,19 +14,21 @@ Modules = dict[str, str]
 
 Words = tuple[str, ...]
 
+PREFIX = "backbone."
+
 
 class Naming(msgspec.Struct, frozen=True, kw_only=True):
     """How a package names a network's tensors, and where they differ from ours by more than the name.
 
     - `modules`: the names. Without one for `head.fc`, the package's files have no classifier.
-    - `prefix`: stands before the backbone's names when the package saves a whole model.
+    - `whole`: the package saves whole models, with `PREFIX` before the backbone's names.
     - `bgr`: published weights take images as blue, green, red.
     - `conv_classifier`: the classifier is a 1x1 convolution, its weight [classes, width, 1, 1].
     - `unused`: tensors, with their shapes, that files hold and no forward reads.
     """
 
     modules: Modules
-    prefix: str = ""
+    whole: bool = False
     bgr: bool = False
     conv_classifier: bool = False
     unused: Mapping[str, tuple[int, ...]] = {}
@@ -43,6 +45,7 @@ class Kinds(msgspec.Struct, frozen=True, kw_only=True):
     stem: Words
     block: Words = ("basic", "bottleneck")
     mixer: Words = ("conv",)
+    aliased: Words = ("false",)
     inner: Words = ("conv",)
     deformable: Words = ("none",)
     shortcut: Words = ("strided_conv",)
@@ -75,6 +78,7 @@ def _choices(network: Network) -> Iterator[tuple[str, str]]:
         mixer: Mixer = block.mixer
         yield "mixer", name_of(mixer)
         if isinstance(mixer, MultiScale):
+            yield "aliased", str(mixer.aliased).lower()
             mixer = mixer.inner
             yield "inner", name_of(mixer)
         yield "deformable", name_of(mixer) if getattr(mixer, "deformable", False) else "none"

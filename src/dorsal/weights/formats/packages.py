@@ -8,7 +8,7 @@ from dorsal.spec.network import Network
 from dorsal.spec.reader import suggest
 from dorsal.spec.stem import Dla, Simple
 from dorsal.weights.formats import akamaster, detectron2, dla, dorsal, mm, regnet, resnet
-from dorsal.weights.formats.naming import Naming
+from dorsal.weights.formats.naming import PREFIX, Naming
 
 
 def _torchvision(network: Network) -> Naming:
@@ -21,13 +21,13 @@ def _timm(network: Network) -> Naming:
     if isinstance(network.stem, Simple):
         return regnet.timm(network)
     if isinstance(network.stem, Dla):
-        return dla.names(network, "timm")
+        return dla.timm(network)
     return resnet.names("timm", network, resnet.TIMM)
 
 
 def _res2net(network: Network) -> Naming:
     if isinstance(network.stem, Dla):
-        return dla.names(network, "res2net")
+        return dla.res2net(network)
     return resnet.names("res2net", network, resnet.RES2NET)
 
 
@@ -72,7 +72,7 @@ _SIGNS: tuple[tuple[str, tuple[str, ...]], ...] = (
 def recognise(keys: Iterable[str]) -> str:
     """The format whose names these are. Packages that name alike go by the one the architecture is from: a plain
     ResNet is `torchvision`, also from timm. Raises ValueError when it is none."""
-    keys = {key.removeprefix("backbone.") for key in keys}
+    keys = {key.removeprefix(PREFIX) for key in keys}
     for name, signs in _SIGNS:
         if keys.issuperset(signs):
             return name

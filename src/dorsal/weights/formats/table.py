@@ -33,7 +33,7 @@ class Table(msgspec.Struct, frozen=True):
 
     entries: tuple[Entry, ...]
     unused: Mapping[str, Shape]
-    without: Mapping[str, Shape]
+    without: tuple[str, ...]
 
 
 def make_table(network: Network, naming: Naming) -> Table:
@@ -41,12 +41,12 @@ def make_table(network: Network, naming: Naming) -> Table:
     own = dorsal.names(network).modules
     flip = naming.bgr and network.in_channels == 3
     entries: list[Entry] = []
-    without: dict[str, Shape] = {}
+    without: tuple[str, ...] = ()
     for layer in layers(network, max(network.total_stride, 32)):
         if layer.kind in ("max_pool", "avg_pool"):
             continue
         if layer.name == "head.fc" and layer.name not in naming.modules:
-            without = {f"fc.{tensor}": shape for tensor, shape in _tensors(layer, network.norm)}
+            without = tuple(f"fc.{tensor}" for tensor, _ in _tensors(layer, network.norm))
             continue
         theirs = naming.modules[layer.name]
         for tensor, shape in _tensors(layer, network.norm):
