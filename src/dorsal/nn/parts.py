@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
 
+from dorsal.nn.convolve import convolve_and_norm
 from dorsal.nn.norms import NormKind, make_norm, normalise
 from dorsal.spec.block import Order
 from dorsal.spec.layers import Layer
@@ -97,7 +98,6 @@ class ConvNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C_in, H, W] → [N, C_out, H / stride, W / stride]."""
-        x = self.conv(x)
         if self.act_first:
-            return normalise(self.norm, self.act(x))
-        return self.act(normalise(self.norm, x))  # type: ignore[no-any-return]
+            return normalise(self.norm, self.act(self.conv(x)))
+        return self.act(convolve_and_norm(self.conv, self.norm, x))  # type: ignore[no-any-return]
