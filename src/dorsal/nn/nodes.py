@@ -36,10 +36,12 @@ class InnerNodes(nn.Module):
     def _measured(self, model: Backbone) -> tuple[Feature, ...]:
         """Channels and strides, read off maps of an image that all strides divide."""
         side = 4 * model.network.total_stride
-        device = next(model.parameters()).device
+        like = next(model.parameters())
         with torch.no_grad():
             training = self.body.training
-            maps = self.body.eval()(torch.zeros(1, model.network.in_channels, side, side, device=device))
+            maps = self.body.eval()(
+                torch.zeros(1, model.network.in_channels, side, side, device=like.device, dtype=like.dtype)
+            )
             self.body.train(training)
         for name in self.names:
             if maps[name].ndim != 4:
