@@ -1,24 +1,22 @@
-"""A study as one HTML page that needs nothing else: Plotly is inside, and its policy forbids it to fetch anything."""
+"""A study as one HTML page that needs nothing else."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 
 import msgspec
-from plotly.offline import get_plotlyjs
 
 from dorsal.report.analysis import Analysis
 from dorsal.report.drawing import draw
-from dorsal.report.figures import SHARE_COLOURS, View, cost_views, curve_views, look, pair_views, share_view
+from dorsal.report.figures import SHARE_COLOURS, cost_views, curve_views, look, pair_views, share_view
 from dorsal.report.files import write_whole
 from dorsal.report.numerals import COSTS, costs, percent, plural, runs, seconds, spread
+from dorsal.report.shell import chart, prose, shell
 from dorsal.stats import Shares
 from dorsal.study.records import Arm, Study
 
-POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 GLYPHS = "●■◆▲✚★"
 
 
@@ -29,7 +27,6 @@ def write_page(study: Study, analysis: Analysis, path: Path) -> None:
 
 def page(study: Study, analysis: Analysis) -> str:
     """The page as text. Every string of the study is escaped."""
-    package = files("dorsal.report")
     sections = (
         _top(study, analysis),
         _results(study, analysis),
@@ -40,22 +37,7 @@ def page(study: Study, analysis: Analysis) -> str:
         _architectures(study),
         _runs(study),
     )
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<title>{escape(study.name)}</title>
-<style>{package.joinpath("page.css").read_text("utf-8")}</style>
-</head>
-<body>
-{"".join(sections)}
-<script>{get_plotlyjs()}</script>
-<script>{package.joinpath("page.js").read_text("utf-8")}</script>
-</body>
-</html>
-"""
+    return shell(study.name, "".join(sections))
 
 
 def _top(study: Study, analysis: Analysis) -> str:
@@ -72,12 +54,7 @@ def _top(study: Study, analysis: Analysis) -> str:
 
 
 def _items(lines: Iterable[str]) -> str:
-    return "".join(f"<li>{_prose(line)}</li>" for line in lines)
-
-
-def _prose(text: str) -> str:
-    """Escaped text in which a number stays on one line with its sign and unit."""
-    return escape(text).replace(" %", "&nbsp;%").replace(" ± ", "&nbsp;±&nbsp;")
+    return "".join(f"<li>{prose(line)}</li>" for line in lines)
 
 
 def _results(study: Study, analysis: Analysis) -> str:
@@ -128,20 +105,6 @@ def _swatch(index: int) -> str:
     )
 
 
-def _chart(name: str, views: Sequence[View], caption: str, legend: str = "") -> str:
-    """A figure, with a switch where there are several views. `name` is its word for readers who do not see it."""
-    switch = "".join(
-        f'<label><input type="radio" name="{name}" value="{i}"{" checked" * (i == 0)}>{escape(view.name)}</label>'
-        for i, view in enumerate(views)
-    )
-    # Plotly spells "<" in JSON as an escape, so no string of the study can end the script element.
-    data = ",".join(view.figure.to_json() for view in views)
-    return f"""<figure class="chart">{f"<fieldset>{switch}</fieldset>" if len(views) > 1 else ""}
-<div class="canvas" role="img" aria-label="{name}: {escape(caption)}"></div>{legend}
-<figcaption>{_prose(caption)}</figcaption><script type="application/json">[{data}]</script></figure>
-"""
-
-
 def _legend(study: Study, recipes: bool = False) -> str:
     items = [f"<li>{_swatch(index)}{escape(arm.label)}</li>" for index, arm in enumerate(study.arms)]
     if recipes and len(study.recipes) > 1:
@@ -156,8 +119,8 @@ def _costs(study: Study, analysis: Analysis) -> str:
         f"Accuracy: {spread(len(study.seeds))}. Measured times carry their quartiles. "
         "The name of an arm is at its best recipe."
     )
-    chart = _chart("Accuracy against cost", cost_views(study, analysis), caption, _legend(study, recipes=True))
-    return f"<section><h2>Accuracy against cost</h2>{chart}</section>"
+    figure = chart("Accuracy against cost", cost_views(study, analysis), caption, _legend(study, recipes=True))
+    return f"<section><h2>Accuracy against cost</h2>{figure}</section>"
 
 
 def _learning(study: Study) -> str:
@@ -165,8 +128,8 @@ def _learning(study: Study) -> str:
         "Validation accuracy by epoch: mean over seeds and its 95 % band (none for one seed). "
         "Runs that diverged or failed count as far as they came."
     )
-    chart = _chart("Learning curves", curve_views(study), caption, _legend(study))
-    return f"<section><h2>Learning curves</h2>{chart}</section>"
+    figure = chart("Learning curves", curve_views(study), caption, _legend(study))
+    return f"<section><h2>Learning curves</h2>{figure}</section>"
 
 
 def _variance(analysis: Analysis) -> str:
@@ -179,7 +142,7 @@ def _variance(analysis: Analysis) -> str:
             + (f" ({analysis.shares.dropped} incomplete left out)." if analysis.shares.dropped else ".")
             + " Seed: what a seed does to all arms alike. Residual: what it does to each run."
         )
-        body = _strip(analysis.shares) + _chart("Split of the variance", [share_view(analysis.shares)], caption)
+        body = _strip(analysis.shares) + chart("Split of the variance", [share_view(analysis.shares)], caption)
     return f"<section><h2>Where the variance comes from</h2>{body}</section>"
 
 
@@ -200,10 +163,10 @@ def _pairs(analysis: Analysis) -> str:
         "Each pair of arms with its simultaneous interval. Blue and filled: the interval excludes 0. "
         "Grey and hollow: no difference shown."
     )
-    chart = _chart("Differences between arms", pair_views(analysis), caption)
+    figure = chart("Differences between arms", pair_views(analysis), caption)
     method = f"<p>{escape(first.method)}</p><ul>{_items(first.assumptions)}</ul>"
     return (
-        f"<section><h2>Differences between arms</h2>{chart}"
+        f"<section><h2>Differences between arms</h2>{figure}"
         f"<details><summary>Method and assumptions</summary>{method}</details></section>"
     )
 

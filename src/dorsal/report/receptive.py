@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
-from plotly.offline import get_plotlyjs
 
 from dorsal.report.figures import View, look, shown
 from dorsal.report.files import write_whole
-from dorsal.report.page import POLICY
+from dorsal.report.shell import chart, shell
 from dorsal.spec.receptive import LevelField, binned
 
 Fields = Mapping[str, tuple[LevelField, ...]]
@@ -51,38 +49,14 @@ def write_plot(fields: Fields, image_size: int, path: Path) -> None:
 
 def plot_page(fields: Fields, image_size: int) -> str:
     """The page as text. Names of networks are escaped."""
-    package = files("dorsal.report")
-    views = field_views(fields, image_size)
-    switch = "".join(
-        f'<label><input type="radio" name="level" value="{i}"{" checked" * (i == 0)}>{escape(view.name)}</label>'
-        for i, view in enumerate(views)
-    )
-    # Plotly spells "<" in JSON as an escape, so no name can end the script element.
-    data = ",".join(view.figure.to_json() for view in views)
+    figure = chart("level", field_views(fields, image_size), f"{OVERVIEW} {DETAIL}")
     loose = [name for name, levels in fields.items() if levels[-1].at_least]
     caveats = [*CAVEATS, LOOSE.format(", ".join(loose))] if loose else CAVEATS
     said = "".join(f"<li>{escape(line)}</li>" for line in caveats)
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<title>Receptive fields</title>
-<style>{package.joinpath("page.css").read_text("utf-8")}{STEADY}</style>
-</head>
-<body>
-<header><h1>Receptive fields</h1><p class="soft">{escape(", ".join(fields))}</p></header>
-<main><figure class="chart"><fieldset>{switch}</fieldset>
-<div class="canvas" role="img" aria-label="{escape(OVERVIEW)}"></div>
-<figcaption>{escape(OVERVIEW)} {escape(DETAIL)}</figcaption><script type="application/json">[{data}]</script></figure>
-<h2>What this says and what it does not</h2><ul class="caveats">{said}</ul>
-</main>
-<script>{get_plotlyjs()}</script>
-<script>{package.joinpath("page.js").read_text("utf-8")}</script>
-</body>
-</html>
-"""
+    body = f"""<header><h1>Receptive fields</h1><p class="soft">{escape(", ".join(fields))}</p></header>
+<main>{figure}<h2>What this says and what it does not</h2><ul class="caveats">{said}</ul>
+</main>"""
+    return shell("Receptive fields", body, STEADY)
 
 
 def field_views(fields: Fields, image_size: int) -> list[View]:
