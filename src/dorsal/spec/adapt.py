@@ -14,8 +14,8 @@ def with_output_stride(network: Network, output_stride: int) -> Network:
     """The network with the strides of its last stages turned into dilation, so that its total stride is as asked.
 
     The first block of a stage keeps the dilation of the stage before (torchvision, timm and the official ResNeSt;
-    MMSegmentation too). ResNeSt keeps the average pool of the first block at stride 1, as its authors' code and timm
-    do; MMDetection's and detectron2's ports leave it out there and so make another network of the same weights.
+    MMSegmentation too). ResNeSt keeps the average pool of the first block at stride 1, as its authors' code does;
+    timm's, MMDetection's and detectron2's leave it out there and so make another network of the same weights.
 
     Raises ValueError for a stride that the stages cannot reach.
     """
