@@ -2,10 +2,11 @@
 
 Design numbers are those of pycls's configs (configs/dds_baselines); the paper's figures print them rounded. Bottleneck
 ratio 1, stem of one 3x3 with 32 channels, every stage strided; Y adds squeeze-and-excitation after the 3x3, a quarter
-of the block's *input* wide. Names are timm's (`regnety_032`); pycls's (`RegNetY-3.2GF`), torchvision's (`regnet_y_3_2gf`) and MMPretrain's are
-accepted too. torchvision rounds widths so that none loses more than 10 %, which changes three designs: `_tv`; the
-torchvision names mean those. Y at 64, 128 and 256 GF are from SEER and SWAG. RegNetZ (arXiv 2103.06877) is as timm has
-it and was not published by its authors: inverted bottlenecks, no shortcut where the shape changes, linear outputs.
+of the block's *input* wide. Names are timm's (`regnety_032`); pycls's (`RegNetY-3.2GF`), torchvision's
+(`regnet_y_3_2gf`) and MMPretrain's are accepted too. torchvision rounds widths so that none loses more than 10 %, which
+changes three designs: `_tv`; the torchvision names mean those. Y at 64, 128 and 256 GF are from SEER and SWAG. RegNetZ
+(arXiv 2103.06877) is as timm has it and was not published by its authors: inverted bottlenecks, no shortcut where the
+shape changes, linear outputs.
 """
 
 from dorsal.spec.block import Bottleneck, Conv, IdentityOnly, SqueezeExcite
@@ -88,12 +89,15 @@ NETWORKS = {
     "regnetz_040": _regnetz(28, 48, 14.5, 2.226, 8, None),
     "regnetz_040_h": _regnetz(28, 48, 14.5, 2.226, 8, 1536),
 }
+# the sizes torchvision has; its rounding would change 4 GF too, which it has not
+_TORCHVISION = ("400MF", "800MF", "1.6GF", "3.2GF", "8.0GF", "16GF", "32GF", "128GF")
 _FLOPS = [(kind, name, flops) for kind, table in (("x", _X), ("y", _Y)) for name, flops, *_ in table]
 ALIASES = {
     **{f"regnet{kind}-{flops.lower()}": f"regnet{kind}_{name}" for kind, name, flops in _FLOPS},
     **{
         f"regnet_{kind}_{flops.lower().replace('.0', '').replace('.', '_')}": f"regnet{kind}_{name}"
         for kind, name, flops in _FLOPS
+        if flops in _TORCHVISION
     },
     "regnet_x_400mf": "regnetx_004_tv",
     "regnet_y_800mf": "regnety_008_tv",

@@ -1,9 +1,9 @@
 """Res2Net (arXiv 1904.01169) and Res2NetPlus: a cascade of channel groups in place of the 3x3.
 
 Written from the paper and from measurements of the published networks. `26w_4s` is 4 scales of base width 26. v1b is
-timm's `d`: deep stem and average-pool shortcuts; PaddleClas's vd (v1d) has the same trunk. Res2NeXt-50 is `4w x 8c x 4s`:
-each scale has 8 groups of base width 4, hence base width 32; Res2NeXt-101 is the same block at the depths of -101 (no
-figures of it are published).
+timm's `d`: deep stem and average-pool shortcuts; PaddleClas's vd (v1d) has the same trunk. Res2NeXt-50 is
+`4w x 8c x 4s`: each scale has 8 groups of base width 4, hence base width 32; Res2NeXt-101 is the same block at the
+depths of -101 (no figures of it are published).
 
 Res2NetPlus (lessw2020/res2net-plus) has Mish, a stem of three 3x3 and activation before norm in the stem and after the
 reducing 1x1. `res2netplus50_aliased` also has the in-place aliasing bug of the published code.
@@ -11,8 +11,6 @@ reducing 1x1. `res2netplus50_aliased` also has the in-place aliasing bug of the 
 Res2Net-DLA is DLA-60 (arXiv 1707.06484) with Res2Net blocks. Its tree is a choice of the grammar (`arrangement=tree`)
 and not a trunk of its own: so costs, pyramids, dilation, weights and any crossing come from the same few lines.
 """
-
-from msgspec.structs import replace
 
 from dorsal.spec.block import AveragePool, Bottleneck, Conv, MaxPool, Mixer, MultiScale
 from dorsal.spec.network import Network, Stage
@@ -64,10 +62,15 @@ ALIASES = {
     **{alias: f"res2net{n}d" for n in (50, 101, 152) for alias in (f"res2net{n}_v1b", f"res2net{n}_v1b_26w_4s")},
     **{alias: f"res2net{n}d" for n in (50, 101, 200) for alias in (f"res2net{n}_v1d", f"res2net{n}_vd_26w_4s")},
     "res2next50_4s": "res2next50",
-    "res2net_dla60": "dla60_res2net",
-    "res2next_dla60": "dla60_res2next",
-    **{
-        f"res2net{w[0]}-{w[1]}w-{w[2]}s": f"res2net{w[0]}_{w[1]}w_{w[2]}s"
-        for w in ((50, 14, 8), (50, 26, 8), (101, 26, 4))
-    },
+    **{alias: f"dla60_{m}" for m in ("res2net", "res2next") for alias in (f"{m}_dla60", f"{m}_dla60_4s")},
+    # the names of the authors' table
+    **{f"res2net-50-{w}w-{s}s": f"res2net50_{w}w_{s}s" for w, s in SETTINGS},
+    "res2net-101-26w-4s": "res2net101_26w_4s",
+    **{f"res2net-v1b-{n}": f"res2net{n}d" for n in (50, 101)},
+    "res2net-v1d-200": "res2net200d",
+    "res2next-50": "res2next50",
+    "res2net-dla-60": "dla60_res2net",
+    "res2next-dla-60": "dla60_res2next",
+    # MMPretrain
+    **{f"res2net{n}-w{w}-s{s}": f"res2net{n}_{w}w_{s}s" for n, w, s in ((50, 14, 8), (50, 26, 8), (101, 26, 4))},
 }

@@ -102,6 +102,7 @@ NETWORKS = {
     **{f"resnet{6 * n + 2}": _cifar(n) for n in (3, 5, 7, 9, 18, 200)},
     "small": _small(),
 }
+_RESNEXT = ((50, "32x4d"), (101, "32x4d"), (101, "32x8d"), (152, "32x4d"))
 ALIASES = {
     # pycls's model zoo and the names of its configs
     **{alias: f"resnet{n}" for n in (50, 101, 152) for alias in (f"resnet-{n}", f"r-{n}-1x64d")},
@@ -109,5 +110,7 @@ ALIASES = {
     # MMPretrain
     **{f"resnetv1c{n}": f"resnet{n}c" for n in (50, 101, 152)},
     **{f"resnetv1d{n}": f"resnet{n}d" for n in (50, 101, 152)},
-    **{f"seresnet-{n}": f"seresnet{n}" for n in (50, 101)},
+    **{f"wide-resnet{n}": f"wide_resnet{n}_2" for n in (50, 101)},
+    **{f"resnext{n}-{width}": f"resnext{n}_{width}" for n, width in _RESNEXT},
+    **{f"seresnext{n}-32x4d": f"seresnext{n}_32x4d" for n in (50, 101)},
 }
