@@ -1,19 +1,71 @@
-"""Statistics of trials: data in, data out. Nothing here renders or imports the rest of Dorsal."""
+"""Statistics of trials and of populations: data in, data out. Nothing here renders or imports the rest of Dorsal."""
 
+from dorsal.stats.axis import CategoricalProfile, NumericProfile, categorical_profile, numeric_profile
+from dorsal.stats.best_of import SearchCurve, search_curve
+from dorsal.stats.bootstrap import Estimate
 from dorsal.stats.compare import Comparisons, Pair, compare_arms
+from dorsal.stats.distribution import Band, Edf, edf, normalised_weights, pointwise_band, simultaneous_band
+from dorsal.stats.good_ranges import GoodRange, GoodValues, good_range, good_values
 from dorsal.stats.interval import Interval, mean_interval
+from dorsal.stats.planner import Plan, plan_networks
+from dorsal.stats.populations import PopulationComparison, compare_populations
+from dorsal.stats.regression import (
+    Contest,
+    Fitted,
+    Scores,
+    compare_predictors,
+    fit_latency,
+    score_predictors,
+)
+from dorsal.stats.reliability import Reliability, rank_reliability
 from dorsal.stats.sentence import caveats, sentence
+from dorsal.stats.survival import PopulationReliability, population_reliability
 from dorsal.stats.variance import Share, Shares, variance_shares
+from dorsal.stats.verdict import population_sentence, ranking_sentence, survival_sentence
 
 __all__ = [
+    "Band",
+    "CategoricalProfile",
     "Comparisons",
+    "Contest",
+    "Edf",
+    "Estimate",
+    "Fitted",
+    "GoodRange",
+    "GoodValues",
     "Interval",
+    "NumericProfile",
     "Pair",
+    "Plan",
+    "PopulationComparison",
+    "PopulationReliability",
+    "Reliability",
+    "Scores",
+    "SearchCurve",
     "Share",
     "Shares",
+    "categorical_profile",
     "caveats",
     "compare_arms",
+    "compare_populations",
+    "compare_predictors",
+    "edf",
+    "fit_latency",
+    "good_range",
+    "good_values",
     "mean_interval",
+    "normalised_weights",
+    "numeric_profile",
+    "plan_networks",
+    "pointwise_band",
+    "population_reliability",
+    "population_sentence",
+    "rank_reliability",
+    "ranking_sentence",
+    "score_predictors",
+    "search_curve",
     "sentence",
+    "simultaneous_band",
+    "survival_sentence",
     "variance_shares",
 ]

@@ -1,0 +1,148 @@
+"""Error against an axis: what the networks of each part of it reach."""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from dorsal.stats.bootstrap import DRAWS, Estimate, mean_estimate, quantile_estimate, start
+from dorsal.stats.inputs import Index, Numbers, categories, last_of_ties, parallel
+from dorsal.stats.interval import Array, check_confidence
+
+GROUPS = 8
+TENTH = 0.1
+
+
+class Level(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Errors of `n` networks: mean, median, lowest tenth (the 10 % quantile), and the least."""
+
+    n: int
+    mean: Estimate
+    median: Estimate
+    tenth: Estimate
+    minimum: float
+
+
+class Bin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Networks whose value lies from `low` to `high`, both of which occur; `centre` is their median value."""
+
+    low: float
+    centre: float
+    high: float
+    errors: Level
+
+
+class Category(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Networks with one value of a categorical axis."""
+
+    value: str
+    errors: Level
+
+
+class NumericProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Bins in rising order. The intervals of a statistic hold in all bins at once with probability `confidence`."""
+
+    bins: tuple[Bin, ...]
+    missing: int
+    confidence: float
+
+
+class CategoricalProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Categories by rising mean error; intervals as in NumericProfile."""
+
+    categories: tuple[Category, ...]
+    missing: int
+    confidence: float
+
+
+def numeric_profile(
+    axis: Numbers,
+    errors: Numbers,
+    *,
+    groups: int = GROUPS,
+    confidence: float = 0.95,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> NumericProfile:
+    """Errors (percent) along a numeric axis, in at most `groups` bins of about as many networks each.
+
+    Bins, not a smoothed curve: the mean in a bin is what the interval claims to cover, while a smoother's
+    bias is in no band. Networks with the same value stay together, so an axis of few values has a bin each.
+
+    The mean has a bootstrap-t interval, quantiles that between order statistics, both at confidence^(1/bins)
+    (Sidak 1967; bins share no network). Coverage of all 8 bins at once, measured at a nominal 95 % with 25 and
+    60 skewed errors a bin: 93 and 94 % for the mean, 94 % or more for quantiles. A bin with too few
+    networks for one has none. Networks without error or axis value are left out and counted.
+
+    Raises ValueError for no complete network, columns of unequal length, infinite values, fewer than 1 group,
+    a confidence not between 0 and 1, or fewer than 100 draws.
+    """
+    check_confidence(confidence)
+    if groups < 1:
+        raise ValueError(f"groups={groups}: at least 1 is needed")
+    random = start(draws, seed)
+    (values, results), missing = parallel({"axis": axis, "errors": errors})
+    order = np.argsort(values, kind="stable")
+    values, results = values[order], results[order]
+    ends = _bin_ends(values, groups)
+    each = confidence ** (1 / ends.size)
+    return NumericProfile(
+        bins=tuple(
+            Bin(
+                low=float(values[begin]),
+                centre=float(np.median(values[begin:end])),
+                high=float(values[end - 1]),
+                errors=_level(results[begin:end], each, draws, random),
+            )
+            for begin, end in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True)
+        ),
+        missing=missing,
+        confidence=confidence,
+    )
+
+
+def categorical_profile(
+    axis: Sequence[str | None],
+    errors: Numbers,
+    *,
+    confidence: float = 0.95,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> CategoricalProfile:
+    """Errors (percent) for each value of a categorical axis, with the intervals of `numeric_profile`.
+
+    Raises ValueError as `numeric_profile` does.
+    """
+    check_confidence(confidence)
+    random = start(draws, seed)
+    values, index, results, missing = categories(axis, errors)
+    each = confidence ** (1 / len(values))
+    found = [
+        Category(value=value, errors=_level(results[index == place], each, draws, random))
+        for place, value in enumerate(values)
+    ]
+    return CategoricalProfile(
+        categories=tuple(sorted(found, key=lambda category: category.errors.mean.value)),
+        missing=missing,
+        confidence=confidence,
+    )
+
+
+def _bin_ends(ordered: Array, groups: int) -> Index:
+    """Ends of at most `groups` slices that split no run of equal values, each end the nearest to an even split."""
+    ends: Index = last_of_ties(ordered) + 1
+    if ends.size <= groups:
+        return ends
+    wanted = np.arange(1, groups + 1) * ordered.size / groups
+    nearest: Index = ends[np.unique(np.abs(ends[:, None] - wanted).argmin(axis=0))]
+    return nearest
+
+
+def _level(errors: Array, confidence: float, draws: int, random: np.random.Generator) -> Level:
+    return Level(
+        n=errors.size,
+        mean=mean_estimate(errors, confidence, draws, random),
+        median=quantile_estimate(errors, 0.5, confidence),
+        tenth=quantile_estimate(errors, TENTH, confidence),
+        minimum=float(errors.min()),
+    )

@@ -1,0 +1,197 @@
+"""The empirical distribution function of a population's errors, with bands."""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from scipy.special import betaincinv
+from scipy.stats import kstwo
+
+from dorsal.stats.bootstrap import start
+from dorsal.stats.inputs import Numbers, column, last_of_ties, measured, same_length
+from dorsal.stats.interval import Array, check_confidence
+
+
+class Edf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`share[i]` of the weight has an error of at most `values[i]`, for the distinct errors in rising order.
+
+    `mean` is weighted as the shares are; `minimum` is not. `n` networks have a result, `missing` have none
+    and are left out. `effective_n` is the number of equally weighted networks with the same variance
+    (Kish): n without weights, less with them.
+    """
+
+    values: tuple[float, ...]
+    share: tuple[float, ...]
+    mean: float
+    minimum: float
+    n: int
+    effective_n: float
+    missing: int
+
+
+class Band(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Bounds of the true share at and right of each of `values`, up to the next.
+
+    Left of all values the bounds are 0 and `high_below`. Pointwise, the share at any one error is inside
+    with probability `confidence`; simultaneous, the whole curve is.
+    """
+
+    values: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    high_below: float
+    simultaneous: bool
+    confidence: float
+    method: str
+
+
+def edf(errors: Numbers, weights: Numbers | None = None) -> Edf:
+    """Distribution function of `errors` (percent, one a network, None or NaN where it has no result).
+
+    Counts errors at most e, where the paper (Radosavovic et al. 2020, section 3.1) counts those below e: the
+    curves differ only at the jumps. A network that diverged belongs in `errors` with the error it reached,
+    not as a missing value: leaving it out flatters its population.
+
+    Raises ValueError for no result, infinite values, or weights that are negative, missing, all zero or not
+    parallel to `errors`.
+    """
+    ordered, share_of, missing = _ordered(errors, weights)
+    last = last_of_ties(ordered)
+    return Edf(
+        values=tuple(ordered[last].tolist()),
+        share=tuple(_steps(share_of)[last].tolist()),
+        mean=float(share_of @ ordered),
+        minimum=float(ordered[0]),
+        n=ordered.size,
+        effective_n=float(1 / (share_of @ share_of)),
+        missing=missing,
+    )
+
+
+def normalised_weights(complexity: Numbers, bins: int | Sequence[float]) -> Array:
+    """Weights that make all levels of `complexity` count alike: 1 / (networks in the bin x bins with any).
+
+    `bins` is a number of bins of equal width from the smallest to the largest complexity, or their edges,
+    which two populations must share to be compared. NDS (Radosavovic et al. 2019) takes 5 to 40 bins. Give
+    only networks with a result, since one without takes weight from its bin. The weights sum to 1.
+
+    Raises ValueError for a missing complexity, no networks, fewer than one bin, or one outside the edges.
+    """
+    levels = column(complexity, "complexity")
+    if levels.size == 0 or np.isnan(levels).any():
+        raise ValueError(f"complexity has {np.isnan(levels).sum()} missing of {levels.size} values: all are needed")
+    if isinstance(bins, int) and bins < 1:
+        raise ValueError(f"bins={bins}: at least 1 is needed")
+    edges = np.histogram_bin_edges(levels, bins)
+    outside = levels[(levels < edges[0]) | (levels > edges[-1])]
+    if outside.size:
+        raise ValueError(f"complexity {outside[0]:g} lies outside the bins, {edges[0]:g} to {edges[-1]:g}")
+    index = np.minimum(np.searchsorted(edges, levels, side="right") - 1, edges.size - 2)
+    counts = np.bincount(index)
+    weights: Array = 1 / (counts[index] * np.count_nonzero(counts))
+    return weights
+
+
+def pointwise_band(
+    errors: Numbers, weights: Numbers | None = None, confidence: float = 0.95, draws: int = 2_000, seed: int = 0
+) -> Band:
+    """Band that covers the true share at any one error, by the Bayesian bootstrap (Rubin 1981).
+
+    Each bound counts one network more than there are, of the largest weight, on its unfavourable side:
+    without it the band would have no width beyond the extreme errors, and a percentile bootstrap covers
+    there with any probability down to 0. For equal weights the result is known in closed form, the exact
+    interval of Clopper and Pearson (1934), and nothing is drawn.
+
+    Weighted, the target is the population reweighted so; for weights from `normalised_weights` the bins that
+    occurred, each counting alike. Measured coverage at a nominal 95 %, weighted by 10 bins: 98 to 100 % at
+    50, 200 and 500 networks, at shares from 0.001 up, since the weights are taken as random. Memory grows
+    with draws x networks, when weighted.
+
+    Raises ValueError as `edf` does, and for a confidence not between 0 and 1 or fewer than 100 draws.
+    """
+    check_confidence(confidence)
+    random = start(draws, seed)
+    ordered, share_of, _ = _ordered(errors, weights)
+    last = last_of_ties(ordered)
+    tail = (1 - confidence) / 2
+    counts = np.append(0, last + 1)
+    if np.ptp(share_of) == 0:
+        n = ordered.size
+        low = np.where(counts == 0, 0.0, betaincinv(np.maximum(counts, 1), n - counts + 1, tail))
+        high = np.where(counts == n, 1.0, betaincinv(counts + 1, np.maximum(n - counts, 1), 1 - tail))
+        return _band(ordered[last], low, high, False, confidence, "Clopper-Pearson, exact")
+    partial, extra = _bayesian_draws(share_of, draws, random)
+    partial = partial[:, counts]
+    total = partial[:, -1:] + extra
+    low = np.quantile(partial / total, tail, axis=0)
+    high = np.quantile((partial + extra) / total, 1 - tail, axis=0)
+    return _band(ordered[last], low, high, False, confidence, "Bayesian bootstrap")
+
+
+def simultaneous_band(
+    errors: Numbers, weights: Numbers | None = None, confidence: float = 0.95, draws: int = 2_000, seed: int = 0
+) -> Band:
+    """Band that covers the whole true curve at once, of equal width on both sides throughout.
+
+    Unweighted, the half-width is the exact quantile of Kolmogorov's statistic: never above the bound of
+    Dvoretzky, Kiefer and Wolfowitz with Massart's constant, sqrt(log(2 / (1 - confidence)) / (2 n)), and
+    valid for any distribution, ties included. Weighted, it is the quantile of the largest distance between
+    Bayesian bootstrap curves and this one, with the target of `pointwise_band`. Measured coverage at a
+    nominal 95 %, weighted by 10 bins: 95 to 100 % at 50, 200 and 500 networks.
+
+    Raises ValueError as `pointwise_band` does.
+    """
+    check_confidence(confidence)
+    random = start(draws, seed)
+    ordered, share_of, _ = _ordered(errors, weights)
+    last = last_of_ties(ordered)
+    share = np.append(0, _steps(share_of)[last])
+    if np.ptp(share_of) == 0:
+        half_width, method = float(kstwo.ppf(confidence, ordered.size)), "Kolmogorov, exact"
+    else:
+        partial, _ = _bayesian_draws(share_of, draws, random)
+        curves = partial[:, np.append(0, last + 1)] / partial[:, -1:]
+        half_width, method = float(np.quantile(np.abs(curves - share).max(axis=1), confidence)), "Bayesian bootstrap"
+    low, high = np.maximum(share - half_width, 0), np.minimum(share + half_width, 1)
+    return _band(ordered[last], low, high, True, confidence, method)
+
+
+def _ordered(errors: Numbers, weights: Numbers | None) -> tuple[Array, Array, int]:
+    """Errors in rising order, their shares of the weight, and how many errors are missing."""
+    present, missing = measured(errors)
+    if weights is None:
+        return np.sort(present), np.full(present.size, 1 / present.size), missing
+    all_errors, all_weights = column(errors, "errors"), column(weights, "weights")
+    same_length({"errors": all_errors.size, "weights": all_weights.size})
+    kept = all_weights[~np.isnan(all_errors)]
+    if np.isnan(all_weights).any() or (all_weights < 0).any() or kept.sum() == 0:
+        raise ValueError("weights must be numbers of at least 0, one a network, and not all 0")
+    order = np.argsort(present, kind="stable")
+    return present[order], kept[order] / kept.sum(), missing
+
+
+def _steps(share_of: Array) -> Array:
+    """Cumulated shares, ending at exactly 1."""
+    steps = np.cumsum(share_of)
+    steps[-1] = 1.0
+    return np.minimum(steps, 1.0)
+
+
+def _bayesian_draws(share_of: Array, draws: int, random: np.random.Generator) -> tuple[Array, Array]:
+    """Cumulated random weights [draws, n + 1], from 0; and those of one network of the largest weight [draws, 1]."""
+    partial = np.zeros((draws, share_of.size + 1))
+    np.cumsum(random.standard_exponential((draws, share_of.size)) * share_of, axis=1, out=partial[:, 1:])
+    return partial, share_of.max() * random.standard_exponential((draws, 1))
+
+
+def _band(values: Array, low: Array, high: Array, simultaneous: bool, confidence: float, method: str) -> Band:
+    """Band from bounds [values + 1], the first of them left of all values."""
+    return Band(
+        values=tuple(values.tolist()),
+        low=tuple(low[1:].tolist()),
+        high=tuple(high[1:].tolist()),
+        high_below=float(high[0]),
+        simultaneous=simultaneous,
+        confidence=confidence,
+        method=method,
+    )

@@ -1,0 +1,28 @@
+"""Kendall's tau-b of a sample and of its bootstrap samples."""
+
+import numpy as np
+
+from dorsal.stats.interval import Array
+
+
+def sign_products(first: Array, second: Array) -> Array:
+    """Products of the signs of the differences of each two networks, [3, n, n]: both columns, first and second squared.
+
+    0 where a network is missing (NaN) in either column.
+    """
+    a, b = (np.nan_to_num(np.sign(values[:, None] - values[None, :])) for values in (first, second))
+    present = ~np.isnan(first) & ~np.isnan(second)
+    products: Array = np.stack([a * b, a * a, b * b]) * (present[:, None] & present[None, :])
+    return products
+
+
+def tau_b(products: Array, counts: Array) -> Array:
+    """Tau-b (Kendall 1945) of each sample, from `sign_products` and how often a network is in it, [samples, n].
+
+    +1 is the same order, -1 the reverse; ties, copies of a network among them, are left out. NaN for samples
+    constant in either column.
+    """
+    agreement, first, second = (np.einsum("sn,sn->s", counts @ each, counts) for each in products)
+    pairs = first * second
+    taus: Array = np.divide(agreement, np.sqrt(pairs), out=np.full(agreement.shape, np.nan), where=pairs > 0)
+    return taus

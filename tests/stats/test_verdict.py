@@ -1,0 +1,126 @@
+import msgspec
+import numpy as np
+import pytest
+
+from dorsal.stats import (
+    compare_populations,
+    population_reliability,
+    population_sentence,
+    rank_reliability,
+    ranking_sentence,
+    survival_sentence,
+)
+
+BUDGETS = ("10 epochs", "100 epochs")
+
+
+def compare(shift=0.0, scale=1.0, n=60):
+    random = np.random.default_rng(0)
+    a = random.normal(40, 2, n)
+    return compare_populations(a, 40 + shift + scale * random.normal(0, 2, n), draws=500)
+
+
+def test_a_difference_of_means():
+    better = population_sentence(compare(shift=2.0), "RegNetX", "AnyNetX_A")
+    assert better.startswith("RegNetX has a lower mean error than AnyNetX_A, by 2.")
+    assert "points (95 % interval 1." in better
+    assert better.endswith("60 and 60 networks).")
+    worse = population_sentence(compare(shift=-2.0), "RegNetX", "AnyNetX_A")
+    assert worse.startswith("AnyNetX_A has a lower mean error than RegNetX, by 1.")
+    # The size and its interval are stated as what the better one gains.
+    assert "interval -" not in worse
+
+
+def test_a_difference_among_the_best_only():
+    text = population_sentence(compare(scale=4.0), "A", "B")
+    assert text.startswith(
+        "The mean errors of A and B are not shown to differ, but the 10 % quantile of errors of B is below"
+    )
+
+
+def test_a_difference_of_distributions_only():
+    random = np.random.default_rng(0)
+    # Two peaks against one, the same median and lowest tenth.
+    a = np.concatenate([random.normal(-3, 0.3, 200), random.normal(3, 0.3, 200)])
+    result = compare_populations(a, random.normal(0, 2.5, 400), quantiles=(), draws=500)
+    text = population_sentence(result, "A", "B")
+    assert text.startswith(
+        "The mean errors of A and B are not shown to differ, but their distributions differ, by at most 0."
+    )
+
+
+def test_no_difference_says_what_is_needed():
+    text = population_sentence(compare(shift=0.3), "A", "B")
+    assert text.startswith("No difference shown between A and B: their mean errors differ by 0.")
+    assert " networks in each would be needed to show a difference of this size." in text
+    assert "more than 1,000,000 networks" in population_sentence(
+        msgspec.structs.replace(compare(shift=0.3), networks_needed=None), "A", "B"
+    )
+
+
+def test_level_populations_and_missing_networks():
+    result = compare_populations([1.0, 2.0, 3.0, None], [1.0, 2.0, 3.0], draws=100)
+    assert population_sentence(result, "A", "B") == (
+        "No difference shown between A and B: their mean errors are equal (too few networks for an interval; "
+        "3 and 3 networks, 1 without a result left out)."
+    )
+
+
+def test_constant_populations_have_a_width_of_zero():
+    text = population_sentence(compare_populations([5.0] * 9, [6.0] * 9, draws=500), "A", "B")
+    assert text.startswith("A has a lower mean error than B, by 1.0 points (95 % interval 1.0 to 1.0; p = 0.0")
+
+
+def rank(correlation, n=40, seeds=2):
+    random = np.random.default_rng(0)
+    true = random.normal(size=(n, 1, 1))
+    other = correlation * true + (1 - correlation**2) ** 0.5 * random.normal(size=(n, 1, 1))
+    errors = np.concatenate([true, other], axis=1) + 0.1 * random.normal(size=(n, 2, seeds))
+    result = rank_reliability(errors, BUDGETS, k=2, draws=300)
+    return ranking_sentence(result.agreements[0], result.ceilings[0], 0.95)
+
+
+@pytest.mark.parametrize(
+    ("correlation", "opening"),
+    [
+        (1.0, "10 epochs ranks networks as 100 epochs does: it puts about 9"),
+        (0.0, "10 epochs does not rank networks as 100 epochs does: it puts about "),
+        (0.95, "Whether 10 epochs ranks networks as 100 epochs does is not shown: it puts about "),
+    ],
+)
+def test_ranking(correlation, opening):
+    text = rank(correlation)
+    assert text.startswith(opening)
+    assert "Two runs at 10 epochs agree with each other in 9" in text
+
+
+def test_ranking_without_ceiling_or_without_anything():
+    assert rank(1.0, seeds=1).endswith("40 networks).")
+    assert (
+        rank(1.0, n=4)
+        == "Nothing can be said on ranks at 10 epochs and 100 epochs: 4 networks are too few, or all equal."
+    )
+
+
+def survive(short, long, n=30, quantiles=()):
+    random = np.random.default_rng(0)
+    shift = np.array([short, long])[None, :, None]
+    a, b = (random.normal(0, 1, (n, 2, 1)) for _ in range(2))
+    return survival_sentence(
+        population_reliability(a + shift, b, BUDGETS, quantiles=quantiles, draws=300).survivals[-1], "A", "B"
+    )
+
+
+def test_survival():
+    assert survive(-3, -3).startswith(
+        "The order of A and B in the mean error survives: A is ahead at 10 epochs and at 100 epochs (the same"
+    )
+    assert survive(3, -3).startswith(
+        "The order of A and B in the mean error is reversed: B is ahead at 10 epochs, A at 100 epochs"
+    )
+    assert survive(0, 0, quantiles=(0.5,)).startswith(
+        "Whether the order of A and B in the median error survives from 10 epochs to 100 epochs is not shown"
+    )
+    assert survive(0, 0, quantiles=(0.1,)) == (
+        "Too few networks to say whether the order of A and B in the 10 % quantile of errors survives."
+    )
