@@ -46,13 +46,13 @@ _STAGE_FIELDS = {
     "arrangement": "arrangement",
 }
 _BLOCK_FIELDS = ("mixer", "attention", "shortcut", "expansion", "order", "downsample", "output")
-_PER_STAGE = (*_STAGE_FIELDS, "block", *_BLOCK_FIELDS)
+PER_STAGE = (*_STAGE_FIELDS, "block", *_BLOCK_FIELDS)
 _BOTTLENECK_ONLY = ("expansion", "order", "downsample", "output")  # none, as text, in a stage of basic blocks
 _NETWORK_FIELDS = ("stem", "activation", "norm", "in_channels")
 _OPTIONAL = ("attention", "head_width")  # where none is a choice
-CHOICES = (*_PER_STAGE, *_NETWORK_FIELDS, "head_width", "classes")
+CHOICES = (*PER_STAGE, *_NETWORK_FIELDS, "head_width", "classes")
 
-_TYPES: dict[str, Any] = {
+TYPES: dict[str, Any] = {
     "mixer": Conv | MultiScale | SplitAttention | SelectiveKernel,
     "attention": SqueezeExcite | None,
     "shortcut": StridedConv | AveragePool | MaxPool | ZeroPad | IdentityOnly,
@@ -78,12 +78,12 @@ def _word(kind: Any) -> str:
 _NUMBERS = ("expansion", "head_width")
 _WORDS: dict[str, tuple[str, ...]] = {
     "block": tuple(_BLOCKS),
-    **{key: tuple(_word(member) for member in get_args(kind)) for key, kind in _TYPES.items() if key not in _NUMBERS},
+    **{key: tuple(_word(member) for member in get_args(kind)) for key, kind in TYPES.items() if key not in _NUMBERS},
 }
 _ELEMENTS: dict[str, type[msgspec.Struct]] = {
     name_of(kind): kind
     for key in ("mixer", "attention", "shortcut", "arrangement", "stem")
-    for kind in get_args(_TYPES[key])
+    for kind in get_args(TYPES[key])
     if kind is not type(None)
 }
 
@@ -95,7 +95,7 @@ def choices_of(network: Network) -> Choices:
     values["block"] = [name_of(stage.block) for stage in stages]
     for key in _BLOCK_FIELDS:
         values[key] = [getattr(stage.block, key, None) for stage in stages]
-    for key in _PER_STAGE[2:]:
+    for key in PER_STAGE[2:]:
         if all(value == values[key][0] for value in values[key]):
             values[key] = values[key][0]
     values.update({key: getattr(network, key) for key in _NETWORK_FIELDS})
@@ -114,7 +114,7 @@ def edit(network: Network, changes: Mapping[str, Any]) -> Network:
     old = choices_of(network)
     lengths = {len(changes[key]) for key in ("depths", "widths") if isinstance(changes.get(key), list)}
     count = lengths.pop() if len(lengths) == 1 else len(network.stages)
-    values = {key: _by_stage(key, changes.get(key, old[key]), count) for key in _PER_STAGE}
+    values = {key: _by_stage(key, changes.get(key, old[key]), count) for key in PER_STAGE}
     stages = []
     for index in range(count):
         block_type = _BLOCKS[values["block"][index]]
@@ -201,12 +201,20 @@ def parse_network(text: str, lookup: Callable[[str], Network]) -> Network:
     return edit(network, {key: _value(key, node) for key, node in call.arguments.items()})
 
 
+def read_choice(key: str, text: str) -> Any:
+    """The value of one choice from text, e.g. of "mixer" from `split_attention(radix=2)`.
+
+    Raises ValueError as `parse_network` does.
+    """
+    return _value(key, Reader(text).whole())
+
+
 def _value(key: str, node: Any) -> Any:
     """The value of one choice from its parsed text."""
     if key not in CHOICES:
         raise ValueError(f"unknown choice {key!r} of a network{suggest(key, CHOICES)}")
     if isinstance(node, list):
-        if key not in _PER_STAGE:
+        if key not in PER_STAGE:
             raise ValueError(f"{key} takes one value, not a list: {key} is not chosen by stage")
         return [_value(key, item) for item in node]
     if key in _BOTTLENECK_ONLY and isinstance(node, Call) and node.name == "none":
@@ -217,7 +225,7 @@ def _value(key: str, node: Any) -> Any:
             raise ValueError(f"{key}={written} is not known{suggest(written, _WORDS[key])}")
         if key == "block" and not node.arguments:
             return node.name
-    return _convert(key, _plain(key, node), _TYPES.get(key, int))
+    return _convert(key, _plain(key, node), TYPES.get(key, int))
 
 
 def _plain(where: str, node: Any) -> Any:

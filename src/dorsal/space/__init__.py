@@ -1,0 +1,1 @@
+"""Design spaces as data: axes → space → sample → narrower space. Vectorised NumPy, no torch."""

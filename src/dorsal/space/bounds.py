@@ -1,0 +1,92 @@
+"""Bounds on what a network costs, as people write them: `360M..400M`, `..5M`, `1.5M..`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from math import inf
+from typing import NamedTuple
+
+import numpy as np
+
+from dorsal.space.columns import Column, Mask
+from dorsal.space.costs import QUANTITIES
+from dorsal.spec.amount import read_amount
+from dorsal.spec.reader import suggest
+
+_LARGE = ("params", "macs", "activations", "activations_pycls", "pycls_flops")
+_LEAST_LARGE = 10_000
+"""No network of use has fewer parameters, MACs or activations: a lower bound of so little is a mistyped unit."""
+
+
+class Bound(NamedTuple):
+    """A closed interval that a quantity has to lie in; `text` is how it was asked for."""
+
+    quantity: str
+    low: float
+    high: float
+    text: str
+
+    def met_by(self, value: Column) -> Mask:
+        """Where the value lies in the interval."""
+        found: Mask = (value >= self.low) & (value <= self.high)
+        return found
+
+    def nearest(self, value: Column) -> float:
+        """The one of these values that is nearest to the interval."""
+        away = np.maximum(self.low - value, value - self.high)
+        return float(value[np.argmin(away)])
+
+
+def read_bounds(texts: Mapping[str, str], predicted: Iterable[str] = ()) -> tuple[Bound, ...]:
+    """Bounds from text by quantity: one of `costs.QUANTITIES` (amounts with k, M, G), or a predicted one (numbers).
+
+    Raises ValueError for an unknown quantity, with near matches, and for a bound that is none or has a mistyped unit,
+    with what was likely meant.
+    """
+    known = (*QUANTITIES, *predicted)
+    bounds = []
+    for quantity, text in texts.items():
+        if quantity not in known:
+            raise ValueError(f"unknown bound {quantity!r}{suggest(quantity, known)}")
+        bounds.append(_read(quantity, text))
+    return tuple(bounds)
+
+
+def _read(quantity: str, text: str) -> Bound:
+    low_text, dots, high_text = (part.strip() for part in text.partition(".."))
+    if not dots:
+        raise ValueError(f"{quantity}={text!r} is not a range; valid: from..to, as in 360M..400M, ..400M or 360M..")
+    if not low_text and not high_text:
+        raise ValueError(f"{quantity}={text!r} bounds nothing; valid: from..to, as in 360M..400M, ..400M or 360M..")
+    if quantity in _LARGE:
+        _check_units(quantity, text, low_text, high_text)
+    amount = read_amount if quantity in QUANTITIES else _read_number
+    low = amount(quantity, low_text) if low_text not in ("", "0") else -inf
+    high = amount(quantity, high_text) if high_text else inf
+    if low > high:
+        raise ValueError(
+            f"{quantity}={text!r}: the low end is above the high end; did you mean {high_text}..{low_text}?"
+        )
+    return Bound(quantity, low, high, f"{low_text}..{high_text}")
+
+
+def _read_number(quantity: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{quantity}={text!r} is not a number; valid: as in 1.5..2.5") from None
+
+
+def _check_units(quantity: str, text: str, low: str, high: str) -> None:
+    """Raises ValueError where a unit was likely forgotten: `360..400M`, `360..400`, `..5`."""
+    ends = [end for end in (low, high) if end]
+    bare = [end for end in ends if re.fullmatch(r"\d+(\.\d+)?", end) and 0 < float(end) < _LEAST_LARGE]
+    if not bare:
+        return
+    unit = next((end[-1] for end in ends if end[-1] in "kMG"), "M")
+    meant = "..".join(f"{end}{unit}" if end in bare else end for end in (low, high))
+    raise ValueError(
+        f"{quantity}={text!r}: {bare[0]} without a unit is {bare[0]} {quantity}, less than any network has; "
+        f"did you mean {meant}?"
+    )

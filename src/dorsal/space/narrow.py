@@ -1,0 +1,95 @@
+"""Changes of a design space: each returns a new space that remembers the old one in its history."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from dorsal.space.count import size
+from dorsal.space.draw import Choice, Same, Value, support
+from dorsal.space.space import Axis, Space, Step
+from dorsal.spec.reader import suggest
+from dorsal.spec.text import show
+
+
+def share(space: Space, axis: str) -> Space:
+    """All stages have one value of the axis (AnyNetX_A to _B: the bottleneck ratio)."""
+    if not _axis(space, axis).by_stage:
+        raise ValueError(f"axis {axis!r} is already shared by all stages")
+    rising = tuple(name for name in space.non_decreasing if name != axis)
+    return _changed(space, f"share {axis}", axis, replace(space.axes[axis], by_stage=False), non_decreasing=rising)
+
+
+def free(space: Space, axis: str) -> Space:
+    """Each stage has its own value of the axis: the opposite of `share`."""
+    if _axis(space, axis).by_stage:
+        raise ValueError(f"axis {axis!r} is already free in each stage")
+    return _changed(space, f"free {axis}", axis, replace(space.axes[axis], by_stage=True))
+
+
+def fix(space: Space, axis: str, value: Value) -> Space:
+    """The axis has one value."""
+    fixed = replace(_axis(space, axis), draw=Choice((value,)))
+    return _changed(space, f"fix {axis}={show(value)}", axis, fixed)
+
+
+def restrict(
+    space: Space,
+    axis: str,
+    low: float | None = None,
+    high: float | None = None,
+    values: tuple[Value, ...] | None = None,
+) -> Space:
+    """The axis has a narrower range, drawn by the same rule; or only these of its values, as likely among themselves.
+
+    Raises ValueError for a range that is not inside the old one, and for a value that the axis does not have.
+    """
+    draw = _axis(space, axis).draw
+    if isinstance(draw, Same):
+        raise ValueError(f"axis {axis!r} equals {draw.axis!r}; restrict that one")
+    if values is not None:
+        if low is not None or high is not None:
+            raise ValueError("restrict takes low and high, or values, not both")
+        known = dict(zip(*support(draw), strict=True))
+        for value in values:
+            if value not in known:
+                raise ValueError(f"axis {axis!r} has no value {show(value)}{suggest(show(value), map(show, known))}")
+        only = Choice(values, tuple(float(known[value]) for value in values))
+        return _changed(space, f"restrict {axis} to {show(list(values))}", axis, replace(space.axes[axis], draw=only))
+    if isinstance(draw, Choice):
+        raise ValueError(f"axis {axis!r} is a choice; give values of {show(list(draw.values))}")
+    if low is None and high is None:
+        raise ValueError(f"restrict {axis!r} to what? give low, high, or values")
+    low, high = draw.low if low is None else low, draw.high if high is None else high
+    if low < draw.low or high > draw.high:
+        raise ValueError(
+            f"{axis}: {low} to {high} is not inside {draw.low} to {draw.high}; nearest valid: "
+            f"{max(low, draw.low)} to {min(high, draw.high)}"
+        )
+    narrower = replace(space.axes[axis], draw=replace(draw, low=low, high=high))
+    return _changed(space, f"restrict {axis} to {low}..{high}", axis, narrower)
+
+
+def monotone(space: Space, axis: str) -> Space:
+    """The axis never falls from one stage to the next (AnyNetX_D: widths, _E: depths)."""
+    if axis in space.non_decreasing:
+        raise ValueError(f"axis {axis!r} is already non-decreasing")
+    rising = (*space.non_decreasing, axis)
+    return _changed(space, f"monotone {axis}", axis, _axis(space, axis), non_decreasing=rising)
+
+
+def rename(space: Space, name: str) -> Space:
+    """The same space under another name."""
+    return replace(space, name=name)
+
+
+def _axis(space: Space, name: str) -> Axis:
+    if name not in space.axes:
+        raise ValueError(f"space {space.name!r} has no axis {name!r}{suggest(name, space.axes)}")
+    return space.axes[name]
+
+
+def _changed(space: Space, change: str, name: str, axis: Axis, **fields: Any) -> Space:
+    step = Step(change, space.name, float(size(space)))
+    return replace(space, axes={**space.axes, name: axis}, history=(*space.history, step), **fields)

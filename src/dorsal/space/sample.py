@@ -1,0 +1,228 @@
+"""Populations of networks: drawn from a space until enough of them meet all bounds."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from math import sqrt
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from dorsal.space.bounds import Bound, read_bounds
+from dorsal.space.columns import Column
+from dorsal.space.costs import costs
+from dorsal.space.count import size
+from dorsal.space.layout import Layout
+from dorsal.space.points import Points, Realised, draw_points
+from dorsal.space.space import Space
+from dorsal.spec.network import Network
+
+PILOT = 20_000
+"""Candidates after which it is said how hard the bounds are to meet."""
+
+Predictor = Callable[[Mapping[str, Column]], NDArray[np.float64]]
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """A population, in the order drawn, and how hard it was to find.
+
+    - `points`: indices into the values of each axis, (count, 1) or (count, stages).
+    - `costs`: by quantity, (count,) each: those of `space.costs`, `image_size`, and what was predicted.
+    - `candidates` were drawn in all. `rejected` counts those that are no networks, by reason; `duplicates` those that
+      met all bounds and were there already; `met` those that met each bound alone, `accepted` all of them.
+    """
+
+    space: Space
+    seed: int
+    chunk: int
+    points: Points
+    costs: dict[str, Column]
+    candidates: int
+    rejected: dict[str, int]
+    met: dict[str, int]
+    accepted: int
+    duplicates: int
+
+    def __len__(self) -> int:
+        return len(self.costs["macs"])
+
+    @property
+    def acceptance(self) -> float:
+        """Share of the candidates that are networks and meet all bounds."""
+        return self.accepted / self.candidates
+
+    def networks(self) -> Iterator[Network]:
+        """The networks, made one by one."""
+        realised = Realised(Layout(self.space), self.points)
+        return (realised.network(row) for row in range(len(self)))
+
+    def axes(self) -> dict[str, list[Any]]:
+        """By axis the drawn values: numbers or text, None where not drawn; a list of them for an axis by stage."""
+        columns: dict[str, list[Any]] = {}
+        for name, axis in Layout(self.space).axes.items():
+            rows = [[axis.written[i] if i >= 0 else None for i in row] for row in self.points[name].tolist()]
+            columns[name] = rows if axis.by_stage else [row[0] for row in rows]
+        return columns
+
+
+def sample(
+    space: Space,
+    count: int,
+    bounds: Mapping[str, str] | None = None,
+    seed: int = 0,
+    *,
+    distinct: Literal["networks", "points"] = "networks",
+    most: int = 1_000_000,
+    chunk: int = 10_000,
+    predicted: Mapping[str, Predictor] | None = None,
+    say: Callable[[str], None] = warnings.warn,
+) -> Sample:
+    """The first `count` different networks of the space, in the order drawn, that meet all `bounds`.
+
+    Candidates are independent draws, `chunk` at a time, each chunk with its own random stream: a sample depends on
+    `seed` and `chunk`, and one of fewer networks is the beginning of one of more. `bounds` are as `read_bounds` reads
+    them, for one image of the point's size; `predicted` are further quantities to bound, functions of the costs.
+    `distinct` says what no two of the sample share: the network (and image size), or the point. Points are pycls's
+    way; several may stand for one network, which would be trained twice: at 360M to 400M, 5 % of 500 RegNets and 34 %
+    of 5,000 (`regnetx_pycls`).
+
+    After `PILOT` candidates `say` is told when more than `most` are likely to be needed. Raises ValueError when that
+    is all but certain, and when `count` were not found among `most` candidates, with the nearest values reached; or
+    when the space cannot hold `count`.
+    """
+    predicted = predicted or {}
+    asked = read_bounds(bounds or {}, predicted)
+    _check_numbers(space, count, seed, most, chunk)
+    search = _Search(Layout(space), asked, predicted, distinct)
+    told = False
+    for index in range(-(-most // chunk)):
+        random = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(index,))))
+        search.add(draw_points(search.layout, min(chunk, most - search.candidates), random))
+        if len(search.seen) >= count:
+            return search.result(seed, chunk, count)
+        if search.candidates >= PILOT and not told:
+            told = True
+            search.judge(count, most, say)
+    raise ValueError(f"{search.found(count)}; {search.hindrance()}")
+
+
+def _check_numbers(space: Space, count: int, seed: int, most: int, chunk: int) -> None:
+    for name, value, least in (("count", count, 1), ("most", most, 1), ("chunk", chunk, 1), ("seed", seed, 0)):
+        if value < least:
+            raise ValueError(f"{name}={value} is below {least}; nearest valid: {least}")
+    if count > (points := size(space)):
+        raise ValueError(f"count={count:,} is more than the {points:,} points of {space.name}; nearest valid: {points}")
+    if count > most:
+        raise ValueError(f"count={count:,} networks cannot come from most={most:,} candidates; raise most")
+
+
+class _Search:
+    """What has been found so far, and what stood in the way."""
+
+    def __init__(
+        self, layout: Layout, bounds: tuple[Bound, ...], predicted: Mapping[str, Predictor], distinct: str
+    ) -> None:
+        self.layout, self.bounds, self.predicted, self.distinct = layout, bounds, predicted, distinct
+        self.candidates = self.accepted = 0
+        self.rejected: Counter[str] = Counter()
+        self.met: Counter[str] = Counter({bound.quantity: 0 for bound in bounds})
+        self.nearest: dict[str, float] = {}
+        self.seen: set[bytes] = set()
+        self.points: list[Points] = []
+        self.costs: list[dict[str, Column]] = []
+
+    def add(self, points: Points) -> None:
+        """Takes in one chunk of candidates."""
+        self.candidates += len(next(iter(points.values())))
+        realised = Realised(self.layout, points)
+        self.rejected.update(realised.rejected)
+        rows = len(realised.rows)
+        if not rows:
+            return
+        found: dict[str, Column] = dict(costs(realised.table, rows, self.layout.stages))
+        found["image_size"] = np.broadcast_to(realised.table["image_size"][:, 0], (rows,))
+        found |= {name: predict(found) for name, predict in self.predicted.items()}
+        fits = np.ones(rows, bool)
+        for bound in self.bounds:
+            value = found[bound.quantity]
+            fits &= (alone := bound.met_by(value))
+            self.met[bound.quantity] += int(alone.sum())
+            known = self.nearest.get(bound.quantity)
+            reached = np.array([bound.nearest(value), *([] if known is None else [known])])
+            self.nearest[bound.quantity] = bound.nearest(reached)
+        self.accepted += int(fits.sum())
+        realised.keep(fits)
+        points = {name: column[realised.rows] for name, column in points.items()}
+        new = np.zeros(len(realised.rows), bool)
+        whole = np.concatenate(list(points.values()), axis=1)
+        for row, key in enumerate(realised.keys() if self.distinct == "networks" else map(bytes, whole)):
+            new[row] = key not in self.seen
+            self.seen.add(key)
+        self.points.append({name: column[new] for name, column in points.items()})
+        self.costs.append({name: column[fits][new] for name, column in found.items()})
+
+    def judge(self, count: int, most: int, say: Callable[[str], None]) -> None:
+        """Says when `most` candidates will hardly be enough; ValueError when they will all but certainly not be."""
+        found = len(self.seen)
+        if self.candidates * count <= found * most:
+            return
+        at_best = found + 3 + 2 * sqrt(found)  # about the upper end of a 95 % interval of a count
+        if self.candidates * count > at_best * most:
+            raise ValueError(f"{self.found(count)}, and most={most:,} would not be enough; {self.hindrance()}")
+        say(f"{self.found(count)}; {self.hindrance()}; going on to most={most:,}")
+
+    def found(self, count: int) -> str:
+        """How many networks there are so far."""
+        name = self.layout.space.name
+        return f"{len(self.seen):,} of {count:,} networks of {name} found in {self.candidates:,} candidates"
+
+    def hindrance(self) -> str:
+        """What stands most in the way, in a few words."""
+        networks = self.candidates - self.rejected.total()
+        if self.rejected and networks * 20 < self.candidates:
+            reason, times = self.rejected.most_common(1)[0]
+            start = f"{networks:,} of the candidates are networks at all, mostly because {reason} ({times:,}); "
+        else:
+            start = ""
+        if self.accepted > 2 * len(self.seen) > 0:
+            start += f"{self.accepted:,} of the candidates meet all bounds, most of them networks found before; "
+        never = [bound for bound in self.bounds if not self.met[bound.quantity]]
+        if not networks or not self.bounds:
+            return start + "widen the axes of the space, or ask for fewer"
+        if never:
+            return start + " and ".join(
+                f"none has {bound.quantity} in {bound.text}: the nearest is {_amount(self.nearest[bound.quantity])}"
+                for bound in never
+            )
+        shares = ", ".join(
+            f"{bound.quantity} in {bound.text} by {self.met[bound.quantity] / networks:.2%}" for bound in self.bounds
+        )
+        together = f", all together by {self.accepted / networks:.2%}" if len(self.bounds) > 1 else ""
+        return f"{start}of the networks, bounds are met: {shares}{together}"
+
+    def result(self, seed: int, chunk: int, count: int) -> Sample:
+        """The first `count` networks."""
+        return Sample(
+            space=self.layout.space,
+            seed=seed,
+            chunk=chunk,
+            points={name: np.concatenate([part[name] for part in self.points])[:count] for name in self.points[0]},
+            costs={name: np.concatenate([part[name] for part in self.costs])[:count] for name in self.costs[0]},
+            candidates=self.candidates,
+            rejected=dict(self.rejected),
+            met=dict(self.met),
+            accepted=self.accepted,
+            duplicates=self.accepted - len(self.seen),
+        )
+
+
+def _amount(value: float) -> str:
+    """A value to six digits with k, M or G."""
+    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= unit:
+            return f"{value / unit:.6g}{name}"
+    return f"{value:.6g}"

@@ -1,0 +1,159 @@
+"""What a design space is: a base network and the axes along which it varies. Frozen data, checked when made.
+
+name = "regnetx_pycls"
+base = "regnetx_002"
+linear = { stages = [4, 4] }
+
+[axes."linear.depth"]
+draw = { type = "uniform", low = 12, high = 28 }
+
+[axes."mixer.group_width"]
+draw = { type = "log_uniform", low = 8, high = 128, quantum = 8 }
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from dorsal.space.draw import (
+    Choice,
+    LogNormal,
+    LogUniform,
+    Normal,
+    PowerOfTwo,
+    PowerOfTwoOrLogUniform,
+    Same,
+    Uniform,
+    Value,
+)
+from dorsal.space.layout import Layout
+from dorsal.spec.reader import suggest
+
+
+class Axis(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How one choice of the network is drawn.
+
+    `by_stage` draws it for each stage, else all stages share one draw. `when` makes the axis conditional: it is drawn
+    where each axis named there has one of the listed values (an element also by its name alone: `split_attention`
+    stands for any split attention); elsewhere the choice stays as it is.
+    """
+
+    draw: Uniform | LogUniform | PowerOfTwo | PowerOfTwoOrLogUniform | Normal | LogNormal | Choice | Same
+    by_stage: bool = False
+    when: Mapping[str, tuple[Value, ...]] = {}
+
+
+class Linear(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Depths and widths by RegNet's quantised linear rule (`spec.widths.regnet_stages`) from the four axes
+    `linear.depth`, `linear.w0`, `linear.wa` and `linear.wm`.
+
+    A point is rejected, as in pycls, when its number of stages is not in `stages`, lowest and highest, or when two
+    steps of the rule are empty or round to one width, so that it has fewer stages than steps.
+    """
+
+    stages: tuple[int, int] = (4, 4)
+    quantum: int = 8
+
+
+class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One step of a space's history: the change, and the name and size of the space that was changed."""
+
+    change: str
+    of: str
+    points: float
+
+
+class Space(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """A design space: each point of it is a network and an image size.
+
+    - `base`: a network as text; what no axis says is as it is there.
+    - `axes`: by choice: those of `spec.text.CHOICES`, fields of elements (`mixer.radix`, `mixer.inner.groups`,
+      `stem.width`), `image_size`, `stages` (how many), and the four of the linear rule.
+    - `non_decreasing`: axes by stage whose values never fall from one stage to the next. They are drawn from the
+      product distribution given that, which is what rejecting the others would leave.
+    - `groups`: "fitted" moves the widths of stages with a group width to the nearest that it divides, and lowers group
+      widths above the inner width (pycls `adjust_block_compatibility`, arXiv 2003.13678 appendix D); "as_drawn"
+      rejects what does not divide. The other rules look at the values before that.
+    - `history`: how the space was made from a wider one (`space.narrow`), oldest first.
+
+    Raises ValueError for an unknown axis, with near matches, and for axes that contradict each other.
+    """
+
+    name: str
+    base: str
+    axes: Mapping[str, Axis]
+    linear: Linear | None = None
+    non_decreasing: tuple[str, ...] = ()
+    groups: Literal["fitted", "as_drawn"] = "fitted"
+    image_size: int = 224
+    history: tuple[Step, ...] = ()
+
+    def __post_init__(self) -> None:
+        Layout(self)
+
+
+def to_json(space: Space) -> str:
+    """The space as one line of JSON."""
+    return msgspec.json.encode(space).decode()
+
+
+def to_toml(space: Space) -> str:
+    """The space as TOML."""
+    return msgspec.toml.encode(space).decode()
+
+
+def from_json(text: str | bytes) -> Space:
+    """A space from JSON. Raises ValueError naming an unknown field or axis, with near matches, or a wrong value."""
+    try:
+        return _convert(msgspec.json.decode(text))
+    except msgspec.DecodeError as error:
+        raise ValueError(f"not a space: {error}") from None
+
+
+def from_toml(text: str | bytes) -> Space:
+    """A space from TOML. Raises ValueError naming an unknown field or axis, with near matches, or a wrong value."""
+    try:
+        return _convert(msgspec.toml.decode(text))
+    except msgspec.DecodeError as error:
+        raise ValueError(f"not a space: {error}") from None
+
+
+_DRAWS: dict[str, type[msgspec.Struct]] = {
+    str(kind.__struct_config__.tag): kind
+    for kind in (Uniform, LogUniform, PowerOfTwo, PowerOfTwoOrLogUniform, Normal, LogNormal, Choice, Same)
+}
+
+
+def _convert(data: Any) -> Space:
+    """A space from plain data; misspelt words are named with near matches, which msgspec does not do."""
+    if isinstance(data, dict):
+        _check_fields("a space", data, Space)
+        if isinstance(data.get("linear"), dict):
+            _check_fields("linear", data["linear"], Linear)
+        axes = data.get("axes")
+        for name, axis in axes.items() if isinstance(axes, dict) else ():
+            if isinstance(axis, dict):
+                _check_fields(f"axis {name!r}", axis, Axis)
+                if isinstance(axis.get("draw"), dict):
+                    _check_draw(name, axis["draw"])
+    try:
+        return msgspec.convert(data, Space)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"not a space: {error}") from None
+
+
+def _check_draw(name: str, draw: dict[str, Any]) -> None:
+    kind = str(draw.get("type"))
+    if kind not in _DRAWS:
+        raise ValueError(f"axis {name!r}: unknown type {kind!r} of a draw{suggest(kind, _DRAWS)}")
+    fields = {key: value for key, value in draw.items() if key != "type"}
+    _check_fields(f"axis {name!r}, {kind}", fields, _DRAWS[kind])
+
+
+def _check_fields(what: str, data: dict[str, Any], kind: type[msgspec.Struct]) -> None:
+    for field in data:
+        if field not in kind.__struct_fields__:
+            raise ValueError(f"{what}: unknown field {field!r}{suggest(field, kind.__struct_fields__)}")

@@ -1,0 +1,129 @@
+"""The fast path against its slow twins: costs against `spec.cost`, refusals against making the network."""
+
+from unittest.mock import patch
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from dorsal.space import points as points_module
+from dorsal.space.costs import QUANTITIES, costs
+from dorsal.space.layout import Layout
+from dorsal.space.leaves import is_by_stage
+from dorsal.space.named import SPACES
+from dorsal.space.points import Realised, draw_points
+from dorsal.spec.cost import cost
+from dorsal.spec.layers import layers, plan
+from dorsal.zoo import NETWORKS, network, text_of
+from tests.space.spaces import spaces
+
+
+def drawn(space, rows, seed=0):
+    layout = Layout(space)
+    return layout, draw_points(layout, rows, np.random.default_rng(seed))
+
+
+def slow_costs(net, size):
+    found = cost(net, size)
+    return {
+        **msgspec.structs.asdict(found),
+        "pycls_flops": found.pycls_flops,
+        "blocks": sum(stage.depth for stage in net.stages),
+        "layers": sum(layer.kind in ("conv", "deform_conv", "linear") for layer in layers(net, size)),
+    }
+
+
+def assert_costs_are_exact(realised, rows):
+    found = costs(realised.table, len(realised.rows), realised.layout.stages)
+    sizes = np.broadcast_to(realised.table["image_size"][:, 0], len(realised.rows))
+    assert set(found) == set(QUANTITIES)
+    for row in rows:
+        expected = slow_costs(realised.network(row), int(sizes[row]))
+        assert {name: int(column[row]) for name, column in found.items()} == expected
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_costs_of_every_space_are_those_of_the_built_networks(name):
+    layout, points = drawn(SPACES[name], 2000)
+    realised = Realised(layout, points)
+    assert len(realised.rows) > 100
+    assert_costs_are_exact(realised, range(100))
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(spaces())
+def test_whole_grammar_costs_and_refusals(space):
+    layout, points = drawn(space, 12)
+    with patch.object(points_module, "reasons", return_value=(None, ())):
+        everything = Realised(layout, points)
+    fast = set(Realised(layout, points).rows.tolist())
+    sizes = np.broadcast_to(everything.table["image_size"][:, 0], 12)
+    slow = set()
+    for row in range(12):
+        try:
+            plan(everything.network(row), int(sizes[row]))
+        except ValueError:
+            continue
+        slow.add(row)
+    assert fast == slow
+    realised = Realised(layout, points)
+    assert sum(realised.rejected.values()) == 12 - len(slow)
+    if slow:
+        assert_costs_are_exact(realised, range(len(slow)))
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(spaces())
+def test_every_axis_says_what_the_network_is(space):
+    layout, points = drawn(msgspec.structs.replace(space, groups="as_drawn"), 12)
+    realised = Realised(layout, points)
+    for row, origin in enumerate(realised.rows):
+        net = realised.network(row)
+        for name, axis in layout.axes.items():
+            for stage in range(len(net.stages)):
+                index = points[name][origin, stage if axis.by_stage else 0]
+                if index >= 0 and name not in ("image_size", "stages"):
+                    found, wanted = _choice_of(net, name, stage), axis.values[index]
+                    if is_by_stage(name) and any(other.startswith(f"{name}.") for other in layout.axes):
+                        found, wanted = type(found), type(wanted)  # its fields have axes of their own
+                    assert found == wanted, name
+        if "stages" in layout.axes:
+            assert len(net.stages) == layout.axes["stages"].values[points["stages"][origin, 0]]
+
+
+def _choice_of(net, name, stage):
+    choice, *fields = name.split(".")
+    here = net.stages[stage]
+    if choice in ("head_width", "classes"):
+        return getattr(net.head, choice.removeprefix("head_"))
+    if choice == "block":
+        return type(here.block).__name__.lower()
+    for owner in (net, here, here.block):
+        for field in (choice, choice.removesuffix("s")):
+            if field in owner.__struct_fields__:
+                found = getattr(owner, field)
+                for step in fields:
+                    found = getattr(found, step)
+                return found
+    raise AssertionError(name)
+
+
+def test_networks_of_a_space_have_a_text():
+    layout, points = drawn(SPACES["crossed"], 20)
+    realised = Realised(layout, points)
+    for row in range(20):
+        net = realised.network(row)
+        assert network(text_of(net)) == net
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_published_network_survives_its_leaves(name):
+    from dorsal.space.draw import Choice
+    from dorsal.space.space import Axis, Space
+
+    space = Space(name="one", base=name, axes={"norm": Axis(Choice(("batch",)))}, groups="as_drawn")
+    layout, points = drawn(space, 1)
+    realised = Realised(layout, points)
+    assert realised.network(0) == NETWORKS[name]
+    assert_costs_are_exact(realised, [0])
