@@ -8,7 +8,8 @@ compare: .venv/installed
 	$(BIN)/dorsal compare
 
 test: .venv/installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not alone"
+	$(BIN)/python -m pytest -m "alone and not slow"
 
 check: .venv/installed-dev
 	$(BIN)/ruff check

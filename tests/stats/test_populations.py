@@ -22,7 +22,7 @@ def spread(random, size):
 @few
 def test_distance_is_scipys(a, b):
     assert _distances(*_pooled(np.array(a, float), np.array(b, float)))[0] == pytest.approx(
-        stats.ks_2samp(a, b).statistic
+        stats.ks_2samp(a, b, method="asymp").statistic  # the exact p, which nobody asks for here, can fail
     )
 
 

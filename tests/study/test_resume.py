@@ -15,6 +15,9 @@ from dorsal.study.saved import load_study
 from tests.study.conftest import Session, results, tiny
 
 
+pytestmark = pytest.mark.alone
+
+
 class Broken:
     """A study of which a worker is killed, that is interrupted, killed, taken to its end, and asked once more."""
 

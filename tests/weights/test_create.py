@@ -203,12 +203,12 @@ def test_bad_arguments_are_refused_before_anything_is_fetched(changes, message, 
 def test_a_device_that_is_not_there_is_refused_by_torch():
     if torch.cuda.is_available():
         pytest.skip("this machine has CUDA")
-    with pytest.raises((RuntimeError, AssertionError), match="CUDA|NVIDIA"), torch.device("cuda"):
+    with pytest.raises((RuntimeError, AssertionError), match=r"CUDA|NVIDIA"), torch.device("cuda"):
         create("resnet18")
 
 
 def test_weights_of_another_network_are_named(folder):
-    with pytest.raises(ValueError, match="weights=.* are of another network: depths"):
+    with pytest.raises(ValueError, match=r"weights=.* are of another network: depths"):
         create("resnest26", weights=folder[0], classes=5)
     assert edit(named("resnest14"), {"classes": 5}) == network(NET)
 

@@ -76,7 +76,7 @@ def test_pretrained_takes_our_published_weights(tmp_path, monkeypatch, real_data
     assert torch.equal(model(images), expected(images))
     tag = next(e.id for e in _published() if e.network == "resnet20").partition(".")[2]
     assert torch.equal(timm.create_model(f"dorsal_resnet20.{tag}", pretrained=True).eval()(images), expected(images))
-    with pytest.raises(ValueError, match="resnet20.nobody"):
+    with pytest.raises(ValueError, match=r"resnet20\.nobody"):
         timm.create_model("dorsal_resnet20.nobody", pretrained=True)
     with pytest.raises(ValueError, match="no published weights of 'small' are known"):
         timm.create_model("dorsal_small", pretrained=True)

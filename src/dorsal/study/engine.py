@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Protocol
 
@@ -78,7 +78,7 @@ class LocalPool:
         """See `Engine.run_all`."""
         waiting = deque(runs)
         deaths: Counter[str] = Counter()
-        pool: dict[int, _Worker] = {}
+        pool: dict[int, Worker] = {}
         try:
             while self._occupy(pool, waiting):
                 by_pipe = {worker.pipe: number for number, worker in pool.items()}
@@ -87,25 +87,21 @@ class LocalPool:
                     run, what = pool[number].receive()
                     if isinstance(what, Lost):
                         pool.pop(number).stop()
-                        deaths[run.key] += 1
-                        if deaths[run.key] < LIVES:
-                            waiting.appendleft(run)
-                        else:
-                            what = failed(run, f"{what.reason}, {LIVES} times")
+                        what = begin_again(run, what, deaths, waiting)
                     yield Report(number, run, what)
         finally:
-            with _interrupts_ignored():
+            with interrupts_ignored():
                 for worker in pool.values():
                     worker.stop()
 
-    def _occupy(self, pool: dict[int, _Worker], waiting: deque[Run]) -> bool:
+    def _occupy(self, pool: dict[int, Worker], waiting: deque[Run]) -> bool:
         """Gives waiting runs to new and to idle workers, ends those for whom there is none; whether any is at work."""
         for number in range(self._workers):
             if number in pool and pool[number].run is not None:
                 continue
             if waiting:
                 if number not in pool:
-                    pool[number] = _Worker(self._threads, self._job)
+                    pool[number] = Worker(self._job, thread_variables(self._threads))
                 pool[number].begin(waiting.popleft())
             elif number in pool:
                 pool.pop(number).stop()
@@ -118,20 +114,35 @@ def failed(run: Run, error: str, curve: tuple[Epoch, ...] = ()) -> Trial:
     return Trial(run.arm, run.recipe, run.seed, "failed", None, curve, seconds, error)
 
 
-class _Worker:
-    """A process, our end of its pipe, and the run it is at."""
+def begin_again(run: Run, lost: Lost, deaths: Counter[str], waiting: deque[Run]) -> Lost | Trial:
+    """Puts a run that lost its worker before all others that wait; one that has lost `LIVES` has failed instead."""
+    deaths[run.key] += 1
+    if deaths[run.key] == LIVES:
+        return failed(run, f"{lost.reason}, {LIVES} times")
+    waiting.appendleft(run)
+    return lost
 
-    def __init__(self, threads: int, job: Job) -> None:
+
+def thread_variables(threads: int) -> dict[str, str]:
+    """The environment in which torch and the linear algebra under it, imported later, take so many threads."""
+    return dict.fromkeys(_THREAD_VARIABLES, str(threads))
+
+
+class Worker:
+    """A process that makes runs by `job` in this environment, our end of its pipe, and the run it is at."""
+
+    def __init__(self, job: Job, variables: Mapping[str, str]) -> None:
         context = mp.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.run: Run | None = None
-        self._process = context.Process(target=_work, args=(theirs, threads), daemon=True)
-        with _interrupts_ignored():  # the child inherits this until it sets its own
+        self._process = context.Process(target=_work, args=(theirs, variables), daemon=True)
+        with interrupts_ignored():  # the child inherits this until it sets its own
             self._process.start()
         theirs.close()  # so that its death ends the pipe
         self._send(job)
 
     def begin(self, run: Run) -> None:
+        """Hands a run to the worker, which must be idle."""
         self.run = run
         self._send(run)
 
@@ -154,18 +165,23 @@ class _Worker:
             self.run = None
         return run, what
 
+    def terminate(self) -> None:
+        """Ends the process without waiting; `receive`, in whatever thread, tells of its death."""
+        self._process.terminate()
+
     def stop(self) -> None:
+        """Ends the process, and returns when it has ended. Nothing else may be asked of the worker then."""
         self._process.terminate()
         self._process.join()
         self._process.close()
         self.pipe.close()
 
 
-def _work(pipe: Connection, threads: int) -> None:
+def _work(pipe: Connection, variables: Mapping[str, str]) -> None:
     """The life of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
+    os.environ.update(variables)
     job: Job = pipe.recv()  # imports torch, which reads the variables just set
     last_step = 0.0
 
@@ -190,7 +206,7 @@ def _end_with_parent() -> None:
 
 
 @contextlib.contextmanager
-def _interrupts_ignored() -> Iterator[None]:
+def interrupts_ignored() -> Iterator[None]:
     """Ctrl-C does nothing in here. Outside the main thread, which alone hears it, there is nothing to do."""
     if threading.current_thread() is not threading.main_thread():
         yield
