@@ -14,7 +14,6 @@ from dorsal.study.records import Study
 from dorsal.study.saved import load_study
 from tests.study.conftest import Session, results, tiny
 
-
 pytestmark = pytest.mark.alone
 
 

@@ -82,8 +82,8 @@ def register_timm() -> list[str]:
     """Makes every named network known to timm as `dorsal_` and its name, and returns the new names.
 
     `timm.create_model` then takes `pretrained` (with a tag of ours, `dorsal_resnest50.timm_in1k`, or the first
-    published checkpoint), `num_classes`, `in_chans`, `drop_rate`, `drop_path_rate`, `output_stride`, `features_only` and
-    `out_indices`. Names are registered once; calling again does nothing.
+    published checkpoint), `num_classes`, `in_chans`, `drop_rate`, `drop_path_rate`, `output_stride`, `features_only`
+    and `out_indices`. Names are registered once; calling again does nothing.
     """
     added = [name for name in NETWORKS if not is_model(PREFIX + name)]
     for name in added:
