@@ -1,5 +1,6 @@
 """`dorsal compare` without its terminal: makes the comparison of a TOML file, one event a line on standard output."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -15,6 +16,8 @@ def show(event: Event) -> None:
 
 
 if __name__ == "__main__":
+    # Where the tests run as a background job of a shell, Ctrl-C is ignored from the start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         compare(from_toml(Path(sys.argv[1]).read_text(encoding="utf-8")), on_event=show)
     except ValueError as error:
