@@ -234,6 +234,8 @@ def test_frozen_levels_neither_learn_nor_collect_statistics(family):
     assert all(p.requires_grad for p in model.freeze(0).parameters())
     with pytest.raises(ValueError, match="freeze=9 must be from 0"):
         model.freeze(9)
+    pyramid = model.freeze(0).pyramid((len(model.stages),))  # of one level, but all of it can be frozen
+    assert not any(p.requires_grad for p in pyramid.freeze(len(model.info)).parameters())
 
 
 @families

@@ -20,7 +20,7 @@ import optuna
 import psutil
 import pytest
 
-from dorsal.study import ray_engine
+from dorsal.study import ray_connection
 from dorsal.study.engine import LIVES, Job, Lost, Report, Step
 from dorsal.study.ray_engine import RayCluster
 from dorsal.study.records import Trial
@@ -30,7 +30,7 @@ from tests.contracts.jobs import at_once, make_run, never_ends, says_pid_and_thr
 from tests.study.ray_driver import adds_up_ranks, grows, says_rank, sleeps, sleeps_at_first
 
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # Ray's way to say: listen on the loopback address alone
-os.environ |= ray_engine._QUIET | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+os.environ |= ray_connection.QUIET | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 ray = pytest.importorskip("ray", reason="needs the extra dorsal[ray]", exc_type=ModuleNotFoundError)
 NODES = 4
 
@@ -287,7 +287,7 @@ def test_an_address_where_nobody_listens() -> None:
 
 
 def test_an_address_where_another_listens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_engine, "_SECONDS_TO_JOIN", 3.0)
+    monkeypatch.setattr(ray_connection, "_SECONDS_TO_JOIN", 3.0)
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"
         began = time.monotonic()

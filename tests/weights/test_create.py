@@ -81,6 +81,17 @@ def test_weights_from_a_file_of_another_package(folder, tmp_path, made_by):
     assert torch.equal(create(NET, weights=file).eval()(IMAGES), folder[1](IMAGES))
 
 
+def test_weights_in_half_precision_become_what_fresh_parts_are(folder, tmp_path):
+    file = tmp_path / "half.pth"
+    torch.save(
+        {key: value.half() if value.is_floating_point() else value for key, value in folder[1].state_dict().items()},
+        file,
+    )
+    model = create(NET, weights=file, classes=3)
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert model(IMAGES).shape == (2, 3)
+
+
 def test_weights_by_the_id_of_a_published_checkpoint(tmp_path, monkeypatch, real_data):
     """From a local folder, with no network."""
     shutil.copy(real_data / "weights" / "resnet20-12fca82f.th", tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from dorsal.data.dataset import ImageData
     from dorsal.spec.network import Network
+    from dorsal.train.loop import EpochResult
 
 
 def train(
@@ -58,17 +60,10 @@ def train(
 
     import torch
 
-    from dorsal.train.loop import EpochResult, fit
+    from dorsal.train.loop import fit
 
     if threads is not None:
         torch.set_num_threads(threads)
-
-    def on_epoch(result: EpochResult) -> None:
-        sys.stderr.write(
-            f"epoch {result.epoch:3d}/{made.epochs}  train loss {result.train_loss:.4f}  "
-            f"val loss {result.val_loss:.4f}  accuracy {result.accuracy:6.2f} %  {result.seconds:.1f} s\n"
-        )
-
     for note in opened.notes:
         sys.stderr.write(f"note: {note}\n")
     try:
@@ -80,7 +75,7 @@ def train(
             device=device,
             precision="bf16" if precision == "bf16" else "no",
             checkpoint=out / "checkpoint.pt",
-            on_epoch=on_epoch,
+            on_epoch=partial(_show_epoch, made.epochs),
             loader_processes=loader_processes,
         )
     except KeyboardInterrupt:
@@ -101,8 +96,16 @@ def train(
         print(f"accuracy {accuracy:.2f} % on {len(opened.val)} images; model in {out}")
 
 
+def _show_epoch(epochs: int, result: EpochResult) -> None:
+    sys.stderr.write(
+        f"epoch {result.epoch:3d}/{epochs}  train loss {result.train_loss:.4f}  "
+        f"val loss {result.val_loss:.4f}  accuracy {result.accuracy:6.2f} %  {result.seconds:.1f} s\n"
+    )
+
+
 def _save(out: Path, net: Network, model: Module, data: ImageData, accuracy: float, origin: str) -> str:
     """Writes the model and its card into `out`. Returns the network's text."""
+    from dorsal.data.transform import usual_resize
     from dorsal.weights.card import Preprocessing
     from dorsal.weights.saved import make_card, save_model
 
@@ -110,9 +113,7 @@ def _save(out: Path, net: Network, model: Module, data: ImageData, accuracy: flo
     card = make_card(
         net,
         classes=data.classes,
-        preprocessing=Preprocessing(
-            image_size=data.size, resize=round(data.size * 256 / 224), mean=norm.mean, std=norm.std
-        ),
+        preprocessing=Preprocessing(image_size=data.size, resize=usual_resize(data.size), mean=norm.mean, std=norm.std),
         metrics={"accuracy": accuracy},
         licence="not stated",
         source="trained here",

@@ -63,16 +63,23 @@ def to_float(normalisation: Normalisation) -> Callable[[Tensor], Tensor]:
     return convert
 
 
+def usual_resize(size: int) -> int:
+    """The short side in pixels from which a crop of `size` is cut where nothing else is said: size * 256 / 224.
+
+    He et al. 2015 (arXiv:1512.03385, section 3.4) and torchvision's reference evaluation have it at 224.
+    """
+    return round(size * 256 / 224)
+
+
 def eval_crop(
     size: int, resize_to: int | None = None, interpolation: Interpolation = "bilinear"
 ) -> Callable[[Tensor], Tensor]:
     """uint8 [..., 3, H, W] to uint8 [..., 3, size, size].
 
-    Resize the short side to `resize_to`, antialiased, then crop the centre. Without `resize_to` it is
-    size * 256 / 224, as He et al. 2015 (arXiv:1512.03385, section 3.4) and torchvision's reference evaluation have it
-    at 224. Images that are size x size already stay untouched.
+    Resize the short side to `resize_to`, `usual_resize` where that is None, antialiased; then crop the centre. Images
+    that are size x size already stay untouched.
     """
-    short_side = round(size * 256 / 224) if resize_to is None else resize_to
+    short_side = usual_resize(size) if resize_to is None else resize_to
 
     def crop(image: Tensor) -> Tensor:
         if image.shape[-2:] == (size, size):

@@ -99,8 +99,9 @@ class Trunk(nn.Module):
 
         Raises ValueError unless 0 <= levels <= the number of levels.
         """
-        if not 0 <= levels <= len(self.info):
-            raise ValueError(f"freeze={levels} must be from 0 (nothing) to {len(self.info)} (all levels)")
+        count = len(self.stages) + 1
+        if not 0 <= levels <= count:
+            raise ValueError(f"freeze={levels} must be from 0 (nothing) to {count} (all levels)")
         self.frozen = levels
         for parameter in self.parameters():
             parameter.requires_grad_(True)

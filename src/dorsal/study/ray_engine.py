@@ -11,17 +11,12 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-import os
 import pickle
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from types import ModuleType
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any, cast
 
 from dorsal.study.engine import (
@@ -36,14 +31,9 @@ from dorsal.study.engine import (
     thread_variables,
 )
 from dorsal.study.plan import Run
+from dorsal.study.ray_connection import host_and_port, joined, load_ray
 from dorsal.study.records import Trial
 
-_QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",  # sends nothing to anyone
-    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # Ray prints a page on standard output for every death, which we report
-}
-_SECONDS_TO_REACH = 5.0
-_SECONDS_TO_JOIN = 30.0
 _SECONDS_TO_STOP = 10.0
 _SECONDS_BETWEEN_COUNTS = 1.0
 """A cluster is counted so often, for its nodes come and go."""
@@ -82,8 +72,8 @@ class RayCluster:
         if gpus < 0:
             raise ValueError(f"gpus={gpus} must be at least 0")
         if address is not None:
-            _host_and_port(address)
-        ray = _ray()
+            host_and_port(address)
+        ray = load_ray()
         self._address, self._most_at_once = address, most_at_once
         self._job: bytes = ray.cloudpickle.dumps(job)
         self._needs = {"CPU": cpus, "GPU": gpus} if gpus else {"CPU": cpus}
@@ -97,7 +87,7 @@ class RayCluster:
         """
         if not runs:
             return
-        with _joined(self._address):
+        with joined(self._address):
             yield from self._run_all(deque(runs))
 
     def _run_all(self, waiting: deque[Run]) -> Generator[Report]:
@@ -220,7 +210,7 @@ class _Place:
         self.run: Run | None = None
         self._trial: Trial | None = None
         self._group = placement_group([dict(needs)] * processes)
-        actor = _ray().remote(_Host)
+        actor = load_ray().remote(_Host)
         self.hosts = [
             actor.options(
                 num_cpus=needs["CPU"],
@@ -340,69 +330,3 @@ def _cause(error: Exception, address: tuple[str, int] | None) -> str:
     if isinstance(error, ray.exceptions.ActorUnavailableError):
         return f"{node} cannot be reached"
     return str(error).strip().splitlines()[-1].split(". ")[0].rstrip(".")
-
-
-def _ray() -> ModuleType:
-    """Ray, imported so that it keeps quiet."""
-    for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)  # read when it is imported, and by the processes it starts
-    try:
-        import ray
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError("runs on a Ray cluster need an extra: pip install 'dorsal[ray]'") from None
-    return ray  # type: ignore[no-any-return]
-
-
-@contextlib.contextmanager
-def _joined(address: str | None) -> Iterator[None]:
-    """In here this process is a driver of the cluster. Its handler of SIGTERM, which Ray replaces, is put back."""
-    ray = _ray()
-    if ray.is_initialized():
-        raise ValueError("this process is connected to a Ray cluster already; call ray.shutdown() first")
-    if address is not None:
-        _check_reachable(address)
-    main = threading.current_thread() is threading.main_thread()
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        try:
-            # An address of None would mean whichever cluster Ray finds.
-            ray.init(
-                address=address or "local", log_to_driver=False, logging_level="ERROR",
-                include_dashboard=None if address else False,
-            )  # fmt: skip
-        except (RuntimeError, ConnectionError, ValueError, ray.exceptions.RayError) as error:
-            raise ValueError(f"Ray cluster {address or 'here'}: {' '.join(str(error).split())}") from error
-        yield
-    finally:
-        with interrupts_ignored():
-            ray.shutdown()
-        if main and before is not None:
-            signal.signal(signal.SIGTERM, before)
-
-
-def _host_and_port(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
-    if not host or "/" in host or not port.isdecimal():
-        raise ValueError(f"Ray address {address!r} is not HOST:PORT of the cluster's head, e.g. 127.0.0.1:6379")
-    return host, int(port)
-
-
-def _check_reachable(address: str) -> None:
-    """Raises ValueError if nobody answers there, or no Ray that takes drivers from here.
-
-    Ray itself goes on trying for many minutes and cannot be interrupted, so another process tries first.
-    """
-    try:
-        socket.create_connection(_host_and_port(address), timeout=_SECONDS_TO_REACH).close()
-    except OSError as error:
-        raise ValueError(f"Ray cluster {address} cannot be reached: {error}") from None
-    script = "import sys, ray; ray.init(address=sys.argv[1], log_to_driver=False)"
-    try:
-        subprocess.run(
-            [sys.executable, "-c", script, address], capture_output=True, check=False, timeout=_SECONDS_TO_JOIN
-        )
-    except subprocess.TimeoutExpired:
-        raise ValueError(
-            f"Ray cluster {address} took no driver within {_SECONDS_TO_JOIN:g} s; is this the port that `ray start "
-            "--head` printed, and this machine a node of the cluster?"
-        ) from None

@@ -38,7 +38,7 @@ def convert(file: Path, entry: Published, out: Path, *, origin: str, partial: bo
     state = read_state(file)
     name = entry.format or recognise(state)
     ours = to_ours(state, network, name, partial)
-    left = sentence(match(state, network, name).differences)
+    left = sentence(match(state, network, name).differences) if partial else ""
     if left:
         ours = build(network).state_dict() | ours
     ours = {key: value.float() if value.is_floating_point() else value for key, value in ours.items()}

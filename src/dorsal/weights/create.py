@@ -74,11 +74,11 @@ def create(
         model = build(target, drop_path=drop_path, drop_block=drop_block, dropout=dropout, norm_policy=policy)
     model.freeze(freeze)
     set_checkpointing(model, checkpointing)
-    _view(model, features)  # a level or node that does not exist is refused here, before anything is fetched
     if weights is None:
         model.to_empty(device=torch.get_default_device())
         initialise(model, zero_init)
     else:
+        _view(model, features)  # a level or node that does not exist is refused here, before anything is fetched
         own, state = _read(weights, asked)
         if classes is None and own.head.classes != asked.head.classes:
             raise ValueError(
@@ -188,7 +188,9 @@ def _fill(model: Backbone, own: Network, state: dict[str, Tensor]) -> None:
             )
         state[FIRST_CONVOLUTION] = adapt_stem(state[FIRST_CONVOLUTION], target.in_channels)
     new |= {key for key in model.state_dict() if ".offset." in key and key not in state}
-    state = {key: value.to(device) for key, value in state.items()}
+    # Published in half precision or not, the parts of a network have one type.
+    kind = torch.get_default_dtype()
+    state = {key: value.to(device, kind if value.is_floating_point() else None) for key, value in state.items()}
     missing, surplus = model.load_state_dict(state, strict=False, assign=True)
     assert set(missing) == new, missing
     assert not surplus, surplus
