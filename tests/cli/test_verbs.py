@@ -211,3 +211,10 @@ def test_help_shows_examples(dorsal):
         code, out, _ = dorsal(verb, "--help")
         assert code == 0
         assert "Example" in out
+
+
+def test_list_finds_names_of_other_packages_and_keeps_its_columns(dorsal):
+    lines = dorsal("list", "regnet_y_1_6gf")[1].splitlines()
+    assert [line.split()[0] for line in lines] == ["network", "regnety_016"]
+    lines = dorsal("list", "resnest50*")[1].splitlines()
+    assert len({len(line.partition("  at ")[0].rstrip()) for line in lines}) == 1

@@ -8,7 +8,10 @@ import typer
 
 
 def list_networks(
-    pattern: Annotated[str, typer.Argument(help="Part of a name, or a pattern with * and ?, e.g. 'regnety_*'.")] = "*",
+    pattern: Annotated[
+        str,
+        typer.Argument(help="Part of a name under any of its aliases, or a pattern with * and ?, e.g. 'regnety_*'."),
+    ] = "*",
     max_macs: Annotated[str, typer.Option(help="At most so many MACs, e.g. 2G.", show_default=False)] = "",
     max_params: Annotated[str, typer.Option(help="At most so many parameters, e.g. 30M.", show_default=False)] = "",
     image_size: Annotated[int, typer.Option(help="Side of the image in pixels that MACs are counted for.")] = 224,
@@ -25,14 +28,15 @@ def list_networks(
     from dorsal.spec.amount import read_amount
     from dorsal.spec.cost import cost
     from dorsal.spec.reader import suggest
-    from dorsal.zoo import NETWORKS
+    from dorsal.zoo import ALIASES, NETWORKS
 
     most_macs = read_amount("--max-macs", max_macs) if max_macs else None
     most_params = read_amount("--max-params", max_params) if max_params else None
     wanted = pattern.lower() if set(pattern) & set("*?[") else f"*{pattern.lower()}*"
-    names = [name for name in NETWORKS if fnmatchcase(name, wanted)]
+    also = {target for alias, target in ALIASES.items() if fnmatchcase(alias, wanted)}
+    names = [name for name in NETWORKS if fnmatchcase(name, wanted) or name in also]
     if not names:
-        raise ValueError(f"no network's name matches {pattern!r}{suggest(pattern, NETWORKS)}")
+        raise ValueError(f"no network's name matches {pattern!r}{suggest(pattern, (*NETWORKS, *ALIASES))}")
     rows = []
     for name in names:
         found = cost(NETWORKS[name], image_size)
@@ -46,8 +50,9 @@ def list_networks(
             json.dumps([{"name": n, **{f: getattr(c, f) for f in fields}, "image_size": image_size} for n, c in rows])
         )
         return
-    print(f"{'network':20} {'params M':>9} {'MACs M':>10} {'acts M':>8}   at {image_size} px")
+    width = max(map(len, names))
+    print(f"{'network':{width}} {'params M':>9} {'MACs M':>10} {'acts M':>8}   at {image_size} px")
     for name, found in rows:
-        print(f"{name:20} {found.params / 1e6:9.2f} {found.macs / 1e6:10.1f} {found.activations / 1e6:8.2f}")
+        print(f"{name:{width}} {found.params / 1e6:9.2f} {found.macs / 1e6:10.1f} {found.activations / 1e6:8.2f}")
     if not rows:
         print(f"none of {len(names)} networks is within --max-macs {max_macs or '-'}, --max-params {max_params or '-'}")
