@@ -1,4 +1,8 @@
-"""Shared by all tests: one torch thread, no deadlines on a shared machine, and where the optional real data lies."""
+"""Shared by all tests: one torch thread, the property tests' profiles, and where the optional real data lies.
+
+The default run draws the same examples each time, so that it says the same of the same code. HYPOTHESIS_PROFILE=explore
+draws new ones, to find what those miss.
+"""
 
 import os
 from pathlib import Path
@@ -6,8 +10,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-hypothesis.settings.register_profile("dorsal", deadline=None)
-hypothesis.settings.load_profile("dorsal")
+hypothesis.settings.register_profile("same", deadline=None, derandomize=True, database=None)
+hypothesis.settings.register_profile("explore", deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -301,6 +301,19 @@ def test_inner_nodes_by_name(family):
     assert kept == {"0", "1", "2"}
 
 
+@families
+def test_an_inner_node_is_the_same_beside_others(family):
+    """Activations further on overwrite maps in place; a map that was asked for is kept."""
+    model = made(family).double()
+    prefix = "stages.0.blocks.0" if family == "dla" else "stages.0.0"
+    names = ("stem.convs.0.norm", f"{prefix}.expand.norm", f"{prefix}.expand", "stages.0", "stages.2")
+    for training in (True, False):
+        model.train(training)
+        alone = [InnerNodes(model, (name,))(DOUBLE)[0] for name in names]
+        beside = InnerNodes(model, names)(DOUBLE)
+        assert all(torch.equal(a, b) for a, b in zip(alone, beside, strict=True))
+
+
 def test_an_unknown_node_or_one_that_is_no_map_is_refused():
     with pytest.raises(ValueError, match=r"'stages\.1\.0\.mixr' does not exist.*did you mean stages\.1\.0\.mixer"):
         InnerNodes(made("resnet"), ("stages.1.0.mixr",))

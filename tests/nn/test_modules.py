@@ -1,5 +1,6 @@
 """What every network does as a module, whatever its blocks."""
 
+import msgspec
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -14,6 +15,7 @@ from dorsal.nn.split_attention import SplitAttentionMixer, split_attention_by_gr
 from dorsal.spec.cost import cost
 from dorsal.spec.layers import features
 from dorsal.spec.text import edit
+from dorsal.spec.tree import Tree
 from dorsal.zoo import NETWORKS, named, network
 from tests.networks import networks
 from tests.random_state import randomised
@@ -67,6 +69,17 @@ def test_random_crossings_train_at_batch_one_and_evaluate_at_odd_sizes(net):
     maps = model.eval().features(torch.randn(1, net.in_channels, 33, 49))
     sizes = [(level.channels, -(-33 // level.stride), -(-49 // level.stride)) for level in features(net)]
     assert [tuple(m.shape[1:]) for m in maps] == sizes
+
+
+def test_a_tree_of_linear_blocks_ends_in_the_activation_of_its_root():
+    net = edit(network("resnet50"), {"depths": [2, 2, 2, 2], "classes": 7})
+    stages = tuple(
+        msgspec.structs.replace(s, block=msgspec.structs.replace(s.block, output="linear"), arrangement=Tree())
+        for s in net.stages
+    )
+    model = build(msgspec.structs.replace(net, stages=stages)).train()
+    assert type(model.head) is nn.Identity
+    model(torch.randn(2, 3, 64, 64)).sum().backward()
 
 
 def test_features_and_forward_agree():

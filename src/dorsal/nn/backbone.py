@@ -15,7 +15,7 @@ from dorsal.spec.block import Bottleneck
 from dorsal.spec.layers import Feature, Part, features, plan
 from dorsal.spec.network import Network, Stage
 from dorsal.spec.stem import Deep, stem_widths
-from dorsal.spec.tree import STAGE_INPUT, Tree, root_children
+from dorsal.spec.tree import STAGE_INPUT, Chain, Tree, root_children
 
 DROP_BLOCK_STAGES = 2
 """DropBlock acts in the last two stages (ResNeSt's training code: layer3 and layer4)."""
@@ -153,10 +153,11 @@ class Backbone(Trunk):
         stages = _stages(network, norm, parts, drop_path, drop_block)
         super().__init__(network, StemModule(network, _records(stem), norm), stages)
         records = {f"head.{layer.name}": layer for layer in head.layers}
-        last = network.stages[-1].block
+        last = network.stages[-1]
+        linear = isinstance(last.block, Bottleneck) and last.block.output == "linear"
         if network.head.width is not None:
             self.head: nn.Module = ConvNorm(records, "head", norm, network.activation)
-        elif isinstance(last, Bottleneck) and last.output == "linear":
+        elif linear and isinstance(last.arrangement, Chain):  # the last root of a tree ends in an activation
             self.head = make_activation(network.activation)
         else:
             self.head = nn.Identity()
