@@ -11,8 +11,10 @@ import msgspec
 import psutil
 import pytest
 
-from dorsal.study.comparison import Comparison, to_toml
+from dorsal.study.comparison import Comparison
 from dorsal.study.plan import DataFacts, RecipeFacts
+from dorsal.study.population_question import PopulationQuestion
+from dorsal.study.question import to_toml
 from dorsal.study.records import Study, Trial
 
 TINY = "small(depths=[1], widths=[16], strides=[2], stem=simple(width=8, stride=2))"
@@ -65,14 +67,15 @@ def results(study: Study) -> list[Trial]:
 
 
 class Session:
-    """A comparison in a process group of its own. Events are dicts with their kind under "kind"."""
+    """A question asked in a process group of its own. Events are dicts with their kind under "kind"."""
 
-    def __init__(self, comparison: Comparison) -> None:
-        file = Path(comparison.out).with_suffix(".toml")
-        file.write_text(to_toml(comparison), encoding="utf-8")
+    def __init__(self, asked: Comparison | PopulationQuestion) -> None:
+        file = Path(asked.out).with_suffix(".toml")
+        file.write_text(to_toml(asked), encoding="utf-8")
         driver = Path(__file__).with_name("driver.py")
+        verb = "compare" if isinstance(asked, Comparison) else "population"
         self.process = subprocess.Popen(
-            [sys.executable, driver, file],
+            [sys.executable, driver, verb, file],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""`dorsal compare` without its terminal: makes the comparison of a TOML file, one event a line on standard output."""
+"""A verb without its terminal: `driver.py compare|population FILE.toml`, one event a line on standard output."""
 
 import signal
 import sys
@@ -6,9 +6,10 @@ from pathlib import Path
 
 import msgspec
 
+from dorsal.study import comparison, population_question
 from dorsal.study.compare import compare
-from dorsal.study.comparison import from_toml
 from dorsal.study.events import Event
+from dorsal.study.population import run_population
 
 
 def show(event: Event) -> None:
@@ -18,7 +19,11 @@ def show(event: Event) -> None:
 if __name__ == "__main__":
     # Where the tests run as a background job of a shell, Ctrl-C is ignored from the start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    text = Path(sys.argv[2]).read_text(encoding="utf-8")
     try:
-        compare(from_toml(Path(sys.argv[1]).read_text(encoding="utf-8")), on_event=show)
+        if sys.argv[1] == "compare":
+            compare(comparison.from_toml(text), on_event=show)
+        else:
+            run_population(population_question.from_toml(text), on_event=show)
     except ValueError as error:
         sys.exit(f"refused: {error}")

@@ -15,7 +15,7 @@ from dorsal.study.engine import Step, Told
 from dorsal.study.plan import Run
 from dorsal.study.ray_engine import RayCluster
 from dorsal.study.records import Trial
-from dorsal.study.store import Store
+from dorsal.study.store import SEEDS, Store
 from tests.contracts.jobs import make_run, trial_of
 
 
@@ -71,7 +71,7 @@ def main(address: str, url: str, folder: Path, count: int) -> None:
         with contextlib.closing(cluster.run_all([run for run in runs if run.key not in ended])) as reports:
             for report in reports:
                 if isinstance(report.what, Trial):
-                    store.add(report.run, report.what, ["arm"], ["plain"])
+                    store.add(report.run, report.what, {"seed": SEEDS}, {"seed": report.run.seed})
                     print(report.run.key, flush=True)
 
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dorsal.study.comparison import Comparison, Match, command_line, from_toml, read_match, to_toml, without_password
+from dorsal.study.comparison import Comparison, Match, command_line, from_toml, read_match
 from dorsal.study.duration import read_duration, show_duration
+from dorsal.study.question import to_toml, without_password
 
 comparisons = st.builds(
     Comparison,

@@ -1,5 +1,7 @@
 """What runs will take, what fits a budget, and the time left."""
 
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,12 +52,17 @@ def test_makespan_lies_between_its_bounds(jobs: list[float], workers: int) -> No
     assert taken <= sum(jobs) / workers + max(jobs, default=0) + 1e-6
 
 
+def by_seeds(made: Plan, ended: set[str], workers: int, budget: str) -> tuple[Plan, str]:
+    cut = partial(first_seeds, made)
+    return within_budget(cut, 3, "seeds for every arm and recipe", SECONDS, ended, workers, budget)
+
+
 def test_a_budget_that_fits_all_changes_nothing(made: Plan) -> None:
-    assert within_budget(made, SECONDS, set(), 1, "1h") == (made, "")
+    assert by_seeds(made, set(), 1, "1h") == (made, "")
 
 
 def test_a_budget_keeps_whole_rounds_of_seeds(made: Plan) -> None:
-    part, note = within_budget(made, SECONDS, set(), 1, f"{2 * ROUND + START_UP_SECONDS + 1}s")
+    part, note = by_seeds(made, set(), 1, f"{2 * ROUND + START_UP_SECONDS + 1}s")
     assert part.seeds == (1, 2)
     assert len(part.runs) == 8
     assert part == first_seeds(made, 2)
@@ -64,15 +71,15 @@ def test_a_budget_keeps_whole_rounds_of_seeds(made: Plan) -> None:
 
 def test_what_has_ended_is_free(made: Plan) -> None:
     ended = {run.key for run in made.runs if run.seed < 3}
-    part, note = within_budget(made, SECONDS, ended, 1, f"{ROUND + START_UP_SECONDS + 1}s")
+    part, note = by_seeds(made, ended, 1, f"{ROUND + START_UP_SECONDS + 1}s")
     assert (part, note) == (made, "")
 
 
 def test_a_budget_too_small_says_what_is_needed(made: Plan) -> None:
     with pytest.raises(
-        ValueError, match="budget='10s' is too small: one seed of every arm and recipe needs at least 1m21s"
+        ValueError, match="budget='10s' is too small: 1 of 3 seeds for every arm and recipe needs at least 1m21s"
     ):
-        within_budget(made, SECONDS, set(), 1, "10s")
+        by_seeds(made, set(), 1, "10s")
 
 
 def test_time_left_falls_to_nothing_and_follows_what_is_measured(made: Plan) -> None:

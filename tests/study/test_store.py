@@ -1,6 +1,7 @@
 """Ended runs in an Optuna storage, and storages that are refused."""
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -9,10 +10,10 @@ import pytest
 
 from dorsal.study.comparison import Comparison
 from dorsal.study.lock import hold
-from dorsal.study.plan import DataFacts, Plan, RecipeFacts, plan
+from dorsal.study.plan import DataFacts, Plan, RecipeFacts, Run, plan
 from dorsal.study.records import Epoch, Status, Trial
 from dorsal.study.saved import FILE, load_study
-from dorsal.study.store import Store
+from dorsal.study.store import SEEDS, Choices, Domains, Store, Values
 
 ARMS, RECIPES = ["small", "wide"], ["plain", "tricks"]
 
@@ -35,12 +36,17 @@ def trial(made: Plan, index: int, status: Status = "finished") -> Trial:
     return Trial(run.arm, run.recipe, run.seed, status, accuracy, curve, 4.5, error)
 
 
+def described(run: Run, arms: Sequence[str] = ARMS) -> tuple[Domains, Values]:
+    domains: Domains = {"arm": Choices(tuple(arms)), "recipe": Choices(tuple(RECIPES)), "seed": SEEDS}
+    return domains, {"arm": run.arm, "recipe": run.recipe, "seed": run.seed}
+
+
 def test_trials_come_back_whole(made: Plan, url: str) -> None:
     kept = {made.runs[i].key: trial(made, i, s) for i, s in enumerate(("finished", "diverged", "failed"))}
     with Store(url, "compare") as store:
         assert store.trials() == {}
         for index, each in enumerate(kept.values()):
-            store.add(made.runs[index], each, ARMS, RECIPES)
+            store.add(made.runs[index], each, *described(made.runs[index]))
     with Store(url, "compare") as store:
         assert store.trials() == kept
     with Store(url, "another") as store:
@@ -49,8 +55,8 @@ def test_trials_come_back_whole(made: Plan, url: str) -> None:
 
 def test_optuna_sees_ordinary_trials(made: Plan, url: str) -> None:
     with Store(url, "compare") as store:
-        store.add(made.runs[0], trial(made, 0), ARMS, RECIPES)
-        store.add(made.runs[1], trial(made, 1, "diverged"), ARMS, RECIPES)
+        store.add(made.runs[0], trial(made, 0), *described(made.runs[0]))
+        store.add(made.runs[1], trial(made, 1, "diverged"), *described(made.runs[1]))
     (name,) = optuna.get_all_study_names(url)
     study = optuna.load_study(study_name=name, storage=url)
     good, bad = study.trials
@@ -63,27 +69,27 @@ def test_optuna_sees_ordinary_trials(made: Plan, url: str) -> None:
 
 def test_of_a_run_made_again_the_latest_counts(made: Plan, url: str) -> None:
     with Store(url, "compare") as store:
-        store.add(made.runs[0], trial(made, 0, "failed"), ARMS, RECIPES)
-        store.add(made.runs[0], trial(made, 0), ARMS, RECIPES)
+        store.add(made.runs[0], trial(made, 0, "failed"), *described(made.runs[0]))
+        store.add(made.runs[0], trial(made, 0), *described(made.runs[0]))
         assert store.trials()[made.runs[0].key].status == "finished"
 
 
 def test_with_an_arm_more_what_was_run_counts(made: Plan, url: str) -> None:
     with Store(url, "compare") as store:
-        store.add(made.runs[0], trial(made, 0), ARMS, RECIPES)
-        store.add(made.runs[1], trial(made, 1), [*ARMS, "third"], RECIPES)
+        store.add(made.runs[0], trial(made, 0), *described(made.runs[0]))
+        store.add(made.runs[1], trial(made, 1), *described(made.runs[1], [*ARMS, "third"]))
         assert set(store.trials()) == {made.runs[0].key, made.runs[1].key}
 
 
 def test_opening_says_nothing(made: Plan, url: str, capfd: pytest.CaptureFixture[str]) -> None:
     with Store(url, "compare") as store:
-        store.add(made.runs[0], trial(made, 0), ARMS, RECIPES)
+        store.add(made.runs[0], trial(made, 0), *described(made.runs[0]))
     assert capfd.readouterr() == ("", "")
 
 
 def test_another_schema_is_refused_and_left_alone(made: Plan, url: str, tmp_path: Path) -> None:
     with Store(url, "compare") as store:
-        store.add(made.runs[0], trial(made, 0), ARMS, RECIPES)
+        store.add(made.runs[0], trial(made, 0), *described(made.runs[0]))
     (name,) = optuna.get_all_study_names(url)
     optuna.load_study(study_name=name, storage=url).set_user_attr("dorsal_schema", 0)
     before = (tmp_path / "study.db").read_bytes()
@@ -123,11 +129,13 @@ def test_a_damaged_file_is_refused_and_left_alone(url: str, tmp_path: Path) -> N
 
 def test_a_full_disk_keeps_what_is_stored(made: Plan, url: str) -> None:
     with Store(url, "compare") as store:
-        store.add(made.runs[0], trial(made, 0), ARMS, RECIPES)
+        store.add(made.runs[0], trial(made, 0), *described(made.runs[0]))
     with Store(url, "compare") as store:
         _fill_disk(store)
         with pytest.raises(OSError, match="cannot be written, what it holds is safe: database or disk is full"):
-            store.add(made.runs[1], msgspec.structs.replace(trial(made, 1), error="x" * 100_000), ARMS, RECIPES)
+            store.add(
+                made.runs[1], msgspec.structs.replace(trial(made, 1), error="x" * 100_000), *described(made.runs[1])
+            )
         assert set(store.trials()) == {made.runs[0].key}
 
 

@@ -8,6 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
+from dorsal.cli.placing import (
+    Budget,
+    Device,
+    Gpus,
+    Processes,
+    RayAddress,
+    SeedList,
+    Storage,
+    Threads,
+    Workers,
+    read_seeds,
+)
+
 _FILE = "Read the comparison from a TOML file; options given beside it replace its fields."
 
 
@@ -20,15 +33,18 @@ def compare(
     ] = None,
     recipe: Annotated[list[str] | None, typer.Option(help="A recipe; may be repeated. [plain, tricks]")] = None,
     data: Annotated[str | None, typer.Option(help="scenes, or a folder of class folders. [scenes]")] = None,
-    seeds: Annotated[str | None, typer.Option(help="How many, or which: 5 or 1,2,7. [3]")] = None,
+    seeds: SeedList = None,
     epochs: Annotated[int | None, typer.Option(help="In place of the recipes' own.")] = None,
     match: Annotated[str | None, typer.Option(help="Scale widths to a cost: macs, macs=20M, params=1M …")] = None,
-    workers: Annotated[int | None, typer.Option(help="Worker processes. [cores / threads]")] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of each worker. [1]")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda or mps. [cpu]")] = None,
+    workers: Workers = None,
+    threads: Threads = None,
+    device: Device = None,
+    ray: RayAddress = None,
+    gpus: Gpus = None,
+    processes: Processes = None,
     out: Annotated[str | None, typer.Option(help="Folder of the study. [runs/compare]")] = None,
-    storage: Annotated[str | None, typer.Option(help="An Optuna storage URL. [a SQLite file in --out]")] = None,
-    budget: Annotated[str | None, typer.Option(help="Run what fits in this time, e.g. 10m or 2h.")] = None,
+    storage: Storage = None,
+    budget: Budget = None,
     name: Annotated[str | None, typer.Option(help="Title of the study, and its name in the storage. [compare]")] = None,
     file: Annotated[Path | None, typer.Option(help=_FILE)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print results.json instead of tables.")] = False,
@@ -50,12 +66,15 @@ def compare(
         "networks": tuple(networks) if networks else None,
         "recipes": tuple(recipe) if recipe else None,
         "data": data,
-        "seeds": _seeds(seeds) if seeds is not None else None,
+        "seeds": read_seeds(seeds),
         "epochs": epochs,
         "match": match,
         "workers": workers,
         "threads": threads,
         "device": device,
+        "ray": ray,
+        "gpus": gpus,
+        "processes": processes,
         "out": out,
         "storage": storage,
         "budget": budget,
@@ -78,15 +97,6 @@ def compare(
     show_outcome(study, Path(asked.out), as_json)
     if any(trial.status == "failed" for trial in study.trials):
         raise typer.Exit(1)
-
-
-def _seeds(text: str) -> int | tuple[int, ...]:
-    """`5` is five seeds, `1,2,7` are these, `7,` is the seed 7."""
-    try:
-        numbers = tuple(int(part) for part in text.removesuffix(",").split(","))
-    except ValueError:
-        raise ValueError(f"--seeds {text!r} is neither a number nor a list like 1,2,7") from None
-    return numbers if "," in text else numbers[0]
 
 
 def _read(file: Path) -> str:

@@ -99,6 +99,13 @@ def parse_data(text: str) -> DataSpec:
     return Folder(name, **_parse_fields(fields, Folder))
 
 
+def format_data(spec: DataSpec) -> str:
+    """Text that `parse_data` reads as this record."""
+    fields = msgspec.structs.asdict(spec)
+    name = str(fields.pop("path", "scenes"))
+    return f"{name}({', '.join(f'{field}={value}' for field, value in fields.items())})"
+
+
 def _parse_fields(text: str, kind: type[Scenes] | type[Folder]) -> dict[str, Any]:
     types = {field.name: field.type for field in msgspec.structs.fields(kind) if field.name != "path"}
     values: dict[str, Any] = {}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
-from typing import Any
 
 import msgspec
 
@@ -12,7 +10,9 @@ from dorsal.spec.amount import read_amount
 from dorsal.spec.foreign import AnyNetwork
 from dorsal.spec.reader import suggest
 from dorsal.spec.widths import MEASURES
+from dorsal.study import question
 from dorsal.study.duration import read_duration
+from dorsal.study.placement import place_of
 from dorsal.zoo import any_network
 
 DEFAULT_NETWORKS = (
@@ -40,7 +40,7 @@ class Comparison(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     - `recipes`, `data`: texts that the rooms train and data read. `epochs` replaces the recipes' own.
     - `seeds`: the seeds, or how many of 1, 2, 3, …
     - `match`: a cost brought to the first arm's ("macs") or to a value ("macs=20M") by scaling widths.
-    - `workers` processes of `threads` threads each; None is as many as the cores have room for, 1 on an accelerator.
+    - `workers`, `threads`, `device`, `ray`, `gpus`, `processes`: where runs are made, see `Placement`.
     - `out`: the folder of store and checkpoints. `storage`: an Optuna storage URL in place of the folder's SQLite file.
     - `budget`: the time this call may take, e.g. "10m"; as many whole rounds of seeds are run as fit.
     - `name`: the study's title and its name in the storage.
@@ -57,20 +57,21 @@ class Comparison(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     workers: int | None = None
     threads: int = 1
     device: str = "cpu"
+    ray: str | None = None
+    gpus: float = 0
+    processes: int = 1
     out: str = "runs/compare"
     storage: str | None = None
     budget: str | None = None
     name: str = "compare"
 
     def __post_init__(self) -> None:
-        for field in ("epochs", "workers", "threads"):
-            value = getattr(self, field)
-            if value is not None and value < 1:
-                raise ValueError(f"{field}={value} is below 1; nearest valid: 1")
+        if self.epochs is not None and self.epochs < 1:
+            raise ValueError(f"epochs={self.epochs} is below 1; nearest valid: 1")
+        _ = place_of(self), self.seed_list  # refuse what cannot be
         for field in ("recipes", "data", "device", "out", "name"):
             if not getattr(self, field):
                 raise ValueError(f"{field} is empty; leave it out for the default or name at least one")
-        self._check_seeds()
         for asked in self.networks:
             read_network(asked)
         if self.match is not None:
@@ -78,20 +79,10 @@ class Comparison(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         if self.budget is not None:
             read_duration(self.budget)
 
-    def _check_seeds(self) -> None:
-        count = self.seeds if isinstance(self.seeds, int) else len(self.seeds)
-        if count < 1:
-            raise ValueError(f"seeds={self.seeds} leaves nothing to run; nearest valid: 1")
-        for seed in self.seed_list:
-            if not 0 <= seed < 2**31:
-                raise ValueError(f"seeds: {seed} must be at least 0 and below 2**31")
-            if self.seed_list.count(seed) > 1:
-                raise ValueError(f"seeds: {seed} is given twice; each seed is run once")
-
     @property
     def seed_list(self) -> tuple[int, ...]:
         """The seeds themselves."""
-        return tuple(range(1, self.seeds + 1)) if isinstance(self.seeds, int) else self.seeds
+        return question.seed_list(self.seeds)
 
     @property
     def asked_networks(self) -> tuple[str, ...]:
@@ -132,47 +123,10 @@ def read_match(text: str) -> Match:
 
 
 def from_toml(text: str) -> Comparison:
-    """A comparison from TOML with the fields of `Comparison` as keys.
-
-    Raises ValueError with what a syntax error is, for an unknown field with suggestions, or for a wrong value.
-    """
-    try:
-        fields = msgspec.toml.decode(text, type=dict[str, Any])
-    except msgspec.DecodeError as error:
-        raise ValueError(f"not a TOML file: {error}") from None
-    for field in fields:
-        if field not in Comparison.__struct_fields__:
-            raise ValueError(f"unknown field {field!r} of a comparison{suggest(field, Comparison.__struct_fields__)}")
-    try:
-        return msgspec.convert(fields, Comparison)
-    except msgspec.ValidationError as error:
-        raise ValueError(f"not a comparison: {error}") from None
-
-
-def to_toml(comparison: Comparison) -> str:
-    """The comparison as TOML, without the fields that are None."""
-    fields: dict[str, Any] = msgspec.to_builtins(comparison)
-    return msgspec.toml.encode({key: value for key, value in fields.items() if value is not None}).decode()
+    """A comparison from TOML with the fields of `Comparison` as keys. Raises ValueError as `question.from_toml`."""
+    return question.from_toml(text, Comparison, "a comparison")
 
 
 def command_line(comparison: Comparison) -> str:
     """The command that asks the same question. Defaults are left out, and a storage's password is hidden."""
-    default = Comparison()
-    words = ["dorsal", "compare", *comparison.networks]
-    for field in Comparison.__struct_fields__[1:]:
-        value = getattr(comparison, field)
-        if value == getattr(default, field):
-            continue
-        if field == "recipes":
-            words += [word for recipe in value for word in ("--recipe", recipe)]
-        elif field == "seeds":
-            listed = isinstance(value, tuple)  # one seed is listed as `7,`: 7 alone is how many
-            words += ["--seeds", ",".join(map(str, value)) + "," * (len(value) == 1) if listed else str(value)]
-        else:
-            words += [f"--{field}", without_password(value) if field == "storage" else str(value)]
-    return shlex.join(words)
-
-
-def without_password(url: str) -> str:
-    """A storage URL with `***` for its password."""
-    return re.sub(r"(?<=://)([^:/@]*):[^@/]*@", r"\1:***@", url)
+    return question.command(("dorsal", "compare"), comparison, Comparison(), {"recipes": "recipe"})

@@ -60,8 +60,15 @@ class Report(msgspec.Struct, frozen=True):
 class Engine(Protocol):
     """Somewhere to make runs. Closing the iterator ends all workers; the runs they were at have no trial."""
 
-    def run_all(self, runs: Sequence[Run]) -> Generator[Report]:
-        """Reports until every run has its trial. Runs begin in order."""
+    def capacity(self) -> int:
+        """How many runs it can make at once. Raises ValueError where there is no room for one."""
+
+    def run_all(self, runs: Sequence[Run], more: Callable[[], Sequence[Run]] | None = None) -> Generator[Report]:
+        """Reports until every run has its trial. Runs begin in order.
+
+        `more` gives runs that were not known before. It is asked when a report has been dealt with, and while any run
+        is being made, idle workers are kept for what it may give.
+        """
 
 
 class LocalPool:
@@ -74,14 +81,18 @@ class LocalPool:
     def __init__(self, workers: int, threads: int, job: Job) -> None:
         self._workers, self._threads, self._job = workers, threads, job
 
-    def run_all(self, runs: Sequence[Run]) -> Generator[Report]:
+    def capacity(self) -> int:
+        """See `Engine.capacity`."""
+        return self._workers
+
+    def run_all(self, runs: Sequence[Run], more: Callable[[], Sequence[Run]] | None = None) -> Generator[Report]:
         """See `Engine.run_all`."""
         waiting = deque(runs)
         deaths: Counter[str] = Counter()
         pool: dict[int, Worker] = {}
         try:
-            while self._occupy(pool, waiting):
-                by_pipe = {worker.pipe: number for number, worker in pool.items()}
+            while self._occupy(pool, waiting, keep=more is not None):
+                by_pipe = {worker.pipe: number for number, worker in pool.items() if worker.run is not None}
                 for pipe in wait(list(by_pipe)):
                     number = by_pipe[pipe]  # type: ignore[index]
                     run, what = pool[number].receive()
@@ -89,13 +100,15 @@ class LocalPool:
                         pool.pop(number).stop()
                         what = begin_again(run, what, deaths, waiting)
                     yield Report(number, run, what)
+                    waiting.extend(more() if more else ())
         finally:
             with interrupts_ignored():
                 for worker in pool.values():
                     worker.stop()
 
-    def _occupy(self, pool: dict[int, Worker], waiting: deque[Run]) -> bool:
-        """Gives waiting runs to new and to idle workers, ends those for whom there is none; whether any is at work."""
+    def _occupy(self, pool: dict[int, Worker], waiting: deque[Run], keep: bool) -> bool:
+        """Gives waiting runs to new and to idle workers, ends those for whom there is none unless they are to be kept;
+        whether any is at work."""
         for number in range(self._workers):
             if number in pool and pool[number].run is not None:
                 continue
@@ -103,9 +116,9 @@ class LocalPool:
                 if number not in pool:
                     pool[number] = Worker(self._job, thread_variables(self._threads))
                 pool[number].begin(waiting.popleft())
-            elif number in pool:
+            elif number in pool and not keep:
                 pool.pop(number).stop()
-        return bool(pool)
+        return any(worker.run is not None for worker in pool.values())
 
 
 def failed(run: Run, error: str, curve: tuple[Epoch, ...] = ()) -> Trial:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import bisect
 import heapq
-from collections.abc import Collection, Iterable, Mapping
+import statistics
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Protocol
 
 import msgspec
 
@@ -50,26 +53,35 @@ def forecast(plan: Plan, epoch_seconds: EpochSeconds, done: Collection[str], wor
 
 
 def within_budget(
-    plan: Plan, epoch_seconds: EpochSeconds, done: Collection[str], workers: int, budget: str
+    cut: Callable[[int], Plan],
+    parts: int,
+    part_name: str,
+    epoch_seconds: EpochSeconds,
+    done: Collection[str],
+    workers: int,
+    budget: str,
 ) -> tuple[Plan, str]:
-    """The plan with as many whole rounds of seeds as `budget` allows, and a sentence on what was left out, or "".
+    """The largest of the plans `cut(1)`, …, `cut(parts)` that `budget` allows, and a sentence on what was left out, or
+    "". `part_name` is what n counts, as in "3 of 5 seeds".
 
-    Raises ValueError when not even one seed of every arm fits.
+    Raises ValueError when not even the smallest fits.
     """
     allowed = read_duration(budget)
-    for count in range(len(plan.seeds), 0, -1):
-        part = first_seeds(plan, count)
-        seconds = forecast(part, epoch_seconds, done, workers).seconds
-        if seconds <= allowed:
-            if count == len(plan.seeds):
-                return plan, ""
-            return part, (
-                f"the budget of {budget} fits {count} of {len(plan.seeds)} seeds for every arm and recipe "
-                f"(about {show_duration(seconds)}); the same command with more runs the rest"
-            )
-    raise ValueError(
-        f"budget={budget!r} is too small: one seed of every arm and recipe needs at least {show_duration(seconds)}; "
-        "give that, or fewer epochs"
+
+    def seconds(count: int) -> float:
+        return forecast(cut(count), epoch_seconds, done, workers).seconds
+
+    fitting = bisect.bisect_right(range(1, parts + 1), allowed, key=seconds)
+    if not fitting:
+        raise ValueError(
+            f"budget={budget!r} is too small: 1 of {parts} {part_name} needs at least {show_duration(seconds(1))}; "
+            "give that, or fewer epochs"
+        )
+    if fitting == parts:
+        return cut(parts), ""
+    return cut(fitting), (
+        f"the budget of {budget} fits {fitting} of {parts} {part_name} (about {show_duration(seconds(fitting))}); "
+        "the same command with more runs the rest"
     )
 
 
@@ -87,6 +99,19 @@ def makespan(seconds: Iterable[float], workers: int) -> float:
     return max(free_at)
 
 
+class Timekeeper(Protocol):
+    """Says how much time is left, told what happens."""
+
+    def epoch_ended(self, run: Run, epoch: Epoch) -> None:
+        """Notes how long an epoch took."""
+
+    def run_ended(self, run: Run) -> None:
+        """Notes that a run needs no more time, however it ended."""
+
+    def seconds_left(self) -> float:
+        """Seconds until the last run ends."""
+
+
 class Clock:
     """Time left for a list of runs: by the forecast at first, by the epochs measured so far as they come."""
 
@@ -97,16 +122,16 @@ class Clock:
         self._measured: dict[tuple[str, str], list[float]] = {}
 
     def epoch_ended(self, run: Run, epoch: Epoch) -> None:
-        """Notes how long an epoch took."""
+        """See `Timekeeper.epoch_ended`."""
         self._epochs_left[run.key] = run.epochs - epoch.epoch
         self._measured.setdefault((run.arm, run.recipe), []).append(epoch.seconds)
 
     def run_ended(self, run: Run) -> None:
-        """Notes that a run needs no more time, however it ended."""
+        """See `Timekeeper.run_ended`."""
         self._epochs_left[run.key] = 0
 
     def seconds_left(self) -> float:
-        """Seconds until the last run ends."""
+        """See `Timekeeper.seconds_left`."""
         scale = self._scale()
         return makespan(
             (left * self._epoch_seconds(self._runs[key], scale) for key, left in self._epochs_left.items()),
@@ -124,6 +149,31 @@ class Clock:
         expected = sum(self._forecast[kind] * len(seconds) for kind, seconds in self._measured.items())
         taken = sum(sum(seconds) for seconds in self._measured.values())
         return taken / expected if expected else 1.0
+
+
+class Pace:
+    """Time left for `runs` runs of `epochs` epochs each that are not all known: by the mean of the epochs so far, or by
+    `epoch_seconds` before there is any."""
+
+    def __init__(self, runs: int, epochs: int, workers: int, epoch_seconds: float) -> None:
+        self._runs_left, self._epochs, self._workers, self._first_guess = runs, epochs, workers, epoch_seconds
+        self._done: dict[str, int] = {}
+        self._seconds: list[float] = []
+
+    def epoch_ended(self, run: Run, epoch: Epoch) -> None:
+        """See `Timekeeper.epoch_ended`."""
+        self._done[run.key] = epoch.epoch
+        self._seconds.append(epoch.seconds)
+
+    def run_ended(self, run: Run) -> None:
+        """See `Timekeeper.run_ended`."""
+        self._done.pop(run.key, None)
+        self._runs_left -= 1
+
+    def seconds_left(self) -> float:
+        """See `Timekeeper.seconds_left`."""
+        epochs = self._runs_left * self._epochs - sum(self._done.values())
+        return epochs * (statistics.fmean(self._seconds) if self._seconds else self._first_guess) / self._workers
 
 
 def _seconds(run: Run, epoch_seconds: EpochSeconds) -> float:

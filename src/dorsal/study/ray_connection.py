@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from types import ModuleType
 
 from dorsal.study.engine import interrupts_ignored
+from dorsal.study.placement import host_and_port
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # sends nothing to anyone
@@ -58,14 +59,6 @@ def joined(address: str | None) -> Iterator[None]:
             ray.shutdown()
         if main and before is not None:
             signal.signal(signal.SIGTERM, before)
-
-
-def host_and_port(address: str) -> tuple[str, int]:
-    """The parts of HOST:PORT. ValueError where it is not that."""
-    host, _, port = address.rpartition(":")
-    if not host or "/" in host or not port.isdecimal():
-        raise ValueError(f"Ray address {address!r} is not HOST:PORT of the cluster's head, e.g. 127.0.0.1:6379")
-    return host, int(port)
 
 
 def _check_reachable(address: str) -> None:

@@ -16,7 +16,7 @@ import socket
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, cast
 
 from dorsal.study.engine import (
@@ -30,8 +30,9 @@ from dorsal.study.engine import (
     interrupts_ignored,
     thread_variables,
 )
+from dorsal.study.placement import host_and_port
 from dorsal.study.plan import Run
-from dorsal.study.ray_connection import host_and_port, joined, load_ray
+from dorsal.study.ray_connection import joined, load_ray
 from dorsal.study.records import Trial
 
 _SECONDS_TO_STOP = 10.0
@@ -79,7 +80,15 @@ class RayCluster:
         self._needs = {"CPU": cpus, "GPU": gpus} if gpus else {"CPU": cpus}
         self._processes = processes
 
-    def run_all(self, runs: Sequence[Run]) -> Generator[Report]:
+    def capacity(self) -> int:
+        """See `Engine.capacity`; what the cluster's nodes have room for now. Raises ValueError as `run_all` does."""
+        with joined(self._address):
+            room = self._room()
+            if not room:
+                raise ValueError(self._no_room())
+            return room
+
+    def run_all(self, runs: Sequence[Run], more: Callable[[], Sequence[Run]] | None = None) -> Generator[Report]:
         """See `Engine.run_all`.
 
         Raises ValueError when the cluster cannot be reached or joined, runs another version of Ray or Python, or has
@@ -88,9 +97,9 @@ class RayCluster:
         if not runs:
             return
         with joined(self._address):
-            yield from self._run_all(deque(runs))
+            yield from self._run_all(deque(runs), more)
 
-    def _run_all(self, waiting: deque[Run]) -> Generator[Report]:
+    def _run_all(self, waiting: deque[Run], more: Callable[[], Sequence[Run]] | None) -> Generator[Report]:
         deaths: Counter[str] = Counter()
         places: dict[int, _Place] = {}
         failed_starts, room, counted = 0, 0, -math.inf
@@ -100,7 +109,7 @@ class RayCluster:
                     room, counted = self._room(), time.monotonic()
                 if not room and not _busy(places):
                     raise ValueError(self._no_room())
-                self._occupy(places, waiting, room)
+                self._occupy(places, waiting, room, keep=more is not None)
                 for number, stream in _ready(places):
                     place = places.get(number)
                     if place is None:  # given up a moment ago, when another of its processes died
@@ -117,16 +126,18 @@ class RayCluster:
                         if isinstance(what, Lost):
                             what = begin_again(run, what, deaths, waiting)
                         yield Report(number, run, what)
+                        waiting.extend(more() if more else ())
         finally:
             with interrupts_ignored():
                 _stop(list(places.values()))
 
-    def _occupy(self, places: dict[int, _Place], waiting: deque[Run], room: int) -> None:
-        """Gives waiting runs to idle places, ends those for whom there is none, and opens as many as may be of use."""
+    def _occupy(self, places: dict[int, _Place], waiting: deque[Run], room: int, keep: bool) -> None:
+        """Gives waiting runs to idle places, ends those for whom there is none unless they are to be kept, and opens as
+        many as may be of use."""
         for number, place in sorted(places.items()):
             if place.idle and waiting:
                 place.begin(waiting.popleft())
-            elif place.idle:
+            elif place.idle and not keep:
                 _stop([places.pop(number)])
         while len(places) < min(room, _busy(places) + len(waiting)):
             number = next(number for number in itertools.count() if number not in places)

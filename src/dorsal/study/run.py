@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from dorsal.data.dataset import ImageData, open_data
-from dorsal.data.spec import parse_data
+from dorsal.data.spec import format_data, parse_data
 from dorsal.nn.foreign import timm_cost, timm_features
 from dorsal.spec.foreign import AnyNetwork, TimmNetwork
 from dorsal.study.engine import Step, Told, failed
@@ -57,6 +57,11 @@ def data_facts(text: str) -> DataFacts:
         val_images=len(data.val),
         notes=data.notes,
     )
+
+
+def at_size(text: str, size: int) -> str:
+    """The same data seen at another size in pixels. Raises ValueError for a size that they cannot be seen at."""
+    return format_data(msgspec.structs.replace(parse_data(text), size=size))
 
 
 def recipe_facts(text: str, epochs: int | None) -> RecipeFacts:

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import msgspec
 
-from dorsal.study.comparison import without_password
 from dorsal.study.forecast import Timing
 from dorsal.study.plan import Run
+from dorsal.study.question import without_password
 from dorsal.study.records import SCHEMA, Study, Trial
 from dorsal.study.store import Store
 
 FILE = "study.json"
+SPACES = "spaces.json"
+"""Beside a plan that is of a population: the spaces and what was drawn from them."""
 
 
 class RunName(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,15 +52,15 @@ def storage_url(folder: Path, storage: str | None) -> str:
     return storage or f"sqlite:///{folder / 'study.db'}"
 
 
-def load_study(folder: Path, storage: str | None = None) -> Study:
-    """The study of this folder with all trials that have ended by now.
+def load_study(folder: Path, storage: str | None = None, file: str = FILE) -> Study:
+    """The study that this file of the folder plans, with all trials that have ended by now.
 
     `storage` is needed only where the study has one whose URL has a password. Raises ValueError when there is no study,
     it cannot be read, or it is of another schema.
     """
-    saved = read_saved(folder)
+    saved = read_saved(folder, file)
     if saved is None:
-        raise ValueError(f"{str(folder)!r} holds no study: there is no {FILE} in it")
+        raise ValueError(f"{str(folder)!r} holds no study: there is no {file} in it")
     if storage is None and ":***@" in saved.storage:
         raise ValueError(f"the study in {str(folder)!r} is stored at {saved.storage}; give that URL with its password")
     url = storage_url(folder, storage or saved.storage)
@@ -68,9 +70,15 @@ def load_study(folder: Path, storage: str | None = None) -> Study:
         return msgspec.structs.replace(saved.study, trials=_in_order(saved.runs, store.trials()))
 
 
-def read_saved(folder: Path) -> Saved | None:
+def refuse_population(folder: Path) -> None:
+    """Raises ValueError where the folder holds a population, whose plan a comparison would replace."""
+    if (folder / SPACES).exists():
+        raise ValueError(f"out={str(folder)!r} holds a population of `dorsal space run`; name another folder")
+
+
+def read_saved(folder: Path, file: str = FILE) -> Saved | None:
     """The file's content, None where there is no file. Raises ValueError for another schema or a damaged file."""
-    path = folder / FILE
+    path = folder / file
     if not path.exists():
         return None
     content = path.read_bytes()
@@ -85,16 +93,16 @@ def read_saved(folder: Path) -> Saved | None:
         raise ValueError(f"{path} cannot be read: {error}") from None
 
 
-def write_saved(folder: Path, saved: Saved) -> None:
+def write_saved(folder: Path, saved: Saved, file: str = FILE) -> None:
     """Writes the file atomically. Raises OSError when it cannot be written; the old file is then still there."""
-    temporary = folder / f"{FILE}.tmp"
+    temporary = folder / f"{file}.tmp"
     saved = msgspec.structs.replace(saved, storage=without_password(saved.storage))
     try:
-        with temporary.open("wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(saved)))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(folder / FILE)
+        with temporary.open("wb") as stream:
+            stream.write(msgspec.json.format(msgspec.json.encode(saved)))
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(folder / file)
     except OSError:
         temporary.unlink(missing_ok=True)
         raise

@@ -8,29 +8,53 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from dorsal.study.comparison import without_password
 from dorsal.study.plan import Run
+from dorsal.study.question import without_password
 from dorsal.study.records import Trial
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.distributions import BaseDistribution
+
+
+class Range(msgspec.Struct, frozen=True, tag="range"):
+    """Whole numbers, or real ones, from `low` to `high`."""
+
+    low: float
+    high: float
+    whole: bool
+
+
+class Choices(msgspec.Struct, frozen=True, tag="choices"):
+    """Any of these values."""
+
+    values: tuple[Value, ...]
+
+
+Value = bool | int | float | str
+Values = Mapping[str, Value]
+Domains = Mapping[str, Range | Choices]
+"""What a parameter can be, by its name."""
+
+SEEDS = Range(0, 2**31 - 1, whole=True)
 
 SCHEMA = 1
 _SCHEMA_ATTRIBUTE = "dorsal_schema"
 
 
 class Store:
-    """The trials of one comparison in an Optuna storage; a context manager that lets go of it at the end.
+    """The trials of one study in an Optuna storage; a context manager that lets go of it at the end.
 
-    The values of an Optuna parameter stay the same throughout an Optuna study, so each set of arms and recipes under
-    `name` has a study of its own, `name/digest`. `trials` reads them all: with one arm more, what has been run counts.
+    The values of an Optuna parameter stay the same throughout an Optuna study, so each set of domains (the arms and
+    recipes of a comparison, the axes of a space) has an Optuna study of its own, `name/digest`. `trials` reads them
+    all: with one arm more, what has been run counts.
 
     Raises ValueError when the storage cannot be opened, is not one, or holds another schema; nothing is altered then.
     """
@@ -66,23 +90,18 @@ class Store:
         frozen.sort(key=lambda trial: trial.datetime_complete or datetime.min)
         return {t.user_attrs["key"]: msgspec.json.decode(t.user_attrs["trial"], type=Trial) for t in frozen}
 
-    def add(self, run: Run, trial: Trial, arms: Sequence[str], recipes: Sequence[str]) -> None:
-        """Adds an ended run of a comparison of these arms and recipes.
+    def add(self, run: Run, trial: Trial, domains: Domains, values: Values) -> None:
+        """Adds an ended run, of which Optuna's tools see the parameters `values`, among which are `domains`.
 
         Raises OSError when it cannot be written, e.g. on a full disk; what is there stays.
         """
-        from optuna.distributions import CategoricalDistribution, IntDistribution
         from optuna.trial import TrialState, create_trial
 
         frozen = create_trial(
             state=TrialState.COMPLETE if trial.status == "finished" else TrialState.FAIL,
             value=trial.accuracy,
-            params={"arm": run.arm, "recipe": run.recipe, "seed": run.seed},
-            distributions={
-                "arm": CategoricalDistribution(arms),
-                "recipe": CategoricalDistribution(recipes),
-                "seed": IntDistribution(0, 2**31 - 1),
-            },
+            params=dict(values),
+            distributions={name: _distribution(domains[name]) for name in values},
             intermediate_values={epoch.epoch: epoch.accuracy for epoch in trial.curve},
             user_attrs={
                 "key": run.key,
@@ -92,7 +111,7 @@ class Store:
             },
         )
         with self._errors(OSError, "cannot be written, what it holds is safe"):
-            self._study_of(arms, recipes).add_trial(frozen)
+            self._study_of(domains).add_trial(frozen)
 
     def _studies(self) -> list[optuna.Study]:
         import optuna
@@ -100,10 +119,10 @@ class Store:
         names = [name for name in optuna.get_all_study_names(self._storage) if name.startswith(f"{self._name}/")]
         return [optuna.load_study(study_name=name, storage=self._storage) for name in names]
 
-    def _study_of(self, arms: Sequence[str], recipes: Sequence[str]) -> optuna.Study:
+    def _study_of(self, domains: Domains) -> optuna.Study:
         import optuna
 
-        digest = hashlib.sha256(msgspec.json.encode((arms, recipes))).hexdigest()[:8]
+        digest = hashlib.sha256(msgspec.json.encode(domains)).hexdigest()[:8]
         level = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would announce the study
         try:
@@ -128,3 +147,13 @@ class Store:
             cause = error.__cause__ or error
             reason = str(getattr(cause, "orig", None) or cause).splitlines()[0]
             raise kind(f"storage {without_password(self._url)} {what}: {reason}") from error
+
+
+def _distribution(domain: Range | Choices) -> BaseDistribution:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    match domain:
+        case Choices(values):
+            return CategoricalDistribution(values)
+        case Range(low, high, whole):
+            return IntDistribution(int(low), int(high)) if whole else FloatDistribution(low, high)

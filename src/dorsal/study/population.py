@@ -1,0 +1,211 @@
+"""Populations: networks sampled from design spaces, trained under one recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from dorsal.space.count import dimensions, size
+from dorsal.space.layout import Layout
+from dorsal.space.sample import Sample, sample
+from dorsal.space.space import Space
+from dorsal.spec.cost import cost
+from dorsal.spec.foreign import hash_of
+from dorsal.spec.network import Network
+from dorsal.spec.text import edit
+from dorsal.study.events import Note
+from dorsal.study.placement import place_of
+from dorsal.study.plan import DataFacts, Plan, RecipeFacts, Run, run_key
+from dorsal.study.population_question import PopulationQuestion, based_on, command_line
+from dorsal.study.population_records import Drawn, Population
+from dorsal.study.population_saved import load_population, refuse_others, write_spaces
+from dorsal.study.records import Arm
+from dorsal.study.run import at_size, check_device, data_facts, recipe_facts
+from dorsal.study.saved import FILE
+from dorsal.study.session import OnEvent, Session, carry_out
+from dorsal.study.store import SEEDS, Choices, Domains, Range, Value, Values
+from dorsal.zoo import network
+
+TIMED = 8
+"""So many networks are timed for the forecast; the others are predicted from them."""
+
+
+def fitted(space: Space, classes: int, image_size: int) -> Space:
+    """The space with so many classes, three input channels, and this image size where it has no axis of it."""
+    net = edit(network(space.base), {"classes": classes, "in_channels": 3})
+    return replace(space, base=based_on(space.base, net), image_size=image_size)
+
+
+def draw(asked: PopulationQuestion, classes: int, image_size: int, on_event: OnEvent) -> tuple[Sample, ...]:
+    """A sample of every space. Raises ValueError, naming the space, as `space.sample.sample` does."""
+    samples = []
+    for space in asked.asked_spaces:
+        drawn = sample(
+            fitted(space, classes, image_size),
+            asked.count,
+            asked.bounds,
+            asked.sample_seed,
+            say=lambda text: on_event(Note(text)),
+        )
+        on_event(Note(f"{space.name}: {len(drawn)} networks from {drawn.candidates:,} candidates"))
+        samples.append(drawn)
+    return tuple(samples)
+
+
+def run_population(asked: PopulationQuestion, *, on_event: OnEvent = lambda _: None) -> Population:
+    """Samples the spaces and trains every network that has not been trained yet; returns all that have ended.
+
+    Interrupted at any point, the same call goes on, as `study.compare.compare` does; with a larger `count` or more
+    seeds it goes on from what is there.
+
+    Raises ValueError as that does, for a bound that too few networks meet, and for a folder with a comparison, other
+    spaces or another recipe.
+    """
+    check_device(asked.device)
+    recipe = recipe_facts(asked.recipe, asked.epochs)
+    data = data_facts(asked.data)
+    samples = draw(asked, len(data.classes), data.image_size, on_event)
+    drawn = tuple(_drawn(each, asked.bounds) for each in samples)
+    folder = Path(asked.out)
+    plan = _plan(samples, drawn, asked, recipe, data)
+
+    def at_start() -> None:
+        refuse_others(folder, drawn, recipe, data)
+        write_spaces(folder, asked, drawn)
+
+    session = Session(
+        plan=plan,
+        timed=_timed(plan),
+        part=first_networks,
+        parts=asked.count,
+        part_name="networks of every space",
+        describe=describer(drawn),
+        place=place_of(asked),
+        folder=folder,
+        file=FILE,
+        name=asked.name,
+        command=command_line(asked),
+        storage=asked.storage,
+        budget=asked.budget,
+    )
+    carry_out(session, on_event, at_start)
+    return load_population(folder, asked.storage)
+
+
+def describer(drawn: Sequence[Drawn]) -> Callable[[Run], tuple[Domains, Values]]:
+    """What a run of these networks is in terms of the store's parameters: the point that was drawn, seed and epochs."""
+    places = {label: (space, row) for space in drawn for row, label in enumerate(space.labels)}
+    domains = {space.space.name: {**domains_of(space.space), **_RUN} for space in drawn}
+
+    def describe(run: Run) -> tuple[Domains, Values]:
+        space, row = places[run.arm]
+        point = values_of({name: column[row] for name, column in space.axes.items()})
+        return domains[space.space.name], {**point, "seed": run.seed, "epochs": run.epochs}
+
+    return describe
+
+
+_RUN: Domains = {"seed": SEEDS, "epochs": Range(1, 1_000_000, whole=True)}
+
+
+def domains_of(space: Space) -> Domains:
+    """The axes of a space as parameters of the store, those by stage one for each stage (`depths.0`, …)."""
+    layout = Layout(space)
+    domains: dict[str, Range | Choices] = {}
+    for name, axis in layout.axes.items():
+        numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in axis.written)
+        domain: Range | Choices = Choices(axis.written)
+        if numbers:
+            whole = all(isinstance(value, int) for value in axis.written)
+            domain = Range(min(axis.written), max(axis.written), whole)
+        stages = layout.stages if axis.by_stage else 0
+        domains |= {f"{name}.{stage}": domain for stage in range(stages)} if stages else {name: domain}
+    return domains
+
+
+def values_of(point: Mapping[str, Any]) -> Values:
+    """A point's drawn values by the names of `domains_of`; what is not drawn is left out."""
+    values: dict[str, Value] = {}
+    for name, value in point.items():
+        if isinstance(value, list):
+            values |= {f"{name}.{stage}": each for stage, each in enumerate(value) if each is not None}
+        elif value is not None:
+            values[name] = value
+    return values
+
+
+def first_networks(plan: Plan, count: int) -> Plan:
+    """The plan with the runs of the first `count` networks of every space only."""
+    return replace(plan, runs=tuple(run for run in plan.runs if int(run.arm.rpartition("/")[2]) < count))
+
+
+def _drawn(found: Sample, bounds: dict[str, str]) -> Drawn:
+    space = found.space
+    return Drawn(
+        space=space,
+        points=float(size(space)),
+        dimensions=dimensions(space),
+        bounds=bounds,
+        seed=found.seed,
+        candidates=found.candidates,
+        accepted=found.accepted,
+        rejected=found.rejected,
+        met=found.met,
+        labels=tuple(f"{space.name}/{index}" for index in range(len(found))),
+        axes=found.axes(),
+        costs={name: column.astype(float).tolist() for name, column in found.costs.items()},
+    )
+
+
+def _plan(
+    samples: tuple[Sample, ...],
+    drawn: tuple[Drawn, ...],
+    asked: PopulationQuestion,
+    recipe: RecipeFacts,
+    data: DataFacts,
+) -> Plan:
+    """The runs seed by seed, in each the spaces in turn, so that what is broken off is balanced."""
+    facts = {data.image_size: data}
+    arms: dict[str, Arm] = {}
+    networks: dict[str, Network] = {}
+    sizes: dict[str, DataFacts] = {}
+    for found, space in zip(samples, drawn, strict=True):
+        for label, net, pixels in zip(space.labels, found.networks(), space.costs["image_size"], strict=True):
+            if (side := int(pixels)) not in facts:
+                facts[side] = data_facts(at_size(asked.data, side))
+            sizes[label], networks[label] = facts[side], net
+            arms[label] = Arm(
+                label=label,
+                text=based_on(space.space.base, net),
+                network=net,
+                network_hash=hash_of(net),
+                cost=cost(net, side),
+            )
+    in_turn = [label for labels in zip(*(space.labels for space in drawn), strict=True) for label in labels]
+    runs = tuple(
+        Run(
+            key=run_key(arms[label], recipe, seed, sizes[label]),
+            arm=label,
+            network=networks[label],
+            recipe=recipe.name,
+            recipe_fields=recipe.fields,
+            epochs=recipe.epochs,
+            seed=seed,
+            data=sizes[label].text,
+            fingerprint=sizes[label].fingerprint,
+        )
+        for seed in asked.seed_list
+        for label in in_turn
+    )
+    return Plan(arms=tuple(arms.values()), recipes=(recipe,), seeds=asked.seed_list, data=data, runs=runs)
+
+
+def _timed(plan: Plan) -> tuple[Run, ...]:
+    """Runs of a few networks, spread evenly over their activations."""
+    activations = {arm.label: arm.cost.activations for arm in plan.arms}
+    runs = sorted((run for run in plan.runs if run.seed == plan.seeds[0]), key=lambda run: activations[run.arm])
+    last = len(runs) - 1
+    return tuple(runs[index] for index in sorted({round(last * n / (TIMED - 1)) for n in range(TIMED)}))

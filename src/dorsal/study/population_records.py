@@ -1,0 +1,48 @@
+"""A population as data: networks drawn from design spaces and what their training gave. Written as JSON. No torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from dorsal.space.space import Space
+from dorsal.study.records import Study
+
+SCHEMA = 1
+
+
+class Drawn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One space, and the networks drawn from it, in the order drawn.
+
+    - `space`: as it was sampled, its base and image size fitted to the data. `points` is its size, `dimensions` the
+      number of its independent draws.
+    - `bounds`, `seed`: as asked for. `candidates` were drawn, `accepted` of them met all bounds, `rejected` counts by
+      reason those that are no networks, `met` those that met each bound alone (see `space.sample.Sample`).
+    - `labels`: the networks' labels among the arms of the study. `axes`, `costs`: by axis and by quantity one entry a
+      network: the drawn value, None where the axis was not drawn, a list by stage for an axis by stage.
+    """
+
+    space: Space
+    points: float
+    dimensions: int
+    bounds: dict[str, str]
+    seed: int
+    candidates: int
+    accepted: int
+    rejected: dict[str, int]
+    met: dict[str, int]
+    labels: tuple[str, ...]
+    axes: dict[str, list[Any]]
+    costs: dict[str, list[float]]
+
+
+class Population(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Populations of one or more spaces under one recipe. `study` has the networks as arms, and the ended runs.
+
+    A network's error is 100 minus the accuracy of its last epoch in percent, the mean over seeds.
+    """
+
+    study: Study
+    spaces: tuple[Drawn, ...]
+    schema: int = SCHEMA

@@ -1,0 +1,103 @@
+"""`spaces.json`: what was drawn from which spaces, beside the plan and the store of its training. No torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from dorsal.space.space import Space
+from dorsal.study.plan import DataFacts, RecipeFacts
+from dorsal.study.population_question import PopulationQuestion
+from dorsal.study.population_records import SCHEMA, Drawn, Population
+from dorsal.study.records import Study
+from dorsal.study.saved import SPACES, load_study, read_saved
+
+
+def load_population(folder: Path, storage: str | None = None) -> Population:
+    """The population in this folder with all runs that have ended by now.
+
+    Raises ValueError when there is none, and as `saved.load_study` does.
+    """
+    return Population(study=load_study(folder, storage), spaces=_expect(folder).spaces)
+
+
+def read_question(folder: Path) -> PopulationQuestion:
+    """What the population in this folder was asked for, without the storage. Raises ValueError when there is none."""
+    return _expect(folder).asked
+
+
+def _expect(folder: Path) -> _Spaces:
+    found = _read_spaces(folder)
+    if found is None:
+        raise ValueError(f"{str(folder)!r} holds no population: there is no {SPACES} in it; see `dorsal space run`")
+    return found
+
+
+def refuse_others(folder: Path, drawn: tuple[Drawn, ...], recipe: RecipeFacts, data: DataFacts) -> None:
+    """Raises ValueError where the folder holds something else than a part, or more, of this population."""
+    before, saved = _read_spaces(folder), read_saved(folder)
+    where = f"out={str(folder)!r} holds"
+    if before is None:
+        if saved is not None:
+            raise ValueError(f"{where} a comparison; name another folder")
+        return
+    asked = {space.space.name: space for space in drawn}
+    for known in before.spaces:
+        name = known.space.name
+        if name not in asked:
+            raise ValueError(f"{where} a population of {name}, which is not asked for; name another folder, or it too")
+        for field in ("space", "bounds", "seed"):
+            then, now = getattr(known, field), getattr(asked[name], field)
+            if then != now:
+                what = _difference(then, now) if field == "space" else f"{field} {then} instead of {now}"
+                raise ValueError(f"{where} a population of {name} with {what}; name another folder")
+    changed = saved is not None and changed_since(saved.study, recipe, data)
+    if changed:
+        raise ValueError(f"{where} a population trained with another {changed}; name another folder")
+
+
+def changed_since(study: Study, recipe: RecipeFacts, data: DataFacts) -> str:
+    """What is not as it was in the study: "recipe", "data" or ""."""
+    fields = msgspec.json.decode(msgspec.json.encode({recipe.name: recipe.fields}))  # tuples are lists in a file
+    if fields != study.recipes:
+        return "recipe"
+    return "" if data.fingerprint == study.data_fingerprint else "data"
+
+
+def _difference(then: Space, now: Space) -> str:
+    fields = [field for field in Space.__struct_fields__ if getattr(then, field) != getattr(now, field)]
+    return f"another {fields[0]} ({getattr(then, fields[0])} instead of {getattr(now, fields[0])})"
+
+
+class _Spaces(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    asked: PopulationQuestion
+    spaces: tuple[Drawn, ...]
+    schema: int = SCHEMA
+
+
+class _Schema(msgspec.Struct):
+    schema: int
+
+
+def _read_spaces(folder: Path) -> _Spaces | None:
+    path = folder / SPACES
+    if not path.exists():
+        return None
+    try:
+        schema = msgspec.json.decode(content := path.read_bytes(), type=_Schema).schema
+        if schema != SCHEMA:
+            raise ValueError(
+                f"{path} has schema {schema} and this version of dorsal reads {SCHEMA}; name another folder"
+            )
+        return msgspec.json.decode(content, type=_Spaces)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"{path} cannot be read: {error}") from None
+
+
+def write_spaces(folder: Path, asked: PopulationQuestion, drawn: tuple[Drawn, ...]) -> None:
+    """Writes the file atomically. Raises OSError when it cannot be written; the old file is then still there."""
+    temporary = folder / f"{SPACES}.tmp"
+    temporary.write_bytes(msgspec.json.encode(_Spaces(replace(asked, storage=None), drawn)))
+    temporary.replace(folder / SPACES)

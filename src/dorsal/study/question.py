@@ -1,0 +1,82 @@
+"""What every question of a study shares: its form as TOML and as a command, its seeds, its place. No torch."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from dorsal.spec.reader import suggest
+
+Asked = TypeVar("Asked", bound=msgspec.Struct)
+Seeds = int | tuple[int, ...]
+
+
+def from_toml(text: str, kind: type[Asked], what: str) -> Asked:
+    """A question of this kind from TOML with its fields as keys; `what` names it in errors ("a comparison").
+
+    Raises ValueError with what a syntax error is, for an unknown field with suggestions, or for a wrong value.
+    """
+    try:
+        fields = msgspec.toml.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise ValueError(f"not a TOML file: {error}") from None
+    for field in fields:
+        if field not in kind.__struct_fields__:
+            raise ValueError(f"unknown field {field!r} of {what}{suggest(field, kind.__struct_fields__)}")
+    try:
+        return msgspec.convert(fields, kind)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"not {what}: {error}") from None
+
+
+def to_toml(question: msgspec.Struct) -> str:
+    """The question as TOML, without the fields that are None."""
+    fields: dict[str, Any] = msgspec.to_builtins(question)
+    return msgspec.toml.encode({key: value for key, value in fields.items() if value is not None}).decode()
+
+
+def command(verb: Sequence[str], question: msgspec.Struct, default: msgspec.Struct, renamed: Mapping[str, str]) -> str:
+    """The command that asks the same: `verb`, the first field as arguments, the others as options where they differ
+    from `default`. An option is called as its field, or as `renamed` says. A storage's password is hidden."""
+    first, *rest = question.__struct_fields__
+    words = [*verb, *getattr(question, first)]
+    for field in rest:
+        value = getattr(question, field)
+        if value == getattr(default, field):
+            continue
+        option = f"--{renamed.get(field, field).replace('_', '-')}"
+        match value:
+            case dict():
+                words += [word for key, part in value.items() for word in (f"--{key}", part)]
+            case tuple() if field == "seeds":  # one seed is listed as `7,`: 7 alone is how many
+                words += [option, ",".join(map(str, value)) + "," * (len(value) == 1)]
+            case tuple():
+                words += [word for part in value for word in (option, str(part))]
+            case _:
+                words += [option, without_password(value) if field == "storage" else str(value)]
+    return shlex.join(words)
+
+
+def without_password(url: str) -> str:
+    """A storage URL with `***` for its password."""
+    return re.sub(r"(?<=://)([^:/@]*):[^@/]*@", r"\1:***@", url)
+
+
+def seed_list(seeds: Seeds) -> tuple[int, ...]:
+    """The seeds themselves, where they are given as how many of 1, 2, 3, …
+
+    Raises ValueError for none, for one out of range, and for one that is there twice.
+    """
+    listed = tuple(range(1, seeds + 1)) if isinstance(seeds, int) else seeds
+    if not listed:
+        raise ValueError(f"seeds={seeds} leaves nothing to run; nearest valid: 1")
+    for seed in listed:
+        if not 0 <= seed < 2**31:
+            raise ValueError(f"seeds: {seed} must be at least 0 and below 2**31")
+        if listed.count(seed) > 1:
+            raise ValueError(f"seeds: {seed} is given twice; each seed is run once")
+    return listed

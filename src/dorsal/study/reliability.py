@@ -1,0 +1,151 @@
+"""Is a short schedule enough? Some networks of a population trained again, longer and under several seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from dorsal.study import question
+from dorsal.study.analysis_records import Retrained
+from dorsal.study.duration import read_duration
+from dorsal.study.placement import place_of
+from dorsal.study.plan import DataFacts, Plan, RecipeFacts, Run, run_key
+from dorsal.study.population import describer, first_networks
+from dorsal.study.population_saved import changed_since, load_population, read_question
+from dorsal.study.records import Arm
+from dorsal.study.reliability_saved import FILE, load_retrained
+from dorsal.study.run import at_size, check_device, data_facts, recipe_facts
+from dorsal.study.session import OnEvent, Session, carry_out
+
+
+class ReliabilityQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How to check the schedule of the population in the folder `population[0]`.
+
+    - `networks` of every space, the first ones drawn: a random subset, whose range of errors is the population's.
+    - `epochs`: longer schedules beside the population's own; none stands for twice and four times that.
+    - `seeds`, `storage` and where runs are made: as in `Comparison`. `budget`: as many networks are trained as fit.
+
+    Raises ValueError naming the field whose value cannot be.
+    """
+
+    population: tuple[str, ...]
+    networks: int = 12
+    epochs: tuple[int, ...] = ()
+    seeds: question.Seeds = 3
+    workers: int | None = None
+    threads: int = 1
+    device: str = "cpu"
+    ray: str | None = None
+    gpus: float = 0
+    processes: int = 1
+    storage: str | None = None
+    budget: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.networks < 1:
+            raise ValueError(f"networks={self.networks} is below 1; nearest valid: 1")
+        _ = place_of(self), self.seed_list  # refuse what cannot be
+        if self.budget is not None:
+            read_duration(self.budget)
+
+    @property
+    def seed_list(self) -> tuple[int, ...]:
+        """The seeds themselves."""
+        return question.seed_list(self.seeds)
+
+    @property
+    def folder(self) -> Path:
+        """The population's."""
+        return Path(self.population[0])
+
+
+def command_line(asked: ReliabilityQuestion) -> str:
+    """The command that asks the same question. Defaults are left out, and a storage's password is hidden."""
+    default = ReliabilityQuestion(population=asked.population)
+    return question.command(("dorsal", "space", "reliability"), asked, default, {})
+
+
+def run_reliability(asked: ReliabilityQuestion, *, on_event: OnEvent = lambda _: None) -> Retrained:
+    """Trains the subset at every schedule with every seed, what the population has already not again.
+
+    Interrupted at any point, the same call goes on. Raises ValueError as `run_population` does, for schedules that are
+    not longer than the population's, and where its data or recipe have changed since.
+    """
+    check_device(asked.device)
+    folder = asked.folder
+    before = read_question(folder)
+    population = load_population(folder, asked.storage)
+    own = recipe_facts(before.recipe, before.epochs)
+    recipes = [recipe_facts(before.recipe, epochs) for epochs in _schedules(asked, own.epochs)]
+    data = data_facts(before.data)
+    if changed := changed_since(population.study, own, data):
+        raise ValueError(f"the {changed} is no longer what the population in {str(folder)!r} was trained with")
+    most = max(len(space.labels) for space in population.spaces)
+    if asked.networks > most:
+        raise ValueError(f"networks={asked.networks} is more than the {most} of each space; nearest valid: {most}")
+    arms = {arm.label: arm for arm in population.study.arms}
+    chosen, facts = [], {}
+    for row in range(asked.networks):
+        for space in population.spaces:
+            label, side = space.labels[row], int(space.costs["image_size"][row])
+            if side not in facts:
+                facts[side] = data if side == data.image_size else data_facts(at_size(before.data, side))
+            chosen.append((arms[label], facts[side]))
+    plan = _plan(chosen, recipes, asked.seed_list, data)
+    session = Session(
+        plan=plan,
+        timed=tuple(run for run in plan.runs if run.epochs == own.epochs and run.seed == plan.seeds[0])[:8],
+        part=first_networks,
+        parts=asked.networks,
+        part_name="networks of every space",
+        describe=describer(population.spaces),
+        place=place_of(asked),
+        folder=folder,
+        file=FILE,
+        name=population.study.name,
+        command=command_line(asked),
+        storage=asked.storage,
+        budget=asked.budget,
+    )
+    carry_out(session, on_event)
+    retrained = load_retrained(folder, asked.storage)
+    assert retrained is not None  # just written
+    return retrained
+
+
+def _schedules(asked: ReliabilityQuestion, own: int) -> tuple[int, ...]:
+    longer = asked.epochs or (2 * own, 4 * own)
+    for epochs in longer:
+        if epochs <= own or longer.count(epochs) > 1:
+            raise ValueError(
+                f"epochs: {epochs} must be there once and more than the population's {own}; nearest valid: {own + 1}"
+            )
+    return (own, *sorted(longer))
+
+
+def _plan(
+    chosen: list[tuple[Arm, DataFacts]], recipes: list[RecipeFacts], seeds: tuple[int, ...], data: DataFacts
+) -> Plan:
+    """Network by network, each at all schedules and seeds, so that what is broken off is complete for some."""
+    named = tuple(replace(recipe, name=f"{recipe.name}, {recipe.epochs} epochs") for recipe in recipes)
+    runs = []
+    for arm, facts in chosen:
+        assert arm.network is not None  # drawn from a space
+        runs += [
+            Run(
+                key=run_key(arm, recipe, seed, facts),
+                arm=arm.label,
+                network=arm.network,
+                recipe=recipe.name,
+                recipe_fields=recipe.fields,
+                epochs=recipe.epochs,
+                seed=seed,
+                data=facts.text,
+                fingerprint=facts.fingerprint,
+            )
+            for seed in seeds
+            for recipe in named
+        ]
+    return Plan(arms=tuple(arm for arm, _ in chosen), recipes=named, seeds=seeds, data=data, runs=tuple(runs))

@@ -1,0 +1,27 @@
+"""`reliability.json`: what was trained again of a population, beside its plan. No torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dorsal.study.analysis_records import Retrained
+from dorsal.study.saved import load_study
+
+FILE = "reliability.json"
+
+
+def load_retrained(folder: Path, storage: str | None = None) -> Retrained | None:
+    """The errors of the networks that were trained again, None where nothing was. Raises as `saved.load_study` does."""
+    if not (folder / FILE).exists():
+        return None
+    study = load_study(folder, storage, FILE)
+    errors = {(t.arm, t.recipe, t.seed): 100 - t.accuracy for t in study.trials if t.accuracy is not None}
+    labels = tuple(arm.label for arm in study.arms)
+    return Retrained(
+        labels=labels,
+        budgets=tuple(f"{epochs} epoch{'s' * (epochs > 1)}" for epochs in study.epochs.values()),
+        errors=tuple(
+            tuple(tuple(errors.get((label, recipe, seed)) for seed in study.seeds) for recipe in study.recipes)
+            for label in labels
+        ),
+    )

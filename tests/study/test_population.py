@@ -1,0 +1,253 @@
+"""A sampled population: the question, what is drawn and trained, what is refused, and going on after a kill."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from dorsal.space.draw import Choice
+from dorsal.space.named import read_space
+from dorsal.space.space import Axis, Space, to_toml
+from dorsal.spec.cost import cost
+from dorsal.study import question
+from dorsal.study.compare import compare
+from dorsal.study.events import Event, Note, Planned, TrialDone
+from dorsal.study.population import domains_of, run_population, values_of
+from dorsal.study.population_question import PopulationQuestion, command_line, from_toml, with_edit
+from dorsal.study.population_records import Population
+from dorsal.study.population_saved import load_population
+from dorsal.study.store import Choices
+from dorsal.zoo import network
+from tests.study.conftest import Session, results, tiny
+
+SMALL = "stem=simple(width=8, stride=2), strides=[1, 2, 2, 2]"
+DATA = "scenes(train=64, val=32, size=32)"
+
+
+def asked(out: Path, **changes: Any) -> PopulationQuestion:
+    """Two spaces of two networks each, one epoch."""
+    fields = {
+        "spaces": ("anynetx_e", "crossed"),
+        "count": 2,
+        "bounds": {"macs": "1M..3M"},
+        "edit": SMALL,
+        "recipe": "plain",
+        "data": DATA,
+        "epochs": 1,
+        "out": str(out),
+    }
+    return PopulationQuestion(**{**fields, **changes})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_are_timed() -> Iterator[None]:
+    """Timing a network takes seconds, and here it forecasts seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dorsal.study.population.TIMED", 2)
+        yield
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("population") / "out"
+
+
+@pytest.fixture(scope="module")
+def population(folder: Path) -> Population:
+    return run_population(asked(folder))
+
+
+def test_a_population_is_what_was_drawn_within_the_bounds(population: Population) -> None:
+    assert [space.space.name for space in population.spaces] == ["anynetx_e", "crossed"]
+    arms = {arm.label: arm for arm in population.study.arms}
+    for space in population.spaces:
+        assert space.labels == (f"{space.space.name}/0", f"{space.space.name}/1")
+        assert space.accepted >= 2
+        for row, label in enumerate(space.labels):
+            arm = arms[label]
+            assert arm.network is not None
+            assert arm.network.head.classes == 10
+            assert 1_000_000 <= arm.cost.macs <= 3_000_000
+            assert arm.cost == cost(arm.network, 32)
+            assert space.costs["macs"][row] == arm.cost.macs
+            assert network(arm.text) == arm.network
+    depths = population.spaces[0].axes["depths"]
+    assert [stage.depth for stage in arms["anynetx_e/0"].network.stages] == depths[0]  # type: ignore[union-attr]
+
+
+def test_every_network_is_trained_and_told_in_turn(population: Population) -> None:
+    assert [(trial.arm, trial.status) for trial in population.study.trials] == [
+        (label, "finished") for label in ("anynetx_e/0", "crossed/0", "anynetx_e/1", "crossed/1")
+    ]
+
+
+def test_optuna_sees_the_axes_of_each_space(population: Population, folder: Path) -> None:
+    url = f"sqlite:///{folder / 'study.db'}"
+    studies = [optuna.load_study(study_name=name, storage=url) for name in optuna.get_all_study_names(url)]
+    assert len(studies) == 2
+    by_axes = {"mixer.0" in study.trials[0].params: study for study in studies}
+    anynet = by_axes[False].trials[0]
+    point = {name: column[0] for name, column in population.spaces[0].axes.items()}
+    assert anynet.params == {**values_of(point), "seed": 1, "epochs": 1}
+    assert anynet.params["depths.3"] == point["depths"][3]
+    assert anynet.distributions["widths.0"] == optuna.distributions.IntDistribution(8, 1024)
+    assert anynet.value == population.study.trials[0].accuracy
+    assert by_axes[True].trials[0].distributions["stem"].choices[0] == "simple"  # type: ignore[attr-defined]
+
+
+def test_the_same_call_runs_nothing_and_a_larger_count_only_what_is_new(population: Population, folder: Path) -> None:
+    again: list[Event] = []
+    same = run_population(asked(folder), on_event=again.append)
+    assert (same.spaces, same.study.trials) == (population.spaces, population.study.trials)
+    assert not any(isinstance(event, TrialDone) for event in again)
+    more: list[Event] = []
+    larger = run_population(asked(folder, count=3), on_event=more.append)
+    assert {event.trial.arm for event in more if isinstance(event, TrialDone)} == {"anynetx_e/2", "crossed/2"}
+    assert len(larger.study.trials) == 6
+    assert larger.spaces[0].labels[:2] == population.spaces[0].labels
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"spaces": ("anynetx_e",)}, "holds a population of crossed, which is not asked for"),
+        ({"bounds": {"macs": "1M..4M"}}, "holds a population of anynetx_e with bounds"),
+        ({"sample_seed": 1}, "holds a population of anynetx_e with seed 0 instead of 1"),
+        ({"edit": SMALL.replace("width=8", "width=16")}, "holds a population of anynetx_e with another base"),
+        ({"recipe": "tricks"}, "trained with another recipe"),
+        ({"epochs": 2}, "trained with another recipe"),
+        ({"data": DATA.replace("64", "65")}, "trained with another data"),
+    ],
+)
+def test_a_folder_of_another_population_is_refused(
+    population: Population, folder: Path, changes: dict[str, Any], message: str
+) -> None:
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix == ".json"}
+    with pytest.raises(ValueError, match=f"{message}.*name another folder"):
+        run_population(asked(folder, **changes))
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix == ".json"} == before
+
+
+def test_a_comparison_does_not_replace_a_population_nor_the_reverse(
+    population: Population, folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="holds a population of `dorsal space run`; name another folder"):
+        compare(tiny(folder))
+    (tmp_path / "study.json").write_bytes((folder / "study.json").read_bytes())
+    with pytest.raises(ValueError, match="holds a comparison; name another folder"):
+        run_population(asked(tmp_path))
+    with pytest.raises(ValueError, match=r"holds no population: there is no spaces\.json"):
+        load_population(tmp_path)
+
+
+def test_diverged_and_failed_runs_are_recorded_and_others_go_on(tmp_path: Path) -> None:
+    diverging = asked(tmp_path, recipe="plain(lr=1e8, warmup_epochs=0)", spaces=("anynetx_e",))
+    found = run_population(diverging)
+    assert {trial.status for trial in found.study.trials} == {"diverged"}
+    assert all(trial.accuracy is None and trial.error for trial in found.study.trials)
+
+
+def test_a_budget_trains_as_many_networks_of_every_space_as_fit(tmp_path: Path) -> None:
+    events: list[Event] = []
+    with pytest.raises(ValueError, match=r"budget='1s' is too small: 1 of 2 networks of every space needs at least"):
+        run_population(asked(tmp_path, budget="1s"))
+    run_population(asked(tmp_path, budget="1h"), on_event=events.append)
+    (planned,) = [event for event in events if isinstance(event, Planned)]
+    assert planned.forecast.runs == 4
+    assert not any("budget" in event.text for event in events if isinstance(event, Note))
+
+
+def test_resolution_can_be_an_axis(tmp_path: Path) -> None:
+    space = Space(
+        name="sizes",
+        base="small(depths=[1, 1], widths=[16, 32], strides=[1, 2])",
+        axes={"image_size": Axis(Choice((32, 40))), "widths": Axis(Choice((8, 16)), by_stage=True)},
+    )
+    file = tmp_path / "sizes.toml"
+    file.write_text(to_toml(space), encoding="utf-8")
+    found = run_population(asked(tmp_path / "out", spaces=(str(file),), count=6, bounds={}, edit="", seeds=1))
+    (drawn,) = found.spaces
+    assert set(drawn.costs["image_size"]) == {32, 40}
+    assert {trial.status for trial in found.study.trials} == {"finished"}
+    by_label = {arm.label: arm for arm in found.study.arms}
+    for row, label in enumerate(drawn.labels):
+        net = by_label[label].network
+        assert net is not None
+        assert by_label[label].cost == cost(net, int(drawn.costs["image_size"][row]))
+
+
+@pytest.mark.alone
+def test_killed_at_any_point_the_same_call_goes_on(tmp_path: Path) -> None:
+    slow = {"data": "scenes(train=320, val=32, size=32)", "epochs": 6, "workers": 1, "spaces": ("anynetx_e",)}
+    session = Session(asked(tmp_path / "broken", **slow))
+    session.until(lambda event: event["kind"] == "TrialDone")
+    session.until_midway()
+    os.killpg(session.process.pid, signal.SIGKILL)
+    session.end()
+    assert len(load_population(tmp_path / "broken").study.trials) == 1
+    events: list[Event] = []
+    broken = run_population(asked(tmp_path / "broken", **slow), on_event=events.append)
+    assert [event.trial.arm for event in events if isinstance(event, TrialDone)] == ["anynetx_e/1"]
+    unbroken = run_population(asked(tmp_path / "unbroken", **slow))
+    assert results(broken.study) == results(unbroken.study)
+
+
+def test_toml_and_command_say_the_same(tmp_path: Path) -> None:
+    question_asked = asked(tmp_path, ray="local", gpus=0.5, storage="postgresql://me:secret@host/db", seeds=(3,))
+    assert from_toml(question.to_toml(question_asked)) == question_asked
+    assert command_line(question_asked) == (
+        "dorsal space run anynetx_e crossed --count 2 --macs 1M..3M "
+        "--edit 'stem=simple(width=8, stride=2), strides=[1, 2, 2, 2]' --recipe plain "
+        "--data 'scenes(train=64, val=32, size=32)' --epochs 1 --seeds 3, --ray local --gpus 0.5 "
+        f"--out {tmp_path} --storage 'postgresql://me:***@host/db'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"spaces": ()}, "spaces is empty"),
+        ({"spaces": ("anynetx_f",)}, "unknown space 'anynetx_f'.*did you mean anynetx_"),
+        ({"spaces": ("regnetx", "regnetx")}, "space 'regnetx' is there twice"),
+        ({"spaces": ("none.toml",)}, r"space file 'none\.toml' does not exist"),
+        ({"count": 0}, "count=0 is below 1; nearest valid: 1"),
+        ({"bounds": {"macs": "400"}}, r"macs='400' is not a range"),
+        ({"bounds": {"macs": "360..400"}}, r"360 without a unit .* did you mean 360M\.\.400M"),
+        ({"bounds": {"flops": "1M..2M"}}, "unknown bound 'flops'"),
+        ({"edit": "stem=simpel"}, "simpel"),
+        ({"seeds": 0}, "seeds=0 leaves nothing to run"),
+        ({"epochs": 0}, "epochs=0 is below 1"),
+        ({"budget": "soon"}, "budget='soon' is not a duration"),
+        ({"gpus": 1}, "gpus=1 is for runs on a Ray cluster; give ray as well"),
+        ({"processes": 2}, "processes=2 is for runs on a Ray cluster"),
+        ({"ray": "head"}, "Ray address 'head' is not HOST:PORT"),
+        ({"threads": 0}, "threads=0 is below 1"),
+    ],
+)
+def test_bad_questions(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        asked(tmp_path, **changes)
+
+
+def test_a_bound_that_no_network_meets_is_said_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"0 of 2 networks of anynetx_e found in .* candidates; none has macs in 900G"):
+        run_population(asked(tmp_path, bounds={"macs": "900G..901G"}))
+    assert not (tmp_path / "spaces.json").exists()
+
+
+def test_edits_join_those_of_the_base() -> None:
+    space = with_edit(read_space("regnety"), "stem=simple(stride=1), activation=silu")
+    twice = with_edit(space, "strides=[1, 1, 1, 1]")
+    assert network(twice.base).activation == "silu"
+    assert {stage.stride for stage in network(twice.base).stages} == {1}
+
+
+def test_domains_have_one_entry_a_stage_and_numbers_as_ranges() -> None:
+    domains = domains_of(read_space("crossed"))
+    assert {f"depths.{stage}" for stage in range(4)} <= set(domains)
+    assert domains["attention"] == Choices(("none", "squeeze_excite"))
+    assert domains["expansion"].whole  # type: ignore[union-attr]
