@@ -61,7 +61,7 @@ class _UnsetConv(nn.Conv2d):
 
 def make_conv(layer: Layer) -> nn.Conv2d:
     """The convolution of a record, its values not set."""
-    conv = _UnsetConv(
+    conv: nn.Conv2d = _UnsetConv(
         layer.in_channels,
         layer.out_channels,
         layer.kernel,
