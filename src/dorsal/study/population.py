@@ -78,7 +78,7 @@ def run_population(asked: PopulationQuestion, *, on_event: OnEvent = lambda _: N
 
     session = Session(
         plan=plan,
-        timed=_timed(plan),
+        timed=timed_runs(plan),
         part=first_networks,
         parts=asked.count,
         part_name="networks of every space",
@@ -203,9 +203,10 @@ def _plan(
     return Plan(arms=tuple(arms.values()), recipes=(recipe,), seeds=asked.seed_list, data=data, runs=runs)
 
 
-def _timed(plan: Plan) -> tuple[Run, ...]:
-    """Runs of a few networks, spread evenly over their activations."""
+def timed_runs(plan: Plan) -> tuple[Run, ...]:
+    """Runs of a few networks, spread evenly over their activations, under the first recipe and seed."""
     activations = {arm.label: arm.cost.activations for arm in plan.arms}
-    runs = sorted((run for run in plan.runs if run.seed == plan.seeds[0]), key=lambda run: activations[run.arm])
+    first = (run for run in plan.runs if (run.recipe, run.seed) == (plan.recipes[0].name, plan.seeds[0]))
+    runs = sorted(first, key=lambda run: activations[run.arm])
     last = len(runs) - 1
     return tuple(runs[index] for index in sorted({round(last * n / (TIMED - 1)) for n in range(TIMED)}))

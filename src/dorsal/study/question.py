@@ -54,6 +54,8 @@ def command(verb: Sequence[str], question: msgspec.Struct, default: msgspec.Stru
                 words += [word for key, part in value.items() for word in (f"--{key}", part)]
             case tuple() if field == "seeds":  # one seed is listed as `7,`: 7 alone is how many
                 words += [option, ",".join(map(str, value)) + "," * (len(value) == 1)]
+            case (int(), *_):
+                words += [option, ",".join(map(str, value))]
             case tuple():
                 words += [word for part in value for word in (option, str(part))]
             case _:

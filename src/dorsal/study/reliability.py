@@ -12,7 +12,7 @@ from dorsal.study.analysis_records import Retrained
 from dorsal.study.duration import read_duration
 from dorsal.study.placement import place_of
 from dorsal.study.plan import DataFacts, Plan, RecipeFacts, Run, run_key
-from dorsal.study.population import describer, first_networks
+from dorsal.study.population import describer, first_networks, timed_runs
 from dorsal.study.population_saved import changed_since, load_population, read_question
 from dorsal.study.records import Arm
 from dorsal.study.reliability_saved import FILE, load_retrained
@@ -96,7 +96,7 @@ def run_reliability(asked: ReliabilityQuestion, *, on_event: OnEvent = lambda _:
     plan = _plan(chosen, recipes, asked.seed_list, data)
     session = Session(
         plan=plan,
-        timed=tuple(run for run in plan.runs if run.epochs == own.epochs and run.seed == plan.seeds[0])[:8],
+        timed=timed_runs(plan),
         part=first_networks,
         parts=asked.networks,
         part_name="networks of every space",
@@ -129,7 +129,9 @@ def _plan(
     chosen: list[tuple[Arm, DataFacts]], recipes: list[RecipeFacts], seeds: tuple[int, ...], data: DataFacts
 ) -> Plan:
     """Network by network, each at all schedules and seeds, so that what is broken off is complete for some."""
-    named = tuple(replace(recipe, name=f"{recipe.name}, {recipe.epochs} epochs") for recipe in recipes)
+    named = tuple(
+        replace(recipe, name=f"{recipe.name}, {recipe.epochs} epoch{'s' * (recipe.epochs > 1)}") for recipe in recipes
+    )
     runs = []
     for arm, facts in chosen:
         assert arm.network is not None  # drawn from a space

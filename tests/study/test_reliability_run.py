@@ -1,0 +1,98 @@
+"""Networks of a population trained again: what is run, what is not run twice, what is refused."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dorsal.study.analysis import analyse
+from dorsal.study.events import Event, TrialDone
+from dorsal.study.population import run_population
+from dorsal.study.population_question import PopulationQuestion
+from dorsal.study.population_saved import load_population
+from dorsal.study.reliability import ReliabilityQuestion, command_line, run_reliability
+from dorsal.study.reliability_saved import load_retrained
+
+BASE = "small(depths=[1, 1], widths=[16, 32], strides=[2, 2], stem=simple(width=8, stride=2))"
+SPACE = f"""
+name = "tiny"
+base = "{BASE}"
+axes.widths = {{ draw = {{ type = "uniform", low = 8, high = 64, quantum = 8 }}, by_stage = true }}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    base = tmp_path_factory.mktemp("reliability")
+    (base / "tiny.toml").write_text(SPACE, encoding="utf-8")
+    (base / "twin.toml").write_text(SPACE.replace("tiny", "twin"), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dorsal.study.population.TIMED", 2)
+        run_population(
+            PopulationQuestion(
+                spaces=(str(base / "tiny.toml"), str(base / "twin.toml")),
+                count=3,
+                recipe="plain",
+                data="scenes(train=64, val=32, size=32)",
+                epochs=1,
+                out=str(base / "out"),
+            )
+        )
+        yield base / "out"
+
+
+def asked(folder: Path, **changes: Any) -> ReliabilityQuestion:
+    return ReliabilityQuestion(**{"population": (str(folder),), "networks": 2, "epochs": (2,), "seeds": 2, **changes})
+
+
+def test_a_subset_is_trained_longer_and_with_more_seeds_and_nothing_twice(folder: Path) -> None:
+    population = load_population(folder)
+    assert load_retrained(folder) is None
+    events: list[Event] = []
+    found = run_reliability(asked(folder), on_event=events.append)
+    assert found.labels == ("tiny/0", "twin/0", "tiny/1", "twin/1")
+    assert found.budgets == ("1 epoch", "2 epochs")
+    errors = {
+        (label, budget): found.errors[i][j] for i, label in enumerate(found.labels) for j, budget in enumerate("12")
+    }
+    by_label = {trial.arm: trial.accuracy for trial in population.study.trials}
+    for label in found.labels:
+        accuracy = by_label[label]
+        assert accuracy is not None
+        assert errors[label, "1"][0] == 100 - accuracy
+        assert None not in (*errors[label, "1"], *errors[label, "2"])
+    made = [(e.trial.arm, e.trial.recipe, e.trial.seed) for e in events if isinstance(e, TrialDone)]
+    assert len(made) == len(set(made)) == 4 * 3
+    assert not any(recipe == "plain, 1 epoch" and seed == 1 for _, recipe, seed in made)
+    again: list[Event] = []
+    assert run_reliability(asked(folder), on_event=again.append) == found
+    assert not any(isinstance(event, TrialDone) for event in again)
+    assert load_retrained(folder) == found
+    assert load_population(folder) == population
+    assert analyse(population).reliability.ranks == ()
+    assert [rank.space for rank in analyse(population, retrained=found).reliability.ranks][:2] == ["tiny", "twin"]
+
+
+def test_what_is_asked_is_a_command(folder: Path) -> None:
+    assert command_line(asked(folder)) == f"dorsal space reliability {folder} --networks 2 --epochs 2 --seeds 2"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": (1,)}, "epochs: 1 must be there once and more than the population's 1; nearest valid: 2"),
+        ({"epochs": (3, 3)}, "epochs: 3 must be there once"),
+        ({"networks": 4}, "networks=4 is more than the 3 of each space; nearest valid: 3"),
+        ({"networks": 0}, "networks=0 is below 1"),
+        ({"seeds": 0}, "seeds=0 leaves nothing to run"),
+    ],
+)
+def test_bad_questions(folder: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        run_reliability(asked(folder, **changes))
+
+
+def test_a_folder_without_a_population(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="holds no population"):
+        run_reliability(asked(tmp_path))
