@@ -20,7 +20,7 @@ VERBS = {
 }
 """Each verb's function, in `dorsal.cli.<verb>` (`list`: `listing`, as `list` is a builtin)."""
 
-GROUPS = ("weights",)
+GROUPS = ("weights", "space")
 """Verbs that have verbs of their own, made by `make_group` in `dorsal.cli.<verb>`."""
 
 

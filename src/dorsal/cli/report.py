@@ -1,4 +1,4 @@
-"""`dorsal report`: the tables and the page of a study, finished or not."""
+"""`dorsal report`: the tables and the page of a comparison or a population, finished or not."""
 
 from __future__ import annotations
 
@@ -9,24 +9,31 @@ import typer
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(help="The folder of a comparison, or its results.json.")],
+    folder: Annotated[
+        Path, typer.Argument(help="The folder of a comparison or population, or a comparison's results.json.")
+    ],
     storage: Annotated[
         str, typer.Option(help="The storage's URL, where the comparison had one with a password.", show_default=False)
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print results.json instead of tables.")] = False,
 ) -> None:
-    """Print a comparison's tables and write its results.json, CSV files and report.html anew.
+    """Print the tables of a comparison or a population, and write its results.json, CSV files and report.html anew.
 
     Works while the comparison runs and after it was interrupted: it shows the runs that have ended.
 
     Example: `dorsal report runs/compare`
     """
-    from dorsal.cli.outcome import show_outcome
+    from dorsal.cli.outcome import show_outcome, show_population
+    from dorsal.study.saved import SPACES
 
     if folder.suffix == ".json":
         from dorsal.report.files import read_results
 
         show_outcome(read_results(folder), folder.parent, as_json)
+    elif (folder / SPACES).exists():
+        from dorsal.study.population_saved import load_population
+
+        show_population(load_population(folder, storage or None), folder, storage or None, as_json)
     else:
         from dorsal.study.saved import load_study
 

@@ -103,23 +103,23 @@ def plan(
     arms = _arms(comparison, data, timm)
     _refuse_twins("network", [(arm.label, arm.network_hash) for arm in arms])
     _refuse_twins("recipe", [(recipe.name, recipe.hash) for recipe in recipes])
-    runs = tuple(
-        Run(
-            key=run_key(arm, recipe, seed, data),
-            arm=arm.label,
-            network=arm.network or parse_timm(arm.text),
-            recipe=recipe.name,
-            recipe_fields=recipe.fields,
-            epochs=recipe.epochs,
-            seed=seed,
-            data=data.text,
-            fingerprint=data.fingerprint,
-        )
-        for seed in comparison.seed_list
-        for recipe in recipes
-        for arm in arms
-    )
+    runs = tuple(run_of(arm, recipe, seed, data) for seed in comparison.seed_list for recipe in recipes for arm in arms)
     return Plan(arms=arms, recipes=tuple(recipes), seeds=comparison.seed_list, data=data, runs=runs)
+
+
+def run_of(arm: Arm, recipe: RecipeFacts, seed: int, data: DataFacts) -> Run:
+    """One run of an arm, on the data as that arm sees them."""
+    return Run(
+        key=run_key(arm, recipe, seed, data),
+        arm=arm.label,
+        network=arm.network or parse_timm(arm.text),
+        recipe=recipe.name,
+        recipe_fields=recipe.fields,
+        epochs=recipe.epochs,
+        seed=seed,
+        data=data.text,
+        fingerprint=data.fingerprint,
+    )
 
 
 def run_key(arm: Arm, recipe: RecipeFacts, seed: int, data: DataFacts) -> str:

@@ -14,11 +14,11 @@ from dorsal.space.sample import Sample, sample
 from dorsal.space.space import Space
 from dorsal.spec.cost import cost
 from dorsal.spec.foreign import hash_of
-from dorsal.spec.network import Network
 from dorsal.spec.text import edit
 from dorsal.study.events import Note
+from dorsal.study.latency_prediction import cautions, read_latency_model
 from dorsal.study.placement import place_of
-from dorsal.study.plan import DataFacts, Plan, RecipeFacts, Run, run_key
+from dorsal.study.plan import DataFacts, Plan, RecipeFacts, Run, run_of
 from dorsal.study.population_question import PopulationQuestion, based_on, command_line
 from dorsal.study.population_records import Drawn, Population
 from dorsal.study.population_saved import load_population, refuse_others, write_spaces
@@ -41,16 +41,24 @@ def fitted(space: Space, classes: int, image_size: int) -> Space:
 
 def draw(asked: PopulationQuestion, classes: int, image_size: int, on_event: OnEvent) -> tuple[Sample, ...]:
     """A sample of every space. Raises ValueError, naming the space, as `space.sample.sample` does."""
+    spaces = asked.asked_spaces
+    if asked.latency_model:
+        for caution in cautions(read_latency_model(Path(asked.latency_model)), [space.name for space in spaces]):
+            on_event(Note(caution))
     samples = []
-    for space in asked.asked_spaces:
+    for space in spaces:
+        predicted = asked.predicted
         drawn = sample(
             fitted(space, classes, image_size),
             asked.count,
             asked.bounds,
             asked.sample_seed,
+            predicted=predicted,
             say=lambda text: on_event(Note(text)),
         )
         on_event(Note(f"{space.name}: {len(drawn)} networks from {drawn.candidates:,} candidates"))
+        for predictor in predicted.values():
+            on_event(Note(f"{space.name}: {predictor.sentence()}"))
         samples.append(drawn)
     return tuple(samples)
 
@@ -170,13 +178,12 @@ def _plan(
     """The runs seed by seed, in each the spaces in turn, so that what is broken off is balanced."""
     facts = {data.image_size: data}
     arms: dict[str, Arm] = {}
-    networks: dict[str, Network] = {}
     sizes: dict[str, DataFacts] = {}
     for found, space in zip(samples, drawn, strict=True):
         for label, net, pixels in zip(space.labels, found.networks(), space.costs["image_size"], strict=True):
             if (side := int(pixels)) not in facts:
                 facts[side] = data_facts(at_size(asked.data, side))
-            sizes[label], networks[label] = facts[side], net
+            sizes[label] = facts[side]
             arms[label] = Arm(
                 label=label,
                 text=based_on(space.space.base, net),
@@ -185,21 +192,7 @@ def _plan(
                 cost=cost(net, side),
             )
     in_turn = [label for labels in zip(*(space.labels for space in drawn), strict=True) for label in labels]
-    runs = tuple(
-        Run(
-            key=run_key(arms[label], recipe, seed, sizes[label]),
-            arm=label,
-            network=networks[label],
-            recipe=recipe.name,
-            recipe_fields=recipe.fields,
-            epochs=recipe.epochs,
-            seed=seed,
-            data=sizes[label].text,
-            fingerprint=sizes[label].fingerprint,
-        )
-        for seed in asked.seed_list
-        for label in in_turn
-    )
+    runs = tuple(run_of(arms[label], recipe, seed, sizes[label]) for seed in asked.seed_list for label in in_turn)
     return Plan(arms=tuple(arms.values()), recipes=(recipe,), seeds=asked.seed_list, data=data, runs=runs)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 from msgspec.structs import replace
 
@@ -12,6 +14,7 @@ from dorsal.spec.network import Network
 from dorsal.spec.text import format_network
 from dorsal.study import question
 from dorsal.study.duration import read_duration
+from dorsal.study.latency_prediction import LatencyPredictor, predictors, read_latency_model
 from dorsal.study.placement import place_of
 from dorsal.zoo import named, network
 
@@ -22,7 +25,8 @@ class PopulationQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     - `spaces`: names, or TOML or JSON files, that `space.named.read_space` reads. `edit` changes their base networks
       ("stem=simple(stride=1), strides=[1, 2, 2, 2]").
     - `count` networks of each space, drawn with `sample_seed`, that meet all `bounds` (quantity → range, as
-      `space.bounds.read_bounds` reads them) at the size and with the classes of the data.
+      `space.bounds.read_bounds` reads them) at the size and with the classes of the data. Quantities may be what the
+      model in the file or folder `latency_model` predicts (`forward_b1_ms`).
     - `recipe`, `data`, `epochs`, `seeds`, `out`, `storage`, `name` and where runs are made: as in `Comparison`.
     - `budget`: the time this call may take; as many networks of every space are trained as fit.
 
@@ -33,6 +37,7 @@ class PopulationQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     count: int = 100
     bounds: dict[str, str] = {}
     edit: str = ""
+    latency_model: str = ""
     sample_seed: int = 0
     recipe: str = "regnet-10ep"
     data: str = "scenes"
@@ -58,7 +63,7 @@ class PopulationQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True
             if not getattr(self, field):
                 raise ValueError(f"{field} is empty; leave it out for the default or name at least one")
         _ = place_of(self), self.seed_list, self.asked_spaces  # refuse what cannot be
-        read_bounds(self.bounds)
+        read_bounds(self.bounds, self.predicted)
         if self.budget is not None:
             read_duration(self.budget)
 
@@ -66,6 +71,14 @@ class PopulationQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     def seed_list(self) -> tuple[int, ...]:
         """The seeds themselves."""
         return question.seed_list(self.seeds)
+
+    @property
+    def predicted(self) -> dict[str, LatencyPredictor]:
+        """What predicts each of the bounded quantities that the latency model has."""
+        if not self.latency_model:
+            return {}
+        known = predictors(read_latency_model(Path(self.latency_model)))
+        return {name: known[name] for name in self.bounds if name in known}
 
     @property
     def asked_spaces(self) -> tuple[Space, ...]:

@@ -20,7 +20,8 @@ def load_population(folder: Path, storage: str | None = None) -> Population:
 
     Raises ValueError when there is none, and as `saved.load_study` does.
     """
-    return Population(study=load_study(folder, storage), spaces=_expect(folder).spaces)
+    spaces = _expect(folder).spaces
+    return Population(study=load_study(folder, storage), spaces=spaces)
 
 
 def read_question(folder: Path) -> PopulationQuestion:

@@ -11,6 +11,9 @@ import msgspec
 
 from dorsal.spec.reader import suggest
 
+_OWN_OPTION = ("macs", "params", "activations")
+"""Bounds that have options of their own."""
+
 Asked = TypeVar("Asked", bound=msgspec.Struct)
 Seeds = int | tuple[int, ...]
 
@@ -51,7 +54,8 @@ def command(verb: Sequence[str], question: msgspec.Struct, default: msgspec.Stru
         option = f"--{renamed.get(field, field).replace('_', '-')}"
         match value:
             case dict():
-                words += [word for key, part in value.items() for word in (f"--{key}", part)]
+                for key, part in value.items():
+                    words += [f"--{key}", part] if key in _OWN_OPTION else ["--bound", f"{key}={part}"]
             case tuple() if field == "seeds":  # one seed is listed as `7,`: 7 alone is how many
                 words += [option, ",".join(map(str, value)) + "," * (len(value) == 1)]
             case (int(), *_):

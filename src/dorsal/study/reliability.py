@@ -11,7 +11,7 @@ from dorsal.study import question
 from dorsal.study.analysis_records import Retrained
 from dorsal.study.duration import read_duration
 from dorsal.study.placement import place_of
-from dorsal.study.plan import DataFacts, Plan, RecipeFacts, Run, run_key
+from dorsal.study.plan import DataFacts, Plan, RecipeFacts, run_of
 from dorsal.study.population import describer, first_networks, timed_runs
 from dorsal.study.population_saved import changed_since, load_population, read_question
 from dorsal.study.records import Arm
@@ -132,22 +132,5 @@ def _plan(
     named = tuple(
         replace(recipe, name=f"{recipe.name}, {recipe.epochs} epoch{'s' * (recipe.epochs > 1)}") for recipe in recipes
     )
-    runs = []
-    for arm, facts in chosen:
-        assert arm.network is not None  # drawn from a space
-        runs += [
-            Run(
-                key=run_key(arm, recipe, seed, facts),
-                arm=arm.label,
-                network=arm.network,
-                recipe=recipe.name,
-                recipe_fields=recipe.fields,
-                epochs=recipe.epochs,
-                seed=seed,
-                data=facts.text,
-                fingerprint=facts.fingerprint,
-            )
-            for seed in seeds
-            for recipe in named
-        ]
-    return Plan(arms=tuple(arm for arm, _ in chosen), recipes=named, seeds=seeds, data=data, runs=tuple(runs))
+    runs = tuple(run_of(arm, recipe, seed, facts) for arm, facts in chosen for seed in seeds for recipe in named)
+    return Plan(arms=tuple(arm for arm, _ in chosen), recipes=named, seeds=seeds, data=data, runs=runs)
