@@ -341,3 +341,11 @@ def test_a_space_without_a_network_says_why():
 def test_bad_numbers(given, message):
     with pytest.raises(ValueError, match=message):
         sample(SPACES["anynetx_a"], **given)
+
+
+def test_a_bound_of_what_cannot_be_predicted_is_said():
+    def predict(costs):
+        return np.where(costs["macs"] < 0, 1.0, np.nan)
+
+    with pytest.raises(ValueError, match=r"none has ms in \.\.5: none could be predicted"):
+        sample(SPACES["regnetx"], 1, {"ms": "..5"}, most=2000, chunk=1000, predicted={"ms": predict})

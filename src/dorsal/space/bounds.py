@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from math import inf
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,10 +32,9 @@ class Bound(NamedTuple):
         found: Mask = (value >= self.low) & (value <= self.high)
         return found
 
-    def nearest(self, value: Column) -> float:
-        """The one of these values that is nearest to the interval."""
-        away = np.maximum(self.low - value, value - self.high)
-        return float(value[np.argmin(away)])
+    def away(self, value: Column | float) -> Any:
+        """How far values are outside the interval, below 0 inside."""
+        return np.maximum(self.low - value, value - self.high)
 
 
 def read_bounds(texts: Mapping[str, str], predicted: Iterable[str] = ()) -> tuple[Bound, ...]:

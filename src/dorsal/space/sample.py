@@ -151,9 +151,9 @@ class _Search:
             value = found[bound.quantity]
             fits &= (alone := bound.met_by(value))
             self.met[bound.quantity] += int(alone.sum())
-            known = self.nearest.get(bound.quantity)
-            reached = np.array([bound.nearest(value), *([] if known is None else [known])])
-            self.nearest[bound.quantity] = bound.nearest(reached)
+            if (known := value[~np.isnan(value)]).size:
+                here = float(known[np.argmin(bound.away(known))])
+                self.nearest[bound.quantity] = min(here, self.nearest.get(bound.quantity, here), key=bound.away)
         self.accepted += int(fits.sum())
         realised.keep(fits)
         points = {name: column[realised.rows] for name, column in points.items()}
@@ -194,15 +194,18 @@ class _Search:
         if not networks or not self.bounds:
             return start + "widen the axes of the space, or ask for fewer"
         if never:
-            return start + " and ".join(
-                f"none has {bound.quantity} in {bound.text}: the nearest is {_amount(self.nearest[bound.quantity])}"
-                for bound in never
-            )
+            return start + " and ".join(map(self._never_met, never))
         shares = ", ".join(
             f"{bound.quantity} in {bound.text} by {self.met[bound.quantity] / networks:.2%}" for bound in self.bounds
         )
         together = f", all together by {self.accepted / networks:.2%}" if len(self.bounds) > 1 else ""
         return f"{start}of the networks, bounds are met: {shares}{together}"
+
+    def _never_met(self, bound: Bound) -> str:
+        said = f"none has {bound.quantity} in {bound.text}: "
+        if bound.quantity not in self.nearest:
+            return said + "none could be predicted"
+        return said + f"the nearest is {_amount(self.nearest[bound.quantity])}"
 
     def result(self, seed: int, chunk: int, count: int) -> Sample:
         """The first `count` networks."""

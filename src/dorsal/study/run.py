@@ -27,7 +27,7 @@ from dorsal.study.records import Epoch, Latency, Trial
 from dorsal.train.loop import EpochResult, StepProgress, fit
 from dorsal.train.model import make_model
 from dorsal.train.recipe import Recipe, recipe, recipe_hash
-from dorsal.train.timing import time_step
+from dorsal.train.timing import time_forward, time_step
 
 _WARMUPS, _REPEATS, _SECONDS = 2, 30, 2.0
 """Steps and calls are timed after so many to warm up, so often, and once at least but for no longer."""
@@ -145,8 +145,8 @@ def time_run(run: Run, *, threads: int, device: str) -> Timing:
         data = _open(run.data)
         made = msgspec.convert(run.recipe_fields, Recipe)
         model = make_model(run.network, made).to(device).eval()
-        forward = _call_seconds(model, 1, data.size, device)
-        evaluation = _call_seconds(model, _EVALUATION_BATCH, data.size, device)
+        forward = _forward_seconds(model, 1, data.size, device)
+        evaluation = _forward_seconds(model, _EVALUATION_BATCH, data.size, device)
         steps = _step_seconds(run.network, made, data, device) or [
             time_step(run.network, made, data.size, device=device)
         ]
@@ -201,18 +201,9 @@ def _step_seconds(network: AnyNetwork, made: Recipe, data: ImageData, device: st
     return seconds
 
 
-def _call_seconds(model: nn.Module, batch: int, size: int, device: str) -> list[float]:
-    """Seconds of forward passes over random images, after some to warm up."""
+def _forward_seconds(model: nn.Module, batch: int, size: int, device: str) -> list[float]:
     images = torch.randn(batch, 3, size, size, device=device)
-    seconds: list[float] = []
-    with torch.inference_mode():
-        for _ in range(_WARMUPS):
-            model(images)
-        while not _enough(seconds):
-            began = time.perf_counter()
-            model(images)[0, 0].item()  # an asynchronous device is done when a value can be read
-            seconds.append(time.perf_counter() - began)
-    return seconds
+    return time_forward(model, images, calls=_REPEATS, most_seconds=_SECONDS)
 
 
 def _enough(seconds: list[float]) -> bool:

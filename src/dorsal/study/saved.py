@@ -17,6 +17,8 @@ from dorsal.study.store import Store
 FILE = "study.json"
 SPACES = "spaces.json"
 """Beside a plan that is of a population: the spaces and what was drawn from them."""
+SEARCH = "search.json"
+"""Beside a plan that is of a search: the space and what was asked for in turn."""
 
 
 class RunName(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,9 +73,10 @@ def load_study(folder: Path, storage: str | None = None, file: str = FILE) -> St
 
 
 def refuse_population(folder: Path) -> None:
-    """Raises ValueError where the folder holds a population, whose plan a comparison would replace."""
-    if (folder / SPACES).exists():
-        raise ValueError(f"out={str(folder)!r} holds a population of `dorsal space run`; name another folder")
+    """Raises ValueError where the folder holds a population or a search, whose plan a comparison would replace."""
+    for file, what in ((SPACES, "a population of `dorsal space run`"), (SEARCH, "a search of `dorsal space search`")):
+        if (folder / file).exists():
+            raise ValueError(f"out={str(folder)!r} holds {what}; name another folder")
 
 
 def read_saved(folder: Path, file: str = FILE) -> Saved | None:

@@ -1,9 +1,11 @@
-"""How long a training step takes, for forecasts."""
+"""How long forward passes and training steps take, for forecasts and for latency models."""
 
 import statistics
 import time
+from math import inf
 
 import torch
+from torch import nn
 
 from dorsal.spec.foreign import AnyNetwork
 from dorsal.tasks.classify.loss import loss
@@ -11,7 +13,23 @@ from dorsal.train.model import make_model
 from dorsal.train.optim import make_optimiser
 from dorsal.train.recipe import Recipe
 
-_WARMUP_STEPS = 2
+_WARMUPS = 2
+
+
+def time_forward(model: nn.Module, images: torch.Tensor, *, calls: int, most_seconds: float = inf) -> list[float]:
+    """Seconds of forward passes of a module in evaluation mode, after some to warm up.
+
+    At most `calls` of them; fewer, but one at least, when they have taken `most_seconds` in all.
+    """
+    seconds: list[float] = []
+    with torch.inference_mode():
+        for _ in range(_WARMUPS):
+            model(images)
+        while not seconds or (len(seconds) < calls and sum(seconds) < most_seconds):
+            began = time.perf_counter()
+            model(images)[0, 0].item()  # an asynchronous device is done when a value can be read
+            seconds.append(time.perf_counter() - began)
+    return seconds
 
 
 @torch.random.fork_rng(devices=[])
@@ -28,7 +46,7 @@ def time_step(network: AnyNetwork, recipe: Recipe, image_size: int, *, device: s
     images = torch.randn(recipe.batch, network.in_channels, image_size, image_size, device=device)
     labels = torch.randint(network.head.classes, (recipe.batch,), device=device)
     seconds = []
-    for _ in range(_WARMUP_STEPS + steps):
+    for _ in range(_WARMUPS + steps):
         began = time.perf_counter()
         value = loss(model(images), labels, recipe.label_smoothing)
         optimiser.zero_grad()
@@ -38,4 +56,4 @@ def time_step(network: AnyNetwork, recipe: Recipe, image_size: int, *, device: s
         if device.startswith("cuda"):
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds[_WARMUP_STEPS:])
+    return statistics.median(seconds[_WARMUPS:])

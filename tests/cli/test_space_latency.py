@@ -1,0 +1,104 @@
+"""`dorsal space latency`."""
+
+import json
+
+import pytest
+
+from dorsal.study import measure
+from dorsal.study.latency_prediction import read_latency_model
+
+SPACE = """
+name = "tiny"
+base = "small(depths=[1], widths=[16], strides=[2], stem=simple(width=8, stride=2))"
+[axes.depths]
+by_stage = true
+draw = { type = "uniform", low = 1, high = 6 }
+[axes.widths]
+by_stage = true
+draw = { type = "uniform", low = 8, high = 64, quantum = 8 }
+"""
+
+
+@pytest.fixture
+def latency(dorsal, tmp_path):
+    """Calls the verb on a tiny space, with what is quick."""
+    (tmp_path / "tiny.toml").write_text(SPACE)
+    quick = ("--count", 12, "--image-size", 32, "--repeats", 1, "--out", tmp_path / "out")
+
+    def run(*words, space=tmp_path / "tiny.toml"):
+        return dorsal("space", "latency", space, *quick, *words)
+
+    return run
+
+
+def test_prints_each_predictor_and_the_contest(latency, tmp_path):
+    code, out, err = latency("--batch", "1,2", "--macs", "..10M", "--repeats", 2)
+    assert code == 0, err
+    assert "12 networks of tiny at 32 px, rounds: 2, threads: 1, cpu, float32, channels_last, on " in out
+    for call in ("forward", "step"):
+        for batch in (1, 2):
+            assert f"{call}, batch {batch}; rounds of one network differ by" in out
+            assert out.count(f"\n{call}, batch {batch}: ") == 1
+    for predictor in ("macs", "sqrt_macs", "activations", "params", "layers", "all together"):
+        assert out.count(f"│ {predictor} ") == 4
+    assert f"model: {tmp_path / 'out' / 'latency.json'}" in out
+    assert err.splitlines()[-1] == "24 of 24 visits to networks made"
+
+
+def test_goes_on_and_prints_json(latency, tmp_path, monkeypatch):
+    timed, real = [], measure._forward
+
+    def breaks_off(*call):
+        if len(timed) == 5:
+            raise KeyboardInterrupt
+        timed.append(call)
+        return real(*call)
+
+    monkeypatch.setattr(measure, "_forward", breaks_off)
+    words = ("--calls", "forward", "--batch", "1", "--json")
+    code, out, err = latency(*words)
+    assert (code, out) == (130, "")
+    assert f"stopped; the same command goes on from what is in {tmp_path / 'out'}" in err
+    monkeypatch.setattr(measure, "_forward", real)
+    code, out, _ = latency(*words)
+    assert code == 0
+    model = json.loads(out)
+    assert model["setting"] == {
+        "calls": ["forward"],
+        "batches": [1],
+        "threads": 1,
+        "device": "cpu",
+        "precision": "float32",
+        "recipe": "regnet-10ep",
+        "layout": "channels_last",
+    }
+    (fit,) = model["fits"]
+    assert fit["fitted"]["predictors"] == ["macs", "sqrt_macs", "activations", "params", "layers"]
+    assert fit["fitted"]["n"] == 12
+    assert read_latency_model(tmp_path / "out").fits[0].fitted.intercept == fit["fitted"]["intercept"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--batch", "0"), "batch=0 is below 1; nearest valid: 1"),
+        (("--batch", "many"), "--batch 'many' is neither a number nor a list like 1,16"),
+        (("--calls", "backward"), "calls: unknown 'backward'"),
+        (("--precision", "float8"), "precision: unknown 'float8'"),
+        (("--macs", "..400"), "did you mean ..400M?"),
+        (("--count", "4"), "4 different network(s) are too few"),
+        (("--device", "abacus"), "device='abacus' is not there"),
+    ],
+)
+def test_bad_input_is_one_sentence(latency, tmp_path, words, says):
+    code, out, err = latency(*words)
+    assert (code, out) == (2, "")
+    assert says in err
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_space(latency):
+    code, _, err = latency(space="regnet_x")
+    assert code == 2
+    assert "unknown space 'regnet_x'; did you mean regnetx" in err
