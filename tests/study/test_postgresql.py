@@ -46,7 +46,9 @@ def _user() -> str | None:
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    pytest.importorskip("psycopg", reason="no psycopg with libpq: pip install 'dorsal[postgresql]'", exc_type=ImportError)
+    pytest.importorskip(
+        "psycopg", reason="no psycopg with libpq: pip install 'dorsal[postgresql]'", exc_type=ImportError
+    )
     initdb, control, user = _program("initdb"), _program("pg_ctl"), _user()
     folder = tmp_path_factory.mktemp("server").resolve()
     with socket.socket() as free:
