@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-import msgspec
-
 from dorsal.report.analysis import Analysis
 from dorsal.report.drawing import draw
-from dorsal.report.figures import SHARE_COLOURS, cost_views, curve_views, look, pair_views, share_view
+from dorsal.report.figures import SHARE_COLOURS, cost_views, curve_views, pair_views, share_view
 from dorsal.report.files import write_whole
-from dorsal.report.numerals import COSTS, costs, percent, plural, runs, seconds, spread
-from dorsal.report.shell import chart, prose, shell
+from dorsal.report.numerals import COSTS, costs, percent, plural, runs, spread
+from dorsal.report.parts import items, run_facts, swatch, table
+from dorsal.report.shell import chart, shell
 from dorsal.stats import Shares
 from dorsal.study.records import Arm, Study
 
@@ -35,7 +34,7 @@ def page(study: Study, analysis: Analysis) -> str:
         _variance(analysis),
         _pairs(analysis),
         _architectures(study),
-        _runs(study),
+        f"<section><h2>How it was run</h2><pre>{escape(study.command)}</pre>{run_facts(study)}</section></main>",
     )
     return shell(study.name, "".join(sections))
 
@@ -48,13 +47,9 @@ def _top(study: Study, analysis: Analysis) -> str:
         f"of {study.image_size}×{study.image_size} pixels, {len(study.classes)} classes. {study.created}"
     )
     return f"""<header><h1>{escape(study.name)}</h1><p class="soft">{escape(about)}</p></header>
-<main><ul class="verdicts">{_items(analysis.sentences)}</ul>
-<h3>What this does not show</h3><ul class="caveats">{_items(analysis.caveats)}</ul>
+<main><ul class="verdicts">{items(analysis.sentences)}</ul>
+<h3>What this does not show</h3><ul class="caveats">{items(analysis.caveats)}</ul>
 """
-
-
-def _items(lines: Iterable[str]) -> str:
-    return "".join(f"<li>{prose(line)}</li>" for line in lines)
 
 
 def _results(study: Study, analysis: Analysis) -> str:
@@ -62,11 +57,11 @@ def _results(study: Study, analysis: Analysis) -> str:
     for index, arm in enumerate(study.arms):
         cells = [analysis.cell(arm.label, recipe) for recipe in study.recipes]
         accuracies = [f"{percent(cell.accuracy)}<small>{runs(cell)}</small>" for cell in cells]
-        rows.append([f"{_swatch(index)}{escape(arm.label)}", *accuracies, *map(escape, costs(arm))])
+        rows.append([f"{swatch(index)}{escape(arm.label)}", *accuracies, *map(escape, costs(arm))])
     recipes = [f"{escape(recipe)}<br>accuracy, %" for recipe in study.recipes]
     units = ("", "", "", "<br>ms", "<br>ms")
     head = ["arm", *recipes, *(f"{name}{unit}" for name, unit in zip(COSTS, units, strict=True))]
-    return f"""<section><h2>Results</h2>{_table("Accuracy and cost of each arm", head, rows)}
+    return f"""<section><h2>Results</h2>{table("Accuracy and cost of each arm", head, rows)}
 <p class="soft">Accuracy: top-1 on the validation images after the last epoch, {spread(len(study.seeds))}.
 Costs are for one image; {escape(_measured(study.arms))}</p></section>
 """
@@ -82,31 +77,8 @@ def _measured(arms: Sequence[Arm]) -> str:
     )
 
 
-def _table(label: str, head: Sequence[str], rows: Iterable[Sequence[str]], style: str = "") -> str:
-    """A table that scrolls inside its box. Cells are HTML; the first of a row is its heading."""
-    body = "".join(
-        f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{cell}</td>" for cell in row[1:])}</tr>' for row in rows
-    )
-    heads = "".join(f'<th scope="col">{cell}</th>' for cell in head)
-    return (
-        f'<div class="scroll {style}" tabindex="0" role="region" aria-label="{label}">'
-        f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
-
-
-def _swatch(index: int) -> str:
-    """The look of an arm in a word's height: its colour, hollow where its markers are open."""
-    colour, dash, hollow = look(index)
-    gap = {"solid": "", "dash": ' stroke-dasharray="4 2"', "dot": ' stroke-dasharray="1.5 1.5"'}[dash]
-    fill = "none" if hollow else colour
-    return (
-        f'<svg class="swatch" viewBox="0 0 14 12" aria-hidden="true"><path d="M0 6h14" stroke="{colour}" '
-        f'stroke-width="2"{gap}/><circle cx="7" cy="6" r="4" fill="{fill}" stroke="{colour}" stroke-width="1.5"/></svg>'
-    )
-
-
 def _legend(study: Study, recipes: bool = False) -> str:
-    items = [f"<li>{_swatch(index)}{escape(arm.label)}</li>" for index, arm in enumerate(study.arms)]
+    items = [f"<li>{swatch(index)}{escape(arm.label)}</li>" for index, arm in enumerate(study.arms)]
     if recipes and len(study.recipes) > 1:
         items += [
             f"<li>{GLYPHS[turn % len(GLYPHS)]} {escape(recipe)}</li>" for turn, recipe in enumerate(study.recipes)
@@ -164,7 +136,7 @@ def _pairs(analysis: Analysis) -> str:
         "Grey and hollow: no difference shown."
     )
     figure = chart("Differences between arms", pair_views(analysis), caption)
-    method = f"<p>{escape(first.method)}</p><ul>{_items(first.assumptions)}</ul>"
+    method = f"<p>{escape(first.method)}</p><ul>{items(first.assumptions)}</ul>"
     return (
         f"<section><h2>Differences between arms</h2>{figure}"
         f"<details><summary>Method and assumptions</summary>{method}</details></section>"
@@ -184,7 +156,7 @@ def _architectures(study: Study) -> str:
         else:
             drawing = draw(arm.network, max(study.image_size, arm.network.total_stride))
         articles.append(
-            f"<article><h3>{_swatch(index)}{escape(arm.label)}</h3><code>{escape(arm.text)}</code>{changes}{drawing}"
+            f"<article><h3>{swatch(index)}{escape(arm.label)}</h3><code>{escape(arm.text)}</code>{changes}{drawing}"
             f"{f'<details open><summary>Differs from the first arm</summary><dl>{rows}</dl></details>' if rows else ''}"
             f"</article>"
         )
@@ -202,41 +174,5 @@ def _features(arm: Arm, image_size: int) -> str:
         ]
         for level in arm.features
     ]
-    table = _table("Feature maps", ("feature map", "channels", "stride", "size"), rows) if rows else ""
-    return f'<p class="soft">A network of timm, built and initialised by it.</p>{table}'
-
-
-def _runs(study: Study) -> str:
-    machine = study.machine
-    about = {
-        "machine": f"{machine.processor}, {machine.cores} cores, {machine.memory_gib:.0f} GiB, {machine.system}",
-        "runs": f"on {machine.device}, {machine.workers} at a time, {plural(machine.threads, 'thread')} each, "
-        f"{seconds(sum(trial.seconds for trial in study.trials))} of training in all",
-        "versions": ", ".join(f"{name} {version}" for name, version in study.versions.items()),
-        "data": f"{study.data}, fingerprint {study.data_fingerprint}",
-        "seeds": ", ".join(map(str, study.seeds)),
-        "epochs": ", ".join(f"{recipe} {epochs}" for recipe, epochs in study.epochs.items()),
-    }
-    facts = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in about.items())
-    recipes = "".join(
-        f"<details><summary>Recipe {escape(name)}</summary>"
-        f"<pre>{escape(msgspec.json.format(msgspec.json.encode(recipe)).decode())}</pre></details>"
-        for name, recipe in study.recipes.items()
-    )
-    notes = f'<ul class="caveats">{_items(study.notes)}</ul>' if study.notes else ""
-    return f"""<section><h2>How it was run</h2><pre>{escape(study.command)}</pre><dl>{facts}</dl>{notes}{recipes}
-{_lost(study)}</section></main>
-"""
-
-
-def _lost(study: Study) -> str:
-    """Every run that did not finish, with its reason."""
-    rows = [
-        [escape(str(field)) for field in (t.arm, t.recipe, t.seed, t.status, len(t.curve), t.error)]
-        for t in study.trials
-        if t.status != "finished"
-    ]
-    if not rows:
-        return ""
-    head = ("arm", "recipe", "seed", "status", "epochs", "reason")
-    return f"<h3>Runs that did not finish</h3>{_table('Runs that did not finish', head, rows, 'words')}"
+    maps = table("Feature maps", ("feature map", "channels", "stride", "size"), rows) if rows else ""
+    return f'<p class="soft">A network of timm, built and initialised by it.</p>{maps}'

@@ -99,8 +99,8 @@ class AxisFinding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 class Importance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The share of the variance of predicted errors that one axis explains alone, 0 to 1 (see `Importances.method`).
 
-    `null` is the share that it gets when errors are dealt to networks at random, the median over permutations, and
-    `null_high` the share that such errors exceed in 5 %: a share up to there is noise. `n` networks draw the axis.
+    `null` is the share of a shuffled copy of the axis beside it, the median over shuffles, and `null_high` what 95 % of
+    such shares are below: a share up to there is noise. `n` networks draw the axis.
     """
 
     name: str
@@ -113,7 +113,7 @@ class Importance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 class Importances(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The axes' shares, the largest first; none where `reason` says why. `resamples` are behind each interval,
-    `permutations` behind each null level."""
+    `permutations` (shuffles) behind each null level."""
 
     axes: tuple[Importance, ...]
     resamples: int

@@ -1,0 +1,81 @@
+"""Pieces of HTML that pages of studies are made of. What they are given is escaped, but for cells of tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+
+import msgspec
+
+from dorsal.report.figures import look
+from dorsal.report.numerals import plural, seconds
+from dorsal.report.shell import prose
+from dorsal.study.records import Study
+
+
+def items(lines: Iterable[str]) -> str:
+    """Elements of a list."""
+    return "".join(f"<li>{prose(line)}</li>" for line in lines)
+
+
+def table(label: str, head: Sequence[str], rows: Iterable[Sequence[str]], style: str = "") -> str:
+    """A table that scrolls inside its box. Cells are HTML; the first of a row is its heading."""
+    body = "".join(
+        f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{cell}</td>" for cell in row[1:])}</tr>' for row in rows
+    )
+    heads = "".join(f'<th scope="col">{cell}</th>' for cell in head)
+    return (
+        f'<div class="scroll {style}" tabindex="0" role="region" aria-label="{escape(label)}">'
+        f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def swatch(index: int) -> str:
+    """The look of an arm or a space in a word's height: its colour, hollow where its markers are open."""
+    colour, dash, hollow = look(index)
+    gap = {"solid": "", "dash": ' stroke-dasharray="4 2"', "dot": ' stroke-dasharray="1.5 1.5"'}[dash]
+    fill = "none" if hollow else colour
+    return (
+        f'<svg class="swatch" viewBox="0 0 14 12" aria-hidden="true"><path d="M0 6h14" stroke="{colour}" '
+        f'stroke-width="2"{gap}/><circle cx="7" cy="6" r="4" fill="{fill}" stroke="{colour}" stroke-width="1.5"/></svg>'
+    )
+
+
+def legend(names: Mapping[int, str]) -> str:
+    """Names with the looks of their indices."""
+    return f'<ul class="legend">{"".join(f"<li>{swatch(i)}{escape(name)}</li>" for i, name in names.items())}</ul>'
+
+
+def run_facts(study: Study) -> str:
+    """What is needed, beside the command, to trust the study and to run it again."""
+    machine = study.machine
+    about = {
+        "machine": f"{machine.processor}, {machine.cores} cores, {machine.memory_gib:.0f} GiB, {machine.system}",
+        "runs": f"on {machine.device}, {machine.workers} at a time, {plural(machine.threads, 'thread')} each, "
+        f"{seconds(sum(trial.seconds for trial in study.trials))} of training in all",
+        "versions": ", ".join(f"{name} {version}" for name, version in study.versions.items()),
+        "data": f"{study.data}, fingerprint {study.data_fingerprint}",
+        "seeds": ", ".join(map(str, study.seeds)),
+        "epochs": ", ".join(f"{recipe} {epochs}" for recipe, epochs in study.epochs.items()),
+    }
+    facts = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in about.items())
+    recipes = "".join(
+        f"<details><summary>Recipe {escape(name)}</summary>"
+        f"<pre>{escape(msgspec.json.format(msgspec.json.encode(recipe)).decode())}</pre></details>"
+        for name, recipe in study.recipes.items()
+    )
+    notes = f'<ul class="caveats">{items(study.notes)}</ul>' if study.notes else ""
+    return f"<dl>{facts}</dl>{notes}{recipes}{lost_runs(study)}"
+
+
+def lost_runs(study: Study) -> str:
+    """Every run that did not finish, with its reason."""
+    rows = [
+        [escape(str(field)) for field in (t.arm, t.recipe, t.seed, t.status, len(t.curve), t.error)]
+        for t in study.trials
+        if t.status != "finished"
+    ]
+    if not rows:
+        return ""
+    head = ("arm", "recipe", "seed", "status", "epochs", "reason")
+    return f"<h3>Runs that did not finish</h3>{table('Runs that did not finish', head, rows, 'words')}"

@@ -1,0 +1,54 @@
+"""How figures of populations are written."""
+
+from __future__ import annotations
+
+from math import floor, isfinite, log10
+
+from dorsal.stats import Estimate
+from dorsal.stats.planner import Need
+
+_RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+
+
+def magnitude(number: float) -> str:
+    """A size of a space: up to a million as it is, above as a power of ten with two digits."""
+    if not isfinite(number):
+        return "∞"
+    if number < 1e6:
+        return f"{number:,.0f}"
+    mantissa, _, power = f"{number:.1e}".partition("e")
+    return f"{mantissa} × 10{str(int(power)).translate(_RAISED)}"
+
+
+def estimated(estimate: Estimate | None, digits: int = 2, sign: str = "") -> str:
+    """A value and below it, as HTML, its interval; a dash where there is no value. `sign` "+" shows it always."""
+    if estimate is None:
+        return "–"
+    value = f"{estimate.value:{sign}.{digits}f}"
+    if estimate.low is None or estimate.high is None:
+        return f"{value}<small>no interval</small>"
+    return f"{value}<small>{estimate.low:{sign}.{digits}f} to {estimate.high:{sign}.{digits}f}</small>"
+
+
+def chance(p: float | None) -> str:
+    """A p value; a dash where nothing was tested."""
+    if p is None:
+        return "–"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def needed(need: Need) -> str:
+    """Networks needed and below them, as HTML, their interval."""
+    if need.networks is None:
+        return "over a million"
+    low, high = (f"{end:,}" if end is not None else "over a million" for end in (need.low, need.high))
+    return f"{need.networks:,}<small>{low} to {high}</small>"
+
+
+def amount(value: float) -> str:
+    """A value of an axis or a cost, to four digits, thousands in groups."""
+    if not isfinite(value) or value == 0 or abs(value) >= 1e15:
+        return f"{value:g}"
+    digits = max(0, 3 - floor(log10(abs(value))))
+    text = f"{value:,.{digits}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,0 +1,191 @@
+"""A population as one HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+from html import escape
+
+from dorsal.report.lineage import STYLE, lineage
+from dorsal.report.numerals import plural
+from dorsal.report.parts import items, legend, run_facts
+from dorsal.report.population_axes import axis_views
+from dorsal.report.population_figures import (
+    MOST_BARS,
+    distribution_views,
+    front_views,
+    importance_views,
+    rule_view,
+    search_views,
+)
+from dorsal.report.population_latency import MeasuredLatency, known_times, latency_section
+from dorsal.report.population_networks import all_networks, drawings
+from dorsal.report.population_tables import (
+    candidates,
+    errors,
+    good_values,
+    lost,
+    orders,
+    pairs,
+    plans,
+    ranks,
+    sampled,
+)
+from dorsal.report.shell import chart, prose, shell
+from dorsal.study.analysis_records import Analysis
+from dorsal.study.population_records import Population
+
+# Small plots side by side need a width of their own: on a phone they scroll sideways. A view with more rows of them
+# makes the page scroll; without room kept for its bar the plot would be too wide from then on.
+_STYLE = f"""{STYLE}
+html {{ overflow-y: scroll; }}
+.panels {{ overflow-x: auto; }}
+.panels .canvas {{ min-width: 980px; }}
+.tall {{ max-height: 520px; overflow-y: auto; }}
+.tall thead th {{ position: sticky; top: 0; background: var(--paper); z-index: 1; }}
+section > :is(.scroll, figure) + .scroll, .scroll + ul {{ margin-top: 16px; }}
+"""
+_TAU = (
+    "tau: Kendall's rank correlation; (1 + tau) / 2 is about the share of pairs of networks in the same order. A "
+    "schedule that is run with two seeds shows the noise: no other is expected to agree with it better than "
+    "about the square root of that."
+)
+
+
+def population_page(population: Population, analysis: Analysis, latency: MeasuredLatency | None = None) -> str:
+    """The page as text. Every string of the population is escaped."""
+    sections = (
+        _top(population, analysis),
+        _spaces(analysis),
+        _distributions(analysis),
+        _search(analysis),
+        _axes(analysis),
+        _importances(analysis),
+        _fronts(population, analysis, latency),
+        _linear_rule(analysis),
+        _reliability(analysis),
+        latency_section(analysis, latency),
+        _networks(population, analysis),
+        f"<section><h2>How it was run</h2>{run_facts(population.study)}</section></main>",
+    )
+    return shell(analysis.name, "".join(sections), _STYLE)
+
+
+def _top(population: Population, analysis: Analysis) -> str:
+    study = population.study
+    machine = study.machine
+    networks = sum(len(space.labels) for space in analysis.spaces)
+    finished = sum(space.counts.finished for space in analysis.spaces)
+    about = (
+        f"{plural(len(analysis.spaces), 'space')}, {finished:,} of {plural(networks, 'network')} finished: "
+        f"recipe {analysis.recipe}, {plural(analysis.epochs, 'epoch')}, {plural(analysis.seeds, 'seed')}. "
+        f"{study.data}, {study.train_images:,} training and {study.val_images:,} validation images "
+        f"of {study.image_size}×{study.image_size} pixels, {len(study.classes)} classes. "
+        f"{machine.processor}, {plural(machine.cores, 'core')}, {machine.device}. {study.created}"
+    )
+    return f"""<header><h1>{escape(analysis.name)}</h1><p class="soft">{prose(about)}</p>
+<pre>{escape(study.command)}</pre></header>
+<main><ul class="verdicts">{items(analysis.sentences)}</ul>
+<h3>What this does not show</h3><ul class="caveats">{items(analysis.notes)}</ul>
+"""
+
+
+def _spaces(analysis: Analysis) -> str:
+    return f"""<section><h2>Spaces</h2>{lineage(analysis.spaces)}{sampled(analysis.spaces)}
+<p class="soft">{lost(analysis)}</p>{candidates(analysis.spaces)}</section>
+"""
+
+
+def _legend(analysis: Analysis) -> str:
+    return legend({index: space.name for index, space in enumerate(analysis.spaces)})
+
+
+def _distributions(analysis: Analysis) -> str:
+    caption = (
+        "Share of a space's networks that have at most so much error; the higher curve is the better space. Bands, "
+        f"{100 * analysis.confidence:g} %: of the whole curve (it lies inside everywhere), or at each error alone. "
+        "Counting alike: networks are weighted so that every tenth of the range of a cost counts as much as any other."
+    )
+    figure = chart("Distribution of errors", distribution_views(analysis), caption, _legend(analysis))
+    compared = pairs(analysis)
+    method = next((pair.comparison.method for pair in analysis.pairs if pair.comparison is not None), "")
+    return f"""<section><h2>Errors</h2>{figure}{errors(analysis)}{compared}{plans(analysis)}
+{f"<details><summary>Method</summary><p>{prose(method)}</p></details>" if method else ""}</section>
+"""
+
+
+def _search(analysis: Analysis) -> str:
+    caption = (
+        "Error of the best of k networks drawn at random. Expected: with its pointwise "
+        f"{100 * analysis.confidence:g} % interval, up to a quarter of the networks. Luck: the median over searches, "
+        "and from the luckiest to the unluckiest tenth."
+    )
+    figure = chart("Random search", search_views(analysis), caption, _legend(analysis))
+    return f"<section><h2>Random search</h2>{figure}</section>"
+
+
+def _axes(analysis: Analysis) -> str:
+    caption = (
+        "One point a network. Line and band: mean of bins of about as many networks each, with intervals that hold in "
+        "all bins at once. Between the grey lines: where the best networks lie, shaded where the axis is shown to "
+        "matter to them (p below 0.05, adjusted for all axes of the space)."
+    )
+    figure = chart("Error against each axis", axis_views(analysis), caption)
+    tables = "".join(
+        f"<details><summary>Good ranges of {escape(space.name)}</summary>{good_values(space.axes)}</details>"
+        for space in analysis.spaces
+    )
+    return f'<section><h2>Error against each axis</h2><div class="panels">{figure}</div>{tables}</section>'
+
+
+def _importances(analysis: Analysis) -> str:
+    first = analysis.spaces[0].importances
+    most = max(len(space.importances.axes) for space in analysis.spaces)
+    of = f" The {MOST_BARS} largest of up to {most}." if most > MOST_BARS else ""
+    caption = (
+        "Share of the variance of predicted errors that an axis explains alone, with "
+        f"{100 * analysis.confidence:g} % intervals. Mark: how far noise reaches; a share up to there, in grey, is "
+        f"noise.{of}"
+    )
+    figure = chart("Importance of axes", importance_views(analysis), caption)
+    method = f"<details><summary>Method</summary><p>{prose(first.method)}</p></details>"
+    return f"<section><h2>Which axes matter</h2>{figure}{method}</section>"
+
+
+def _fronts(population: Population, analysis: Analysis, latency: MeasuredLatency | None) -> str:
+    caption = (
+        "One point a network; costs are for one image. Rings: the front, networks that no other beats in both error "
+        "and cost; they are chosen and judged on the same images."
+    )
+    views = front_views(analysis, known_times(population, latency))
+    return f"""<section><h2>Error against cost</h2>{chart("Error against cost", views, caption, _legend(analysis))}
+</section>
+"""
+
+
+def _linear_rule(analysis: Analysis) -> str:
+    said = "".join(f"<li>{escape(space.name)}: {prose(space.linear_rule.sentence)}</li>" for space in analysis.spaces)
+    figure = ""
+    fitted = {index: space.name for index, space in enumerate(analysis.spaces) if space.linear_rule.computed}
+    if fitted:
+        caption = (
+            "One point a network whose widths were fitted to RegNet's quantised linear rule. e_fit: mean over blocks "
+            "of |log(width by the rule / width)|; 0 follows the rule."
+        )
+        figure = chart("Linear rule", [rule_view(analysis)], caption, legend(fitted))
+    return f"<section><h2>Distance from the linear rule</h2><ul>{said}</ul>{figure}</section>"
+
+
+def _reliability(analysis: Analysis) -> str:
+    found = analysis.reliability
+    lines = [f"{rank.space}: {line}" for rank in found.ranks for line in rank.sentences]
+    lines += [line for order in found.orders for line in order.sentences]
+    tables = f"{ranks(found.ranks)}{orders(found.orders)}"
+    note = f'<p class="soft">{_TAU}</p>' if tables else ""
+    return f"""<section><h2>Is the short schedule enough?</h2><p><strong>{prose(found.sentence)}</strong></p>
+{f"<ul>{items(lines)}</ul>" if lines else ""}{tables}{note}</section>
+"""
+
+
+def _networks(population: Population, analysis: Analysis) -> str:
+    return f"""<section><h2>Best, median and worst networks</h2>{drawings(population, analysis)}</section>
+<section><h2>All networks</h2>{all_networks(population, analysis)}</section>
+"""

@@ -1,0 +1,101 @@
+"""What the plots of a population share: an empty plane in the pages' style, points to put there, bands and ticks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import isfinite
+from typing import Any
+
+import plotly.graph_objects as go
+
+from dorsal.report.figures import look
+from dorsal.stats import Estimate
+from dorsal.study.analysis_records import SpaceFinding, Value
+
+ERROR = "error, %"
+NOTHING = "no network has finished"
+GREY = "#7F7F7F"
+# The page colours the grid of the first axes only; this one is faint on a light and on a dark page.
+GRID = "rgba(127,127,127,0.25)"
+
+Trace = dict[str, Any]
+Point = tuple[Any, float, str]
+"""A value of a network, number or text, with its error in percent and its label."""
+
+
+def plane(x: str, y: str, height: int = 400) -> go.Figure:
+    """An empty figure with these titles; it cannot be dragged, so that a finger on it scrolls the page."""
+    return go.Figure(
+        layout={
+            "template": None,
+            "height": height,
+            "margin": {"l": 52, "r": 16, "t": 12, "b": 52},
+            "showlegend": False,
+            "dragmode": False,
+            "hovermode": "closest",
+            "xaxis": {"title": {"text": x}, "zeroline": False, "automargin": True},
+            "yaxis": {"title": {"text": y}, "zeroline": False, "automargin": True},
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+        }
+    )
+
+
+def remark(figure: go.Figure, text: str) -> None:
+    """Makes of a figure one line that says why it is empty. `text` is markup of Plotly."""
+    figure.add_annotation(text=text, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False)
+    figure.update_layout(height=90, xaxis={"visible": False}, yaxis={"visible": False})
+
+
+def finished(space: SpaceFinding, values: Sequence[Value]) -> list[Point]:
+    """Value, error and label of the networks that have a value and an error; `values` has one entry a network."""
+    rows = zip(values, space.errors, space.labels, strict=True)
+    return [
+        (value, error, label)
+        for value, error, label in rows
+        if error is not None and isfinite(error) and (isinstance(value, str) or (value is not None and isfinite(value)))
+    ]
+
+
+def pale(index: int, alpha: float) -> str:
+    """The colour of the space at `index`, so much of it."""
+    colour = look(index).colour
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{alpha:g})"
+
+
+def band(index: int, edges: Sequence[tuple[float, float, float]], shape: str = "linear") -> list[Trace]:
+    """Fills between two lines in the colour of the space at `index`; `edges` are x, low and high."""
+    return [
+        {
+            "type": "scatter",
+            "x": short(edge[0] for edge in edges),
+            "y": short(edge[end] for edge in edges),
+            "mode": "lines",
+            "line": {"width": 0, "shape": shape},
+            "fill": fill,
+            "fillcolor": pale(index, 0.16),
+            "hoverinfo": "skip",
+        }
+        for end, fill in ((1, "none"), (2, "tonexty"))
+    ]
+
+
+def interval(estimate: Estimate) -> tuple[float, float] | None:
+    """Its ends, where it has an interval."""
+    return None if estimate.low is None or estimate.high is None else (estimate.low, estimate.high)
+
+
+def short(values: Iterable[float]) -> list[float | None]:
+    """Numbers to five digits, which is finer than a screen and half the size; None where there is none to draw."""
+    return [float(f"{value:.5g}") if isfinite(value) else None for value in values]
+
+
+def powers(values: Sequence[float], most: int) -> list[float]:
+    """At most so many ticks of a logarithmic axis over these values, which are above 0: 1, 2, 5, 10, … at best."""
+    low, high = min(values) / 1.3, max(values) * 1.3
+    for digits in ((1, 2, 5), (1, 3), (1,)):
+        ticks = [step for power in range(-12, 19) for digit in digits if low <= (step := digit * 10.0**power) <= high]
+        if len(ticks) <= most:
+            return ticks
+    return ticks[:: -(-len(ticks) // most)]

@@ -1,0 +1,192 @@
+"""Populations of known truth, with their analyses and measured latencies, for the tests of their page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from msgspec.structs import replace
+
+from dorsal.report.population_latency import MeasuredLatency
+from dorsal.space.draw import Choice, LogUniform, PowerOfTwo
+from dorsal.space.named import SPACES
+from dorsal.space.space import Axis, Space
+from dorsal.stats import Estimate
+from dorsal.study.analysis import analyse
+from dorsal.study.analysis_records import Analysis, Importance, Importances, Retrained, SpaceFinding
+from dorsal.study.latency import fit_model
+from dorsal.study.latency_records import Measurements, Setting, Timed
+from dorsal.study.population_records import Population
+from tests.study.populations import Part, level, population
+
+EVIL = "<script>document.title='owned'</script><img src=x onerror=alert(1)>&amp;\"'"
+NETWORKS = 24
+"""Enough for good ranges, too few for shares of variance, which take long."""
+FEW = 8
+COUNTS = (NETWORKS, 16, 12, NETWORKS)
+"""Networks of the four spaces of the whole case, four of which have no result."""
+
+
+MIXED = Space(
+    name="mixed",
+    base="regnetx_002",
+    axes={
+        "depths": Axis(LogUniform(1, 16), by_stage=True),
+        "mixer": Axis(Choice(("conv", "split_attention", "selective_kernel")), by_stage=True),
+        "mixer.radix": Axis(PowerOfTwo(1, 4), by_stage=True, when={"mixer": ("split_attention",)}),
+        "stem": Axis(Choice(("simple", "deep(widths=[16, 16, 32], pool=false)", "conv7x7(width=32, pool=false)"))),
+        "activation": Axis(Choice(("relu", "silu", "mish"))),
+    },
+)
+
+
+class Case(NamedTuple):
+    """What the page is made from."""
+
+    population: Population
+    analysis: Analysis
+    latency: MeasuredLatency | None = None
+
+
+def _whole() -> Case:
+    """Four spaces, one of them narrowed from another, evidence on the schedule, latency, and four networks lost."""
+    found = population(
+        Part("anynetx_a", NETWORKS, lambda row: 60 - 6 * row["depths"][0] ** 0.5),
+        Part("anynetx_e", COUNTS[1], level(50)),
+        Part("regnetx", COUNTS[2], level(45), seed=1),
+        Part(MIXED, NETWORKS, lambda row: 50 - 8 * (row["activation"] == "mish")),
+        noise=1.0,
+        seeds=2,
+        diverged={"anynetx_a/1"},
+        failed={"anynetx_a/2", "regnetx/7"},
+        waiting={"mixed/5"},
+    )
+    analysis = analyse(found, retrained=_retrained(found), fits=2)
+    spaces = tuple(replace(space, importances=_importances(space)) for space in analysis.spaces)
+    return Case(found, replace(analysis, spaces=spaces), _latency(found))
+
+
+def _retrained(found: Population) -> Retrained:
+    """Eight networks of each of the first two spaces, whose ranks 30 epochs keep."""
+    random = np.random.default_rng(0)
+    labels = tuple(label for space in found.spaces[:2] for label in space.labels[8:16])
+    errors = tuple(
+        tuple(tuple(float(50 - 5 * budget + row + random.normal(0, 0.3)) for _ in range(2)) for budget in range(2))
+        for row, _ in enumerate(labels)
+    )
+    return Retrained(labels=labels, budgets=("10 epochs", "30 epochs"), errors=errors)
+
+
+def _importances(space: SpaceFinding) -> Importances:
+    """Shares that fall from 50 %; those above 10 % are no noise."""
+    names = [axis.name for axis in space.axes if not axis.derived]
+    shares = [0.5 / (1 + place) for place in range(len(names))]
+    axes = tuple(
+        Importance(
+            name=name,
+            share=Estimate(value=share, low=share / 2, high=share * 1.5),
+            null=0.05,
+            null_high=0.1,
+            above_null=share > 0.1,
+            n=NETWORKS,
+        )
+        for name, share in zip(names, shares, strict=True)
+    )
+    return Importances(axes=axes, resamples=100, permutations=100, method="a forest")
+
+
+def _latency(found: Population) -> MeasuredLatency:
+    """Times that follow from activations, of the networks of the first space and of one that was not trained."""
+    random = np.random.default_rng(0)
+    drawn, arms = found.spaces[0], found.study.arms
+    setting = Setting(calls=("forward", "step"), batches=(16,), threads=1, device="cpu", precision="float32")
+    timed = []
+    for row, label in enumerate(drawn.labels):
+        costs = {name: drawn.costs[name][row] for name in ("macs", "activations", "params", "layers")}
+        time = 1 + 2e-6 * costs["activations"]
+        rounds = tuple(
+            {name: time * (1 + 2 * turn) * random.uniform(0.95, 1.05) for turn, name in enumerate(setting.quantities())}
+            for _ in range(3)
+        )
+        side = int(drawn.costs["image_size"][row])
+        timed.append(
+            Timed(label=label, network_hash=arms[row].network_hash, image_size=side, costs=costs, rounds=rounds)
+        )
+    timed.append(replace(timed[0], label="elsewhere/0", network_hash="of no network"))
+    measured = Measurements(
+        setting=setting,
+        spaces=("anynetx_a", "elsewhere"),
+        machine=found.study.machine,
+        versions={},
+        created="2026-01-02",
+        networks=tuple(timed),
+    )
+    return MeasuredLatency(fit_model(measured), measured)
+
+
+def _bare(found: Population) -> Case:
+    return Case(found, analyse(found, fits=0))
+
+
+def _markup() -> Case:
+    """Every string of the user tries to be HTML."""
+    spaces = [replace(SPACES[name], name=f"{EVIL}{name}") for name in ("regnetx", "regnety_pycls")]
+    found = population(*(Part(space, FEW, level(50)) for space in spaces), failed={f"{EVIL}regnety_pycls/0"})
+    study = found.study
+    found = replace(
+        found,
+        study=replace(
+            study,
+            name=EVIL,
+            command=EVIL,
+            data=EVIL,
+            created=EVIL,
+            notes=(EVIL,),
+            versions={EVIL: EVIL},
+            data_fingerprint=EVIL,
+            arms=tuple(replace(arm, text=EVIL) for arm in study.arms),
+            trials=tuple(replace(trial, error=trial.error and EVIL) for trial in study.trials),
+            machine=replace(study.machine, processor=EVIL, system=EVIL, device=EVIL),
+        ),
+        spaces=tuple(replace(drawn, bounds={EVIL: EVIL}, rejected={EVIL: 1}, met={EVIL: 1}) for drawn in found.spaces),
+    )
+    return Case(found, analyse(found, fits=0))
+
+
+def _not_finite() -> Case:
+    """A cost that is no number, an error that is none, and a space of endless size."""
+    case = _bare(population(Part("regnetx", FEW, level(50))))
+    space = case.analysis.spaces[0]
+    nan = float("nan")
+    space = replace(
+        space,
+        points=float("inf"),
+        costs={**space.costs, "macs": (nan, *space.costs["macs"][1:])},
+        errors=(*space.errors[:-1], nan),
+    )
+    return Case(case.population, replace(case.analysis, spaces=(space,)))
+
+
+def _nothing_finished() -> Case:
+    fates = {"waiting": {"regnetx/0", "regnetx/1"}, "diverged": {"anynetx_a/0"}, "failed": {"anynetx_a/1"}}
+    return _bare(population(Part("regnetx", 2, level(50)), Part("anynetx_a", 2, level(50)), **fates))
+
+
+_CASES: dict[str, Callable[[], Case]] = {
+    "whole": _whole,
+    "one_network": lambda: _bare(population(Part("regnetx", 1, level(50)))),
+    "three_networks": lambda: _bare(population(Part("anynetx_a", 3, level(50)))),
+    "all_equal": lambda: _bare(population(Part("regnetx", NETWORKS, level(50)), noise=0)),
+    "nothing_finished": _nothing_finished,
+    "markup": _markup,
+    "not_finite": _not_finite,
+}
+NAMES = tuple(_CASES)
+
+
+@cache
+def case(name: str) -> Case:
+    """The case of this name, made once."""
+    return _CASES[name]()

@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+import plotly.graph_objects as go
+import pytest
+from msgspec.structs import replace
+
+from dorsal.report.figures import View, look
+from dorsal.report.population_axes import axis_views, drawn_axes
+from dorsal.report.population_figures import (
+    MOST_BARS,
+    cost_title,
+    distribution_views,
+    front_views,
+    importance_views,
+    rule_view,
+    search_views,
+)
+from dorsal.report.population_latency import known_times
+from dorsal.report.population_plot import powers, short
+from tests.report.population_cases import COUNTS, NAMES, NETWORKS, case
+
+
+@cache
+def axes_of(name: str) -> list[View]:
+    return axis_views(case(name).analysis)
+
+
+@cache
+def all_views(name: str) -> list[View]:
+    population, analysis, latency = case(name)
+    return [
+        *distribution_views(analysis),
+        *search_views(analysis),
+        *axes_of(name),
+        *importance_views(analysis),
+        *front_views(analysis, known_times(population, latency)),
+        rule_view(analysis),
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_plot_with_data_says_what_its_axes_are(name: str) -> None:
+    for view in all_views(name):
+        layout = view.figure.to_plotly_json()["layout"]
+        if not view.figure.data:
+            assert layout["annotations"]
+            continue
+        titles = {key: axis["title"]["text"] for key, axis in layout.items() if re.fullmatch(r"xaxis\d*", key)}
+        assert all(titles.values())
+        assert layout["yaxis"]["title"]["text"] or titles["xaxis"] == "share of variance, %"
+
+
+def test_strings_of_the_user_are_no_markup_in_plots() -> None:
+    for view in all_views("markup"):
+        assert "<img" not in view.figure.to_json()
+        assert "\\u003cimg" not in view.figure.to_json()
+
+
+def test_a_space_has_one_colour_in_all_plots() -> None:
+    analysis = case("whole").analysis
+    colours = [look(index).colour for index in range(4)]
+    for view in (*distribution_views(analysis), *search_views(analysis)):
+        assert [trace.line.color for trace in view.figure.data if trace.hovertemplate] == colours
+    for view in front_views(analysis, {}):
+        assert [trace.marker.color for trace in view.figure.data[:-1]] == colours
+    for index, view in enumerate(axes_of("whole")):
+        clouds = [trace for trace in view.figure.data if trace.mode == "markers" and trace.customdata is not None]
+        assert {trace.marker.color for trace in clouds} == {colours[index]}
+
+
+def test_curves_and_bands_are_those_of_the_analysis() -> None:
+    analysis = case("whole").analysis
+    views = distribution_views(analysis)
+    assert [view.name for view in views][2:] == ["MACs counting alike", "parameters counting alike"]
+    found = analysis.spaces[0].summary.distribution
+    for view, band in zip(views, (found.simultaneous, found.pointwise), strict=False):
+        low, high = view.figure.data[:2]
+        curve = next(trace for trace in view.figure.data if trace.hovertemplate)
+        assert curve.x[1:-1] == tuple(short(found.edf.values))
+        assert curve.y[1:-1] == tuple(short(found.edf.share))
+        assert (low.y[0], high.y[0]) == (0, short([band.high_below])[0])
+        assert low.y[1:-1] == tuple(short(band.low))
+        assert high.y[1:-1] == tuple(short(band.high))
+        assert {low.line.shape, high.line.shape, curve.line.shape} == {"hv"}
+    weighted = analysis.spaces[0].summary.by_complexity["params"].edf
+    assert next(t for t in views[3].figure.data if t.hovertemplate).y[1:-1] == tuple(short(weighted.share))
+
+
+def test_best_of_k_has_an_interval_as_far_as_the_analysis_has() -> None:
+    analysis = case("whole").analysis
+    points = analysis.spaces[0].summary.search.points
+    low, _, curve = search_views(analysis)[0].figure.data[:3]
+    assert curve.x == tuple(point.k for point in points)
+    assert low.x == tuple(point.k for point in points if point.expected.low is not None)
+    assert len(low.x) < len(curve.x)
+    luck = search_views(analysis)[1].figure.data
+    assert luck[1].y == tuple(short(point.unlucky for point in points))
+
+
+def panels(figure: go.Figure) -> dict[str, dict[str, Any]]:
+    layout = figure.to_plotly_json()["layout"]
+    return {axis["title"]["text"]: axis for key, axis in layout.items() if key.startswith("xaxis")}
+
+
+def test_every_axis_that_varies_has_a_plot_of_its_own() -> None:
+    analysis = case("whole").analysis
+    for space, view in zip(analysis.spaces, axes_of("whole"), strict=True):
+        assert len(panels(view.figure)) == len(drawn_axes(space))
+    shown = panels(axes_of("whole")[0].figure)
+    assert list(shown)[:5] == [
+        *(f"depths, stage {stage}, blocks" for stage in range(1, 5)),
+        "widths, stage 1, channels",
+    ]
+    assert shown["widths, stage 1, channels"]["type"] == "log"
+    assert shown["depths, stage 1, blocks"]["tickvals"] == [1, 2, 5, 10, 20]
+    assert "tickvals" not in panels(axes_of("whole")[2].figure)["linear.wm"]  # from 1.5 to 3
+    mixed = panels(axes_of("whole")[3].figure)
+    assert mixed["mixer.radix, stage 1"]["tickvals"] == [1, 2, 4]
+    assert mixed["activation"]["ticktext"] == ["mish", "relu", "silu"]
+    assert mixed["stem"]["ticktext"] == ["conv7x7(…)", "deep(…)", "simple"]
+
+
+def test_networks_that_do_not_draw_an_axis_or_have_no_error_are_no_points() -> None:
+    space = case("whole").analysis.spaces[3]
+    view = axes_of("whole")[3]
+    axis = next(axis for axis in space.axes if axis.name == "mixer.radix, stage 2")
+    place = drawn_axes(space).index(axis)
+    (cloud,) = [
+        trace
+        for trace in view.figure.data
+        if trace.xaxis == f"x{place + 1}" and trace.mode == "markers" and trace.customdata is not None
+    ]
+    drawn = [v for v, e in zip(axis.values, space.errors, strict=True) if v is not None and e is not None]
+    assert cloud.x == tuple(short(drawn))
+    assert 0 < len(drawn) < NETWORKS
+
+
+def test_good_ranges_are_shaded_where_the_axis_matters_and_marked_elsewhere() -> None:
+    space = case("whole").analysis.spaces[0]
+    shapes = {shape.xref: shape for shape in axes_of("whole")[0].figure.layout.shapes}
+    matters = 0
+    for place, axis in enumerate(drawn_axes(space)):
+        shape = shapes["x" if place == 0 else f"x{place + 1}"]
+        assert (shape.x0, shape.x1) == (axis.good_range.low, axis.good_range.high)
+        assert (shape.line.dash == "solid") == (axis.adjusted_p < 0.05) == (shape.fillcolor != "rgba(0,0,0,0)")
+        matters += axis.adjusted_p < 0.05
+    assert matters >= 1  # the depth of the first stage does
+
+
+def test_good_values_are_marked_for_each_value_of_a_choice() -> None:
+    space = case("whole").analysis.spaces[3]
+    view = axes_of("whole")[3]
+    axis = next(axis for axis in space.axes if axis.name == "activation")
+    reference = f"x{drawn_axes(space).index(axis) + 1}"
+    marked = [round(s.x0 + 0.45) for s in view.figure.layout.shapes if s.xref == reference]
+    words = ["mish", "relu", "silu"]
+    assert sorted(marked) == sorted(words.index(value.value) for value in axis.good_values.values if value.good)
+    assert 0 in marked  # mish is 8 points better
+
+
+def test_shares_up_to_noise_are_grey() -> None:
+    views = importance_views(case("whole").analysis)
+    bars, marks = views[0].figure.data
+    axes = case("whole").analysis.spaces[0].importances.axes
+    assert bars.text == tuple(axis.name for axis in axes)
+    assert bars.y[0] == max(bars.y)
+    assert (bars.x[0], bars.error_x.array[0], bars.error_x.arrayminus[0]) == (50, 25, 25)
+    assert [colour == look(0).colour for colour in bars.marker.color] == [axis.above_null for axis in axes]
+    assert set(marks.x) == {10}
+    assert len(axes) <= MOST_BARS
+
+
+def test_why_there_are_no_shares_is_said_in_the_plot() -> None:
+    view = importance_views(case("three_networks").analysis)[0]
+    assert view.figure.layout.annotations[0].text == case("three_networks").analysis.spaces[0].importances.reason
+
+
+def test_fronts_are_those_of_the_analysis_and_one_of_measured_times() -> None:
+    population, analysis, latency = case("whole")
+    views = front_views(analysis, known_times(population, latency))
+    names = [cost_title(front.cost)[0] for front in analysis.fronts]
+    assert [view.name for view in views] == [*names, "forward, batch 16", "training step, batch 16"]
+    for view, front in zip(views, analysis.fronts, strict=False):
+        assert view.figure.data[-1].y == tuple(short(front.errors))
+        assert sum(len(trace.x) for trace in view.figure.data[:-1]) == sum(COUNTS) - 4
+    timed, *others, front = views[-1].figure.data
+    assert (len(timed.x), sum(len(trace.x) for trace in others)) == (NETWORKS - 2, 0)
+    assert list(front.y) == sorted(front.y, reverse=True)
+    assert list(front.x) == sorted(front.x)
+    assert front.y[-1] == min(timed.y)
+    assert front.x[0] == min(timed.x)
+
+
+def test_times_are_known_for_the_networks_that_were_measured_at_their_size() -> None:
+    population, _, latency = case("whole")
+    assert known_times(population, None) == {}
+    assert set(known_times(population, latency)["step_b16_ms"]) == set(population.spaces[0].labels)
+    other = tuple(replace(each, image_size=each.image_size + 32) for each in latency.measurements.networks)
+    larger = latency._replace(measurements=replace(latency.measurements, networks=other))
+    assert known_times(population, larger) == {}
+
+
+def test_ticks_of_logarithmic_axes_are_few_and_round() -> None:
+    assert powers((8, 1024), 5) == [10, 30, 100, 300, 1000]
+    assert powers((1, 16), 5) == [1, 2, 5, 10, 20]
+    assert powers((1, 1e18), 5) == [1, 1e4, 1e8, 1e12, 1e16]
+    assert short([1.23456789, float("nan"), 1.8e18]) == [1.2346, None, 1.8e18]
