@@ -29,7 +29,7 @@ def free(space: Space, axis: str) -> Space:
 
 
 def fix(space: Space, axis: str, value: Value) -> Space:
-    """The axis has one value."""
+    """The axis has one value. Axes that were drawn under other values of it only are left out."""
     fixed = replace(_axis(space, axis), draw=Choice((value,)))
     return _changed(space, f"fix {axis}={show(value)}", axis, fixed)
 
@@ -43,7 +43,8 @@ def restrict(
 ) -> Space:
     """The axis has a narrower range, drawn by the same rule; or only these of its values, as likely among themselves.
 
-    Raises ValueError for a range that is not inside the old one, and for a value that the axis does not have.
+    Axes that were drawn under other values of it only are left out. Raises ValueError for a range that is not inside
+    the old one, and for a value that the axis does not have.
     """
     draw = _axis(space, axis).draw
     if isinstance(draw, Same):
@@ -92,4 +93,32 @@ def _axis(space: Space, name: str) -> Axis:
 
 def _changed(space: Space, change: str, name: str, axis: Axis, **fields: Any) -> Space:
     step = Step(change, space.name, float(size(space)))
-    return replace(space, axes={**space.axes, name: axis}, history=(*space.history, step), **fields)
+    axes = _reachable({**space.axes, name: axis}, name)
+    return replace(space, axes=axes, history=(*space.history, step), **fields)
+
+
+def _reachable(axes: dict[str, Axis], name: str) -> dict[str, Axis]:
+    """The axes without conditions that the axis of this name no longer meets, and without those never drawn then."""
+    draw = axes[name].draw
+    if isinstance(draw, Same):
+        return axes
+    values = support(draw).values
+    met = {*values, *(value.partition("(")[0] for value in values if isinstance(value, str))}
+    for other, axis in list(axes.items()):
+        if name not in axis.when or other not in axes:
+            continue
+        wanted = tuple(value for value in axis.when[name] if value in met)
+        if wanted:
+            axes[other] = replace(axis, when={**axis.when, name: wanted})
+        else:
+            axes = _without(axes, other)
+    return axes
+
+
+def _without(axes: dict[str, Axis], name: str) -> dict[str, Axis]:
+    """The axes without one that is never drawn, and without those that are drawn under values of it."""
+    left = {other: axis for other, axis in axes.items() if other != name}
+    for other, axis in axes.items():
+        if name in axis.when:
+            left = _without(left, other)
+    return left

@@ -18,6 +18,7 @@ from dorsal.stats.regression import (
     score_predictors,
 )
 from dorsal.stats.reliability import Reliability, rank_reliability
+from dorsal.stats.restriction import Cost, dependence_p, members_cost, populations_cost, regression_cost
 from dorsal.stats.sentence import caveats, sentence
 from dorsal.stats.survival import PopulationReliability, population_reliability
 from dorsal.stats.variance import Share, Shares, variance_shares
@@ -28,6 +29,7 @@ __all__ = [
     "CategoricalProfile",
     "Comparisons",
     "Contest",
+    "Cost",
     "Edf",
     "Estimate",
     "Fitted",
@@ -49,19 +51,23 @@ __all__ = [
     "compare_arms",
     "compare_populations",
     "compare_predictors",
+    "dependence_p",
     "edf",
     "fit_latency",
     "good_range",
     "good_values",
     "mean_interval",
+    "members_cost",
     "normalised_weights",
     "numeric_profile",
     "plan_networks",
     "pointwise_band",
     "population_reliability",
     "population_sentence",
+    "populations_cost",
     "rank_reliability",
     "ranking_sentence",
+    "regression_cost",
     "score_predictors",
     "search_curve",
     "sentence",

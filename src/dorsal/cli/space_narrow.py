@@ -1,0 +1,117 @@
+"""`dorsal space narrow`: the next space, from the evidence of a population."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dorsal.cli.placing import Storage
+
+if TYPE_CHECKING:
+    from rich.table import Column, Table
+
+    from dorsal.study.narrowing_records import Considered, Proposal
+
+
+def narrow(
+    folder: Annotated[Path, typer.Argument(help="Folder of a population, of `dorsal space run`.")],
+    space: Annotated[
+        str | None, typer.Option(help="Which space, where the folder has several.", show_default=False)
+    ] = None,
+    margin: Annotated[float, typer.Option(help="What a step may cost, in points of the mean error.")] = 0.5,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the new space to this TOML file, and call it so.", show_default=False)
+    ] = None,
+    storage: Storage = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with everything that is known.")] = False,
+) -> None:
+    """Propose the next space: axes shared by all stages, widths and depths in order, ranges of the best networks.
+
+    Only steps that are shown to cost less than the margin are taken; all others are listed with what is known of them.
+
+    Examples: `dorsal space narrow runs/anynetx_a --out next.toml`,
+    `dorsal space narrow runs/both --space anynetx_a --margin 1 --json`
+    """
+    from dorsal.study.narrowing import propose
+    from dorsal.study.population_saved import load_population
+
+    if out is not None and out.suffix != ".toml":
+        raise ValueError(f"--out {str(out)!r} must end in .toml, so that `dorsal space run` can read it")
+    proposal = propose(load_population(folder, storage), space, margin, name=out.stem if out else "")
+    if out is not None and proposal.space is not None:
+        from dorsal.report.files import write_whole
+        from dorsal.space.space import to_toml
+
+        write_whole(out, to_toml(proposal.space).encode())
+    if as_json:
+        import msgspec
+
+        print(msgspec.json.encode(proposal).decode())
+        return
+    _show(proposal)
+    if out is not None:
+        print(f"{proposal.space.name} in {out}" if proposal.space else f"{out} is not written")
+
+
+def _show(proposal: Proposal) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console()
+    if proposal.considered:
+        console.print(_steps(proposal.considered))
+        console.print(
+            "cost: change of the mean error in points, with its simultaneous interval; in, out: networks that have the "
+            "step already, and others; p: of the axis having nothing to do with the errors, by Holm\n"
+        )
+    for step in proposal.considered:
+        if step.cost is not None:
+            console.print(Text(step.sentence))
+    if proposal.before:
+        console.print(_errors(proposal))
+    for sentence in proposal.sentences:
+        console.print(Text(sentence))
+
+
+def _steps(considered: tuple[Considered, ...]) -> Table:
+    """A row for each step, those taken first."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("", "step", *(_number(name) for name in ("cost", "interval", "in", "out", "p")))
+    for step in sorted(considered, key=lambda step: not step.taken):
+        cost, change = step.cost, step.cost.change if step.cost else None
+        interval = "" if change is None else f"{change.low:+.2f} {change.high:+.2f}"
+        table.add_row(
+            "✓" if step.taken else "",
+            Text(step.change),
+            f"{change.value:+.2f}" if change else "",
+            interval,
+            f"{cost.inside:,}" if cost else "",
+            f"{cost.outside:,}" if cost else "",
+            "" if step.adjusted_p is None else f"{step.adjusted_p:.3f}",
+        )
+    return table
+
+
+def _errors(proposal: Proposal) -> Table:
+    """The distributions of errors before and after."""
+    from rich.table import Table
+
+    table = Table("errors in %", *(_number(name) for name in ("networks", "least", "25 %", "50 %", "75 %", "mean")))
+    curves = [(proposal.of.name, proposal.before), (proposal.space.name if proposal.space else "", proposal.after)]
+    for name, curve in curves:
+        if curve is not None:
+            edf = curve.edf
+            quartiles = (edf.values[bisect_left(edf.share, share - 1e-12)] for share in (0.25, 0.5, 0.75))
+            table.add_row(name, f"{edf.n:,}", *(f"{value:.2f}" for value in (edf.minimum, *quartiles, edf.mean)))
+    return table
+
+
+def _number(name: str) -> Column:
+    from rich.table import Column
+
+    return Column(name, justify="right")

@@ -1,0 +1,110 @@
+"""What is said of narrowing a space, in plain words. No torch."""
+
+from __future__ import annotations
+
+from math import floor, log10
+
+from dorsal.stats.bootstrap import Estimate
+from dorsal.stats.restriction import FEWEST, Cost
+from dorsal.study.narrowing_records import Evidence, Proposal
+from dorsal.study.narrowing_steps import Step, unchanged
+from dorsal.study.records import Study
+
+
+def cost_sentence(
+    what: str, evidence: Evidence, cost: Cost, direct: Cost | None, margin: float, needed: int | None
+) -> str:
+    """What a step costs, and so whether it is taken."""
+    basis = {
+        "population": f"{cost.inside:,} networks of that space against {cost.outside:,} of this one",
+        "members": f"{cost.inside:,} networks have it already, {cost.outside:,} do not",
+        "regression": f"predicted from the stages of {cost.inside + cost.outside:,} networks",
+    }[evidence]
+    need = "" if needed is None else f"; if it costs nothing, about {needed:,} networks of each space would show it"
+    if cost.change is None:
+        return f"Too small to say what {what} costs: {basis}, {FEWEST} on either side is the least{need}."
+    if direct is not None and direct.change is not None:
+        value, low, high = _signed(direct.change)
+        basis += f"; of the {direct.inside:,} that have it already: {value}, {low} to {high}"
+        if direct.verdict(margin) == "costly":
+            return f"Refused: {what} changes the mean error by more than the margin of {margin:g} ({basis})."
+    value, low, high = _signed(cost.change)
+    moves = f"{what} changes the mean error by {value} points"
+    match cost.verdict(margin):
+        case "gains":
+            return f"Taken: {moves}, a gain of at least {high[1:]} ({basis})."
+        case "harmless":
+            return f"Taken: {moves}, {high} at most, and the margin is {margin:g} ({basis})."
+        case "costly":
+            return f"Refused: {moves}, {low} at least, and the margin is {margin:g} ({basis})."
+        case "open":
+            return f"Too small to say: {moves}, {low} to {high}, and the margin is {margin:g} ({basis}){need}."
+
+
+def _signed(change: Estimate) -> tuple[str, str, str]:
+    """An estimate and its ends, to two significant digits of the half-width and at least one decimal."""
+    low, high = (change.value if end is None else end for end in (change.low, change.high))
+    digits = max(1, 1 - floor(log10((high - low) / 2))) if high > low else 1
+    value, low_text, high_text = (f"{bound:+.{digits}f}" for bound in (change.value, low, high))
+    return value, low_text, high_text
+
+
+def range_sentence(step: Step, p: float, level: float) -> str:
+    """Whether an axis matters, and where the best networks lie on it."""
+    if p > level:
+        return f"Refused: {step.axis} is not shown to matter ({_p(p)}); where the best networks lie may be chance."
+    if step.change is unchanged:
+        return f"Refused: {step.axis} matters ({_p(p)}), but there is nothing to leave out: {step.lie}."
+    return f"{step.axis} matters ({_p(p)}): {step.lie}."
+
+
+def conclusion(proposal: Proposal, study: Study) -> tuple[str, ...]:
+    """What is proposed, on how many networks, and what that does not show."""
+    counts = proposal.counts
+    finished, steps = _count(counts.finished, "finished network"), _count(len(proposal.considered), "step")
+    if not counts.finished:
+        sentences = [f"Nothing is proposed: no network of {proposal.of.name} has finished."]
+    elif proposal.space is None:
+        sentences = [
+            f"Nothing is proposed: of {steps} considered, {finished} show none to cost less than {proposal.margin:g} "
+            "points of the mean error."
+        ]
+    else:
+        sentences = _of_new_space(proposal, proposal.space.name, steps, finished)
+    if counts.diverged or counts.failed:
+        sentences.append(
+            f"Left out are networks that diverged ({counts.diverged:,}) or failed ({counts.failed:,}), which flatters "
+            "the parts of the space where they are many."
+        )
+    if counts.waiting:
+        sentences.append(f"{_count(counts.waiting, 'network')} not trained to the end yet: left out.")
+    epochs = " or ".join(_count(each, "epoch") for each in study.epochs.values())
+    sentences.append(
+        f"Errors are those after {epochs}; `dorsal space reliability` says whether longer training keeps their order."
+    )
+    return tuple(sentences)
+
+
+def _of_new_space(proposal: Proposal, name: str, steps: str, finished: str) -> list[str]:
+    taken = sum(step.taken for step in proposal.considered)
+    reached = proposal.after.edf.n if proposal.after else 0
+    sentences = [
+        f"{taken} of {steps} considered make {name}: {proposal.points[1]:.2g} points in {proposal.dimensions[1]} "
+        f"dimensions, of the {proposal.points[0]:.2g} in {proposal.dimensions[0]} of {proposal.of.name}."
+    ]
+    if taken > 1:
+        sentences.append("Each step was judged alone, and their costs may add up.")
+    if reached < FEWEST:
+        sentences.append(
+            f"Of {finished} {reached} lie in {name}, too few to see its errors: a population of it, under "
+            "the same bounds, shows them."
+        )
+    return sentences
+
+
+def _p(p: float) -> str:
+    return "p < 0.001 after Holm" if p < 0.001 else f"p = {p:.3f} after Holm"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
