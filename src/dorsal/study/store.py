@@ -1,4 +1,4 @@
-"""Ended runs as trials of Optuna studies. The only file that knows Optuna, which it imports when a store is opened.
+"""Ended runs as trials of Optuna studies. Optuna is imported when a store is opened.
 
 What is in flight lives in checkpoints alone, so nothing here is ever stale. Trials are added, never altered; of several
 with one key the latest counts.

@@ -1,0 +1,181 @@
+"""The analysis of a population: what its errors say of spaces, of axes, and of the schedule. Pure; no torch."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from dorsal.spec.reader import suggest
+from dorsal.stats.pareto import pareto_front
+from dorsal.study.analysis_records import Analysis, Front, Retrained, SpaceFinding
+from dorsal.study.importance import RESAMPLES
+from dorsal.study.population_records import Population
+from dorsal.study.records import Study, Trial
+from dorsal.study.short_schedule import reliability_finding
+from dorsal.study.space_finding import FITS, Result, complexity_edges, space_finding
+from dorsal.study.space_pairs import planner, space_pairs
+
+CONFIDENCE = 0.95
+FRONTS = ("macs", "params", "activations")
+"""Costs that have a front of their own; so has every column in milliseconds."""
+
+
+def analyse(
+    population: Population, *, retrained: Retrained | None = None, fits: int = FITS, resamples: int = RESAMPLES
+) -> Analysis:
+    """Everything that a population shows, finished or not, and in sentences what it does not.
+
+    `retrained` is evidence on longer schedules. Two parts take long, and their effort can be chosen: `fits` networks
+    a space are fitted to the linear rule (about 0.1 s each), and the shares of axes get their intervals from
+    `resamples` samples.
+
+    Raises ValueError for a population without networks, negative `fits`, fewer than 20 `resamples`, and evidence on
+    networks that are not in the population.
+    """
+    study = population.study
+    if not any(drawn.labels for drawn in population.spaces):
+        raise ValueError(f"population {study.name!r} is empty: it has no networks; `dorsal space run` draws and trains")
+    for name, value, least in (("fits", fits, 0), ("resamples", resamples, 20)):
+        if value < least:
+            raise ValueError(f"{name}={value} is below {least}; nearest valid: {least}")
+    arms = {arm.label: arm for arm in study.arms}
+    results = network_results(study)
+    edges = complexity_edges(population.spaces, results)
+    spaces = tuple(
+        space_finding(drawn, arms, results, edges, fits, resamples, CONFIDENCE) for drawn in population.spaces
+    )
+    recipe = next(iter(study.recipes))
+    pairs = space_pairs(spaces, CONFIDENCE)
+    plan = planner(spaces, len(study.seeds), CONFIDENCE)
+    reliability = reliability_finding(retrained, {space.name: space.labels for space in spaces}, study.epochs[recipe])
+    return Analysis(
+        name=study.name,
+        recipe=recipe,
+        epochs=study.epochs[recipe],
+        seeds=len(study.seeds),
+        sentences=(
+            *(_space_sentence(space) for space in spaces),
+            *(pair.sentence for pair in pairs),
+            *(sentence for space in spaces if (sentence := _axes_sentence(space))),
+            plan.sentence,
+            reliability.sentence,
+        ),
+        spaces=spaces,
+        pairs=pairs,
+        planner=plan,
+        fronts=_fronts(spaces),
+        reliability=reliability,
+        notes=_notes(study, spaces),
+        confidence=CONFIDENCE,
+    )
+
+
+def of_space(population: Population, retrained: Retrained | None, name: str) -> tuple[Population, Retrained | None]:
+    """What concerns one of the spaces alone. Raises ValueError for a space that the population does not have."""
+    chosen = tuple(drawn for drawn in population.spaces if drawn.space.name == name)
+    if not chosen:
+        known = [drawn.space.name for drawn in population.spaces]
+        raise ValueError(f"population {population.study.name!r} has no space {name!r}{suggest(name, known)}")
+    if retrained is not None:
+        kept = [place for place, label in enumerate(retrained.labels) if label in chosen[0].labels]
+        labels, errors = (
+            tuple(retrained.labels[place] for place in kept),
+            tuple(retrained.errors[place] for place in kept),
+        )
+        retrained = replace(retrained, labels=labels, errors=errors) if kept else None
+    return replace(population, spaces=chosen), retrained
+
+
+def network_results(study: Study) -> dict[str, Result]:
+    """By label what became of a network, and its error in percent, the mean over seeds, where all runs finished."""
+    runs: defaultdict[str, list[Trial]] = defaultdict(list)
+    for trial in study.trials:
+        runs[trial.arm].append(trial)
+    return {arm.label: _result(runs[arm.label], len(study.seeds)) for arm in study.arms}
+
+
+def _result(runs: Sequence[Trial], seeds: int) -> Result:
+    statuses = {run.status for run in runs}
+    if "diverged" in statuses:
+        return "diverged", None
+    if "failed" in statuses:
+        return "failed", None
+    errors = [100 - run.accuracy for run in runs if run.accuracy is not None]
+    return ("finished", sum(errors) / seeds) if len(errors) == seeds else ("waiting", None)
+
+
+def _fronts(spaces: Sequence[SpaceFinding]) -> tuple[Front, ...]:
+    """For each cost that all spaces know, the networks that none beats in both error and cost."""
+    known = [name for name in spaces[0].costs if all(name in space.costs for space in spaces)]
+    fronts = []
+    for name in known:
+        if name in FRONTS or name.endswith("_ms"):
+            networks = {
+                label: (cost, error)
+                for space in spaces
+                for label, cost, error in zip(space.labels, space.costs[name], space.errors, strict=True)
+                if error is not None
+            }
+            labels = pareto_front(networks)
+            costs, errors = zip(*(networks[label] for label in labels), strict=True) if labels else ((), ())
+            fronts.append(Front(cost=name, labels=labels, costs=costs, errors=errors))
+    return tuple(fronts)
+
+
+def _space_sentence(space: SpaceFinding) -> str:
+    """How the networks fared, and where their errors lie."""
+    counts, found = space.counts, space.summary
+    left = ", ".join(
+        f"{number:,} {what}"
+        for number, what in (
+            (counts.diverged, "diverged"),
+            (counts.failed, "failed"),
+            (counts.waiting, "not trained to the end yet"),
+        )
+        if number
+    )
+    fared = f"{space.name}: {counts.finished:,} of {len(space.labels):,} networks finished" + f" ({left})" * bool(left)
+    if found is None:
+        return f"{fared}; nothing can be said of its errors."
+    interval = "" if found.mean.low is None else f" (95 % interval {found.mean.low:.2f} to {found.mean.high:.2f})"
+    return (
+        f"{fared}; error {found.best.error:.2f} % for the best, {found.best.label}, in the mean "
+        f"{found.mean.value:.2f} %{interval}, median {found.median.value:.2f} %."
+    )
+
+
+def _axes_sentence(space: SpaceFinding) -> str:
+    """Which axes matter; empty where there are too few networks to ask."""
+    if space.importances.reason:
+        return ""
+    above = [f"{axis.name} {100 * axis.share.value:.0f} %" for axis in space.importances.axes if axis.above_null]
+    if not above:
+        return f"{space.name}: no axis explains more of the variance of predicted errors than noise."
+    return f"{space.name}: axes that explain more of the variance of predicted errors than noise: {', '.join(above)}."
+
+
+def _notes(study: Study, spaces: Sequence[SpaceFinding]) -> tuple[str, ...]:
+    notes = []
+    if lost := sum(space.counts.diverged + space.counts.failed for space in spaces):
+        notes.append(
+            f"Left out, for they have no error: {lost:,} that diverged or failed. Where they would have been a space's "
+            "worst, it looks better than it is."
+        )
+    if waiting := sum(space.counts.waiting for space in spaces):
+        notes.append(f"Unfinished: not trained to the end yet are {waiting:,}; every figure is of the others.")
+    if len(study.seeds) == 1:
+        notes.append(
+            "Every network was trained once, so its error holds the noise of one training: distributions are wider "
+            "than those of the networks themselves, and the least errors flatter."
+        )
+    notes.append("The best networks are chosen and judged on the same images, which flatters them.")
+    bounds = {f"{name} {text}" for space in spaces for name, text in space.bounds.items()}
+    if bounds:
+        notes.append(f"All of it holds for networks within the bounds: {', '.join(sorted(bounds))}.")
+    if any(axis.adjusted_p is not None for space in spaces for axis in space.axes):
+        notes.append("p values of good ranges are adjusted (Holm) for the axes of a space, not for several spaces.")
+    if any(not space.importances.reason for space in spaces):
+        notes.append("Of axes that do not matter, one in 20 is above its level of noise by chance.")
+    return tuple(notes)

@@ -1,0 +1,130 @@
+"""Synthetic populations of known truth: networks from spaces, errors by a rule of their axes. Nothing is trained."""
+
+from collections.abc import Callable, Collection
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dorsal.space.count import dimensions, size
+from dorsal.space.named import SPACES
+from dorsal.space.sample import sample
+from dorsal.space.space import Space
+from dorsal.spec.cost import Cost
+from dorsal.spec.foreign import hash_of
+from dorsal.study.population_question import based_on
+from dorsal.study.population_records import Drawn, Population
+from dorsal.study.records import Arm, Epoch, Machine, Status, Study, Trial
+
+RECIPE = "regnet-10ep"
+EPOCHS = 10
+
+Rule = Callable[[dict[str, Any]], float]
+"""The true error in percent of a network, from its drawn values by axis and its costs by quantity."""
+
+
+class Part(NamedTuple):
+    """`count` networks of a space (its name stands for a named one), whose errors follow `rule`."""
+
+    space: Space | str
+    count: int
+    rule: Rule
+    seed: int = 0
+
+
+def level(error: float) -> Rule:
+    """All networks have this error."""
+    return lambda _: error
+
+
+def population(
+    *parts: Part,
+    noise: float = 2.0,
+    seeds: int = 1,
+    bounds: dict[str, str] | None = None,
+    diverged: Collection[str] = (),
+    failed: Collection[str] = (),
+    waiting: Collection[str] = (),
+    random_state: int = 0,
+) -> Population:
+    """Spaces with their networks' runs; `noise` is the standard deviation of the errors of one network's runs.
+
+    `diverged`, `failed` and `waiting` name networks ("anynetx_a/3") whose runs all ended so, or have not ended.
+    """
+    random = np.random.default_rng(random_state)
+    spaces, arms, trials = [], [], []
+    for part in parts:
+        drawn, networks = _draw(part, bounds or {})
+        spaces.append(drawn)
+        arms += networks
+        for row, label in enumerate(drawn.labels):
+            columns = {**drawn.axes, **drawn.costs}
+            truth = part.rule({name: column[row] for name, column in columns.items()})
+            for seed in range(1, seeds + 1):
+                error = min(max(truth + noise * float(random.standard_normal()), 0.5), 90.0)
+                if label not in waiting:
+                    status = "diverged" if label in diverged else "failed" if label in failed else "finished"
+                    trials.append(_trial(label, seed, status, 100 - error))
+    return Population(study=_study(tuple(arms), tuple(trials), seeds), spaces=tuple(spaces))
+
+
+def _draw(part: Part, bounds: dict[str, str]) -> tuple[Drawn, list[Arm]]:
+    space = SPACES[part.space] if isinstance(part.space, str) else part.space
+    found = sample(space, part.count, bounds, part.seed)
+    labels = tuple(f"{space.name}/{index}" for index in range(len(found)))
+    costs = {name: column.astype(float).tolist() for name, column in found.costs.items()}
+    arms = [
+        Arm(
+            label=label,
+            text=based_on(space.base, net),
+            network=net,
+            network_hash=hash_of(net),
+            cost=Cost(**{name: int(costs[name][row]) for name in Cost.__struct_fields__}),
+        )
+        for row, (label, net) in enumerate(zip(labels, found.networks(), strict=True))
+    ]
+    drawn = Drawn(
+        space=space,
+        points=float(size(space)),
+        dimensions=dimensions(space),
+        bounds=bounds,
+        seed=part.seed,
+        candidates=found.candidates,
+        accepted=found.accepted,
+        rejected=found.rejected,
+        met=found.met,
+        labels=labels,
+        axes=found.axes(),
+        costs=costs,
+    )
+    return drawn, arms
+
+
+def _trial(label: str, seed: int, status: Status, accuracy: float) -> Trial:
+    """A run whose accuracy rises evenly to its end; a diverged one stops after two epochs, a failed one has none."""
+    ended = {"finished": EPOCHS, "diverged": 2, "failed": 0}[status]
+    curve = tuple(
+        Epoch(epoch, 2.0, 2.0, 10 + (accuracy - 10) * epoch / EPOCHS, 0.1, 1.0) for epoch in range(1, ended + 1)
+    )
+    error = "" if status == "finished" else f"it {status}"
+    return Trial(label, RECIPE, seed, status, accuracy if status == "finished" else None, curve, 10.0, error)
+
+
+def _study(arms: tuple[Arm, ...], trials: tuple[Trial, ...], seeds: int) -> Study:
+    return Study(
+        name="population",
+        command="dorsal space run anynetx_a",
+        created="2026-01-01T00:00:00+00:00",
+        arms=arms,
+        recipes={RECIPE: {"batch": 128}},
+        seeds=tuple(range(1, seeds + 1)),
+        epochs={RECIPE: EPOCHS},
+        image_size=32,
+        data="synthetic",
+        data_fingerprint="f" * 64,
+        classes=tuple("0123456789"),
+        train_images=1000,
+        val_images=1000,
+        machine=Machine("none", 1, 1.0, "none", "cpu", 1, 1),
+        versions={},
+        trials=trials,
+    )
