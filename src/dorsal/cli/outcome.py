@@ -26,16 +26,24 @@ def show_outcome(study: Study, folder: Path, as_json: bool) -> None:
 
 def show_population(population: Population, folder: Path, storage: str | None, as_json: bool) -> None:
     """Analyses the population with what was trained again of it, writes the report files into `folder`, and prints the
-    tables, or results.json, and where the page is."""
+    tables, or results.json, and where the page is. Latencies measured into `folder`/latency are shown too."""
     from rich.console import Console
 
     from dorsal.report.population_files import write_population_report
+    from dorsal.report.population_latency import MeasuredLatency
     from dorsal.report.population_terminal import print_population
     from dorsal.study.analysis import analyse
+    from dorsal.study.latency_records import MEASUREMENTS, MODEL, LatencyModel, Measurements, read_record
     from dorsal.study.reliability_saved import load_retrained
 
     analysis = analyse(population, retrained=load_retrained(folder, storage))
-    write_population_report(population, analysis, folder)
+    times = folder / "latency"
+    latency = None
+    if (times / MODEL).is_file():
+        latency = MeasuredLatency(
+            read_record(times / MODEL, LatencyModel), read_record(times / MEASUREMENTS, Measurements)
+        )
+    write_population_report(population, analysis, folder, latency)
     if as_json:
         sys.stdout.write((folder / "results.json").read_text(encoding="utf-8"))
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -10,6 +10,7 @@ from rich.text import Text
 
 from dorsal.report.numerals import count, plural
 from dorsal.report.population_numerals import chance, magnitude
+from dorsal.report.terminal import head, points
 from dorsal.stats.bootstrap import Estimate
 from dorsal.study.analysis_records import Analysis, AxisFinding, Front, Importance, SpaceFinding
 
@@ -24,39 +25,26 @@ def print_population(analysis: Analysis, console: Console) -> None:
     Fits 80 columns; long labels wrap.
     """
     schedule = f"{analysis.recipe}, {plural(analysis.epochs, 'epoch')}, {plural(analysis.seeds, 'seed')}"
-    _head(console, f"{analysis.name}: {schedule} a network")
-    console.print(_points(analysis.sentences))
-    _head(console, f"Errors in percent, with {100 * analysis.confidence:g} % intervals")
+    head(console, f"{analysis.name}: {schedule} a network")
+    console.print(points(analysis.sentences))
+    head(console, f"Errors in percent, with {100 * analysis.confidence:g} % intervals")
     console.print(_errors(analysis.spaces))
     if any(space.summary and space.summary.search for space in analysis.spaces):
-        _head(console, "Error to expect of the best of so many networks tried")
+        head(console, "Error to expect of the best of so many networks tried")
         console.print(_searches(analysis.spaces))
-    _head(console, "How the spaces were drawn")
+    head(console, "How the spaces were drawn")
     console.print(_drawn(analysis.spaces))
     for space in analysis.spaces:
-        _head(console, f"Axes of {space.name}")
+        head(console, f"Axes of {space.name}")
         if not all(axis.reason for axis in space.axes):
             console.print(_axes(space))
-        console.print(_points(_beside_axes(space)))
-    _head(console, "Networks that no other beats in both error and a cost (•)")
+        console.print(points(_beside_axes(space)))
+    head(console, "Networks that no other beats in both error and a cost (•)")
     console.print(_fronts(analysis))
-    _head(console, f"Are {plural(analysis.epochs, 'epoch')} enough?")
-    console.print(_points(_evidence(analysis)))
-    _head(console, "What this does not show")
-    console.print(_points(analysis.notes))
-
-
-def _head(console: Console, text: str) -> None:
-    console.print()
-    console.print(Text(text, style="bold"))
-
-
-def _points(lines: Iterable[str]) -> Table:
-    """A list whose wrapped lines stay indented."""
-    grid = Table.grid(padding=(0, 1))
-    for line in lines:
-        grid.add_row("•", Text(line))
-    return grid
+    head(console, f"Are {plural(analysis.epochs, 'epoch')} enough?")
+    console.print(points(_evidence(analysis)))
+    head(console, "What this does not show")
+    console.print(points(analysis.notes))
 
 
 def _table(first: str, *others: str) -> Table:

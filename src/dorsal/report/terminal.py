@@ -17,25 +17,26 @@ RECIPES_ABREAST = 3
 
 def print_study(study: Study, analysis: Analysis, console: Console) -> None:
     """Prints the conclusions, accuracies, costs, and what they do not show. Fits 80 columns; long labels wrap."""
-    _head(console, study.name)
-    console.print(_points(analysis.sentences))
-    _head(console, f"Top-1 accuracy in percent: {spread(len(study.seeds))}")
+    head(console, study.name)
+    console.print(points(analysis.sentences))
+    head(console, f"Top-1 accuracy in percent: {spread(len(study.seeds))}")
     recipes = list(study.recipes)
     for start in range(0, len(recipes), RECIPES_ABREAST):
         console.print(_accuracies(study, analysis, recipes[start : start + RECIPES_ABREAST]))
     size = f"{study.image_size}×{study.image_size}"
-    _head(console, f"Cost of one {size} image; medians of measured times in ms a batch")
+    head(console, f"Cost of one {size} image; medians of measured times in ms a batch")
     console.print(_costs(study))
-    _head(console, "What this does not show")
-    console.print(_points(analysis.caveats))
+    head(console, "What this does not show")
+    console.print(points(analysis.caveats))
 
 
-def _head(console: Console, text: str) -> None:
+def head(console: Console, text: str) -> None:
+    """A heading."""
     console.print()
     console.print(Text(text, style="bold"))
 
 
-def _points(lines: Iterable[str]) -> Table:
+def points(lines: Iterable[str]) -> Table:
     """A list whose wrapped lines stay indented."""
     grid = Table.grid(padding=(0, 1))
     for line in lines:
