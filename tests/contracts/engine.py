@@ -8,8 +8,17 @@ import psutil
 import pytest
 
 from dorsal.study.engine import LIVES, Engine, Job, Lost, Step
+from dorsal.study.plan import Run
 from dorsal.study.records import Epoch, Trial
-from tests.contracts.jobs import at_once, dies_of_seed_2, make_run, never_ends, one_epoch, raises
+from tests.contracts.jobs import (
+    at_once,
+    dies_of_seed_2,
+    make_run,
+    never_ends,
+    one_epoch,
+    raises,
+    seed_1_waits_for_seed_3,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,6 +48,36 @@ class EngineContract:
         whats = [report.what for report in self.engine(1, one_epoch).run_all([make_run(1), make_run(2)])]
         assert sum(isinstance(what, Epoch) for what in whats) == 2
         assert 1 <= sum(isinstance(what, Step) for what in whats) < 20
+
+    def test_runs_that_become_known_later_are_made_too(self) -> None:
+        given = iter([[], [make_run(3)], [make_run(4), make_run(5)]])
+        reports = list(self.engine(2, at_once).run_all([make_run(1), make_run(2)], lambda: next(given, [])))
+        assert sorted(report.run.seed for report in reports) == [1, 2, 3, 4, 5]
+
+    def test_what_follows_from_a_trial_is_asked_for_when_it_has_been_dealt_with(self) -> None:
+        dealt_with: list[int] = []
+
+        def more() -> list[Run]:
+            return [make_run(dealt_with[-1] + 1)] if dealt_with[-1] < 4 else []
+
+        for report in self.engine(1, at_once).run_all([make_run(1)], more):
+            dealt_with.append(report.run.seed)
+            assert isinstance(report.what, Trial)
+        assert dealt_with == [1, 2, 3, 4]
+
+    def test_an_idle_worker_is_kept_for_runs_to_come(self, tmp_path: Path) -> None:
+        pids: dict[int, str] = {}
+        to_come = [[], [make_run(3)]]  # what is known after the trial of seed 2, and one report later
+
+        def more() -> list[Run]:
+            return to_come.pop(0) if 2 in pids and to_come else []
+
+        job = partial(seed_1_waits_for_seed_3, folder=tmp_path)
+        for report in self.engine(2, job).run_all([make_run(1), make_run(2)], more):
+            if isinstance(report.what, Trial):
+                pids[report.run.seed] = report.what.error
+        assert list(pids) == [2, 3, 1]
+        assert pids[3] == pids[2] != pids[1]
 
     def test_a_run_whose_worker_died_is_made_again_before_others(self, tmp_path: Path) -> None:
         job = partial(dies_of_seed_2, times=LIVES - 1, folder=tmp_path)

@@ -44,6 +44,15 @@ def says_pid_and_threads(run: Run, tell: Callable[[Told], None]) -> Trial:
     return trial_of(run, f"{os.getpid()} {os.environ['OMP_NUM_THREADS']}")
 
 
+def seed_1_waits_for_seed_3(run: Run, tell: Callable[[Told], None], folder: Path) -> Trial:
+    """Says which process made a run; that of seed 1 has something to tell until seed 3 is made."""
+    (folder / run.key).touch()
+    while run.seed == 1 and not (folder / "key3").exists():
+        tell(Epoch(1, 0.5, 0.5, 50.0, 0.1, 0.01))
+        time.sleep(0.05)
+    return trial_of(run, str(os.getpid()))
+
+
 def dies_of_seed_2(run: Run, tell: Callable[[Told], None], times: int, folder: Path) -> Trial:
     """Kills its own process for the first `times` tries of seed 2, and leaves a file for every try of any seed."""
     tries = len(list(folder.glob(f"{run.key}.*")))

@@ -224,14 +224,9 @@ def run(
     """
     import msgspec
 
-    from dorsal.study.latency_prediction import latency_bounds, read_latency_model
     from dorsal.study.population_question import PopulationQuestion, from_toml
 
-    bounds = read_bounds_given(macs, params, activations, bound)
-    if latency and latency_model:
-        bounds |= latency_bounds(read_latency_model(Path(latency_model)), [latency])
-    elif latency:
-        raise ValueError(_NO_MODEL)
+    bounds = read_bounds_given(macs, params, activations, bound) | read_latency_given(latency, latency_model)
     given: dict[str, Any] = {
         "spaces": tuple(spaces) if spaces else None,
         "count": count,
@@ -299,3 +294,14 @@ def read_bounds_given(
             raise ValueError(f"--bound {other!r}: {name} is bounded twice")
         bounds[name] = text
     return bounds
+
+
+def read_latency_given(latency: str | None, latency_model: str | None) -> dict[str, str]:
+    """The bound of a predicted time, by its quantity, from the options that give it."""
+    if latency is None:
+        return {}
+    if latency_model is None:
+        raise ValueError(_NO_MODEL)
+    from dorsal.study.latency_prediction import latency_bounds, read_latency_model
+
+    return latency_bounds(read_latency_model(Path(latency_model)), [latency])

@@ -7,6 +7,7 @@ condition does not hold or because there is no such stage.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,17 +25,27 @@ Points = dict[str, NDArray[np.int32]]
 
 def draw_points(layout: Layout, rows: int, random: np.random.Generator) -> Points:
     """Independent draws from the space's axes."""
+
+    def draw(name: str, columns: int, counts: Ints) -> Column:
+        probabilities = layout.axes[name].probabilities
+        if name in layout.space.non_decreasing:
+            return _non_decreasing(probabilities, counts, columns, random)
+        return _inverse(np.cumsum(probabilities), random.random((rows, columns)))
+
+    return chosen_points(layout, rows, draw)
+
+
+def chosen_points(layout: Layout, rows: int, choose: Callable[[str, int, Ints], Column]) -> Points:
+    """Points of which `choose(axis, columns, stages)` says each index, (rows, columns), wherever the axis is drawn and
+    does not equal another; `stages` are those of each point, (rows,)."""
     points: Points = {}
     counts = np.full(rows, layout.stages)
     for name, axis in layout.axes.items():
         columns = layout.stages if axis.by_stage else 1
-        index: Column
         if axis.same is not None:
-            index = np.broadcast_to(points[axis.same], (rows, columns))
-        elif name in layout.space.non_decreasing:
-            index = _non_decreasing(axis.probabilities, counts, columns, random)
+            index: Column = np.broadcast_to(points[axis.same], (rows, columns))
         else:
-            index = _inverse(np.cumsum(axis.probabilities), random.random((rows, columns)))
+            index = choose(name, columns, counts)
         drawn = np.ones((rows, columns), bool)
         if axis.by_stage:
             drawn &= np.arange(columns) < counts[:, None]

@@ -1,0 +1,145 @@
+"""`dorsal space search`: a sampler asks for networks of a space, knowing how the others did."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dorsal.cli.placing import Device, Gpus, Processes, RayAddress, SeedList, Storage, Threads, Workers, read_seeds
+from dorsal.cli.space import (
+    Activations,
+    Bounds,
+    Edit,
+    Latency,
+    LatencyModel,
+    Macs,
+    Params,
+    read_bounds_given,
+    read_latency_given,
+)
+
+if TYPE_CHECKING:
+    from dorsal.study.search_records import Outcome, Search
+
+_OBJECTIVE = "error, a cost (macs, params, activations, layers) or a predicted time; may be repeated. [error]"
+_AGAINST = "Folder of a population of random draws of the same space, to compare with."
+
+
+def search(
+    space: Annotated[str, typer.Argument(help="A name that `dorsal space list` prints, or a TOML or JSON file.")],
+    trials: Annotated[int | None, typer.Option(help="Different networks to train. [60]")] = None,
+    sampler: Annotated[str | None, typer.Option(help="tpe, gp, nsga2 or random. [tpe]")] = None,
+    objective: Annotated[list[str] | None, typer.Option(help=_OBJECTIVE)] = None,
+    macs: Macs = None,
+    params: Params = None,
+    activations: Activations = None,
+    latency: Latency = None,
+    latency_model: LatencyModel = None,
+    bound: Bounds = None,
+    edit: Edit = None,
+    sample_seed: Annotated[int | None, typer.Option(help="Of the sampler. [0]")] = None,
+    recipe: Annotated[str | None, typer.Option(help="[regnet-10ep]")] = None,
+    data: Annotated[str | None, typer.Option(help="scenes, or a folder of class folders. [scenes]")] = None,
+    epochs: Annotated[int | None, typer.Option(help="In place of the recipe's own.")] = None,
+    seeds: SeedList = None,
+    workers: Workers = None,
+    threads: Threads = None,
+    device: Device = None,
+    ray: RayAddress = None,
+    gpus: Gpus = None,
+    processes: Processes = None,
+    out: Annotated[str | None, typer.Option(help="Folder of the search. [runs/search]")] = None,
+    storage: Storage = None,
+    name: Annotated[str | None, typer.Option(help="Title, and name in the storage. [search]")] = None,
+    against: Annotated[Path | None, typer.Option(help=_AGAINST, show_default=False)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+) -> None:
+    """Search a space: train networks that a sampler proposes, each knowing how those before it did.
+
+    Says which is best, or which none beats where there are several objectives, and with --against whether random draws
+    would have done as well. Interrupted, the same command goes on; with more --trials it goes on from what is there.
+
+    Examples: `dorsal space search regnetx --macs 360M..400M --trials 60 --data photos`,
+    `dorsal space search crossed --sampler nsga2 --objective error --objective activations --params ..5M`,
+    `dorsal space search regnetx --macs 360M..400M --against runs/population`
+    """
+    given: dict[str, Any] = {
+        "trials": trials,
+        "sampler": sampler,
+        "objectives": tuple(objective) if objective else None,
+        "bounds": read_bounds_given(macs, params, activations, bound) | read_latency_given(latency, latency_model),
+        "edit": edit,
+        "latency_model": latency_model,
+        "sample_seed": sample_seed,
+        "recipe": recipe,
+        "data": data,
+        "epochs": epochs,
+        "seeds": read_seeds(seeds),
+        "workers": workers,
+        "threads": threads,
+        "device": device,
+        "ray": ray,
+        "gpus": gpus,
+        "processes": processes,
+        "out": out,
+        "storage": storage,
+        "name": name,
+    }
+
+    from dorsal.cli.watch import Watch
+    from dorsal.study.population_saved import load_population
+    from dorsal.study.search import run_search
+    from dorsal.study.search_outcome import search_outcome
+    from dorsal.study.search_question import SearchQuestion
+
+    asked = SearchQuestion(space=(space,), **{field: value for field, value in given.items() if value is not None})
+    population = load_population(against) if against else None  # before hours of training
+    try:
+        with Watch() as watch:
+            found = run_search(asked, on_event=watch.on_event)
+    except KeyboardInterrupt:
+        sys.stderr.write(
+            f"stopped; the same command goes on, and `dorsal space pick {asked.out}` has the best so far\n"
+        )
+        raise typer.Exit(130) from None
+    outcome = search_outcome(found, population)
+    if as_json:
+        import msgspec
+
+        print(msgspec.json.encode(outcome).decode())
+    else:
+        _print(found, outcome, asked.out)
+    if outcome.counts.failed:
+        raise typer.Exit(1)
+
+
+def _print(search: Search, outcome: Outcome, folder: str) -> None:
+    """The front as a table, then what is concluded."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table("network", *(_heading(name) for name in outcome.objectives), "as text")
+    texts = {arm.label: arm.text for arm in search.study.arms}
+    for point in outcome.front:
+        values = (_amount(name, value) for name, value in zip(outcome.objectives, point.values, strict=True))
+        table.add_row(point.label, *values, texts[point.label])
+    if outcome.front:
+        console.print(table)
+    for sentence in outcome.sentences:
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+    if outcome.best:
+        print(f"the best as text or file: dorsal space pick {folder}")
+
+
+def _heading(objective: str) -> str:
+    return f"{objective} %" if objective == "error" else objective.replace("_ms", " ms")
+
+
+def _amount(objective: str, value: float) -> str:
+    if objective == "error" or objective.endswith("_ms"):
+        return f"{value:.2f}"
+    return f"{value / 1e6:.2f} M" if value >= 1e5 else f"{value:,.0f}"

@@ -1,0 +1,252 @@
+"""Searches: networks of a design space that a sampler asks for one after the other, knowing how the others did."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Sequence
+from math import ceil
+from pathlib import Path
+from statistics import fmean
+
+from msgspec.structs import replace
+
+from dorsal.space.bounds import read_bounds
+from dorsal.space.sample import Sample
+from dorsal.spec.cost import cost
+from dorsal.spec.foreign import hash_of
+from dorsal.study.asking import Asker, Judged, Told
+from dorsal.study.events import Event, Note, Planned, TrialDone
+from dorsal.study.forecast import START_UP_SECONDS, Forecast, Pace
+from dorsal.study.lock import hold
+from dorsal.study.machine import machine
+from dorsal.study.placement import place_of
+from dorsal.study.plan import DataFacts, Plan, RecipeFacts, Run, run_of
+from dorsal.study.population import domains_of, draw, first_networks, values_of
+from dorsal.study.population_question import PopulationQuestion, based_on
+from dorsal.study.records import Arm, Machine, Study
+from dorsal.study.run import at_size, check_device, data_facts, recipe_facts, run_trial, time_run
+from dorsal.study.saved import FILE, storage_url
+from dorsal.study.search_question import ERROR, SearchQuestion, command_line
+from dorsal.study.search_records import Asked, Course, Search
+from dorsal.study.search_saved import course_so_far, load_search, write_course
+from dorsal.study.session import OnEvent, Session, engine_of, keep, make_runs
+from dorsal.study.store import SEEDS, Domains, Range, Store, Values
+
+TIMED = 3
+"""So many networks are timed for the forecast of a search that has trained none."""
+
+
+def run_search(asked: SearchQuestion, *, on_event: OnEvent = lambda _: None) -> Search:
+    """Asks for networks and trains them until there are `trials`; returns the search with all runs that have ended.
+
+    With one worker each network is asked for knowing all before it. With w workers it is asked for knowing all but the
+    last w + w // 2 - 1, whichever of those have ended already: so workers seldom wait, and what is asked for depends
+    on nothing but the question and the number of workers. What was asked for is written down first. Interrupted at any
+    point, the same call goes on, and ends as it would have; with more `trials` or seeds it goes on from what is there.
+
+    Raises ValueError as `study.compare.compare` does, for bounds that fewer than `trials` networks meet, and for a
+    folder with something else or a search of another question.
+    """
+    check_device(asked.device)
+    recipe = recipe_facts(asked.recipe, asked.epochs)
+    data = data_facts(asked.data)
+    objectives, predicted = asked.asked_objectives, asked.predicted
+    bounds = {**{name: "0.." for name in objectives if name in predicted}, **asked.bounds}  # where it is predicted
+    population = PopulationQuestion(
+        spaces=asked.space,
+        count=asked.trials,
+        bounds=bounds,
+        edit=asked.edit,
+        latency_model=asked.latency_model,
+        sample_seed=asked.sample_seed,
+    )
+    (draws,) = draw(population, len(data.classes), data.image_size, on_event)
+    course = Course(
+        space=draws.space,
+        bounds=asked.bounds,
+        sampler=asked.sampler,
+        objectives=objectives,
+        seed=asked.sample_seed,
+        latency_model=asked.latency_model,
+    )
+    asker = Asker(draws.space, read_bounds(bounds, predicted), predicted, objectives, asked.sampler, asked.sample_seed)
+    folder = Path(asked.out)
+    with hold(folder), Store(storage_url(folder, asked.storage), asked.name) as store:
+        course = course_so_far(folder, course, recipe, data)
+        _Searcher(asked, course, asker, draws, recipe, data, store, on_event).go_on()
+    return load_search(folder, asked.storage)
+
+
+class _Searcher:
+    """A search while it goes on: what has been asked for, the runs that takes, and what came of those that ended."""
+
+    def __init__(
+        self,
+        asked: SearchQuestion,
+        course: Course,
+        asker: Asker,
+        draws: Sample,
+        recipe: RecipeFacts,
+        data: DataFacts,
+        store: Store,
+        on_event: OnEvent,
+    ) -> None:
+        self.asked, self.course, self.asker, self.recipe, self.data = asked, course, asker, recipe, data
+        self.store, self.on_event = store, on_event
+        self.folder, self.place, self.seeds = Path(asked.out), place_of(asked), asked.seed_list
+        self.trials = max(asked.trials, len(course.networks))
+        self.draws = ({axis: index[[row]] for axis, index in draws.points.items()} for row in range(len(draws)))
+        self.facts = {data.image_size: data}
+        self.arms: list[Arm] = []
+        self.keys: set[bytes] = set()
+        self.runs: dict[tuple[str, int], Run] = {}
+        self.ended = {key: trial for key, trial in store.trials().items() if trial.status != "failed"}
+        for network in course.networks:
+            genome = asker.genome
+            self._take(network.label, asker.judge(genome.points(genome.params(network.point, undrawn=True))))
+
+    def go_on(self) -> None:
+        """Makes all runs that are left, and asks for networks as it goes."""
+        total = self.trials * len(self.seeds)
+        left = total - sum(run.key in self.ended for run in self.runs.values())
+        job = functools.partial(
+            run_trial,
+            folder=(self.folder / "checkpoints").resolve(),
+            threads=self.place.threads,
+            device=self.place.device,
+        )
+        engine = engine_of(self.place, job)
+        workers = max(min(engine.capacity(), left), 1) if left else 1
+        here = machine(self.place.device, workers, self.place.threads)
+        self.ahead = 1 + ceil((workers + workers // 2 - 1) / len(self.seeds))
+        self._ask_ahead()
+        self.session = self._session()
+        for text in self._keep(here).notes:
+            self.on_event(Note(text))
+        seconds = self._epoch_seconds(here.threads, here.device) if left else 0.0
+        pace = Pace(left, self.recipe.epochs, workers, seconds)
+        expected = pace.seconds_left() + START_UP_SECONDS if left else 0.0
+        self.on_event(Planned((), Forecast(total, total - left, expected, workers, {})))
+
+        def more() -> list[Run]:
+            if new := self._ask_ahead():
+                self._keep(here)
+            return new
+
+        known = list(self.runs.values())
+        make_runs(self.session, known, set(self.ended), engine, pace, self.store, self._hear, more, total)
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, TrialDone):
+            self.ended[self.runs[event.trial.arm, event.trial.seed].key] = event.trial
+        self.on_event(event)
+
+    def _ask_ahead(self) -> list[Run]:
+        """Asks for as many networks as may be asked for now, and returns the runs that they take."""
+        new: list[Run] = []
+        while (count := len(self.course.networks)) < self.trials:
+            known = max(count + 1 - self.ahead, 0)
+            results = [self._result(network) for network in self.course.networks[:known]]
+            if None in results:
+                break
+            results += [None] * (count - known)
+            told = [
+                Told(network.point, network.costs, network.memory, result)
+                for network, result in zip(self.course.networks, results, strict=True)
+            ]
+            new += self._ask(told)
+        return new
+
+    def _ask(self, told: Sequence[Told]) -> list[Run]:
+        found = self.asker.propose(told, self.keys, self.draws)
+        network = Asked(
+            label=f"{self.course.space.name}/{len(told)}",
+            point=found.point,
+            costs=found.judged.costs,
+            drawn=found.drawn,
+            passed_over=found.passed_over,
+            memory=found.memory,
+        )
+        self.course = replace(self.course, networks=(*self.course.networks, network))
+        runs = self._take(network.label, found.judged)
+        arm, how = self.arms[-1], "drawn" if found.drawn else f"proposed by {self.course.sampler}"
+        self.on_event(Note(f"{arm.label}, {how}: {arm.text}, {arm.cost.macs / 1e6:.2f} M MACs"))
+        return [run for run in runs if run.key not in self.ended]
+
+    def _take(self, label: str, judged: Judged) -> list[Run]:
+        """Takes in a network that was asked for, and returns its runs."""
+        assert judged.network is not None  # it was asked for
+        side = int(judged.costs["image_size"])
+        if side not in self.facts:
+            self.facts[side] = data_facts(at_size(self.asked.data, side))
+        arm = Arm(
+            label=label,
+            text=based_on(self.course.space.base, judged.network),
+            network=judged.network,
+            network_hash=hash_of(judged.network),
+            cost=cost(judged.network, side),
+        )
+        self.arms.append(arm)
+        self.keys.add(judged.key)
+        runs = {(label, seed): run_of(arm, self.recipe, seed, self.facts[side]) for seed in self.seeds}
+        self.runs |= runs
+        return list(runs.values())
+
+    def _result(self, network: Asked) -> tuple[float, ...] | str | None:
+        """The objectives of a network, None before all of its runs have ended, "diverged" or "failed" where one did."""
+        trials = [self.ended.get(self.runs[network.label, seed].key) for seed in self.seeds]
+        accuracies = [trial.accuracy for trial in trials if trial is not None and trial.accuracy is not None]
+        if None in trials:
+            return None
+        if len(accuracies) < len(trials):
+            return "diverged" if any(trial and trial.status == "diverged" for trial in trials) else "failed"
+        error = 100 - fmean(accuracies)
+        return tuple(error if name == ERROR else network.costs[name] for name in self.course.objectives)
+
+    def _session(self) -> Session:
+        domains: Domains = {
+            **domains_of(self.course.space),
+            "seed": SEEDS,
+            "epochs": Range(1, 1_000_000, whole=True),
+        }
+
+        def describe(run: Run) -> tuple[Domains, Values]:
+            network = self.course.networks[int(run.arm.rpartition("/")[2])]
+            return domains, {**values_of(network.point), "seed": run.seed, "epochs": run.epochs}
+
+        return Session(
+            plan=self._plan(),
+            timed=(),
+            part=first_networks,
+            parts=self.trials,
+            part_name="networks",
+            describe=describe,
+            place=self.place,
+            folder=self.folder,
+            file=FILE,
+            name=self.asked.name,
+            command=command_line(self.asked),
+            storage=self.asked.storage,
+            budget=None,
+        )
+
+    def _plan(self) -> Plan:
+        runs = tuple(self.runs.values())
+        return Plan(arms=tuple(self.arms), recipes=(self.recipe,), seeds=self.seeds, data=self.data, runs=runs)
+
+    def _keep(self, here: Machine) -> Study:
+        """Writes down what has been asked for: first the plan, which may then know a network more than the course."""
+        study = keep(self.session, self._plan(), set(self.ended), here, {})
+        write_course(self.folder, self.course)
+        return study
+
+    def _epoch_seconds(self, threads: int, device: str) -> float:
+        """What an epoch takes, as measured so far; at first, of the first networks."""
+        keys = {run.key for run in self.runs.values()}
+        seconds = [epoch.seconds for key, trial in self.ended.items() if key in keys for epoch in trial.curve]
+        if not seconds:
+            for run in [run for run in self.runs.values() if run.seed == self.seeds[0]][:TIMED]:
+                with contextlib.suppress(Exception):  # the run will fail as this did, and be recorded
+                    seconds.append(time_run(run, threads=threads, device=device).epoch_seconds)
+        return fmean(seconds or [0.0])

@@ -1,0 +1,117 @@
+"""What a search found, in data and in sentences. Pure; no torch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from msgspec.structs import replace
+
+from dorsal.space.bounds import read_bounds
+from dorsal.stats.pareto import pareto_front
+from dorsal.stats.searches import against_random, against_random_sentence
+from dorsal.study.analysis import network_results
+from dorsal.study.analysis_records import Counts, Marked
+from dorsal.study.pick import flattery, unverified
+from dorsal.study.population_records import Population
+from dorsal.study.search_question import ERROR
+from dorsal.study.search_records import FrontPoint, Outcome, Search
+
+
+def search_outcome(search: Search, against: Population | None = None) -> Outcome:
+    """What the search found so far, and how that compares with random draws of the same space, where there are some.
+
+    Raises ValueError for a population of another space, bounds, recipe, data or number of seeds.
+    """
+    course, study = search.course, search.study
+    results = network_results(study)
+    statuses: list[str] = [results[network.label][0] for network in course.networks]
+    errors = [results[network.label][1] for network in course.networks]
+    random = _random_errors(search, against) if against else None
+    finished = {
+        network.label: tuple(error if name == ERROR else network.costs[name] for name in course.objectives)
+        for network, error in zip(course.networks, errors, strict=True)
+        if error is not None
+    }
+    least = min((error for error in errors if error is not None), default=None)
+    passed_over: Counter[str] = Counter()
+    for network in course.networks:
+        passed_over.update(network.passed_over)
+    outcome = Outcome(
+        name=study.name,
+        space=course.space.name,
+        sampler=course.sampler,
+        objectives=course.objectives,
+        epochs=next(iter(study.epochs.values())),
+        seeds=len(study.seeds),
+        counts=Counts(**{status: statuses.count(status) for status in Counts.__struct_fields__}),
+        drawn=sum(network.drawn for network in course.networks),
+        passed_over=dict(passed_over.most_common()),
+        best=None if least is None else Marked(label=course.networks[errors.index(least)].label, error=least),
+        best_so_far=tuple(_least_so_far(errors)),
+        front=tuple(FrontPoint(label=label, values=finished[label]) for label in pareto_front(finished)),
+        against=against_random(errors, random) if random is not None and finished else None,
+        sentences=(),
+    )
+    return replace(outcome, sentences=tuple(_sentences(outcome, len(course.networks))))
+
+
+def _least_so_far(errors: Sequence[float | None]) -> Iterator[float | None]:
+    least: float | None = None
+    for error in errors:
+        if error is not None and (least is None or error < least):
+            least = error
+        yield least
+
+
+def _random_errors(search: Search, population: Population) -> list[float | None]:
+    """The errors of the population's draws of the searched space. ValueError where they cannot be compared."""
+    course, study = search.course, search.study
+    name = course.space.name
+    drawn = next((each for each in population.spaces if each.space.name == name), None)
+    if drawn is None:
+        spaces = ", ".join(each.space.name for each in population.spaces)
+        raise ValueError(f"against: the population is of {spaces}, and the search of {name}")
+    known = course.networks[0].costs if course.networks else ()
+    theirs, ours = (
+        {bound.quantity: (bound.low, bound.high) for bound in read_bounds(bounds, known)}
+        for bounds in (drawn.bounds, course.bounds)
+    )
+    for what, same in (
+        (f"space called {name}", drawn.space == course.space),
+        ("bounds", theirs == ours),
+        ("recipe", population.study.recipes == study.recipes),
+        ("data", population.study.data_fingerprint == study.data_fingerprint),
+        ("number of seeds", len(population.study.seeds) == len(study.seeds)),
+    ):
+        if not same:
+            raise ValueError(f"against: the population has another {what} than the search, so errors do not compare")
+    results = network_results(population.study)
+    return [results[label][1] for label in drawn.labels]
+
+
+def _sentences(found: Outcome, asked: int) -> Iterator[str]:
+    counts = found.counts
+    left = ", ".join(f"{getattr(counts, what):,} {what}" for what in ("diverged", "failed", "waiting"))
+    fared = f"{counts.finished:,} of {asked:,} networks of {found.space} finished ({left})"
+    if found.sampler == "random":
+        yield f"{fared}; all were random draws."
+    else:
+        points = sum(found.passed_over.values())
+        reasons = "; ".join(f"{reason}: {count:,}" for reason, count in found.passed_over.items())
+        yield (
+            f"{fared}; {asked - found.drawn:,} were proposed by {found.sampler} and {found.drawn:,} were random draws; "
+            f"{points:,} points that it proposed besides were not trained{f' ({reasons})' * bool(points)}."
+        )
+    if found.best is None:
+        yield "No network has finished, so there is nothing to compare."
+        return
+    yield f"Least error: {found.best.error:.2f} %, {found.best.label}. {flattery(counts.finished, found.seeds)}"
+    if len(found.objectives) > 1:
+        front = ", ".join(point.label for point in found.front)
+        yield f"No network beats these in {' and '.join(found.objectives)}: {front}."
+    if found.against is not None:
+        yield against_random_sentence(found.against)
+    elif found.sampler != "random":
+        yield "Whether random draws would have done as well is not known: no population of them was given."
+    yield unverified(found.epochs)

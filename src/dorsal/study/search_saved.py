@@ -1,0 +1,73 @@
+"""`search.json`: what a search asked for in turn, beside the plan and the store of its training. No torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from dorsal.study.plan import DataFacts, RecipeFacts
+from dorsal.study.population_saved import changed_since
+from dorsal.study.saved import SEARCH, load_study, read_saved
+from dorsal.study.search_records import SCHEMA, Course, Search
+
+_FIXED = ("space", "bounds", "sampler", "objectives", "seed", "latency_model")
+"""What no two calls on one folder differ in."""
+
+
+def load_search(folder: Path, storage: str | None = None) -> Search:
+    """The search in this folder with all runs that have ended by now.
+
+    Raises ValueError when there is none, and as `saved.load_study` does.
+    """
+    course = _read(folder)
+    if course is None:
+        raise ValueError(f"{str(folder)!r} holds no search: there is no {SEARCH} in it; see `dorsal space search`")
+    return Search(study=load_study(folder, storage), course=course)
+
+
+def course_so_far(folder: Path, asked: Course, recipe: RecipeFacts, data: DataFacts) -> Course:
+    """The course that the folder holds, or the one asked for, of no network yet, where it holds nothing.
+
+    Raises ValueError where the folder holds something else, or a search of another question.
+    """
+    before, saved = _read(folder), read_saved(folder)
+    where = f"out={str(folder)!r} holds"
+    if before is None:
+        if saved is not None:
+            raise ValueError(f"{where} another kind of study; name another folder")
+        return asked
+    for field in _FIXED:
+        then, now = getattr(before, field), getattr(asked, field)
+        if then != now:
+            what = f"another {field}" if field == "space" else f"{field} {then or None} instead of {now or None}"
+            raise ValueError(f"{where} a search with {what}; name another folder")
+    if saved is not None and (changed := changed_since(saved.study, recipe, data)):
+        raise ValueError(f"{where} a search with another {changed}; name another folder")
+    return before
+
+
+def write_course(folder: Path, course: Course) -> None:
+    """Writes the file atomically. Raises OSError when it cannot be written; the old file is then still there."""
+    temporary = folder / f"{SEARCH}.tmp"
+    temporary.write_bytes(msgspec.json.encode(course))
+    temporary.replace(folder / SEARCH)
+
+
+class _Schema(msgspec.Struct):
+    schema: int
+
+
+def _read(folder: Path) -> Course | None:
+    path = folder / SEARCH
+    if not path.exists():
+        return None
+    try:
+        schema = msgspec.json.decode(content := path.read_bytes(), type=_Schema).schema
+        if schema != SCHEMA:
+            raise ValueError(
+                f"{path} has schema {schema} and this version of dorsal reads {SCHEMA}; name another folder"
+            )
+        return msgspec.json.decode(content, type=Course)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"{path} cannot be read: {error}") from None

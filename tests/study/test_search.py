@@ -1,0 +1,307 @@
+"""A search from question to outcome, with arithmetic in place of training: what is asked when, resuming, refusing."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from dorsal.space.named import SPACES
+from dorsal.space.sample import sample
+from dorsal.study.compare import compare
+from dorsal.study.events import Event, Note, Planned, TrialDone
+from dorsal.study.latency import fit_model
+from dorsal.study.latency_records import MODEL, Timed, write_record
+from dorsal.study.population_records import Drawn, Population
+from dorsal.study.population_saved import load_population
+from dorsal.study.search import run_search
+from dorsal.study.search_outcome import search_outcome
+from dorsal.study.search_question import SAMPLERS, Effort, SearchQuestion, command_line
+from dorsal.study.search_records import Search
+from dorsal.study.search_saved import load_search
+from tests.study.arithmetic import Arithmetic
+from tests.study.conftest import tiny
+from tests.study.test_latency import measurements
+
+DATA = "scenes(size=32, train=64, val=32)"
+
+
+@pytest.fixture
+def train(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Search]:
+    """Searches with an engine in place of training; three draws come before the first proposal."""
+    for sampler in ("tpe", "nsga2"):
+        monkeypatch.setitem(SAMPLERS, sampler, Effort(3, 100))
+
+    def run(asked: SearchQuestion, engine: Arithmetic, events: list[Event] | None = None) -> Search:
+        monkeypatch.setattr("dorsal.study.search.engine_of", lambda *_: engine)
+        monkeypatch.setattr("dorsal.study.search.time_run", lambda *_, **__: 1 / 0)
+        return run_search(asked, on_event=(events if events is not None else []).append)
+
+    return run
+
+
+def question(out: Path, **changes: Any) -> SearchQuestion:
+    fields = {"space": ("anynetx_e",), "trials": 5, "bounds": {"macs": "1M..4M"}, "recipe": "plain", "data": DATA}
+    return SearchQuestion(**{**fields, "out": str(out), "epochs": 1, "workers": 1, **changes})
+
+
+def asked_for(search: Search) -> list[tuple[Any, ...]]:
+    return [(each.label, each.point, each.drawn, each.passed_over, each.memory) for each in search.course.networks]
+
+
+def errors(search: Search) -> list[float]:
+    return [100 - (trial.accuracy or 0) for trial in search.study.trials]
+
+
+def test_networks_are_asked_for_trained_and_told_of(train: Callable[..., Search], tmp_path: Path) -> None:
+    events: list[Event] = []
+    search = train(question(tmp_path), Arithmetic(1), events)
+    assert [network.label for network in search.course.networks] == [f"anynetx_e/{n}" for n in range(5)]
+    assert [network.drawn for network in search.course.networks[:3]] == [True] * 3
+    assert not any(network.drawn for network in search.course.networks[3:])
+    assert all(1e6 <= network.costs["macs"] <= 4e6 for network in search.course.networks)
+    assert [trial.arm for trial in search.study.trials] == [arm.label for arm in search.study.arms]
+    assert len({arm.network_hash for arm in search.study.arms}) == 5
+    notes = [event.text for event in events if isinstance(event, Note)]
+    assert notes[1].startswith("anynetx_e/0, drawn: regnetx_002(")
+    assert notes[-1].startswith("anynetx_e/4, proposed by tpe: ")
+    (planned,) = (event for event in events if isinstance(event, Planned))
+    assert (planned.forecast.runs, planned.forecast.done) == (5, 0)
+    assert [(e.done, e.total) for e in events if isinstance(e, TrialDone)] == [(n, 5) for n in range(1, 6)]
+    assert search.study.command.startswith("dorsal space search anynetx_e --trials 5 --macs 1M..4M")
+
+
+@pytest.mark.parametrize(("sampler", "workers"), [("tpe", 1), ("tpe", 3), ("nsga2", 2)])
+def test_however_it_is_broken_off_it_ends_as_if_it_had_not_been(
+    train: Callable[..., Search], tmp_path: Path, sampler: str, workers: int
+) -> None:
+    whole = train(question(tmp_path / "whole", trials=6, sampler=sampler), Arithmetic(workers))
+    asked, made = question(tmp_path / "broken", trials=6, sampler=sampler), 0
+    for seed, reports in enumerate((0, 1, 3)):
+        engine = Arithmetic(workers, seed, reports)
+        with pytest.raises(KeyboardInterrupt):
+            train(asked, engine)
+        made += len(engine.made)
+    last = Arithmetic(workers, 9)
+    broken = train(asked, last)
+    assert asked_for(broken) == asked_for(whole)
+    assert broken.study.trials == whole.study.trials
+    assert made + len(last.made) == 6
+
+
+def test_workers_never_wait_for_long_and_know_all_but_the_last_results(
+    train: Callable[..., Search], tmp_path: Path
+) -> None:
+    one_order, another = Arithmetic(2, 1), Arithmetic(2, 2)
+    first = train(question(tmp_path / "a", trials=8), one_order)
+    second = train(question(tmp_path / "b", trials=8), another)
+    assert [run.arm for run in one_order.made] != [run.arm for run in another.made]
+    assert asked_for(first) == asked_for(second)
+    assert one_order.in_flight.count(2) >= 5  # of 8; this order of ending is as bad as it gets
+    alone = train(question(tmp_path / "c", trials=5), Arithmetic(1))
+    assert asked_for(alone)[:3] == asked_for(first)[:3]
+    assert asked_for(alone) != asked_for(first)[:5]
+
+
+def test_more_trials_and_more_seeds_go_on_from_what_is_there(train: Callable[..., Search], tmp_path: Path) -> None:
+    first = train(question(tmp_path, trials=3), Arithmetic(1))
+    engine = Arithmetic(1)
+    longer = train(question(tmp_path, trials=5), engine)
+    assert asked_for(longer)[:3] == asked_for(first)
+    assert [run.arm for run in engine.made] == ["anynetx_e/3", "anynetx_e/4"]
+    engine = Arithmetic(1)
+    fewer = train(question(tmp_path, trials=2, seeds=2), engine)
+    assert asked_for(fewer) == asked_for(longer)
+    assert {(run.arm, run.seed) for run in engine.made} == {(f"anynetx_e/{n}", 2) for n in range(5)}
+    least = search_outcome(fewer).best
+    assert least is not None
+    assert least.error == pytest.approx(min(errors(longer)) - 0.05)
+
+
+def test_diverged_networks_count_and_failed_ones_are_made_again(train: Callable[..., Search], tmp_path: Path) -> None:
+    engine = Arithmetic(1)
+    engine.ends = {"anynetx_e/1": "diverged", "anynetx_e/4": "failed"}
+    search = train(question(tmp_path), engine)
+    counts = search_outcome(search).counts
+    assert (counts.finished, counts.diverged, counts.failed, counts.waiting) == (3, 1, 1, 0)
+    assert search_outcome(search).sentences[0].startswith("3 of 5 networks of anynetx_e finished (1 diverged, 1 failed")
+    engine = Arithmetic(1)
+    again = train(question(tmp_path), engine)
+    assert [run.arm for run in engine.made] == ["anynetx_e/4"]
+    assert asked_for(again) == asked_for(search)
+    assert search_outcome(again).counts.failed == 0
+
+
+def test_several_objectives_have_a_front(train: Callable[..., Search], tmp_path: Path) -> None:
+    asked = question(tmp_path, sampler="nsga2", objectives=("error", "macs"))
+    outcome = search_outcome(train(asked, Arithmetic(1)))
+    values = [point.values for point in outcome.front]
+    assert values == sorted(values)
+    assert [macs for _, macs in values] == sorted((macs for _, macs in values), reverse=True)
+    assert outcome.best is not None
+    assert values[0][0] == outcome.best.error
+    assert any(sentence.startswith("No network beats these in error and macs: ") for sentence in outcome.sentences)
+
+
+def test_a_predicted_time_is_bounded_and_an_objective(train: Callable[..., Search], tmp_path: Path) -> None:
+    drawn = sample(msgspec.structs.replace(SPACES["anynetx_e"], image_size=32), 60, {"macs": "500k..8M"}, 5)
+    networks = tuple(
+        Timed(
+            label=f"anynetx_e/{row}",
+            network_hash=str(row),
+            image_size=32,
+            costs={name: float(column[row]) for name, column in drawn.costs.items() if name != "image_size"},
+            rounds=({"forward_b1_ms": 1 + 1e-6 * float(drawn.costs["macs"][row])},) * 2,
+        )
+        for row in range(60)
+    )
+    write_record(tmp_path / MODEL, fit_model(measurements(networks=networks, spaces=("anynetx_e",))))
+    asked = question(
+        tmp_path / "out",
+        objectives=("error", "latency"),
+        latency_model=str(tmp_path),
+        bounds={"forward_b1_ms": "2..5"},
+        trials=4,
+    )
+    search = train(asked, Arithmetic(1))
+    assert search.course.objectives == ("error", "forward_b1_ms")
+    times = [network.costs["forward_b1_ms"] for network in search.course.networks]
+    assert times == pytest.approx([1 + 1e-6 * network.costs["macs"] for network in search.course.networks], rel=0.01)
+    assert 2 <= min(times) <= max(times) <= 5
+    front = search_outcome(search).front
+    assert {point.values[1] for point in front} <= set(times)
+    unbounded = question(tmp_path / "free", objectives=asked.objectives, latency_model=str(tmp_path), trials=4)
+    search = train(unbounded, Arithmetic(1))
+    assert all(network.costs["forward_b1_ms"] > 0 for network in search.course.networks)
+
+
+def random_population(search: Search) -> Population:
+    """The networks of a random search as a population."""
+    course = search.course
+    drawn = Drawn(
+        space=course.space,
+        points=1.0,
+        dimensions=1,
+        bounds=course.bounds,
+        seed=0,
+        candidates=1,
+        accepted=1,
+        rejected={},
+        met={},
+        labels=tuple(network.label for network in course.networks),
+        axes={},
+        costs={"macs": [network.costs["macs"] for network in course.networks]},
+    )
+    return Population(study=search.study, spaces=(drawn,))
+
+
+def test_a_search_is_compared_with_random_draws(train: Callable[..., Search], tmp_path: Path) -> None:
+    search = train(question(tmp_path / "search"), Arithmetic(1))
+    random = train(question(tmp_path / "random", sampler="random", trials=20, sample_seed=1), Arithmetic(1))
+    population = random_population(random)
+    outcome = search_outcome(search, population)
+    assert outcome.against is not None
+    assert (outcome.against.k, outcome.against.n) == (5, 20)
+    assert outcome.against.best == min(errors(search))
+    assert outcome.against.verdict == "not shown"
+    assert any("No search could have shown one with fewer than 195" in sentence for sentence in outcome.sentences)
+    assert not any("not known" in sentence for sentence in outcome.sentences)
+    assert "not known: no population" in " ".join(search_outcome(search).sentences)
+
+    def refused(**changes: Any) -> str:
+        (drawn,) = population.spaces
+        other = msgspec.structs.replace(population, spaces=(msgspec.structs.replace(drawn, **changes),))
+        with pytest.raises(ValueError, match="against: the population") as error:
+            search_outcome(search, other)
+        return str(error.value)
+
+    assert "another bounds than the search" in refused(bounds={"macs": "1M..5M"})
+    space = msgspec.structs.replace(search.course.space, image_size=64)
+    assert "another space called anynetx_e" in refused(space=space)
+    assert "of other, and the search of anynetx_e" in refused(space=msgspec.structs.replace(space, name="other"))
+    twice = msgspec.structs.replace(search, study=msgspec.structs.replace(search.study, seeds=(1, 2)))
+    with pytest.raises(ValueError, match="another number of seeds"):
+        search_outcome(twice, population)
+
+
+def test_a_search_of_nothing_finished_says_so(train: Callable[..., Search], tmp_path: Path) -> None:
+    engine = Arithmetic(1)
+    engine.ends = {f"anynetx_e/{n}": "diverged" for n in range(4)}
+    outcome = search_outcome(train(question(tmp_path, trials=4), engine))
+    assert outcome.best is None
+    assert outcome.front == ()
+    assert outcome.best_so_far == (None,) * 4
+    assert outcome.sentences[-1] == "No network has finished, so there is nothing to compare."
+
+
+def test_another_question_is_refused_with_nothing_lost(train: Callable[..., Search], tmp_path: Path) -> None:
+    search = train(question(tmp_path, trials=1), Arithmetic(1))
+    for changes, says in (
+        ({"bounds": {"macs": "1M..3M"}}, r"bounds .* instead of"),
+        ({"objectives": ("error", "macs"), "sampler": "nsga2"}, "sampler tpe instead of nsga2"),
+        ({"space": ("anynetx_d",)}, "another space"),
+        ({"recipe": "tricks"}, "another recipe"),
+        ({"data": "scenes(size=32, train=96, val=32)"}, "another data"),
+    ):
+        with pytest.raises(ValueError, match=f"holds a search with {says}.*; name another folder"):
+            train(question(tmp_path, **changes), Arithmetic(1))
+    assert load_search(tmp_path) == search
+    with pytest.raises(ValueError, match="holds a search of `dorsal space search`; name another folder"):
+        compare(tiny(tmp_path, epochs=1, seeds=1))
+    with pytest.raises(ValueError, match="holds no population"):
+        load_population(tmp_path)
+
+
+def test_other_folders_are_refused(train: Callable[..., Search], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"holds no search: .* see `dorsal space search`"):
+        load_search(tmp_path)
+    search = train(question(tmp_path / "search", trials=1), Arithmetic(1))
+    (tmp_path / "search" / "search.json").rename(tmp_path / "kept.json")
+    with pytest.raises(ValueError, match="holds another kind of study; name another folder"):
+        train(question(tmp_path / "search", trials=1), Arithmetic(1))
+    for content, says in ((b'{"schema": 99}', "has schema 99"), (b"{", "cannot be read"), (b'{"schema": 1}', "read")):
+        (tmp_path / "search" / "search.json").write_bytes(content)
+        with pytest.raises(ValueError, match=says):
+            load_search(tmp_path / "search")
+    (tmp_path / "kept.json").rename(tmp_path / "search" / "search.json")
+    assert load_search(tmp_path / "search") == search
+
+
+def test_bounds_that_nobody_meets_end_it_early(train: Callable[..., Search], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"0 of 60 networks of anynetx_e found .* none has macs in 100G\.\."):
+        train(question(tmp_path / "out", trials=60, bounds={"macs": "100G.."}), Arithmetic(1))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"sampler": "tpa"}, "unknown sampler 'tpa'; did you mean tpe"),
+        ({"sampler": "cmaes"}, "unknown sampler 'cmaes'; valid: tpe, gp, nsga2, random"),
+        ({"objectives": ("error", "mac")}, "unknown objective 'mac'; did you mean macs"),
+        ({"objectives": ("error", "macs", "error")}, "objective 'error' is given twice"),
+        ({"objectives": ("macs",)}, "objectives=macs: nothing of this needs training; give error as well"),
+        ({"objectives": ("error", "latency")}, "objective 'latency' of what[?] give a latency model"),
+        ({"bounds": {"macs": "400"}}, "macs='400' is not a range"),
+        ({"bounds": {"forward_b1_ms": "..5"}}, "unknown bound 'forward_b1_ms'"),
+        ({"latency_model": "nowhere"}, "nowhere"),
+        ({"space": ("anynetx_f",)}, "unknown space 'anynetx_f'"),
+        ({"trials": 0}, "trials=0 is below 1; nearest valid: 1"),
+        ({"seeds": 0}, "seeds=0 leaves nothing to run"),
+        ({"recipe": ""}, "recipe is empty"),
+        ({"workers": 0}, "workers=0 is below 1"),
+    ],
+)
+def test_bad_questions_are_refused(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        SearchQuestion(**{"space": ("anynetx_e",), **changes})
+
+
+def test_the_command_asks_the_same() -> None:
+    asked = SearchQuestion(
+        space=("crossed",), objectives=("error", "macs"), bounds={"params": "..5M"}, sample_seed=3, seeds=(7,)
+    )
+    assert command_line(asked) == (
+        "dorsal space search crossed --objective error --objective macs --params ..5M --sample-seed 3 --seeds 7,"
+    )
