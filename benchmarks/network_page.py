@@ -37,9 +37,7 @@ HEAD = """# Networks
   is equality in every bit. "By hand" is code in `tests/nn/by_hand.py`, written from papers and descriptions. `small`
   is ours and has nothing to be compared with.
 
-The comparisons are the record of `{command}` with {versions}. It was made when a convolution and its norm were
-separate calls on both sides; with `nn/convolve.py` ours differ by rounding where it says 0, and the default tests hold
-that below 1e-9 (`tests/nn/test_parity.py`).
+The comparisons are the record of `{command}` with {versions}.
 """
 
 
