@@ -2,7 +2,7 @@
 
 Samplers: the true error of the network that a search of 60 picks by its noisy errors (noise of 0.5 points), the mean
 over searches with its standard error. The error has its least at growing widths, a depth of 20, no bottleneck and group
-width 16. Waiting: searches of 24 runs of 3 s, more or less (30 %), that train nothing, on real workers; the share of
+width 16. Waiting: searches of 16 runs of 5 s, more or less (30 %), that train nothing, on real workers; the share of
 their time in which workers make runs. In rounds, each round asks for as many networks as there are workers.
 
 python benchmarks/search.py samplers [--space anynetx_e] [--macs 300M..400M] [--searches 12]
@@ -26,7 +26,7 @@ from dorsal.study.plan import Run
 from dorsal.study.records import Trial
 from dorsal.zoo import network
 
-TRIALS, NOISE, RUNS, SECONDS = 60, 0.5, 24, 3.0
+TRIALS, NOISE, RUNS, SECONDS = 60, 0.5, 16, 5.0
 
 
 def true_error(net):
@@ -76,7 +76,7 @@ def seconds_of(seed):
     return SECONDS * math.exp(random.Random(seed).gauss(-(sigma**2) / 2, sigma))
 
 
-def sleep(run, tell):
+def sleep(run, _):
     time.sleep(seconds_of(run.seed))
     return Trial(run.arm, run.recipe, run.seed, "finished", 1.0, (), 0.0)
 

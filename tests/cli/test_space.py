@@ -8,8 +8,13 @@ from dorsal.space.named import SPACES, read_space
 from dorsal.spec.cost import cost
 from dorsal.zoo import network
 
+TINY = """
+name = "tiny"
+base = "small(depths=[1], widths=[16], strides=[2], stem=simple(width=8, stride=2))"
+axes.widths = { draw = { type = "uniform", low = 8, high = 64, quantum = 8 }, by_stage = true }
+"""
 RUN = (
-    "--count", 2, "--macs", "1M..4M", "--edit", "stem=simple(width=8, stride=2), strides=[1, 2, 2, 2]",
+    "--count", 2, "--macs", "10k..400M",
     "--recipe", "plain", "--epochs", 1, "--data", "scenes(train=64, val=32, size=32)",
 )  # fmt: skip
 
@@ -87,11 +92,12 @@ def test_a_space_file_with_an_unknown_axis_is_refused_with_a_suggestion(dorsal, 
 
 def test_run_then_report_then_reliability(dorsal, tmp_path, monkeypatch):
     monkeypatch.setattr("dorsal.study.population.TIMED", 2)
-    out = tmp_path / "out"
-    code, printed, err = dorsal("space", "run", "anynetx_e", *RUN, "--out", out)
+    out, file = tmp_path / "out", tmp_path / "tiny.toml"
+    file.write_text(TINY, encoding="utf-8")
+    code, printed, err = dorsal("space", "run", file, *RUN, "--out", out)
     assert code == 0
-    assert "2/2  anynetx_e/" in err
-    assert "anynetx_e" in printed
+    assert "2/2  tiny/" in err
+    assert "tiny" in printed
     assert f"report: {out / 'report.html'}" in printed.replace("\n", "")
     results = json.loads((out / "results.json").read_text(encoding="utf-8"))
     assert results["analysis"]["spaces"][0]["counts"] == {"finished": 2, "diverged": 0, "failed": 0, "waiting": 0}
@@ -103,10 +109,10 @@ def test_run_then_report_then_reliability(dorsal, tmp_path, monkeypatch):
     assert (out / "report.html").is_file()
     code, printed, _ = dorsal("space", "reliability", out, "--networks", 2, "--epochs", 2, "--seeds", 1, "--json")
     assert code == 0
-    assert json.loads(printed)["analysis"]["reliability"]["ranks"][0]["space"] == "anynetx_e"
+    assert json.loads(printed)["analysis"]["reliability"]["ranks"][0]["space"] == "tiny"
     code, _, err = dorsal("space", "run", "regnetx", *RUN, "--out", out)
     assert code == 2
-    assert "holds a population of anynetx_e, which is not asked for" in err
+    assert "holds a population of tiny, which is not asked for" in err
     code, _, err = dorsal("compare", "small", "--out", out)
     assert code == 2
     assert "holds a population of `dorsal space run`" in err

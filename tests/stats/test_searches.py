@@ -41,6 +41,7 @@ def test_of_a_longer_search_the_first_networks_count_and_what_is_missing_is_said
     assert "1 more have no result" in sentence
 
 
+@pytest.mark.slow
 def test_a_search_that_is_random_is_hardly_ever_said_to_differ() -> None:
     random = np.random.default_rng(0)
     verdicts = [against_random(e[:4], e[4:]).verdict for e in random.normal(50, 3, (400, 204))]

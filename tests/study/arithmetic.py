@@ -11,11 +11,13 @@ from dorsal.study.records import Trial
 
 
 class Arithmetic:
-    """An engine of which `at_once` runs are in flight and end in random order: shallow networks are good. `ends` says
-    otherwise of some networks; after `reports` runs comes Ctrl-C."""
+    """An engine of which `at_once` runs are in flight: shallow networks are good. They end in random order by `seed`,
+    or without one, that first which began last. `ends` says how some networks end; after `reports` runs comes Ctrl-C.
+    """
 
-    def __init__(self, at_once: int, seed: int = 0, reports: int = 10_000) -> None:
-        self.at_once, self.random, self.reports = at_once, np.random.default_rng(seed), reports
+    def __init__(self, at_once: int, seed: int | None = 0, reports: int = 10_000) -> None:
+        self.at_once, self.seed, self.reports = at_once, seed, reports
+        self.random = np.random.default_rng(seed)
         self.ends: dict[str, str] = {}
         self.made: list[Run] = []
         self.in_flight: list[int] = []
@@ -31,7 +33,7 @@ class Arithmetic:
             self.in_flight.append(len(working))
             if len(self.made) == self.reports:
                 raise KeyboardInterrupt
-            run = working.pop(int(self.random.integers(len(working))))
+            run = working.pop(-1 if self.seed is None else int(self.random.integers(len(working))))
             self.made.append(run)
             yield Report(0, run, self.trial(run))
             waiting.extend(more() if more else ())

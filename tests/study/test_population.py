@@ -25,6 +25,11 @@ from dorsal.zoo import network
 from tests.study.conftest import Session, results, tiny
 
 SMALL = "stem=simple(width=8, stride=2), strides=[1, 2, 2, 2]"
+TINY = """
+name = "tiny"
+base = "small(depths=[1], widths=[16], strides=[2], stem=simple(width=8, stride=2))"
+axes.widths = { draw = { type = "uniform", low = 8, high = 64, quantum = 8 }, by_stage = true }
+"""
 DATA = "scenes(train=64, val=32, size=32)"
 
 
@@ -90,12 +95,14 @@ def test_optuna_sees_the_axes_of_each_space(population: Population, folder: Path
     studies = [optuna.load_study(study_name=name, storage=url) for name in optuna.get_all_study_names(url)]
     assert len(studies) == 2
     by_axes = {"mixer.0" in study.trials[0].params: study for study in studies}
-    anynet = by_axes[False].trials[0]
-    point = {name: column[0] for name, column in population.spaces[0].axes.items()}
-    assert anynet.params == {**values_of(point), "seed": 1, "epochs": 1}
-    assert anynet.params["depths.3"] == point["depths"][3]
-    assert anynet.distributions["widths.0"] == optuna.distributions.IntDistribution(8, 1024)
-    assert anynet.value == population.study.trials[0].accuracy
+    space = population.spaces[0]
+    label = space.labels[0]
+    (trial,) = (trial for trial in population.study.trials if trial.arm == label)
+    point = {name: column[0] for name, column in space.axes.items()}
+    (stored,) = (t for t in by_axes[False].trials if t.params == {**values_of(point), "seed": 1, "epochs": 1})
+    assert stored.params["depths.3"] == point["depths"][3]
+    assert stored.distributions["widths.0"] == optuna.distributions.IntDistribution(8, 1024)
+    assert stored.value == trial.accuracy
     assert by_axes[True].trials[0].distributions["stem"].choices[0] == "simple"  # type: ignore[attr-defined]
 
 
@@ -182,7 +189,10 @@ def test_resolution_can_be_an_axis(tmp_path: Path) -> None:
 
 @pytest.mark.alone
 def test_killed_at_any_point_the_same_call_goes_on(tmp_path: Path) -> None:
-    slow = {"data": "scenes(train=320, val=32, size=32)", "epochs": 6, "workers": 1, "spaces": ("anynetx_e",)}
+    file = tmp_path / "tiny.toml"
+    file.write_text(TINY, encoding="utf-8")
+    slow: dict[str, Any] = {"spaces": (str(file),), "edit": "", "bounds": {}, "epochs": 14, "workers": 1}
+    slow["data"] = "scenes(train=320, val=32, size=32)"
     session = Session(asked(tmp_path / "broken", **slow))
     session.until(lambda event: event["kind"] == "TrialDone")
     session.until_midway()
@@ -191,7 +201,7 @@ def test_killed_at_any_point_the_same_call_goes_on(tmp_path: Path) -> None:
     assert len(load_population(tmp_path / "broken").study.trials) == 1
     events: list[Event] = []
     broken = run_population(asked(tmp_path / "broken", **slow), on_event=events.append)
-    assert [event.trial.arm for event in events if isinstance(event, TrialDone)] == ["anynetx_e/1"]
+    assert [event.trial.arm for event in events if isinstance(event, TrialDone)] == ["tiny/1"]
     unbroken = run_population(asked(tmp_path / "unbroken", **slow))
     assert results(broken.study) == results(unbroken.study)
 

@@ -55,7 +55,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     if user:
-        for parent in (folder, *folder.parents[:2]):  # pytest's folders are closed to others
+        for parent in (folder, *folder.parents[:3]):  # pytest's folders are closed to others
             parent.chmod(0o755)
         shutil.chown(folder, user)
     data = folder / "data"

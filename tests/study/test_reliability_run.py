@@ -78,19 +78,16 @@ def test_what_is_asked_is_a_command(folder: Path) -> None:
     assert command_line(asked(folder)) == f"dorsal space reliability {folder} --networks 2 --epochs 2 --seeds 2"
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
+def test_bad_questions(folder: Path) -> None:
+    for changes, message in (
         ({"epochs": (1,)}, "epochs: 1 must be there once and more than the population's 1; nearest valid: 2"),
         ({"epochs": (3, 3)}, "epochs: 3 must be there once"),
         ({"networks": 4}, "networks=4 is more than the 3 of each space; nearest valid: 3"),
         ({"networks": 0}, "networks=0 is below 1"),
         ({"seeds": 0}, "seeds=0 leaves nothing to run"),
-    ],
-)
-def test_bad_questions(folder: Path, changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        run_reliability(asked(folder, **changes))
+    ):
+        with pytest.raises(ValueError, match=message):
+            run_reliability(asked(folder, **changes))
 
 
 def test_a_folder_without_a_population(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A search from question to outcome, with arithmetic in place of training: what is asked when, resuming, refusing."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from dorsal.study.latency import fit_model
 from dorsal.study.latency_records import MODEL, Timed, write_record
 from dorsal.study.population_records import Drawn, Population
 from dorsal.study.population_saved import load_population
+from dorsal.study.run import data_facts
 from dorsal.study.search import run_search
 from dorsal.study.search_outcome import search_outcome
 from dorsal.study.search_question import SAMPLERS, Effort, SearchQuestion, command_line
@@ -25,6 +27,7 @@ from tests.study.conftest import tiny
 from tests.study.test_latency import measurements
 
 DATA = "scenes(size=32, train=64, val=32)"
+OPENED = functools.cache(data_facts)  # what never changes is opened once
 
 
 @pytest.fixture
@@ -33,10 +36,13 @@ def train(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Search]:
     for sampler in ("tpe", "nsga2"):
         monkeypatch.setitem(SAMPLERS, sampler, Effort(3, 100))
 
-    def run(asked: SearchQuestion, engine: Arithmetic, events: list[Event] | None = None) -> Search:
+    def run(
+        asked: SearchQuestion, engine: Arithmetic, events: list[Event] | None = None, against: Population | None = None
+    ) -> Search:
+        monkeypatch.setattr("dorsal.study.search.data_facts", OPENED)
         monkeypatch.setattr("dorsal.study.search.engine_of", lambda *_: engine)
         monkeypatch.setattr("dorsal.study.search.time_run", lambda *_, **__: 1 / 0)
-        return run_search(asked, on_event=(events if events is not None else []).append)
+        return run_search(asked, against=against, on_event=(events if events is not None else []).append)
 
     return run
 
@@ -88,6 +94,17 @@ def test_however_it_is_broken_off_it_ends_as_if_it_had_not_been(
     assert asked_for(broken) == asked_for(whole)
     assert broken.study.trials == whole.study.trials
     assert made + len(last.made) == 6
+
+
+def test_when_less_is_left_than_there_are_workers_it_still_goes_on_as_before(
+    train: Callable[..., Search], tmp_path: Path
+) -> None:
+    whole = train(question(tmp_path / "whole"), Arithmetic(3, None))
+    broken = Arithmetic(3, None, 3)
+    with pytest.raises(KeyboardInterrupt):
+        train(question(tmp_path / "broken"), broken)
+    assert [run.arm[-1] for run in broken.made] == ["2", "3", "1"]  # 0 and 4 are left, and 4 not asked for yet
+    assert asked_for(train(question(tmp_path / "broken"), Arithmetic(3))) == asked_for(whole)
 
 
 def test_workers_never_wait_for_long_and_know_all_but_the_last_results(
@@ -200,6 +217,7 @@ def test_a_search_is_compared_with_random_draws(train: Callable[..., Search], tm
     search = train(question(tmp_path / "search"), Arithmetic(1))
     random = train(question(tmp_path / "random", sampler="random", trials=20, sample_seed=1), Arithmetic(1))
     population = random_population(random)
+    assert train(question(tmp_path / "search"), Arithmetic(1), against=population) == search
     outcome = search_outcome(search, population)
     assert outcome.against is not None
     assert (outcome.against.k, outcome.against.n) == (5, 20)
@@ -220,6 +238,10 @@ def test_a_search_is_compared_with_random_draws(train: Callable[..., Search], tm
     space = msgspec.structs.replace(search.course.space, image_size=64)
     assert "another space called anynetx_e" in refused(space=space)
     assert "of other, and the search of anynetx_e" in refused(space=msgspec.structs.replace(space, name="other"))
+    wider = question(tmp_path / "wider", bounds={"macs": "1M..5M"})
+    with pytest.raises(ValueError, match="another bounds than the search"):
+        run_search(wider, against=population)
+    assert not (tmp_path / "wider").exists()
     twice = msgspec.structs.replace(search, study=msgspec.structs.replace(search.study, seeds=(1, 2)))
     with pytest.raises(ValueError, match="another number of seeds"):
         search_outcome(twice, population)

@@ -24,14 +24,14 @@ from dorsal.cli.space import (
 if TYPE_CHECKING:
     from dorsal.study.search_records import Outcome, Search
 
-_OBJECTIVE = "error, a cost (macs, params, activations, layers) or a predicted time; may be repeated. [error]"
+_OBJECTIVE = "error, a cost (macs, params, activations, layers) or a predicted time; may be repeated. \\[error]"
 _AGAINST = "Folder of a population of random draws of the same space, to compare with."
 
 
 def search(
     space: Annotated[str, typer.Argument(help="A name that `dorsal space list` prints, or a TOML or JSON file.")],
     trials: Annotated[int | None, typer.Option(help="Different networks to train. [60]")] = None,
-    sampler: Annotated[str | None, typer.Option(help="tpe, gp, nsga2 or random. [tpe]")] = None,
+    sampler: Annotated[str | None, typer.Option(help="tpe, gp, nsga2 or random. \\[tpe]")] = None,
     objective: Annotated[list[str] | None, typer.Option(help=_OBJECTIVE)] = None,
     macs: Macs = None,
     params: Params = None,
@@ -41,8 +41,8 @@ def search(
     bound: Bounds = None,
     edit: Edit = None,
     sample_seed: Annotated[int | None, typer.Option(help="Of the sampler. [0]")] = None,
-    recipe: Annotated[str | None, typer.Option(help="[regnet-10ep]")] = None,
-    data: Annotated[str | None, typer.Option(help="scenes, or a folder of class folders. [scenes]")] = None,
+    recipe: Annotated[str | None, typer.Option(help="\\[regnet-10ep]")] = None,
+    data: Annotated[str | None, typer.Option(help="scenes, or a folder of class folders. \\[scenes]")] = None,
     epochs: Annotated[int | None, typer.Option(help="In place of the recipe's own.")] = None,
     seeds: SeedList = None,
     workers: Workers = None,
@@ -51,9 +51,9 @@ def search(
     ray: RayAddress = None,
     gpus: Gpus = None,
     processes: Processes = None,
-    out: Annotated[str | None, typer.Option(help="Folder of the search. [runs/search]")] = None,
+    out: Annotated[str | None, typer.Option(help="Folder of the search. \\[runs/search]")] = None,
     storage: Storage = None,
-    name: Annotated[str | None, typer.Option(help="Title, and name in the storage. [search]")] = None,
+    name: Annotated[str | None, typer.Option(help="Title, and name in the storage. \\[search]")] = None,
     against: Annotated[Path | None, typer.Option(help=_AGAINST, show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
@@ -96,10 +96,10 @@ def search(
     from dorsal.study.search_question import SearchQuestion
 
     asked = SearchQuestion(space=(space,), **{field: value for field, value in given.items() if value is not None})
-    population = load_population(against) if against else None  # before hours of training
+    population = load_population(against) if against else None
     try:
         with Watch() as watch:
-            found = run_search(asked, on_event=watch.on_event)
+            found = run_search(asked, against=population, on_event=watch.on_event)
     except KeyboardInterrupt:
         sys.stderr.write(
             f"stopped; the same command goes on, and `dorsal space pick {asked.out}` has the best so far\n"

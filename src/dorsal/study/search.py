@@ -24,9 +24,11 @@ from dorsal.study.placement import place_of
 from dorsal.study.plan import DataFacts, Plan, RecipeFacts, Run, run_of
 from dorsal.study.population import domains_of, draw, first_networks, values_of
 from dorsal.study.population_question import PopulationQuestion, based_on
+from dorsal.study.population_records import Population
 from dorsal.study.records import Arm, Machine, Study
 from dorsal.study.run import at_size, check_device, data_facts, recipe_facts, run_trial, time_run
 from dorsal.study.saved import FILE, storage_url
+from dorsal.study.search_outcome import draws_to_compare
 from dorsal.study.search_question import ERROR, SearchQuestion, command_line
 from dorsal.study.search_records import Asked, Course, Search
 from dorsal.study.search_saved import course_so_far, load_search, write_course
@@ -37,16 +39,20 @@ TIMED = 3
 """So many networks are timed for the forecast of a search that has trained none."""
 
 
-def run_search(asked: SearchQuestion, *, on_event: OnEvent = lambda _: None) -> Search:
+def run_search(
+    asked: SearchQuestion, *, against: Population | None = None, on_event: OnEvent = lambda _: None
+) -> Search:
     """Asks for networks and trains them until there are `trials`; returns the search with all runs that have ended.
 
     With one worker each network is asked for knowing all before it. With w workers it is asked for knowing all but the
-    last w + w // 2 - 1, whichever of those have ended already: so workers seldom wait, and what is asked for depends
-    on nothing but the question and the number of workers. What was asked for is written down first. Interrupted at any
-    point, the same call goes on, and ends as it would have; with more `trials` or seeds it goes on from what is there.
+    last w + w // 2 - 1, whichever of those have ended already: so workers seldom wait, and the order in which runs
+    happen to end does not matter. What was asked for is written down before it is trained. Interrupted at any point,
+    the same call with as many workers goes on and ends as it would have, unless a run failed that now does not; with
+    more `trials` or seeds it goes on from what is there.
 
-    Raises ValueError as `study.compare.compare` does, for bounds that fewer than `trials` networks meet, and for a
-    folder with something else or a search of another question.
+    Raises ValueError as `study.compare.compare` does, for bounds that fewer than `trials` networks meet, for a folder
+    with something else or a search of another question; and before anything is trained, where the search could not be
+    compared with `against`.
     """
     check_device(asked.device)
     recipe = recipe_facts(asked.recipe, asked.epochs)
@@ -70,6 +76,9 @@ def run_search(asked: SearchQuestion, *, on_event: OnEvent = lambda _: None) -> 
         seed=asked.sample_seed,
         latency_model=asked.latency_model,
     )
+    if against is not None:
+        recipes = {recipe.name: recipe.fields}
+        draws_to_compare(against, course, recipes, data.fingerprint, len(asked.seed_list))
     asker = Asker(draws.space, read_bounds(bounds, predicted), predicted, objectives, asked.sampler, asked.sample_seed)
     folder = Path(asked.out)
     with hold(folder), Store(storage_url(folder, asked.storage), asked.name) as store:
@@ -117,36 +126,36 @@ class _Searcher:
             device=self.place.device,
         )
         engine = engine_of(self.place, job)
-        workers = max(min(engine.capacity(), left), 1) if left else 1
+        workers = engine.capacity() if left else 1
+        ahead = 1 + ceil((workers + workers // 2 - 1) / len(self.seeds))
+        workers = min(workers, left) or 1
         here = machine(self.place.device, workers, self.place.threads)
-        self.ahead = 1 + ceil((workers + workers // 2 - 1) / len(self.seeds))
-        self._ask_ahead()
-        self.session = self._session()
-        for text in self._keep(here).notes:
+        self._ask_ahead(ahead)
+        session = self._session()
+        for text in self._keep(session, here).notes:
             self.on_event(Note(text))
-        seconds = self._epoch_seconds(here.threads, here.device) if left else 0.0
-        pace = Pace(left, self.recipe.epochs, workers, seconds)
-        expected = pace.seconds_left() + START_UP_SECONDS if left else 0.0
-        self.on_event(Planned((), Forecast(total, total - left, expected, workers, {})))
+        pace = Pace(left, self.recipe.epochs, workers, self._epoch_seconds(here) if left else 0.0)
+        seconds = pace.seconds_left() + START_UP_SECONDS if left else 0.0
+        self.on_event(Planned((), Forecast(total, total - left, seconds, workers, {})))
 
         def more() -> list[Run]:
-            if new := self._ask_ahead():
-                self._keep(here)
+            if new := self._ask_ahead(ahead):
+                self._keep(session, here)
             return new
 
         known = list(self.runs.values())
-        make_runs(self.session, known, set(self.ended), engine, pace, self.store, self._hear, more, total)
+        make_runs(session, known, set(self.ended), engine, pace, self.store, self._hear, more, total)
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, TrialDone):
             self.ended[self.runs[event.trial.arm, event.trial.seed].key] = event.trial
         self.on_event(event)
 
-    def _ask_ahead(self) -> list[Run]:
-        """Asks for as many networks as may be asked for now, and returns the runs that they take."""
+    def _ask_ahead(self, ahead: int) -> list[Run]:
+        """Asks for networks as long as all but the last `ahead` - 1 have ended, and returns the runs that they take."""
         new: list[Run] = []
         while (count := len(self.course.networks)) < self.trials:
-            known = max(count + 1 - self.ahead, 0)
+            known = max(count + 1 - ahead, 0)
             results = [self._result(network) for network in self.course.networks[:known]]
             if None in results:
                 break
@@ -235,18 +244,18 @@ class _Searcher:
         runs = tuple(self.runs.values())
         return Plan(arms=tuple(self.arms), recipes=(self.recipe,), seeds=self.seeds, data=self.data, runs=runs)
 
-    def _keep(self, here: Machine) -> Study:
+    def _keep(self, session: Session, here: Machine) -> Study:
         """Writes down what has been asked for: first the plan, which may then know a network more than the course."""
-        study = keep(self.session, self._plan(), set(self.ended), here, {})
+        study = keep(session, self._plan(), set(self.ended), here, {})
         write_course(self.folder, self.course)
         return study
 
-    def _epoch_seconds(self, threads: int, device: str) -> float:
+    def _epoch_seconds(self, here: Machine) -> float:
         """What an epoch takes, as measured so far; at first, of the first networks."""
         keys = {run.key for run in self.runs.values()}
         seconds = [epoch.seconds for key, trial in self.ended.items() if key in keys for epoch in trial.curve]
         if not seconds:
             for run in [run for run in self.runs.values() if run.seed == self.seeds[0]][:TIMED]:
                 with contextlib.suppress(Exception):  # the run will fail as this did, and be recorded
-                    seconds.append(time_run(run, threads=threads, device=device).epoch_seconds)
+                    seconds.append(time_run(run, threads=here.threads, device=here.device).epoch_seconds)
         return fmean(seconds or [0.0])

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
-from dorsal.space.bounds import read_bounds
 from dorsal.stats.pareto import pareto_front
 from dorsal.stats.searches import against_random, against_random_sentence
 from dorsal.study.analysis import network_results
 from dorsal.study.analysis_records import Counts, Marked
 from dorsal.study.pick import flattery, unverified
-from dorsal.study.population_records import Population
+from dorsal.study.population_records import Drawn, Population
 from dorsal.study.search_question import ERROR
-from dorsal.study.search_records import FrontPoint, Outcome, Search
+from dorsal.study.search_records import Course, FrontPoint, Outcome, Search
 
 
 def search_outcome(search: Search, against: Population | None = None) -> Outcome:
@@ -64,28 +65,33 @@ def _least_so_far(errors: Sequence[float | None]) -> Iterator[float | None]:
         yield least
 
 
-def _random_errors(search: Search, population: Population) -> list[float | None]:
-    """The errors of the population's draws of the searched space. ValueError where they cannot be compared."""
-    course, study = search.course, search.study
+def draws_to_compare(
+    population: Population, course: Course, recipes: dict[str, dict[str, Any]], data: str, seeds: int
+) -> Drawn:
+    """The population's draws of the searched space. `data` is the fingerprint, `seeds` how many.
+
+    Raises ValueError where their errors do not compare with those of the search.
+    """
     name = course.space.name
     drawn = next((each for each in population.spaces if each.space.name == name), None)
     if drawn is None:
         spaces = ", ".join(each.space.name for each in population.spaces)
         raise ValueError(f"against: the population is of {spaces}, and the search of {name}")
-    known = course.networks[0].costs if course.networks else ()
-    theirs, ours = (
-        {bound.quantity: (bound.low, bound.high) for bound in read_bounds(bounds, known)}
-        for bounds in (drawn.bounds, course.bounds)
-    )
     for what, same in (
         (f"space called {name}", drawn.space == course.space),
-        ("bounds", theirs == ours),
-        ("recipe", population.study.recipes == study.recipes),
-        ("data", population.study.data_fingerprint == study.data_fingerprint),
-        ("number of seeds", len(population.study.seeds) == len(study.seeds)),
+        ("bounds", drawn.bounds == course.bounds),
+        ("recipe", msgspec.json.encode(population.study.recipes) == msgspec.json.encode(recipes)),
+        ("data", population.study.data_fingerprint == data),
+        ("number of seeds", len(population.study.seeds) == seeds),
     ):
         if not same:
             raise ValueError(f"against: the population has another {what} than the search, so errors do not compare")
+    return drawn
+
+
+def _random_errors(search: Search, population: Population) -> list[float | None]:
+    study = search.study
+    drawn = draws_to_compare(population, search.course, study.recipes, study.data_fingerprint, len(study.seeds))
     results = network_results(population.study)
     return [results[label][1] for label in drawn.labels]
 
