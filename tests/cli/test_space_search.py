@@ -68,7 +68,8 @@ def test_a_killed_search_goes_on_and_its_winner_is_handed_over(dorsal, out, tmp_
     code, text, err = dorsal(*QUESTION, "--out", out)
     assert (code, err.count("/4  ")) == (0, 0)  # nothing is trained twice
     assert "4 of 4 networks of anynetx_e finished" in text
-    assert f"dorsal space pick {out}" in text
+    assert f"dorsal space pick {out} --by pareto" in text
+    assert f"{found['best']['error']:.2f}" in text
 
     code, text, err = dorsal("space", "pick", out, "--out", tmp_path / "winner.json")
     assert code == 0, err
@@ -87,8 +88,8 @@ def test_a_killed_search_goes_on_and_its_winner_is_handed_over(dorsal, out, tmp_
         assert code == 0, err
         assert len(list(library.create(asked).parameters())) > 10
     code, printed, err = dorsal(
-        "compare", winner, f"text={text.replace('width=8', 'width=16')}", *DATA, "--recipe", "plain",
-        "--epochs", 1, "--seeds", 1, "--workers", 1, "--out", tmp_path / "compared",
+        "compare", winner, *DATA, "--recipe", "plain", "--epochs", 1, "--seeds", 1, "--workers", 1,
+        "--out", tmp_path / "compared",
     )  # fmt: skip
     assert code == 0, err
     assert "winner" in printed

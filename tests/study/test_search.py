@@ -215,12 +215,12 @@ def random_population(search: Search) -> Population:
 
 def test_a_search_is_compared_with_random_draws(train: Callable[..., Search], tmp_path: Path) -> None:
     search = train(question(tmp_path / "search"), Arithmetic(1))
-    random = train(question(tmp_path / "random", sampler="random", trials=20, sample_seed=1), Arithmetic(1))
+    random = train(question(tmp_path / "random", sampler="random", trials=12, sample_seed=1), Arithmetic(1))
     population = random_population(random)
     assert train(question(tmp_path / "search"), Arithmetic(1), against=population) == search
     outcome = search_outcome(search, population)
     assert outcome.against is not None
-    assert (outcome.against.k, outcome.against.n) == (5, 20)
+    assert (outcome.against.k, outcome.against.n) == (5, 12)
     assert outcome.against.best == min(errors(search))
     assert outcome.against.verdict == "not shown"
     assert any("No search could have shown one with fewer than 195" in sentence for sentence in outcome.sentences)
@@ -291,8 +291,8 @@ def test_other_folders_are_refused(train: Callable[..., Search], tmp_path: Path)
 
 
 def test_bounds_that_nobody_meets_end_it_early(train: Callable[..., Search], tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"0 of 60 networks of anynetx_e found .* none has macs in 100G\.\."):
-        train(question(tmp_path / "out", trials=60, bounds={"macs": "100G.."}), Arithmetic(1))
+    with pytest.raises(ValueError, match=r"0 of 300 networks of anynetx_e found .* none has macs in 100G\.\."):
+        train(question(tmp_path / "out", trials=300, bounds={"macs": "100G.."}), Arithmetic(1))
     assert not (tmp_path / "out").exists()
 
 

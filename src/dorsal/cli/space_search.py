@@ -22,7 +22,7 @@ from dorsal.cli.space import (
 )
 
 if TYPE_CHECKING:
-    from dorsal.study.search_records import Outcome, Search
+    from dorsal.study.search_records import Outcome
 
 _OBJECTIVE = "error, a cost (macs, params, activations, layers) or a predicted time; may be repeated. \\[error]"
 _AGAINST = "Folder of a population of random draws of the same space, to compare with."
@@ -111,28 +111,28 @@ def search(
 
         print(msgspec.json.encode(outcome).decode())
     else:
-        _print(found, outcome, asked.out)
+        _print(outcome, asked.out)
     if outcome.counts.failed:
         raise typer.Exit(1)
 
 
-def _print(search: Search, outcome: Outcome, folder: str) -> None:
+def _print(outcome: Outcome, folder: str) -> None:
     """The front as a table, then what is concluded."""
     from rich.console import Console
     from rich.table import Table
 
     console = Console()
-    table = Table("network", *(_heading(name) for name in outcome.objectives), "as text")
-    texts = {arm.label: arm.text for arm in search.study.arms}
+    table = Table("network", *(_heading(name) for name in outcome.objectives))
     for point in outcome.front:
         values = (_amount(name, value) for name, value in zip(outcome.objectives, point.values, strict=True))
-        table.add_row(point.label, *values, texts[point.label])
+        table.add_row(point.label, *values)
     if outcome.front:
         console.print(table)
     for sentence in outcome.sentences:
         console.print(sentence, highlight=False, markup=False, soft_wrap=True)
-    if outcome.best:
-        print(f"the best as text or file: dorsal space pick {folder}")
+    if outcome.front:
+        by = " --by pareto" if len(outcome.objectives) > 1 else ""
+        print(f"as text or files: dorsal space pick {folder}{by}")
 
 
 def _heading(objective: str) -> str:
