@@ -101,7 +101,7 @@ def test_a_full_disk_leaves_the_old_study_file(crashed: Crashed, monkeypatch: py
 
     saved, content = read_saved(crashed.out), (crashed.out / FILE).read_bytes()
     assert saved is not None
-    monkeypatch.setattr("dorsal.study.saved.os.fsync", full)
+    monkeypatch.setattr("dorsal.study.record_file.os.fsync", full)
     with pytest.raises(OSError, match="No space left on device"):
         write_saved(crashed.out, msgspec.structs.replace(saved, settings=("another",)))
     assert (crashed.out / FILE).read_bytes() == content

@@ -28,12 +28,12 @@ from dorsal.study.latency_records import (
     Measurements,
     Timed,
     fingerprint,
-    read_record,
-    write_record,
+    read_latency,
 )
 from dorsal.study.machine import machine, versions
 from dorsal.study.measure import measure_latency
 from dorsal.study.population_records import Drawn, Population
+from dorsal.study.record_file import write_record
 from dorsal.study.records import Arm, Study
 from dorsal.train.timing import time_forward
 from dorsal.zoo import network
@@ -397,7 +397,7 @@ def test_a_folder_of_another_question_is_refused(clock, tmp_path, changes, says)
 def test_times_of_another_machine_are_not_gone_on_with(clock, tmp_path):
     quietly(asked(tmp_path / "out"))
     path = tmp_path / "out" / MEASUREMENTS
-    stored = read_record(path, Measurements)
+    stored = read_latency(path, Measurements)
     write_record(path, msgspec.structs.replace(stored, machine=msgspec.structs.replace(stored.machine, cores=77)))
     with pytest.raises(ValueError, match=r"the machine was .*77 cores"):
         quietly(asked(tmp_path / "out"))
@@ -506,7 +506,7 @@ def test_networks_are_measured_on_this_machine(tmp_path):
     torch.set_num_threads(1)
     assert torch.equal(torch.random.get_rng_state(), random)
     assert [fit.quantity for fit in model.fits] == ["forward_b1_ms", "forward_b8_ms", "step_b1_ms", "step_b8_ms"]
-    stored = read_record(tmp_path / "out" / MEASUREMENTS, Measurements)
+    stored = read_latency(tmp_path / "out" / MEASUREMENTS, Measurements)
     for timed in stored.networks:
         assert [sorted(times) for times in timed.rounds] == [sorted(stored.setting.quantities())] * 2
         low, median, high = timed.quartiles("step_b8_ms") or pytest.fail("not timed")

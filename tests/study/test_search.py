@@ -13,9 +13,10 @@ from dorsal.space.sample import sample
 from dorsal.study.compare import compare
 from dorsal.study.events import Event, Note, Planned, TrialDone
 from dorsal.study.latency import fit_model
-from dorsal.study.latency_records import MODEL, Timed, write_record
+from dorsal.study.latency_records import MODEL, Timed
 from dorsal.study.population_records import Drawn, Population
 from dorsal.study.population_saved import load_population
+from dorsal.study.record_file import write_record
 from dorsal.study.run import data_facts
 from dorsal.study.search import run_search
 from dorsal.study.search_outcome import search_outcome
@@ -280,7 +281,7 @@ def test_other_folders_are_refused(train: Callable[..., Search], tmp_path: Path)
         load_search(tmp_path)
     search = train(question(tmp_path / "search", trials=1), Arithmetic(1))
     (tmp_path / "search" / "search.json").rename(tmp_path / "kept.json")
-    with pytest.raises(ValueError, match="holds another kind of study; name another folder"):
+    with pytest.raises(ValueError, match="holds a comparison; name another folder"):
         train(question(tmp_path / "search", trials=1), Arithmetic(1))
     for content, says in ((b'{"schema": 99}', "has schema 99"), (b"{", "cannot be read"), (b'{"schema": 1}', "read")):
         (tmp_path / "search" / "search.json").write_bytes(content)

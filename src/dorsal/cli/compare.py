@@ -31,8 +31,12 @@ def compare(
             help="Names, names with edits, JSON files, or timm:NAME; each may have a label as in label=text."
         ),
     ] = None,
-    recipe: Annotated[list[str] | None, typer.Option(help="A recipe; may be repeated. [plain, tricks]")] = None,
-    data: Annotated[str | None, typer.Option(help="scenes, or a folder of class folders. [scenes]")] = None,
+    recipe: Annotated[
+        list[str] | None, typer.Option(help="A recipe; may be repeated.", show_default="plain, tricks")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="scenes, or a folder of class folders.", show_default="scenes")
+    ] = None,
     seeds: SeedList = None,
     epochs: Annotated[int | None, typer.Option(help="In place of the recipes' own.")] = None,
     match: Annotated[str | None, typer.Option(help="Scale widths to a cost: macs, macs=20M, params=1M …")] = None,
@@ -42,10 +46,12 @@ def compare(
     ray: RayAddress = None,
     gpus: Gpus = None,
     processes: Processes = None,
-    out: Annotated[str | None, typer.Option(help="Folder of the study. [runs/compare]")] = None,
+    out: Annotated[str | None, typer.Option(help="Folder of the study.", show_default="runs/compare")] = None,
     storage: Storage = None,
     budget: Budget = None,
-    name: Annotated[str | None, typer.Option(help="Title of the study, and its name in the storage. [compare]")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Title of the study, and its name in the storage.", show_default="compare")
+    ] = None,
     file: Annotated[Path | None, typer.Option(help=_FILE)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print results.json instead of tables.")] = False,
 ) -> None:

@@ -6,15 +6,18 @@ from typing import Annotated
 
 import typer
 
-Workers = Annotated[int | None, typer.Option(help="Worker processes; with --ray, most runs at once. [cores / threads]")]
-Threads = Annotated[int | None, typer.Option(help="Threads of each worker. [1]")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps. [cpu]")]
-RayAddress = Annotated[
-    str | None, typer.Option("--ray", help="Run on a Ray cluster: HOST:PORT of its head, or local. [no Ray]")
+Workers = Annotated[
+    int | None, typer.Option(help="Worker processes; with --ray, most runs at once.", show_default="cores / threads")
 ]
-Gpus = Annotated[float | None, typer.Option(help="With --ray: GPUs of each process of a run. [0]")]
-Processes = Annotated[int | None, typer.Option(help="With --ray: processes of each run. [1]")]
-Storage = Annotated[str | None, typer.Option(help="An Optuna storage URL. [a SQLite file in the folder]")]
+Threads = Annotated[int | None, typer.Option(help="Threads of each worker.", show_default="1")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps.", show_default="cpu")]
+RayAddress = Annotated[
+    str | None,
+    typer.Option("--ray", help="Run on a Ray cluster: HOST:PORT of its head, or local.", show_default="no Ray"),
+]
+Gpus = Annotated[float | None, typer.Option(help="With --ray: GPUs of each process of a run.", show_default="0")]
+Processes = Annotated[int | None, typer.Option(help="With --ray: processes of each run.", show_default="1")]
+Storage = Annotated[str | None, typer.Option(help="An Optuna storage URL.", show_default="a SQLite file in the folder")]
 Budget = Annotated[str | None, typer.Option(help="Run what fits in this time, e.g. 10m or 2h.")]
 SeedList = Annotated[str | None, typer.Option("--seeds", help="How many, or which: 5 or 1,2,7.")]
 

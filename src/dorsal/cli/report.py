@@ -1,4 +1,4 @@
-"""`dorsal report`: the tables and the page of a comparison or a population, finished or not."""
+"""`dorsal report`: what a comparison, a population or a search has come to, finished or not."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ import typer
 
 def report(
     folder: Annotated[
-        Path, typer.Argument(help="The folder of a comparison or population, or a comparison's results.json.")
+        Path, typer.Argument(help="The folder of a comparison, population or search, or a comparison's results.json.")
     ],
     storage: Annotated[
         str, typer.Option(help="The storage's URL, where the comparison had one with a password.", show_default=False)
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print results.json instead of tables.")] = False,
 ) -> None:
-    """Print the tables of a comparison or a population, and write its results.json, CSV files and report.html anew.
+    """Print the tables of a comparison or a population, and write its results.json, CSV files and report.html anew; of
+    a search, print what it found.
 
     Works while the comparison runs and after it was interrupted: it shows the runs that have ended.
 
     Example: `dorsal report runs/compare`
     """
-    from dorsal.cli.outcome import show_outcome, show_population
-    from dorsal.study.saved import SPACES
+    from dorsal.cli.outcome import show_outcome, show_population, show_search
+    from dorsal.study.saved import SEARCH, SPACES
 
     if folder.suffix == ".json":
         from dorsal.report.files import read_results
@@ -34,6 +35,11 @@ def report(
         from dorsal.study.population_saved import load_population
 
         show_population(load_population(folder, storage or None), folder, storage or None, as_json)
+    elif (folder / SEARCH).exists():
+        from dorsal.study.search_outcome import search_outcome
+        from dorsal.study.search_saved import load_search
+
+        show_search(search_outcome(load_search(folder, storage or None)), folder, as_json)
     else:
         from dorsal.study.saved import load_study
 

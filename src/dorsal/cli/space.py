@@ -27,15 +27,8 @@ if TYPE_CHECKING:
     from dorsal.space.space import Space
     from dorsal.study.latency_prediction import LatencyPredictor
 
-VERBS = {
-    "latency": "latency",
-    "analyse": "analyse",
-    "reliability": "reliability",
-    "narrow": "narrow",
-    "search": "search",
-    "pick": "pick",
-}
-"""Verbs in files of their own: each one's function in `dorsal.cli.space_<verb>`."""
+VERBS = ("latency", "analyse", "reliability", "narrow", "search", "pick")
+"""Verbs in files of their own: each one's function of that name in `dorsal.cli.space_<verb>`."""
 
 _SPACE = "A name that `dorsal space list` prints, or a TOML or JSON file."
 _EDIT = "Change the base network, e.g. 'stem=simple(stride=1), strides=[1, 2, 2, 2]'."
@@ -63,7 +56,7 @@ def make_group() -> typer.Typer:
     group.command("run")(run)
     asked = next((word for word in sys.argv[2:3] if word in VERBS), None)
     for verb in [asked] if asked else VERBS:
-        group.command(verb)(getattr(importlib.import_module(f"dorsal.cli.space_{verb}"), VERBS[verb]))
+        group.command(verb)(getattr(importlib.import_module(f"dorsal.cli.space_{verb}"), verb))
     return group
 
 
@@ -122,7 +115,9 @@ def sample(
     latency_model: LatencyModel = None,
     bound: Bounds = None,
     edit: Edit = None,
-    image_size: Annotated[int | None, typer.Option(help="In pixels, where it is no axis. [the space's]")] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="In pixels, where it is no axis.", show_default="the space's")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
     most: Annotated[int, typer.Option(help="Give up after so many candidates.")] = 1_000_000,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line, a network each.")] = False,
@@ -186,7 +181,7 @@ def print_sample(space: Space, found: Sample, as_json: bool) -> None:
 
 def run(
     spaces: Annotated[list[str] | None, typer.Argument(metavar="SPACE...", help=_SPACE)] = None,
-    count: Annotated[int | None, typer.Option(help="Networks of each space. [100]")] = None,
+    count: Annotated[int | None, typer.Option(help="Networks of each space.", show_default="100")] = None,
     macs: Macs = None,
     params: Params = None,
     activations: Activations = None,
@@ -194,9 +189,11 @@ def run(
     latency_model: LatencyModel = None,
     bound: Bounds = None,
     edit: Edit = None,
-    sample_seed: Annotated[int | None, typer.Option(help="Of the draw. [0]")] = None,
-    recipe: Annotated[str | None, typer.Option(help="[regnet-10ep]")] = None,
-    data: Annotated[str | None, typer.Option(help="scenes, or a folder of class folders. [scenes]")] = None,
+    sample_seed: Annotated[int | None, typer.Option(help="Of the draw.", show_default="0")] = None,
+    recipe: Annotated[str | None, typer.Option(show_default="regnet-10ep")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="scenes, or a folder of class folders.", show_default="scenes")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="In place of the recipe's own.")] = None,
     seeds: SeedList = None,
     workers: Workers = None,
@@ -205,10 +202,10 @@ def run(
     ray: RayAddress = None,
     gpus: Gpus = None,
     processes: Processes = None,
-    out: Annotated[str | None, typer.Option(help="Folder of the population. [runs/population]")] = None,
+    out: Annotated[str | None, typer.Option(help="Folder of the population.", show_default="runs/population")] = None,
     storage: Storage = None,
     budget: Budget = None,
-    name: Annotated[str | None, typer.Option(help="Title, and name in the storage. [population]")] = None,
+    name: Annotated[str | None, typer.Option(help="Title, and name in the storage.", show_default="population")] = None,
     file: Annotated[
         Path | None, typer.Option(help="Read the question from a TOML file; options replace fields.")
     ] = None,

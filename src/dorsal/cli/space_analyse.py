@@ -12,7 +12,7 @@ from dorsal.cli.placing import Storage
 
 def analyse(
     folder: Annotated[Path, typer.Argument(help="The folder of a population, finished or not.")],
-    space: Annotated[str | None, typer.Option(help="Only this one of its spaces. [all]")] = None,
+    space: Annotated[str | None, typer.Option(help="Only this one of its spaces.", show_default="all")] = None,
     fits: Annotated[int, typer.Option(help="Networks of each space fitted to the linear rule, 0.1 s each.")] = 60,
     resamples: Annotated[int, typer.Option(help="Samples behind each share of variance and its interval.")] = 40,
     storage: Storage = None,

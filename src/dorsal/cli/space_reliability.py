@@ -23,9 +23,12 @@ from dorsal.cli.placing import (
 
 def reliability(
     folder: Annotated[str, typer.Argument(help="The folder of a population that `dorsal space run` made.")],
-    networks: Annotated[int | None, typer.Option(help="How many of each space to train again. [12]")] = None,
+    networks: Annotated[
+        int | None, typer.Option(help="How many of each space to train again.", show_default="12")
+    ] = None,
     epochs: Annotated[
-        str | None, typer.Option(help="Longer schedules, e.g. 20,50. [twice and four times the population's]")
+        str | None,
+        typer.Option(help="Longer schedules, e.g. 20,50.", show_default="twice and four times the population's"),
     ] = None,
     seeds: SeedList = None,
     workers: Workers = None,

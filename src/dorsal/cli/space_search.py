@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -21,18 +21,15 @@ from dorsal.cli.space import (
     read_latency_given,
 )
 
-if TYPE_CHECKING:
-    from dorsal.study.search_records import Outcome
-
-_OBJECTIVE = "error, a cost (macs, params, activations, layers) or a predicted time; may be repeated. \\[error]"
+_OBJECTIVE = "error, a cost (macs, params, activations, layers) or a predicted time; may be repeated."
 _AGAINST = "Folder of a population of random draws of the same space, to compare with."
 
 
 def search(
     space: Annotated[str, typer.Argument(help="A name that `dorsal space list` prints, or a TOML or JSON file.")],
-    trials: Annotated[int | None, typer.Option(help="Different networks to train. [60]")] = None,
-    sampler: Annotated[str | None, typer.Option(help="tpe, gp, nsga2 or random. \\[tpe]")] = None,
-    objective: Annotated[list[str] | None, typer.Option(help=_OBJECTIVE)] = None,
+    trials: Annotated[int | None, typer.Option(help="Different networks to train.", show_default="60")] = None,
+    sampler: Annotated[str | None, typer.Option(help="tpe, gp, nsga2 or random.", show_default="tpe")] = None,
+    objective: Annotated[list[str] | None, typer.Option(help=_OBJECTIVE, show_default="error")] = None,
     macs: Macs = None,
     params: Params = None,
     activations: Activations = None,
@@ -40,9 +37,11 @@ def search(
     latency_model: LatencyModel = None,
     bound: Bounds = None,
     edit: Edit = None,
-    sample_seed: Annotated[int | None, typer.Option(help="Of the sampler. [0]")] = None,
-    recipe: Annotated[str | None, typer.Option(help="\\[regnet-10ep]")] = None,
-    data: Annotated[str | None, typer.Option(help="scenes, or a folder of class folders. \\[scenes]")] = None,
+    sample_seed: Annotated[int | None, typer.Option(help="Of the sampler.", show_default="0")] = None,
+    recipe: Annotated[str | None, typer.Option(show_default="regnet-10ep")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="scenes, or a folder of class folders.", show_default="scenes")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="In place of the recipe's own.")] = None,
     seeds: SeedList = None,
     workers: Workers = None,
@@ -51,9 +50,9 @@ def search(
     ray: RayAddress = None,
     gpus: Gpus = None,
     processes: Processes = None,
-    out: Annotated[str | None, typer.Option(help="Folder of the search. \\[runs/search]")] = None,
+    out: Annotated[str | None, typer.Option(help="Folder of the search.", show_default="runs/search")] = None,
     storage: Storage = None,
-    name: Annotated[str | None, typer.Option(help="Title, and name in the storage. \\[search]")] = None,
+    name: Annotated[str | None, typer.Option(help="Title, and name in the storage.", show_default="search")] = None,
     against: Annotated[Path | None, typer.Option(help=_AGAINST, show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
@@ -89,6 +88,7 @@ def search(
         "name": name,
     }
 
+    from dorsal.cli.outcome import show_search
     from dorsal.cli.watch import Watch
     from dorsal.study.population_saved import load_population
     from dorsal.study.search import run_search
@@ -105,41 +105,6 @@ def search(
             f"stopped; the same command goes on, and `dorsal space pick {asked.out}` has the best so far\n"
         )
         raise typer.Exit(130) from None
-    outcome = search_outcome(found, population)
-    if as_json:
-        import msgspec
-
-        print(msgspec.json.encode(outcome).decode())
-    else:
-        _print(outcome, asked.out)
-    if outcome.counts.failed:
+    show_search(search_outcome(found, population), asked.out, as_json)
+    if any(trial.status == "failed" for trial in found.study.trials):
         raise typer.Exit(1)
-
-
-def _print(outcome: Outcome, folder: str) -> None:
-    """The front as a table, then what is concluded."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    table = Table("network", *(_heading(name) for name in outcome.objectives))
-    for point in outcome.front:
-        values = (_amount(name, value) for name, value in zip(outcome.objectives, point.values, strict=True))
-        table.add_row(point.label, *values)
-    if outcome.front:
-        console.print(table)
-    for sentence in outcome.sentences:
-        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
-    if outcome.front:
-        by = " --by pareto" if len(outcome.objectives) > 1 else ""
-        print(f"as text or files: dorsal space pick {folder}{by}")
-
-
-def _heading(objective: str) -> str:
-    return f"{objective} %" if objective == "error" else objective.replace("_ms", " ms")
-
-
-def _amount(objective: str, value: float) -> str:
-    if objective == "error" or objective.endswith("_ms"):
-        return f"{value:.2f}"
-    return f"{value / 1e6:.2f} M" if value >= 1e5 else f"{value:,.0f}"

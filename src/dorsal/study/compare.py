@@ -9,8 +9,8 @@ from dorsal.study.forecast import first_seeds
 from dorsal.study.placement import place_of
 from dorsal.study.plan import Run, plan, timm_networks
 from dorsal.study.records import Study
-from dorsal.study.run import check_device, data_facts, recipe_facts, timm_facts
-from dorsal.study.saved import FILE, load_study, refuse_population
+from dorsal.study.run import check_place, data_facts, recipe_facts, timm_facts
+from dorsal.study.saved import FILE, load_study, refuse_other_kinds
 from dorsal.study.session import OnEvent, Session, carry_out
 from dorsal.study.store import SEEDS, Choices, Domains, Values
 
@@ -26,13 +26,12 @@ def compare(comparison: Comparison, *, on_event: OnEvent = lambda _: None) -> St
     Raises ValueError for a bad question, a budget that is too small, a folder that another process holds or that
     cannot be written, a store of another schema; OSError when the disk is full, with all that was stored intact.
     """
-    check_device(comparison.device)
+    check_place(place_of(comparison))
     recipes = [recipe_facts(text, comparison.epochs) for text in comparison.recipes]
     data = data_facts(comparison.data)
     timm = timm_facts(timm_networks(comparison, data), recipes, data.image_size)
     asked = plan(comparison, data, recipes, timm)
     folder = Path(comparison.out)
-    refuse_population(folder)
     domains: Domains = {
         "arm": Choices(tuple(arm.label for arm in asked.arms)),
         "recipe": Choices(tuple(recipe.name for recipe in recipes)),
@@ -57,5 +56,5 @@ def compare(comparison: Comparison, *, on_event: OnEvent = lambda _: None) -> St
         storage=comparison.storage,
         budget=comparison.budget,
     )
-    carry_out(session, on_event)
+    carry_out(session, on_event, check=lambda: refuse_other_kinds(folder, None))
     return load_study(folder, comparison.storage)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dorsal.space.columns import Column
 from dorsal.spec.reader import suggest
-from dorsal.study.latency_records import MODEL, LatencyFit, LatencyModel, fingerprint, read_record
+from dorsal.study.latency_records import MODEL, LatencyFit, LatencyModel, fingerprint, read_latency
 from dorsal.study.machine import machine, versions
 
 COSTS = ("macs", "activations", "params", "layers")
@@ -26,8 +26,8 @@ def predictor_columns(costs: Mapping[str, Column]) -> dict[str, NDArray[np.float
 
 
 def read_latency_model(path: Path) -> LatencyModel:
-    """The model in a file, or in the folder of a measurement. Raises ValueError as `read_record` does."""
-    return read_record(path / MODEL if path.is_dir() else path, LatencyModel)
+    """The model in a file, or in the folder of a measurement. Raises ValueError as `read_latency` does."""
+    return read_latency(path / MODEL if path.is_dir() else path, LatencyModel)
 
 
 class LatencyPredictor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -136,7 +135,7 @@ class _Schema(msgspec.Struct):
 Record = TypeVar("Record", Measurements, LatencyModel)
 
 
-def read_record(path: Path, kind: type[Record]) -> Record:
+def read_latency(path: Path, kind: type[Record]) -> Record:
     """What the file holds. Raises ValueError when there is none, it holds something else, or is of another schema."""
     what = "latency model" if kind is LatencyModel else "measurement of latency"
     if not path.is_file():
@@ -149,17 +148,3 @@ def read_record(path: Path, kind: type[Record]) -> Record:
         return msgspec.json.decode(content, type=kind)
     except msgspec.DecodeError as error:
         raise ValueError(f"{str(path)!r} is no {what}: {error}") from None
-
-
-def write_record(path: Path, record: Measurements | LatencyModel) -> None:
-    """Writes the file atomically. Raises OSError when it cannot be written; the old file is then still there."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(record)))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise

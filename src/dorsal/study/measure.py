@@ -23,12 +23,12 @@ from dorsal.study.latency_records import (
     Timed,
     fingerprint,
     quantity,
-    read_record,
-    write_record,
+    read_latency,
 )
 from dorsal.study.lock import hold
 from dorsal.study.machine import machine, versions
 from dorsal.study.population_saved import load_population
+from dorsal.study.record_file import write_record
 from dorsal.study.run import check_device
 from dorsal.train.model import make_model
 from dorsal.train.recipe import Recipe, recipe
@@ -110,7 +110,7 @@ def _begun(question: LatencyQuestion, candidates: Sequence[Candidate], folder: P
     path = folder / MEASUREMENTS
     if not path.exists():
         return fresh
-    stored = read_record(path, Measurements)
+    stored = read_latency(path, Measurements)
     if what := _difference(stored, fresh):
         raise ValueError(f"out={str(folder)!r} holds measurements of another question: {what}; name another folder")
     return stored

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+DEVICES = ("cpu", "cuda", "mps")
+
 HERE = "local"
 """In place of a cluster's address: a cluster of this machine alone, started for these runs and ended after them."""
 
@@ -30,6 +32,8 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
             value = getattr(self, field)
             if value is not None and value < 1:
                 raise ValueError(f"{field}={value} is below 1; nearest valid: 1")
+        if self.device not in DEVICES:
+            raise ValueError(f"device={self.device!r} is not there; valid: {', '.join(DEVICES)}")
         if self.gpus < 0:
             raise ValueError(f"gpus={self.gpus:g} is below 0; nearest valid: 0")
         if self.ray is None and (self.gpus or self.processes > 1):

@@ -20,10 +20,10 @@ from dorsal.study.latency_prediction import cautions, read_latency_model
 from dorsal.study.placement import place_of
 from dorsal.study.plan import DataFacts, Plan, RecipeFacts, Run, run_of
 from dorsal.study.population_question import PopulationQuestion, based_on, command_line
-from dorsal.study.population_records import Drawn, Population
+from dorsal.study.population_records import Drawn, Population, Trained
 from dorsal.study.population_saved import load_population, refuse_others, write_spaces
 from dorsal.study.records import Arm
-from dorsal.study.run import at_size, check_device, data_facts, recipe_facts
+from dorsal.study.run import check_place, data_facts, facts_at_sizes, recipe_facts
 from dorsal.study.saved import FILE
 from dorsal.study.session import OnEvent, Session, carry_out
 from dorsal.study.store import SEEDS, Choices, Domains, Range, Value, Values
@@ -72,17 +72,14 @@ def run_population(asked: PopulationQuestion, *, on_event: OnEvent = lambda _: N
     Raises ValueError as that does, for a bound that too few networks meet, and for a folder with a comparison, other
     spaces or another recipe.
     """
-    check_device(asked.device)
+    check_place(place_of(asked))
     recipe = recipe_facts(asked.recipe, asked.epochs)
     data = data_facts(asked.data)
     samples = draw(asked, len(data.classes), data.image_size, on_event)
     drawn = tuple(_drawn(each, asked.bounds) for each in samples)
     folder = Path(asked.out)
+    trained = Trained(recipe=asked.recipe, data=asked.data, epochs=asked.epochs)
     plan = _plan(samples, drawn, asked, recipe, data)
-
-    def at_start() -> None:
-        refuse_others(folder, drawn, recipe, data)
-        write_spaces(folder, asked, drawn)
 
     session = Session(
         plan=plan,
@@ -99,14 +96,19 @@ def run_population(asked: PopulationQuestion, *, on_event: OnEvent = lambda _: N
         storage=asked.storage,
         budget=asked.budget,
     )
-    carry_out(session, on_event, at_start)
+    carry_out(
+        session,
+        on_event,
+        check=lambda: refuse_others(folder, drawn, recipe, data),
+        write=lambda: write_spaces(folder, trained, drawn),
+    )
     return load_population(folder, asked.storage)
 
 
 def describer(drawn: Sequence[Drawn]) -> Callable[[Run], tuple[Domains, Values]]:
     """What a run of these networks is in terms of the store's parameters: the point that was drawn, seed and epochs."""
     places = {label: (space, row) for space in drawn for row, label in enumerate(space.labels)}
-    domains = {space.space.name: {**domains_of(space.space), **_RUN} for space in drawn}
+    domains = {space.space.name: {**domains_of(space.space), **RUN} for space in drawn}
 
     def describe(run: Run) -> tuple[Domains, Values]:
         space, row = places[run.arm]
@@ -116,7 +118,8 @@ def describer(drawn: Sequence[Drawn]) -> Callable[[Run], tuple[Domains, Values]]
     return describe
 
 
-_RUN: Domains = {"seed": SEEDS, "epochs": Range(1, 1_000_000, whole=True)}
+RUN: Domains = {"seed": SEEDS, "epochs": Range(1, 1_000_000, whole=True)}
+"""What a run has beside the point of its network."""
 
 
 def domains_of(space: Space) -> Domains:
@@ -176,14 +179,13 @@ def _plan(
     data: DataFacts,
 ) -> Plan:
     """The runs seed by seed, in each the spaces in turn, so that what is broken off is balanced."""
-    facts = {data.image_size: data}
+    facts_at = facts_at_sizes(data)
     arms: dict[str, Arm] = {}
     sizes: dict[str, DataFacts] = {}
     for found, space in zip(samples, drawn, strict=True):
         for label, net, pixels in zip(space.labels, found.networks(), space.costs["image_size"], strict=True):
-            if (side := int(pixels)) not in facts:
-                facts[side] = data_facts(at_size(asked.data, side))
-            sizes[label] = facts[side]
+            side = int(pixels)
+            sizes[label] = facts_at(side)
             arms[label] = Arm(
                 label=label,
                 text=based_on(space.space.base, net),

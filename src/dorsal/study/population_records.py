@@ -37,6 +37,15 @@ class Drawn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     costs: dict[str, list[float]]
 
 
+class Trained(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How a population was trained, as it was asked for: texts of recipe and data, and the epochs where they are not
+    the recipe's own."""
+
+    recipe: str
+    data: str
+    epochs: int | None
+
+
 class Population(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Populations of one or more spaces under one recipe. `study` has the networks as arms, and the ended runs.
 

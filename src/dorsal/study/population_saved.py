@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
-from msgspec.structs import replace
 
 from dorsal.space.space import Space
 from dorsal.study.plan import DataFacts, RecipeFacts
-from dorsal.study.population_question import PopulationQuestion
-from dorsal.study.population_records import SCHEMA, Drawn, Population
+from dorsal.study.population_records import SCHEMA, Drawn, Population, Trained
+from dorsal.study.record_file import read_record, write_record
 from dorsal.study.records import Study
-from dorsal.study.saved import SPACES, load_study, read_saved
+from dorsal.study.saved import SPACES, load_study, read_saved, refuse_other_kinds
 
 
 def load_population(folder: Path, storage: str | None = None) -> Population:
@@ -24,9 +23,9 @@ def load_population(folder: Path, storage: str | None = None) -> Population:
     return Population(study=load_study(folder, storage), spaces=spaces)
 
 
-def read_question(folder: Path) -> PopulationQuestion:
-    """What the population in this folder was asked for, without the storage. Raises ValueError when there is none."""
-    return _expect(folder).asked
+def read_trained(folder: Path) -> Trained:
+    """How the population in this folder was trained. Raises ValueError when there is none."""
+    return _expect(folder).trained
 
 
 def _expect(folder: Path) -> _Spaces:
@@ -38,11 +37,10 @@ def _expect(folder: Path) -> _Spaces:
 
 def refuse_others(folder: Path, drawn: tuple[Drawn, ...], recipe: RecipeFacts, data: DataFacts) -> None:
     """Raises ValueError where the folder holds something else than a part, or more, of this population."""
+    refuse_other_kinds(folder, SPACES)
     before, saved = _read_spaces(folder), read_saved(folder)
     where = f"out={str(folder)!r} holds"
     if before is None:
-        if saved is not None:
-            raise ValueError(f"{where} a comparison; name another folder")
         return
     asked = {space.space.name: space for space in drawn}
     for known in before.spaces:
@@ -73,32 +71,15 @@ def _difference(then: Space, now: Space) -> str:
 
 
 class _Spaces(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    asked: PopulationQuestion
+    trained: Trained
     spaces: tuple[Drawn, ...]
     schema: int = SCHEMA
 
 
-class _Schema(msgspec.Struct):
-    schema: int
-
-
 def _read_spaces(folder: Path) -> _Spaces | None:
-    path = folder / SPACES
-    if not path.exists():
-        return None
-    try:
-        schema = msgspec.json.decode(content := path.read_bytes(), type=_Schema).schema
-        if schema != SCHEMA:
-            raise ValueError(
-                f"{path} has schema {schema} and this version of dorsal reads {SCHEMA}; name another folder"
-            )
-        return msgspec.json.decode(content, type=_Spaces)
-    except msgspec.DecodeError as error:
-        raise ValueError(f"{path} cannot be read: {error}") from None
+    return read_record(folder / SPACES, _Spaces, SCHEMA)
 
 
-def write_spaces(folder: Path, asked: PopulationQuestion, drawn: tuple[Drawn, ...]) -> None:
+def write_spaces(folder: Path, trained: Trained, drawn: tuple[Drawn, ...]) -> None:
     """Writes the file atomically. Raises OSError when it cannot be written; the old file is then still there."""
-    temporary = folder / f"{SPACES}.tmp"
-    temporary.write_bytes(msgspec.json.encode(_Spaces(replace(asked, storage=None), drawn)))
-    temporary.replace(folder / SPACES)
+    write_record(folder / SPACES, _Spaces(trained, drawn))

@@ -22,9 +22,7 @@ def predict_epochs(plan: Plan, measured: EpochSeconds) -> dict[tuple[str, str], 
         positive = {pair: s for pair, s in measured.items() if s > 0}
         own = {label: s for (label, name), s in positive.items() if name == recipe.name}
         known = own or {label: s for (label, _), s in positive.items()}
-        if not wanted:
-            continue
-        if not known:
+        if not (wanted and known):
             found |= {(label, recipe.name): 0.0 for label in wanted}
             continue
         seconds = np.array(list(known.values()))

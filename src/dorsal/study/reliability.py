@@ -13,10 +13,10 @@ from dorsal.study.duration import read_duration
 from dorsal.study.placement import place_of
 from dorsal.study.plan import DataFacts, Plan, RecipeFacts, run_of
 from dorsal.study.population import describer, first_networks, timed_runs
-from dorsal.study.population_saved import changed_since, load_population, read_question
+from dorsal.study.population_saved import changed_since, load_population, read_trained
 from dorsal.study.records import Arm
 from dorsal.study.reliability_saved import FILE, load_retrained
-from dorsal.study.run import at_size, check_device, data_facts, recipe_facts
+from dorsal.study.run import check_place, data_facts, facts_at_sizes, recipe_facts
 from dorsal.study.session import OnEvent, Session, carry_out
 
 
@@ -73,26 +73,25 @@ def run_reliability(asked: ReliabilityQuestion, *, on_event: OnEvent = lambda _:
     Interrupted at any point, the same call goes on. Raises ValueError as `run_population` does, for schedules that are
     not longer than the population's, and where its data or recipe have changed since.
     """
-    check_device(asked.device)
+    check_place(place_of(asked))
     folder = asked.folder
-    before = read_question(folder)
+    before = read_trained(folder)
     population = load_population(folder, asked.storage)
     own = recipe_facts(before.recipe, before.epochs)
     recipes = [recipe_facts(before.recipe, epochs) for epochs in _schedules(asked, own.epochs)]
     data = data_facts(before.data)
     if changed := changed_since(population.study, own, data):
         raise ValueError(f"the {changed} is no longer what the population in {str(folder)!r} was trained with")
-    most = max(len(space.labels) for space in population.spaces)
+    most = min(len(space.labels) for space in population.spaces)
     if asked.networks > most:
         raise ValueError(f"networks={asked.networks} is more than the {most} of each space; nearest valid: {most}")
     arms = {arm.label: arm for arm in population.study.arms}
-    chosen, facts = [], {}
-    for row in range(asked.networks):
-        for space in population.spaces:
-            label, side = space.labels[row], int(space.costs["image_size"][row])
-            if side not in facts:
-                facts[side] = data if side == data.image_size else data_facts(at_size(before.data, side))
-            chosen.append((arms[label], facts[side]))
+    facts_at = facts_at_sizes(data)
+    chosen = [
+        (arms[space.labels[row]], facts_at(int(space.costs["image_size"][row])))
+        for row in range(asked.networks)
+        for space in population.spaces
+    ]
     plan = _plan(chosen, recipes, asked.seed_list, data)
     session = Session(
         plan=plan,

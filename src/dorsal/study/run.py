@@ -22,6 +22,7 @@ from dorsal.spec.foreign import AnyNetwork, TimmNetwork
 from dorsal.study.engine import Step, Told, failed
 from dorsal.study.events import Note
 from dorsal.study.forecast import Timing
+from dorsal.study.placement import Placement
 from dorsal.study.plan import DataFacts, RecipeFacts, Run, TimmFacts
 from dorsal.study.records import Epoch, Latency, Trial
 from dorsal.train.loop import EpochResult, StepProgress, fit
@@ -42,6 +43,13 @@ def check_device(device: str) -> None:
         raise ValueError(f"device={device!r} is not there; valid: {', '.join(valid)}")
 
 
+def check_place(place: Placement) -> None:
+    """Raises ValueError where runs are made on this machine and its device is not there. Those of a cluster are its
+    nodes' affair."""
+    if place.ray is None:
+        check_device(place.device)
+
+
 def data_facts(text: str) -> DataFacts:
     """Opens the data and says what a plan needs to know. Raises ValueError for data that are unknown or unsound."""
     _open.cache_clear()  # a folder may have changed since an earlier call
@@ -59,9 +67,19 @@ def data_facts(text: str) -> DataFacts:
     )
 
 
-def at_size(text: str, size: int) -> str:
-    """The same data seen at another size in pixels. Raises ValueError for a size that they cannot be seen at."""
-    return format_data(msgspec.structs.replace(parse_data(text), size=size))
+def facts_at_sizes(data: DataFacts) -> Callable[[int], DataFacts]:
+    """What a plan needs to know of the same data seen at a size in pixels; each size is opened once.
+
+    Raises ValueError for a size that they cannot be seen at.
+    """
+    known = {data.image_size: data}
+
+    def at(size: int) -> DataFacts:
+        if size not in known:
+            known[size] = data_facts(format_data(msgspec.structs.replace(parse_data(data.text), size=size)))
+        return known[size]
+
+    return at
 
 
 def recipe_facts(text: str, epochs: int | None) -> RecipeFacts:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import msgspec
 from dorsal.study.forecast import Timing
 from dorsal.study.plan import Run
 from dorsal.study.question import without_password
+from dorsal.study.record_file import read_record, write_record
 from dorsal.study.records import SCHEMA, Study, Trial
 from dorsal.study.store import Store
 
@@ -19,6 +19,10 @@ SPACES = "spaces.json"
 """Beside a plan that is of a population: the spaces and what was drawn from them."""
 SEARCH = "search.json"
 """Beside a plan that is of a search: the space and what was asked for in turn."""
+_KINDS: dict[str | None, str] = {
+    SPACES: "a population of `dorsal space run`",
+    SEARCH: "a search of `dorsal space search`",
+}
 
 
 class RunName(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,10 +49,6 @@ class Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     schema: int = SCHEMA
 
 
-class _Schema(msgspec.Struct):
-    schema: int
-
-
 def storage_url(folder: Path, storage: str | None) -> str:
     """The storage as given, or the folder's own SQLite file."""
     return storage or f"sqlite:///{folder / 'study.db'}"
@@ -72,43 +72,22 @@ def load_study(folder: Path, storage: str | None = None, file: str = FILE) -> St
         return msgspec.structs.replace(saved.study, trials=_in_order(saved.runs, store.trials()))
 
 
-def refuse_population(folder: Path) -> None:
-    """Raises ValueError where the folder holds a population or a search, whose plan a comparison would replace."""
-    for file, what in ((SPACES, "a population of `dorsal space run`"), (SEARCH, "a search of `dorsal space search`")):
-        if (folder / file).exists():
-            raise ValueError(f"out={str(folder)!r} holds {what}; name another folder")
+def refuse_other_kinds(folder: Path, own: str | None) -> None:
+    """Raises ValueError where the folder holds another kind of study than the one that has the file `own` beside its
+    plan; a comparison has none."""
+    there = next((file for file in (SPACES, SEARCH) if (folder / file).exists()), None)
+    if there != own and (there or (folder / FILE).exists()):
+        raise ValueError(f"out={str(folder)!r} holds {_KINDS.get(there, 'a comparison')}; name another folder")
 
 
 def read_saved(folder: Path, file: str = FILE) -> Saved | None:
     """The file's content, None where there is no file. Raises ValueError for another schema or a damaged file."""
-    path = folder / file
-    if not path.exists():
-        return None
-    content = path.read_bytes()
-    try:
-        schema = msgspec.json.decode(content, type=_Schema).schema
-        if schema != SCHEMA:
-            raise ValueError(
-                f"{path} has schema {schema} and this version of dorsal reads {SCHEMA}; name another folder"
-            )
-        return msgspec.json.decode(content, type=Saved)
-    except msgspec.DecodeError as error:
-        raise ValueError(f"{path} cannot be read: {error}") from None
+    return read_record(folder / file, Saved, SCHEMA)
 
 
 def write_saved(folder: Path, saved: Saved, file: str = FILE) -> None:
     """Writes the file atomically. Raises OSError when it cannot be written; the old file is then still there."""
-    temporary = folder / f"{file}.tmp"
-    saved = msgspec.structs.replace(saved, storage=without_password(saved.storage))
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(msgspec.json.format(msgspec.json.encode(saved)))
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(folder / file)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_record(folder / file, msgspec.structs.replace(saved, storage=without_password(saved.storage)))
 
 
 def run_name(run: Run) -> RunName:

@@ -22,18 +22,18 @@ from dorsal.study.lock import hold
 from dorsal.study.machine import machine
 from dorsal.study.placement import place_of
 from dorsal.study.plan import DataFacts, Plan, RecipeFacts, Run, run_of
-from dorsal.study.population import domains_of, draw, first_networks, values_of
+from dorsal.study.population import RUN, domains_of, draw, first_networks, values_of
 from dorsal.study.population_question import PopulationQuestion, based_on
 from dorsal.study.population_records import Population
 from dorsal.study.records import Arm, Machine, Study
-from dorsal.study.run import at_size, check_device, data_facts, recipe_facts, run_trial, time_run
+from dorsal.study.run import check_place, data_facts, facts_at_sizes, recipe_facts, run_trial, time_run
 from dorsal.study.saved import FILE, storage_url
 from dorsal.study.search_outcome import draws_to_compare
 from dorsal.study.search_question import ERROR, SearchQuestion, command_line
 from dorsal.study.search_records import Asked, Course, Search
 from dorsal.study.search_saved import course_so_far, load_search, write_course
 from dorsal.study.session import OnEvent, Session, engine_of, keep, make_runs
-from dorsal.study.store import SEEDS, Domains, Range, Store, Values
+from dorsal.study.store import Domains, Store, Values
 
 TIMED = 3
 """So many networks are timed for the forecast of a search that has trained none."""
@@ -54,7 +54,7 @@ def run_search(
     with something else or a search of another question; and before anything is trained, where the search could not be
     compared with `against`.
     """
-    check_device(asked.device)
+    check_place(place_of(asked))
     recipe = recipe_facts(asked.recipe, asked.epochs)
     data = data_facts(asked.data)
     objectives, predicted = asked.asked_objectives, asked.predicted
@@ -106,7 +106,7 @@ class _Searcher:
         self.folder, self.place, self.seeds = Path(asked.out), place_of(asked), asked.seed_list
         self.trials = max(asked.trials, len(course.networks))
         self.draws = ({axis: index[[row]] for axis, index in draws.points.items()} for row in range(len(draws)))
-        self.facts = {data.image_size: data}
+        self.facts_at = facts_at_sizes(data)
         self.arms: list[Arm] = []
         self.keys: set[bytes] = set()
         self.runs: dict[tuple[str, int], Run] = {}
@@ -187,8 +187,6 @@ class _Searcher:
         """Takes in a network that was asked for, and returns its runs."""
         assert judged.network is not None  # it was asked for
         side = int(judged.costs["image_size"])
-        if side not in self.facts:
-            self.facts[side] = data_facts(at_size(self.asked.data, side))
         arm = Arm(
             label=label,
             text=based_on(self.course.space.base, judged.network),
@@ -198,7 +196,7 @@ class _Searcher:
         )
         self.arms.append(arm)
         self.keys.add(judged.key)
-        runs = {(label, seed): run_of(arm, self.recipe, seed, self.facts[side]) for seed in self.seeds}
+        runs = {(label, seed): run_of(arm, self.recipe, seed, self.facts_at(side)) for seed in self.seeds}
         self.runs |= runs
         return list(runs.values())
 
@@ -214,11 +212,7 @@ class _Searcher:
         return tuple(error if name == ERROR else network.costs[name] for name in self.course.objectives)
 
     def _session(self) -> Session:
-        domains: Domains = {
-            **domains_of(self.course.space),
-            "seed": SEEDS,
-            "epochs": Range(1, 1_000_000, whole=True),
-        }
+        domains: Domains = {**domains_of(self.course.space), **RUN}
 
         def describe(run: Run) -> tuple[Domains, Values]:
             network = self.course.networks[int(run.arm.rpartition("/")[2])]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
-
 from dorsal.study.plan import DataFacts, RecipeFacts
 from dorsal.study.population_saved import changed_since
-from dorsal.study.saved import SEARCH, load_study, read_saved
+from dorsal.study.record_file import read_record, write_record
+from dorsal.study.saved import SEARCH, load_study, read_saved, refuse_other_kinds
 from dorsal.study.search_records import SCHEMA, Course, Search
 
 _FIXED = ("space", "bounds", "sampler", "objectives", "seed", "latency_model")
@@ -31,11 +30,10 @@ def course_so_far(folder: Path, asked: Course, recipe: RecipeFacts, data: DataFa
 
     Raises ValueError where the folder holds something else, or a search of another question.
     """
+    refuse_other_kinds(folder, SEARCH)
     before, saved = _read(folder), read_saved(folder)
     where = f"out={str(folder)!r} holds"
     if before is None:
-        if saved is not None:
-            raise ValueError(f"{where} another kind of study; name another folder")
         return asked
     for field in _FIXED:
         then, now = getattr(before, field), getattr(asked, field)
@@ -49,25 +47,8 @@ def course_so_far(folder: Path, asked: Course, recipe: RecipeFacts, data: DataFa
 
 def write_course(folder: Path, course: Course) -> None:
     """Writes the file atomically. Raises OSError when it cannot be written; the old file is then still there."""
-    temporary = folder / f"{SEARCH}.tmp"
-    temporary.write_bytes(msgspec.json.encode(course))
-    temporary.replace(folder / SEARCH)
-
-
-class _Schema(msgspec.Struct):
-    schema: int
+    write_record(folder / SEARCH, course)
 
 
 def _read(folder: Path) -> Course | None:
-    path = folder / SEARCH
-    if not path.exists():
-        return None
-    try:
-        schema = msgspec.json.decode(content := path.read_bytes(), type=_Schema).schema
-        if schema != SCHEMA:
-            raise ValueError(
-                f"{path} has schema {schema} and this version of dorsal reads {SCHEMA}; name another folder"
-            )
-        return msgspec.json.decode(content, type=Course)
-    except msgspec.DecodeError as error:
-        raise ValueError(f"{path} cannot be read: {error}") from None
+    return read_record(folder / SEARCH, Course, SCHEMA)

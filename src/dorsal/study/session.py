@@ -54,10 +54,17 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     budget: str | None
 
 
-def carry_out(session: Session, on_event: OnEvent, at_start: Callable[[], None] = lambda: None) -> None:
+def carry_out(
+    session: Session,
+    on_event: OnEvent,
+    *,
+    check: Callable[[], None] = lambda: None,
+    write: Callable[[], None] = lambda: None,
+) -> None:
     """Makes every run of the plan that has not ended yet. Interrupted at any point, the same call goes on.
 
-    `at_start` is called when this process holds the folder and has written nothing yet.
+    Once this process holds the folder, `check` may refuse what it finds there; `write` writes what belongs beside the
+    plan, when nothing is refused any more.
 
     Raises ValueError for a budget that is too small, a folder that another process holds or that cannot be written, a
     store of another schema, a cluster that cannot be reached; OSError when the disk is full, with all stored intact.
@@ -67,7 +74,7 @@ def carry_out(session: Session, on_event: OnEvent, at_start: Callable[[], None] 
     job = functools.partial(run_trial, folder=checkpoints, threads=place.threads, device=place.device)
     engine = engine_of(place, job)
     with hold(folder), Store(storage_url(folder, session.storage), session.name) as store:
-        at_start()
+        check()
         ended = {key for key, trial in store.trials().items() if trial.status != "failed"}
         left = sum(run.key not in ended for run in asked.runs)
         here = machine(place.device, max(min(engine.capacity(), left), 1) if left else 1, place.threads)
@@ -81,6 +88,7 @@ def carry_out(session: Session, on_event: OnEvent, at_start: Callable[[], None] 
                 cut, session.parts, session.part_name, epoch_seconds, ended, here.workers, session.budget
             )
         todo = replace(todo, arms=_with_latencies(todo, session.timed, here, timings))
+        write()
         study = keep(session, todo, ended, here, timings, note)
         for text in study.notes:
             on_event(Note(text))

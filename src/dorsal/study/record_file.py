@@ -1,0 +1,45 @@
+"""Records of a study as JSON files: written whole or not at all, read where they have the expected schema."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+Record = TypeVar("Record", bound=msgspec.Struct)
+
+
+class _Schema(msgspec.Struct):
+    schema: int
+
+
+def read_record(path: Path, kind: type[Record], schema: int) -> Record | None:
+    """What the file holds, None where there is none. Raises ValueError for another schema or a damaged file."""
+    if not path.exists():
+        return None
+    content = path.read_bytes()
+    try:
+        found = msgspec.json.decode(content, type=_Schema).schema
+        if found != schema:
+            raise ValueError(
+                f"{path} has schema {found} and this version of dorsal reads {schema}; name another folder"
+            )
+        return msgspec.json.decode(content, type=kind)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"{path} cannot be read: {error}") from None
+
+
+def write_record(path: Path, record: msgspec.Struct) -> None:
+    """Writes the file atomically. Raises OSError when it cannot be written; the old file is then still there."""
+    temporary = path.with_name(f"{path.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(msgspec.json.format(msgspec.json.encode(record)))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
