@@ -20,10 +20,10 @@ import torch  # noqa: F401 - a worker that trains imports it, which takes its ti
 from dorsal.space.bounds import read_bounds
 from dorsal.space.named import SPACES
 from dorsal.space.sample import sample
-from dorsal.study.asking import Asker, Told
 from dorsal.study.engine import LocalPool
 from dorsal.study.plan import Run
 from dorsal.study.records import Trial
+from dorsal.study.search.asking import Asker, Told
 from dorsal.zoo import network
 
 TRIALS, NOISE, RUNS, SECONDS = 60, 0.5, 16, 5.0

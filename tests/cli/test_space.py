@@ -91,7 +91,7 @@ def test_a_space_file_with_an_unknown_axis_is_refused_with_a_suggestion(dorsal, 
 
 
 def test_run_then_report_then_reliability(dorsal, tmp_path, monkeypatch):
-    monkeypatch.setattr("dorsal.study.population.TIMED", 2)
+    monkeypatch.setattr("dorsal.study.population.run.TIMED", 2)
     out, file = tmp_path / "out", tmp_path / "tiny.toml"
     file.write_text(TINY, encoding="utf-8")
     code, printed, err = dorsal("space", "run", file, *RUN, "--out", out)

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from dorsal.study import measure
-from dorsal.study.latency_prediction import read_latency_model
+from dorsal.study.latency import measure
+from dorsal.study.latency.prediction import read_latency_model
 
 SPACE = """
 name = "tiny"

@@ -14,11 +14,11 @@ from dorsal.space.draw import Choice, LogUniform, PowerOfTwo
 from dorsal.space.named import SPACES
 from dorsal.space.space import Axis, Space
 from dorsal.stats import Estimate
-from dorsal.study.analysis import analyse
-from dorsal.study.analysis_records import Analysis, Importance, Importances, Retrained, SpaceFinding
-from dorsal.study.latency import fit_model
-from dorsal.study.latency_records import Measurements, Setting, Timed
-from dorsal.study.population_records import Population
+from dorsal.study.analysis.analyse import analyse
+from dorsal.study.analysis.records import Analysis, Importance, Importances, Retrained, SpaceFinding
+from dorsal.study.latency.fit import fit_model
+from dorsal.study.latency.records import Measurements, Setting, Timed
+from dorsal.study.population.records import Population
 from tests.study.populations import Part, level, population
 
 EVIL = "<script>document.title='owned'</script><img src=x onerror=alert(1)>&amp;\"'"

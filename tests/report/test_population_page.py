@@ -16,7 +16,7 @@ from dorsal.report.population_numerals import amount, chance, estimated, magnitu
 from dorsal.report.population_page import population_page
 from dorsal.space.space import Step
 from dorsal.stats import Estimate
-from dorsal.study.analysis import analyse
+from dorsal.study.analysis.analyse import analyse
 from tests.report.population_cases import COUNTS, EVIL, NAMES, NETWORKS, case
 from tests.report.test_page import Reader
 from tests.study.populations import Part, level, population

@@ -13,7 +13,7 @@ import pytest
 
 from dorsal.study.comparison import Comparison
 from dorsal.study.plan import DataFacts, RecipeFacts
-from dorsal.study.population_question import PopulationQuestion
+from dorsal.study.population.question import PopulationQuestion
 from dorsal.study.question import to_toml
 from dorsal.study.records import Study, Trial
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import msgspec
 
-from dorsal.study import comparison, population_question
+from dorsal.study import comparison
 from dorsal.study.compare import compare
 from dorsal.study.events import Event
-from dorsal.study.population import run_population
+from dorsal.study.population import question as population_question
+from dorsal.study.population.run import run_population
 
 
 def show(event: Event) -> None:

@@ -11,8 +11,8 @@ from dorsal.space.sample import sample
 from dorsal.space.space import Space
 from dorsal.spec.cost import Cost
 from dorsal.spec.foreign import hash_of
-from dorsal.study.population_question import based_on
-from dorsal.study.population_records import Drawn, Population
+from dorsal.study.population.question import based_on
+from dorsal.study.population.records import Drawn, Population
 from dorsal.study.records import Arm, Epoch, Machine, Status, Study, Trial
 
 RECIPE = "regnet-10ep"

@@ -13,8 +13,8 @@ from dorsal.space.named import SPACES
 from dorsal.space.points import Points, draw_points
 from dorsal.space.sample import Sample, sample
 from dorsal.space.space import Axis, Space
-from dorsal.study.asking import Asker, Genome, Proposal, Told
-from dorsal.study.search_question import SAMPLERS, Effort
+from dorsal.study.search.asking import Asker, Genome, Proposal, Told
+from dorsal.study.search.question import SAMPLERS, Effort
 
 MACS = {"macs": "300M..400M"}
 STAGES = Space(

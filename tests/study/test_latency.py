@@ -19,10 +19,19 @@ from dorsal.space.sample import sample
 from dorsal.space.space import Axis, Space, to_toml
 from dorsal.spec.cost import cost
 from dorsal.spec.network import network_hash
-from dorsal.study import measure
-from dorsal.study.latency import FEWEST, LatencyQuestion, contest_sentence, distinct, fit_model, of_population, sampled
-from dorsal.study.latency_prediction import cautions, latency_bounds, predictors, read_latency_model
-from dorsal.study.latency_records import (
+from dorsal.study.latency import measure
+from dorsal.study.latency.fit import (
+    FEWEST,
+    LatencyQuestion,
+    contest_sentence,
+    distinct,
+    fit_model,
+    of_population,
+    sampled,
+)
+from dorsal.study.latency.measure import measure_latency
+from dorsal.study.latency.prediction import cautions, latency_bounds, predictors, read_latency_model
+from dorsal.study.latency.records import (
     MEASUREMENTS,
     MODEL,
     Measurements,
@@ -31,8 +40,7 @@ from dorsal.study.latency_records import (
     read_latency,
 )
 from dorsal.study.machine import machine, versions
-from dorsal.study.measure import measure_latency
-from dorsal.study.population_records import Drawn, Population
+from dorsal.study.population.records import Drawn, Population
 from dorsal.study.record_file import write_record
 from dorsal.study.records import Arm, Study
 from dorsal.train.timing import time_forward
@@ -521,6 +529,6 @@ def test_bfloat16_is_measured(tmp_path):
 
 
 def test_prediction_is_free_of_torch():
-    script = "import sys, dorsal.study.latency, dorsal.study.latency_prediction; print('torch' in sys.modules)"
+    script = "import sys, dorsal.study.latency.fit, dorsal.study.latency.prediction; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "False"

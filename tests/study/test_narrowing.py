@@ -15,9 +15,9 @@ from dorsal.space.named import SPACES, read_space
 from dorsal.space.narrow import fix, monotone, rename, restrict, share
 from dorsal.space.sample import sample
 from dorsal.space.space import Axis, Space
-from dorsal.study import population_saved
-from dorsal.study.narrowing import propose
-from dorsal.study.narrowing_steps import courses, members
+from dorsal.study.narrowing.propose import propose
+from dorsal.study.narrowing.steps import courses, members
+from dorsal.study.population import saved as population_saved
 from tests.study.populations import Part, level, population
 
 DRAWS = 300

@@ -7,11 +7,11 @@ import msgspec
 import pytest
 
 from dorsal.spec.network import from_json, to_json
-from dorsal.study.pick import Pick, flattery, pick
-from dorsal.study.population import run_population
-from dorsal.study.population_question import PopulationQuestion
-from dorsal.study.search import run_search
-from dorsal.study.search_question import SearchQuestion
+from dorsal.study.population.question import PopulationQuestion
+from dorsal.study.population.run import run_population
+from dorsal.study.search.pick import Pick, flattery, pick
+from dorsal.study.search.question import SearchQuestion
+from dorsal.study.search.run import run_search
 from dorsal.zoo import network
 from tests.study.arithmetic import Arithmetic
 
@@ -108,8 +108,8 @@ def test_of_networks_none_of_which_finished_there_is_none_to_pick(
 ) -> None:
     engine = Arithmetic(1)
     engine.ends = {"anynetx_e/0": "diverged"}
-    monkeypatch.setattr("dorsal.study.search.engine_of", lambda *_: engine)
-    monkeypatch.setattr("dorsal.study.search.time_run", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("dorsal.study.search.run.engine_of", lambda *_: engine)
+    monkeypatch.setattr("dorsal.study.search.run.time_run", lambda *_, **__: 1 / 0)
     run_search(SearchQuestion(space=("anynetx_e",), trials=1, out=str(tmp_path), **ASKED))
     with pytest.raises(ValueError, match=r"no network in .* has finished, so there is none to pick"):
         pick(tmp_path)

@@ -16,10 +16,10 @@ from dorsal.spec.cost import cost
 from dorsal.study import question
 from dorsal.study.compare import compare
 from dorsal.study.events import Event, Note, Planned, TrialDone
-from dorsal.study.population import domains_of, run_population, values_of
-from dorsal.study.population_question import PopulationQuestion, command_line, from_toml, with_edit
-from dorsal.study.population_records import Population
-from dorsal.study.population_saved import load_population
+from dorsal.study.population.question import PopulationQuestion, command_line, from_toml, with_edit
+from dorsal.study.population.records import Population
+from dorsal.study.population.run import domains_of, run_population, values_of
+from dorsal.study.population.saved import load_population
 from dorsal.study.store import Choices
 from dorsal.zoo import network
 from tests.study.conftest import Session, results, tiny
@@ -52,7 +52,7 @@ def asked(out: Path, **changes: Any) -> PopulationQuestion:
 def _few_are_timed() -> Iterator[None]:
     """Timing a network takes seconds, and here it forecasts seconds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dorsal.study.population.TIMED", 2)
+        patch.setattr("dorsal.study.population.run.TIMED", 2)
         yield
 
 

@@ -19,11 +19,11 @@ from dorsal.space.named import SPACES
 from dorsal.space.narrow import share
 from dorsal.space.space import Axis, Space
 from dorsal.stats.populations import holm
-from dorsal.study.analysis import analyse, of_space
-from dorsal.study.analysis_records import Analysis, AxisFinding, Retrained
-from dorsal.study.importance import importances
-from dorsal.study.population_records import Population
-from dorsal.study.short_schedule import reliability_finding
+from dorsal.study.analysis.analyse import analyse, of_space
+from dorsal.study.analysis.importance import importances
+from dorsal.study.analysis.records import Analysis, AxisFinding, Retrained
+from dorsal.study.analysis.short_schedule import reliability_finding
+from dorsal.study.population.records import Population
 from tests.study.populations import Part, level, population
 
 FEW = 20
@@ -362,7 +362,7 @@ def test_the_command_prints_tables_or_the_whole_analysis(
     from dorsal.cli.space_analyse import analyse as command
 
     drawn = population(Part("regnetx", 4, level(50)), Part("regnety", 4, level(50)))
-    monkeypatch.setattr("dorsal.study.population_saved.load_population", lambda *_: drawn)
+    monkeypatch.setattr("dorsal.study.population.saved.load_population", lambda *_: drawn)
     command(tmp_path)
     assert "regnety" in capsys.readouterr().out
     command(tmp_path, space="regnetx", as_json=True)

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from dorsal.study.analysis import analyse
+from dorsal.study.analysis.analyse import analyse
 from dorsal.study.events import Event, TrialDone
-from dorsal.study.population import run_population
-from dorsal.study.population_question import PopulationQuestion
-from dorsal.study.population_saved import load_population
-from dorsal.study.reliability import ReliabilityQuestion, command_line, run_reliability
-from dorsal.study.reliability_saved import load_retrained
+from dorsal.study.population.question import PopulationQuestion
+from dorsal.study.population.reliability import ReliabilityQuestion, command_line, run_reliability
+from dorsal.study.population.reliability_saved import load_retrained
+from dorsal.study.population.run import run_population
+from dorsal.study.population.saved import load_population
 
 BASE = "small(depths=[1, 1], widths=[16, 32], strides=[2, 2], stem=simple(width=8, stride=2))"
 SPACE = f"""
@@ -28,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (base / "tiny.toml").write_text(SPACE, encoding="utf-8")
     (base / "twin.toml").write_text(SPACE.replace("tiny", "twin"), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dorsal.study.population.TIMED", 2)
+        patch.setattr("dorsal.study.population.run.TIMED", 2)
         run_population(
             PopulationQuestion(
                 spaces=(str(base / "tiny.toml"), str(base / "twin.toml")),

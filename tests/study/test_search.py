@@ -12,17 +12,17 @@ from dorsal.space.named import SPACES
 from dorsal.space.sample import sample
 from dorsal.study.compare import compare
 from dorsal.study.events import Event, Note, Planned, TrialDone
-from dorsal.study.latency import fit_model
-from dorsal.study.latency_records import MODEL, Timed
-from dorsal.study.population_records import Drawn, Population
-from dorsal.study.population_saved import load_population
+from dorsal.study.latency.fit import fit_model
+from dorsal.study.latency.records import MODEL, Timed
+from dorsal.study.population.records import Drawn, Population
+from dorsal.study.population.saved import load_population
 from dorsal.study.record_file import write_record
 from dorsal.study.run import data_facts
-from dorsal.study.search import run_search
-from dorsal.study.search_outcome import search_outcome
-from dorsal.study.search_question import SAMPLERS, Effort, SearchQuestion, command_line
-from dorsal.study.search_records import Search
-from dorsal.study.search_saved import load_search
+from dorsal.study.search.outcome import search_outcome
+from dorsal.study.search.question import SAMPLERS, Effort, SearchQuestion, command_line
+from dorsal.study.search.records import Search
+from dorsal.study.search.run import run_search
+from dorsal.study.search.saved import load_search
 from tests.study.arithmetic import Arithmetic
 from tests.study.conftest import tiny
 from tests.study.test_latency import measurements
@@ -40,9 +40,9 @@ def train(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Search]:
     def run(
         asked: SearchQuestion, engine: Arithmetic, events: list[Event] | None = None, against: Population | None = None
     ) -> Search:
-        monkeypatch.setattr("dorsal.study.search.data_facts", OPENED)
-        monkeypatch.setattr("dorsal.study.search.engine_of", lambda *_: engine)
-        monkeypatch.setattr("dorsal.study.search.time_run", lambda *_, **__: 1 / 0)
+        monkeypatch.setattr("dorsal.study.search.run.data_facts", OPENED)
+        monkeypatch.setattr("dorsal.study.search.run.engine_of", lambda *_: engine)
+        monkeypatch.setattr("dorsal.study.search.run.time_run", lambda *_, **__: 1 / 0)
         return run_search(asked, against=against, on_event=(events if events is not None else []).append)
 
     return run

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from dorsal.study.population_records import Population
+from dorsal.study.population.records import Population
 from dorsal.study.records import Study
-from dorsal.study.search_records import Outcome
+from dorsal.study.search.records import Outcome
 
 
 def show_outcome(study: Study, folder: Path, as_json: bool) -> None:
@@ -33,9 +33,9 @@ def show_population(population: Population, folder: Path, storage: str | None, a
     from dorsal.report.population_files import write_population_report
     from dorsal.report.population_latency import MeasuredLatency
     from dorsal.report.population_terminal import print_population
-    from dorsal.study.analysis import analyse
-    from dorsal.study.latency_records import MEASUREMENTS, MODEL, LatencyModel, Measurements, read_latency
-    from dorsal.study.reliability_saved import load_retrained
+    from dorsal.study.analysis.analyse import analyse
+    from dorsal.study.latency.records import MEASUREMENTS, MODEL, LatencyModel, Measurements, read_latency
+    from dorsal.study.population.reliability_saved import load_retrained
 
     analysis = analyse(population, retrained=load_retrained(folder, storage))
     times = folder / "latency"

@@ -32,12 +32,12 @@ def report(
 
         show_outcome(read_results(folder), folder.parent, as_json)
     elif (folder / SPACES).exists():
-        from dorsal.study.population_saved import load_population
+        from dorsal.study.population.saved import load_population
 
         show_population(load_population(folder, storage or None), folder, storage or None, as_json)
     elif (folder / SEARCH).exists():
-        from dorsal.study.search_outcome import search_outcome
-        from dorsal.study.search_saved import load_search
+        from dorsal.study.search.outcome import search_outcome
+        from dorsal.study.search.saved import load_search
 
         show_search(search_outcome(load_search(folder, storage or None)), folder, as_json)
     else:

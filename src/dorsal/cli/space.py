@@ -25,7 +25,7 @@ from dorsal.cli.placing import (
 if TYPE_CHECKING:
     from dorsal.space.sample import Sample
     from dorsal.space.space import Space
-    from dorsal.study.latency_prediction import LatencyPredictor
+    from dorsal.study.latency.prediction import LatencyPredictor
 
 VERBS = ("latency", "analyse", "reliability", "narrow", "search", "pick")
 """Verbs in files of their own: each one's function of that name in `dorsal.cli.space_<verb>`."""
@@ -133,8 +133,8 @@ def sample(
 
     from dorsal.space.named import read_space
     from dorsal.space.sample import sample as draw
-    from dorsal.study.latency_prediction import cautions, latency_bounds, predictors, read_latency_model
-    from dorsal.study.population_question import with_edit
+    from dorsal.study.latency.prediction import cautions, latency_bounds, predictors, read_latency_model
+    from dorsal.study.population.question import with_edit
 
     asked = with_edit(read_space(space), edit or "")
     if image_size is not None:
@@ -163,7 +163,7 @@ def sample(
 
 def print_sample(space: Space, found: Sample, as_json: bool) -> None:
     """A line a network: its costs and its text, or all of it as JSON."""
-    from dorsal.study.population_question import based_on
+    from dorsal.study.population.question import based_on
 
     axes, shown = found.axes(), ("macs", "params", "activations")
     if not as_json:
@@ -221,7 +221,7 @@ def run(
     """
     import msgspec
 
-    from dorsal.study.population_question import PopulationQuestion, from_toml
+    from dorsal.study.population.question import PopulationQuestion, from_toml
 
     bounds = read_bounds_given(macs, params, activations, bound) | read_latency_given(latency, latency_model)
     given: dict[str, Any] = {
@@ -258,7 +258,7 @@ def run(
 
     from dorsal.cli.outcome import show_population
     from dorsal.cli.watch import Watch
-    from dorsal.study.population import run_population
+    from dorsal.study.population.run import run_population
 
     try:
         with Watch() as watch:
@@ -299,6 +299,6 @@ def read_latency_given(latency: str | None, latency_model: str | None) -> dict[s
         return {}
     if latency_model is None:
         raise ValueError(_NO_MODEL)
-    from dorsal.study.latency_prediction import latency_bounds, read_latency_model
+    from dorsal.study.latency.prediction import latency_bounds, read_latency_model
 
     return latency_bounds(read_latency_model(Path(latency_model)), [latency])

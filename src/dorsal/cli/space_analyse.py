@@ -25,10 +25,10 @@ def analyse(
 
     Examples: `dorsal space analyse runs/population`, `dorsal space analyse runs/population --space anynetx_e --json`
     """
-    from dorsal.study.analysis import analyse as analysed
-    from dorsal.study.analysis import of_space
-    from dorsal.study.population_saved import load_population
-    from dorsal.study.reliability_saved import load_retrained
+    from dorsal.study.analysis.analyse import analyse as analysed
+    from dorsal.study.analysis.analyse import of_space
+    from dorsal.study.population.reliability_saved import load_retrained
+    from dorsal.study.population.saved import load_population
 
     population, retrained = load_population(folder, storage), load_retrained(folder, storage)
     if space is not None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dorsal.stats import Estimate
-    from dorsal.study.latency_records import LatencyFit, LatencyModel
+    from dorsal.study.latency.records import LatencyFit, LatencyModel
 
 _SPACES = "Names of spaces, TOML or JSON files of one, or folders of populations."
 
@@ -48,7 +48,7 @@ def latency(
     Examples: `dorsal space latency regnetx --macs 50M..800M`,
     `dorsal space latency runs/population --calls step --batch 128 --threads 2 --out runs/steps`
     """
-    from dorsal.study.latency import LatencyQuestion
+    from dorsal.study.latency.fit import LatencyQuestion
 
     question = LatencyQuestion(
         spaces=tuple(spaces),
@@ -66,7 +66,7 @@ def latency(
         out=str(out),
     )
 
-    from dorsal.study.measure import measure_latency
+    from dorsal.study.latency.measure import measure_latency
 
     try:
         with _Progress() as progress:
@@ -127,8 +127,8 @@ def _print(model: LatencyModel, out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from dorsal.study.latency import contest_sentence
-    from dorsal.study.latency_records import fingerprint
+    from dorsal.study.latency.fit import contest_sentence
+    from dorsal.study.latency.records import fingerprint
 
     console = Console()
     setting = model.setting

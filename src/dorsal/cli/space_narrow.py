@@ -13,7 +13,7 @@ from dorsal.cli.placing import Storage
 if TYPE_CHECKING:
     from rich.table import Column, Table
 
-    from dorsal.study.narrowing_records import Considered, Proposal
+    from dorsal.study.narrowing.records import Considered, Proposal
 
 
 def narrow(
@@ -35,8 +35,8 @@ def narrow(
     Examples: `dorsal space narrow runs/anynetx_a --out next.toml`,
     `dorsal space narrow runs/both --space anynetx_a --margin 1 --json`
     """
-    from dorsal.study.narrowing import propose
-    from dorsal.study.population_saved import load_population
+    from dorsal.study.narrowing.propose import propose
+    from dorsal.study.population.saved import load_population
 
     if out is not None and out.suffix != ".toml":
         raise ValueError(f"--out {str(out)!r} must end in .toml, so that `dorsal space run` can read it")

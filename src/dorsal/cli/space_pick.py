@@ -37,7 +37,7 @@ def pick(
     `dorsal space pick runs/search --by pareto`,
     `dorsal space pick runs/both --space regnetx --macs ..200M --out winner.json && dorsal compare winner.json resnet18`
     """
-    from dorsal.study.pick import pick as pick_from
+    from dorsal.study.search.pick import pick as pick_from
 
     if out is not None and out.suffix != ".json":
         raise ValueError(f"--out {str(out)!r} must end in .json, so that other verbs can read it")

@@ -66,8 +66,8 @@ def reliability(
 
     from dorsal.cli.outcome import show_population
     from dorsal.cli.watch import Watch
-    from dorsal.study.population_saved import load_population
-    from dorsal.study.reliability import ReliabilityQuestion, run_reliability
+    from dorsal.study.population.reliability import ReliabilityQuestion, run_reliability
+    from dorsal.study.population.saved import load_population
 
     given = {field: value for field, value in given.items() if value is not None}
     asked = ReliabilityQuestion(population=(folder,), **given)

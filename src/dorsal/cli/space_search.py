@@ -90,10 +90,10 @@ def search(
 
     from dorsal.cli.outcome import show_search
     from dorsal.cli.watch import Watch
-    from dorsal.study.population_saved import load_population
-    from dorsal.study.search import run_search
-    from dorsal.study.search_outcome import search_outcome
-    from dorsal.study.search_question import SearchQuestion
+    from dorsal.study.population.saved import load_population
+    from dorsal.study.search.outcome import search_outcome
+    from dorsal.study.search.question import SearchQuestion
+    from dorsal.study.search.run import run_search
 
     asked = SearchQuestion(space=(space,), **{field: value for field, value in given.items() if value is not None})
     population = load_population(against) if against else None

@@ -7,7 +7,7 @@ from math import isfinite, log10
 
 from dorsal.report.parts import swatch, table
 from dorsal.report.population_numerals import magnitude
-from dorsal.study.analysis_records import SpaceFinding
+from dorsal.study.analysis.records import SpaceFinding
 
 STYLE = """
 .size { display: flex; align-items: center; gap: 8px; min-width: 260px; }

@@ -28,7 +28,7 @@ from dorsal.report.population_plot import (
     short,
 )
 from dorsal.stats import Estimate
-from dorsal.study.analysis_records import Analysis, AxisFinding, SpaceFinding
+from dorsal.study.analysis.records import Analysis, AxisFinding, SpaceFinding
 
 ABREAST = 4
 ROW, GAP, TOP = 140, 60, 12

@@ -21,7 +21,7 @@ from dorsal.report.population_plot import (
     remark,
     short,
 )
-from dorsal.study.analysis_records import Analysis, Distribution, Front, Importance
+from dorsal.study.analysis.records import Analysis, Distribution, Front, Importance
 
 MOST_BARS = 20
 # From this ratio of the dearest to the cheapest network on, costs are on a logarithmic scale.

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from dorsal.report.files import write_whole
 from dorsal.report.population_latency import MeasuredLatency
 from dorsal.report.population_page import population_page
-from dorsal.study.analysis_records import Analysis, SpaceFinding
-from dorsal.study.population_records import Population
+from dorsal.study.analysis.records import Analysis, SpaceFinding
+from dorsal.study.population.records import Population
 
 
 def write_population_report(

@@ -15,9 +15,9 @@ from dorsal.report.population_figures import WIDE, Costs, cost_title
 from dorsal.report.population_numerals import estimated
 from dorsal.report.population_plot import GREY, plane, powers, short
 from dorsal.report.shell import chart, prose
-from dorsal.study.analysis_records import Analysis
-from dorsal.study.latency_records import LatencyFit, LatencyModel, Measurements, Timed, fingerprint
-from dorsal.study.population_records import Population
+from dorsal.study.analysis.records import Analysis
+from dorsal.study.latency.records import LatencyFit, LatencyModel, Measurements, Timed, fingerprint
+from dorsal.study.population.records import Population
 
 _PREDICTORS = {"macs": "MACs", "sqrt_macs": "√MACs", "params": "parameters"}
 

@@ -7,8 +7,8 @@ from html import escape
 from dorsal.report.drawing import draw
 from dorsal.report.numerals import count
 from dorsal.report.parts import swatch, table
-from dorsal.study.analysis_records import Analysis, SpaceFinding
-from dorsal.study.population_records import Population
+from dorsal.study.analysis.records import Analysis, SpaceFinding
+from dorsal.study.population.records import Population
 from dorsal.study.records import Arm
 
 

@@ -30,8 +30,8 @@ from dorsal.report.population_tables import (
     sampled,
 )
 from dorsal.report.shell import chart, prose, shell
-from dorsal.study.analysis_records import Analysis
-from dorsal.study.population_records import Population
+from dorsal.study.analysis.records import Analysis
+from dorsal.study.population.records import Population
 
 # Small plots side by side need a width of their own: on a phone they scroll sideways. A view with more rows of them
 # makes the page scroll; without room kept for its bar the plot would be too wide from then on.

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from dorsal.report.figures import look
 from dorsal.stats import Estimate
-from dorsal.study.analysis_records import SpaceFinding, Value
+from dorsal.study.analysis.records import SpaceFinding, Value
 
 ERROR = "error, %"
 NOTHING = "no network has finished"

@@ -9,7 +9,7 @@ from dorsal.report.numerals import plural
 from dorsal.report.parts import swatch, table
 from dorsal.report.population_numerals import amount, chance, estimated, needed
 from dorsal.stats.populations import Effect
-from dorsal.study.analysis_records import (
+from dorsal.study.analysis.records import (
     Analysis,
     AxisFinding,
     OrderReliability,

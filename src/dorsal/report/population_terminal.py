@@ -12,7 +12,7 @@ from dorsal.report.numerals import count, plural
 from dorsal.report.population_numerals import chance, magnitude
 from dorsal.report.terminal import head, points
 from dorsal.stats.bootstrap import Estimate
-from dorsal.study.analysis_records import Analysis, AxisFinding, Front, Importance, SpaceFinding
+from dorsal.study.analysis.records import Analysis, AxisFinding, Front, Importance, SpaceFinding
 
 SEARCHES = (1, 4, 16, 64, 256)
 """Numbers of networks tried whose expected best is shown."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from dorsal.study.plan import DataFacts, RecipeFacts
-from dorsal.study.population_saved import changed_since
+from dorsal.study.population.saved import changed_since
 from dorsal.study.record_file import read_record, write_record
 from dorsal.study.saved import SEARCH, load_study, read_saved, refuse_other_kinds
-from dorsal.study.search_records import SCHEMA, Course, Search
+from dorsal.study.search.records import SCHEMA, Course, Search
 
 _FIXED = ("space", "bounds", "sampler", "objectives", "seed", "latency_model")
 """What no two calls on one folder differ in."""

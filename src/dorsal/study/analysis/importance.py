@@ -9,7 +9,7 @@ import numpy as np
 
 from dorsal.stats.bootstrap import Estimate
 from dorsal.stats.interval import Array
-from dorsal.study.analysis_records import AxisFinding, Importance, Importances, Value
+from dorsal.study.analysis.records import AxisFinding, Importance, Importances, Value
 
 if TYPE_CHECKING:
     import optuna

@@ -9,13 +9,13 @@ from msgspec.structs import replace
 
 from dorsal.spec.reader import suggest
 from dorsal.stats.pareto import pareto_front
-from dorsal.study.analysis_records import Analysis, Front, Retrained, SpaceFinding
-from dorsal.study.importance import RESAMPLES
-from dorsal.study.population_records import Population
+from dorsal.study.analysis.importance import RESAMPLES
+from dorsal.study.analysis.records import Analysis, Front, Retrained, SpaceFinding
+from dorsal.study.analysis.short_schedule import reliability_finding
+from dorsal.study.analysis.space_finding import FITS, Result, complexity_edges, space_finding
+from dorsal.study.analysis.space_pairs import planner, space_pairs
+from dorsal.study.population.records import Population
 from dorsal.study.records import Study, Trial
-from dorsal.study.short_schedule import reliability_finding
-from dorsal.study.space_finding import FITS, Result, complexity_edges, space_finding
-from dorsal.study.space_pairs import planner, space_pairs
 
 CONFIDENCE = 0.95
 FRONTS = ("macs", "params", "activations")

@@ -10,7 +10,7 @@ from dorsal.space.space import Space
 from dorsal.stats.distribution import Band, Edf
 from dorsal.stats.good_ranges import GoodRange, GoodValues
 from dorsal.stats.restriction import Cost
-from dorsal.study.analysis_records import Counts
+from dorsal.study.analysis.records import Counts
 
 Kind = Literal["range", "share", "monotone"]
 Evidence = Literal["population", "members", "regression"]

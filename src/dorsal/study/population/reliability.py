@@ -8,14 +8,14 @@ import msgspec
 from msgspec.structs import replace
 
 from dorsal.study import question
-from dorsal.study.analysis_records import Retrained
+from dorsal.study.analysis.records import Retrained
 from dorsal.study.duration import read_duration
 from dorsal.study.placement import place_of
 from dorsal.study.plan import DataFacts, Plan, RecipeFacts, run_of
-from dorsal.study.population import describer, first_networks, timed_runs
-from dorsal.study.population_saved import changed_since, load_population, read_trained
+from dorsal.study.population.reliability_saved import FILE, load_retrained
+from dorsal.study.population.run import describer, first_networks, timed_runs
+from dorsal.study.population.saved import changed_since, load_population, read_trained
 from dorsal.study.records import Arm
-from dorsal.study.reliability_saved import FILE, load_retrained
 from dorsal.study.run import check_place, data_facts, facts_at_sizes, recipe_facts
 from dorsal.study.session import OnEvent, Session, carry_out
 

@@ -11,12 +11,12 @@ from msgspec.structs import replace
 
 from dorsal.stats.pareto import pareto_front
 from dorsal.stats.searches import against_random, against_random_sentence
-from dorsal.study.analysis import network_results
-from dorsal.study.analysis_records import Counts, Marked
-from dorsal.study.pick import flattery, unverified
-from dorsal.study.population_records import Drawn, Population
-from dorsal.study.search_question import ERROR
-from dorsal.study.search_records import Course, FrontPoint, Outcome, Search
+from dorsal.study.analysis.analyse import network_results
+from dorsal.study.analysis.records import Counts, Marked
+from dorsal.study.population.records import Drawn, Population
+from dorsal.study.search.pick import flattery, unverified
+from dorsal.study.search.question import ERROR
+from dorsal.study.search.records import Course, FrontPoint, Outcome, Search
 
 
 def search_outcome(search: Search, against: Population | None = None) -> Outcome:

@@ -13,14 +13,14 @@ from dorsal.space.costs import QUANTITIES
 from dorsal.spec.network import Network
 from dorsal.spec.reader import suggest
 from dorsal.stats.pareto import pareto_front
-from dorsal.study.analysis import network_results
-from dorsal.study.population_saved import load_population
+from dorsal.study.analysis.analyse import network_results
+from dorsal.study.analysis.short_schedule import reliability_finding
+from dorsal.study.population.reliability_saved import load_retrained
+from dorsal.study.population.saved import load_population
 from dorsal.study.records import Arm, Study
-from dorsal.study.reliability_saved import load_retrained
 from dorsal.study.saved import SEARCH, SPACES
-from dorsal.study.search_question import ERROR
-from dorsal.study.search_saved import load_search
-from dorsal.study.short_schedule import reliability_finding
+from dorsal.study.search.question import ERROR
+from dorsal.study.search.saved import load_search
 
 WAYS = (ERROR, "pareto")
 

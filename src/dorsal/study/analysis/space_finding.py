@@ -20,7 +20,9 @@ from dorsal.stats.bootstrap import (
 from dorsal.stats.interval import Array
 from dorsal.stats.rank import sign_products, tau_b
 from dorsal.stats.reliability import FEWEST_RANKED
-from dorsal.study.analysis_records import (
+from dorsal.study.analysis.axis_findings import axis_findings
+from dorsal.study.analysis.importance import importances
+from dorsal.study.analysis.records import (
     Counts,
     Distribution,
     Errors,
@@ -29,9 +31,7 @@ from dorsal.study.analysis_records import (
     NetworkStatus,
     SpaceFinding,
 )
-from dorsal.study.axis_findings import axis_findings
-from dorsal.study.importance import importances
-from dorsal.study.population_records import Drawn
+from dorsal.study.population.records import Drawn
 from dorsal.study.records import Arm
 
 FITS = 60

@@ -16,12 +16,12 @@ from dorsal.spec.cost import cost
 from dorsal.spec.foreign import hash_of
 from dorsal.spec.text import edit
 from dorsal.study.events import Note
-from dorsal.study.latency_prediction import cautions, read_latency_model
+from dorsal.study.latency.prediction import cautions, read_latency_model
 from dorsal.study.placement import place_of
 from dorsal.study.plan import DataFacts, Plan, RecipeFacts, Run, run_of
-from dorsal.study.population_question import PopulationQuestion, based_on, command_line
-from dorsal.study.population_records import Drawn, Population, Trained
-from dorsal.study.population_saved import load_population, refuse_others, write_spaces
+from dorsal.study.population.question import PopulationQuestion, based_on, command_line
+from dorsal.study.population.records import Drawn, Population, Trained
+from dorsal.study.population.saved import load_population, refuse_others, write_spaces
 from dorsal.study.records import Arm
 from dorsal.study.run import check_place, data_facts, facts_at_sizes, recipe_facts
 from dorsal.study.saved import FILE

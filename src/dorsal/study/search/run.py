@@ -15,23 +15,23 @@ from dorsal.space.bounds import read_bounds
 from dorsal.space.sample import Sample
 from dorsal.spec.cost import cost
 from dorsal.spec.foreign import hash_of
-from dorsal.study.asking import Asker, Judged, Told
 from dorsal.study.events import Event, Note, Planned, TrialDone
 from dorsal.study.forecast import START_UP_SECONDS, Forecast, Pace
 from dorsal.study.lock import hold
 from dorsal.study.machine import machine
 from dorsal.study.placement import place_of
 from dorsal.study.plan import DataFacts, Plan, RecipeFacts, Run, run_of
-from dorsal.study.population import RUN, domains_of, draw, first_networks, values_of
-from dorsal.study.population_question import PopulationQuestion, based_on
-from dorsal.study.population_records import Population
+from dorsal.study.population.question import PopulationQuestion, based_on
+from dorsal.study.population.records import Population
+from dorsal.study.population.run import RUN, domains_of, draw, first_networks, values_of
 from dorsal.study.records import Arm, Machine, Study
 from dorsal.study.run import check_place, data_facts, facts_at_sizes, recipe_facts, run_trial, time_run
 from dorsal.study.saved import FILE, storage_url
-from dorsal.study.search_outcome import draws_to_compare
-from dorsal.study.search_question import ERROR, SearchQuestion, command_line
-from dorsal.study.search_records import Asked, Course, Search
-from dorsal.study.search_saved import course_so_far, load_search, write_course
+from dorsal.study.search.asking import Asker, Judged, Told
+from dorsal.study.search.outcome import draws_to_compare
+from dorsal.study.search.question import ERROR, SearchQuestion, command_line
+from dorsal.study.search.records import Asked, Course, Search
+from dorsal.study.search.saved import course_so_far, load_search, write_course
 from dorsal.study.session import OnEvent, Session, engine_of, keep, make_runs
 from dorsal.study.store import Domains, Store, Values
 

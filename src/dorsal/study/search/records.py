@@ -8,7 +8,7 @@ import msgspec
 
 from dorsal.space.space import Space
 from dorsal.stats.searches import AgainstRandom
-from dorsal.study.analysis_records import Counts, Marked
+from dorsal.study.analysis.records import Counts, Marked
 from dorsal.study.records import Study
 
 SCHEMA = 1

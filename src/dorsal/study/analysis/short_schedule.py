@@ -11,7 +11,7 @@ from dorsal.stats import population_reliability, rank_reliability, ranking_sente
 from dorsal.stats.bootstrap import FEWEST
 from dorsal.stats.interval import Array
 from dorsal.stats.reliability import FEWEST_RANKED, budget_table
-from dorsal.study.analysis_records import (
+from dorsal.study.analysis.records import (
     OrderReliability,
     RankReliability,
     ReliabilityFinding,

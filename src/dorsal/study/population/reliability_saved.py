@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dorsal.study.analysis_records import Retrained
+from dorsal.study.analysis.records import Retrained
 from dorsal.study.saved import load_study
 
 FILE = "reliability.json"

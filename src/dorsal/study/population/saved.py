@@ -8,7 +8,7 @@ import msgspec
 
 from dorsal.space.space import Space
 from dorsal.study.plan import DataFacts, RecipeFacts
-from dorsal.study.population_records import SCHEMA, Drawn, Population, Trained
+from dorsal.study.population.records import SCHEMA, Drawn, Population, Trained
 from dorsal.study.record_file import read_record, write_record
 from dorsal.study.records import Study
 from dorsal.study.saved import SPACES, load_study, read_saved, refuse_other_kinds

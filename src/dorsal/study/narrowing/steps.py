@@ -15,9 +15,9 @@ from dorsal.space.space import Axis, Space
 from dorsal.spec.text import show
 from dorsal.stats.good_ranges import GoodRange, GoodValues, good_range, good_values
 from dorsal.stats.restriction import dependence_p
-from dorsal.study.axis_findings import LOGARITHMIC
-from dorsal.study.narrowing_records import Kind
-from dorsal.study.population_records import Drawn
+from dorsal.study.analysis.axis_findings import LOGARITHMIC
+from dorsal.study.narrowing.records import Kind
+from dorsal.study.population.records import Drawn
 
 Errors = Sequence[float | None]
 Change = Callable[[Space], Space]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dorsal.space.columns import Column
 from dorsal.spec.reader import suggest
-from dorsal.study.latency_records import MODEL, LatencyFit, LatencyModel, fingerprint, read_latency
+from dorsal.study.latency.records import MODEL, LatencyFit, LatencyModel, fingerprint, read_latency
 from dorsal.study.machine import machine, versions
 
 COSTS = ("macs", "activations", "params", "layers")

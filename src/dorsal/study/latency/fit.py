@@ -1,6 +1,6 @@
 """Latency of sampled networks from their costs: what is asked, which networks are timed, the fit.
 
-`study.measure` takes the times, `study.latency_prediction` uses the fit. Here is no torch.
+`study.latency.measure` takes the times, `study.latency.prediction` uses the fit. Here is no torch.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from dorsal.space.space import Space
 from dorsal.spec.network import Network, network_hash
 from dorsal.spec.reader import suggest
 from dorsal.stats import compare_predictors, fit_latency, score_predictors
-from dorsal.study.latency_prediction import COSTS, PREDICTORS, predictor_columns
-from dorsal.study.latency_records import (
+from dorsal.study.latency.prediction import COSTS, PREDICTORS, predictor_columns
+from dorsal.study.latency.records import (
     Call,
     LatencyFit,
     LatencyModel,
@@ -29,8 +29,8 @@ from dorsal.study.latency_records import (
     Timed,
     quantity,
 )
-from dorsal.study.population_question import with_edit
-from dorsal.study.population_records import Population
+from dorsal.study.population.question import with_edit
+from dorsal.study.population.records import Population
 
 FEWEST = 2 * (len(PREDICTORS) + 1)
 """Networks below which `stats.fit_latency` does not fit this many predictors."""

@@ -11,8 +11,8 @@ from dorsal.space.draw import LogNormal, LogUniform, PowerOfTwo, PowerOfTwoOrLog
 from dorsal.spec.text import show
 from dorsal.stats import categorical_profile, good_range, good_values, numeric_profile
 from dorsal.stats.populations import holm
-from dorsal.study.analysis_records import AxisFinding, Value
-from dorsal.study.population_records import Drawn
+from dorsal.study.analysis.records import AxisFinding, Value
+from dorsal.study.population.records import Drawn
 from dorsal.study.records import Arm
 
 FEWEST = 20

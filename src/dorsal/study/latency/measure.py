@@ -13,8 +13,8 @@ import torch
 
 from dorsal.space.named import read_space
 from dorsal.spec.network import Network
-from dorsal.study.latency import Candidate, LatencyQuestion, distinct, fit_model, of_population, sampled
-from dorsal.study.latency_records import (
+from dorsal.study.latency.fit import Candidate, LatencyQuestion, distinct, fit_model, of_population, sampled
+from dorsal.study.latency.records import (
     MEASUREMENTS,
     MODEL,
     LatencyModel,
@@ -27,7 +27,7 @@ from dorsal.study.latency_records import (
 )
 from dorsal.study.lock import hold
 from dorsal.study.machine import machine, versions
-from dorsal.study.population_saved import load_population
+from dorsal.study.population.saved import load_population
 from dorsal.study.record_file import write_record
 from dorsal.study.run import check_device
 from dorsal.train.model import make_model

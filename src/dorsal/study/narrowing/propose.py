@@ -18,12 +18,12 @@ from dorsal.stats.distribution import edf, simultaneous_band
 from dorsal.stats.planner import networks_for_mean
 from dorsal.stats.populations import holm
 from dorsal.stats.restriction import Cost, members_cost, populations_cost, regression_cost
-from dorsal.study.analysis import network_results
-from dorsal.study.analysis_records import Counts
-from dorsal.study.narrowing_records import Considered, Curve, Evidence, Proposal
-from dorsal.study.narrowing_sentences import conclusion, cost_sentence, range_sentence
-from dorsal.study.narrowing_steps import Step, courses, members, orders, ranges, shares, unchanged
-from dorsal.study.population_records import Drawn, Population
+from dorsal.study.analysis.analyse import network_results
+from dorsal.study.analysis.records import Counts
+from dorsal.study.narrowing.records import Considered, Curve, Evidence, Proposal
+from dorsal.study.narrowing.sentences import conclusion, cost_sentence, range_sentence
+from dorsal.study.narrowing.steps import Step, courses, members, orders, ranges, shares, unchanged
+from dorsal.study.population.records import Drawn, Population
 
 MARGIN = 0.5
 """Error points."""

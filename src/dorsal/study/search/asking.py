@@ -19,7 +19,7 @@ from dorsal.space.points import Points, Realised, chosen_points
 from dorsal.space.sample import Predictor
 from dorsal.space.space import Space
 from dorsal.spec.network import Network
-from dorsal.study.search_question import SAMPLERS
+from dorsal.study.search.question import SAMPLERS
 
 if TYPE_CHECKING:
     import optuna

@@ -14,7 +14,7 @@ from dorsal.spec.network import Network
 from dorsal.spec.text import format_network
 from dorsal.study import question
 from dorsal.study.duration import read_duration
-from dorsal.study.latency_prediction import LatencyPredictor, predictors, read_latency_model
+from dorsal.study.latency.prediction import LatencyPredictor, predictors, read_latency_model
 from dorsal.study.placement import place_of
 from dorsal.zoo import named, network
 

@@ -14,7 +14,7 @@ from dorsal.stats.inputs import column
 from dorsal.stats.interval import Array
 from dorsal.stats.planner import MOST_NETWORKS, Need, networks_for_mean
 from dorsal.stats.populations import Significance, holm
-from dorsal.study.analysis_records import Planner, SpaceFinding, SpacePair
+from dorsal.study.analysis.records import Planner, SpaceFinding, SpacePair
 
 FEWEST = 2
 FEWEST_TO_PLAN = 10

@@ -6,8 +6,8 @@ from math import floor, log10
 
 from dorsal.stats.bootstrap import Estimate
 from dorsal.stats.restriction import FEWEST, Cost
-from dorsal.study.narrowing_records import Evidence, Proposal
-from dorsal.study.narrowing_steps import Step, unchanged
+from dorsal.study.narrowing.records import Evidence, Proposal
+from dorsal.study.narrowing.steps import Step, unchanged
 from dorsal.study.records import Study
 
 

@@ -1,0 +1,1 @@
+"""Latency of sampled networks: measured, fitted to their costs, predicted."""

@@ -1,0 +1,1 @@
+"""The next design space, from the evidence of a population."""

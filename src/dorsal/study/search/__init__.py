@@ -1,0 +1,1 @@
+"""Search of design spaces with Optuna's samplers, and the winner handed over."""
