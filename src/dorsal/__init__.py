@@ -14,16 +14,33 @@ if TYPE_CHECKING:
     from dorsal.nn.build import build
     from dorsal.report.analysis import analyse
     from dorsal.report.files import read_results
+    from dorsal.report.population_files import write_population_report
     from dorsal.report.write import write_report
+    from dorsal.space.named import read_space
+    from dorsal.space.sample import sample
     from dorsal.spec.cost import Cost, cost
     from dorsal.spec.layers import features, layers
     from dorsal.spec.network import Network
     from dorsal.spec.receptive import receptive_fields
     from dorsal.spec.text import difference, edit
     from dorsal.spec.widths import match_cost
+    from dorsal.study.analysis.analyse import analyse_population
     from dorsal.study.compare import compare
     from dorsal.study.comparison import Comparison
+    from dorsal.study.latency.fit import LatencyQuestion
+    from dorsal.study.latency.measure import measure_latency
+    from dorsal.study.narrowing.propose import propose
+    from dorsal.study.population.question import PopulationQuestion
+    from dorsal.study.population.reliability import ReliabilityQuestion, run_reliability
+    from dorsal.study.population.reliability_saved import load_retrained
+    from dorsal.study.population.run import run_population
+    from dorsal.study.population.saved import load_population
     from dorsal.study.saved import load_study
+    from dorsal.study.search.outcome import search_outcome
+    from dorsal.study.search.pick import pick
+    from dorsal.study.search.question import SearchQuestion
+    from dorsal.study.search.run import run_search
+    from dorsal.study.search.saved import load_search
     from dorsal.train.evaluate import evaluate
     from dorsal.train.loop import fit
     from dorsal.train.recipe import Recipe, recipe
@@ -58,6 +75,23 @@ _ROOMS = {
     "dorsal.study.comparison": ("Comparison",),
     "dorsal.study.compare": ("compare",),
     "dorsal.study.saved": ("load_study",),
+    "dorsal.space.named": ("read_space",),
+    "dorsal.space.sample": ("sample",),
+    "dorsal.study.population.question": ("PopulationQuestion",),
+    "dorsal.study.population.run": ("run_population",),
+    "dorsal.study.population.reliability": ("ReliabilityQuestion", "run_reliability"),
+    "dorsal.study.population.saved": ("load_population",),
+    "dorsal.study.population.reliability_saved": ("load_retrained",),
+    "dorsal.study.analysis.analyse": ("analyse_population",),
+    "dorsal.study.latency.fit": ("LatencyQuestion",),
+    "dorsal.study.latency.measure": ("measure_latency",),
+    "dorsal.study.narrowing.propose": ("propose",),
+    "dorsal.study.search.question": ("SearchQuestion",),
+    "dorsal.study.search.run": ("run_search",),
+    "dorsal.study.search.saved": ("load_search",),
+    "dorsal.study.search.outcome": ("search_outcome",),
+    "dorsal.study.search.pick": ("pick",),
+    "dorsal.report.population_files": ("write_population_report",),
     "dorsal.report.analysis": ("analyse",),
     "dorsal.report.files": ("read_results",),
     "dorsal.report.write": ("write_report",),
@@ -67,9 +101,14 @@ _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 __all__ = [
     "Comparison",
     "Cost",
+    "LatencyQuestion",
     "Network",
+    "PopulationQuestion",
     "Recipe",
+    "ReliabilityQuestion",
+    "SearchQuestion",
     "analyse",
+    "analyse_population",
     "build",
     "compare",
     "cost",
@@ -82,19 +121,32 @@ __all__ = [
     "fit",
     "layers",
     "load_model",
+    "load_population",
+    "load_retrained",
+    "load_search",
     "load_study",
     "match_cost",
+    "measure_latency",
     "named",
     "network",
     "open_data",
     "parse_data",
+    "pick",
+    "propose",
     "read_results",
+    "read_space",
     "receptive_fields",
     "recipe",
     "register_smp",
     "register_timm",
+    "run_population",
+    "run_reliability",
+    "run_search",
+    "sample",
     "save_model",
+    "search_outcome",
     "text_of",
+    "write_population_report",
     "write_report",
 ]
 

@@ -14,7 +14,7 @@ from dorsal.space.draw import Choice, LogUniform, PowerOfTwo
 from dorsal.space.named import SPACES
 from dorsal.space.space import Axis, Space
 from dorsal.stats import Estimate
-from dorsal.study.analysis.analyse import analyse
+from dorsal.study.analysis.analyse import analyse_population
 from dorsal.study.analysis.records import Analysis, Importance, Importances, Retrained, SpaceFinding
 from dorsal.study.latency.fit import fit_model
 from dorsal.study.latency.records import Measurements, Setting, Timed
@@ -63,7 +63,7 @@ def _whole() -> Case:
         failed={"anynetx_a/2", "regnetx/7"},
         waiting={"mixed/5"},
     )
-    analysis = analyse(found, retrained=_retrained(found), fits=2)
+    analysis = analyse_population(found, retrained=_retrained(found), fits=2)
     spaces = tuple(replace(space, importances=_importances(space)) for space in analysis.spaces)
     return Case(found, replace(analysis, spaces=spaces), _latency(found))
 
@@ -127,7 +127,7 @@ def _latency(found: Population) -> MeasuredLatency:
 
 
 def _bare(found: Population) -> Case:
-    return Case(found, analyse(found, fits=0))
+    return Case(found, analyse_population(found, fits=0))
 
 
 def _markup() -> Case:
@@ -152,7 +152,7 @@ def _markup() -> Case:
         ),
         spaces=tuple(replace(drawn, bounds={EVIL: EVIL}, rejected={EVIL: 1}, met={EVIL: 1}) for drawn in found.spaces),
     )
-    return Case(found, analyse(found, fits=0))
+    return Case(found, analyse_population(found, fits=0))
 
 
 def _not_finite() -> Case:

@@ -16,7 +16,7 @@ from dorsal.report.population_numerals import amount, chance, estimated, magnitu
 from dorsal.report.population_page import population_page
 from dorsal.space.space import Step
 from dorsal.stats import Estimate
-from dorsal.study.analysis.analyse import analyse
+from dorsal.study.analysis.analyse import analyse_population
 from tests.report.population_cases import COUNTS, EVIL, NAMES, NETWORKS, case
 from tests.report.test_page import Reader
 from tests.study.populations import Part, level, population
@@ -167,7 +167,7 @@ def test_two_spaces_made_from_one_share_its_row() -> None:
 def test_four_spaces_of_a_hundred_networks_fit_in_a_page_that_can_be_sent() -> None:
     spaces = ("anynetx_a", "anynetx_e", "regnetx", "crossed")
     found = population(*(Part(space, 100, level(50)) for space in spaces))
-    assert len(population_page(found, analyse(found, fits=0, resamples=20)).encode()) < MOST_BYTES
+    assert len(population_page(found, analyse_population(found, fits=0, resamples=20)).encode()) < MOST_BYTES
 
 
 def test_figures_are_written_for_readers() -> None:

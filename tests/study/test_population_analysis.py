@@ -19,7 +19,7 @@ from dorsal.space.named import SPACES
 from dorsal.space.narrow import share
 from dorsal.space.space import Axis, Space
 from dorsal.stats.populations import holm
-from dorsal.study.analysis.analyse import analyse, of_space
+from dorsal.study.analysis.analyse import analyse_population, of_space
 from dorsal.study.analysis.importance import importances
 from dorsal.study.analysis.records import Analysis, AxisFinding, Retrained
 from dorsal.study.analysis.short_schedule import reliability_finding
@@ -42,7 +42,7 @@ def mixed() -> Population:
 
 @cache
 def analysis() -> Analysis:
-    return analyse(mixed(), fits=FITS, resamples=FEW)
+    return analyse_population(mixed(), fits=FITS, resamples=FEW)
 
 
 def printed(found: Analysis, width: int = 80) -> str:
@@ -53,7 +53,7 @@ def printed(found: Analysis, width: int = 80) -> str:
 
 def test_a_space_three_points_better_is_found_better_and_equal_ones_are_not_told_apart() -> None:
     parts = [Part(name, 28, level(error), seed) for seed, (name, error) in enumerate(THREE.items())]
-    found = analyse(population(*parts), fits=0, resamples=FEW)
+    found = analyse_population(population(*parts), fits=0, resamples=FEW)
     worse, other, equal = (pair.sentence for pair in found.pairs)
     assert worse.startswith("regnetx has a lower mean error than anynetx_e, by ")
     assert other.startswith("regnety has a lower mean error than anynetx_e, by ")
@@ -207,7 +207,11 @@ def test_networks_near_the_linear_rule_are_found_better_where_they_are() -> None
     drawn = population(Part("anynetx_e", 12, level(50)), noise=0)
     fits = {arm.label: linear_fit(arm.network).error for arm in drawn.study.arms}
     trials = tuple(replace(trial, accuracy=60 - 20 * fits[trial.arm]) for trial in drawn.study.trials)
-    rule = analyse(replace(drawn, study=replace(drawn.study, trials=trials)), resamples=FEW).spaces[0].linear_rule
+    rule = (
+        analyse_population(replace(drawn, study=replace(drawn.study, trials=trials)), resamples=FEW)
+        .spaces[0]
+        .linear_rule
+    )
     assert rule.correlation.value == pytest.approx(1)
 
 
@@ -217,7 +221,7 @@ def test_conditional_axes_are_judged_where_they_are_drawn() -> None:
     attention = Axis(Choice(("none", "squeeze_excite")))
     ratio = Axis(Choice((0.0625, 0.25)), when={"attention": ("squeeze_excite",)})
     axes = {"mixer": mixers, "mixer.radix": radix, "attention": attention, "attention.ratio": ratio}
-    space = analyse(
+    space = analyse_population(
         population(Part(Space(name="mixed", base="regnetx_002", axes=axes), 40, level(50))), fits=0, resamples=FEW
     ).spaces[0]
     found = {axis.name: axis for axis in space.axes}
@@ -237,14 +241,14 @@ def test_conditional_axes_are_judged_where_they_are_drawn() -> None:
 
 def test_the_history_of_a_narrowed_space_is_told() -> None:
     narrowed = share(SPACES["anynetx_a"], "expansion")
-    found = analyse(population(Part(narrowed, 3, level(50)))).spaces[0]
+    found = analyse_population(population(Part(narrowed, 3, level(50)))).spaces[0]
     assert [(step.of, step.change) for step in found.history] == [("anynetx_a", "share expansion")]
     assert found.points < found.history[0].points == float(size(SPACES["anynetx_a"]))
 
 
 @pytest.mark.parametrize("networks", [1, 3])
 def test_of_a_few_networks_it_says_that_they_are_few(networks: int) -> None:
-    found = analyse(population(Part("anynetx_a", networks, level(50)), Part("regnetx", networks, level(50))))
+    found = analyse_population(population(Part("anynetx_a", networks, level(50)), Part("regnetx", networks, level(50))))
     axis = found.space("anynetx_a").axes[0]
     assert axis.reason == f"{networks} networks have a result; at least 20 are needed"
     assert found.space("anynetx_a").importances.reason == f"{networks} networks have a result; at least 30 are needed"
@@ -255,7 +259,7 @@ def test_of_a_few_networks_it_says_that_they_are_few(networks: int) -> None:
 
 def test_where_nothing_has_finished_it_says_so() -> None:
     labels = {f"regnetx/{index}" for index in range(3)}
-    found = analyse(population(Part("regnetx", 3, level(50)), waiting=labels))
+    found = analyse_population(population(Part("regnetx", 3, level(50)), waiting=labels))
     assert found.spaces[0].summary is None
     assert found.sentences[0].endswith(
         "0 of 3 networks finished (3 not trained to the end yet); nothing can be said of its errors."
@@ -264,7 +268,7 @@ def test_where_nothing_has_finished_it_says_so() -> None:
 
 
 def test_equal_errors_have_no_shares_and_no_plan() -> None:
-    found = analyse(population(Part("regnetx", 32, level(50)), noise=0))
+    found = analyse_population(population(Part("regnetx", 32, level(50)), noise=0))
     assert found.spaces[0].importances.reason == "all errors are 50 %"
     assert "all errors of a space are equal" in found.planner.sentence
 
@@ -273,7 +277,7 @@ def test_errors_of_which_nearly_all_are_equal_have_shares() -> None:
     drawn = population(Part("regnetx", 30, level(90)), noise=0)
     trials = (replace(drawn.study.trials[0], accuracy=60.0), *drawn.study.trials[1:])
     one = replace(drawn, study=replace(drawn.study, trials=trials))
-    found = analyse(one, resamples=FEW).spaces[0].importances
+    found = analyse_population(one, resamples=FEW).spaces[0].importances
     assert {axis.name for axis in found.axes} == set(SPACES["regnetx"].axes)
     assert all(0 <= axis.share.low <= axis.share.value <= axis.share.high <= 1 for axis in found.axes)
 
@@ -282,7 +286,7 @@ def test_an_error_is_the_mean_over_seeds_and_needs_all_of_them() -> None:
     drawn = population(Part("regnetx", 5, level(50)), seeds=2)
     lost = replace(drawn.study.trials[1], status="failed", accuracy=None)
     trials = (drawn.study.trials[0], lost, *drawn.study.trials[2:9])
-    found = analyse(replace(drawn, study=replace(drawn.study, trials=trials))).spaces[0]
+    found = analyse_population(replace(drawn, study=replace(drawn.study, trials=trials))).spaces[0]
     assert found.statuses == ("failed", "finished", "finished", "finished", "waiting")
     runs = [100 - trial.accuracy for trial in trials if trial.arm == "regnetx/2"]
     assert found.errors[2] == pytest.approx(sum(runs) / 2)
@@ -339,13 +343,13 @@ def test_one_space_can_be_asked_for_alone() -> None:
 def test_bad_input_is_refused_in_one_sentence() -> None:
     drawn = population(Part("regnetx", 3, level(50)))
     with pytest.raises(ValueError, match="population 'population' is empty: it has no networks"):
-        analyse(replace(drawn, spaces=()))
+        analyse_population(replace(drawn, spaces=()))
     with pytest.raises(ValueError, match="fits=-1 is below 0; nearest valid: 0"):
-        analyse(drawn, fits=-1)
+        analyse_population(drawn, fits=-1)
     with pytest.raises(ValueError, match="resamples=5 is below 20; nearest valid: 20"):
-        analyse(drawn, resamples=5)
+        analyse_population(drawn, resamples=5)
     with pytest.raises(ValueError, match="'anynetx_a/0' is no network of this population"):
-        analyse(drawn, retrained=evidence(1))
+        analyse_population(drawn, retrained=evidence(1))
 
 
 def test_the_tables_fit_80_columns_and_cut_nothing() -> None:

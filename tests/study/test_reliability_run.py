@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dorsal.study.analysis.analyse import analyse
+from dorsal.study.analysis.analyse import analyse_population
 from dorsal.study.events import Event, TrialDone
 from dorsal.study.population.question import PopulationQuestion
 from dorsal.study.population.reliability import ReliabilityQuestion, command_line, run_reliability
@@ -70,8 +70,11 @@ def test_a_subset_is_trained_longer_and_with_more_seeds_and_nothing_twice(folder
     assert not any(isinstance(event, TrialDone) for event in again)
     assert load_retrained(folder) == found
     assert load_population(folder) == population
-    assert analyse(population).reliability.ranks == ()
-    assert [rank.space for rank in analyse(population, retrained=found).reliability.ranks][:2] == ["tiny", "twin"]
+    assert analyse_population(population).reliability.ranks == ()
+    assert [rank.space for rank in analyse_population(population, retrained=found).reliability.ranks][:2] == [
+        "tiny",
+        "twin",
+    ]
 
 
 def test_what_is_asked_is_a_command(folder: Path) -> None:

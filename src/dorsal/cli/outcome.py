@@ -33,11 +33,11 @@ def show_population(population: Population, folder: Path, storage: str | None, a
     from dorsal.report.population_files import write_population_report
     from dorsal.report.population_latency import MeasuredLatency
     from dorsal.report.population_terminal import print_population
-    from dorsal.study.analysis.analyse import analyse
+    from dorsal.study.analysis.analyse import analyse_population
     from dorsal.study.latency.records import MEASUREMENTS, MODEL, LatencyModel, Measurements, read_latency
     from dorsal.study.population.reliability_saved import load_retrained
 
-    analysis = analyse(population, retrained=load_retrained(folder, storage))
+    analysis = analyse_population(population, retrained=load_retrained(folder, storage))
     times = folder / "latency"
     latency = None
     if (times / MODEL).is_file():

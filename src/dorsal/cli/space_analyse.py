@@ -25,15 +25,14 @@ def analyse(
 
     Examples: `dorsal space analyse runs/population`, `dorsal space analyse runs/population --space anynetx_e --json`
     """
-    from dorsal.study.analysis.analyse import analyse as analysed
-    from dorsal.study.analysis.analyse import of_space
+    from dorsal.study.analysis.analyse import analyse_population, of_space
     from dorsal.study.population.reliability_saved import load_retrained
     from dorsal.study.population.saved import load_population
 
     population, retrained = load_population(folder, storage), load_retrained(folder, storage)
     if space is not None:
         population, retrained = of_space(population, retrained, space)
-    found = analysed(population, retrained=retrained, fits=fits, resamples=resamples)
+    found = analyse_population(population, retrained=retrained, fits=fits, resamples=resamples)
     if as_json:
         import msgspec
 

@@ -22,7 +22,7 @@ FRONTS = ("macs", "params", "activations")
 """Costs that have a front of their own; so has every column in milliseconds."""
 
 
-def analyse(
+def analyse_population(
     population: Population, *, retrained: Retrained | None = None, fits: int = FITS, resamples: int = RESAMPLES
 ) -> Analysis:
     """Everything that a population shows, finished or not, and in sentences what it does not.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import statistics
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -40,7 +41,9 @@ _WARMUPS, _CALLS = 2, 3
 OnVisit = Callable[[int, int], None]
 
 
-def measure_latency(question: LatencyQuestion, *, say: Callable[[str], None], on_visit: OnVisit) -> LatencyModel:
+def measure_latency(
+    question: LatencyQuestion, *, say: Callable[[str], None] = warnings.warn, on_visit: OnVisit = lambda _, __: None
+) -> LatencyModel:
     """Times the networks asked for, fits the model, and leaves both in the question's folder.
 
     A round visits every network once in an order of its own, so that a slow phase of the machine spreads over all
