@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from dorsal.data.dataset import open_data
     from dorsal.data.spec import parse_data
     from dorsal.nn.build import build
-    from dorsal.report.analysis import analyse
-    from dorsal.report.files import read_results
-    from dorsal.report.population_files import write_population_report
-    from dorsal.report.write import write_report
+    from dorsal.report.comparison.analysis import analyse
+    from dorsal.report.comparison.results import read_results
+    from dorsal.report.comparison.write import write_report
+    from dorsal.report.population.write import write_population_report
     from dorsal.space.named import read_space
     from dorsal.space.sample import sample
     from dorsal.spec.cost import Cost, cost
@@ -91,10 +91,10 @@ _ROOMS = {
     "dorsal.study.search.saved": ("load_search",),
     "dorsal.study.search.outcome": ("search_outcome",),
     "dorsal.study.search.pick": ("pick",),
-    "dorsal.report.population_files": ("write_population_report",),
-    "dorsal.report.analysis": ("analyse",),
-    "dorsal.report.files": ("read_results",),
-    "dorsal.report.write": ("write_report",),
+    "dorsal.report.population.write": ("write_population_report",),
+    "dorsal.report.comparison.analysis": ("analyse",),
+    "dorsal.report.comparison.results": ("read_results",),
+    "dorsal.report.comparison.write": ("write_report",),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from dorsal.report.files import read_results
+from dorsal.report.comparison.results import read_results
 from dorsal.study.records import Study
 
 ARMS = ["plain=small(depths=[1, 1], widths=[16, 32], strides=[2, 2])"]

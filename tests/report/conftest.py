@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 from msgspec.structs import replace
 
-from dorsal.report.analysis import Analysis, analyse
+from dorsal.report.comparison.analysis import Analysis, analyse
 from dorsal.spec.cost import cost
 from dorsal.spec.network import network_hash
 from dorsal.spec.text import difference

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from msgspec.structs import replace
 
-from dorsal.report.population_latency import MeasuredLatency
+from dorsal.report.population.latency import MeasuredLatency
 from dorsal.space.draw import Choice, LogUniform, PowerOfTwo
 from dorsal.space.named import SPACES
 from dorsal.space.space import Axis, Space

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from dorsal.report.analysis import MEAN_OF_RECIPES, analyse
+from dorsal.report.comparison.analysis import MEAN_OF_RECIPES, analyse
 from dorsal.study.records import Study
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dorsal.report.page import page
+from dorsal.report.comparison.page import page
 
 if TYPE_CHECKING:
     from collections.abc import Callable

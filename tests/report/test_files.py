@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from dorsal.report.files import read_results, write_results, write_whole
+from dorsal.report.comparison.results import read_results, write_results
+from dorsal.report.files import write_whole
 
 if TYPE_CHECKING:
     from tests.report.conftest import Case

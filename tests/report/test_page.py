@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from plotly.offline import get_plotlyjs
 
-from dorsal.report.figures import LONGEST_LABEL, cost_views, curve_views, look, pair_views, shown
-from dorsal.report.numerals import percent
-from dorsal.report.page import page, write_page
+from dorsal.report.comparison.figures import cost_views, curve_views, pair_views
+from dorsal.report.comparison.numerals import percent
+from dorsal.report.comparison.page import page, write_page
+from dorsal.report.plot import LONGEST_LABEL, look, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable

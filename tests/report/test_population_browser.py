@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dorsal.report.population_page import population_page
+from dorsal.report.population.page import population_page
 from tests.report.population_cases import EVIL, Case, case
 from tests.report.test_browser import BROWSER, OFFLINE, QUIET
 

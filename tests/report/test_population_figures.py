@@ -8,19 +8,18 @@ import plotly.graph_objects as go
 import pytest
 from msgspec.structs import replace
 
-from dorsal.report.figures import View, look
-from dorsal.report.population_axes import axis_views, drawn_axes
-from dorsal.report.population_figures import (
+from dorsal.report.fronts import cost_title
+from dorsal.report.plot import View, look, powers, short
+from dorsal.report.population.axes import axis_views, drawn_axes
+from dorsal.report.population.figures import (
     MOST_BARS,
-    cost_title,
     distribution_views,
     front_views,
     importance_views,
     rule_view,
     search_views,
 )
-from dorsal.report.population_latency import known_times
-from dorsal.report.population_plot import powers, short
+from dorsal.report.population.latency import known_times
 from tests.report.population_cases import COUNTS, NAMES, NETWORKS, case
 
 

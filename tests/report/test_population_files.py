@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from dorsal.report.population_files import write_population_report
-from dorsal.report.population_page import population_page
+from dorsal.report.population.page import population_page
+from dorsal.report.population.write import write_population_report
 from tests.report.population_cases import COUNTS, EVIL, FEW, case
 
 

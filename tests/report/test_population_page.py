@@ -7,13 +7,10 @@ import pytest
 from msgspec.structs import replace
 from plotly.offline import get_plotlyjs
 
-from dorsal.report.lineage import lineage
-from dorsal.report.population_figures import (
-    MOST_BARS,
-    importance_views,
-)
-from dorsal.report.population_numerals import amount, chance, estimated, magnitude
-from dorsal.report.population_page import population_page
+from dorsal.report.population.figures import MOST_BARS, importance_views
+from dorsal.report.population.lineage import lineage
+from dorsal.report.population.numerals import amount, chance, estimated, magnitude
+from dorsal.report.population.page import population_page
 from dorsal.space.space import Step
 from dorsal.stats import Estimate
 from dorsal.study.analysis.analyse import analyse_population

@@ -8,8 +8,9 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from dorsal.report.numerals import count, milliseconds, percent, seconds
-from dorsal.report.terminal import print_study
+from dorsal.report.comparison.numerals import percent
+from dorsal.report.comparison.terminal import print_study
+from dorsal.report.numerals import count, milliseconds, seconds
 from dorsal.stats import mean_interval
 from dorsal.study.records import Latency
 

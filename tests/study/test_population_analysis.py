@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from rich.cells import cell_len
 from rich.console import Console
 
-from dorsal.report.population_terminal import print_population
+from dorsal.report.population.terminal import print_population
 from dorsal.space.count import size
 from dorsal.space.draw import Choice, PowerOfTwo
 from dorsal.space.fit import linear_fit

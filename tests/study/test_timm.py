@@ -6,9 +6,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dorsal.report.analysis import analyse
-from dorsal.report.files import read_results, write_results
-from dorsal.report.page import page
+from dorsal.report.comparison.analysis import analyse
+from dorsal.report.comparison.page import page
+from dorsal.report.comparison.results import read_results, write_results
 from dorsal.spec.cost import Cost, cost
 from dorsal.spec.foreign import TimmNetwork
 from dorsal.spec.layers import Feature

@@ -14,8 +14,8 @@ def show_outcome(study: Study, folder: Path, as_json: bool) -> None:
     """Writes the report files into `folder` and prints the tables, or results.json, and where the page is."""
     from rich.console import Console
 
-    from dorsal.report.terminal import print_study
-    from dorsal.report.write import write_report
+    from dorsal.report.comparison.terminal import print_study
+    from dorsal.report.comparison.write import write_report
 
     analysis = write_report(study, folder)
     if as_json:
@@ -30,9 +30,9 @@ def show_population(population: Population, folder: Path, storage: str | None, a
     tables, or results.json, and where the page is. Latencies measured into `folder`/latency are shown too."""
     from rich.console import Console
 
-    from dorsal.report.population_files import write_population_report
-    from dorsal.report.population_latency import MeasuredLatency
-    from dorsal.report.population_terminal import print_population
+    from dorsal.report.population.latency import MeasuredLatency
+    from dorsal.report.population.terminal import print_population
+    from dorsal.report.population.write import write_population_report
     from dorsal.study.analysis.analyse import analyse_population
     from dorsal.study.latency.records import MEASUREMENTS, MODEL, LatencyModel, Measurements, read_latency
     from dorsal.study.population.reliability_saved import load_retrained

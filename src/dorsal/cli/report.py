@@ -28,7 +28,7 @@ def report(
     from dorsal.study.saved import SEARCH, SPACES
 
     if folder.suffix == ".json":
-        from dorsal.report.files import read_results
+        from dorsal.report.comparison.results import read_results
 
         show_outcome(read_results(folder), folder.parent, as_json)
     elif (folder / SPACES).exists():

@@ -40,6 +40,6 @@ def analyse(
         return
     from rich.console import Console
 
-    from dorsal.report.population_terminal import print_population
+    from dorsal.report.population.terminal import print_population
 
     print_population(found, Console())

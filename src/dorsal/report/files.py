@@ -1,69 +1,10 @@
-"""A study as files: results.json, which reads back, and tables of its runs and learning curves for other programs."""
+"""Files that are whole or as they were."""
 
 from __future__ import annotations
 
-import csv
-import io
-import math
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
-
-import msgspec
-
-from dorsal.report.analysis import Analysis
-from dorsal.study.records import SCHEMA, Epoch, Study, Trial
-
-RUN = ("arm", "recipe", "seed")
-
-
-class _Versioned(msgspec.Struct):
-    schema: int
-
-
-class _Header(msgspec.Struct):
-    study: _Versioned
-
-
-class _Results(msgspec.Struct, forbid_unknown_fields=True):
-    """`analysis` follows from the study and is written for other programs; reading leaves it alone."""
-
-    study: Study
-    analysis: msgspec.Raw
-
-
-def write_results(study: Study, analysis: Analysis, folder: Path) -> None:
-    """Writes results.json, trials.csv and curves.csv into `folder`, each whole or not at all.
-
-    In results.json a number that is not finite is the string "nan", "inf" or "-inf", which JSON has no number for.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    whole = _writable(msgspec.to_builtins({"study": study, "analysis": analysis}))
-    write_whole(folder / "results.json", msgspec.json.format(msgspec.json.encode(whole), indent=1))
-    write_whole(folder / "trials.csv", _trials(study.trials))
-    write_whole(folder / "curves.csv", _curves(study.trials))
-
-
-def read_results(path: Path) -> Study:
-    """The study of a results.json.
-
-    Raises ValueError when the file does not exist, is not a study's results, or has another schema.
-    """
-    if not path.is_file():
-        raise ValueError(f"results file {str(path)!r} does not exist; give the results.json of a study")
-    text = path.read_bytes()
-    try:
-        schema = msgspec.json.decode(text, type=_Header).study.schema
-        if schema != SCHEMA:
-            raise ValueError(
-                f"{str(path)!r} has schema={schema} and this version of dorsal reads schema {SCHEMA}; "
-                "read it with the version that wrote it"
-            )
-        # Not strict, so that the strings of numbers that are not finite become numbers again.
-        return msgspec.json.decode(text, type=_Results, strict=False).study
-    except msgspec.DecodeError as error:
-        raise ValueError(f"{str(path)!r} is not the results.json of a study: {error}") from None
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -79,34 +20,3 @@ def write_whole(path: Path, content: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-
-
-def _writable(value: Any) -> Any:
-    match value:
-        case float() if not math.isfinite(value):
-            return str(value)
-        case dict():
-            return {key: _writable(each) for key, each in value.items()}
-        case list() | tuple():
-            return [_writable(each) for each in value]
-        case _:
-            return value
-
-
-def _trials(trials: tuple[Trial, ...]) -> bytes:
-    names = (*RUN, "status", "accuracy", "seconds", "error")
-    return _csv((*names, "epochs"), [[*(getattr(t, name) for name in names), len(t.curve)] for t in trials])
-
-
-def _curves(trials: tuple[Trial, ...]) -> bytes:
-    names = Epoch.__struct_fields__
-    rows = [[*(getattr(t, n) for n in RUN), *(getattr(e, n) for n in names)] for t in trials for e in t.curve]
-    return _csv((*RUN, *names), rows)
-
-
-def _csv(header: tuple[str, ...], rows: list[list[Any]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue().encode()

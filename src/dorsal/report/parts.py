@@ -7,8 +7,8 @@ from html import escape
 
 import msgspec
 
-from dorsal.report.figures import look
 from dorsal.report.numerals import plural, seconds
+from dorsal.report.plot import look
 from dorsal.report.shell import prose
 from dorsal.study.records import Study
 

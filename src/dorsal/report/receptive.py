@@ -6,12 +6,11 @@ import math
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import plotly.graph_objects as go
 
-from dorsal.report.figures import View, look, shown
 from dorsal.report.files import write_whole
+from dorsal.report.plot import View, look, plane, shown
 from dorsal.report.shell import chart, shell
 from dorsal.spec.receptive import LevelField, binned
 
@@ -71,7 +70,7 @@ def field_views(fields: Fields, image_size: int) -> list[View]:
 
 def _overview(fields: Fields, image_size: int) -> go.Figure:
     ticks = [digit * 10**power for power in range(5) for digit in (1, 2, 5)]
-    figure = _figure({}, {"title": {"text": "receptive field, pixels (log scale)"}, "type": "log", "tickvals": ticks})
+    figure = plane("", "receptive field, pixels (log scale)", 520)
     for index, (name, levels) in enumerate(fields.items()):
         colour = look(index).colour
         names = [level.name for level in levels]
@@ -104,7 +103,14 @@ def _overview(fields: Fields, image_size: int) -> go.Figure:
     figure.add_annotation(
         text=f"image, {image_size} px", y=math.log10(image_size), x=0, xref="paper", yshift=9, showarrow=False
     )
-    return figure.update_layout(boxmode="group", scattermode="group", scattergap=0.3)
+    return figure.update_layout(
+        boxmode="group",
+        scattermode="group",
+        scattergap=0.3,
+        showlegend=True,
+        legend={"orientation": "h", "y": -0.16},
+        yaxis={"type": "log", "tickvals": ticks},
+    )
 
 
 def _summary(level: LevelField) -> str:
@@ -115,10 +121,7 @@ def _summary(level: LevelField) -> str:
 def _distribution(levels: Mapping[str, LevelField], names: list[str], image_size: int) -> go.Figure:
     """One row a network under its name, all on one scale. `names` are all networks of the page, for their colours."""
     width, rows = binned(list(levels.values()), BINS)
-    figure = _figure(
-        {"title": {"text": f"receptive field, pixels along one side, in bins of {width}"}, "rangemode": "tozero"},
-        {"visible": False, "range": [-len(rows), 0.05]},
-    )
+    figure = plane(f"receptive field, pixels along one side, in bins of {width}", "", 110 + 90 * len(rows))
     highest = max(map(max, rows))
     for row, ((name, level), shares) in enumerate(zip(levels.items(), rows, strict=True), start=1):
         bins = range(level.smallest // width, level.largest // width + 1)
@@ -135,21 +138,6 @@ def _distribution(levels: Mapping[str, LevelField], names: list[str], image_size
         figure.add_annotation(text=shown(name), x=0, xref="paper", y=0.68 - row, yanchor="bottom", showarrow=False)
     if image_size <= max(level.largest for level in levels.values()):
         figure.add_vline(image_size, line=IMAGE_LINE, annotation={"text": f"image, {image_size} px"})
-    return figure.update_layout(height=110 + 90 * len(rows), margin={"l": 16}, showlegend=False)
-
-
-def _figure(x: dict[str, Any], y: dict[str, Any]) -> go.Figure:
-    """An empty figure whose colours of text and grid are left to the page; a finger on it scrolls the page."""
-    return go.Figure(
-        layout={
-            "template": None,
-            "height": 520,
-            "margin": {"l": 60, "r": 16, "t": 24, "b": 52},
-            "legend": {"orientation": "h", "y": -0.16},
-            "dragmode": False,
-            "xaxis": {**x, "zeroline": False, "automargin": True},
-            "yaxis": {**y, "zeroline": False, "automargin": True},
-            "paper_bgcolor": "rgba(0,0,0,0)",
-            "plot_bgcolor": "rgba(0,0,0,0)",
-        }
+    return figure.update_layout(
+        margin={"l": 16}, xaxis={"rangemode": "tozero"}, yaxis={"visible": False, "range": [-len(rows), 0.05]}
     )

@@ -8,7 +8,7 @@ from importlib.resources import files
 
 from plotly.offline import get_plotlyjs
 
-from dorsal.report.figures import View
+from dorsal.report.plot import View
 
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from html import escape
 
-from dorsal.report.lineage import STYLE, lineage
 from dorsal.report.numerals import plural
 from dorsal.report.parts import items, legend, run_facts
-from dorsal.report.population_axes import axis_views
-from dorsal.report.population_figures import (
+from dorsal.report.population.axes import axis_views
+from dorsal.report.population.figures import (
     MOST_BARS,
     distribution_views,
     front_views,
@@ -16,19 +15,10 @@ from dorsal.report.population_figures import (
     rule_view,
     search_views,
 )
-from dorsal.report.population_latency import MeasuredLatency, known_times, latency_section
-from dorsal.report.population_networks import all_networks, drawings
-from dorsal.report.population_tables import (
-    candidates,
-    errors,
-    good_values,
-    lost,
-    orders,
-    pairs,
-    plans,
-    ranks,
-    sampled,
-)
+from dorsal.report.population.latency import MeasuredLatency, known_times, latency_section
+from dorsal.report.population.lineage import STYLE, lineage
+from dorsal.report.population.networks import all_networks, drawings
+from dorsal.report.population.tables import candidates, errors, good_values, lost, orders, pairs, plans, ranks, sampled
 from dorsal.report.shell import chart, prose, shell
 from dorsal.study.analysis.records import Analysis
 from dorsal.study.population.records import Population

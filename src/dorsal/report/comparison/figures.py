@@ -4,48 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from typing import Any, NamedTuple
+from typing import Any
 
 import plotly.graph_objects as go
 
-from dorsal.report.analysis import Analysis
-from dorsal.report.numerals import percent
+from dorsal.report.comparison.analysis import Analysis
+from dorsal.report.comparison.numerals import percent
+from dorsal.report.plot import SYMBOLS, View, look, pale, plane, remark, shown
 from dorsal.stats import Comparisons, Interval, Shares, mean_interval
 from dorsal.study.records import Latency, Study
-
-# Okabe and Ito's palette without yellow and black, which vanish on one of the two backgrounds.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
-DASHES = ("solid", "dash", "dot")
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
-LONGEST_LABEL = 26
-
-
-class Look(NamedTuple):
-    """How an arm appears everywhere: a colour, and beyond the palette also a dashed line and an open marker."""
-
-    colour: str
-    dash: str
-    open: bool
-
-
-class View(NamedTuple):
-    """A figure and its name on the switch between the figures of one place."""
-
-    name: str
-    figure: go.Figure
-
-
-def look(index: int) -> Look:
-    """The look of the arm at `index` of the study."""
-    turn, colour = divmod(index, len(PALETTE))
-    return Look(PALETTE[colour], DASHES[turn % len(DASHES)], turn > 0)
-
-
-def shown(label: str) -> str:
-    """A label in a plot: long ones lose their middle, and Plotly, which reads text as a subset of HTML, gets text."""
-    half = LONGEST_LABEL // 2
-    short = label if len(label) <= LONGEST_LABEL else f"{label[:half]}…{label[1 - half :]}"
-    return escape(short, quote=False)
 
 
 def cost_views(study: Study, analysis: Analysis) -> list[View]:
@@ -74,7 +41,7 @@ def _against(
     study: Study, analysis: Analysis, title: str, costs: Sequence[tuple[float, float, float] | None]
 ) -> go.Figure:
     """`costs` holds value, distance to the lower and to the upper end of its bar for each arm."""
-    figure = _figure(title, "top-1 accuracy, %")
+    figure = plane(title, "top-1 accuracy, %")
     # Labels of points next to each other in height go to opposite sides.
     order = sorted(range(len(study.arms)), key=lambda i: _best(study, analysis, i))
     for index, (arm, cost) in enumerate(zip(study.arms, costs, strict=True)):
@@ -103,7 +70,7 @@ def _against(
                 hovertemplate=f"{text}<br>%{{x:.4g}}<extra></extra>",
             )
     if not figure.data:
-        _empty(figure, "no run finished")
+        remark(figure, "no run finished")
         return figure
     values = [cost[0] for cost in costs if cost]
     room = 0.15 * (max(values) - min(values)) or 0.1 * max(values)
@@ -140,7 +107,7 @@ def curve_views(study: Study) -> list[View]:
 
 
 def _curves(study: Study, recipe: str) -> go.Figure:
-    figure = _figure("epoch", "top-1 accuracy, %")
+    figure = plane("epoch", "top-1 accuracy, %")
     accuracies: list[float] = []
     for index, arm in enumerate(study.arms):
         by_epoch: dict[int, list[float]] = {}
@@ -161,7 +128,7 @@ def _curves(study: Study, recipe: str) -> go.Figure:
                 x=[*around, *reversed(around)],
                 y=[*highs, *reversed(lows)],
                 fill="toself",
-                fillcolor=_pale(colour),
+                fillcolor=pale(index, 0.16),
                 mode="none",
                 hoverinfo="skip",
             )
@@ -173,7 +140,7 @@ def _curves(study: Study, recipe: str) -> go.Figure:
             hovertemplate=f"{shown(arm.label)}<br>epoch %{{x}}: %{{y:.2f}} %<extra></extra>",
         )
     if not figure.data:
-        _empty(figure, "no run has a curve")
+        remark(figure, "no run has a curve")
         return figure
     # The bands of two or three seeds are wide: the runs decide the scale, not the bands.
     low, high = min(accuracies), max(accuracies)
@@ -181,14 +148,9 @@ def _curves(study: Study, recipe: str) -> go.Figure:
     return figure.update_layout(yaxis={"range": [low - margin, high + margin]})
 
 
-def _pale(colour: str) -> str:
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},0.16)"
-
-
 def share_view(shares: Shares) -> View:
     """Shares of the variance with their intervals, the first on top."""
-    figure = _figure("share of the variance, %", "")
+    figure = plane("share of the variance, %", "")
     rows = list(reversed(shares.shares))
     bars = [(0.0, 0.0) if s.low is None or s.high is None else (s.high - s.share, s.share - s.low) for s in rows]
     figure.add_bar(
@@ -219,7 +181,7 @@ def pair_views(analysis: Analysis) -> list[View]:
 
 def _forest(comparisons: Comparisons) -> go.Figure:
     """One row a pair, its names above it, so that long names do not push the plot off a small screen."""
-    figure = _figure("difference, points of accuracy (better minus worse)", "")
+    figure = plane("difference, points of accuracy (better minus worse)", "")
     pairs = comparisons.pairs
     for significant, colour, symbol in ((True, "#0072B2", "circle"), (False, "#7F7F7F", "circle-open")):
         rows = [(-row, pair) for row, pair in enumerate(pairs) if pair.significant == significant]
@@ -253,26 +215,5 @@ def _forest(comparisons: Comparisons) -> go.Figure:
         yaxis={"visible": False, "range": [0.3 - len(pairs), 0.8]},
     )
     if not pairs:
-        _empty(figure, "no two arms share a seed")
+        remark(figure, "no two arms share a seed")
     return figure
-
-
-def _figure(x: str, y: str) -> go.Figure:
-    """An empty figure in the page's style; it cannot be dragged, so that a finger on it scrolls the page."""
-    return go.Figure(
-        layout={
-            "template": None,
-            "height": 400,
-            "margin": {"l": 52, "r": 16, "t": 12, "b": 52},
-            "showlegend": False,
-            "dragmode": False,
-            "xaxis": {"title": {"text": x}, "zeroline": False, "automargin": True},
-            "yaxis": {"title": {"text": y}, "zeroline": False, "automargin": True},
-            "paper_bgcolor": "rgba(0,0,0,0)",
-            "plot_bgcolor": "rgba(0,0,0,0)",
-        }
-    )
-
-
-def _empty(figure: go.Figure, reason: str) -> None:
-    figure.add_annotation(text=reason, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False)

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dorsal.report.comparison.terminal import head, points
 from dorsal.report.numerals import count, plural
-from dorsal.report.population_numerals import chance, magnitude
-from dorsal.report.terminal import head, points
+from dorsal.report.population.numerals import chance, magnitude
 from dorsal.stats.bootstrap import Estimate
 from dorsal.study.analysis.records import Analysis, AxisFinding, Front, Importance, SpaceFinding
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dorsal.report.analysis import Analysis, analyse
-from dorsal.report.files import write_results
-from dorsal.report.page import write_page
+from dorsal.report.comparison.analysis import Analysis, analyse
+from dorsal.report.comparison.page import write_page
+from dorsal.report.comparison.results import write_results
 from dorsal.study.records import Study
 
 

@@ -7,7 +7,7 @@ from html import escape
 
 from dorsal.report.numerals import plural
 from dorsal.report.parts import swatch, table
-from dorsal.report.population_numerals import amount, chance, estimated, needed
+from dorsal.report.population.numerals import amount, chance, estimated, needed
 from dorsal.stats.populations import Effect
 from dorsal.study.analysis.records import (
     Analysis,

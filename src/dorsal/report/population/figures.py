@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
+from math import isfinite
 
 import plotly.graph_objects as go
 
-from dorsal.report.figures import View, look, shown
-from dorsal.report.population_plot import (
+from dorsal.report.fronts import Costs, against, cost_title, front_of, scatter
+from dorsal.report.plot import (
     ERROR,
     GREY,
     NOTHING,
     Point,
+    View,
     band,
-    finished,
     interval,
+    look,
     plane,
     powers,
     remark,
     short,
+    shown,
 )
-from dorsal.study.analysis.records import Analysis, Distribution, Front, Importance
+from dorsal.study.analysis.records import Analysis, Distribution, Importance, SpaceFinding, Value
 
 MOST_BARS = 20
-# From this ratio of the dearest to the cheapest network on, costs are on a logarithmic scale.
-WIDE = 12
-
-_COSTS = {
-    "macs": ("MACs", "MACs, millions", 1e6),
-    "params": ("parameters", "parameters, millions", 1e6),
-    "activations": ("activations", "activations, millions", 1e6),
-}
-
-Costs = Mapping[str, Mapping[str, float]]
-"""By quantity, by label of a network."""
 
 
 def distribution_views(analysis: Analysis) -> list[View]:
@@ -64,7 +56,7 @@ def _distributions(analysis: Analysis, found: Sequence[tuple[int, Distribution]]
         x = _beyond(around.values, margin)
         figure.add_traces(band(index, list(zip(x, low, high, strict=True)), "hv"))
     for index, distribution in found:
-        figure.add_scatter(
+        figure.addscatter(
             x=short(_beyond(distribution.edf.values, margin)),
             y=short((0.0, *distribution.edf.share, 1.0)),
             mode="lines",
@@ -104,7 +96,7 @@ def _search(analysis: Analysis, *, luck: bool) -> go.Figure:
         figure.add_traces(
             band(index, [(point.k, point.lucky, point.unlucky) for point in points] if luck else expected)
         )
-        figure.add_scatter(
+        figure.addscatter(
             x=[point.k for point in points],
             y=short(point.median if luck else point.expected.value for point in points),
             mode="lines",
@@ -122,67 +114,21 @@ def front_views(analysis: Analysis, times: Costs) -> list[View]:
     views = []
     for front in analysis.fronts:
         points = [finished(space, space.costs[front.cost]) for space in analysis.spaces]
-        views.append(View(cost_title(front.cost)[0], _against(points, front)))
+        views.append(View(cost_title(front.cost)[0], against(points, front)))
     for name, measured in times.items():
         points = [finished(space, [measured.get(label) for label in space.labels]) for space in analysis.spaces]
-        views.append(View(cost_title(name)[0], _against(points, _front(name, points))))
+        views.append(View(cost_title(name)[0], against(points, front_of(name, points))))
     return views
 
 
-def cost_title(name: str) -> tuple[str, str, float]:
-    """The name of a quantity, its title on an axis, and what it is divided by there."""
-    call, _, batch = name.removesuffix("_ms").partition("_b")
-    if name.endswith("_ms") and batch.isdecimal():
-        called = {"forward": "forward", "step": "training step"}.get(call, call)
-        return f"{called}, batch {batch}", f"{called}, ms, batch of {batch}", 1.0
-    return _COSTS.get(name, (name.replace("_", " "), name.replace("_", " "), 1.0))
-
-
-def _front(name: str, points: Sequence[Sequence[Point]]) -> Front:
-    best: list[Point] = []
-    for point in sorted(point for ours in points for point in ours):
-        if not best or point[1] < best[-1][1]:
-            best.append(point)
-    costs, errors, labels = zip(*best, strict=True) if best else ((), (), ())
-    return Front(cost=name, labels=labels, costs=costs, errors=errors)
-
-
-def _against(points: Sequence[Sequence[Point]], front: Front) -> go.Figure:
-    """`points` has for each space cost, error and label of its networks."""
-    _, title, unit = cost_title(front.cost)
-    figure = plane(escape(title, quote=False), ERROR, 440)
-    there = [cost / unit for ours in points for cost, _, _ in ours]
-    if not there:
-        remark(figure, NOTHING)
-        return figure
-    for index, ours in enumerate(points):
-        marker = {"size": 6, "opacity": 0.65, "symbol": "circle-open" if look(index).open else "circle"}
-        _scatter(figure, index, [(cost / unit, error, label) for cost, error, label in ours], marker, "%{x:.4g}")
-    figure.add_scatter(
-        x=short(cost / unit for cost in front.costs),
-        y=short(front.errors),
-        customdata=[shown(label) for label in front.labels],
-        mode="lines+markers",
-        line={"color": GREY, "width": 1.5, "shape": "hv"},
-        marker={"symbol": "circle-open", "size": 11, "color": GREY, "line": {"width": 2}},
-        hovertemplate="front: %{customdata}<br>%{x:.4g}: %{y:.2f} %<extra></extra>",
-    )
-    if min(there) > 0 and max(there) > WIDE * min(there):
-        title = f"{escape(title, quote=False)} (log)"
-        figure.update_layout(xaxis={"type": "log", "tickvals": powers(there, 7), "title": {"text": title}})
-    return figure
-
-
-def _scatter(figure: go.Figure, index: int, points: Sequence[Point], marker: Mapping[str, object], x: str) -> None:
-    """Networks of the space at `index`; `x` is how their values are written."""
-    figure.add_scatter(
-        x=short(value for value, _, _ in points),
-        y=short(error for _, error, _ in points),
-        customdata=[shown(label) for _, _, label in points],
-        mode="markers",
-        marker={"color": look(index).colour, **marker},
-        hovertemplate=f"%{{customdata}}<br>{x}: %{{y:.2f}} %<extra></extra>",
-    )
+def finished(space: SpaceFinding, values: Sequence[Value]) -> list[Point]:
+    """Value, error and label of the networks that have a value and an error; `values` has one entry a network."""
+    rows = zip(values, space.errors, space.labels, strict=True)
+    return [
+        (value, error, label)
+        for value, error, label in rows
+        if error is not None and isfinite(error) and (isinstance(value, str) or (value is not None and isfinite(value)))
+    ]
 
 
 def importance_views(analysis: Analysis) -> list[View]:
@@ -214,7 +160,7 @@ def _bars(index: int, axes: Sequence[Importance], reason: str) -> go.Figure:
         },
         hovertemplate="%{text}: %{x:.1f} %<extra></extra>",
     )
-    figure.add_scatter(
+    figure.addscatter(
         x=short(100 * axis.null_high for axis in axes),
         y=places,
         mode="markers",
@@ -231,7 +177,7 @@ def rule_view(analysis: Analysis) -> View:
     for index, space in enumerate(analysis.spaces):
         points = finished(space, space.linear_rule.fits)
         if points:
-            _scatter(figure, index, points, {"size": 7, "opacity": 0.7}, "e_fit %{x:.3f}")
+            scatter(figure, index, points, {"size": 7, "opacity": 0.7}, "e_fit %{x:.3f}")
     if not figure.data:
         remark(figure, "no network was fitted to the rule")
     return View("", figure)

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from dorsal.report.analysis import Analysis
+from dorsal.report.comparison.analysis import Analysis
+from dorsal.report.comparison.figures import SHARE_COLOURS, cost_views, curve_views, pair_views, share_view
+from dorsal.report.comparison.numerals import COSTS, costs, percent, runs, spread
 from dorsal.report.drawing import draw
-from dorsal.report.figures import SHARE_COLOURS, cost_views, curve_views, pair_views, share_view
 from dorsal.report.files import write_whole
-from dorsal.report.numerals import COSTS, costs, percent, plural, runs, spread
+from dorsal.report.numerals import plural
 from dorsal.report.parts import items, run_facts, swatch, table
 from dorsal.report.shell import chart, shell
 from dorsal.stats import Shares

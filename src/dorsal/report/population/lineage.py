@@ -6,7 +6,7 @@ from html import escape
 from math import isfinite, log10
 
 from dorsal.report.parts import swatch, table
-from dorsal.report.population_numerals import magnitude
+from dorsal.report.population.numerals import magnitude
 from dorsal.study.analysis.records import SpaceFinding
 
 STYLE = """

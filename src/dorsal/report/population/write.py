@@ -11,8 +11,8 @@ import msgspec
 from msgspec.structs import replace
 
 from dorsal.report.files import write_whole
-from dorsal.report.population_latency import MeasuredLatency
-from dorsal.report.population_page import population_page
+from dorsal.report.population.latency import MeasuredLatency
+from dorsal.report.population.page import population_page
 from dorsal.study.analysis.records import Analysis, SpaceFinding
 from dorsal.study.population.records import Population
 

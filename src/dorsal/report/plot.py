@@ -1,16 +1,24 @@
-"""What the plots of a population share: an empty plane in the pages' style, points to put there, bands and ticks."""
+"""What the plots of all pages share: looks, an empty plane in their style, bands and ticks.
+
+Colours of text and grid are left to the page: it may be light or dark.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from html import escape
 from math import isfinite
-from typing import Any
+from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
-from dorsal.report.figures import look
 from dorsal.stats import Estimate
-from dorsal.study.analysis.records import SpaceFinding, Value
+
+# Okabe and Ito's palette without yellow and black, which vanish on one of the two backgrounds.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
+DASHES = ("solid", "dash", "dot")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
+LONGEST_LABEL = 26
 
 ERROR = "error, %"
 NOTHING = "no network has finished"
@@ -21,6 +29,34 @@ GRID = "rgba(127,127,127,0.25)"
 Trace = dict[str, Any]
 Point = tuple[Any, float, str]
 """A value of a network, number or text, with its error in percent and its label."""
+
+
+class Look(NamedTuple):
+    """How an arm or a space appears everywhere: a colour, and beyond the palette also a dashed line and an open marker."""
+
+    colour: str
+    dash: str
+    open: bool
+
+
+class View(NamedTuple):
+    """A figure and its name on the switch between the figures of one place."""
+
+    name: str
+    figure: go.Figure
+
+
+def look(index: int) -> Look:
+    """The look of the arm or space at `index`."""
+    turn, colour = divmod(index, len(PALETTE))
+    return Look(PALETTE[colour], DASHES[turn % len(DASHES)], turn > 0)
+
+
+def shown(label: str) -> str:
+    """A label in a plot: long ones lose their middle, and Plotly, which reads text as a subset of HTML, gets text."""
+    half = LONGEST_LABEL // 2
+    short = label if len(label) <= LONGEST_LABEL else f"{label[:half]}…{label[1 - half :]}"
+    return escape(short, quote=False)
 
 
 def plane(x: str, y: str, height: int = 400) -> go.Figure:
@@ -45,16 +81,6 @@ def remark(figure: go.Figure, text: str) -> None:
     """Makes of a figure one line that says why it is empty. `text` is markup of Plotly."""
     figure.add_annotation(text=text, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False)
     figure.update_layout(height=90, xaxis={"visible": False}, yaxis={"visible": False})
-
-
-def finished(space: SpaceFinding, values: Sequence[Value]) -> list[Point]:
-    """Value, error and label of the networks that have a value and an error; `values` has one entry a network."""
-    rows = zip(values, space.errors, space.labels, strict=True)
-    return [
-        (value, error, label)
-        for value, error, label in rows
-        if error is not None and isfinite(error) and (isinstance(value, str) or (value is not None and isfinite(value)))
-    ]
 
 
 def pale(index: int, alpha: float) -> str:

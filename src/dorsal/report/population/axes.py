@@ -11,22 +11,24 @@ from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
-from dorsal.report.figures import View, look, shown
-from dorsal.report.population_plot import (
+from dorsal.report.plot import (
     ERROR,
     GREY,
     GRID,
     NOTHING,
     Point,
     Trace,
+    View,
     band,
-    finished,
     interval,
+    look,
     plane,
     powers,
     remark,
     short,
+    shown,
 )
+from dorsal.report.population.figures import finished
 from dorsal.stats import Estimate
 from dorsal.study.analysis.records import Analysis, AxisFinding, SpaceFinding
 

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dorsal.report.analysis import Analysis
-from dorsal.report.numerals import COSTS, costs, percent, runs, spread
+from dorsal.report.comparison.analysis import Analysis
+from dorsal.report.comparison.numerals import COSTS, costs, percent, runs, spread
 from dorsal.study.records import Study
 
 RECIPES_ABREAST = 3

@@ -8,12 +8,11 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from dorsal.report.figures import View, look, shown
+from dorsal.report.fronts import WIDE, Costs, cost_title
 from dorsal.report.numerals import plural
 from dorsal.report.parts import items, legend, table
-from dorsal.report.population_figures import WIDE, Costs, cost_title
-from dorsal.report.population_numerals import estimated
-from dorsal.report.population_plot import GREY, plane, powers, short
+from dorsal.report.plot import GREY, View, look, plane, powers, short, shown
+from dorsal.report.population.numerals import estimated
 from dorsal.report.shell import chart, prose
 from dorsal.study.analysis.records import Analysis
 from dorsal.study.latency.records import LatencyFit, LatencyModel, Measurements, Timed, fingerprint

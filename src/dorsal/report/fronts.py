@@ -1,0 +1,80 @@
+"""Error against cost: networks as points, and the front of those that no other beats in both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+import plotly.graph_objects as go
+
+from dorsal.report.plot import ERROR, GREY, NOTHING, Point, look, plane, powers, remark, short, shown
+from dorsal.study.analysis.records import Front
+
+# From this ratio of the dearest to the cheapest network on, costs are on a logarithmic scale.
+WIDE = 12
+
+_COSTS = {
+    "macs": ("MACs", "MACs, millions", 1e6),
+    "params": ("parameters", "parameters, millions", 1e6),
+    "activations": ("activations", "activations, millions", 1e6),
+}
+
+Costs = Mapping[str, Mapping[str, float]]
+"""By quantity, by label of a network."""
+
+
+def cost_title(name: str) -> tuple[str, str, float]:
+    """The name of a quantity, its title on an axis, and what it is divided by there."""
+    call, _, batch = name.removesuffix("_ms").partition("_b")
+    if name.endswith("_ms") and batch.isdecimal():
+        called = {"forward": "forward", "step": "training step"}.get(call, call)
+        return f"{called}, batch {batch}", f"{called}, ms, batch of {batch}", 1.0
+    return _COSTS.get(name, (name.replace("_", " "), name.replace("_", " "), 1.0))
+
+
+def front_of(name: str, points: Sequence[Sequence[Point]]) -> Front:
+    """The front of all points together; each has cost, error and label."""
+    best: list[Point] = []
+    for point in sorted(point for ours in points for point in ours):
+        if not best or point[1] < best[-1][1]:
+            best.append(point)
+    costs, errors, labels = zip(*best, strict=True) if best else ((), (), ())
+    return Front(cost=name, labels=labels, costs=costs, errors=errors)
+
+
+def against(points: Sequence[Sequence[Point]], front: Front) -> go.Figure:
+    """`points` has for each space cost, error and label of its networks."""
+    _, title, unit = cost_title(front.cost)
+    figure = plane(escape(title, quote=False), ERROR, 440)
+    there = [cost / unit for ours in points for cost, _, _ in ours]
+    if not there:
+        remark(figure, NOTHING)
+        return figure
+    for index, ours in enumerate(points):
+        marker = {"size": 6, "opacity": 0.65, "symbol": "circle-open" if look(index).open else "circle"}
+        scatter(figure, index, [(cost / unit, error, label) for cost, error, label in ours], marker, "%{x:.4g}")
+    figure.add_scatter(
+        x=short(cost / unit for cost in front.costs),
+        y=short(front.errors),
+        customdata=[shown(label) for label in front.labels],
+        mode="lines+markers",
+        line={"color": GREY, "width": 1.5, "shape": "hv"},
+        marker={"symbol": "circle-open", "size": 11, "color": GREY, "line": {"width": 2}},
+        hovertemplate="front: %{customdata}<br>%{x:.4g}: %{y:.2f} %<extra></extra>",
+    )
+    if min(there) > 0 and max(there) > WIDE * min(there):
+        title = f"{escape(title, quote=False)} (log)"
+        figure.update_layout(xaxis={"type": "log", "tickvals": powers(there, 7), "title": {"text": title}})
+    return figure
+
+
+def scatter(figure: go.Figure, index: int, points: Sequence[Point], marker: Mapping[str, object], x: str) -> None:
+    """Networks of the space at `index`; `x` is how their values are written."""
+    figure.add_scatter(
+        x=short(value for value, _, _ in points),
+        y=short(error for _, error, _ in points),
+        customdata=[shown(label) for _, _, label in points],
+        mode="markers",
+        marker={"color": look(index).colour, **marker},
+        hovertemplate=f"%{{customdata}}<br>{x}: %{{y:.2f}} %<extra></extra>",
+    )

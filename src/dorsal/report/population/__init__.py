@@ -1,0 +1,1 @@
+"""A population as tables, files and a page."""
