@@ -59,7 +59,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_killed_search_goes_on_and_its_winner_is_handed_over(dorsal, out, tmp_path):
     code, text, err = dorsal(*QUESTION, "--out", out, "--json")
     assert code == 0, err
-    found = json.loads(text)
+    found = json.loads(text)["outcome"]
     assert found["counts"] == {"finished": 4, "diverged": 0, "failed": 0, "waiting": 0}
     assert "1/4  " not in err
     assert "4/4  " in err
@@ -70,6 +70,12 @@ def test_a_killed_search_goes_on_and_its_winner_is_handed_over(dorsal, out, tmp_
     assert "4 of 4 networks of anynetx_e finished" in text
     assert f"dorsal space pick {out} --by pareto" in text
     assert f"{found['best']['error']:.2f}" in text
+
+    (out / "report.html").unlink()
+    code, again, err = dorsal("report", out)
+    assert code == 0, err
+    assert again == text
+    assert "<title>search</title>" in (out / "report.html").read_text()
 
     code, text, err = dorsal("space", "pick", out, "--out", tmp_path / "winner.json")
     assert code == 0, err

@@ -13,7 +13,7 @@ from dorsal.study.search.pick import Pick, flattery, pick
 from dorsal.study.search.question import SearchQuestion
 from dorsal.study.search.run import run_search
 from dorsal.zoo import network
-from tests.study.arithmetic import Arithmetic
+from tests.study.arithmetic import Arithmetic, put_in_place
 
 DATA = "scenes(size=32, train=64, val=32)"
 ASKED: dict[str, Any] = {"bounds": {"macs": "1M..4M"}, "recipe": "plain", "data": DATA, "epochs": 1, "workers": 1}
@@ -26,9 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     engine = Arithmetic(1)
     engine.ends = {"anynetx_e/0": "diverged"}
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("session", "search"):
-            patch.setattr(f"dorsal.study.{module}.engine_of", lambda *_: engine)
-            patch.setattr(f"dorsal.study.{module}.time_run", lambda *_, **__: 1 / 0)
+        put_in_place(engine, patch)
         both = ("anynetx_d", "anynetx_e")
         run_population(PopulationQuestion(spaces=both, count=4, seeds=2, out=str(root / "population"), **ASKED))
         asked = SearchQuestion(
@@ -106,10 +104,7 @@ def test_nonsense_is_refused(folder: Path, tmp_path: Path) -> None:
 def test_of_networks_none_of_which_finished_there_is_none_to_pick(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = Arithmetic(1)
-    engine.ends = {"anynetx_e/0": "diverged"}
-    monkeypatch.setattr("dorsal.study.search.run.engine_of", lambda *_: engine)
-    monkeypatch.setattr("dorsal.study.search.run.time_run", lambda *_, **__: 1 / 0)
+    put_in_place(Arithmetic(1), monkeypatch).ends = {"anynetx_e/0": "diverged"}
     run_search(SearchQuestion(space=("anynetx_e",), trials=1, out=str(tmp_path), **ASKED))
     with pytest.raises(ValueError, match=r"no network in .* has finished, so there is none to pick"):
         pick(tmp_path)

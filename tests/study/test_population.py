@@ -22,6 +22,7 @@ from dorsal.study.population.run import domains_of, run_population, values_of
 from dorsal.study.population.saved import load_population
 from dorsal.study.store import Choices
 from dorsal.zoo import network
+from tests.study.arithmetic import Arithmetic, put_in_place
 from tests.study.conftest import Session, results, tiny
 
 SMALL = "stem=simple(width=8, stride=2), strides=[1, 2, 2, 2]"
@@ -106,7 +107,10 @@ def test_optuna_sees_the_axes_of_each_space(population: Population, folder: Path
     assert by_axes[True].trials[0].distributions["stem"].choices[0] == "simple"  # type: ignore[attr-defined]
 
 
-def test_the_same_call_runs_nothing_and_a_larger_count_only_what_is_new(population: Population, folder: Path) -> None:
+def test_the_same_call_runs_nothing_and_a_larger_count_only_what_is_new(
+    population: Population, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_in_place(Arithmetic(1), monkeypatch)
     again: list[Event] = []
     same = run_population(asked(folder), on_event=again.append)
     assert (same.spaces, same.study.trials) == (population.spaces, population.study.trials)
@@ -151,21 +155,47 @@ def test_a_comparison_does_not_replace_a_population_nor_the_reverse(
         load_population(tmp_path)
 
 
-def test_diverged_and_failed_runs_are_recorded_and_others_go_on(tmp_path: Path) -> None:
-    diverging = asked(tmp_path, recipe="plain(lr=1e8, warmup_epochs=0)", spaces=("anynetx_e",))
-    found = run_population(diverging)
-    assert {trial.status for trial in found.study.trials} == {"diverged"}
-    assert all(trial.accuracy is None and trial.error for trial in found.study.trials)
+def test_diverged_and_failed_runs_are_recorded_and_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = put_in_place(Arithmetic(1), monkeypatch)
+    engine.ends = {"anynetx_e/0": "diverged", "crossed/0": "failed"}
+    found = run_population(asked(tmp_path))
+    fared = {trial.arm: (trial.status, trial.accuracy is None) for trial in found.study.trials}
+    assert fared == {
+        "anynetx_e/0": ("diverged", True),
+        "crossed/0": ("failed", True),
+        "anynetx_e/1": ("finished", False),
+        "crossed/1": ("finished", False),
+    }
+    engine.made.clear()
+    engine.ends = {}
+    assert {trial.status for trial in run_population(asked(tmp_path)).study.trials} == {"diverged", "finished"}
+    assert [run.arm for run in engine.made] == ["crossed/0"]
 
 
-def test_a_budget_trains_as_many_networks_of_every_space_as_fit(tmp_path: Path) -> None:
+def test_a_network_that_diverges_says_at_which_step(tmp_path: Path) -> None:
+    diverging = asked(tmp_path, recipe="plain(lr=1e8, warmup_epochs=0)", spaces=("anynetx_e",), count=1)
+    (trial,) = run_population(diverging).study.trials
+    assert (trial.status, trial.accuracy) == ("diverged", None)
+    assert "step" in trial.error
+
+
+def test_a_budget_trains_as_many_networks_of_every_space_as_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = put_in_place(Arithmetic(1), monkeypatch)
+    with pytest.raises(ValueError, match=r"budget='15s' is too small: 1 of 2 networks of every space needs at least"):
+        run_population(asked(tmp_path, budget="15s"))
+    assert not engine.made
     events: list[Event] = []
-    with pytest.raises(ValueError, match=r"budget='1s' is too small: 1 of 2 networks of every space needs at least"):
-        run_population(asked(tmp_path, budget="1s"))
-    run_population(asked(tmp_path, budget="1h"), on_event=events.append)
+    run_population(asked(tmp_path, budget="35s"), on_event=events.append)
+    assert {run.arm for run in engine.made} == {"anynetx_e/0", "crossed/0"}
     (planned,) = [event for event in events if isinstance(event, Planned)]
-    assert planned.forecast.runs == 4
-    assert not any("budget" in event.text for event in events if isinstance(event, Note))
+    assert (planned.forecast.runs, planned.forecast.seconds) == (2, 20)
+    assert any("budget" in event.text for event in events if isinstance(event, Note))
+    run_population(asked(tmp_path, budget="1h"))
+    assert len(engine.made) == 4
 
 
 def test_resolution_can_be_an_axis(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from dorsal.study.compare import compare
 from dorsal.study.events import Event, TrialDone
 from dorsal.study.saved import load_study, read_saved
 from dorsal.study.store import Store
+from tests.study.arithmetic import Arithmetic, put_in_place
 from tests.study.conftest import tiny
 
 pytestmark = pytest.mark.alone
@@ -70,6 +71,11 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"postgresql+psycopg://dorsal:secret@127.0.0.1:{port}/postgres"
     finally:
         run(control, "--pgdata", str(data), "--mode", "immediate", "--wait", "stop")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    put_in_place(Arithmetic(2), monkeypatch)
 
 
 def test_a_comparison_in_postgresql_goes_on_as_one_in_sqlite_does(url: str, tmp_path: Path) -> None:

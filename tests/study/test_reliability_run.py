@@ -13,6 +13,7 @@ from dorsal.study.population.reliability import ReliabilityQuestion, command_lin
 from dorsal.study.population.reliability_saved import load_retrained
 from dorsal.study.population.run import run_population
 from dorsal.study.population.saved import load_population
+from tests.study.arithmetic import Arithmetic, put_in_place
 
 BASE = "small(depths=[1, 1], widths=[16, 32], strides=[2, 2], stem=simple(width=8, stride=2))"
 SPACE = f"""
@@ -28,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (base / "tiny.toml").write_text(SPACE, encoding="utf-8")
     (base / "twin.toml").write_text(SPACE.replace("tiny", "twin"), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dorsal.study.population.run.TIMED", 2)
+        put_in_place(Arithmetic(2), patch)
         run_population(
             PopulationQuestion(
                 spaces=(str(base / "tiny.toml"), str(base / "twin.toml")),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dorsal.study.population.records import Population
 from dorsal.study.records import Study
-from dorsal.study.search.records import Outcome
+from dorsal.study.search.records import Search
 
 
 def show_outcome(study: Study, folder: Path, as_json: bool) -> None:
@@ -52,35 +52,21 @@ def show_population(population: Population, folder: Path, storage: str | None, a
     print(f"report: {folder / 'report.html'}")
 
 
-def show_search(outcome: Outcome, folder: Path | str, as_json: bool) -> None:
-    """Prints the front of a search as a table, then what is concluded; or all of it as JSON."""
-    if as_json:
-        import msgspec
-
-        print(msgspec.json.encode(outcome).decode())
-        return
+def show_search(search: Search, against: Population | None, folder: Path, as_json: bool) -> None:
+    """Writes the report files into `folder` and prints the front and what is concluded, or all of it as JSON."""
     from rich.console import Console
-    from rich.table import Table
 
-    console = Console()
-    table = Table("network", *(_heading(name) for name in outcome.objectives))
-    for point in outcome.front:
-        values = (_amount(name, value) for name, value in zip(outcome.objectives, point.values, strict=True))
-        table.add_row(point.label, *values)
-    if outcome.front:
-        console.print(table)
-    for sentence in outcome.sentences:
-        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+    from dorsal.report.search.terminal import print_search
+    from dorsal.report.search.write import write_search_report
+    from dorsal.study.search.outcome import search_outcome
+
+    outcome = search_outcome(search, against)
+    write_search_report(search, outcome, folder)
+    if as_json:
+        sys.stdout.write((folder / "results.json").read_text(encoding="utf-8"))
+        return
+    print_search(outcome, Console())
     if outcome.front:
         by = " --by pareto" if len(outcome.objectives) > 1 else ""
         print(f"as text or files: dorsal space pick {folder}{by}")
-
-
-def _heading(objective: str) -> str:
-    return f"{objective} %" if objective == "error" else objective.replace("_ms", " ms")
-
-
-def _amount(objective: str, value: float) -> str:
-    if objective == "error" or objective.endswith("_ms"):
-        return f"{value:.2f}"
-    return f"{value / 1e6:.2f} M" if value >= 1e5 else f"{value:,.0f}"
+    print(f"report: {folder / 'report.html'}")

@@ -17,8 +17,8 @@ def report(
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print results.json instead of tables.")] = False,
 ) -> None:
-    """Print the tables of a comparison or a population, and write its results.json, CSV files and report.html anew; of
-    a search, print what it found.
+    """Print the tables of a comparison, a population or a search, and write its results.json, CSV files and
+    report.html anew.
 
     Works while the comparison runs and after it was interrupted: it shows the runs that have ended.
 
@@ -36,10 +36,9 @@ def report(
 
         show_population(load_population(folder, storage or None), folder, storage or None, as_json)
     elif (folder / SEARCH).exists():
-        from dorsal.study.search.outcome import search_outcome
         from dorsal.study.search.saved import load_search
 
-        show_search(search_outcome(load_search(folder, storage or None)), folder, as_json)
+        show_search(load_search(folder, storage or None), None, folder, as_json)
     else:
         from dorsal.study.saved import load_study
 

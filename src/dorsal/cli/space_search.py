@@ -54,7 +54,7 @@ def search(
     storage: Storage = None,
     name: Annotated[str | None, typer.Option(help="Title, and name in the storage.", show_default="search")] = None,
     against: Annotated[Path | None, typer.Option(help=_AGAINST, show_default=False)] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print results.json instead.")] = False,
 ) -> None:
     """Search a space: train networks that a sampler proposes, each knowing how those before it did.
 
@@ -91,7 +91,6 @@ def search(
     from dorsal.cli.outcome import show_search
     from dorsal.cli.watch import Watch
     from dorsal.study.population.saved import load_population
-    from dorsal.study.search.outcome import search_outcome
     from dorsal.study.search.question import SearchQuestion
     from dorsal.study.search.run import run_search
 
@@ -105,6 +104,6 @@ def search(
             f"stopped; the same command goes on, and `dorsal space pick {asked.out}` has the best so far\n"
         )
         raise typer.Exit(130) from None
-    show_search(search_outcome(found, population), asked.out, as_json)
+    show_search(found, population, Path(asked.out), as_json)
     if any(trial.status == "failed" for trial in found.study.trials):
         raise typer.Exit(1)

@@ -1,10 +1,16 @@
-"""Files that are whole or as they were."""
+"""Files that are whole or as they were, and tables as CSV."""
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from dorsal.study.records import Study
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -20,3 +26,33 @@ def write_whole(path: Path, content: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def csv_of(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
+    """A table; None is an empty cell."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def networks_csv(study: Study, networks: Sequence[Mapping[str, Any]]) -> bytes:
+    """A line for each of `networks`, which have a `label` and what else there is to say of them.
+
+    Added are the error in percent with each seed, the network as text, and the `reason` of runs that did not finish.
+    Columns that a network does not have are empty.
+    """
+    arms = {arm.label: arm for arm in study.arms}
+    trials = {(trial.arm, trial.seed): trial for trial in study.trials}
+    rows = []
+    for network in networks:
+        runs = {seed: trials.get((network["label"], seed)) for seed in study.seeds}
+        errors = {
+            f"error_seed_{seed}": 100 - run.accuracy if run and run.accuracy is not None else None
+            for seed, run in runs.items()
+        }
+        reason = "; ".join(run.error for run in runs.values() if run and run.error)
+        rows.append({**network, **errors, "text": arms[network["label"]].text, "reason": reason})
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return csv_of(names, ([row.get(name) for name in names] for row in rows))

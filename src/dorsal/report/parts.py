@@ -12,6 +12,8 @@ from dorsal.report.plot import look
 from dorsal.report.shell import prose
 from dorsal.study.records import Study
 
+NONE_FINISHED = "<p>No network has finished.</p>"
+
 
 def items(lines: Iterable[str]) -> str:
     """Elements of a list."""

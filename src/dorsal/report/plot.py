@@ -32,7 +32,7 @@ Point = tuple[Any, float, str]
 
 
 class Look(NamedTuple):
-    """How an arm or a space appears everywhere: a colour, and beyond the palette also a dashed line and an open marker."""
+    """How an arm or a space appears everywhere: a colour; beyond the palette also a dashed line and an open marker."""
 
     colour: str
     dash: str

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ from typing import Any
 import msgspec
 
 from dorsal.report.comparison.analysis import Analysis
-from dorsal.report.files import write_whole
+from dorsal.report.files import csv_of, write_whole
 from dorsal.study.records import SCHEMA, Epoch, Study, Trial
 
 RUN = ("arm", "recipe", "seed")
@@ -79,18 +77,10 @@ def _writable(value: Any) -> Any:
 
 def _trials(trials: tuple[Trial, ...]) -> bytes:
     names = (*RUN, "status", "accuracy", "seconds", "error")
-    return _csv((*names, "epochs"), [[*(getattr(t, name) for name in names), len(t.curve)] for t in trials])
+    return csv_of((*names, "epochs"), [[*(getattr(t, name) for name in names), len(t.curve)] for t in trials])
 
 
 def _curves(trials: tuple[Trial, ...]) -> bytes:
     names = Epoch.__struct_fields__
     rows = [[*(getattr(t, n) for n in RUN), *(getattr(e, n) for n in names)] for t in trials for e in t.curve]
-    return _csv((*RUN, *names), rows)
-
-
-def _csv(header: tuple[str, ...], rows: list[list[Any]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue().encode()
+    return csv_of((*RUN, *names), rows)

@@ -6,7 +6,7 @@ from html import escape
 
 from dorsal.report.drawing import draw
 from dorsal.report.numerals import count
-from dorsal.report.parts import swatch, table
+from dorsal.report.parts import NONE_FINISHED, swatch, table
 from dorsal.study.analysis.records import Analysis, SpaceFinding
 from dorsal.study.population.records import Population
 from dorsal.study.records import Arm
@@ -24,7 +24,7 @@ def drawings(population: Population, analysis: Analysis) -> str:
             ranks.setdefault(network.label, []).append(rank)
         for label, names in ranks.items():
             articles.append(_article(index, space, arms[label], " and ".join(names)))
-    return f'<div class="arms">{"".join(articles)}</div>' if articles else "<p>No network has finished.</p>"
+    return f'<div class="arms">{"".join(articles)}</div>' if articles else NONE_FINISHED
 
 
 def _article(index: int, space: SpaceFinding, arm: Arm, rank: str) -> str:

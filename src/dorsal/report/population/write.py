@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
-from dorsal.report.files import write_whole
+from dorsal.report.files import networks_csv, write_whole
 from dorsal.report.population.latency import MeasuredLatency
 from dorsal.report.population.page import population_page
 from dorsal.study.analysis.records import Analysis, SpaceFinding
@@ -23,7 +22,8 @@ def write_population_report(
     """Writes results.json, networks.csv and report.html into `folder`, each whole or not at all.
 
     `analysis` is of this population. results.json holds it, the study without networks and runs, the spaces, and the
-    latency model; a number that is not finite is null there. networks.csv has a line a network.
+    latency model; a number that is not finite is null there. networks.csv has a line a network, with its status, error
+    in percent, costs, and drawn axes (`widths.2` is that of stage 2).
     """
     folder.mkdir(parents=True, exist_ok=True)
     whole = {
@@ -33,44 +33,21 @@ def write_population_report(
         "latency": None if latency is None else latency.model,
     }
     write_whole(folder / "results.json", msgspec.json.format(msgspec.json.encode(whole), indent=1))
-    write_whole(folder / "networks.csv", networks_csv(population, analysis))
+    write_whole(folder / "networks.csv", networks_csv(population.study, list(_networks(analysis))))
     write_whole(folder / "report.html", population_page(population, analysis, latency).encode())
 
 
-def networks_csv(population: Population, analysis: Analysis) -> bytes:
-    """Every network with its status, errors in percent, costs, and drawn axes (`widths.2` is that of stage 2).
-
-    `reason` is that of the runs that did not finish. Axes that a space does not have are empty.
-    """
-    study = population.study
-    arms = {arm.label: arm for arm in study.arms}
-    trials = {(trial.arm, trial.seed): trial for trial in study.trials}
-    rows: list[dict[str, Any]] = []
+def _networks(analysis: Analysis) -> Iterator[dict[str, Any]]:
     for space in analysis.spaces:
         for row, label in enumerate(space.labels):
-            runs = {seed: trials.get((label, seed)) for seed in study.seeds}
-            rows.append(
-                {
-                    "label": label,
-                    "space": space.name,
-                    "status": space.statuses[row],
-                    "error": space.errors[row],
-                    **{
-                        f"error_seed_{seed}": 100 - run.accuracy if run and run.accuracy is not None else None
-                        for seed, run in runs.items()
-                    },
-                    **{name: column[row] for name, column in space.costs.items()},
-                    **_axes(space, row),
-                    "text": arms[label].text,
-                    "reason": "; ".join(run.error for run in runs.values() if run and run.error),
-                }
-            )
-    names = dict.fromkeys(name for each in rows for name in each)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
+            yield {
+                "label": label,
+                "space": space.name,
+                "status": space.statuses[row],
+                "error": space.errors[row],
+                **{name: column[row] for name, column in space.costs.items()},
+                **_axes(space, row),
+            }
 
 
 def _axes(space: SpaceFinding, row: int) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from msgspec.structs import replace
@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from dorsal.stats.pareto import pareto_front
 from dorsal.stats.searches import against_random, against_random_sentence
 from dorsal.study.analysis.analyse import network_results
-from dorsal.study.analysis.records import Counts, Marked
+from dorsal.study.analysis.records import Counts, Marked, NetworkStatus
 from dorsal.study.population.records import Drawn, Population
 from dorsal.study.search.pick import flattery, unverified
 from dorsal.study.search.question import ERROR
@@ -26,7 +26,7 @@ def search_outcome(search: Search, against: Population | None = None) -> Outcome
     """
     course, study = search.course, search.study
     results = network_results(study)
-    statuses: list[str] = [results[network.label][0] for network in course.networks]
+    statuses = [results[network.label][0] for network in course.networks]
     errors = [results[network.label][1] for network in course.networks]
     random = _random_errors(search, against) if against else None
     finished = {
@@ -45,11 +45,13 @@ def search_outcome(search: Search, against: Population | None = None) -> Outcome
         objectives=course.objectives,
         epochs=next(iter(study.epochs.values())),
         seeds=len(study.seeds),
-        counts=Counts(**{status: statuses.count(status) for status in Counts.__struct_fields__}),
+        counts=Counts(**{status: statuses.count(status) for status in get_args(NetworkStatus)}),
         drawn=sum(network.drawn for network in course.networks),
         passed_over=dict(passed_over.most_common()),
-        best=None if least is None else Marked(label=course.networks[errors.index(least)].label, error=least),
+        statuses=tuple(statuses),
+        errors=tuple(errors),
         best_so_far=tuple(_least_so_far(errors)),
+        best=None if least is None else Marked(label=course.networks[errors.index(least)].label, error=least),
         front=tuple(FrontPoint(label=label, values=finished[label]) for label in pareto_front(finished)),
         against=against_random(errors, random) if random is not None and finished else None,
         sentences=(),

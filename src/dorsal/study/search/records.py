@@ -8,7 +8,7 @@ import msgspec
 
 from dorsal.space.space import Space
 from dorsal.stats.searches import AgainstRandom
-from dorsal.study.analysis.records import Counts, Marked
+from dorsal.study.analysis.records import Counts, Marked, NetworkStatus
 from dorsal.study.records import Study
 
 SCHEMA = 1
@@ -67,8 +67,9 @@ class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """What a search found.
 
     - `drawn`: networks that were random draws. `passed_over`: points proposed and not trained, by reason.
-    - `best`: of the finished ones, None where there is none. `best_so_far`: the least error in percent after each
-      network in the order asked, None before the first.
+    - `statuses`, `errors`, `best_so_far` follow the networks in the order asked: what became of each, its error in
+      percent, None unless all its runs finished, and the least error up to it, None before the first.
+    - `best`: of the finished ones, None where there is none.
     - `front`: the Pareto front of the objectives, by error; the best alone where the error is the only one.
     - `against`: random search of equal count, where a population is given.
     - `sentences` are the conclusions in the order to be read, with their limits.
@@ -83,8 +84,10 @@ class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     counts: Counts
     drawn: int
     passed_over: dict[str, int]
-    best: Marked | None
+    statuses: tuple[NetworkStatus, ...]
+    errors: tuple[float | None, ...]
     best_so_far: tuple[float | None, ...]
+    best: Marked | None
     front: tuple[FrontPoint, ...]
     against: AgainstRandom | None
     sentences: tuple[str, ...]

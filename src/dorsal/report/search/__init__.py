@@ -1,0 +1,1 @@
+"""A search as tables, files and a page."""

@@ -1,0 +1,31 @@
+"""A search on the terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from dorsal.report.numerals import count
+from dorsal.study.search.records import Outcome
+
+
+def print_search(outcome: Outcome, console: Console) -> None:
+    """The front as a table, then what is concluded."""
+    table = Table("network", *(heading(name) for name in outcome.objectives))
+    for point in outcome.front:
+        values = (value_of(name, value) for name, value in zip(outcome.objectives, point.values, strict=True))
+        table.add_row(point.label, *values)
+    if outcome.front:
+        console.print(table)
+    for sentence in outcome.sentences:
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+
+
+def heading(objective: str) -> str:
+    """An objective with its unit, e.g. "error %"."""
+    return f"{objective} %" if objective == "error" else objective.replace("_ms", " ms")
+
+
+def value_of(objective: str, value: float) -> str:
+    """A value of an objective: errors and times to two digits, costs as everywhere."""
+    return f"{value:.2f}" if objective == "error" or objective.endswith("_ms") else count(round(value))
