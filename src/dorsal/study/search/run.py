@@ -113,7 +113,14 @@ class _Searcher:
         self.ended = {key: trial for key, trial in store.trials().items() if trial.status != "failed"}
         for network in course.networks:
             genome = asker.genome
-            self._take(network.label, asker.judge(genome.points(genome.params(network.point, undrawn=True))))
+            judged = asker.judge(genome.points(genome.params(network.point, undrawn=True)))
+            if judged.costs != network.costs:
+                model = f"; latency_model {asked.latency_model!r} has changed since" if asked.latency_model else ""
+                raise ValueError(
+                    f"out={asked.out!r} holds a search that counted other costs of {network.label}{model}; "
+                    "name another folder"
+                )
+            self._take(network.label, judged)
 
     def go_on(self) -> None:
         """Makes all runs that are left, and asks for networks as it goes."""
