@@ -191,7 +191,7 @@ def test_a_predicted_time_is_bounded_and_an_objective(train: Callable[..., Searc
     assert {point.values[1] for point in front} <= set(times)
     slower = tuple(msgspec.structs.replace(timed, rounds=({"forward_b1_ms": 4.0},) * 2) for timed in networks[:1])
     write_record(tmp_path / MODEL, fit_model(measurements(networks=slower + networks[1:], spaces=("anynetx_e",))))
-    with pytest.raises(ValueError, match="counted other costs of anynetx_e/0; latency_model '.*' has changed since"):
+    with pytest.raises(ValueError, match=r"counted other costs of anynetx_e/0; latency_model '.*' has changed since"):
         train(msgspec.structs.replace(asked, trials=5), Arithmetic(1))
     assert load_search(tmp_path / "out") == search
     unbounded = question(tmp_path / "free", objectives=asked.objectives, latency_model=str(tmp_path), trials=4)
