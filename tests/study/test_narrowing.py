@@ -1,3 +1,4 @@
+import html
 import json
 import sys
 from math import log2
@@ -9,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dorsal.cli import main
+from dorsal.report.distributions import distribution_figure
+from dorsal.report.narrowing import _distributions, narrowing_page
 from dorsal.space.count import dimensions, size
 from dorsal.space.draw import Choice, LogUniform, PowerOfTwo, PowerOfTwoOrLogUniform, Uniform
 from dorsal.space.named import SPACES, read_space
@@ -18,6 +21,7 @@ from dorsal.space.space import Axis, Space
 from dorsal.study.narrowing.propose import propose
 from dorsal.study.narrowing.steps import courses, members
 from dorsal.study.population import saved as population_saved
+from tests.report.browser import assert_legible, look_at, needs_browser
 from tests.study.populations import Part, level, population
 
 DRAWS = 300
@@ -510,7 +514,30 @@ def test_the_command_says_that_it_proposes_nothing(narrow, tmp_path):
     assert not out.exists()
 
 
+def test_the_command_draws_what_was_before_and_after(narrow, falling, tmp_path):
+    page = tmp_path / "page.html"
+    code, shown, _ = narrow(falling, "--plot", page)
+    assert (code, f"page: {page}" in shown) == (0, True)
+    text, proposal = page.read_text(), propose(falling)
+    assert all(html.escape(sentence).split(" %")[0] in text for sentence in proposal.sentences)
+    assert all(f'<th scope="row">{html.escape(step.change)}</th>' in text for step in proposal.considered)
+    figure = distribution_figure(_distributions(proposal))
+    before, after = (trace for trace in figure.data if trace.hoverinfo != "skip")
+    assert len(before.x) == proposal.before.edf.n + 2
+    assert len(after.x) == proposal.after.edf.n + 2 < len(before.x)
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_is_legible(falling, width, tmp_path):
+    seen = look_at(narrowing_page(propose(falling)), width, tmp_path)
+    assert_legible(seen)
+    assert (seen["lines"], seen["title"]) == (2 + 4, "anynetx_a, narrowed")  # curves, and edges of bands
+
+
 def test_the_command_names_what_is_wrong(narrow, falling):
+    code, _, said = narrow(falling, "--plot", "page.png")
+    assert (code, "--plot 'page.png' must end in .html; nearest valid: 'page.html'" in said) == (2, True)
     code, _, said = narrow(falling, "--out", "next.json")
     assert (code, "must end in .toml" in said) == (2, True)
     code, _, said = narrow(falling, "--space", "anynetx_e")

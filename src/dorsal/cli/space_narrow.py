@@ -25,6 +25,9 @@ def narrow(
     out: Annotated[
         Path | None, typer.Option(help="Write the new space to this TOML file, and call it so.", show_default=False)
     ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Write an HTML page, with the EDFs before and after.", show_default=False)
+    ] = None,
     storage: Storage = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with everything that is known.")] = False,
 ) -> None:
@@ -33,19 +36,25 @@ def narrow(
     Only steps that are shown to cost less than the margin are taken; all others are listed with what is known of them.
 
     Examples: `dorsal space narrow runs/anynetx_a --out next.toml`,
-    `dorsal space narrow runs/both --space anynetx_a --margin 1 --json`
+    `dorsal space narrow runs/both --space anynetx_a --margin 1 --plot before-and-after.html`
     """
     from dorsal.study.narrowing.propose import propose
     from dorsal.study.population.saved import load_population
 
     if out is not None and out.suffix != ".toml":
         raise ValueError(f"--out {str(out)!r} must end in .toml, so that `dorsal space run` can read it")
+    if plot is not None and plot.suffix != ".html":
+        raise ValueError(f"--plot {str(plot)!r} must end in .html; nearest valid: {str(plot.with_suffix('.html'))!r}")
     proposal = propose(load_population(folder, storage), space, margin, name=out.stem if out else "")
     if out is not None and proposal.space is not None:
         from dorsal.report.files import write_whole
         from dorsal.space.space import to_toml
 
         write_whole(out, to_toml(proposal.space).encode())
+    if plot is not None:
+        from dorsal.report.narrowing import write_narrowing
+
+        write_narrowing(proposal, plot)
     if as_json:
         import msgspec
 
@@ -54,6 +63,8 @@ def narrow(
     _show(proposal)
     if out is not None:
         print(f"{proposal.space.name} in {out}" if proposal.space else f"{out} is not written")
+    if plot is not None:
+        print(f"page: {plot}")
 
 
 def _show(proposal: Proposal) -> None:

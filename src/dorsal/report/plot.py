@@ -90,6 +90,11 @@ def pale(index: int, alpha: float) -> str:
     return f"rgba({red},{green},{blue},{alpha:g})"
 
 
+def line(index: int, shape: str = "linear") -> dict[str, object]:
+    """The line of the arm or space at `index`."""
+    return {"color": look(index).colour, "dash": look(index).dash, "width": 2, "shape": shape}
+
+
 def band(index: int, edges: Sequence[tuple[float, float, float]], shape: str = "linear") -> list[Trace]:
     """Fills between two lines in the colour of the space at `index`; `edges` are x, low and high."""
     return [

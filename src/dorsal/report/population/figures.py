@@ -8,15 +8,16 @@ from math import isfinite
 
 import plotly.graph_objects as go
 
+from dorsal.report.distributions import Distributed, distribution_figure
 from dorsal.report.fronts import Costs, against, cost_title, front_of, scatter
 from dorsal.report.plot import (
     ERROR,
     GREY,
-    NOTHING,
     Point,
     View,
     band,
     interval,
+    line,
     look,
     plane,
     powers,
@@ -44,36 +45,14 @@ def distribution_views(analysis: Analysis) -> list[View]:
 
 
 def _distributions(analysis: Analysis, found: Sequence[tuple[int, Distribution]], *, pointwise: bool) -> go.Figure:
-    figure = plane(ERROR, "share of networks with at most this error", 440)
-    if not found:
-        remark(figure, NOTHING)
-        return figure
-    values = [value for _, distribution in found for value in distribution.edf.values]
-    margin = 0.04 * (max(values) - min(values)) or 1.0
-    for index, distribution in found:
-        around = distribution.pointwise if pointwise else distribution.simultaneous
-        low, high = (0.0, *around.low, around.low[-1]), (around.high_below, *around.high, around.high[-1])
-        x = _beyond(around.values, margin)
-        figure.add_traces(band(index, list(zip(x, low, high, strict=True)), "hv"))
-    for index, distribution in found:
-        figure.addscatter(
-            x=short(_beyond(distribution.edf.values, margin)),
-            y=short((0.0, *distribution.edf.share, 1.0)),
-            mode="lines",
-            line=_line(index, "hv"),
-            hovertemplate=f"{shown(analysis.spaces[index].name)}<br>%{{y:.3f}} of the networks have "
-            "at most %{x:.2f} %<extra></extra>",
-        )
-    return figure.update_layout(yaxis={"range": [-0.02, 1.02]})
-
-
-def _beyond(values: Sequence[float], margin: float) -> tuple[float, ...]:
-    """The values, and a little to their left and right, where bands go on: further they would cover each other."""
-    return values[0] - margin, *values, values[-1] + margin
-
-
-def _line(index: int, shape: str = "linear") -> dict[str, object]:
-    return {"color": look(index).colour, "dash": look(index).dash, "width": 2, "shape": shape}
+    return distribution_figure(
+        [
+            Distributed(
+                index, analysis.spaces[index].name, each.edf, each.pointwise if pointwise else each.simultaneous
+            )
+            for index, each in found
+        ]
+    )
 
 
 def search_views(analysis: Analysis) -> list[View]:
@@ -100,7 +79,7 @@ def _search(analysis: Analysis, *, luck: bool) -> go.Figure:
             x=[point.k for point in points],
             y=short(point.median if luck else point.expected.value for point in points),
             mode="lines",
-            line=_line(index),
+            line=line(index),
             hovertemplate=f"{shown(space.name)}<br>best of %{{x}}: %{{y:.2f}} %<extra></extra>",
         )
     if not figure.data:
