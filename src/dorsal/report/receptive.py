@@ -121,7 +121,7 @@ def _summary(level: LevelField) -> str:
 def _distribution(levels: Mapping[str, LevelField], names: list[str], image_size: int) -> go.Figure:
     """One row a network under its name, all on one scale. `names` are all networks of the page, for their colours."""
     width, rows = binned(list(levels.values()), BINS)
-    figure = plane(f"receptive field, pixels along one side, in bins of {width}", "", 110 + 90 * len(rows))
+    figure = plane(f"receptive field in pixels, bins of {width}", "", 110 + 90 * len(rows))
     highest = max(map(max, rows))
     for row, ((name, level), shares) in enumerate(zip(levels.items(), rows, strict=True), start=1):
         bins = range(level.smallest // width, level.largest // width + 1)

@@ -181,7 +181,7 @@ def pair_views(analysis: Analysis) -> list[View]:
 
 def _forest(comparisons: Comparisons) -> go.Figure:
     """One row a pair, its names above it, so that long names do not push the plot off a small screen."""
-    figure = plane("difference, points of accuracy (better minus worse)", "")
+    figure = plane("points of accuracy, better minus worse", "")
     pairs = comparisons.pairs
     for significant, colour, symbol in ((True, "#0072B2", "circle"), (False, "#7F7F7F", "circle-open")):
         rows = [(-row, pair) for row, pair in enumerate(pairs) if pair.significant == significant]

@@ -75,7 +75,7 @@ def _search(analysis: Analysis, *, luck: bool) -> go.Figure:
         figure.add_traces(
             band(index, [(point.k, point.lucky, point.unlucky) for point in points] if luck else expected)
         )
-        figure.addscatter(
+        figure.add_scatter(
             x=[point.k for point in points],
             y=short(point.median if luck else point.expected.value for point in points),
             mode="lines",
@@ -139,7 +139,7 @@ def _bars(index: int, axes: Sequence[Importance], reason: str) -> go.Figure:
         },
         hovertemplate="%{text}: %{x:.1f} %<extra></extra>",
     )
-    figure.addscatter(
+    figure.add_scatter(
         x=short(100 * axis.null_high for axis in axes),
         y=places,
         mode="markers",
