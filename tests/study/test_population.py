@@ -1,5 +1,6 @@
 """A sampled population: the question, what is drawn and trained, what is refused, and going on after a kill."""
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from typing import Any
 import optuna
 import pytest
 
+from dorsal.data.spec import parse_data
 from dorsal.space.draw import Choice
 from dorsal.space.named import read_space
 from dorsal.space.space import Axis, Space, to_toml
@@ -64,7 +66,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def population(folder: Path) -> Population:
-    return run_population(asked(folder))
+    """Nothing is trained: that is done in `tests/cli/test_space.py`, by the command."""
+    with pytest.MonkeyPatch.context() as patch:
+        put_in_place(Arithmetic(2), patch)
+        return run_population(asked(folder))
 
 
 def test_a_population_is_what_was_drawn_within_the_bounds(population: Population) -> None:
@@ -174,13 +179,6 @@ def test_diverged_and_failed_runs_are_recorded_and_others_go_on(
     assert [run.arm for run in engine.made] == ["crossed/0"]
 
 
-def test_a_network_that_diverges_says_so(tmp_path: Path) -> None:
-    diverging = asked(tmp_path, recipe="plain(lr=1e8, warmup_epochs=0)", spaces=("anynetx_e",), count=1)
-    (trial,) = run_population(diverging).study.trials
-    assert (trial.status, trial.accuracy) == ("diverged", None)
-    assert "nan" in trial.error
-
-
 def test_a_budget_trains_as_many_networks_of_every_space_as_fit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,7 +196,7 @@ def test_a_budget_trains_as_many_networks_of_every_space_as_fit(
     assert len(engine.made) == 4
 
 
-def test_resolution_can_be_an_axis(tmp_path: Path) -> None:
+def test_resolution_can_be_an_axis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     space = Space(
         name="sizes",
         base="small(depths=[1, 1], widths=[16, 32], strides=[1, 2])",
@@ -206,17 +204,38 @@ def test_resolution_can_be_an_axis(tmp_path: Path) -> None:
     )
     file = tmp_path / "sizes.toml"
     file.write_text(to_toml(space), encoding="utf-8")
+    engine = put_in_place(Arithmetic(1), monkeypatch)
     found = run_population(asked(tmp_path / "out", spaces=(str(file),), count=6, bounds={}, edit="", seeds=1))
     (drawn,) = found.spaces
     assert set(drawn.costs["image_size"]) == {32, 40}
     assert {trial.status for trial in found.study.trials} == {"finished"}
+    data_of = {run.arm: run.data for run in engine.made}
     by_label = {arm.label: arm for arm in found.study.arms}
     for row, label in enumerate(drawn.labels):
         net = by_label[label].network
         assert net is not None
-        assert by_label[label].cost == cost(net, int(drawn.costs["image_size"][row]))
+        side = int(drawn.costs["image_size"][row])
+        assert by_label[label].cost == cost(net, side)
+        assert parse_data(data_of[label]).size == side
 
 
+def test_interrupted_between_any_two_runs_the_same_call_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_in_place(Arithmetic(2), monkeypatch)
+    unbroken = run_population(asked(tmp_path / "unbroken"))
+    made: list[str] = []
+    for reports in (0, 1, 2, 10):
+        engine = put_in_place(Arithmetic(2, 1, reports), monkeypatch)
+        with pytest.raises(KeyboardInterrupt) if reports < 10 else contextlib.nullcontext():
+            run_population(asked(tmp_path / "broken"))
+        made += [run.arm for run in engine.made]
+    assert len(made) == len(set(made)) == 4
+    broken = load_population(tmp_path / "broken")
+    assert (broken.spaces, broken.study.trials) == (unbroken.spaces, unbroken.study.trials)
+
+
+@pytest.mark.slow
 @pytest.mark.alone
 def test_killed_at_any_point_the_same_call_goes_on(tmp_path: Path) -> None:
     file = tmp_path / "tiny.toml"
