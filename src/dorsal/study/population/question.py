@@ -11,6 +11,7 @@ from dorsal.space.bounds import read_bounds
 from dorsal.space.named import read_space
 from dorsal.space.space import Space
 from dorsal.spec.network import Network
+from dorsal.spec.reader import Call, Reader
 from dorsal.spec.text import format_network
 from dorsal.study import question
 from dorsal.study.duration import read_duration
@@ -103,12 +104,24 @@ def command_line(asked: PopulationQuestion) -> str:
 
 
 def with_edit(space: Space, changes: str) -> Space:
-    """The space with its base network edited by text as in `name(choice=value, …)`."""
+    """The space with its base network edited by text as in `name(choice=value, …)`.
+
+    Raises ValueError as `zoo.network` does, and for a choice that the space draws, which the edit would not change.
+    """
     if not changes:
         return space
     base = space.base.strip()
     text = f"{base[:-1]}, {changes})" if base.endswith(")") else f"{base}({changes})"
-    return replace(space, base=based_on(text, network(text)))
+    edited = replace(space, base=based_on(text, network(text)))
+    linear = ("depths", "widths") if space.linear is not None else ()
+    for choice, value in Reader(f"edit({changes})").whole().arguments.items():
+        fields = [f"{choice}.{field}" for field in value.arguments] if isinstance(value, Call) else []
+        if drawn := next((name for name in (choice, *fields) if name in space.axes or name in linear), None):
+            raise ValueError(
+                f"edit: {space.name} draws its {drawn}, so that an edit would not change it; leave it out, or write a "
+                f"space without that axis (`dorsal space show {space.name}` prints one to begin with)"
+            )
+    return edited
 
 
 def based_on(base: str, net: Network) -> str:
