@@ -129,7 +129,7 @@ def test_follows_the_scale_of_the_axis_and_round_trips(errors, data):
 def test_level_and_power():
     """An axis that does not matter is found in 5 % of studies; its range excludes a part of the axis in most."""
     runs, tolerance = 400, 3 * sqrt(0.05 * 0.95 / 400)
-    noise, narrow, chosen, found = 0, 0, 0, 0
+    noise, narrow, chosen, found, valley = 0, 0, 0, 0, 0
     for seed in range(runs):
         random = np.random.default_rng(seed)
         axis, errors = random.choice(16, 100), np.round(random.normal(40, 3, 100), 1)
@@ -138,10 +138,12 @@ def test_level_and_power():
         narrow += irrelevant.inside < 1
         chosen += good_values([str(value % 4) for value in axis], errors, draws=199).p <= 0.05
         found += good_range(axis, errors + 0.5 * axis, draws=199).p <= 0.05
+        valley += good_range(axis, errors + 0.2 * (axis - 7.5) ** 2, draws=199).p <= 0.05
     assert noise / runs <= 0.05 + tolerance
     assert chosen / runs <= 0.05 + tolerance
     assert narrow / runs > 0.7
     assert found / runs > 0.8
+    assert valley / runs > 0.7  # 0.05 by the distance of Cramer and von Mises alone
 
 
 @pytest.mark.parametrize(
