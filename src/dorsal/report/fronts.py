@@ -7,29 +7,15 @@ from html import escape
 
 import plotly.graph_objects as go
 
+from dorsal.report.numerals import cost_title
 from dorsal.report.plot import ERROR, GREY, NOTHING, Point, look, plane, powers, remark, short, shown
 from dorsal.study.analysis.records import Front
 
 # From this ratio of the dearest to the cheapest network on, costs are on a logarithmic scale.
 WIDE = 12
 
-_COSTS = {
-    "macs": ("MACs", "MACs, millions", 1e6),
-    "params": ("parameters", "parameters, millions", 1e6),
-    "activations": ("activations", "activations, millions", 1e6),
-}
-
 Costs = Mapping[str, Mapping[str, float]]
 """By quantity, by label of a network."""
-
-
-def cost_title(name: str) -> tuple[str, str, float]:
-    """The name of a quantity, its title on an axis, and what it is divided by there."""
-    call, _, batch = name.removesuffix("_ms").partition("_b")
-    if name.endswith("_ms") and batch.isdecimal():
-        called = {"forward": "forward", "step": "training step"}.get(call, call)
-        return f"{called}, batch {batch}", f"{called}, ms, batch of {batch}", 1.0
-    return _COSTS.get(name, (name.replace("_", " "), name.replace("_", " "), 1.0))
 
 
 def front_of(name: str, points: Sequence[Sequence[Point]]) -> Front:

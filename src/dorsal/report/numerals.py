@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dorsal.study.records import Latency
 
+_COSTS = {
+    "macs": ("MACs", "MACs, millions", 1e6),
+    "params": ("parameters", "parameters, millions", 1e6),
+    "activations": ("activations", "activations, millions", 1e6),
+}
+
 
 def count(number: int) -> str:
     """Three significant digits with k, M or G."""
@@ -33,3 +39,12 @@ def seconds(duration: float) -> str:
         if duration >= unit:
             return f"{duration / unit:.1f} {name}"
     return f"{duration:.1f} s"
+
+
+def cost_title(name: str) -> tuple[str, str, float]:
+    """The name of a quantity, its title on an axis, and what it is divided by there."""
+    call, _, batch = name.removesuffix("_ms").partition("_b")
+    if name.endswith("_ms") and batch.isdecimal():
+        called = {"forward": "forward", "step": "training step"}.get(call, call)
+        return f"{called}, batch {batch}", f"{called}, ms, batch of {batch}", 1.0
+    return _COSTS.get(name, (name.replace("_", " "), name.replace("_", " "), 1.0))

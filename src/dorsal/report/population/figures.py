@@ -9,7 +9,8 @@ from math import isfinite
 import plotly.graph_objects as go
 
 from dorsal.report.distributions import Distributed, distribution_figure
-from dorsal.report.fronts import Costs, against, cost_title, front_of, scatter
+from dorsal.report.fronts import Costs, against, front_of, scatter
+from dorsal.report.numerals import cost_title
 from dorsal.report.plot import (
     ERROR,
     GREY,

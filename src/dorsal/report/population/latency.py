@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from dorsal.report.fronts import WIDE, Costs, cost_title
-from dorsal.report.numerals import plural
+from dorsal.report.fronts import WIDE, Costs
+from dorsal.report.numerals import cost_title, plural
 from dorsal.report.parts import items, legend, table
 from dorsal.report.plot import GREY, View, look, plane, powers, short, shown
 from dorsal.report.population.numerals import estimated

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from dorsal.report.fronts import against, cost_title, front_of
+from dorsal.report.fronts import against, front_of
+from dorsal.report.numerals import cost_title
 from dorsal.report.plot import ERROR, GREY, NOTHING, Point, View, band, look, plane, remark, short, shown
 from dorsal.study.analysis.records import Front
 from dorsal.study.search.records import Outcome, Search
@@ -46,7 +47,7 @@ def course_view(search: Search, outcome: Outcome) -> View:
         line={"color": look(SEARCH).colour, "width": 2, "shape": "hv"},
         hovertemplate="best of the first %{x}: %{y:.2f} %<extra></extra>",
     )
-    return View("", figure)
+    return View("", figure.update_layout(xaxis={"range": [0, len(networks) + 1]}))
 
 
 def _networks(figure: go.Figure, points: Sequence[Point], marker: Mapping[str, object]) -> None:

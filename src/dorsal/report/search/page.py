@@ -89,12 +89,13 @@ def _best(search: Search, outcome: Outcome) -> str:
             f"{heading(name)}: {value_of(name, value)}"
             for name, value in zip(outcome.objectives, point.values, strict=True)
         )
-        costs = f"{count(arm.cost.macs)} MACs, {count(arm.cost.params)} parameters"
+        known = {"macs": count(arm.cost.macs), "params": count(arm.cost.params)}
+        costs = "".join(f", {heading(n)}: {cost}" for n, cost in known.items() if n not in outcome.objectives)
         side = sizes[arm.label]
         drawing = "" if arm.network is None else draw(arm.network, max(side, arm.network.total_stride))
         articles.append(
             f"<article><h3>{escape(arm.label)}</h3>"
-            f'<p class="soft">{prose(values)}; {costs}, {side}×{side} pixels</p>'
+            f'<p class="soft">{prose(values + costs)}, {side}×{side} pixels</p>'
             f"<code>{escape(arm.text)}</code>{drawing}</article>"
         )
     left = f"<p>{len(articles)} of the {len(outcome.front)} networks of the front.</p>"

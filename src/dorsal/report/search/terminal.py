@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from dorsal.report.numerals import count
+from dorsal.report.numerals import cost_title, count
 from dorsal.study.search.records import Outcome
 
 
@@ -22,8 +22,8 @@ def print_search(outcome: Outcome, console: Console) -> None:
 
 
 def heading(objective: str) -> str:
-    """An objective with its unit, e.g. "error %"."""
-    return f"{objective} %" if objective == "error" else objective.replace("_ms", " ms")
+    """An objective with its unit, e.g. "error, %"."""
+    return "error, %" if objective == "error" else cost_title(objective)[0] + ", ms" * objective.endswith("_ms")
 
 
 def value_of(objective: str, value: float) -> str:
