@@ -287,6 +287,7 @@ def test_toml_and_command_say_the_same(tmp_path: Path) -> None:
             "its mixer.group_width",
         ),
         ({"edit": "widths=[8, 8, 8, 8]", "spaces": ("regnetx",)}, "regnetx draws its widths"),
+        ({"edit": "mixer=[conv, conv, conv, conv(group_width=8)]", "spaces": ("anynetx_a",)}, "its mixer.group_width"),
         ({"seeds": 0}, "seeds=0 leaves nothing to run"),
         ({"epochs": 0}, "epochs=0 is below 1"),
         ({"budget": "soon"}, "budget='soon' is not a duration"),
