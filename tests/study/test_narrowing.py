@@ -522,7 +522,7 @@ def followed():
 
 
 def test_the_command_draws_what_was_before_and_after(narrow, followed, tmp_path):
-    page = tmp_path / "page.html"
+    page = tmp_path / "new" / "page.html"
     code, shown, _ = narrow(followed, "--space", "anynetx_c", "--margin", "0", "--plot", page)
     assert (code, f"page: {page}" in shown) == (0, True)
     text, proposal = page.read_text(), propose(followed, "anynetx_c", margin=0)
@@ -544,7 +544,7 @@ def test_the_page_is_legible(followed, width, tmp_path):
 
 def test_the_command_names_what_is_wrong(narrow, falling):
     code, _, said = narrow(falling, "--plot", "page.png")
-    assert (code, "--plot 'page.png' must end in .html; nearest valid: 'page.html'" in said) == (2, True)
+    assert (code, "plot='page.png' must end in .html; nearest valid: 'page.html'" in said) == (2, True)
     code, _, said = narrow(falling, "--out", "next.json")
     assert (code, "must end in .toml" in said) == (2, True)
     code, _, said = narrow(falling, "--space", "anynetx_e")

@@ -43,8 +43,10 @@ def narrow(
 
     if out is not None and out.suffix != ".toml":
         raise ValueError(f"--out {str(out)!r} must end in .toml, so that `dorsal space run` can read it")
-    if plot is not None and plot.suffix != ".html":
-        raise ValueError(f"--plot {str(plot)!r} must end in .html; nearest valid: {str(plot.with_suffix('.html'))!r}")
+    if plot is not None:
+        from dorsal.report.files import check_html
+
+        check_html(plot)
     proposal = propose(load_population(folder, storage), space, margin, name=out.stem if out else "")
     if out is not None and proposal.space is not None:
         from dorsal.report.files import write_whole

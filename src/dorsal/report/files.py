@@ -14,7 +14,8 @@ from dorsal.study.records import Study
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Writes `content` so that `path` holds either all of it or what it held before."""
+    """Writes `content` so that `path` holds either all of it or what it held before. Makes the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -26,6 +27,12 @@ def write_whole(path: Path, content: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def check_html(path: Path) -> None:
+    """Raises ValueError when a page is to be written to a file of another ending."""
+    if path.suffix != ".html":
+        raise ValueError(f"plot={str(path)!r} must end in .html; nearest valid: {str(path.with_suffix('.html'))!r}")
 
 
 def csv_of(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 
-from dorsal.report.files import write_whole
+from dorsal.report.files import check_html, write_whole
 from dorsal.report.plot import View, look, plane, shown
 from dorsal.report.shell import chart, shell
 from dorsal.spec.receptive import LevelField, binned
@@ -41,8 +41,7 @@ def write_plot(fields: Fields, image_size: int, path: Path) -> None:
 
     Raises ValueError when the path does not end in .html.
     """
-    if path.suffix != ".html":
-        raise ValueError(f"plot={str(path)!r} must end in .html; nearest valid: {str(path.with_suffix('.html'))!r}")
+    check_html(path)
     write_whole(path, plot_page(fields, image_size).encode())
 
 

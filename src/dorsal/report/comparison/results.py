@@ -35,7 +35,6 @@ def write_results(study: Study, analysis: Analysis, folder: Path) -> None:
 
     In results.json a number that is not finite is the string "nan", "inf" or "-inf", which JSON has no number for.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     whole = _writable(msgspec.to_builtins({"study": study, "analysis": analysis}))
     write_whole(folder / "results.json", msgspec.json.format(msgspec.json.encode(whole), indent=1))
     write_whole(folder / "trials.csv", _trials(study.trials))

@@ -25,7 +25,6 @@ def write_population_report(
     latency model; a number that is not finite is null there. networks.csv has a line a network, with its status, error
     in percent, costs, and drawn axes (`widths.2` is that of stage 2).
     """
-    folder.mkdir(parents=True, exist_ok=True)
     whole = {
         "study": replace(population.study, arms=(), trials=()),
         "spaces": [drawn.space for drawn in population.spaces],
