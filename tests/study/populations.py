@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dorsal.space.count import dimensions, size
+from dorsal.space.edit import based_on
 from dorsal.space.named import SPACES
 from dorsal.space.sample import sample
 from dorsal.space.space import Space
 from dorsal.spec.cost import Cost
 from dorsal.spec.foreign import hash_of
-from dorsal.study.population.question import based_on
 from dorsal.study.population.records import Drawn, Population
 from dorsal.study.records import Arm, Epoch, Machine, Status, Study, Trial
 

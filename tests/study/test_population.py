@@ -12,13 +12,14 @@ import pytest
 
 from dorsal.data.spec import parse_data
 from dorsal.space.draw import Choice
+from dorsal.space.edit import with_edit
 from dorsal.space.named import read_space
 from dorsal.space.space import Axis, Space, to_toml
 from dorsal.spec.cost import cost
 from dorsal.study import question
 from dorsal.study.compare import compare
 from dorsal.study.events import Event, Note, Planned, TrialDone
-from dorsal.study.population.question import PopulationQuestion, command_line, from_toml, with_edit
+from dorsal.study.population.question import PopulationQuestion, command_line, from_toml
 from dorsal.study.population.records import Population
 from dorsal.study.population.run import domains_of, run_population, values_of
 from dorsal.study.population.saved import load_population

@@ -131,10 +131,10 @@ def sample(
     """
     from msgspec.structs import replace
 
+    from dorsal.space.edit import with_edit
     from dorsal.space.named import read_space
     from dorsal.space.sample import sample as draw
     from dorsal.study.latency.prediction import cautions, latency_bounds, predictors, read_latency_model
-    from dorsal.study.population.question import with_edit
 
     asked = with_edit(read_space(space), edit or "")
     if image_size is not None:
@@ -163,7 +163,7 @@ def sample(
 
 def print_sample(space: Space, found: Sample, as_json: bool) -> None:
     """A line a network: its costs and its text, or all of it as JSON."""
-    from dorsal.study.population.question import based_on
+    from dorsal.space.edit import based_on
 
     axes, shown = found.axes(), ("macs", "params", "activations")
     if not as_json:

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from dorsal.space.columns import Column
+from dorsal.space.edit import with_edit
 from dorsal.space.sample import sample
 from dorsal.space.space import Space
 from dorsal.spec.network import Network, network_hash
@@ -29,7 +30,6 @@ from dorsal.study.latency.records import (
     Timed,
     quantity,
 )
-from dorsal.study.population.question import with_edit
 from dorsal.study.population.records import Population
 
 FEWEST = 2 * (len(PREDICTORS) + 1)

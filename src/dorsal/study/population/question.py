@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
-from msgspec.structs import replace
 
 from dorsal.space.bounds import read_bounds
+from dorsal.space.edit import with_edit
 from dorsal.space.named import read_space
 from dorsal.space.space import Space
-from dorsal.spec.network import Network
-from dorsal.spec.reader import Call, Reader
-from dorsal.spec.text import format_network
 from dorsal.study import question
 from dorsal.study.duration import read_duration
 from dorsal.study.latency.prediction import LatencyPredictor, predictors, read_latency_model
 from dorsal.study.placement import place_of
-from dorsal.zoo import named, network
 
 
 class PopulationQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -103,38 +97,3 @@ def command_line(asked: PopulationQuestion) -> str:
     """The command that asks the same question. Defaults are left out, and a storage's password is hidden."""
     default = PopulationQuestion(spaces=asked.spaces)
     return question.command(("dorsal", "space", "run"), asked, default, {})
-
-
-def with_edit(space: Space, changes: str) -> Space:
-    """The space with its base network edited by text as in `name(choice=value, …)`.
-
-    Raises ValueError as `zoo.network` does, and for a choice that the space draws, which the edit would not change.
-    """
-    if not changes:
-        return space
-    base = space.base.strip()
-    text = f"{base[:-1]}, {changes})" if base.endswith(")") else f"{base}({changes})"
-    edited = replace(space, base=based_on(text, network(text)))
-    linear = ("depths", "widths") if space.linear is not None else ()
-    for name in _named("", Reader(f"edit({changes})").whole()):
-        if name in space.axes or name in linear:
-            raise ValueError(
-                f"edit: {space.name} draws its {name}, so that an edit would not change it; leave it out, or write a "
-                f"space without that axis (`dorsal space show {space.name}` prints one to begin with)"
-            )
-    return edited
-
-
-def _named(path: str, value: Any) -> Iterator[str]:
-    """Every choice and field that an edit names, as axes are called: `mixer`, `mixer.inner`, `mixer.inner.radix`."""
-    for each in value if isinstance(value, list) else [value]:
-        if isinstance(each, Call):
-            for field, inner in each.arguments.items():
-                yield f"{path}{field}"
-                yield from _named(f"{path}{field}.", inner)
-
-
-def based_on(base: str, net: Network) -> str:
-    """The network as an edit of the one that the text `base` begins with."""
-    name = base.partition("(")[0].strip()
-    return format_network(net, {name: named(name)})

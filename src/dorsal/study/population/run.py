@@ -9,6 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from dorsal.space.count import dimensions, size
+from dorsal.space.edit import based_on
 from dorsal.space.layout import Layout
 from dorsal.space.sample import Sample, sample
 from dorsal.space.space import Space
@@ -19,7 +20,7 @@ from dorsal.study.events import Note
 from dorsal.study.latency.prediction import cautions, read_latency_model
 from dorsal.study.placement import place_of
 from dorsal.study.plan import DataFacts, Plan, RecipeFacts, Run, run_of
-from dorsal.study.population.question import PopulationQuestion, based_on, command_line
+from dorsal.study.population.question import PopulationQuestion, command_line
 from dorsal.study.population.records import Drawn, Population, Trained
 from dorsal.study.population.saved import load_population, refuse_others, write_spaces
 from dorsal.study.records import Arm

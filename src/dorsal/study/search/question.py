@@ -9,13 +9,13 @@ import msgspec
 
 from dorsal.space.bounds import read_bounds
 from dorsal.space.costs import QUANTITIES
+from dorsal.space.edit import with_edit
 from dorsal.space.named import read_space
 from dorsal.space.space import Space
 from dorsal.spec.reader import suggest
 from dorsal.study import question
 from dorsal.study.latency.prediction import LatencyPredictor, predictors, read_latency_model
 from dorsal.study.placement import place_of
-from dorsal.study.population.question import with_edit
 
 ERROR = "error"
 

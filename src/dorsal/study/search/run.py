@@ -12,6 +12,7 @@ from statistics import fmean
 from msgspec.structs import replace
 
 from dorsal.space.bounds import read_bounds
+from dorsal.space.edit import based_on
 from dorsal.space.sample import Sample
 from dorsal.spec.cost import cost
 from dorsal.spec.foreign import hash_of
@@ -21,7 +22,7 @@ from dorsal.study.lock import hold
 from dorsal.study.machine import machine
 from dorsal.study.placement import place_of
 from dorsal.study.plan import DataFacts, Plan, RecipeFacts, Run, run_of
-from dorsal.study.population.question import PopulationQuestion, based_on
+from dorsal.study.population.question import PopulationQuestion
 from dorsal.study.population.records import Population
 from dorsal.study.population.run import RUN, domains_of, draw, first_networks, values_of
 from dorsal.study.records import Arm, Machine, Study
