@@ -288,7 +288,11 @@ def test_other_folders_are_refused(train: Callable[..., Search], tmp_path: Path)
     (tmp_path / "search" / "search.json").rename(tmp_path / "kept.json")
     with pytest.raises(ValueError, match="holds a comparison; name another folder"):
         train(question(tmp_path / "search", trials=1), Arithmetic(1))
-    for content, says in ((b'{"schema": 99}', "has schema 99"), (b"{", "cannot be read"), (b'{"schema": 1}', "read")):
+    for content, says in (
+        (b'{"schema": 99}', "has schema 99"),
+        (b"{", "is no search: Input"),
+        (b'{"schema": 1}', "is no search"),
+    ):
         (tmp_path / "search" / "search.json").write_bytes(content)
         with pytest.raises(ValueError, match=says):
             load_search(tmp_path / "search")

@@ -179,7 +179,7 @@ def test_a_folder_without_study_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"), [('{"schema": 0}', "has schema 0"), ("{", "cannot be read"), ("{}", "cannot be read")]
+    ("content", "says"), [('{"schema": 0}', "has schema 0"), ("{", "is no study"), ("{}", "is no study")]
 )
 def test_study_files_that_cannot_be_read(tmp_path: Path, content: str, says: str) -> None:
     (tmp_path / FILE).write_text(content)

@@ -11,8 +11,6 @@ from dorsal.spec.foreign import AnyNetwork
 from dorsal.spec.reader import suggest
 from dorsal.spec.widths import MEASURES
 from dorsal.study import question
-from dorsal.study.duration import read_duration
-from dorsal.study.placement import place_of
 from dorsal.zoo import any_network
 
 DEFAULT_NETWORKS = (
@@ -66,18 +64,11 @@ class Comparison(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     name: str = "compare"
 
     def __post_init__(self) -> None:
-        if self.epochs is not None and self.epochs < 1:
-            raise ValueError(f"epochs={self.epochs} is below 1; nearest valid: 1")
-        _ = place_of(self), self.seed_list  # refuse what cannot be
-        for field in ("recipes", "data", "device", "out", "name"):
-            if not getattr(self, field):
-                raise ValueError(f"{field} is empty; leave it out for the default or name at least one")
+        question.check_asked(self, least={"epochs": 1}, given=("recipes", "data", "device", "out", "name"))
         for asked in self.networks:
             read_network(asked)
         if self.match is not None:
             read_match(self.match)
-        if self.budget is not None:
-            read_duration(self.budget)
 
     @property
     def seed_list(self) -> tuple[int, ...]:

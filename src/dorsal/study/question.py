@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from dorsal.spec.reader import suggest
+from dorsal.study.duration import read_duration
+from dorsal.study.placement import place_of
 
 _OWN_OPTION = ("macs", "params", "activations")
 """Bounds that have options of their own."""
@@ -70,6 +72,26 @@ def command(verb: Sequence[str], question: msgspec.Struct, default: msgspec.Stru
 def without_password(url: str) -> str:
     """A storage URL with `***` for its password."""
     return re.sub(r"(?<=://)([^:/@]*):[^@/]*@", r"\1:***@", url)
+
+
+def check_asked(asked: Any, *, least: Mapping[str, int], given: Sequence[str]) -> None:
+    """Checks what all questions have: fields that are numbers of at least so much or None, fields that may not be
+    empty, the seeds, where runs are made, and the budget if there is one.
+
+    Raises ValueError naming the field, its value and what it must be.
+    """
+    for field, lowest in least.items():
+        value = getattr(asked, field)
+        if value is not None and value < lowest:
+            raise ValueError(f"{field}={value} is below {lowest}; nearest valid: {lowest}")
+    for field in given:
+        if not getattr(asked, field):
+            raise ValueError(f"{field} is empty; leave it out for the default or name at least one")
+    seed_list(asked.seeds)
+    place_of(asked)
+    budget = getattr(asked, "budget", None)
+    if budget is not None:
+        read_duration(budget)
 
 
 def seed_list(seeds: Seeds) -> tuple[int, ...]:

@@ -15,8 +15,11 @@ class _Schema(msgspec.Struct):
     schema: int
 
 
-def read_record(path: Path, kind: type[Record], schema: int) -> Record | None:
-    """What the file holds, None where there is none. Raises ValueError for another schema or a damaged file."""
+def read_record(path: Path, kind: type[Record], schema: int, what: str) -> Record | None:
+    """What the file holds, None where there is none; `what` names it in errors ("latency model").
+
+    Raises ValueError for another schema, or a file that holds something else.
+    """
     if not path.exists():
         return None
     content = path.read_bytes()
@@ -28,7 +31,7 @@ def read_record(path: Path, kind: type[Record], schema: int) -> Record | None:
             )
         return msgspec.json.decode(content, type=kind)
     except msgspec.DecodeError as error:
-        raise ValueError(f"{path} cannot be read: {error}") from None
+        raise ValueError(f"{str(path)!r} is no {what}: {error}") from None
 
 
 def write_record(path: Path, record: msgspec.Struct) -> None:

@@ -82,7 +82,7 @@ def refuse_other_kinds(folder: Path, own: str | None) -> None:
 
 def read_saved(folder: Path, file: str = FILE) -> Saved | None:
     """The file's content, None where there is no file. Raises ValueError for another schema or a damaged file."""
-    return read_record(folder / file, Saved, SCHEMA)
+    return read_record(folder / file, Saved, SCHEMA, "study")
 
 
 def write_saved(folder: Path, saved: Saved, file: str = FILE) -> None:

@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from dorsal.stats import Contest, Fitted, Scores
+from dorsal.study.record_file import read_record
 from dorsal.study.records import Machine
 
 SCHEMA = 1
@@ -128,23 +129,13 @@ def fingerprint(where: Machine) -> str:
     return f"{where.processor}, {where.cores} cores, {where.system.split(' ')[0]}"
 
 
-class _Schema(msgspec.Struct):
-    schema: int
-
-
 Record = TypeVar("Record", Measurements, LatencyModel)
 
 
 def read_latency(path: Path, kind: type[Record]) -> Record:
     """What the file holds. Raises ValueError when there is none, it holds something else, or is of another schema."""
     what = "latency model" if kind is LatencyModel else "measurement of latency"
-    if not path.is_file():
+    found = read_record(path, kind, SCHEMA, what)
+    if found is None:
         raise ValueError(f"{str(path)!r} is no {what}: there is no such file")
-    content = path.read_bytes()
-    try:
-        schema = msgspec.json.decode(content, type=_Schema).schema
-        if schema != SCHEMA:
-            raise ValueError(f"{str(path)!r} has schema {schema} and this version of dorsal reads {SCHEMA}")
-        return msgspec.json.decode(content, type=kind)
-    except msgspec.DecodeError as error:
-        raise ValueError(f"{str(path)!r} is no {what}: {error}") from None
+    return found

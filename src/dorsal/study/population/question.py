@@ -11,9 +11,7 @@ from dorsal.space.edit import with_edit
 from dorsal.space.named import read_space
 from dorsal.space.space import Space
 from dorsal.study import question
-from dorsal.study.duration import read_duration
 from dorsal.study.latency.prediction import LatencyPredictor, predictors, read_latency_model
-from dorsal.study.placement import place_of
 
 
 class PopulationQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -52,17 +50,10 @@ class PopulationQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     name: str = "population"
 
     def __post_init__(self) -> None:
-        for field, least in (("count", 1), ("epochs", 1), ("sample_seed", 0)):
-            value = getattr(self, field)
-            if value is not None and value < least:
-                raise ValueError(f"{field}={value} is below {least}; nearest valid: {least}")
-        for field in ("spaces", "recipe", "data", "device", "out", "name"):
-            if not getattr(self, field):
-                raise ValueError(f"{field} is empty; leave it out for the default or name at least one")
-        _ = place_of(self), self.seed_list, self.asked_spaces  # refuse what cannot be
+        given = ("spaces", "recipe", "data", "device", "out", "name")
+        question.check_asked(self, least={"count": 1, "epochs": 1, "sample_seed": 0}, given=given)
+        _ = self.asked_spaces  # refuses what cannot be
         read_bounds(self.bounds, self.predicted)
-        if self.budget is not None:
-            read_duration(self.budget)
 
     @property
     def seed_list(self) -> tuple[int, ...]:

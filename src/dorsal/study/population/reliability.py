@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from dorsal.study import question
 from dorsal.study.analysis.records import Retrained
-from dorsal.study.duration import read_duration
 from dorsal.study.placement import place_of
 from dorsal.study.plan import DataFacts, Plan, RecipeFacts, run_of
 from dorsal.study.population.reliability_saved import FILE, load_retrained
@@ -44,11 +43,7 @@ class ReliabilityQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     budget: str | None = None
 
     def __post_init__(self) -> None:
-        if self.networks < 1:
-            raise ValueError(f"networks={self.networks} is below 1; nearest valid: 1")
-        _ = place_of(self), self.seed_list  # refuse what cannot be
-        if self.budget is not None:
-            read_duration(self.budget)
+        question.check_asked(self, least={"networks": 1}, given=("device",))
 
     @property
     def seed_list(self) -> tuple[int, ...]:

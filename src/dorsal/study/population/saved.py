@@ -77,7 +77,7 @@ class _Spaces(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def _read_spaces(folder: Path) -> _Spaces | None:
-    return read_record(folder / SPACES, _Spaces, SCHEMA)
+    return read_record(folder / SPACES, _Spaces, SCHEMA, "population")
 
 
 def write_spaces(folder: Path, trained: Trained, drawn: tuple[Drawn, ...]) -> None:

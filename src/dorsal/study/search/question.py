@@ -15,7 +15,6 @@ from dorsal.space.space import Space
 from dorsal.spec.reader import suggest
 from dorsal.study import question
 from dorsal.study.latency.prediction import LatencyPredictor, predictors, read_latency_model
-from dorsal.study.placement import place_of
 
 ERROR = "error"
 
@@ -74,16 +73,11 @@ class SearchQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     name: str = "search"
 
     def __post_init__(self) -> None:
-        for field, least in (("trials", 1), ("epochs", 1), ("sample_seed", 0)):
-            value = getattr(self, field)
-            if value is not None and value < least:
-                raise ValueError(f"{field}={value} is below {least}; nearest valid: {least}")
-        for field in ("recipe", "data", "device", "out", "name"):
-            if not getattr(self, field):
-                raise ValueError(f"{field} is empty; leave it out for the default or name one")
+        given = ("recipe", "data", "device", "out", "name")
+        question.check_asked(self, least={"trials": 1, "epochs": 1, "sample_seed": 0}, given=given)
         if self.sampler not in SAMPLERS:
             raise ValueError(f"unknown sampler {self.sampler!r}{suggest(self.sampler, SAMPLERS)}")
-        _ = place_of(self), self.seed_list, self.asked_space, self.asked_objectives  # refuse what cannot be
+        _ = self.asked_space, self.asked_objectives  # refuse what cannot be
         read_bounds(self.bounds, self.predicted)
 
     @property

@@ -51,4 +51,4 @@ def write_course(folder: Path, course: Course) -> None:
 
 
 def _read(folder: Path) -> Course | None:
-    return read_record(folder / SEARCH, Course, SCHEMA)
+    return read_record(folder / SEARCH, Course, SCHEMA, "search")
