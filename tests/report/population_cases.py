@@ -10,9 +10,10 @@ import numpy as np
 from msgspec.structs import replace
 
 from dorsal.report.population.latency import MeasuredLatency
+from dorsal.space.axis import Axis
 from dorsal.space.draw import Choice, LogUniform, PowerOfTwo
 from dorsal.space.named import SPACES
-from dorsal.space.space import Axis, Space
+from dorsal.space.space import Space
 from dorsal.stats import Estimate
 from dorsal.study.analysis.analyse import analyse_population
 from dorsal.study.analysis.records import Analysis, Importance, Importances, Retrained, SpaceFinding

@@ -2,8 +2,9 @@
 
 from hypothesis import strategies as st
 
+from dorsal.space.axis import Axis
 from dorsal.space.draw import Choice, LogUniform, PowerOfTwo, Uniform
-from dorsal.space.space import Axis, Space
+from dorsal.space.space import Space
 
 MIXERS = (
     "conv",

@@ -119,8 +119,9 @@ def test_networks_of_a_space_have_a_text():
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_published_network_survives_its_leaves(name):
+    from dorsal.space.axis import Axis
     from dorsal.space.draw import Choice
-    from dorsal.space.space import Axis, Space
+    from dorsal.space.space import Space
 
     space = Space(name="one", base=name, axes={"norm": Axis(Choice(("batch",)))}, groups="as_drawn")
     layout, points = drawn(space, 1)

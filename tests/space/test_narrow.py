@@ -2,12 +2,13 @@
 
 import pytest
 
+from dorsal.space.axis import Axis
 from dorsal.space.count import size
 from dorsal.space.draw import Choice, PowerOfTwo, Same, Uniform
 from dorsal.space.named import SPACES
 from dorsal.space.narrow import fix, restrict
 from dorsal.space.sample import sample
-from dorsal.space.space import Axis, Space
+from dorsal.space.space import Space
 
 
 def test_axes_that_are_never_drawn_any_more_are_left_out():

@@ -8,13 +8,14 @@ import pytest
 from msgspec.structs import replace
 from scipy.stats import chi2_contingency, ks_2samp
 
+from dorsal.space.axis import Axis, Linear
 from dorsal.space.draw import Choice, Uniform
 from dorsal.space.layout import Layout
 from dorsal.space.named import SPACES
 from dorsal.space.narrow import fix, restrict
 from dorsal.space.points import Realised, draw_points
 from dorsal.space.sample import sample
-from dorsal.space.space import Axis, Linear, Space
+from dorsal.space.space import Space
 from dorsal.spec.cost import cost
 from dorsal.spec.network import network_hash
 from dorsal.spec.widths import compatible_group_width, regnet_stages

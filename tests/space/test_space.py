@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from dorsal.space.axis import Axis, Linear
 from dorsal.space.count import dimensions, size
 from dorsal.space.draw import Choice, LogUniform, Same, Uniform
 from dorsal.space.layout import Layout
 from dorsal.space.named import SPACES, read_space
 from dorsal.space.narrow import fix, free, monotone, rename, restrict, share
 from dorsal.space.points import Realised, draw_points
-from dorsal.space.space import Axis, Linear, Space, from_json, from_toml, to_json, to_toml
+from dorsal.space.space import Space, from_json, from_toml, to_json, to_toml
 from tests.space.spaces import spaces
 
 

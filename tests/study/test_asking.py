@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
+from dorsal.space.axis import Axis
 from dorsal.space.bounds import read_bounds
 from dorsal.space.draw import Choice, LogUniform
 from dorsal.space.named import SPACES
 from dorsal.space.points import Points, draw_points
 from dorsal.space.sample import Sample, sample
-from dorsal.space.space import Axis, Space
+from dorsal.space.space import Space
 from dorsal.study.search.asking import Asker, Genome, Proposal, Told
 from dorsal.study.search.question import SAMPLERS, Effort
 

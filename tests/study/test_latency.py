@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dorsal.nn.build import build
+from dorsal.space.axis import Axis
 from dorsal.space.draw import Uniform
 from dorsal.space.named import SPACES
 from dorsal.space.sample import sample
-from dorsal.space.space import Axis, Space, to_toml
+from dorsal.space.space import Space, to_toml
 from dorsal.spec.cost import cost
 from dorsal.spec.network import network_hash
 from dorsal.study.latency import measure

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from dorsal.cli import main
 from dorsal.report.distributions import distribution_figure
 from dorsal.report.narrowing import _distributions, narrowing_page
+from dorsal.space.axis import Axis
 from dorsal.space.count import dimensions, size
 from dorsal.space.draw import Choice, LogUniform, PowerOfTwo, PowerOfTwoOrLogUniform, Uniform
 from dorsal.space.named import SPACES, read_space
 from dorsal.space.narrow import fix, monotone, rename, restrict, share
 from dorsal.space.sample import sample
-from dorsal.space.space import Axis, Space
+from dorsal.space.space import Space
 from dorsal.study.narrowing.propose import propose
 from dorsal.study.narrowing.steps import courses, members
 from dorsal.study.population import saved as population_saved

@@ -11,10 +11,11 @@ import optuna
 import pytest
 
 from dorsal.data.spec import parse_data
+from dorsal.space.axis import Axis
 from dorsal.space.draw import Choice
 from dorsal.space.edit import with_edit
 from dorsal.space.named import read_space
-from dorsal.space.space import Axis, Space, to_toml
+from dorsal.space.space import Space, to_toml
 from dorsal.spec.cost import cost
 from dorsal.study import question
 from dorsal.study.compare import compare

@@ -12,12 +12,13 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from dorsal.report.population.terminal import print_population
+from dorsal.space.axis import Axis
 from dorsal.space.count import size
 from dorsal.space.draw import Choice, PowerOfTwo
 from dorsal.space.fit import linear_fit
 from dorsal.space.named import SPACES
 from dorsal.space.narrow import share
-from dorsal.space.space import Axis, Space
+from dorsal.space.space import Space
 from dorsal.stats.populations import holm
 from dorsal.study.analysis.analyse import analyse_population, of_space
 from dorsal.study.analysis.importance import importances

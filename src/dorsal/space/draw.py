@@ -11,7 +11,7 @@ from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
 from math import erf, floor, isfinite, log, log2, sqrt
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import msgspec
 import numpy as np
@@ -138,6 +138,10 @@ class Same(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="same"):
 
 
 Ranged = Uniform | LogUniform | PowerOfTwo | PowerOfTwoOrLogUniform | Normal | LogNormal
+Draw = Ranged | Choice | Same
+
+DRAWS: dict[str, type[msgspec.Struct]] = {str(kind.__struct_config__.tag): kind for kind in get_args(Draw)}
+"""The kinds of draw by their `type`."""
 
 
 class Support(NamedTuple):

@@ -16,9 +16,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from dorsal.space.axis import Axis, Linear
 from dorsal.space.draw import Choice, LogUniform, PowerOfTwo, Uniform
 from dorsal.space.narrow import monotone, rename, share
-from dorsal.space.space import Axis, Linear, Space, from_json, from_toml
+from dorsal.space.space import Space, from_json, from_toml
 from dorsal.spec.reader import suggest
 
 _RATIO, _GROUP_WIDTH = PowerOfTwo(1, 4), PowerOfTwo(1, 32)

@@ -6,9 +6,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from dorsal.space.axis import Axis
 from dorsal.space.count import size
 from dorsal.space.draw import Choice, Same, Value, support
-from dorsal.space.space import Axis, Space, Step
+from dorsal.space.space import Space, Step
 from dorsal.spec.reader import suggest
 from dorsal.spec.text import show
 

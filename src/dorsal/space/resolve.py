@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from dorsal.space.axis import Axis
 from dorsal.space.columns import Column, Mask
 from dorsal.space.draw import Same, support
 from dorsal.space.leaves import fill, flatten, is_by_stage, may_be_none, type_at, words_at
 from dorsal.spec.block import Basic, Bottleneck, name_of
 from dorsal.spec.reader import suggest
 from dorsal.spec.text import CHOICES, Choices, read_choice
-
-if TYPE_CHECKING:
-    from dorsal.space.space import Axis
 
 LINEAR = ("linear.depth", "linear.w0", "linear.wa", "linear.wm")
 NAMES = (*CHOICES, "image_size", "stages", *LINEAR)

@@ -18,44 +18,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from dorsal.space.draw import (
-    Choice,
-    LogNormal,
-    LogUniform,
-    Normal,
-    PowerOfTwo,
-    PowerOfTwoOrLogUniform,
-    Same,
-    Uniform,
-    Value,
-)
+from dorsal.space.axis import Axis, Linear
+from dorsal.space.draw import DRAWS
 from dorsal.space.layout import Layout
 from dorsal.spec.reader import suggest
-
-
-class Axis(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """How one choice of the network is drawn.
-
-    `by_stage` draws it for each stage, else all stages share one draw. `when` makes the axis conditional: it is drawn
-    where each axis named there has one of the listed values (an element also by its name alone: `split_attention`
-    stands for any split attention); elsewhere the choice stays as it is.
-    """
-
-    draw: Uniform | LogUniform | PowerOfTwo | PowerOfTwoOrLogUniform | Normal | LogNormal | Choice | Same
-    by_stage: bool = False
-    when: Mapping[str, tuple[Value, ...]] = {}
-
-
-class Linear(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Depths and widths by RegNet's quantised linear rule (`spec.widths.regnet_stages`) from the four axes
-    `linear.depth`, `linear.w0`, `linear.wa` and `linear.wm`.
-
-    A point is rejected, as in pycls, when its number of stages is not in `stages`, lowest and highest, or when two
-    steps of the rule are empty or round to one width, so that it has fewer stages than steps.
-    """
-
-    stages: tuple[int, int] = (4, 4)
-    quantum: int = 8
 
 
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -121,12 +87,6 @@ def from_toml(text: str | bytes) -> Space:
         raise ValueError(f"not a space: {error}") from None
 
 
-_DRAWS: dict[str, type[msgspec.Struct]] = {
-    str(kind.__struct_config__.tag): kind
-    for kind in (Uniform, LogUniform, PowerOfTwo, PowerOfTwoOrLogUniform, Normal, LogNormal, Choice, Same)
-}
-
-
 def _convert(data: Any) -> Space:
     """A space from plain data; misspelt words are named with near matches, which msgspec does not do."""
     if isinstance(data, dict):
@@ -147,10 +107,10 @@ def _convert(data: Any) -> Space:
 
 def _check_draw(name: str, draw: dict[str, Any]) -> None:
     kind = str(draw.get("type"))
-    if kind not in _DRAWS:
-        raise ValueError(f"axis {name!r}: unknown type {kind!r} of a draw{suggest(kind, _DRAWS)}")
+    if kind not in DRAWS:
+        raise ValueError(f"axis {name!r}: unknown type {kind!r} of a draw{suggest(kind, DRAWS)}")
     fields = {key: value for key, value in draw.items() if key != "type"}
-    _check_fields(f"axis {name!r}, {kind}", fields, _DRAWS[kind])
+    _check_fields(f"axis {name!r}, {kind}", fields, DRAWS[kind])
 
 
 def _check_fields(what: str, data: dict[str, Any], kind: type[msgspec.Struct]) -> None:

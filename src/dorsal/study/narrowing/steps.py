@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dorsal.space.axis import Axis
 from dorsal.space.draw import Choice, PowerOfTwoOrLogUniform, Ranged, Same, Value, support
 from dorsal.space.narrow import monotone, restrict, share
-from dorsal.space.space import Axis, Space
+from dorsal.space.space import Space
 from dorsal.spec.text import show
 from dorsal.stats.good_ranges import GoodRange, GoodValues, good_range, good_values
 from dorsal.stats.restriction import dependence_p
