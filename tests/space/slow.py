@@ -22,6 +22,7 @@ from dorsal.space.draw import (
 from dorsal.spec.cost import cost
 from dorsal.spec.layers import plan
 from dorsal.spec.text import PER_STAGE, choices_of, edit, read_choice
+from dorsal.spec.widths import compatible_group_width
 from dorsal.zoo import network
 
 
@@ -83,14 +84,48 @@ def pycls_regnets(space, count, flops, seed):
     return found, candidates
 
 
+def pycls_anynets(space, count, flops, seed):
+    """AnyNetX by pycls's own fitting of widths and its complexity: parameters, with flops in the range; and how many
+    candidates keep the order of the space."""
+    from pycls.models import anynet, regnet
+
+    random_ = random.Random(seed)
+    found, seen, candidates = [], set(), 0
+    while len(found) < count:
+        point = {}
+        for name, axis in space.axes.items():
+            draws, times = (4, 1) if axis.by_stage else (1, 4)
+            point[name] = [draw_one(axis.draw, random_) for _ in range(draws)] * times
+            while name in space.non_decreasing and point[name] != sorted(point[name]):
+                point[name] = [draw_one(axis.draw, random_) for _ in range(4)]
+        candidates += 1
+        key = tuple(map(tuple, point.values()))
+        depths, widths, expansions, groups = (
+            point[name] for name in ("depths", "widths", "expansion", "mixer.group_width")
+        )
+        ratios = [1 / expansion for expansion in expansions]
+        widths, groups = regnet.adjust_ws_gs_comp(widths, ratios, groups)
+        total = anynet.AnyNet._complexity(
+            {"h": 224, "w": 224, "flops": 0, "params": 0, "acts": 0},
+            stem_type="simple_stem_in", stem_w=32, block_type="res_bottleneck_block", ds=depths, ws=widths,
+            ss=[2] * 4, bms=ratios, gws=groups, se_r=None, nc=1000,
+        )  # fmt: skip
+        if flops[0] <= total["flops"] <= flops[1] and key not in seen:
+            seen.add(key)
+            stages = {f"{name}.{stage}": value for name, values in point.items() for stage, value in enumerate(values)}
+            fitted = {f"fitted.{stage}": width for stage, width in enumerate(widths)}
+            found.append(stages | fitted | {name: total[name] for name in ("flops", "params", "acts")})
+    return found, candidates
+
+
 def one_by_one(space, count, bounds, seed):
     """Networks of a space without a linear rule, each drawn, then built by edits of its base network, or rejected.
 
-    Group widths are used as drawn. Returns the drawn values and the costs of those accepted.
+    Returns the drawn values and the costs of those accepted, and how many candidates keep the order of the space.
     """
     random_ = random.Random(seed)
     base = network(space.base)
-    found = []
+    found, candidates = [], 0
     while len(found) < count:
         values = {}
         for name, axis in space.axes.items():
@@ -99,15 +134,26 @@ def one_by_one(space, count, bounds, seed):
                 values[name] = values[name][:1] * len(base.stages)
         if any(values[name] != sorted(values[name]) for name in space.non_decreasing):
             continue
+        candidates += 1
         try:
-            net = _build(base, values)
+            net = _build(base, _fitted(values) if space.groups == "fitted" else values)
             plan(net, space.image_size)
         except ValueError:
             continue
         total = cost(net, space.image_size)
         if all(low <= getattr(total, name) <= high for name, (low, high) in bounds.items()):
             found.append((values, total))
-    return found
+    return found, candidates
+
+
+def _fitted(values):
+    """The values with widths and group widths that fit each other where the mixer is a convolution."""
+    fitted = {name: list(column) for name, column in values.items()}
+    for stage, group in enumerate(values["mixer.group_width"]):
+        if group is not None:
+            pair = compatible_group_width(values["widths"][stage], group, values["expansion"][stage])
+            fitted["widths"][stage], fitted["mixer.group_width"][stage] = pair
+    return fitted
 
 
 def _value(axis, values, stage, random_):

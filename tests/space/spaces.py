@@ -20,7 +20,7 @@ MIXERS = (
     "selective_kernel(paths=3)",
     "selective_kernel(groups=4, width=8, split_input=true)",
 )
-ATTENTIONS = ("none", "squeeze_excite", "squeeze_excite(ratio=0.25, reference=input, position=after_mixer)")
+ATTENTIONS = ("none", "squeeze_excite", "squeeze_excite(reference=input, position=after_mixer)")
 STEMS = ("conv7x7(width=16)", "deep(widths=[8, 8, 16])", "simple(width=12, stride=1)", "dla", "conv7x7(pool=false)")
 SHORTCUTS = ("strided_conv", "average_pool", "max_pool", "zero_pad", "identity_only")
 

@@ -8,11 +8,12 @@ import pytest
 from msgspec.structs import replace
 from scipy.stats import chi2_contingency, ks_2samp
 
+from dorsal.space import sample as sample_module
 from dorsal.space.axis import Axis, Linear
-from dorsal.space.draw import Choice, Uniform
+from dorsal.space.draw import Choice, LogUniform, PowerOfTwo, Uniform
 from dorsal.space.layout import Layout
 from dorsal.space.named import SPACES
-from dorsal.space.narrow import fix, restrict
+from dorsal.space.narrow import restrict
 from dorsal.space.points import Realised, draw_points
 from dorsal.space.sample import sample
 from dorsal.space.space import Space
@@ -20,7 +21,7 @@ from dorsal.spec.cost import cost
 from dorsal.spec.network import network_hash
 from dorsal.spec.widths import compatible_group_width, regnet_stages
 from dorsal.zoo import regnet, text_of
-from tests.space.slow import one_by_one, pycls_regnets
+from tests.space.slow import one_by_one, pycls_anynets, pycls_regnets
 
 LEVEL = 1e-3  # seeds are fixed: a test that passes once passes always
 
@@ -65,8 +66,7 @@ def test_regnets_are_distributed_as_pycls_draws_them(low, high, count):
     slow, candidates = pycls_regnets(space, count, (low * 1e6, high * 1e6), seed=2)
     columns = {name: [row[name] for row in slow] for name in slow[0] if name not in ("h", "w")}
     assert_same_on_every_axis(regnet_columns(found), columns)
-    rate, error = count / candidates, np.sqrt(count) / candidates
-    assert found.acceptance == pytest.approx(rate, abs=4 * error)
+    assert_same_acceptance(found, count, candidates)
 
 
 def by_stage_columns(rows, space):
@@ -80,33 +80,44 @@ def by_stage_columns(rows, space):
     return columns
 
 
-# expansion and groups that divide: one_by_one uses widths as they are drawn
-PLAIN = Space(
-    name="plain",
-    base="regnetx_002",
-    axes={
-        **{name: axis for name, axis in SPACES["anynetx_a"].axes.items() if name in ("depths", "widths")},
-        "expansion": SPACES["anynetx_a"].axes["expansion"],
-        "mixer.group_width": Axis(Choice((1, 2, 8)), by_stage=True),
-    },
-    groups="as_drawn",
-)
+def anynet_columns(found):
+    columns = {}
+    for name, rows in found.axes().items():
+        by_stage = found.space.axes[name].by_stage
+        columns |= {f"{name}.{stage}": [row[stage] if by_stage else row for row in rows] for stage in range(4)}
+    widths = np.array([[stage.width for stage in net.stages] for net in found.networks()])
+    return {
+        **columns,
+        **{f"fitted.{stage}": widths[:, stage].tolist() for stage in range(4)},
+        "flops": found.costs["pycls_flops"].tolist(),
+        "params": found.costs["params"].tolist(),
+        "acts": found.costs["activations_pycls"].tolist(),
+    }
 
 
-@pytest.mark.parametrize(
-    ("space", "low", "high", "count"),
-    [
-        (PLAIN, 100, 900, 400),
-        (restrict(fix(SPACES["anynetx_d"], "mixer.group_width", 8), "expansion", values=(1,)), 100, 1500, 250),
-        (SPACES["crossed"], 150, 1200, 300),
-    ],
-    ids=["anynetx_a", "anynetx_d", "crossed"],
-)
-def test_networks_are_distributed_as_drawn_one_by_one(space, low, high, count):
-    found = sample(space, 3000, {"macs": f"{low}M..{high}M"}, seed=3)
+def assert_same_acceptance(found, count, candidates):
+    """The share of candidates accepted is that of the twin, within four standard errors of both."""
+    ours, theirs = found.acceptance, count / candidates
+    variance = ours * (1 - ours) / found.candidates + theirs * (1 - theirs) / candidates
+    assert abs(ours - theirs) < 4 * np.sqrt(variance)
+
+
+@pytest.mark.parametrize("letter", ["a", *(pytest.param(letter, marks=pytest.mark.slow) for letter in "bcd"), "e"])
+def test_anynets_are_distributed_as_pycls_draws_them(letter):
+    space = SPACES[f"anynetx_{letter}"]
+    found = sample(space, 4000, {"pycls_flops": "200M..600M"}, seed=3, distinct="points")
+    slow, candidates = pycls_anynets(space, 1500, (200e6, 600e6), seed=4)
+    assert_same_on_every_axis(anynet_columns(found), {name: [row[name] for row in slow] for name in slow[0]})
+    assert_same_acceptance(found, len(slow), candidates)
+
+
+@pytest.mark.parametrize("count", [300, pytest.param(4000, marks=pytest.mark.slow)])
+def test_crossed_networks_are_distributed_as_drawn_one_by_one(count):
+    space = SPACES["crossed"]
+    found = sample(space, 6000, {"macs": "150M..1200M"}, seed=3)
     values = found.axes()
     rows = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
-    slow = one_by_one(space, count, {"macs": (low * 1e6, high * 1e6)}, seed=4)
+    slow, candidates = one_by_one(space, count, {"macs": (150e6, 1200e6)}, seed=4)
     slow_rows = [
         {name: column if space.axes[name].by_stage else column[0] for name, column in values.items()}
         for values, _ in slow
@@ -116,6 +127,7 @@ def test_networks_are_distributed_as_drawn_one_by_one(space, low, high, count):
         fast_columns[quantity] = found.costs[quantity].tolist()
         slow_columns[quantity] = [getattr(total, quantity) for _, total in slow]
     assert_same_on_every_axis(fast_columns, slow_columns)
+    assert_same_acceptance(found, len(slow), candidates)
 
 
 def test_the_two_sample_tests_can_tell_spaces_apart():
@@ -123,6 +135,17 @@ def test_the_two_sample_tests_can_tell_spaces_apart():
     found = regnet_columns(sample(SPACES["regnetx_pycls"], 1000, bounds))
     other = regnet_columns(sample(restrict(SPACES["regnetx_pycls"], "linear.depth", low=14), 1000, bounds, seed=5))
     with pytest.raises(AssertionError):
+        assert_same_on_every_axis(found, other)
+    axes = SPACES["anynetx_e"].axes
+    nearest = replace(
+        SPACES["anynetx_e"],
+        axes={**axes, "depths": replace(axes["depths"], draw=LogUniform(1, 16, rounding="nearest"))},
+    )
+    found, other = (
+        anynet_columns(sample(space, 1500, {"pycls_flops": "200M..600M"}, seed=seed))
+        for seed, space in enumerate((SPACES["anynetx_e"], nearest))
+    )
+    with pytest.raises(AssertionError):  # depths rounded otherwise
         assert_same_on_every_axis(found, other)
 
 
@@ -259,9 +282,10 @@ def test_inverted_bottlenecks_fit_the_common_multiple():
             assert stage.width == max(unit, round(inner / unit) * unit) // 4
 
 
-def test_a_million_candidates_take_constant_memory():
+def test_a_million_candidates_take_constant_memory(monkeypatch):
+    monkeypatch.setattr(sample_module, "PILOT", 10**9)  # or it would end long before
     peaks = []
-    for count, most in ((7, 50_000), (100, 1_000_000)):
+    for count, most in ((100, 50_000), (100, 1_000_000)):
         tracemalloc.start()
         with pytest.raises(ValueError, match=f"networks of anynetx_e found in {most:,} candidates"):
             sample(SPACES["anynetx_e"], count, {"macs": "399.9M..400M"}, most=most, say=lambda _: None)
@@ -276,8 +300,10 @@ def test_a_million_candidates_take_constant_memory():
         ({"macs": "360..400M"}, "360 without a unit.*did you mean 360M..400M"),
         ({"macs": "..400"}, "400 without a unit is 400 macs, less than any network has; did you mean ..400M"),
         ({"params": "1..5"}, "did you mean 1M..5M"),
-        ({"macs": "400"}, "'400' is not a range; valid: from..to"),
-        ({"macs": "400M"}, "'400M' is not a range"),
+        ({"macs": "400"}, "'400' is not a range as .*; did you mean ..400M?"),
+        ({"macs": "400M"}, "'400M' is not a range as .*; did you mean ..400M?"),
+        ({"macs": "many"}, "'many' is not a range as .*; valid: from..to"),
+        ({"latency_ms": "nan..5"}, "latency_ms='nan' is not a number"),
         ({"macs": ".."}, "bounds nothing"),
         ({"macs": "400M..360M"}, "the low end is above the high end; did you mean 360M..400M"),
         ({"macs": "360MF..400MF"}, "macs='360MF' is not an amount"),
@@ -305,6 +331,35 @@ def test_a_space_with_fewer_networks_than_points_says_so():
     space = Space(name="few", base="regnetx_002(widths=[24, 48, 56, 64])", axes=axes)
     with pytest.raises(ValueError, match=r"2 of 3 networks of few found in .* most of them networks found before"):
         sample(space, 3, most=5000)
+
+
+def test_a_space_that_runs_dry_is_said_early_and_ends_early():
+    """Three in four of its networks are found at once, and then none for long."""
+    axes = {"depths": Axis(Uniform(1, 4)), "mixer.group_width": Axis(Choice((64, 128, 256, 512)))}
+    few = Space(name="few", base="regnetx_002(widths=[24, 48, 56, 64])", axes=axes)
+    said = []
+    with pytest.raises(ValueError, match=r"4 of 12 networks of few found in .* would not be enough") as refused:
+        sample(few, 12, say=said.append)
+    assert len(said) == 1
+    assert "4 of 12 networks of few found in 20,000 candidates" in said[0]
+    assert "in 1,000,000 candidates" not in str(refused.value)
+
+
+def test_what_is_drawn_does_not_depend_on_when_to_give_up():
+    space, bounds = SPACES["regnetx_pycls"], {"macs": "360M..400M"}
+    texts = [[text_of(net) for net in sample(space, 5, bounds, most=most).networks()] for most in (9000, 1_000_000)]
+    assert texts[0] == texts[1]
+
+
+def test_networks_too_large_for_64_bits_are_refused():
+    huge = Space(name="huge", base="regnetx_002", axes={"widths": Axis(PowerOfTwo(2**14, 2**20))})
+    found = sample(huge, 1, most=1000)
+    assert (found.costs["macs"] > 0).all()
+    assert "its MACs may exceed a 64-bit number" in found.rejected
+    for net, macs in zip(found.networks(), found.costs["macs"].tolist(), strict=True):
+        assert cost(net, 224).macs == macs
+    with pytest.raises(ValueError, match="widths=4194304 is above 1048576, the most that costs are counted for"):
+        replace(huge, axes={"widths": Axis(PowerOfTwo(2**22, 2**62))})
 
 
 def test_bounds_that_are_hard_to_meet_are_said_early_and_end():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -119,6 +119,10 @@ def sample(
         int | None, typer.Option(help="In pixels, where it is no axis.", show_default="the space's")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+    distinct: Annotated[
+        Literal["networks", "points"],
+        typer.Option(help="What no two share: the network, or the values drawn of axes (pycls's way)."),
+    ] = "networks",
     most: Annotated[int, typer.Option(help="Give up after so many candidates.")] = 1_000_000,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line, a network each.")] = False,
 ) -> None:
@@ -138,6 +142,8 @@ def sample(
 
     asked = with_edit(read_space(space), edit or "")
     if image_size is not None:
+        if "image_size" in asked.axes:
+            raise ValueError(f"--image-size {image_size}: {asked.name} draws its image_size; leave it out")
         asked = replace(asked, image_size=image_size)
     bounds = read_bounds_given(macs, params, activations, bound)
     predicted: dict[str, LatencyPredictor] = {}
@@ -149,14 +155,15 @@ def sample(
             _note(caution)
     elif latency:
         raise ValueError(_NO_MODEL)
-    found = draw(asked, count, bounds, seed, most=most, predicted=predicted, say=_note)
+    found = draw(asked, count, bounds, seed, distinct=distinct, most=most, predicted=predicted, say=_note)
     for predictor in predicted.values():
         _note(predictor.sentence())
     print_sample(asked, found, as_json)
     rejected = "".join(f"; {times:,} were no networks: {reason}" for reason, times in found.rejected.items())
     print(
         f"{len(found)} networks of {asked.name} from {found.candidates:,} candidates, of which "
-        f"{100 * found.acceptance:.3g} % are networks within the bounds{rejected}",
+        f"{100 * found.acceptance:.3g} % are networks within the bounds; {found.duplicates:,} of those were there "
+        f"already{rejected}",
         file=sys.stderr,
     )
 
@@ -166,8 +173,10 @@ def print_sample(space: Space, found: Sample, as_json: bool) -> None:
     from dorsal.space.edit import based_on
 
     axes, shown = found.axes(), ("macs", "params", "activations")
+    drawn_size = "image_size" in space.axes
     if not as_json:
-        print(" ".join(f"{name:>9}" for name in ("MACs M", "params M", "acts M")), "network", file=sys.stderr)
+        heads = (*(f"{name:>9}" for name in ("MACs M", "params M", "acts M")), *["  px"] * drawn_size, "network")
+        print(" ".join(heads), file=sys.stderr)
     for row, net in enumerate(found.networks()):
         costs = {name: column[row].item() for name, column in found.costs.items()}
         text = based_on(space.base, net)
@@ -176,7 +185,8 @@ def print_sample(space: Space, found: Sample, as_json: bool) -> None:
 
             print(json.dumps({"network": text, **costs, "axes": {name: column[row] for name, column in axes.items()}}))
         else:
-            print(" ".join(f"{costs[name] / 1e6:9.2f}" for name in shown), text)
+            side = [f"{costs['image_size']:4}"] * drawn_size
+            print(" ".join([*(f"{costs[name] / 1e6:9.2f}" for name in shown), *side, text]))
 
 
 def run(

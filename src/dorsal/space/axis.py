@@ -27,8 +27,16 @@ class Linear(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     `linear.depth`, `linear.w0`, `linear.wa` and `linear.wm`.
 
     A point is rejected, as in pycls, when its number of stages is not in `stages`, lowest and highest, or when two
-    steps of the rule are empty or round to one width, so that it has fewer stages than steps.
+    steps of the rule are empty or round to one width, so that it has fewer stages than steps. Raises ValueError for
+    stages or a quantum that cannot be.
     """
 
     stages: tuple[int, int] = (4, 4)
     quantum: int = 8
+
+    def __post_init__(self) -> None:
+        low, high = self.stages
+        if not 1 <= low <= high:
+            raise ValueError(f"linear.stages=[{low}, {high}] must be the least and the most, e.g. [4, 4]")
+        if self.quantum < 1:
+            raise ValueError(f"linear.quantum={self.quantum} is below 1; nearest valid: 1")

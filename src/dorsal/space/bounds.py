@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from math import inf
+from math import inf, isfinite, nan
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,7 +55,9 @@ def read_bounds(texts: Mapping[str, str], predicted: Iterable[str] = ()) -> tupl
 def _read(quantity: str, text: str) -> Bound:
     low_text, dots, high_text = (part.strip() for part in text.partition(".."))
     if not dots:
-        raise ValueError(f"{quantity}={text!r} is not a range; valid: from..to, as in 360M..400M, ..400M or 360M..")
+        unit = "M" if quantity in _LARGE and _is_bare(low_text) else ""
+        meant = f"did you mean ..{low_text}{unit}?" if low_text[:1].isdigit() else "valid: from..to"
+        raise ValueError(f"{quantity}={text!r} is not a range as 360M..400M, ..400M or 360M..; {meant}")
     if not low_text and not high_text:
         raise ValueError(f"{quantity}={text!r} bounds nothing; valid: from..to, as in 360M..400M, ..400M or 360M..")
     if quantity in _LARGE:
@@ -72,15 +74,22 @@ def _read(quantity: str, text: str) -> Bound:
 
 def _read_number(quantity: str, text: str) -> float:
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        raise ValueError(f"{quantity}={text!r} is not a number; valid: as in 1.5..2.5") from None
+        number = nan
+    if not isfinite(number):
+        raise ValueError(f"{quantity}={text!r} is not a number; valid: as in 1.5..2.5")
+    return number
+
+
+def _is_bare(end: str) -> bool:
+    return re.fullmatch(r"\d+(\.\d+)?", end) is not None and 0 < float(end) < _LEAST_LARGE
 
 
 def _check_units(quantity: str, text: str, low: str, high: str) -> None:
     """Raises ValueError where a unit was likely forgotten: `360..400M`, `360..400`, `..5`."""
     ends = [end for end in (low, high) if end]
-    bare = [end for end in ends if re.fullmatch(r"\d+(\.\d+)?", end) and 0 < float(end) < _LEAST_LARGE]
+    bare = [end for end in ends if _is_bare(end)]
     if not bare:
         return
     unit = next((end[-1] for end in ends if end[-1] in "kMG"), "M")

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from itertools import product
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from math import comb, prod
+
+import numpy as np
 
 from dorsal.space.layout import Layout
 from dorsal.space.resolve import ResolvedAxis
 from dorsal.space.space import Space
+
+Chosen = dict[str, int]
+"""By axis the index of its value, -1 where it is not drawn."""
 
 
 def size(space: Space) -> int:
@@ -18,49 +24,87 @@ def size(space: Space) -> int:
     1.4e13 and 8.2e11 here. Several points can stand for one network, and some for none.
     """
     layout = Layout(space)
-    deciding = {parent for axis in layout.axes.values() for parent in axis.allowed} | ({"stages"} & set(layout.axes))
-    for name in reversed(layout.axes):  # an axis comes after the one that it equals
-        if name in deciding and (source := layout.axes[name].same) is not None:
-            deciding.add(source)
-    shared = {name: axis for name, axis in layout.axes.items() if not axis.by_stage}
-    by_stage = {name: axis for name, axis in layout.axes.items() if axis.by_stage}
-    rising = set(space.non_decreasing)
-    single = {name: axis for name, axis in by_stage.items() if name not in rising}
-    total = 0
-    for points, chosen in _assignments(shared, deciding, {}):
+    kinds = _kinds(layout)
+    shared = [name for name, axis in layout.axes.items() if not axis.by_stage]
+    single = [name for name, axis in layout.axes.items() if axis.by_stage and name not in space.non_decreasing]
+    rising = [name for name in space.non_decreasing if len(kinds[name]) > 1]  # other axes depend on these
+    free = [name for name in space.non_decreasing if name not in rising]
+
+    def of_stages(chosen: Chosen) -> int:
         stages = layout.stages if "stages" not in chosen else int(layout.axes["stages"].values[chosen["stages"]])
-        each = sum(points for points, _ in _assignments(single, deciding, chosen))
-        sequences = prod(comb(len(by_stage[name].values) + stages - 1, stages) for name in rising)
-        total += points * each**stages * sequences
-    return total
+        sequences = prod(comb(len(layout.axes[name].values) + stages - 1, stages) for name in free)
+
+        @cache
+        def of_one(*risen: int) -> int:
+            return _ways(layout.axes, single, kinds, {**chosen, **dict(zip(rising, risen, strict=True))}, lambda _: 1)
+
+        if not rising:
+            return sequences * prod([of_one()] * stages)
+        kind_of = [{index: kind[0] for kind in kinds[name] for index in kind} for name in rising]
+        weights = np.empty([len(of) for of in kind_of], dtype=object)
+        for indices in np.ndindex(weights.shape):
+            weights[indices] = of_one(*(of[index] for of, index in zip(kind_of, indices, strict=True)))
+        tails = weights  # by value, the ways of all sequences that begin with it
+        for _ in range(stages - 1):
+            for dimension in range(len(rising)):
+                tails = np.flip(np.cumsum(np.flip(tails, dimension), dimension), dimension)
+            tails = weights * tails
+        total: int = sequences * tails.sum()
+        return total
+
+    return _ways(layout.axes, shared, kinds, {}, of_stages)
 
 
-def _assignments(
-    axes: dict[str, ResolvedAxis], deciding: set[str], given: dict[str, int]
-) -> list[tuple[int, dict[str, int]]]:
-    """Each way to choose the deciding axes among `axes`, -1 for not drawn, and how many ways the rest then has."""
-    inner = [name for name in axes if name in deciding]
-    found = []
-    for indices in product(*(range(-1, len(axes[name].values)) for name in inner)):
-        chosen = {**given, **dict(zip(inner, indices, strict=True))}
-        drawn = {name: _is_drawn(axis, chosen) for name, axis in axes.items()}
-        if all((chosen[name] >= 0) == drawn[name] for name in inner) and _agree(axes, chosen, inner):
-            rest = prod(
-                len(axis.values)
-                for name, axis in axes.items()
-                if drawn[name] and name not in deciding and axis.same is None
-            )
-            found.append((rest, chosen))
+def _kinds(layout: Layout) -> dict[str, list[list[int]]]:
+    """By axis its values in groups that nothing tells apart that depends on the axis."""
+    found = {}
+    for name, axis in layout.axes.items():
+        equal = {name, *(other for other, of in layout.axes.items() if of.same == name)}
+        masks = [of.allowed[parent] for of in layout.axes.values() for parent in of.allowed if parent in equal]
+        groups: dict[object, list[int]] = {}
+        for index in range(len(axis.values)):
+            told = index if name == "stages" else tuple(bool(mask[index]) for mask in masks)
+            groups.setdefault(told, []).append(index)
+        found[name] = list(groups.values())
     return found
 
 
-def _is_drawn(axis: ResolvedAxis, chosen: dict[str, int]) -> bool:
-    return all(chosen[parent] >= 0 and allowed[chosen[parent]] for parent, allowed in axis.allowed.items())
+def _ways(
+    axes: Mapping[str, ResolvedAxis],
+    names: Sequence[str],
+    kinds: Mapping[str, list[list[int]]],
+    given: Chosen,
+    rest: Callable[[Chosen], int],
+) -> int:
+    """The sum of `rest` over all ways to choose the axes `names`, which are in order of dependence, beside `given`.
 
+    What is chosen of an axis is forgotten as soon as nothing to come depends on it, so that independent ones multiply.
+    """
+    needed = [
+        {"stages"}.union(
+            *({*axis.allowed, axis.same or name} for name, axis in axes.items() if name not in names[:done])
+        )
+        for done in range(len(names) + 1)
+    ]
 
-def _agree(axes: dict[str, ResolvedAxis], chosen: dict[str, int], names: list[str]) -> bool:
-    """Whether deciding axes that equal others have the values of those, where those decide too."""
-    return all(chosen[name] == chosen.get(axes[name].same or name, chosen[name]) or chosen[name] < 0 for name in names)
+    @cache
+    def ways(position: int, known: frozenset[tuple[str, int]]) -> int:
+        chosen = dict(known)
+        if position == len(names):
+            return rest(chosen)
+        axis = axes[names[position]]
+
+        def then(index: int) -> int:
+            kept = {**chosen, names[position]: index}.items()
+            return ways(position + 1, frozenset((name, i) for name, i in kept if name in needed[position + 1]))
+
+        if not all(chosen[parent] >= 0 and allowed[chosen[parent]] for parent, allowed in axis.allowed.items()):
+            return then(-1)
+        if axis.same is not None:
+            return then(chosen[axis.same])
+        return sum(len(kind) * then(kind[0]) for kind in kinds[names[position]])
+
+    return ways(0, frozenset(given.items()))
 
 
 def dimensions(space: Space) -> int:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 from msgspec.structs import replace
 
 from dorsal.space.space import Space
 from dorsal.spec.network import Network
-from dorsal.spec.reader import Call, Reader
+from dorsal.spec.reader import Reader, fields_named
 from dorsal.spec.text import format_network
 from dorsal.zoo import named, network
 
@@ -25,22 +22,13 @@ def with_edit(space: Space, changes: str) -> Space:
     text = f"{base[:-1]}, {changes})" if base.endswith(")") else f"{base}({changes})"
     edited = replace(space, base=based_on(text, network(text)))
     linear = ("depths", "widths") if space.linear is not None else ()
-    for name in _named("", Reader(f"edit({changes})").whole()):
+    for name in fields_named(Reader(f"edit({changes})").whole()):
         if name in space.axes or name in linear:
             raise ValueError(
                 f"edit: {space.name} draws its {name}, so that an edit would not change it; leave it out, or write a "
                 f"space without that axis (`dorsal space show {space.name}` prints one to begin with)"
             )
     return edited
-
-
-def _named(path: str, value: Any) -> Iterator[str]:
-    """Every choice and field that an edit names, as axes are called: `mixer`, `mixer.inner`, `mixer.inner.radix`."""
-    for each in value if isinstance(value, list) else [value]:
-        if isinstance(each, Call):
-            for field, inner in each.arguments.items():
-                yield f"{path}{field}"
-                yield from _named(f"{path}{field}.", inner)
 
 
 def based_on(base: str, net: Network) -> str:

@@ -63,10 +63,7 @@ class Layout:
 
     def _most_stages(self) -> int:
         if self.space.linear is not None:
-            low, high = self.space.linear.stages
-            if not 1 <= low <= high:
-                raise ValueError(f"linear.stages=[{low}, {high}] must be the least and the most, e.g. [4, 4]")
-            return high
+            return self.space.linear.stages[1]
         if "stages" in self.axes:
             most = max(self.axes["stages"].values)
             if min(self.axes["stages"].values) < 1:

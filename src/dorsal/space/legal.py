@@ -25,7 +25,22 @@ def reasons(table: Table, rows: int, stages: int) -> tuple[NDArray[np.int64], tu
         total_stride = total_stride * np.where(here, columns["strides"], 1)
         w_in = np.where(here, columns["widths"], w_in)
     faults.note(network["image_size"] < total_stride, "the image is smaller than the total stride")
+    faults.note(_over_64_bits(table), "its MACs may exceed a 64-bit number")
     return faults.first, tuple(faults.texts)
+
+
+def _over_64_bits(table: Table) -> Mask:
+    """Where a generous bound says so: each layer's kernel, branches and area by the square of the widest map."""
+    network = StageColumns(table, 0)
+    expansion = table.get("expansion", np.ones((1, 1)))
+    widest = np.max(table["widths"] / np.minimum(expansion, 1), axis=1)
+    for leaf in ("in_channels", "classes", "head_width"):
+        widest = np.maximum(widest, network[leaf])
+    for width in network.stem_widths():
+        widest = np.maximum(widest, width)
+    layers = 8.0 + table["depths"].sum(axis=1)
+    found: Mask = 2.0**10 * layers * widest**2 * network["image_size"].astype(float) ** 2 > 2.0**62
+    return found
 
 
 class _Faults:

@@ -8,7 +8,9 @@ group widths 1 to 32 in powers of two.
   width as in AnyNetX, four stages. Lower ends that it does not give: depth 4, w0 8, wa 1.
 - `regnetx_pycls`, `regnety_pycls`: the defaults of pycls's `regnet_sampler`, with pycls's constraint of four stages.
 - `regnetz`: those defaults over inverted bottlenecks, four times as wide within (RegNetZ, arXiv 2103.06877).
-- `crossed`: four mixers with their own axes, squeeze-and-excitation on and off, three stems, three activations.
+- `crossed`: four mixers with their own axes, squeeze-and-excitation on and off, three stems, three activations. Its
+  widths rise before they move to fit the group widths of stages with convolutions: of 2,000 networks 12 have a stage
+  that is narrower than the one before.
 """
 
 from __future__ import annotations
@@ -123,7 +125,10 @@ def read_space(text: str) -> Space:
         if not path.is_file():
             raise ValueError(f"space file {text!r} does not exist")
         read = from_toml if text.endswith(".toml") else from_json
-        return read(path.read_bytes())
+        try:
+            return read(path.read_bytes())
+        except ValueError as error:
+            raise ValueError(f"space file {text!r}: {error}") from None
     if text not in SPACES:
         raise ValueError(f"unknown space {text!r}{suggest(text, SPACES)}")
     return SPACES[text]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from msgspec.structs import replace
@@ -30,8 +31,15 @@ def free(space: Space, axis: str) -> Space:
 
 
 def fix(space: Space, axis: str, value: Value) -> Space:
-    """The axis has one value. Axes that were drawn under other values of it only are left out."""
-    fixed = replace(_axis(space, axis), draw=Choice((value,)))
+    """The axis has one of its values. Axes that were drawn under other values of it only are left out.
+
+    Raises ValueError for a value that the axis does not have.
+    """
+    draw = _axis(space, axis).draw
+    if isinstance(draw, Same):
+        raise ValueError(f"axis {axis!r} equals {draw.axis!r}; fix that one")
+    _check_has(axis, support(draw).values, value)
+    fixed = replace(space.axes[axis], draw=Choice((value,)))
     return _changed(space, f"fix {axis}={show(value)}", axis, fixed)
 
 
@@ -55,8 +63,7 @@ def restrict(
             raise ValueError("restrict takes low and high, or values, not both")
         known = dict(zip(*support(draw), strict=True))
         for value in values:
-            if value not in known:
-                raise ValueError(f"axis {axis!r} has no value {show(value)}{suggest(show(value), map(show, known))}")
+            _check_has(axis, known, value)
         only = Choice(values, tuple(float(known[value]) for value in values))
         return _changed(space, f"restrict {axis} to {show(list(values))}", axis, replace(space.axes[axis], draw=only))
     if isinstance(draw, Choice):
@@ -86,6 +93,16 @@ def rename(space: Space, name: str) -> Space:
     return replace(space, name=name)
 
 
+def _check_has(axis: str, known: Collection[Value], value: Value) -> None:
+    if value in known:
+        return
+    numbers = [number for number in known if not isinstance(number, str)]
+    if isinstance(value, str) or not numbers:
+        raise ValueError(f"axis {axis!r} has no value {show(value)}{suggest(show(value), map(show, known))}")
+    nearest = min(numbers, key=lambda number: abs(number - value))
+    raise ValueError(f"axis {axis!r} has no value {show(value)}; nearest valid: {show(nearest)}")
+
+
 def _axis(space: Space, name: str) -> Axis:
     if name not in space.axes:
         raise ValueError(f"space {space.name!r} has no axis {name!r}{suggest(name, space.axes)}")
@@ -105,14 +122,15 @@ def _reachable(axes: dict[str, Axis], name: str) -> dict[str, Axis]:
         return axes
     values = support(draw).values
     met = {*values, *(value.partition("(")[0] for value in values if isinstance(value, str))}
+    narrowed = [name, *(other for other, axis in axes.items() if axis.draw == Same(name))]
     for other, axis in list(axes.items()):
-        if name not in axis.when or other not in axes:
+        when = {
+            parent: tuple(value for value in wanted if value in met) if parent in narrowed else wanted
+            for parent, wanted in axis.when.items()
+        }
+        if other not in axes or when == axis.when:
             continue
-        wanted = tuple(value for value in axis.when[name] if value in met)
-        if wanted:
-            axes[other] = replace(axis, when={**axis.when, name: wanted})
-        else:
-            axes = _without(axes, other)
+        axes = {**axes, other: replace(axis, when=when)} if all(when.values()) else _without(axes, other)
     return axes
 
 

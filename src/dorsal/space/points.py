@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +25,16 @@ Points = dict[str, NDArray[np.int32]]
 
 
 def draw_points(layout: Layout, rows: int, random: np.random.Generator) -> Points:
-    """Independent draws from the space's axes."""
+    """Independent draws from the space's axes, given that non-decreasing ones do not fall."""
+    rising = {name: _tails(layout.axes[name].probabilities, layout.stages) for name in layout.space.non_decreasing}
 
     def draw(name: str, columns: int, counts: Ints) -> Column:
+        if name in rising:
+            return _non_decreasing(rising[name], counts, columns, random)
         probabilities = layout.axes[name].probabilities
-        if name in layout.space.non_decreasing:
-            return _non_decreasing(probabilities, counts, columns, random)
+        if name == "stages":  # sequences of more stages fall more often
+            kept = [prod(tails[stages][-1] for tails in rising.values()) for stages in layout.axes[name].values]
+            probabilities = probabilities * kept / np.sum(probabilities * kept)
         return _inverse(np.cumsum(probabilities), random.random((rows, columns)))
 
     return chosen_points(layout, rows, draw)
@@ -62,19 +67,23 @@ def _inverse(cumulative: NDArray[np.float64], uniform: NDArray[np.float64]) -> I
     return np.minimum(np.searchsorted(cumulative, uniform, side="right"), len(cumulative) - 1)
 
 
-def _non_decreasing(
-    probabilities: NDArray[np.float64], counts: Ints, columns: int, random: np.random.Generator
-) -> Ints:
-    """Sequences of `counts` values from the product distribution, given that none is below the one before.
+def _tails(probabilities: NDArray[np.float64], longest: int) -> list[NDArray[np.float64]]:
+    """For each length n up to the longest the probability, in the product distribution, that a sequence does not fall
+    and begins with this value or an earlier one; the last entry is that of all sequences that do not fall.
 
-    The weight of all sequences of n values that begin with value v is p(v) times the weight of all sequences of n - 1
-    that begin with v or later; so the first value is drawn by these weights, then each next by those of its tail.
+    The weight of those that begin with value v is p(v) times the weight of all sequences of n - 1 that begin with v or
+    later.
     """
-    cumulative = [np.zeros(len(probabilities))]
+    tails = [np.zeros(len(probabilities))]
     weights = np.ones(len(probabilities))
-    for _ in range(columns):
-        cumulative.append(np.cumsum(weights * probabilities))
-        weights = cumulative[-1][-1] - np.concatenate([[0.0], cumulative[-1][:-1]])
+    for _ in range(longest):
+        tails.append(np.cumsum(weights * probabilities))
+        weights = tails[-1][-1] - np.concatenate([[0.0], tails[-1][:-1]])
+    return tails
+
+
+def _non_decreasing(tails: list[NDArray[np.float64]], counts: Ints, columns: int, random: np.random.Generator) -> Ints:
+    """Sequences of `counts` values that do not fall, each value drawn by the `_tails` of what is left."""
     uniform = random.random((len(counts), columns))
     index = np.zeros((len(counts), columns), np.int64)
     before = np.zeros(len(counts), np.int64)
@@ -83,10 +92,10 @@ def _non_decreasing(
             if left < 1:
                 continue
             rows = np.flatnonzero(counts - stage == left)
-            sums = np.concatenate([[0.0], cumulative[left]])
+            sums = np.concatenate([[0.0], tails[left]])
             start = sums[before[rows]]
             target = start + uniform[rows, stage] * (sums[-1] - start)
-            before[rows] = np.maximum(_inverse(cumulative[left], target), before[rows])
+            before[rows] = np.maximum(_inverse(tails[left], target), before[rows])
         index[:, stage] = before
     return index
 

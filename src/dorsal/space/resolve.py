@@ -14,7 +14,7 @@ from dorsal.space.columns import Column, Mask
 from dorsal.space.draw import Same, support
 from dorsal.space.leaves import fill, flatten, is_by_stage, may_be_none, type_at, words_at
 from dorsal.spec.block import Basic, Bottleneck, name_of
-from dorsal.spec.reader import suggest
+from dorsal.spec.reader import Reader, fields_named, suggest
 from dorsal.spec.text import CHOICES, Choices, read_choice
 
 LINEAR = ("linear.depth", "linear.w0", "linear.wa", "linear.wm")
@@ -51,6 +51,7 @@ def resolve_axes(axes: Mapping[str, Axis], base: Choices) -> dict[str, ResolvedA
     for name in _in_order(axes):
         try:
             resolved[name] = _resolve(name, axes[name], resolved, base)
+            _check_drawn(name, resolved)
         except ValueError as error:
             raise ValueError(f"axis {name!r}: {error}") from None
     return resolved
@@ -58,7 +59,7 @@ def resolve_axes(axes: Mapping[str, Axis], base: Choices) -> dict[str, ResolvedA
 
 def _check_name(name: str) -> None:
     if name not in NAMES and ("." not in name or name.startswith("linear.")):
-        raise ValueError(f"unknown axis {name!r}{suggest(name, NAMES)}")
+        raise ValueError(f"unknown axis {name!r}{suggest(name, NAMES, most=len(NAMES))}")
     if "." in name and name not in LINEAR:
         type_at(name)
 
@@ -149,6 +150,8 @@ def _word(value: Any) -> Any:
 
 def _fulfilling(parent: str, axis: ResolvedAxis, wanted: tuple[Any, ...]) -> Mask:
     """Which values of an axis are among `wanted`, as they are written or by the name of an element."""
+    if not wanted:
+        raise ValueError(f"depends on {parent}=[], which lists no value; give at least one")
     found = np.zeros(len(axis.values), bool)
     for want in wanted:
         hits = [want in (raw, _word(value)) for raw, value in zip(axis.written, axis.values, strict=True)]
@@ -157,6 +160,19 @@ def _fulfilling(parent: str, axis: ResolvedAxis, wanted: tuple[Any, ...]) -> Mas
             raise ValueError(f"depends on {parent}={want}, which it never is{suggest(str(want), known)}")
         found |= np.array(hits)
     return found
+
+
+def _check_drawn(name: str, resolved: Mapping[str, ResolvedAxis]) -> None:
+    """That the conditions of the axis, and those of the axes it depends on, can hold together."""
+    possible: dict[str, Mask] = {}
+    waiting = [name]
+    while waiting:
+        for parent, allowed in resolved[waiting.pop()].allowed.items():
+            source = resolved[parent].same or parent
+            possible[source] = possible.get(source, allowed) & allowed
+            waiting.append(parent)
+            if not possible[source].any():
+                raise ValueError(f"is never drawn: what it depends on asks for different values of {source!r}")
 
 
 def _check_has_field(
@@ -169,6 +185,8 @@ def _check_has_field(
     elif owner == name or name in LINEAR:
         return
     fields = () if owner == "block" else name[len(owner) + 1 :].split(".")
+    if owner in earlier:
+        _check_unsaid(owner, name[len(owner) + 1 :], earlier[owner], allowed.get(owner))
     for element in _possible(owner, allowed, earlier, base):
         here: Any = element
         lacking = element == "basic" and owner == "block"
@@ -185,6 +203,14 @@ def _check_has_field(
             raise ValueError(
                 f"{owner}={_word(element)} has no {name.rpartition('.')[2]}; make it conditional (when) on {have}"
             )
+
+
+def _check_unsaid(owner: str, field: str, axis: ResolvedAxis, allowed: Mask | None) -> None:
+    """That no value of `owner` says the field itself where the axis of the field would change it."""
+    for index, text in enumerate(axis.written):
+        drawn = allowed is None or allowed[index]
+        if drawn and isinstance(text, str) and field in fields_named(Reader(text).whole()):
+            raise ValueError(f"{owner}={text} says {field} itself; leave it out there, or make this axis conditional")
 
 
 def _possible(

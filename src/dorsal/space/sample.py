@@ -90,23 +90,24 @@ def sample(
     way; several may stand for one network, which would be trained twice: at 360M to 400M, 5 % of 500 RegNets and 34 %
     of 5,000 (`regnetx_pycls`).
 
-    After `PILOT` candidates `say` is told when more than `most` are likely to be needed. Raises ValueError when that
-    is all but certain, and when `count` were not found among `most` candidates, with the nearest values reached; or
-    when the space cannot hold `count`.
+    After `PILOT` candidates, and whenever their number has doubled, it is judged whether `most` will do, and `say` is
+    told once that more are likely to be needed. Raises ValueError when that is all but certain, and when `count` were
+    not found among `most` candidates, with the nearest values reached; or when the space cannot hold `count`.
     """
     predicted = predicted or {}
     asked = read_bounds(bounds or {}, predicted)
     _check_numbers(space, count, seed, most, chunk)
     search = _Search(Layout(space), asked, predicted, distinct)
-    told = False
+    told, judged_at = False, PILOT
     for index in range(-(-most // chunk)):
         random = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(index,))))
-        search.add(draw_points(search.layout, min(chunk, most - search.candidates), random))
+        points = draw_points(search.layout, chunk, random)  # whole, so that `most` does not change what is drawn
+        search.add({name: column[: most - search.candidates] for name, column in points.items()})
         if len(search.seen) >= count:
             return search.result(seed, chunk, count)
-        if search.candidates >= PILOT and not told:
-            told = True
-            search.judge(count, most, say)
+        if search.candidates >= judged_at:
+            judged_at = 2 * search.candidates
+            told = search.judge(count, most, (lambda _: None) if told else say) or told
     raise ValueError(f"{search.found(count)}; {search.hindrance()}")
 
 
@@ -134,9 +135,14 @@ class _Search:
         self.seen: set[bytes] = set()
         self.points: list[Points] = []
         self.costs: list[dict[str, Column]] = []
+        self.course = [(0, 0)]
 
     def add(self, points: Points) -> None:
         """Takes in one chunk of candidates."""
+        self._add(points)
+        self.course.append((self.candidates, len(self.seen)))
+
+    def _add(self, points: Points) -> None:
         self.candidates += len(next(iter(points.values())))
         realised = Realised(self.layout, points)
         self.rejected.update(realised.rejected)
@@ -165,15 +171,19 @@ class _Search:
         self.points.append({name: column[new] for name, column in points.items()})
         self.costs.append({name: column[fits][new] for name, column in found.items()})
 
-    def judge(self, count: int, most: int, say: Callable[[str], None]) -> None:
-        """Says when `most` candidates will hardly be enough; ValueError when they will all but certainly not be."""
-        found = len(self.seen)
-        if self.candidates * count <= found * most:
-            return
-        at_best = found + 3 + 2 * sqrt(found)  # about the upper end of a 95 % interval of a count
-        if self.candidates * count > at_best * most:
+    def judge(self, count: int, most: int, say: Callable[[str], None]) -> bool:
+        """Says when `most` candidates will hardly be enough, and whether it did; ValueError when they will all but
+        certainly not be. New networks come ever more rarely, so the pace is that of the later half of the candidates.
+        """
+        candidates, before = max(point for point in self.course if 2 * point[0] <= self.candidates)
+        new, left = len(self.seen) - before, (most - self.candidates) / (self.candidates - candidates)
+        if len(self.seen) + new * left >= count:
+            return False
+        at_best = new + 3 + 2 * sqrt(new)  # about the upper end of a 95 % interval of a count
+        if len(self.seen) + at_best * left < count:
             raise ValueError(f"{self.found(count)}, and most={most:,} would not be enough; {self.hindrance()}")
         say(f"{self.found(count)}; {self.hindrance()}; going on to most={most:,}")
+        return True
 
     def found(self, count: int) -> str:
         """How many networks there are so far."""

@@ -14,7 +14,7 @@ draw = { type = "log_uniform", low = 8, high = 128, quantum = 8 }
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -22,6 +22,8 @@ from dorsal.space.axis import Axis, Linear
 from dorsal.space.draw import DRAWS
 from dorsal.space.layout import Layout
 from dorsal.spec.reader import suggest
+
+_Read = TypeVar("_Read", bound=msgspec.Struct)
 
 
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -99,10 +101,15 @@ def _convert(data: Any) -> Space:
                 _check_fields(f"axis {name!r}", axis, Axis)
                 if isinstance(axis.get("draw"), dict):
                     _check_draw(name, axis["draw"])
+            _read(f"axis {name!r}", axis, Axis)
+    return _read("not a space", data, Space)
+
+
+def _read(what: str, data: Any, kind: type[_Read]) -> _Read:
     try:
-        return msgspec.convert(data, Space)
+        return msgspec.convert(data, kind)
     except msgspec.ValidationError as error:
-        raise ValueError(f"not a space: {error}") from None
+        raise ValueError(f"{what}: {error}") from None
 
 
 def _check_draw(name: str, draw: dict[str, Any]) -> None:

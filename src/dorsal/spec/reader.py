@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
 
 
-def suggest(word: str, known: Iterable[str]) -> str:
-    """The end of an error message: near matches for a misspelt word, or all that is known when nothing is near."""
+def suggest(word: str, known: Iterable[str], most: int = 24) -> str:
+    """The end of an error message: near matches for a misspelt word, or when nothing is near all that is known, where
+    that is not more than `most`."""
     import difflib  # only for messages: `dorsal list` starts without it
 
     names = list(known)
     near = difflib.get_close_matches(word.lower(), names, n=3, cutoff=0.6)
     if near:
         return f"; did you mean {' or '.join(near)}?"
-    return f"; valid: {', '.join(names)}" if len(names) <= 24 else f"; there are {len(names)}, see `dorsal list`"
+    return f"; valid: {', '.join(names)}" if len(names) <= most else f"; there are {len(names)}, see `dorsal list`"
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -25,6 +26,15 @@ class Call(msgspec.Struct, frozen=True):
 
     name: str
     arguments: dict[str, Any]
+
+
+def fields_named(value: Any, path: str = "") -> Iterator[str]:
+    """Every field that a read text names, at any depth: `radix`, `inner`, `inner.radix`."""
+    for each in value if isinstance(value, list) else [value]:
+        if isinstance(each, Call):
+            for field, inner in each.arguments.items():
+                yield f"{path}{field}"
+                yield from fields_named(inner, f"{path}{field}.")
 
 
 _TOKEN = re.compile(
