@@ -96,6 +96,16 @@ def test_other_files_are_refused(tmp_path: Path, content: str) -> None:
         read_results(path)
 
 
+@pytest.mark.parametrize(("field", "value", "what"), [("spaces", [{}], "population"), ("course", {"a": 1}, "search")])
+def test_of_populations_and_searches_the_folder_is_asked_for(
+    whole: Case, tmp_path: Path, field: str, value: object, what: str
+) -> None:
+    path = write(whole, tmp_path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
+    with pytest.raises(ValueError, match=f"that of a {what}, not of a comparison; give its folder"):
+        read_results(path)
+
+
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="does not exist"):
         read_results(tmp_path / "results.json")

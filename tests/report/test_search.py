@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,15 +11,17 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from rich.console import Console
 
 from dorsal.report.parts import NONE_FINISHED
 from dorsal.report.search.figures import course_view, front_views
 from dorsal.report.search.page import search_page
+from dorsal.report.search.terminal import print_search
 from dorsal.report.search.write import write_search_report
 from dorsal.space.named import SPACES
 from dorsal.study.population.records import Population
 from dorsal.study.search.outcome import search_outcome
-from dorsal.study.search.records import Asked, Course, Outcome, Search
+from dorsal.study.search.records import Asked, Course, FrontPoint, Outcome, Search
 from dorsal.zoo import network
 from tests.report.browser import assert_legible, look_at, needs_browser
 from tests.study.populations import Part, level, population
@@ -153,6 +156,13 @@ def test_three_files_with_all_that_is_known(tmp_path: Path) -> None:
     assert float(first["error"]) == pytest.approx((float(first["error_seed_1"]) + float(first["error_seed_2"])) / 2)
     assert network(first["text"]) == search.study.arms[0].network
     assert [int(first[f"depths.{stage}"]) for stage in range(1, 5)] == search.course.networks[0].point["depths"]
+
+
+def test_names_that_look_like_markup_of_the_terminal_are_printed() -> None:
+    _, outcome = with_outcome(made())
+    stream = io.StringIO()
+    print_search(replace(outcome, front=(FrontPoint(label="a[/b]/1", values=(1.0,)),)), Console(file=stream))
+    assert "a[/b]/1" in stream.getvalue()
 
 
 @needs_browser

@@ -14,9 +14,9 @@ from dorsal.cli.placing import (
     Gpus,
     Processes,
     RayAddress,
-    SeedList,
     Storage,
     Threads,
+    ThreeSeeds,
     Workers,
     read_seeds,
 )
@@ -37,7 +37,7 @@ def compare(
     data: Annotated[
         str | None, typer.Option(help="scenes, or a folder of class folders.", show_default="scenes")
     ] = None,
-    seeds: SeedList = None,
+    seeds: ThreeSeeds = None,
     epochs: Annotated[int | None, typer.Option(help="In place of the recipes' own.")] = None,
     match: Annotated[str | None, typer.Option(help="Scale widths to a cost: macs, macs=20M, params=1M …")] = None,
     workers: Workers = None,

@@ -19,7 +19,9 @@ Gpus = Annotated[float | None, typer.Option(help="With --ray: GPUs of each proce
 Processes = Annotated[int | None, typer.Option(help="With --ray: processes of each run.", show_default="1")]
 Storage = Annotated[str | None, typer.Option(help="An Optuna storage URL.", show_default="a SQLite file in the folder")]
 Budget = Annotated[str | None, typer.Option(help="Run what fits in this time, e.g. 10m or 2h.")]
-SeedList = Annotated[str | None, typer.Option("--seeds", help="How many, or which: 5 or 1,2,7.")]
+_SEEDS = "How many, or which: 5 or 1,2,7."
+SeedList = Annotated[str | None, typer.Option("--seeds", help=_SEEDS, show_default="1")]
+ThreeSeeds = Annotated[str | None, typer.Option("--seeds", help=_SEEDS, show_default="3")]
 
 
 def read_seeds(text: str | None) -> int | tuple[int, ...] | None:

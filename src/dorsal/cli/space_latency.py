@@ -30,7 +30,7 @@ def latency(
     image_size: Annotated[
         int | None, typer.Option(help="In pixels, where it is no axis.", show_default="the space's")
     ] = None,
-    calls: Annotated[str, typer.Option(help="forward, step (a training step), or both.")] = "forward,step",
+    calls: Annotated[str, typer.Option(help="forward, step (a training step), or forward,step.")] = "forward,step",
     batch: Annotated[str, typer.Option(help="Images a call, one number or several.")] = "1,16",
     threads: Annotated[int, typer.Option(help="Threads of a call.")] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",

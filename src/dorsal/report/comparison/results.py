@@ -20,7 +20,11 @@ class _Versioned(msgspec.Struct):
 
 
 class _Header(msgspec.Struct):
+    """`spaces` is in the results of a population alone, `course` in those of a search."""
+
     study: _Versioned
+    spaces: tuple[Any, ...] = ()
+    course: dict[str, Any] = {}
 
 
 class _Results(msgspec.Struct, forbid_unknown_fields=True):
@@ -44,13 +48,17 @@ def write_results(study: Study, analysis: Analysis, folder: Path) -> None:
 def read_results(path: Path) -> Study:
     """The study of a results.json.
 
-    Raises ValueError when the file does not exist, is not a study's results, or has another schema.
+    Raises ValueError when the file does not exist, is not a comparison's results, or has another schema.
     """
     if not path.is_file():
         raise ValueError(f"results file {str(path)!r} does not exist; give the results.json of a study")
     text = path.read_bytes()
     try:
-        schema = msgspec.json.decode(text, type=_Header).study.schema
+        header = msgspec.json.decode(text, type=_Header)
+        if header.spaces or header.course:
+            what = "population" if header.spaces else "search"
+            raise ValueError(f"{str(path)!r} is that of a {what}, not of a comparison; give its folder")
+        schema = header.study.schema
         if schema != SCHEMA:
             raise ValueError(
                 f"{str(path)!r} has schema={schema} and this version of dorsal reads schema {SCHEMA}; "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from dorsal.report.numerals import cost_title, count
 from dorsal.study.search.records import Outcome
@@ -14,7 +15,7 @@ def print_search(outcome: Outcome, console: Console) -> None:
     table = Table("network", *(heading(name) for name in outcome.objectives))
     for point in outcome.front:
         values = (value_of(name, value) for name, value in zip(outcome.objectives, point.values, strict=True))
-        table.add_row(point.label, *values)
+        table.add_row(Text(point.label), *values)
     if outcome.front:
         console.print(table)
     for sentence in outcome.sentences:
