@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import optuna
 import pytest
 
@@ -15,19 +16,24 @@ from dorsal.space.axis import Axis
 from dorsal.space.draw import Choice
 from dorsal.space.edit import with_edit
 from dorsal.space.named import read_space
+from dorsal.space.sample import sample
 from dorsal.space.space import Space, to_toml
 from dorsal.spec.cost import cost
 from dorsal.study import question
 from dorsal.study.compare import compare
 from dorsal.study.events import Event, Note, Planned, TrialDone
+from dorsal.study.latency.fit import fit_model
+from dorsal.study.latency.records import MODEL, Timed
 from dorsal.study.population.question import PopulationQuestion, command_line, from_toml
 from dorsal.study.population.records import Population
-from dorsal.study.population.run import domains_of, run_population, values_of
+from dorsal.study.population.run import domains_of, fitted, run_population, values_of
 from dorsal.study.population.saved import load_population
+from dorsal.study.record_file import write_record
 from dorsal.study.store import Choices
 from dorsal.zoo import network
 from tests.study.arithmetic import Arithmetic, put_in_place
 from tests.study.conftest import Session, results, tiny
+from tests.study.test_latency import measurements
 
 SMALL = "strides=[1, 2, 2, 2]"
 TINY = """
@@ -148,6 +154,39 @@ def test_a_folder_of_another_population_is_refused(
     with pytest.raises(ValueError, match=f"{message}.*name another folder"):
         run_population(asked(folder, **changes))
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix == ".json"} == before
+
+
+def write_latency_model(folder: Path, slower: float) -> None:
+    """A model by which networks take milliseconds in proportion to their MACs."""
+    space = fitted(with_edit(read_space("anynetx_e"), SMALL), 10, 32)
+    drawn = sample(space, 60, {"macs": "500k..8M"}, 5)
+    networks = tuple(
+        Timed(
+            label=f"anynetx_e/{row}",
+            network_hash=str(row),
+            image_size=32,
+            costs={name: float(column[row]) for name, column in drawn.costs.items() if name != "image_size"},
+            rounds=({"forward_b1_ms": slower * (1 + 1e-6 * float(drawn.costs["macs"][row]))},) * 2,
+        )
+        for row in range(60)
+    )
+    write_record(folder / MODEL, fit_model(measurements(networks=networks, spaces=("anynetx_e",))))
+
+
+def test_other_networks_under_the_same_question_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_in_place(Arithmetic(2), monkeypatch)
+    write_latency_model(tmp_path, 1)
+    bounds = {"forward_b1_ms": "2..5"}
+    question = asked(tmp_path / "out", spaces=("anynetx_e",), bounds=bounds, latency_model=str(tmp_path))
+    first = run_population(question)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.json")}
+    write_latency_model(tmp_path, 1.6)
+    for count in (2, 3):
+        with pytest.raises(ValueError, match="other networks of anynetx_e than are drawn now; the latency model has"):
+            run_population(msgspec.structs.replace(question, count=count))
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.json")} == before
+    write_latency_model(tmp_path, 1 + 1e-9)  # another model that draws the same
+    assert run_population(msgspec.structs.replace(question, count=3)).study.trials[:2] == first.study.trials
 
 
 def test_a_comparison_does_not_replace_a_population_nor_the_reverse(

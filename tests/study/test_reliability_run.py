@@ -1,9 +1,11 @@
 """Networks of a population trained again: what is run, what is not run twice, what is refused."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from dorsal.study.analysis.analyse import analyse_population
@@ -13,6 +15,7 @@ from dorsal.study.population.reliability import ReliabilityQuestion, command_lin
 from dorsal.study.population.reliability_saved import load_retrained
 from dorsal.study.population.run import run_population
 from dorsal.study.population.saved import load_population
+from dorsal.study.saved import read_saved, write_saved
 from tests.study.arithmetic import Arithmetic, put_in_place
 
 BASE = "small(depths=[1, 1], widths=[16, 32], strides=[2, 2], stem=simple(width=8, stride=2))"
@@ -76,6 +79,19 @@ def test_a_subset_is_trained_longer_and_with_more_seeds_and_nothing_twice(folder
         "tiny",
         "twin",
     ]
+
+
+def test_evidence_on_other_networks_than_the_populations_is_refused(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    run_reliability(asked(tmp_path))
+    saved = read_saved(tmp_path)
+    assert saved is not None
+    first, *others = saved.study.arms
+    changed = msgspec.structs.replace(first, network_hash="another")
+    study = msgspec.structs.replace(saved.study, arms=(changed, *others))
+    write_saved(tmp_path, msgspec.structs.replace(saved, study=study))
+    with pytest.raises(ValueError, match=r"reliability\.json' is of another tiny/0 than the population there; remove"):
+        load_retrained(tmp_path)
 
 
 def test_what_is_asked_is_a_command(folder: Path) -> None:

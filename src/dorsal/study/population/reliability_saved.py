@@ -5,16 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 from dorsal.study.analysis.records import Retrained
-from dorsal.study.saved import load_study
+from dorsal.study.saved import load_study, read_saved
 
 FILE = "reliability.json"
 
 
 def load_retrained(folder: Path, storage: str | None = None) -> Retrained | None:
-    """The errors of the networks that were trained again, None where nothing was. Raises as `saved.load_study` does."""
+    """The errors of the networks that were trained again, None where nothing was.
+
+    Raises ValueError as `saved.load_study` does, and where the population has other networks of these labels.
+    """
     if not (folder / FILE).exists():
         return None
-    study = load_study(folder, storage, FILE)
+    study, population = load_study(folder, storage, FILE), read_saved(folder)
+    networks = {arm.label: arm.network_hash for arm in population.study.arms} if population else {}
+    for arm in study.arms:
+        if networks.get(arm.label) != arm.network_hash:
+            raise ValueError(
+                f"{str(folder / FILE)!r} is of another {arm.label} than the population there; remove it, and run "
+                "`dorsal space reliability` again"
+            )
     errors = {(t.arm, t.recipe, t.seed): 100 - t.accuracy for t in study.trials if t.accuracy is not None}
     labels = tuple(arm.label for arm in study.arms)
     return Retrained(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from dorsal.space.costs import QUANTITIES
 from dorsal.space.space import Space
 from dorsal.study.plan import DataFacts, RecipeFacts
 from dorsal.study.population.records import SCHEMA, Drawn, Population, Trained
@@ -52,6 +53,11 @@ def refuse_others(folder: Path, drawn: tuple[Drawn, ...], recipe: RecipeFacts, d
             if then != now:
                 what = _difference(then, now) if field == "space" else f"{field} {then} instead of {now}"
                 raise ValueError(f"{where} a population of {name} with {what}; name another folder")
+        count = min(len(known.labels), len(asked[name].labels))
+        then, now = ({axis: column[:count] for axis, column in each.axes.items()} for each in (known, asked[name]))
+        if then != now:
+            model = "; the latency model has changed since" if set(known.bounds) - set(QUANTITIES) else ""
+            raise ValueError(f"{where} other networks of {name} than are drawn now{model}; name another folder")
     changed = saved is not None and changed_since(saved.study, recipe, data)
     if changed:
         raise ValueError(f"{where} a population trained with another {changed}; name another folder")
