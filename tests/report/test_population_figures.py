@@ -20,6 +20,8 @@ from dorsal.report.population.figures import (
     search_views,
 )
 from dorsal.report.population.latency import known_times
+from dorsal.stats import Estimate
+from dorsal.study.analysis.records import SpaceFinding
 from tests.report.population_cases import COUNTS, NAMES, NETWORKS, case
 
 
@@ -102,7 +104,8 @@ def test_best_of_k_has_an_interval_as_far_as_the_analysis_has() -> None:
 
 def panels(figure: go.Figure) -> dict[str, dict[str, Any]]:
     layout = figure.to_plotly_json()["layout"]
-    return {axis["title"]["text"]: axis for key, axis in layout.items() if key.startswith("xaxis")}
+    axes = [axis for key, axis in layout.items() if key.startswith("xaxis")]
+    return {axis["title"]["text"].partition("<br>")[0]: axis for axis in axes}
 
 
 def test_every_axis_that_varies_has_a_plot_of_its_own() -> None:
@@ -119,8 +122,7 @@ def test_every_axis_that_varies_has_a_plot_of_its_own() -> None:
     assert "tickvals" not in panels(axes_of("whole")[2].figure)["linear.wm"]  # from 1.5 to 3
     mixed = panels(axes_of("whole")[3].figure)
     assert mixed["mixer.radix, stage 1"]["tickvals"] == [1, 2, 4]
-    assert mixed["activation"]["ticktext"] == ["mish", "relu", "silu"]
-    assert mixed["stem"]["ticktext"] == ["conv7x7(…)", "deep(…)", "simple"]
+    assert [name.partition("<br>")[0] for name in mixed["stem"]["ticktext"]] == ["conv7x7(…)", "deep(…)", "simple"]
 
 
 def test_networks_that_do_not_draw_an_axis_or_have_no_error_are_no_points() -> None:
@@ -143,34 +145,90 @@ def test_good_ranges_are_shaded_where_the_axis_matters_and_marked_elsewhere() ->
     shapes = {shape.xref: shape for shape in axes_of("whole")[0].figure.layout.shapes}
     matters = 0
     for place, axis in enumerate(drawn_axes(space)):
-        shape = shapes["x" if place == 0 else f"x{place + 1}"]
+        shape = shapes.get("x" if place == 0 else f"x{place + 1}")
+        if axis.good_range.inside == 1:  # all networks are in it
+            assert shape is None
+            continue
         assert (shape.x0, shape.x1) == (axis.good_range.low, axis.good_range.high)
         assert (shape.line.dash == "solid") == (axis.adjusted_p < 0.05) == (shape.fillcolor != "rgba(0,0,0,0)")
         matters += axis.adjusted_p < 0.05
     assert matters >= 1  # the depth of the first stage does
 
 
-def test_good_values_are_marked_for_each_value_of_a_choice() -> None:
-    space = case("whole").analysis.spaces[3]
-    view = axes_of("whole")[3]
-    axis = next(axis for axis in space.axes if axis.name == "activation")
-    reference = f"x{drawn_axes(space).index(axis) + 1}"
-    marked = [round(s.x0 + 0.45) for s in view.figure.layout.shapes if s.xref == reference]
-    words = ["mish", "relu", "silu"]
-    assert sorted(marked) == sorted(words.index(value.value) for value in axis.good_values.values if value.good)
-    assert 0 in marked  # mish is 8 points better
+def of_panel(figure: go.Figure, place: int) -> list[Any]:
+    return [trace for trace in figure.data if trace.xaxis == ("x" if place == 0 else f"x{place + 1}")]
+
+
+def test_the_good_values_of_a_choice_are_marked_unless_all_are_good() -> None:
+    _, analysis, _ = case("whole")
+    space = analysis.spaces[3]
+    place = next(place for place, axis in enumerate(drawn_axes(space)) if axis.name == "activation")
+    axis = drawn_axes(space)[place]
+    assert all(value.good for value in axis.good_values.values)
+    wins = {value.value: f"{100 * value.wins:.0f} %" for value in axis.good_values.values}
+    title = panels(axes_of("whole")[3].figure)["activation"]
+    assert title["ticktext"] == [f"{word}<br>{wins[word]}" for word in ("mish", "relu", "silu")]
+
+    def marked(found: SpaceFinding) -> list[int]:
+        (view,) = axis_views(replace(analysis, spaces=(found,)))
+        return [round(s.x0 + 0.45) for s in view.figure.layout.shapes if s.xref == f"x{place + 1}"]
+
+    assert marked(space) == []
+    values = tuple(replace(value, good=value.value == "mish") for value in axis.good_values.values)
+    one = replace(axis, good_values=replace(axis.good_values, values=values))
+    assert marked(replace(space, axes=tuple(one if each is axis else each for each in space.axes))) == [0]
+
+
+def test_lines_and_bands_join_only_bins_with_an_interval() -> None:
+    _, analysis, _ = case("whole")
+    space = analysis.spaces[0]
+    axis = drawn_axes(space)[0]
+    like = axis.numeric.bins[0]
+    known, few = Estimate(value=40.0, low=39.0, high=41.0), Estimate(value=40.0, low=None, high=None)
+    bins = tuple(
+        replace(like, centre=float(centre), errors=replace(like.errors, n=n, mean=known if n > 5 else few))
+        for centre, n in enumerate((8, 8, 1, 3, 8, 8, 8), 1)
+    )
+    axis = replace(axis, numeric=replace(axis.numeric, bins=bins))
+    (view,) = axis_views(replace(analysis, spaces=(replace(space, axes=(axis,)),)))
+    _, *traces = of_panel(view.figure, 0)
+    bands = [trace.x for trace in traces if trace.fill == "tonexty"]
+    assert bands == [(1, 2), (5, 6, 7)]
+    lines = [trace.x for trace in traces if trace.mode == "lines+markers"]
+    assert lines == bands
+    (lone,) = [trace for trace in traces if trace.mode == "markers"]
+    assert (lone.x, lone.marker.symbol) == ((4,), ("diamond-open",))  # that of one network is no mean
+    assert not any(3 in trace.x for trace in traces)
+
+
+def test_an_axis_of_too_few_networks_says_so() -> None:
+    space = case("three_networks").analysis.spaces[0]
+    found = panels(axes_of("three_networks")[0].figure).values()
+    for panel, axis in zip(found, drawn_axes(space), strict=True):
+        assert axis.reason in re.sub(r"<[^>]+>", " ", panel["title"]["text"].replace("<br>", " "))
 
 
 def test_shares_up_to_noise_are_grey() -> None:
     views = importance_views(case("whole").analysis)
-    bars, marks = views[0].figure.data
+    bars, whiskers, marks = views[0].figure.data
     axes = case("whole").analysis.spaces[0].importances.axes
     assert bars.text == tuple(axis.name for axis in axes)
     assert bars.y[0] == max(bars.y)
-    assert (bars.x[0], bars.error_x.array[0], bars.error_x.arrayminus[0]) == (50, 25, 25)
+    assert (bars.x[0], *whiskers.x[:3]) == (50, 25, 75, None)
     assert [colour == look(0).colour for colour in bars.marker.color] == [axis.above_null for axis in axes]
     assert set(marks.x) == {10}
     assert len(axes) <= MOST_BARS
+
+
+def test_a_share_without_an_interval_has_no_bar() -> None:
+    _, analysis, _ = case("whole")
+    space = analysis.spaces[0]
+    first, *others = space.importances.axes
+    bare = replace(first, share=replace(first.share, low=None, high=None))
+    space = replace(space, importances=replace(space.importances, axes=(bare, *others)))
+    bars, whiskers, _ = importance_views(replace(analysis, spaces=(space,)))[0].figure.data
+    assert bars.y[0] not in whiskers.y
+    assert set(bars.y[1:]) == set(whiskers.y) - {None}
 
 
 def test_why_there_are_no_shares_is_said_in_the_plot() -> None:

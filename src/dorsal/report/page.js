@@ -20,6 +20,8 @@ function styled(figure) {
       ...layout,
       // Names in the plot stand on the page's colour, so that no line runs through them.
       annotations: (layout.annotations || []).map((note) => ({ ...note, bgcolor: colour("--paper") })),
+      // What names no colour is in ink.
+      colorway: [colour("--ink")],
       font: { family: "system-ui, sans-serif", size: 12, color: colour("--ink") },
       hoverlabel: { bgcolor: colour("--card"), bordercolor: colour("--line"), font: { color: colour("--ink") } },
       xaxis: { ...axis, ...layout.xaxis },

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from html import escape
-from math import isfinite
+from math import isfinite, nan
 from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
@@ -110,6 +110,12 @@ def band(index: int, edges: Sequence[tuple[float, float, float]], shape: str = "
         }
         for end, fill in ((1, "none"), (2, "tonexty"))
     ]
+
+
+def whiskers(means: Iterable[tuple[float, Estimate]]) -> tuple[list[float | None], list[float | None]]:
+    """Place and ends of each interval that there is, as the pieces of one line."""
+    pieces = [(place, end) for place, mean in means if (ends := interval(mean)) for end in (*ends, nan)]
+    return short(place for place, _ in pieces), short(end for _, end in pieces)
 
 
 def interval(estimate: Estimate) -> tuple[float, float] | None:

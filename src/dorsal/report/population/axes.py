@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from html import escape
-from itertools import pairwise
+from itertools import groupby, pairwise
 from math import log10
 from typing import Any, NamedTuple
 
@@ -27,13 +27,14 @@ from dorsal.report.plot import (
     remark,
     short,
     shown,
+    whiskers,
 )
 from dorsal.report.population.figures import finished
-from dorsal.stats import Estimate
+from dorsal.stats.axis import Level
 from dorsal.study.analysis.records import Analysis, AxisFinding, SpaceFinding
 
 ABREAST = 4
-ROW, GAP, TOP = 140, 60, 12
+ROW, GAP, TOP = 140, 84, 12
 """Heights in pixels: of a small plot, of what is between two, and above the first."""
 MOST_TICKS = 5
 WORDS = 44
@@ -90,7 +91,6 @@ def _panels(index: int, space: SpaceFinding) -> go.Figure:
         traces += [{**trace, "xaxis": f"x{number}", "yaxis": f"y{number}"} for trace in panel.traces]
         layout["shapes"] += [_good(axis, ends, number) for ends in panel.good]
         first = place % ABREAST == 0
-        unit = f", {_UNITS[axis.axis]}" if axis.axis in _UNITS else ""
         across, up = _place(place, height)
         shared = {"gridcolor": GRID, "linecolor": GRID, "zeroline": False, "tickfont": {"size": 10}}
         layout[f"xaxis{number}"] = {
@@ -98,7 +98,7 @@ def _panels(index: int, space: SpaceFinding) -> go.Figure:
             **panel.x,
             "domain": across,
             "anchor": f"y{number}",
-            "title": {"text": shown(axis.name) + unit, "standoff": 4, "font": {"size": 11}},
+            "title": {"text": _title(axis), "standoff": 4, "font": {"size": 11}},
         }
         layout[f"yaxis{number}"] = {
             **shared,
@@ -110,6 +110,13 @@ def _panels(index: int, space: SpaceFinding) -> go.Figure:
             "title": {"text": ERROR if first else "", "font": {"size": 11}},
         }
     return figure.add_traces(traces).update_layout(layout)
+
+
+def _title(axis: AxisFinding) -> str:
+    """The axis with its unit; below it why there are points only, where that is so."""
+    unit = f", {_UNITS[axis.axis]}" if axis.axis in _UNITS else ""
+    why = "<br>".join(escape(line, quote=False) for line in textwrap.wrap(axis.reason, WORDS))
+    return f"{shown(axis.name)}{unit}" + f'<br><span style="font-size:10px">{why}</span>' * bool(why)
 
 
 def _place(place: int, height: int) -> tuple[list[float], list[float]]:
@@ -138,14 +145,14 @@ def _good(axis: AxisFinding, ends: tuple[float, float], number: str) -> dict[str
 
 
 def _numbers(index: int, axis: AxisFinding, points: Sequence[Point]) -> Panel:
-    """Networks, and the means of bins with their band."""
+    """Networks, and the means of bins; neighbours that both have an interval are joined."""
     values = [float(value) for value, _, _ in points]
     traces = [_cloud(index, values, points, [shown(label) for _, _, label in points])]
     if axis.numeric is not None:
-        bins = axis.numeric.bins
-        traces += band(index, [(bin_.centre, *ends) for bin_ in bins if (ends := interval(bin_.errors.mean))])
-        traces.append(_means(index, [bin_.centre for bin_ in bins], [bin_.errors.mean for bin_ in bins]))
-    good = [] if axis.good_range is None else [(axis.good_range.low, axis.good_range.high)]
+        for known, run in groupby(axis.numeric.bins, key=lambda bin_: interval(bin_.errors.mean) is not None):
+            traces += _means(index, [(bin_.centre, bin_.errors) for bin_ in run], joined=known)
+    found = axis.good_range
+    good = [] if found is None or found.inside == 1 else [(found.low, found.high)]
     return Panel(traces, good, _scale(sorted(set(values)), axis.logarithmic))
 
 
@@ -165,21 +172,22 @@ def _scale(values: Sequence[float], logarithmic: bool) -> dict[str, Any]:
 
 
 def _words(index: int, axis: AxisFinding, points: Sequence[Point]) -> Panel:
-    """Networks in a column for each value, spread so that they can be told apart, and the means with their bars."""
+    """Networks in a column for each value, spread so that they can be told apart, and the means."""
     words = sorted({str(value) for value, _, _ in points})
     # The golden ratio's multiples spread any number of networks evenly, alike on every page.
     places = [words.index(str(value)) + 0.5 * (turn * 0.618034 % 1) - 0.25 for turn, (value, _, _) in enumerate(points)]
     said = [f"{shown(label)}<br>{escape(str(value), quote=False)}" for value, _, label in points]
     traces = [_cloud(index, places, points, said)]
     if axis.categorical is not None:
-        means = {category.value: category.errors.mean for category in axis.categorical.categories}
-        middles = [float(words.index(word)) for word in means]
-        traces.append({**_means(index, middles, list(means.values())), **_bars(index, list(means.values()))})
-    found = () if axis.good_values is None else axis.good_values.values
-    good = [(words.index(each.value) - 0.45, words.index(each.value) + 0.45) for each in found if each.good]
-    names = [_brief(word, WORDS // len(words)) for word in words]
+        found = [(words.index(category.value), category.errors) for category in axis.categorical.categories]
+        traces += _means(index, found, joined=False)
+    values = {each.value: each for each in axis.good_values.values} if axis.good_values else {}
+    names = [
+        _brief(word, WORDS // len(words)) + (f"<br>{100 * values[word].wins:.0f} %" if values else "") for word in words
+    ]
+    good = [(place - 0.45, place + 0.45) for place, word in enumerate(words) if values and values[word].good]
     ticks = {"tickvals": list(range(len(words))), "ticktext": names, "tickangle": 0}
-    return Panel(traces, good, {**ticks, "range": [-0.6, len(words) - 0.4]})
+    return Panel(traces, good if len(good) < len(words) else [], {**ticks, "range": [-0.6, len(words) - 0.4]})
 
 
 def _brief(word: str, longest: int) -> str:
@@ -201,26 +209,31 @@ def _cloud(index: int, places: Sequence[float], points: Sequence[Point], said: S
     }
 
 
-def _means(index: int, places: Sequence[float], means: Sequence[Estimate]) -> Trace:
-    return {
+def _means(index: int, levels: Sequence[tuple[float, Level]], *, joined: bool) -> list[Trace]:
+    """The means of several networks with their intervals; `joined` also by a line, and the intervals by a band."""
+    means = [(place, level.mean) for place, level in levels if level.n > 1]
+    colour = look(index).colour
+    places, ends = whiskers(means)
+    bars = {
         "type": "scatter",
-        "x": short(places),
-        "y": short(mean.value for mean in means),
-        "mode": "lines+markers",
-        "line": {"color": look(index).colour, "width": 2},
-        "marker": {"color": look(index).colour, "size": 5, "symbol": "diamond"},
+        "x": places,
+        "y": ends,
+        "mode": "lines",
+        "line": {"color": colour, "width": 1},
+        "hoverinfo": "skip",
+    }
+    diamonds = {
+        "type": "scatter",
+        "x": short(place for place, _ in means),
+        "y": short(mean.value for _, mean in means),
+        "mode": "lines+markers" if joined else "markers",
+        "line": {"color": colour, "width": 2},
+        "marker": {
+            "color": colour,
+            "size": 6,
+            "symbol": ["diamond" if interval(mean) else "diamond-open" for _, mean in means],
+        },
         "hovertemplate": "mean %{y:.2f} %<extra></extra>",
     }
-
-
-def _bars(index: int, means: Sequence[Estimate]) -> Trace:
-    """The intervals of means that no line joins."""
-    ends = [interval(mean) or (mean.value, mean.value) for mean in means]
-    bars = {
-        "array": short(high - mean.value for mean, (_, high) in zip(means, ends, strict=True)),
-        "arrayminus": short(mean.value - low for mean, (low, _) in zip(means, ends, strict=True)),
-        "color": look(index).colour,
-        "thickness": 1.5,
-        "width": 4,
-    }
-    return {"mode": "markers", "error_y": bars}
+    around = band(index, [(place, *ends) for place, mean in means if (ends := interval(mean))]) if joined else []
+    return [*around, bars, diamonds]

@@ -25,6 +25,7 @@ from dorsal.report.plot import (
     remark,
     short,
     shown,
+    whiskers,
 )
 from dorsal.study.analysis.records import Analysis, Distribution, Importance, SpaceFinding, Value
 
@@ -125,7 +126,6 @@ def _bars(index: int, axes: Sequence[Importance], reason: str) -> go.Figure:
         remark(figure, escape(reason, quote=False))
         return figure
     places = list(range(len(axes)))[::-1]
-    ends = [interval(axis.share) or (axis.share.value, axis.share.value) for axis in axes]
     figure.add_bar(
         orientation="h",
         x=short(100 * axis.share.value for axis in axes),
@@ -133,13 +133,11 @@ def _bars(index: int, axes: Sequence[Importance], reason: str) -> go.Figure:
         text=[shown(axis.name) for axis in axes],
         textposition="none",
         marker={"color": [look(index).colour if axis.above_null else GREY for axis in axes]},
-        error_x={
-            "array": short(100 * (high - axis.share.value) for axis, (_, high) in zip(axes, ends, strict=True)),
-            "arrayminus": short(100 * (axis.share.value - low) for axis, (low, _) in zip(axes, ends, strict=True)),
-            "width": 4,
-        },
         hovertemplate="%{text}: %{x:.1f} %<extra></extra>",
     )
+    across, along = whiskers((place, axis.share) for place, axis in zip(places, axes, strict=True))
+    percent = [None if end is None else 100 * end for end in along]
+    figure.add_scatter(x=percent, y=across, mode="lines", line={"width": 1.5}, hoverinfo="skip")
     figure.add_scatter(
         x=short(100 * axis.null_high for axis in axes),
         y=places,
