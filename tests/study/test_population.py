@@ -26,6 +26,7 @@ from dorsal.study.latency.fit import fit_model
 from dorsal.study.latency.records import MODEL, Timed
 from dorsal.study.population.question import PopulationQuestion, command_line, from_toml
 from dorsal.study.population.records import Population
+from dorsal.study.population.reliability import ReliabilityQuestion, run_reliability
 from dorsal.study.population.run import domains_of, fitted, run_population, values_of
 from dorsal.study.population.saved import load_population
 from dorsal.study.record_file import write_record
@@ -199,6 +200,30 @@ def test_a_comparison_does_not_replace_a_population_nor_the_reverse(
         run_population(asked(tmp_path))
     with pytest.raises(ValueError, match=r"holds no population: there is no spaces\.json"):
         load_population(tmp_path)
+
+
+def test_the_storage_of_a_folder_is_kept_and_another_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = put_in_place(Arithmetic(2), monkeypatch)
+    out, elsewhere = tmp_path / "out", f"sqlite:///{tmp_path / 'other.db'}"
+    first = run_population(asked(out, storage=elsewhere))
+    engine.made.clear()
+    assert run_population(asked(out, count=3)).study.trials[:4] == first.study.trials[:4]
+    assert {run.arm[-2:] for run in engine.made} == {"/2"}
+    assert not (out / "study.db").exists()
+    run_reliability(ReliabilityQuestion(population=(str(out),), networks=1, epochs=(2,), seeds=1))
+    assert len(engine.made) == 4
+    assert load_population(out) == load_population(out, elsewhere)
+    own = run_population(asked(tmp_path / "own"))
+    third = f"sqlite:///{tmp_path / 'third.db'}"
+    with pytest.raises(ValueError, match=rf"is stored at sqlite:.*other\.db, not at {third}; leave storage out"):
+        run_population(asked(out, storage=third))
+    with pytest.raises(ValueError, match=rf"is stored at sqlite:.*study\.db, not at {elsewhere}; leave storage out"):
+        run_population(asked(tmp_path / "own", storage=elsewhere))
+    with pytest.raises(ValueError, match=rf"is stored at sqlite:.*study\.db, not at {elsewhere}; leave storage out"):
+        load_population(tmp_path / "own", elsewhere)
+    assert load_population(tmp_path / "own", f"sqlite:///{tmp_path / 'own' / 'study.db'}") == own
 
 
 def test_diverged_and_failed_runs_are_recorded_and_others_go_on(

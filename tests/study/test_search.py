@@ -137,6 +137,16 @@ def test_more_trials_and_more_seeds_go_on_from_what_is_there(train: Callable[...
     assert least.error == pytest.approx(min(errors(longer)) - 0.05)
 
 
+def test_the_storage_of_a_folder_is_kept_and_another_is_refused(train: Callable[..., Search], tmp_path: Path) -> None:
+    elsewhere = f"sqlite:///{tmp_path / 'other.db'}"
+    search = train(question(tmp_path / "out", storage=elsewhere), Arithmetic(1))
+    engine = Arithmetic(1)
+    assert train(question(tmp_path / "out"), engine).study.trials == search.study.trials
+    assert not engine.made
+    with pytest.raises(ValueError, match=r"is stored at sqlite:.*other\.db, not at sqlite:.*third\.db"):
+        train(question(tmp_path / "out", storage=f"sqlite:///{tmp_path / 'third.db'}"), engine)
+
+
 def test_diverged_networks_count_and_failed_ones_are_made_again(train: Callable[..., Search], tmp_path: Path) -> None:
     engine = Arithmetic(1)
     engine.ends = {"anynetx_e/1": "diverged", "anynetx_e/4": "failed"}

@@ -49,23 +49,44 @@ class Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     schema: int = SCHEMA
 
 
+def storage_of(folder: Path, storage: str | None) -> str | None:
+    """The storage of the study in this folder, `storage` where there is no study yet; None is the folder's SQLite file.
+
+    Raises ValueError where the study is in another storage, or in one with a password and none is given.
+    """
+    saved = read_saved(folder)
+    if saved is None:
+        return storage
+    there = saved.storage or None
+    if storage is None:
+        if there and ":***@" in there:
+            raise ValueError(f"the study in {str(folder)!r} is stored at {there}; give that URL with its password")
+        return there
+    known, asked = (without_password(each or _own_file(folder)) for each in (there, storage))
+    if known != asked:
+        raise ValueError(f"the study in {str(folder)!r} is stored at {known}, not at {asked}; leave storage out")
+    return storage
+
+
 def storage_url(folder: Path, storage: str | None) -> str:
-    """The storage as given, or the folder's own SQLite file."""
-    return storage or f"sqlite:///{folder / 'study.db'}"
+    """The URL of `storage_of`. Raises ValueError as that does."""
+    return storage_of(folder, storage) or _own_file(folder)
+
+
+def _own_file(folder: Path) -> str:
+    return f"sqlite:///{folder / 'study.db'}"
 
 
 def load_study(folder: Path, storage: str | None = None, file: str = FILE) -> Study:
     """The study that this file of the folder plans, with all trials that have ended by now.
 
     `storage` is needed only where the study has one whose URL has a password. Raises ValueError when there is no study,
-    it cannot be read, or it is of another schema.
+    it cannot be read, or it is of another schema, and as `storage_of` does.
     """
     saved = read_saved(folder, file)
     if saved is None:
         raise ValueError(f"{str(folder)!r} holds no study: there is no {file} in it")
-    if storage is None and ":***@" in saved.storage:
-        raise ValueError(f"the study in {str(folder)!r} is stored at {saved.storage}; give that URL with its password")
-    url = storage_url(folder, storage or saved.storage)
+    url = storage_url(folder, storage)
     if not saved.storage and storage is None and not (folder / "study.db").exists():
         return saved.study
     with Store(url, saved.study.name) as store:

@@ -22,7 +22,7 @@ from dorsal.study.prediction import predict_epochs
 from dorsal.study.ray_engine import RayCluster
 from dorsal.study.records import Arm, Epoch, Machine, Study, Trial
 from dorsal.study.run import run_trial, time_run
-from dorsal.study.saved import Saved, read_saved, run_name, storage_url, write_saved
+from dorsal.study.saved import Saved, read_saved, run_name, storage_of, storage_url, write_saved
 from dorsal.study.store import Domains, Store, Values
 
 OnEvent = Callable[[Event], None]
@@ -36,7 +36,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
       the whole plan; a budget is met so.
     - `describe`: what a run is in terms of the store's parameters.
     - `folder`: of the store, the checkpoints, and `file`, in which the plan is kept.
-    - `name`, `command`, `storage`, `budget`: as in `Comparison`.
+    - `name`, `command`, `storage`, `budget`: as in `Comparison`; the storage of a study that the folder has, where none
+      is named.
     """
 
     plan: Plan
@@ -67,7 +68,8 @@ def carry_out(
     plan, when nothing is refused any more.
 
     Raises ValueError for a budget that is too small, a folder that another process holds or that cannot be written, a
-    store of another schema, a cluster that cannot be reached; OSError when the disk is full, with all stored intact.
+    store of another schema, another storage than the folder's study has, a cluster that cannot be reached; OSError when
+    the disk is full, with all stored intact.
     """
     asked, folder, place = session.plan, session.folder, session.place
     checkpoints = (folder / "checkpoints").resolve()
@@ -120,7 +122,8 @@ def keep(
     settings = _settings(todo, session.place, ended, here, before)
     notes = tuple(filter(None, [*todo.data.notes, note, _told_apart(settings)]))
     study = _study(session, todo, here, notes, before)
-    saved = Saved(study, tuple(map(run_name, todo.runs)), session.storage or "", dict(timings), settings)
+    storage = storage_of(session.folder, session.storage) or ""
+    saved = Saved(study, tuple(map(run_name, todo.runs)), storage, dict(timings), settings)
     write_saved(session.folder, saved, session.file)
     return study
 
