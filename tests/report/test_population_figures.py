@@ -21,7 +21,7 @@ from dorsal.report.population.figures import (
 )
 from dorsal.report.population.latency import known_times
 from dorsal.stats import Estimate
-from dorsal.study.analysis.records import SpaceFinding
+from dorsal.study.analysis.records import Front, SpaceFinding
 from tests.report.population_cases import COUNTS, NAMES, NETWORKS, case
 
 
@@ -240,7 +240,7 @@ def test_fronts_are_those_of_the_analysis_and_one_of_measured_times() -> None:
     population, analysis, latency = case("whole")
     views = front_views(analysis, known_times(population, latency))
     names = [cost_title(front.cost)[0] for front in analysis.fronts]
-    assert [view.name for view in views] == [*names, "forward, batch 16", "training step, batch 16"]
+    assert [view.name for view in views] == [*names, "measured forward, batch 16", "measured training step, batch 16"]
     for view, front in zip(views, analysis.fronts, strict=False):
         assert view.figure.data[-1].y == tuple(short(front.errors))
         assert sum(len(trace.x) for trace in view.figure.data[:-1]) == sum(COUNTS) - 4
@@ -250,6 +250,21 @@ def test_fronts_are_those_of_the_analysis_and_one_of_measured_times() -> None:
     assert list(front.x) == sorted(front.x)
     assert front.y[-1] == min(timed.y)
     assert front.x[0] == min(timed.x)
+
+
+def test_predicted_times_are_told_from_measured_ones() -> None:
+    population, analysis, latency = case("whole")
+    times = known_times(population, latency)
+    front = Front(cost="forward_b16_ms", labels=(), costs=(), errors=())
+    spaces = tuple(replace(s, costs={**s.costs, front.cost: s.costs["macs"]}) for s in analysis.spaces)
+    views = front_views(replace(analysis, spaces=spaces, fronts=(front,)), times)
+    assert [view.name.partition(",")[0] for view in views] == [
+        "predicted forward",
+        "measured forward",
+        "measured training step",
+    ]
+    titles = [view.figure.layout.xaxis.title.text for view in views]
+    assert all(title.startswith(view.name.partition(",")[0]) for title, view in zip(titles, views, strict=True))
 
 
 def test_times_are_known_for_the_networks_that_were_measured_at_their_size() -> None:

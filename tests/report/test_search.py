@@ -108,6 +108,7 @@ def test_fronts_are_those_of_the_objectives() -> None:
     assert set(front.customdata) == {point.label for point in outcome.front}
     assert list(front.x) == sorted(front.x)
     assert list(front.y) == sorted(front.y, reverse=True)
+    assert front.mode == "lines+markers"
     assert [view.name for view in front_views(*with_outcome(made()))] == ["MACs", "parameters", "activations"]
 
 
@@ -116,6 +117,8 @@ def test_of_three_objectives_each_cost_has_a_view_with_the_front_of_all() -> Non
     views = front_views(search, outcome)
     assert [view.name for view in views] == ["parameters", "activations"]
     assert all(set(view.figure.data[1].customdata) == {point.label for point in outcome.front} for view in views)
+    assert {view.figure.data[1].mode for view in views} == {"markers"}  # a line would rise
+    assert "The front is that of all 3 objectives" in search_page(search, outcome)
 
 
 def test_the_page_draws_the_front_and_lists_all_networks(monkeypatch: pytest.MonkeyPatch) -> None:

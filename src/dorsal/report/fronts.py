@@ -8,11 +8,13 @@ from html import escape
 import plotly.graph_objects as go
 
 from dorsal.report.numerals import cost_title
-from dorsal.report.plot import ERROR, GREY, NOTHING, Point, look, plane, powers, remark, short, shown
+from dorsal.report.plot import ERROR, GREY, NOTHING, Point, View, look, plane, powers, remark, short, shown
 from dorsal.study.analysis.records import Front
 
 # From this ratio of the dearest to the cheapest network on, costs are on a logarithmic scale.
 WIDE = 12
+
+POINTS = "One point a network; MACs, parameters and activations are for one image, times for a batch."
 
 Costs = Mapping[str, Mapping[str, float]]
 """By quantity, by label of a network."""
@@ -28,14 +30,17 @@ def front_of(name: str, points: Sequence[Sequence[Point]]) -> Front:
     return Front(cost=name, labels=labels, costs=costs, errors=errors)
 
 
-def against(points: Sequence[Sequence[Point]], front: Front) -> go.Figure:
-    """`points` has for each space cost, error and label of its networks."""
-    _, title, unit = cost_title(front.cost)
+def against(points: Sequence[Sequence[Point]], front: Front, time: str, *, joined: bool = True) -> View:
+    """`points` has for each space cost, error and label of its networks; `time` says how a time is known.
+
+    The front is `joined` unless it is that of other costs too.
+    """
+    name, title, unit = cost_title(front.cost, time)
     figure = plane(escape(title, quote=False), ERROR, 440)
     there = [cost / unit for ours in points for cost, _, _ in ours]
     if not there:
         remark(figure, NOTHING)
-        return figure
+        return View(name, figure)
     for index, ours in enumerate(points):
         marker = {"size": 6, "opacity": 0.65, "symbol": "circle-open" if look(index).open else "circle"}
         scatter(figure, index, [(cost / unit, error, label) for cost, error, label in ours], marker, "%{x:.4g}")
@@ -43,7 +48,7 @@ def against(points: Sequence[Sequence[Point]], front: Front) -> go.Figure:
         x=short(cost / unit for cost in front.costs),
         y=short(front.errors),
         customdata=[shown(label) for label in front.labels],
-        mode="lines+markers",
+        mode="lines+markers" if joined else "markers",
         line={"color": GREY, "width": 1.5, "shape": "hv"},
         marker={"symbol": "circle-open", "size": 11, "color": GREY, "line": {"width": 2}},
         hovertemplate="front: %{customdata}<br>%{x:.4g}: %{y:.2f} %<extra></extra>",
@@ -51,7 +56,7 @@ def against(points: Sequence[Sequence[Point]], front: Front) -> go.Figure:
     if min(there) > 0 and max(there) > WIDE * min(there):
         title = f"{escape(title, quote=False)} (log)"
         figure.update_layout(xaxis={"type": "log", "tickvals": powers(there, 7), "title": {"text": title}})
-    return figure
+    return View(name, figure)
 
 
 def scatter(figure: go.Figure, index: int, points: Sequence[Point], marker: Mapping[str, object], x: str) -> None:

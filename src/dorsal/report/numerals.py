@@ -41,10 +41,10 @@ def seconds(duration: float) -> str:
     return f"{duration:.1f} s"
 
 
-def cost_title(name: str) -> tuple[str, str, float]:
-    """The name of a quantity, its title on an axis, and what it is divided by there."""
+def cost_title(name: str, time: str = "") -> tuple[str, str, float]:
+    """The name of a quantity, its title on an axis, and what it is divided by there; `time` says how one is known."""
     call, _, batch = name.removesuffix("_ms").partition("_b")
     if name.endswith("_ms") and batch.isdecimal():
-        called = {"forward": "forward", "step": "training step"}.get(call, call)
+        called = f"{time} {'training step' if call == 'step' else call}".lstrip()
         return f"{called}, batch {batch}", f"{called}, ms, batch of {batch}", 1.0
     return _COSTS.get(name, (name.replace("_", " "), name.replace("_", " "), 1.0))

@@ -213,11 +213,11 @@ def _means(index: int, levels: Sequence[tuple[float, Level]], *, joined: bool) -
     """The means of several networks with their intervals; `joined` also by a line, and the intervals by a band."""
     means = [(place, level.mean) for place, level in levels if level.n > 1]
     colour = look(index).colour
-    places, ends = whiskers(means)
+    across, along = whiskers(means)
     bars = {
         "type": "scatter",
-        "x": places,
-        "y": ends,
+        "x": across,
+        "y": along,
         "mode": "lines",
         "line": {"color": colour, "width": 1},
         "hoverinfo": "skip",

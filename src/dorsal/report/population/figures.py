@@ -95,10 +95,10 @@ def front_views(analysis: Analysis, times: Costs) -> list[View]:
     views = []
     for front in analysis.fronts:
         points = [finished(space, space.costs[front.cost]) for space in analysis.spaces]
-        views.append(View(cost_title(front.cost)[0], against(points, front)))
+        views.append(against(points, front, "predicted"))
     for name, measured in times.items():
         points = [finished(space, [measured.get(label) for label in space.labels]) for space in analysis.spaces]
-        views.append(View(cost_title(name)[0], against(points, front_of(name, points))))
+        views.append(against(points, front_of(name, points), "measured"))
     return views
 
 

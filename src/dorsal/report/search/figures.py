@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 
 from dorsal.report.fronts import against, front_of
-from dorsal.report.numerals import cost_title
 from dorsal.report.plot import ERROR, GREY, NOTHING, Point, View, band, look, plane, remark, short, shown
 from dorsal.study.analysis.records import Front
 from dorsal.study.search.records import Outcome, Search
@@ -64,7 +63,7 @@ def _networks(figure: go.Figure, points: Sequence[Point], marker: Mapping[str, o
 def front_views(search: Search, outcome: Outcome) -> list[View]:
     """Error against every other objective, with the front; where there is none, against MACs, parameters, activations.
 
-    The front is that of all objectives, so with three or more its line may rise in one of the plots.
+    The front is that of all objectives, so with three or more no line through it falls in every plot.
     """
     costs = [name for name in outcome.objectives if name != "error"]
     views = []
@@ -74,7 +73,8 @@ def front_views(search: Search, outcome: Outcome) -> list[View]:
             for network, error in zip(search.course.networks, outcome.errors, strict=True)
             if error is not None
         ]
-        views.append(View(cost_title(cost)[0], against([points], _front(cost, points, outcome, len(costs)))))
+        front = _front(cost, points, outcome, len(costs))
+        views.append(against([points], front, "predicted", joined=len(costs) < 2))
     return views
 
 

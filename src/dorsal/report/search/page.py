@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from dorsal.report.drawing import draw
+from dorsal.report.fronts import POINTS
 from dorsal.report.numerals import count, plural
 from dorsal.report.parts import NONE_FINISHED, items, legend, run_facts, table
 from dorsal.report.search.figures import RANDOM, SEARCH, course_view, front_views
@@ -66,13 +67,14 @@ def _course(search: Search, outcome: Outcome) -> str:
 
 def _fronts(search: Search, outcome: Outcome) -> str:
     caption = (
-        "One point a network; costs are for one image. Rings: networks that no other equals or beats in all objectives "
-        "and beats in one; they are chosen and judged on the same images."
+        "Rings: networks that no other equals or beats in all objectives and beats in one; they are chosen and judged "
+        "on the same images."
         if len(outcome.objectives) > 1
-        else "One point a network; costs are for one image and were no objective. Rings: networks that no other beats "
-        "in both error and this cost."
+        else "The costs were no objective. Rings: networks that no other beats in both error and this cost."
     )
-    figure = chart("Error against cost", front_views(search, outcome), caption)
+    if (number := len(outcome.objectives)) > 2:
+        caption += f" The front is that of all {number} objectives; a network on it may look beaten in this projection."
+    figure = chart("Error against cost", front_views(search, outcome), f"{POINTS} {caption}")
     return f"<section><h2>Error against cost</h2>{figure}</section>"
 
 

@@ -24,7 +24,9 @@ def print_search(outcome: Outcome, console: Console) -> None:
 
 def heading(objective: str) -> str:
     """An objective with its unit, e.g. "error, %"."""
-    return "error, %" if objective == "error" else cost_title(objective)[0] + ", ms" * objective.endswith("_ms")
+    if objective == "error":
+        return "error, %"
+    return cost_title(objective, "predicted")[0] + ", ms" * objective.endswith("_ms")
 
 
 def value_of(objective: str, value: float) -> str:
