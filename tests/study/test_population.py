@@ -226,6 +226,23 @@ def test_the_storage_of_a_folder_is_kept_and_another_is_refused(
     assert load_population(tmp_path / "own", f"sqlite:///{tmp_path / 'own' / 'study.db'}") == own
 
 
+def test_a_network_of_two_spaces_is_trained_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = put_in_place(Arithmetic(4), monkeypatch)
+    files = []
+    for name in ("tiny", "twin"):
+        files.append(tmp_path / f"{name}.toml")
+        files[-1].write_text(TINY.replace('"tiny"', f'"{name}"'), encoding="utf-8")
+    events: list[Event] = []
+    spaces = tuple(map(str, files))
+    found = run_population(asked(tmp_path / "out", spaces=spaces, bounds={}, edit="", count=3), on_event=events.append)
+    assert [run.arm for run in sorted(engine.made, key=lambda run: run.arm)] == ["tiny/0", "tiny/1", "tiny/2"]
+    accuracies = {trial.arm: trial.accuracy for trial in found.study.trials}
+    assert [accuracies[f"twin/{n}"] for n in range(3)] == [accuracies[f"tiny/{n}"] for n in range(3)]
+    (planned,) = (event.forecast for event in events if isinstance(event, Planned))
+    assert (planned.runs, planned.arm_seconds["tiny/0"], planned.arm_seconds["twin/0"]) == (3, pytest.approx(10), 0)
+    assert [(e.done, e.total) for e in events if isinstance(e, TrialDone)] == [(1, 3), (2, 3), (3, 3)]
+
+
 def test_diverged_and_failed_runs_are_recorded_and_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from dorsal.study.duration import read_duration, show_duration
-from dorsal.study.plan import Plan, Run
+from dorsal.study.plan import Plan, Run, distinct
 from dorsal.study.records import Epoch, Latency
 
 START_UP_SECONDS = 6.0
@@ -44,12 +44,13 @@ class Forecast(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def forecast(plan: Plan, epoch_seconds: EpochSeconds, done: Collection[str], workers: int) -> Forecast:
     """The forecast for the runs of `plan` whose keys are not in `done`."""
-    left = [run for run in plan.runs if run.key not in done]
+    runs = distinct(plan.runs)
+    left = [run for run in runs if run.key not in done]
     arm_seconds = {arm.label: 0.0 for arm in plan.arms}
     for run in left:
         arm_seconds[run.arm] += _seconds(run, epoch_seconds)
     seconds = makespan((_seconds(run, epoch_seconds) for run in left), workers) + START_UP_SECONDS if left else 0.0
-    return Forecast(len(plan.runs), len(plan.runs) - len(left), seconds, workers, arm_seconds)
+    return Forecast(len(runs), len(runs) - len(left), seconds, workers, arm_seconds)
 
 
 def within_budget(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,14 @@ def plan(
     _refuse_twins("recipe", [(recipe.name, recipe.hash) for recipe in recipes])
     runs = tuple(run_of(arm, recipe, seed, data) for seed in comparison.seed_list for recipe in recipes for arm in arms)
     return Plan(arms=arms, recipes=tuple(recipes), seeds=comparison.seed_list, data=data, runs=runs)
+
+
+def distinct(runs: Iterable[Run]) -> tuple[Run, ...]:
+    """Each run once, by the first name it has: two spaces may draw one network."""
+    first: dict[str, Run] = {}
+    for run in runs:
+        first.setdefault(run.key, run)
+    return tuple(first.values())
 
 
 def run_of(arm: Arm, recipe: RecipeFacts, seed: int, data: DataFacts) -> Run:

@@ -17,7 +17,7 @@ from dorsal.study.forecast import Clock, Timekeeper, Timing, forecast, within_bu
 from dorsal.study.lock import hold
 from dorsal.study.machine import available_cores, machine, versions
 from dorsal.study.placement import HERE, Placement
-from dorsal.study.plan import Plan, Run
+from dorsal.study.plan import Plan, Run, distinct
 from dorsal.study.prediction import predict_epochs
 from dorsal.study.ray_engine import RayCluster
 from dorsal.study.records import Arm, Epoch, Machine, Study, Trial
@@ -78,7 +78,7 @@ def carry_out(
     with hold(folder), Store(storage_url(folder, session.storage), session.name) as store:
         check()
         ended = {key for key, trial in store.trials().items() if trial.status != "failed"}
-        left = sum(run.key not in ended for run in asked.runs)
+        left = len({run.key for run in asked.runs} - ended)
         here = machine(place.device, max(min(engine.capacity(), left), 1) if left else 1, place.threads)
         before = read_saved(folder, session.file)
         timings = _timings(session.timed, here, before.timings if before else {}, on_event)
@@ -95,8 +95,9 @@ def carry_out(
         for text in study.notes:
             on_event(Note(text))
         on_event(Planned(todo.arms, forecast(todo, epoch_seconds, ended, here.workers)))
-        clock = Clock([run for run in todo.runs if run.key not in ended], epoch_seconds, here.workers)
-        make_runs(session, todo.runs, ended, engine, clock, store, on_event)
+        runs = distinct(todo.runs)
+        clock = Clock([run for run in runs if run.key not in ended], epoch_seconds, here.workers)
+        make_runs(session, runs, ended, engine, clock, store, on_event)
 
 
 def engine_of(place: Placement, job: Job) -> Engine:
