@@ -20,6 +20,7 @@ from dorsal.space.sample import sample
 from dorsal.space.space import Space, to_toml
 from dorsal.spec.cost import cost
 from dorsal.study import question
+from dorsal.study.analysis.analyse import analyse_population
 from dorsal.study.compare import compare
 from dorsal.study.events import Event, Note, Planned, TrialDone
 from dorsal.study.latency.fit import fit_model
@@ -27,6 +28,7 @@ from dorsal.study.latency.records import MODEL, Timed
 from dorsal.study.population.question import PopulationQuestion, command_line, from_toml
 from dorsal.study.population.records import Population
 from dorsal.study.population.reliability import ReliabilityQuestion, run_reliability
+from dorsal.study.population.reliability_saved import load_retrained
 from dorsal.study.population.run import domains_of, fitted, run_population, values_of
 from dorsal.study.population.saved import load_population
 from dorsal.study.record_file import write_record
@@ -182,7 +184,7 @@ def test_other_networks_under_the_same_question_are_refused(tmp_path: Path, monk
     first = run_population(question)
     before = {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.json")}
     write_latency_model(tmp_path, 1.6)
-    for count in (2, 3):
+    for count in (1, 2, 3):
         with pytest.raises(ValueError, match="other networks of anynetx_e than are drawn now; the latency model has"):
             run_population(msgspec.structs.replace(question, count=count))
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.json")} == before
@@ -277,6 +279,23 @@ def test_a_budget_trains_as_many_networks_of_every_space_as_fit(
     assert any("budget" in event.text for event in events if isinstance(event, Note))
     run_population(asked(tmp_path, budget="1h"))
     assert len(engine.made) == 4
+
+
+def test_a_budget_or_a_smaller_count_hides_nothing_that_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = put_in_place(Arithmetic(1), monkeypatch)
+    first = run_population(asked(tmp_path))
+    less = run_population(asked(tmp_path, seeds=2, budget="35s"))
+    assert len(engine.made) == len(less.study.trials) == 6
+    assert set(first.study.trials) < set(less.study.trials)
+    run_reliability(ReliabilityQuestion(population=(str(tmp_path),), networks=2, epochs=(2,), seeds=1))
+    events: list[Event] = []
+    fewer = run_population(asked(tmp_path, count=1, seeds=2), on_event=events.append)
+    assert fewer.spaces == first.spaces
+    assert set(less.study.trials) < set(fewer.study.trials)
+    assert Note(f"count=1: {tmp_path} holds 2 networks of a space, and keeps them") in events
+    assert analyse_population(fewer, retrained=load_retrained(tmp_path), fits=0, resamples=20).reliability.ranks
 
 
 def test_resolution_can_be_an_axis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

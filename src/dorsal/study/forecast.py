@@ -92,6 +92,14 @@ def first_seeds(plan: Plan, count: int) -> Plan:
     return msgspec.structs.replace(plan, seeds=seeds, runs=tuple(run for run in plan.runs if run.seed in seeds))
 
 
+def with_ended(part: Plan, whole: Plan, ended: Collection[str]) -> Plan:
+    """A part of a plan, and beside it the runs of the whole that have ended, which no plan may lose."""
+    kept = {run.key for run in part.runs}.union(ended)
+    runs = tuple(run for run in whole.runs if run.key in kept)
+    seeds = {run.seed for run in runs}
+    return msgspec.structs.replace(part, seeds=tuple(seed for seed in whole.seeds if seed in seeds), runs=runs)
+
+
 def makespan(seconds: Iterable[float], workers: int) -> float:
     """When the last of these jobs ends if each in turn goes to the worker that is free first."""
     free_at = [0.0] * workers

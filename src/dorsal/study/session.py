@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from dorsal.study.engine import Engine, Job, LocalPool, Lost, Step
 from dorsal.study.events import Event, Note, Planned, TrialDone, WorkerProgress
-from dorsal.study.forecast import Clock, Timekeeper, Timing, forecast, within_budget
+from dorsal.study.forecast import Clock, Timekeeper, Timing, forecast, with_ended, within_budget
 from dorsal.study.lock import hold
 from dorsal.study.machine import available_cores, machine, versions
 from dorsal.study.placement import HERE, Placement
@@ -33,7 +33,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
     - `timed`: runs of the plan to time for the forecast; the epochs of others are predicted from theirs.
     - `part`: the plan cut to its first n `part_name` ("seeds for every arm and recipe"), n from 1 to `parts`, which is
-      the whole plan; a budget is met so.
+      the whole plan; a budget is met so. What has ended stays in the plan.
     - `describe`: what a run is in terms of the store's parameters.
     - `folder`: of the store, the checkpoints, and `file`, in which the plan is kept.
     - `name`, `command`, `storage`, `budget`: as in `Comparison`; the storage of a study that the folder has, where none
@@ -89,6 +89,7 @@ def carry_out(
             todo, note = within_budget(
                 cut, session.parts, session.part_name, epoch_seconds, ended, here.workers, session.budget
             )
+            todo = with_ended(todo, asked, ended)
         todo = replace(todo, arms=_with_latencies(todo, session.timed, here, timings))
         write()
         study = keep(session, todo, ended, here, timings, note)

@@ -22,7 +22,7 @@ from dorsal.study.placement import place_of
 from dorsal.study.plan import DataFacts, Plan, RecipeFacts, Run, run_of
 from dorsal.study.population.question import PopulationQuestion, command_line
 from dorsal.study.population.records import Drawn, Population, Trained
-from dorsal.study.population.saved import load_population, refuse_others, write_spaces
+from dorsal.study.population.saved import drawn_before, load_population, refuse_others, write_spaces
 from dorsal.study.records import Arm
 from dorsal.study.run import check_place, data_facts, facts_at_sizes, recipe_facts
 from dorsal.study.saved import FILE
@@ -68,17 +68,20 @@ def run_population(asked: PopulationQuestion, *, on_event: OnEvent = lambda _: N
     """Samples the spaces and trains every network that has not been trained yet; returns all that have ended.
 
     Interrupted at any point, the same call goes on, as `study.compare.compare` does; with a larger `count` or more
-    seeds it goes on from what is there.
+    seeds it goes on from what is there. With a smaller `count` what is there stays.
 
     Raises ValueError as that does, for a bound that too few networks meet, and for a folder with a comparison, other
     spaces or another recipe.
     """
     check_place(place_of(asked))
+    folder = Path(asked.out)
+    if asked.count < (there := drawn_before(folder)):
+        on_event(Note(f"count={asked.count}: {asked.out} holds {there} networks of a space, and keeps them"))
+        asked = replace(asked, count=there)
     recipe = recipe_facts(asked.recipe, asked.epochs)
     data = data_facts(asked.data)
     samples = draw(asked, len(data.classes), data.image_size, on_event)
     drawn = tuple(_drawn(each, asked.bounds) for each in samples)
-    folder = Path(asked.out)
     trained = Trained(recipe=asked.recipe, data=asked.data, epochs=asked.epochs)
     plan = _plan(samples, drawn, asked, recipe, data)
 

@@ -36,6 +36,12 @@ def _expect(folder: Path) -> _Spaces:
     return found
 
 
+def drawn_before(folder: Path) -> int:
+    """How many networks of a space the folder holds."""
+    before = _read_spaces(folder)
+    return max((len(space.labels) for space in before.spaces), default=0) if before else 0
+
+
 def refuse_others(folder: Path, drawn: tuple[Drawn, ...], recipe: RecipeFacts, data: DataFacts) -> None:
     """Raises ValueError where the folder holds something else than a part, or more, of this population."""
     refuse_other_kinds(folder, SPACES)
