@@ -337,6 +337,26 @@ def test_interrupted_between_any_two_runs_the_same_call_goes_on(
     assert (broken.spaces, broken.study.trials) == (unbroken.spaces, unbroken.study.trials)
 
 
+def test_stopped_between_two_files_it_is_read_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    put_in_place(Arithmetic(2), monkeypatch)
+    first = run_population(asked(tmp_path / "out", spaces=("anynetx_e",)))
+    for changes in ({"count": 4}, {"spaces": ("anynetx_e", "crossed")}):
+        with monkeypatch.context() as patch:
+            patch.setattr("dorsal.study.session.keep", stop)
+            with pytest.raises(KeyboardInterrupt):
+                run_population(asked(tmp_path / "out", **{"spaces": ("anynetx_e",), **changes}))
+        read = load_population(tmp_path / "out")
+        assert read.study == first.study
+        assert [(drawn.space.name, drawn.labels) for drawn in read.spaces] == [("anynetx_e", first.spaces[0].labels)]
+        assert [(drawn.axes, drawn.costs) for drawn in read.spaces] == [(first.spaces[0].axes, first.spaces[0].costs)]
+    grown = run_population(asked(tmp_path / "out"))
+    assert [len(drawn.labels) for drawn in grown.spaces] == [4, 4]
+    assert len(grown.study.trials) == 8
+
+
 @pytest.mark.slow
 @pytest.mark.alone
 def test_killed_at_any_point_the_same_call_goes_on(tmp_path: Path) -> None:

@@ -20,9 +20,9 @@ from dorsal.study.record_file import write_record
 from dorsal.study.run import data_facts
 from dorsal.study.search.outcome import search_outcome
 from dorsal.study.search.question import SAMPLERS, Effort, SearchQuestion, command_line
-from dorsal.study.search.records import Search
+from dorsal.study.search.records import Course, Search
 from dorsal.study.search.run import run_search
-from dorsal.study.search.saved import load_search
+from dorsal.study.search.saved import load_search, write_course
 from tests.study.arithmetic import Arithmetic
 from tests.study.conftest import tiny
 from tests.study.test_latency import measurements
@@ -95,6 +95,22 @@ def test_however_it_is_broken_off_it_ends_as_if_it_had_not_been(
     assert asked_for(broken) == asked_for(whole)
     assert broken.study.trials == whole.study.trials
     assert made + len(last.made) == 6
+
+
+def test_stopped_before_its_first_network_is_written_down_it_goes_on(
+    train: Callable[..., Search], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(folder: Path, course: Course) -> None:
+        if course.networks:
+            raise KeyboardInterrupt
+        write_course(folder, course)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("dorsal.study.search.run.write_course", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(question(tmp_path), Arithmetic(1))
+    assert not load_search(tmp_path).course.networks
+    assert len(train(question(tmp_path, sampler="nsga2"), Arithmetic(1)).study.trials) == 5
 
 
 def test_when_less_is_left_than_there_are_workers_it_still_goes_on_as_before(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -20,8 +21,16 @@ def load_population(folder: Path, storage: str | None = None) -> Population:
 
     Raises ValueError when there is none, and as `saved.load_study` does.
     """
-    spaces = _expect(folder).spaces
-    return Population(study=load_study(folder, storage), spaces=spaces)
+    spaces, study = _expect(folder).spaces, load_study(folder, storage)
+    planned = {arm.label for arm in study.arms}
+    return Population(study=study, spaces=tuple(part for each in spaces if (part := _part(each, planned)).labels))
+
+
+def _part(drawn: Drawn, planned: Collection[str]) -> Drawn:
+    """The networks that the plan has too: of a growing population the plan is written last."""
+    count = sum(label in planned for label in drawn.labels)
+    axes, costs = ({name: column[:count] for name, column in of.items()} for of in (drawn.axes, drawn.costs))
+    return msgspec.structs.replace(drawn, labels=drawn.labels[:count], axes=axes, costs=costs)
 
 
 def read_trained(folder: Path) -> Trained:

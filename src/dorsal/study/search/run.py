@@ -84,6 +84,7 @@ def run_search(
     folder = Path(asked.out)
     with hold(folder), Store(storage_url(folder, asked.storage), asked.name) as store:
         course = course_so_far(folder, course, recipe, data)
+        write_course(folder, course)  # wherever it is broken off, the folder is that of a search
         _Searcher(asked, course, asker, draws, recipe, data, store, on_event).go_on()
     return load_search(folder, asked.storage)
 

@@ -26,14 +26,14 @@ def load_search(folder: Path, storage: str | None = None) -> Search:
 
 
 def course_so_far(folder: Path, asked: Course, recipe: RecipeFacts, data: DataFacts) -> Course:
-    """The course that the folder holds, or the one asked for, of no network yet, where it holds nothing.
+    """The course that the folder holds, or the one asked for, of no network yet, where it holds no network either.
 
     Raises ValueError where the folder holds something else, or a search of another question.
     """
     refuse_other_kinds(folder, SEARCH)
     before, saved = _read(folder), read_saved(folder)
     where = f"out={str(folder)!r} holds"
-    if before is None:
+    if before is None or not before.networks:
         return asked
     for field in _FIXED:
         then, now = getattr(before, field), getattr(asked, field)
