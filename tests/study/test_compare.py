@@ -67,7 +67,7 @@ def test_the_same_call_makes_only_the_crashed_run_again(crashed: Crashed) -> Non
 def test_events_tell_the_forecast_first_and_every_trial(crashed: Crashed) -> None:
     assert isinstance(crashed.first[0], Planned)
     assert (crashed.first[0].forecast.runs, crashed.first[0].forecast.done) == (4, 0)
-    assert crashed.first[0].forecast.seconds > 0
+    assert (crashed.first[0].forecast.seconds or 0) > 0
     assert [event.done for event in crashed.first if isinstance(event, TrialDone)] == [1, 2, 3, 4]
     assert all(event.seconds_left >= 0 for event in crashed.first if isinstance(event, WorkerProgress))
 

@@ -82,6 +82,18 @@ def test_a_budget_too_small_says_what_is_needed(made: Plan) -> None:
         by_seeds(made, set(), 1, "10s")
 
 
+def test_where_nothing_could_be_timed_there_is_no_forecast(made: Plan) -> None:
+    unknown = dict.fromkeys(SECONDS, 0.0)
+    assert forecast(made, unknown, set(), 1).seconds is None
+    assert forecast(made, unknown, {run.key for run in made.runs}, 1).seconds == 0
+    with pytest.raises(ValueError, match="budget='1h': no network could be timed here, so leave it out"):
+        within_budget(partial(first_seeds, made), 3, "seeds", unknown, set(), 1, "1h")
+    clock = Clock(made.runs, unknown, 1)
+    assert clock.seconds_left() == 0
+    clock.epoch_ended(made.runs[0], epoch(1, 2.0))
+    assert clock.seconds_left() == pytest.approx(2.0 * (5 * 12 - 1))
+
+
 def test_time_left_falls_to_nothing_and_follows_what_is_measured(made: Plan) -> None:
     clock = Clock(made.runs, SECONDS, 1)
     assert clock.seconds_left() == pytest.approx(3 * ROUND)

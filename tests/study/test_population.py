@@ -281,6 +281,21 @@ def test_a_budget_trains_as_many_networks_of_every_space_as_fit(
     assert len(engine.made) == 4
 
 
+def test_on_a_cluster_times_are_said_to_be_of_this_machine_and_no_budget_is_met_without_any(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_in_place(Arithmetic(1), monkeypatch)
+    events: list[Event] = []
+    run_population(asked(tmp_path / "timed", ray="10.0.0.1:6379"), on_event=events.append)
+    assert Note("the forecast is from times of this machine, not of the cluster") in events
+    monkeypatch.setattr("dorsal.study.session.time_run", lambda *_, **__: 1 / 0)
+    with pytest.raises(ValueError, match="budget='1h': no network could be timed here"):
+        run_population(asked(tmp_path / "not_timed", ray="10.0.0.1:6379", budget="1h"))
+    run_population(asked(tmp_path / "not_timed", ray="10.0.0.1:6379"), on_event=events.append)
+    forecasts = [event.forecast.seconds for event in events if isinstance(event, Planned)]
+    assert forecasts == [pytest.approx(46), None]
+
+
 def test_a_budget_or_a_smaller_count_hides_nothing_that_has_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,7 +74,7 @@ def test_networks_are_asked_for_trained_and_told_of(train: Callable[..., Search]
     assert notes[1].startswith("anynetx_e/0, drawn: regnetx_002(")
     assert notes[-1].startswith("anynetx_e/4, proposed by tpe: ")
     (planned,) = (event for event in events if isinstance(event, Planned))
-    assert (planned.forecast.runs, planned.forecast.done) == (5, 0)
+    assert (planned.forecast.runs, planned.forecast.done, planned.forecast.seconds) == (5, 0, None)  # none is timed
     assert [(e.done, e.total) for e in events if isinstance(e, TrialDone)] == [(n, 5) for n in range(1, 6)]
     assert search.study.command.startswith("dorsal space search anynetx_e --trials 5 --macs 1M..4M")
 

@@ -59,15 +59,16 @@ class Watch:
             matched = f" ({arm.changes})" if arm.changes else ""
             self._say(f"{arm.label}: {arm.text}, {arm.cost.macs / 1e6:.2f} M MACs{speed}{matched}")
         ahead = event.forecast
+        takes = "no forecast" if ahead.seconds is None else f"about {show_duration(ahead.seconds)}"
         self._say(
-            f"{ahead.runs} runs, {ahead.done} of them done; about {show_duration(ahead.seconds)} "
+            f"{ahead.runs} runs, {ahead.done} of them done; {takes} "
             f"on {ahead.workers} worker{'s' if ahead.workers > 1 else ''}"
         )
         if self._live:
             self._total = self._progress.add_task("all runs", total=ahead.runs, completed=ahead.done, text="")
 
     def _worker(self, event: WorkerProgress) -> None:
-        self._left = f"about {show_duration(event.seconds_left)} left"
+        self._left = f"about {show_duration(event.seconds_left)} left" if event.seconds_left else ""
         if not self._live:
             return
         if event.worker not in self._bars:

@@ -30,14 +30,15 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Forecast(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`done` of `runs` runs are in the store; the others take about `seconds` on `workers` workers.
+    """`done` of `runs` runs are in the store; the others take about `seconds` on `workers` workers, None where no
+    network could be timed.
 
     `arm_seconds` is what each arm's remaining runs take on one worker.
     """
 
     runs: int
     done: int
-    seconds: float
+    seconds: float | None
     workers: int
     arm_seconds: dict[str, float]
 
@@ -49,7 +50,10 @@ def forecast(plan: Plan, epoch_seconds: EpochSeconds, done: Collection[str], wor
     arm_seconds = {arm.label: 0.0 for arm in plan.arms}
     for run in left:
         arm_seconds[run.arm] += _seconds(run, epoch_seconds)
-    seconds = makespan((_seconds(run, epoch_seconds) for run in left), workers) + START_UP_SECONDS if left else 0.0
+    seconds: float | None = 0.0
+    if left:
+        busy = makespan((_seconds(run, epoch_seconds) for run in left), workers)
+        seconds = busy + START_UP_SECONDS if any(epoch_seconds.values()) else None
     return Forecast(len(runs), len(runs) - len(left), seconds, workers, arm_seconds)
 
 
@@ -65,12 +69,17 @@ def within_budget(
     """The largest of the plans `cut(1)`, …, `cut(parts)` that `budget` allows, and a sentence on what was left out, or
     "". `part_name` is what n counts, as in "3 of 5 seeds".
 
-    Raises ValueError when not even the smallest fits.
+    Raises ValueError when not even the smallest fits, and when no network could be timed.
     """
     allowed = read_duration(budget)
 
     def seconds(count: int) -> float:
-        return forecast(cut(count), epoch_seconds, done, workers).seconds
+        found = forecast(cut(count), epoch_seconds, done, workers).seconds
+        if found is None:
+            raise ValueError(
+                f"budget={budget!r}: no network could be timed here, so what fits is not known; leave it out"
+            )
+        return found
 
     fitting = bisect.bisect_right(range(1, parts + 1), allowed, key=seconds)
     if not fitting:
@@ -122,7 +131,10 @@ class Timekeeper(Protocol):
 
 
 class Clock:
-    """Time left for a list of runs: by the forecast at first, by the epochs measured so far as they come."""
+    """Time left for a list of runs: by the forecast at first, by the epochs measured so far as they come.
+
+    Where no network could be timed, nothing is left at first, and then all take what those so far did.
+    """
 
     def __init__(self, runs: Iterable[Run], epoch_seconds: EpochSeconds, workers: int) -> None:
         self._runs = {run.key: run for run in runs}
@@ -149,6 +161,8 @@ class Clock:
 
     def _epoch_seconds(self, run: Run, scale: float) -> float:
         measured = self._measured.get((run.arm, run.recipe))
+        if not measured and not any(self._forecast.values()):
+            measured = [seconds for each in self._measured.values() for seconds in each]
         if measured:
             return sum(measured) / len(measured)
         return self._forecast[run.arm, run.recipe] * scale

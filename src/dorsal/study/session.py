@@ -81,7 +81,7 @@ def carry_out(
         left = len({run.key for run in asked.runs} - ended)
         here = machine(place.device, max(min(engine.capacity(), left), 1) if left else 1, place.threads)
         before = read_saved(folder, session.file)
-        timings = _timings(session.timed, here, before.timings if before else {}, on_event)
+        timings = _timings(session.timed, place, here, before.timings if before else {}, on_event)
         epoch_seconds = _epoch_seconds(asked, session.timed, here, timings)
         todo, note = asked, ""
         if session.budget is not None:
@@ -187,9 +187,13 @@ def _progress(worker: int, run: Run, step: Step, seconds_left: float) -> WorkerP
     )
 
 
-def _timings(runs: Sequence[Run], here: Machine, known: Mapping[str, Timing], on_event: OnEvent) -> dict[str, Timing]:
+def _timings(
+    runs: Sequence[Run], place: Placement, here: Machine, known: Mapping[str, Timing], on_event: OnEvent
+) -> dict[str, Timing]:
     """`known`, and a timing of each of these runs. One that cannot be timed is left out."""
     timings = dict(known)
+    if place.ray not in (None, HERE):
+        on_event(Note("the forecast is from times of this machine, not of the cluster"))
     for run in runs:
         key = _timing_key(run, here)
         if key in timings:

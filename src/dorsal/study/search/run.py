@@ -143,9 +143,10 @@ class _Searcher:
         session = self._session()
         for text in self._keep(session, here).notes:
             self.on_event(Note(text))
-        pace = Pace(left, self.recipe.epochs, workers, self._epoch_seconds(here) if left else 0.0)
-        seconds = pace.seconds_left() + START_UP_SECONDS if left else 0.0
-        self.on_event(Planned((), Forecast(total, total - left, seconds, workers, {})))
+        epoch_seconds = self._epoch_seconds(here) if left else 0.0
+        pace = Pace(left, self.recipe.epochs, workers, epoch_seconds)
+        takes = pace.seconds_left() + START_UP_SECONDS if epoch_seconds else None
+        self.on_event(Planned((), Forecast(total, total - left, takes if left else 0.0, workers, {})))
 
         def more() -> list[Run]:
             if new := self._ask_ahead(ahead):
