@@ -86,7 +86,7 @@ def test_where_nothing_could_be_timed_there_is_no_forecast(made: Plan) -> None:
     unknown = dict.fromkeys(SECONDS, 0.0)
     assert forecast(made, unknown, set(), 1).seconds is None
     assert forecast(made, unknown, {run.key for run in made.runs}, 1).seconds == 0
-    with pytest.raises(ValueError, match="budget='1h': no network could be timed here, so leave it out"):
+    with pytest.raises(ValueError, match="budget='1h': no network could be timed here, so what fits is not known"):
         within_budget(partial(first_seeds, made), 3, "seeds", unknown, set(), 1, "1h")
     clock = Clock(made.runs, unknown, 1)
     assert clock.seconds_left() == 0
