@@ -34,7 +34,7 @@ function outside(text) {
   const box = text.getBoundingClientRect(), frame = text.ownerSVGElement.getBoundingClientRect();
   return box.left < frame.left - 1 || box.right > frame.right + 1 || box.bottom > frame.bottom + 1;
 }
-const seen = [], switched = [];
+const seen = [], switched = [], unticked = [];
 function look(plot, name) {
   const frame = plot.querySelector(".main-svg").getBoundingClientRect();
   const texts = [...plot.querySelectorAll(TEXTS)].map(placed);
@@ -45,13 +45,14 @@ function look(plot, name) {
   const within = (box) => box.left > frame.left - 1 && box.right < frame.right + 1 && box.bottom < frame.bottom + 1;
   seen.push({ name, overlaps, cut: texts.filter(({ box }) => !within(box)).map(({ word }) => word),
     marks: plot.querySelectorAll(MARKS).length,
+    legend: [...plot.querySelectorAll(".legend li:not([hidden])")].map((item) => item.textContent),
     said: [...plot.querySelectorAll(".annotation-text")].map((text) => text.textContent),
     wide: frame.right > innerWidth && !plot.closest(".panels") });
 }
 async function tell() {
   for (const plot of document.querySelectorAll(".chart")) {
     const name = plot.querySelector(".canvas").getAttribute("aria-label").split(":")[0];
-    const inputs = [...plot.querySelectorAll("input")];
+    const inputs = [...plot.querySelectorAll("fieldset input")];
     if (!inputs.length) look(plot, name);
     const drawn = [];
     for (const input of inputs) {
@@ -60,10 +61,18 @@ async function tell() {
       look(plot, name + "/" + input.parentNode.textContent);
       drawn.push(plot.querySelector(".canvas").innerText + plot.querySelector(".main-svg").innerHTML);
     }
+    for (const box of [...plot.querySelectorAll("li:not([hidden]) input")].slice(1)) {
+      const traces = () => plot.querySelectorAll(".canvas .trace").length, before = traces();
+      box.click();
+      await new Promise((done) => setTimeout(done, 200));
+      unticked.push(traces() < before);
+      box.click();
+      await new Promise((done) => setTimeout(done, 200));
+    }
     if (drawn.length) switched.push(new Set(drawn).size > 1);
   }
   parent.postMessage(JSON.stringify({
-    wrong, seen, switched, title: document.title, window: innerWidth,
+    wrong, seen, switched, unticked, title: document.title, window: innerWidth,
     points: count(".scatterlayer .points path"), bars: count(".barlayer .points path"),
     errorbars: count(".errorbar path"), lines: count(".js-line"), bands: count(".js-fill"),
     drawings: count("svg.dorsal-net"),
@@ -82,7 +91,8 @@ const timer = setInterval(() => {
 def look_at(page: str, width: int, folder: Path) -> dict[str, Any]:
     """What the browser sees. The page is in a frame of `width` pixels: headless windows are not narrower than 500.
 
-    `seen` has every view in turn; points, bars and lines are counted when each plot is at its last view.
+    `seen` has every view in turn; points, bars and lines are counted when each plot is at its last view. `unticked`
+    says whether each box of a legend but the first took traces from that view.
     """
     (folder / "page.html").write_text(page.replace("<head>", f"<head>{PROBE}", 1))
     (folder / "frame.html").write_text(

@@ -137,6 +137,10 @@ def test_the_page_draws_the_front_and_lists_all_networks(monkeypatch: pytest.Mon
     assert "<td>waiting</td>" in page
 
 
+def test_no_conclusion_of_a_search_stands_out() -> None:
+    assert '<ul class="verdicts alike">' in search_page(*with_outcome(made()))
+
+
 def test_a_search_of_which_nothing_has_finished_says_so() -> None:
     page = search_page(*with_outcome(made(waiting=NAMES)))
     assert page.count("no network has finished") == 4  # three fronts and the course

@@ -37,6 +37,7 @@ def distribution_figure(found: Sequence[Distributed]) -> go.Figure:
             x=short(_beyond(edf.values, margin)),
             y=short((0.0, *edf.share, 1.0)),
             mode="lines",
+            legendgroup=str(place),
             line=line(place, "hv"),
             hovertemplate=f"{shown(name)}<br>%{{y:.3f}} of the networks have at most %{{x:.2f}} %<extra></extra>",
         )

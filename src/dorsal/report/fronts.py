@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -11,8 +13,10 @@ from dorsal.report.numerals import cost_title
 from dorsal.report.plot import ERROR, GREY, NOTHING, Point, View, look, plane, powers, remark, short, shown
 from dorsal.study.analysis.records import Front
 
-# From this ratio of the dearest to the cheapest network on, costs are on a logarithmic scale.
+# From this ratio of the largest to the smallest value on, an axis is logarithmic.
 WIDE = 12
+PHONE = 36
+"""Letters of a title that fit on a phone."""
 
 POINTS = "One point a network; MACs, parameters and activations are for one image, times for a batch."
 
@@ -36,7 +40,7 @@ def against(points: Sequence[Sequence[Point]], front: Front, time: str, *, joine
     The front is `joined` unless it is that of other costs too.
     """
     name, title, unit = cost_title(front.cost, time)
-    figure = plane(escape(title, quote=False), ERROR, 440)
+    figure = plane("", ERROR, 440)
     there = [cost / unit for ours in points for cost, _, _ in ours]
     if not there:
         remark(figure, NOTHING)
@@ -53,10 +57,15 @@ def against(points: Sequence[Sequence[Point]], front: Front, time: str, *, joine
         marker={"symbol": "circle-open", "size": 11, "color": GREY, "line": {"width": 2}},
         hovertemplate="front: %{customdata}<br>%{x:.4g}: %{y:.2f} %<extra></extra>",
     )
-    if min(there) > 0 and max(there) > WIDE * min(there):
-        title = f"{escape(title, quote=False)} (log)"
-        figure.update_layout(xaxis={"type": "log", "tickvals": powers(there, 7), "title": {"text": title}})
-    return View(name, figure)
+    return View(name, figure.update_layout(xaxis=axis(title, there, 7)))
+
+
+def axis(title: str, values: Sequence[float], ticks: int) -> dict[str, Any]:
+    """An axis over these values, logarithmic with at most so many ticks where they are far apart."""
+    wide = 0 < WIDE * min(values) < max(values)
+    lines = textwrap.wrap(f"{title} (log)" if wide else title, PHONE)
+    scale = {"type": "log", "tickvals": powers(values, ticks)} if wide else {}
+    return {"title": {"text": "<br>".join(escape(line, quote=False) for line in lines)}, **scale}
 
 
 def scatter(figure: go.Figure, index: int, points: Sequence[Point], marker: Mapping[str, object], x: str) -> None:
@@ -66,6 +75,7 @@ def scatter(figure: go.Figure, index: int, points: Sequence[Point], marker: Mapp
         y=short(error for _, error, _ in points),
         customdata=[shown(label) for _, _, label in points],
         mode="markers",
+        legendgroup=str(index),
         marker={"color": look(index).colour, **marker},
         hovertemplate=f"%{{customdata}}<br>{x}: %{{y:.2f}} %<extra></extra>",
     )

@@ -1,5 +1,6 @@
 "use strict";
-// Draws the figures of each .chart from its JSON, in the colours of the page, and switches between them.
+// Draws the figures of each .chart from its JSON, in the colours of the page, and switches between them. A box of the
+// legend shows and hides the traces of its legendgroup; where a figure has no points of it, there is no box.
 const narrow = matchMedia("(max-width: 560px)");
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const config = { responsive: true, displayModeBar: false };
@@ -32,8 +33,13 @@ function styled(figure) {
 
 function show(chart) {
   const views = JSON.parse(chart.querySelector("script").textContent);
-  const chosen = chart.querySelector("input:checked");
+  const chosen = chart.querySelector("fieldset input:checked");
   const figure = styled(views[chosen ? Number(chosen.value) : 0]);
+  for (const box of chart.querySelectorAll(".legend input")) {
+    const ours = figure.data.filter((trace) => trace.legendgroup === box.value && trace.x.length);
+    box.closest("li").hidden = !ours.length;
+    for (const trace of ours) trace.visible = box.checked;
+  }
   return Plotly.react(chart.querySelector(".canvas"), figure.data, figure.layout, config);
 }
 

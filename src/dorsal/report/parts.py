@@ -32,6 +32,11 @@ def table(label: str, head: Sequence[str], rows: Iterable[Sequence[str]], style:
     )
 
 
+def clipped(text: str) -> str:
+    """As much of a text as fits on a line, which opens to the whole."""
+    return f'<details class="clip"><summary><code>{escape(text)}</code></summary></details>'
+
+
 def swatch(index: int) -> str:
     """The look of an arm or a space in a word's height: its colour, hollow where its markers are open."""
     colour, dash, hollow = look(index)
@@ -43,9 +48,13 @@ def swatch(index: int) -> str:
     )
 
 
-def legend(names: Mapping[int, str]) -> str:
-    """Names with the looks of their indices."""
-    return f'<ul class="legend">{"".join(f"<li>{swatch(i)}{escape(name)}</li>" for i, name in names.items())}</ul>'
+def legend(names: Mapping[int, str], more: str = "") -> str:
+    """Names with the looks of their indices, each with a box that shows and hides it; `more` are further elements."""
+    boxes = "".join(
+        f'<li><label><input type="checkbox" value="{index}" checked>{swatch(index)}{escape(name)}</label></li>'
+        for index, name in names.items()
+    )
+    return f'<ul class="legend">{boxes}{more}</ul>'
 
 
 def run_facts(study: Study) -> str:

@@ -103,6 +103,7 @@ def band(index: int, edges: Sequence[tuple[float, float, float]], shape: str = "
             "x": short(edge[0] for edge in edges),
             "y": short(edge[end] for edge in edges),
             "mode": "lines",
+            "legendgroup": str(index),
             "line": {"width": 0, "shape": shape},
             "fill": fill,
             "fillcolor": pale(index, 0.16),

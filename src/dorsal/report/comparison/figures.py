@@ -59,6 +59,7 @@ def _against(
                 text=[shown(arm.label)],
                 textposition="middle right" if order.index(index) % 2 else "middle left",
                 cliponaxis=False,
+                legendgroup=str(index),
                 marker={
                     "symbol": _symbol(index, turn),
                     "size": 10,
@@ -130,12 +131,14 @@ def _curves(study: Study, recipe: str) -> go.Figure:
                 fill="toself",
                 fillcolor=pale(index, 0.16),
                 mode="none",
+                legendgroup=str(index),
                 hoverinfo="skip",
             )
         figure.add_scatter(
             x=epochs,
             y=[interval.mean for interval in intervals],
             mode="lines" if len(epochs) > 1 else "markers",
+            legendgroup=str(index),
             line={"color": colour, "dash": look(index).dash, "width": 2},
             hovertemplate=f"{shown(arm.label)}<br>epoch %{{x}}: %{{y:.2f}} %<extra></extra>",
         )

@@ -12,7 +12,7 @@ from dorsal.report.comparison.numerals import COSTS, costs, percent, runs, sprea
 from dorsal.report.drawing import draw
 from dorsal.report.files import write_whole
 from dorsal.report.numerals import plural
-from dorsal.report.parts import items, run_facts, swatch, table
+from dorsal.report.parts import items, legend, run_facts, swatch, table
 from dorsal.report.shell import chart, shell
 from dorsal.stats import Shares
 from dorsal.study.records import Arm, Study
@@ -79,12 +79,9 @@ def _measured(arms: Sequence[Arm]) -> str:
 
 
 def _legend(study: Study, recipes: bool = False) -> str:
-    items = [f"<li>{swatch(index)}{escape(arm.label)}</li>" for index, arm in enumerate(study.arms)]
-    if recipes and len(study.recipes) > 1:
-        items += [
-            f"<li>{GLYPHS[turn % len(GLYPHS)]} {escape(recipe)}</li>" for turn, recipe in enumerate(study.recipes)
-        ]
-    return f'<ul class="legend">{"".join(items)}</ul>'
+    glyphs = [f"<li>{GLYPHS[turn % len(GLYPHS)]} {escape(recipe)}</li>" for turn, recipe in enumerate(study.recipes)]
+    more = "".join(glyphs) if recipes and len(glyphs) > 1 else ""
+    return legend({index: arm.label for index, arm in enumerate(study.arms)}, more)
 
 
 def _costs(study: Study, analysis: Analysis) -> str:

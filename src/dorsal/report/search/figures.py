@@ -28,6 +28,7 @@ def course_view(search: Search, outcome: Outcome) -> View:
             x=[point.k for point in points],
             y=short(point.median for point in points),
             mode="lines",
+            legendgroup=str(RANDOM),
             line={"color": look(RANDOM).colour, "width": 2},
             hovertemplate="best of %{x} random networks: %{y:.2f} %, the median<extra></extra>",
         )
@@ -43,6 +44,7 @@ def course_view(search: Search, outcome: Outcome) -> View:
         x=list(range(1, len(networks) + 1)),
         y=list(outcome.best_so_far),
         mode="lines",
+        legendgroup=str(SEARCH),
         line={"color": look(SEARCH).colour, "width": 2, "shape": "hv"},
         hovertemplate="best of the first %{x}: %{y:.2f} %<extra></extra>",
     )
@@ -55,6 +57,7 @@ def _networks(figure: go.Figure, points: Sequence[Point], marker: Mapping[str, o
         y=short(error for _, error, _ in points),
         customdata=[shown(label) for _, _, label in points],
         mode="markers",
+        legendgroup=str(SEARCH),
         marker={"size": 7, "opacity": 0.7, **marker},
         hovertemplate="%{customdata}: %{y:.2f} %<extra></extra>",
     )

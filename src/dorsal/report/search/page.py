@@ -8,7 +8,7 @@ from html import escape
 from dorsal.report.drawing import draw
 from dorsal.report.fronts import POINTS
 from dorsal.report.numerals import count, plural
-from dorsal.report.parts import NONE_FINISHED, items, legend, run_facts, table
+from dorsal.report.parts import NONE_FINISHED, clipped, items, legend, run_facts, table
 from dorsal.report.search.figures import RANDOM, SEARCH, course_view, front_views
 from dorsal.report.search.terminal import heading, value_of
 from dorsal.report.shell import chart, prose, shell
@@ -48,7 +48,7 @@ def _top(search: Search, outcome: Outcome) -> str:
     )
     return f"""<header><h1>{escape(outcome.name)}</h1><p class="soft">{prose(about)}</p>
 <pre>{escape(study.command)}</pre></header>
-<main><ul class="verdicts">{items(outcome.sentences)}</ul>
+<main><ul class="verdicts alike">{items(outcome.sentences)}</ul>
 """
 
 
@@ -119,7 +119,7 @@ def _all(search: Search, outcome: Outcome) -> str:
             "draw" if network.drawn else "proposal",
             status if error is None else f"{error:.2f}",
             *(value_of(name, network.costs[name]) for name in costs),
-            f"<code>{escape(arms[network.label].text)}</code>",
+            clipped(arms[network.label].text),
         ]
         for network, status, error in zip(search.course.networks, outcome.statuses, outcome.errors, strict=True)
     ]
