@@ -13,6 +13,8 @@ function styled(figure) {
   const layout = figure.layout;
   return {
     data: figure.data.map((trace) => {
+      // Translucent points are too faint on a dark page.
+      if (dark.matches && trace.marker) trace = { ...trace, marker: { ...trace.marker, opacity: 1 } };
       if (trace.type === "bar") return { ...trace, error_x: { ...trace.error_x, ...bars } };
       // Beside the points of a narrow plot there is no room for names; the legend has them.
       return narrow.matches && trace.text ? { ...trace, mode: "markers" } : trace;

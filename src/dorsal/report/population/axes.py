@@ -115,7 +115,7 @@ def _panels(index: int, space: SpaceFinding) -> go.Figure:
 def _title(axis: AxisFinding) -> str:
     """The axis with its unit; below it why there are points only, where that is so."""
     unit = f", {_UNITS[axis.axis]}" if axis.axis in _UNITS else ""
-    why = "<br>".join(escape(line, quote=False) for line in textwrap.wrap(axis.reason, WORDS))
+    why = "<br>".join(escape(line, quote=False) for line in textwrap.wrap(axis.reason, 40))
     return f"{shown(axis.name)}{unit}" + f'<br><span style="font-size:10px">{why}</span>' * bool(why)
 
 
