@@ -35,9 +35,9 @@ def test_one_network():
     assert (only.low, only.high, only.errors.mean.value, only.errors.tenth.low) == (3, 3, 40, None)
 
 
-def test_constant_errors_have_no_width():
+def test_constant_errors_have_a_mean_without_an_interval():
     (only,) = numeric_profile(np.ones(FEWEST), np.full(FEWEST, 7.0), draws=100).bins
-    assert (only.errors.mean.low, only.errors.mean.high) == (7.0, 7.0)
+    assert (only.errors.mean.value, only.errors.mean.low, only.errors.mean.high) == (7.0, None, None)
 
 
 @given(st.lists(st.integers(0, 15), min_size=1, max_size=80), st.integers(1, 10))

@@ -8,14 +8,24 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from dorsal.stats import Plan, plan_networks
-from dorsal.stats.planner import MOST_NETWORKS, POINTS, _bridges, _gap, networks_for_mean
+from dorsal.stats.planner import (
+    FEWEST_TO_PLAN,
+    MOST_NETWORKS,
+    POINTS,
+    _bridges,
+    _critical,
+    _gap,
+    networks_for_mean,
+    pooled,
+    spread_interval,
+)
 
 few = settings(max_examples=25, deadline=None)
 PILOT = 40 + 2 * np.random.default_rng(5).gamma(2, 1, 60)
 
 
-def plan(difference, pilot=PILOT, **options):
-    return plan_networks(pilot, difference, draws=100, **options)
+def plan(difference, *pilots, **options):
+    return plan_networks(pilots or (PILOT,), difference, **options)
 
 
 @given(st.floats(0.1, 1.5), st.floats(0.8, 0.99), st.floats(0.5, 0.95))
@@ -51,7 +61,8 @@ def test_bridges_are_brownian():
     assert bridges.mean(axis=0) == pytest.approx(0, abs=0.03)
     assert bridges.var(axis=0) == pytest.approx(time * (1 - time), abs=0.03)
     # The grid sees a little less than the supremum, whose 95 % quantile is 1.358.
-    assert np.quantile(np.abs(bridges).max(axis=1), 0.95) == pytest.approx(1.31, abs=0.05)
+    for confidence in (0.8, 0.95, 0.9875):
+        assert np.quantile(np.abs(bridges).max(axis=1), confidence) == pytest.approx(_critical(confidence), abs=0.05)
 
 
 def test_gap_of_a_known_shift():
@@ -62,12 +73,12 @@ def test_gap_of_a_known_shift():
 def test_smaller_differences_need_more():
     needs = [plan(difference) for difference in (4.0, 1.0, 0.25)]
     assert [p.mean.networks for p in needs] == sorted(p.mean.networks for p in needs)
-    assert [p.distance.networks for p in needs] == sorted(p.distance.networks for p in needs)
+    assert [p.distance for p in needs] == sorted(p.distance for p in needs)
     for need in (p.mean for p in needs):
         assert need.low <= need.networks <= need.high
     assert plan(1e-4).mean.networks is None
-    assert plan(1e-4).distance.networks is None
-    assert plan(1e-4).distance.high is None
+    assert plan(1e-4).mean.high is None
+    assert plan(1e-4).distance is None
 
 
 def test_seeds_pay_only_where_there_is_noise():
@@ -87,8 +98,52 @@ def test_interval_narrows_with_the_pilot():
 
 
 def test_small_pilots_and_ties():
-    assert plan(5.0, [30.0, 30.0, 40.0]).mean.networks > 2
-    assert plan(5.0, [30.0] * 20 + [40.0]).distance.networks is not None
+    assert plan(5.0, [30.0, 40.0] * 5 + [30.0]).mean.networks > 2
+    assert plan(5.0, [30.0] * 20 + [40.0]).distance is not None
+
+
+def test_pilots_count_around_their_own_means():
+    shifted = [PILOT[:30], 100 + PILOT[30:], [7.0]]
+    residuals, freedom = pooled([np.array(each) for each in shifted])
+    assert (residuals.size, freedom) == (60, 58)
+    # Of two samples: the pooled variance of the textbook.
+    expected = (29 * PILOT[:30].var(ddof=1) + 29 * PILOT[30:].var(ddof=1)) / 58
+    assert plan(1.0, *shifted).spread == pytest.approx(sqrt(expected))
+    assert plan(1.0, PILOT).spread == pytest.approx(PILOT.std(ddof=1))
+
+
+def test_small_pilots_of_several_populations_are_not_biased():
+    """Twelve populations of two networks; with one degree of freedom lost in all, the plans had half the networks."""
+    random = np.random.default_rng(0)
+    plans = [plan(1.0, *random.normal(40, 2, (12, 2))).mean.networks for _ in range(60)]
+    assert np.mean(plans) == pytest.approx(networks_for_mean(2.0, 1.0), rel=0.12)
+
+
+NORMAL, GAMMA, EXPONENTIAL = stats.norm(), stats.gamma(2), stats.expon()
+
+
+def spread_coverage(errors, sizes, studies):
+    covered = 0
+    for seed in range(studies):
+        random = np.random.default_rng(seed)
+        low, high = spread_interval(*pooled([errors.rvs(n, random_state=random) for n in sizes]))
+        covered += low <= errors.std() <= high
+    return covered / studies
+
+
+@pytest.mark.parametrize("errors", [NORMAL, GAMMA, EXPONENTIAL])
+@pytest.mark.parametrize("sizes", [(11,), (40,), (5,) * 4, (2,) * 12])
+def test_the_interval_of_the_spread_covers(errors, sizes):
+    """A percentile bootstrap covers 0.64 (exponential) and 0.78 (normal) with 11 networks."""
+    runs = 400
+    assert spread_coverage(errors, sizes, runs) >= 0.9 - 3 * sqrt(0.9 * 0.1 / runs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("errors", "lowest"), [(NORMAL, 0.93), (GAMMA, 0.89), (EXPONENTIAL, 0.88), (stats.t(5), 0.89)])
+@pytest.mark.parametrize("sizes", [(11,), (20,), (40,), (100,), (5,) * 4, (2,) * 12, (32,) * 4])
+def test_coverage_of_the_spread_is_what_the_docstring_says(errors, lowest, sizes):
+    assert spread_coverage(errors, sizes, 3000) >= lowest
 
 
 def test_same_seed_same_plan_and_round_trip():
@@ -126,7 +181,7 @@ def normal(random, size):
 def test_plans_have_the_power_they_promise(draw, difference):
     result = plan(difference, draw(np.random.default_rng(1), 2000))
     of_mean, _ = simulated_power(draw, difference, result.mean.networks, 1500)
-    _, of_distance = simulated_power(draw, difference, result.distance.networks, 1500)
+    _, of_distance = simulated_power(draw, difference, result.distance, 1500)
     assert of_mean == pytest.approx(0.8, abs=0.035)
     assert of_distance == pytest.approx(0.8, abs=0.07)
 
@@ -137,7 +192,7 @@ def test_plans_have_the_power_they_promise(draw, difference):
 def test_power_is_what_the_docstring_says(draw, difference):
     result = plan(difference, draw(np.random.default_rng(1), 3000))
     of_mean, _ = simulated_power(draw, difference, result.mean.networks, 4000)
-    _, of_distance = simulated_power(draw, difference, result.distance.networks, 4000)
+    _, of_distance = simulated_power(draw, difference, result.distance, 4000)
     # Networks and power, mean and distance: skewed 32 0.80, 29 0.78 and 123 0.77, 105 0.82; normal 64 0.81,
     # 88 0.77 and 251 0.79, 343 0.80; exponential 36 0.80, 22 0.91 and 140 0.79, 67 0.93.
     assert of_mean == pytest.approx(0.8, abs=0.03)
@@ -147,15 +202,15 @@ def test_power_is_what_the_docstring_says(draw, difference):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: plan(1.0, [1.0, 2.0]), "pilot holds 2 result"),
-        (lambda: plan(1.0, [3.0] * 5), "pilot errors are all 3"),
+        (lambda: plan(1.0, [1.0, 2.0]), f"1 degree.* at least {FEWEST_TO_PLAN} are needed"),
+        (lambda: plan(1.0, *[[1.0, 2.0, None]] * 5), "pilots have 5 degree"),
+        (lambda: plan(1.0, [47.3] * 12, [0.1] * 9), "pilots: the errors of each are all equal"),
         (lambda: plan(0.0), "difference=0.0 must be above 0"),
         (lambda: plan(float("nan")), "difference=nan must be above 0"),
         (lambda: plan(1.0, noise_share=30), "noise_share=30"),
         (lambda: plan(1.0, seeds=0), "seeds=0"),
         (lambda: plan(1.0, power=0.01), "power=0.01"),
         (lambda: plan(1.0, confidence=80), "confidence=80"),
-        (lambda: plan_networks(PILOT, 1.0, draws=3), "draws=3"),
     ],
 )
 def test_bad_input(call, message):

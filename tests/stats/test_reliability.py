@@ -82,7 +82,7 @@ def test_missing_runs():
     errors[3, 0, :] = np.nan
     result = rank_reliability(errors, BUDGETS, draws=200)
     (pair,) = result.agreements
-    assert (pair.n, result.missing) == (19, 43)
+    assert pair.n == 19
     expected = [stats.kendalltau(errors[:, 0, s], errors[:, 1, 0], nan_policy="omit").statistic for s in (1, 2)]
     assert pair.tau.value == pytest.approx(np.mean(expected))
     assert (result.ceilings[0].tau is None, result.ceilings[1].tau is None) == (False, True)
@@ -110,11 +110,57 @@ def test_ties_are_not_agreement():
 
 def test_verdicts():
     random = np.random.default_rng(0)
-    for correlation, noise, verdict in ((1.0, (0.1, 0.1), "reliable"), (0.0, (0.1, 0.1), "unreliable")):
-        (pair,) = rank_reliability(runs(60, correlation, noise, 2, random), BUDGETS, draws=500).agreements
-        assert pair.verdict == verdict
+    for correlation, noise, verdict, schedule in (
+        (1.0, (0.1, 0.1), "reliable", "keeps the order"),
+        (0.0, (0.1, 0.1), "unreliable", "does not keep it"),
+        (1.0, (1.0, 1.0), "unreliable", "keeps the order"),  # the same true order under noise as large as the spread
+    ):
+        (pair,) = rank_reliability(runs(60, correlation, noise, 3, random), BUDGETS, draws=500).agreements
+        assert (pair.verdict, pair.schedule) == (verdict, schedule)
     (pair,) = rank_reliability(runs(8, 0.8, (0.1, 0.1), 1, random), BUDGETS, k=2, draws=500).agreements
-    assert pair.verdict == "not shown"
+    assert (pair.verdict, pair.schedule, pair.true_tau) == ("not shown", "not shown", None)
+    (pair,) = rank_reliability(runs(14, 1.0, (0.1, 0.1), 3, random), BUDGETS, k=2, draws=500).agreements
+    assert pair.true_tau.low > 0.6
+    assert pair.schedule == "not shown"  # too few networks to judge it
+
+
+def test_draws_without_a_ceiling_leave_the_true_tau_open():
+    """Runs that hardly agree with each other: the draws in which they do not are no evidence for either end."""
+    (pair,) = rank_reliability(runs(15, 1.0, (1.5, 1.5), 2, np.random.default_rng(5)), BUDGETS, draws=500).agreements
+    assert (pair.true_tau.low, pair.true_tau.high, pair.schedule) == (-1, 1, "not shown")
+
+
+def apart(random, correlation, sizes=(12,) * 4, noise=(0.3, 0.3), seeds=2):
+    """Errors of networks of several spaces, 10 points apart at both budgets, and the names of their spaces."""
+    place = np.repeat(np.arange(len(sizes)), sizes)
+    errors = runs(place.size, correlation, noise, seeds, random) + 10 * place[:, None, None]
+    return errors, place.astype(str).tolist()
+
+
+def test_networks_of_two_spaces_are_not_ranked_against_each_other():
+    """The distance between spaces is no agreement of ranks: nothing is true inside any of them."""
+    errors, spaces = apart(np.random.default_rng(0), 0.0)
+    (all_pairs,) = rank_reliability(errors, BUDGETS, k=3, draws=300).agreements
+    assert (all_pairs.verdict, all_pairs.tau.value > 0.6) == ("reliable", True)
+    inside = rank_reliability(errors, BUDGETS, spaces=spaces, k=3, draws=300)
+    (pair,) = inside.agreements
+    assert (pair.verdict, pair.schedule, pair.n) == ("unreliable", "does not keep it", 48)
+    assert (pair.top_by_chance, pair.top.value < 0.5) == (0.25, True)
+    # The distances themselves do not count, nor do the names.
+    moved = errors + 7 * np.repeat(np.arange(4), 12)[:, None, None] ** 2
+    assert rank_reliability(moved, BUDGETS, spaces=[f"s{s}" for s in spaces], k=3, draws=300) == inside
+
+
+def test_within_spaces_by_hand():
+    """Three networks of one space in the same order, two of another in the reverse one; 3 + 1 pairs, 3 - 1 agree."""
+    errors = table([[1], [2], [3], [9], [8], [4]], [[1], [2], [3], [8], [9], [5]])
+    spaces = ["a", "a", "a", "b", "b", "a"]
+    (pair,) = rank_reliability(errors[[0, 1, 2, 3, 4]], BUDGETS, spaces=spaces[:5], k=1, draws=200).agreements
+    assert (pair.n, pair.tau) == (5, None)  # no space has five
+    five = np.concatenate([errors, [[[5.0], [6.0]]]])
+    (pair,) = rank_reliability(five, BUDGETS, spaces=[*spaces, "a"], k=1, draws=200).agreements
+    assert pair.tau.value == pytest.approx((10 - 1) / 11)
+    assert (pair.top.value, pair.top_by_chance) == (1, 1 / 5)
 
 
 @given(st.integers(5, 12), st.integers(1, 3), st.integers(0, 1000))
@@ -161,15 +207,52 @@ def test_intervals_cover():
     assert np.all(covered >= 0.87), covered
 
 
+def claims(sizes, noise, seeds, studies, draws):
+    """Of schedules whose true tau is just what would do: coverage of tau and true_tau, shares of either verdict."""
+    correlation = np.sin(0.6 * pi / 2)
+    tau = 2 / pi * asin(correlation / sqrt((1 + noise[0] ** 2) * (1 + noise[1] ** 2)))
+    random = np.random.default_rng(len(sizes))
+    found = []
+    for seed in range(studies):
+        errors, spaces = apart(random, correlation, sizes, noise, seeds)
+        (pair,) = rank_reliability(errors, BUDGETS, spaces=spaces, k=1, draws=draws, seed=seed).agreements
+        true = pair.true_tau
+        found.append(
+            (
+                pair.tau.low <= tau <= pair.tau.high,
+                true is None or true.low <= 0.6 <= true.high,
+                pair.schedule == "keeps the order",
+                pair.schedule == "does not keep it",
+            )
+        )
+    return np.mean(found, axis=0)
+
+
+def test_within_spaces_intervals_cover_and_verdicts_keep_their_level():
+    covered, true_covered, keeps, does_not = claims((5,) * 4, (0.5, 0.5), 2, studies=150, draws=150)
+    assert min(covered, true_covered) >= 0.9
+    assert max(keeps, does_not) <= 0.1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sizes", [(15,), (60,), (5,) * 4, (12,) * 4])
+@pytest.mark.parametrize("noise", [(0.3, 0.3), (0.7, 0.5), (1.0, 1.0)])
+def test_claims_are_what_the_docstring_says(sizes, noise):
+    covered, true_covered, keeps, does_not = claims(sizes, noise, 3, studies=400, draws=300)
+    assert min(covered, true_covered) >= 0.9
+    assert keeps <= 0.11
+    assert does_not <= 0.04
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("n", [8, 15, 30, 60])
 @pytest.mark.parametrize(("correlation", "noise"), [(0.9, (0.7, 0.3)), (0.6, (0.5, 0.5)), (0.99, (0.3, 0.1))])
 def test_coverage_is_what_the_docstring_says(n, correlation, noise):
     covered = coverage(n, correlation, noise, 3, studies=400, draws=500)
-    # Lowest of the three cases [tau, ceiling, true_tau, top], 400 studies each: 8 networks 0.93 0.96 0.78 0.84;
-    # 15: 0.95 0.97 0.89 0.98; 30: 0.95 0.98 0.93 0.97; 60: 0.94 0.93 0.95 0.98.
+    # Lowest of the three cases [tau, ceiling, true_tau, top], 400 studies each: 8 networks 0.92 0.95 0.82 0.86;
+    # 15: 0.95 0.96 0.92 0.98; 30: 0.95 0.98 0.93 0.97; 60: 0.94 0.93 0.95 0.98.
     assert np.all(covered[:2] >= 0.9)
-    assert covered[2] >= {8: 0.7, 15: 0.85}.get(n, 0.9)
+    assert covered[2] >= {8: 0.76}.get(n, 0.88)
     assert covered[3] >= 0.7
 
 
@@ -184,6 +267,7 @@ def test_coverage_is_what_the_docstring_says(n, correlation, noise):
         (lambda: rank_reliability(np.ones((0, 2, 1)), BUDGETS), "shape"),
         (lambda: rank_reliability(np.ones((4, 2, 1)), BUDGETS), "k=5 must lie from 1 to the 4 networks"),
         (lambda: rank_reliability(np.full((9, 2, 1), np.inf), BUDGETS), "infinite"),
+        (lambda: rank_reliability(np.ones((9, 2, 1)), BUDGETS, spaces=["a"] * 8), "'errors': 9, 'spaces': 8"),
         (lambda: rank_reliability(np.ones((9, 2, 1)), BUDGETS, confidence=7), "confidence=7"),
         (lambda: rank_reliability(np.ones((9, 2, 1)), BUDGETS, draws=7), "draws=7"),
     ],

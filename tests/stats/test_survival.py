@@ -40,16 +40,37 @@ def test_every_two_budgets_and_too_few_for_a_quantile():
     assert msgspec.json.decode(msgspec.json.encode(result), type=PopulationReliability) == result
 
 
-def test_missing_runs():
+def test_a_network_counts_only_with_all_of_its_runs():
     random = np.random.default_rng(0)
     a, b = population(random, 10, (0, 0), seeds=2), population(random, 10, (0, 0), seeds=2)
-    a[0, 1, :] = np.nan  # no run at the long budget: dropped
+    a[0, 1, :] = np.nan  # no run at the long budget
     a[1, 0, 0] = np.nan  # one of two
     result = population_reliability(a, b, BUDGETS, quantiles=(), draws=200)
-    assert (result.networks, result.dropped) == ((9, 10), (1, 0))
-    expected = np.nanmean(a[1:], axis=2).mean(axis=0) - b.mean(axis=2).mean(axis=0)
+    assert result.networks == (8, 10)
+    expected = a[2:].mean(axis=(0, 2)) - b.mean(axis=(0, 2))
     survival = result.survivals[0]
     assert [survival.short_difference.value, survival.long_difference.value] == pytest.approx(expected)
+
+
+def verdict_without(lost, means=(-8, -8), n=16):
+    """The verdict where the first networks of the better population, a, lost their runs at the long budget."""
+    random = np.random.default_rng(1)
+    a, b = population(random, n, means, seeds=3) + 50, population(random, n, (0, 0), seeds=3) + 50
+    a[:lost, 1] = np.nan
+    return population_reliability(a, b, BUDGETS, quantiles=(0.5,), draws=500).survivals
+
+
+def test_an_order_that_lost_runs_could_turn_is_not_called_kept():
+    assert [survival.verdict for survival in verdict_without(0)] == ["kept", "kept"]
+    assert [survival.verdict for survival in verdict_without(1, (-16, -16))] == ["kept", "kept"]
+    for lost in (4, 8):
+        mean, _ = verdict_without(lost)
+        assert (mean.verdict, mean.kept) == ("hinges on lost runs", 1.0)
+    assert verdict_without(8)[1].verdict == "hinges on lost runs"  # half of the networks are above any median
+    # Lost runs of the population that is behind anyway take nothing from the order.
+    assert [survival.verdict for survival in verdict_without(4, (8, 8))] == ["kept", "kept"]
+    assert verdict_without(8, (8, -8))[0].verdict == "hinges on lost runs"
+    assert verdict_without(4, (0, 0))[0].verdict == "not shown"
 
 
 def test_equal_networks_do_not_keep_an_order():
@@ -99,7 +120,7 @@ def test_level_is_what_the_docstring_says(n, agreement, means):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda t: population_reliability(t[:5], t, BUDGETS), "a has 5 network"),
+        (lambda t: population_reliability(t[:5], t, BUDGETS), r"a has 5 network\(s\) with all runs"),
         (lambda t: population_reliability(t, t * np.nan, BUDGETS), "b has 0 network"),
         (lambda t: population_reliability(t[:, :, 0], t, BUDGETS), "a has shape"),
         (lambda t: population_reliability(t, t, ("10 epochs",)), r"with 1 budget\(s\), 10 epochs"),

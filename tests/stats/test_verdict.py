@@ -61,51 +61,77 @@ def test_no_difference_says_what_is_needed():
 def test_level_populations_and_missing_networks():
     result = compare_populations([1.0, 2.0, 3.0, None], [1.0, 2.0, 3.0], draws=100)
     assert population_sentence(result, "A", "B") == (
-        "No difference shown between A and B: their mean errors are equal (too few networks for an interval; "
-        "3 and 3 networks, 1 without a result left out)."
+        "No difference shown between A and B: their mean errors are equal (too few networks for an interval, or all "
+        "equal; 3 and 3 networks, 1 without a result left out)."
     )
 
 
-def test_constant_populations_have_a_width_of_zero():
+def test_constant_populations_have_no_interval():
     text = population_sentence(compare_populations([5.0] * 9, [6.0] * 9, draws=500), "A", "B")
-    assert text.startswith("A has a lower mean error than B, by 1.0 points (95 % interval 1.0 to 1.0; p = 0.0")
+    assert text.startswith(
+        "A has a lower mean error than B, by 1 points (too few networks for an interval, or all equal; "
+    )
 
 
-def rank(correlation, n=40, seeds=2):
+def test_an_interval_of_one_difference_is_called_so_where_correction_leaves_nothing():
+    """Holm asks more than the interval of one difference does, which may exclude 0 where nothing is shown."""
+    found = compare(shift=0.8)
+    assert found.mean.difference.high < 0
+    assert found.mean.test.p < 0.05 < found.mean.test.adjusted_p
+    text = population_sentence(found, "A", "B")
+    assert text.startswith(
+        "No difference shown between A and B after correction for all tests: their mean errors differ by 0."
+    )
+    assert " points (95 % interval of this difference alone 0." in text
+    for shift in (0.3, 2.0):
+        other = population_sentence(compare(shift=shift), "A", "B")
+        assert "correction" not in other
+        assert "alone" not in other
+
+
+def rank(correlation, n=40, seeds=2, noise=0.1):
     random = np.random.default_rng(0)
     true = random.normal(size=(n, 1, 1))
     other = correlation * true + (1 - correlation**2) ** 0.5 * random.normal(size=(n, 1, 1))
-    errors = np.concatenate([true, other], axis=1) + 0.1 * random.normal(size=(n, 2, seeds))
-    result = rank_reliability(errors, BUDGETS, k=2, draws=300)
-    return ranking_sentence(result.agreements[0], result.ceilings[0], 0.95)
+    errors = np.concatenate([true, other], axis=1) + noise * random.normal(size=(n, 2, seeds))
+    result = rank_reliability(errors, BUDGETS, k=min(2, n), draws=300)
+    return ranking_sentence(result.agreements[0], result)
 
 
 @pytest.mark.parametrize(
-    ("correlation", "opening"),
+    ("correlation", "noise", "opening", "schedule"),
     [
-        (1.0, "10 epochs ranks networks as 100 epochs does: it puts about 9"),
-        (0.0, "10 epochs does not rank networks as 100 epochs does: it puts about "),
-        (0.95, "Whether 10 epochs ranks networks as 100 epochs does is not shown: it puts about "),
+        (1.0, 0.1, "ranks networks as one at 100 epochs does: they put about 9", "keeps the order"),
+        (0.0, 0.1, "does not rank networks as one at 100 epochs does: they put about ", "does not keep the order"),
+        (0.95, 0.1, "is not shown to rank networks as one at 100 epochs does: they put ", "is not shown to keep"),
+        (1.0, 0.8, "is too noisy to rank networks as one at 100 epochs does: they put about ", "keeps the order"),
     ],
 )
-def test_ranking(correlation, opening):
-    text = rank(correlation)
-    assert text.startswith(opening)
-    assert "Two runs at 10 epochs agree with each other in 9" in text
+def test_ranking(correlation, noise, opening, schedule):
+    text = rank(correlation, noise=noise, n=60 if noise > 0.5 else 40, seeds=3)
+    assert text.startswith(f"One run at 10 epochs {opening}")
+    assert " Two runs at the same schedule agree in " in text
+    assert " % at 10 epochs and " in text
+    assert f" The schedule itself {schedule}" in text
 
 
 def test_ranking_without_ceiling_or_without_anything():
-    assert rank(1.0, seeds=1).endswith("40 networks).")
+    assert rank(1.0, seeds=1).endswith(
+        "40 networks). Noise and the schedule itself cannot be told apart: that takes two runs at both schedules, and "
+        "that they agree."
+    )
+    assert rank(1.0, n=12).endswith("; 15 networks are needed to judge it.")
     assert (
         rank(1.0, n=4)
         == "Nothing can be said on ranks at 10 epochs and 100 epochs: 4 networks are too few, or all equal."
     )
 
 
-def survive(short, long, n=30, quantiles=()):
+def survive(short, long, n=30, quantiles=(), lost=0):
     random = np.random.default_rng(0)
     shift = np.array([short, long])[None, :, None]
     a, b = (random.normal(0, 1, (n, 2, 1)) for _ in range(2))
+    a[:lost, 1] = np.nan
     return survival_sentence(
         population_reliability(a + shift, b, BUDGETS, quantiles=quantiles, draws=300).survivals[-1], "A", "B"
     )
@@ -120,6 +146,11 @@ def test_survival():
     )
     assert survive(0, 0, quantiles=(0.5,)).startswith(
         "Whether the order of A and B in the median error survives from 10 epochs to 100 epochs is not shown"
+    )
+    assert survive(-3, -3, lost=15) == (
+        "Whether the order of A and B in the mean error survives from 10 epochs to 100 epochs hinges on lost runs: "
+        "left out, they leave the same order in 100.0 % of bootstrap draws, but counted as errors of 100 % they no "
+        "longer show it."
     )
     assert survive(0, 0, quantiles=(0.1,)) == (
         "Too few networks to say whether the order of A and B in the 10 % quantile of errors survives."

@@ -1,8 +1,12 @@
 """The analysis of populations of known truth."""
 
 import io
-from functools import cache
+from collections.abc import Iterable
+from functools import cache, partial
+from itertools import chain
+from math import sqrt
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
@@ -19,11 +23,12 @@ from dorsal.space.fit import linear_fit
 from dorsal.space.named import SPACES
 from dorsal.space.narrow import share
 from dorsal.space.space import Space
-from dorsal.stats.populations import holm
+from dorsal.stats.populations import compare_populations, holm
 from dorsal.study.analysis.analyse import analyse_population, of_space
 from dorsal.study.analysis.importance import importances
 from dorsal.study.analysis.records import Analysis, AxisFinding, Retrained
 from dorsal.study.analysis.short_schedule import reliability_finding
+from dorsal.study.analysis.space_pairs import planner, space_pairs
 from dorsal.study.population.records import Population
 from tests.study.populations import Part, level, population
 
@@ -64,6 +69,51 @@ def test_a_space_three_points_better_is_found_better_and_equal_ones_are_not_told
     assert 1.5 < one.spread < 2.5  # that within spaces, and not the distance between them
     assert half.mean.networks == pytest.approx(4 * one.mean.networks, rel=0.05)
     assert "28 of anynetx_e, 28 of regnetx, 28 of regnety" in found.planner.sentence
+    assert "corrected for all tests of 3 pairs, takes" in found.planner.sentence
+    assert one.confidence == pytest.approx(1 - 0.05 / 12)  # the distance, the mean and two quantiles of three pairs
+
+
+def power(networks: int, spaces: int, studies: int, draws: int) -> float:
+    """How often `space_pairs` shows the means of two spaces to differ that are 1 point apart, sd 2."""
+    shown = 0
+    compare = partial(compare_populations, draws=draws)
+    for seed in range(studies):
+        random = np.random.default_rng(seed)
+        errors = random.normal(50, 2, (spaces, networks)) + np.eye(spaces)[0][:, None]
+        found = [
+            SimpleNamespace(name=str(place), errors=tuple(each), counts=SimpleNamespace(finished=networks))
+            for place, each in enumerate(errors.tolist())
+        ]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("dorsal.study.analysis.space_pairs.compare_populations", compare)
+            comparison = space_pairs(found, 0.95)[0].comparison
+        shown += comparison.mean in comparison.shown
+    return shown / studies
+
+
+def planned(spaces: int) -> int:
+    """Networks for 1 point by the planner, from 1,500 of each space."""
+    random = np.random.default_rng(0)
+    found = [
+        SimpleNamespace(name=str(place), errors=tuple(each), counts=SimpleNamespace(finished=1500))
+        for place, each in enumerate(random.normal(50, 2, (spaces, 1500)).tolist())
+    ]
+    networks = planner(found, 1, 0.95).plans[0].mean.networks
+    assert networks is not None
+    return networks
+
+
+def test_a_plan_has_the_power_it_promises_by_the_rule_that_decides() -> None:
+    """Planned for one test, 65 networks showed the difference in 64 % of studies."""
+    networks = planned(2)
+    assert networks == pytest.approx(91, abs=5)
+    assert power(networks, 2, studies=150, draws=999) >= 0.8 - 3 * sqrt(0.8 * 0.2 / 150)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spaces", [2, 4])
+def test_plans_have_the_power_they_promise_for_several_spaces(spaces: int) -> None:
+    assert power(planned(spaces), spaces, studies=300, draws=1_999) >= 0.76
 
 
 def test_what_matters_explains_more_than_noise_and_the_rest_does_not() -> None:
@@ -143,21 +193,42 @@ def test_best_median_and_worst_are_the_networks_of_these_errors() -> None:
         assert errors[space.summary.middle.label] == ranked[(len(ranked) - 1) // 2]
 
 
-def test_a_curve_normalised_by_complexity_counts_levels_alike() -> None:
-    rows = [
-        (space.name, macs, error)
-        for space in analysis().spaces
-        for macs, error in zip(space.costs["macs"], space.errors, strict=True)
-        if error is not None
-    ]
-    edges = np.histogram_bin_edges([macs for _, macs, _ in rows], 10)
-    for space in analysis().spaces:
-        bins: dict[int, list[float]] = {}
-        for name, macs, error in rows:
-            if name == space.name:
-                bins.setdefault(min(int(np.searchsorted(edges, macs, side="right")), 10), []).append(error)
-        expected = np.mean([np.mean(errors) for errors in bins.values()])
-        assert space.summary.by_complexity["macs"].edf.mean == pytest.approx(expected)
+def test_a_curve_normalised_by_complexity_counts_levels_alike_that_all_spaces_have() -> None:
+    for cost in ("macs", "params"):
+        rows = [
+            (space.name, complexity, error)
+            for space in analysis().spaces
+            for complexity, error in zip(space.costs[cost], space.errors, strict=True)
+            if error is not None
+        ]
+        edges = np.histogram_bin_edges([complexity for _, complexity, _ in rows], 10)
+        bins: dict[str, dict[int, list[float]]] = {space.name: {} for space in analysis().spaces}
+        for name, complexity, error in rows:
+            bins[name].setdefault(min(int(np.searchsorted(edges, complexity, side="right")), 10), []).append(error)
+        shared = set.intersection(*(set(each) for each in bins.values()))
+        assert analysis().shared_bins[cost] == len(shared) < max(map(len, bins.values()))
+        for space in analysis().spaces:
+            inside = [errors for place, errors in bins[space.name].items() if place in shared]
+            found = space.summary.by_complexity[cost].edf
+            assert found.mean == pytest.approx(np.mean([np.mean(errors) for errors in inside]))
+            assert found.n == sum(map(len, inside))
+
+
+def test_spaces_of_other_complexities_have_no_curves_to_compare() -> None:
+    small, large = (
+        population(Part(name, 12, level(50)), bounds={"macs": bound})
+        for name, bound in (("regnetx", "200M..300M"), ("regnety", "600M..800M"))
+    )
+    both = replace(
+        small,
+        study=replace(
+            small.study, arms=small.study.arms + large.study.arms, trials=small.study.trials + large.study.trials
+        ),
+        spaces=small.spaces + large.spaces,
+    )
+    found = analyse_population(both, fits=0, resamples=FEW)
+    assert found.shared_bins["macs"] == 0
+    assert all("macs" not in space.summary.by_complexity for space in found.spaces)
 
 
 def test_tests_are_adjusted_over_all_pairs() -> None:
@@ -253,7 +324,7 @@ def test_of_a_few_networks_it_says_that_they_are_few(networks: int) -> None:
     axis = found.space("anynetx_a").axes[0]
     assert axis.reason == f"{networks} networks have a result; at least 20 are needed"
     assert found.space("anynetx_a").importances.reason == f"{networks} networks have a result; at least 30 are needed"
-    assert f"{2 * networks if networks > 1 else 0} networks to go by" in found.planner.sentence
+    assert f"{2 * (networks - 1)} networks beside one of each space to go by" in found.planner.sentence
     assert found.space("regnetx").summary.mean.low is None
     assert "…" not in printed(found)
 
@@ -302,11 +373,15 @@ def evidence(noise: float) -> Retrained:
     labels = [label for pair in zip(*TWELVE.values(), strict=True) for label in pair]
     truth = random.normal(50, 5, (24, 1, 1)) - np.tile([0, 8], 12)[:, None, None]
     errors = truth + np.array([0, -10])[:, None] + noise * random.standard_normal((24, 2, 2))
-    return Retrained(
-        labels=tuple(labels),
-        budgets=("10 epochs", "40 epochs"),
-        errors=tuple(tuple(tuple(map(float, seeds)) for seeds in budgets) for budgets in errors),
-    )
+    return trained_again(labels, errors)
+
+
+def trained_again(labels: Iterable[str], errors: np.ndarray) -> Retrained:
+    """NaN stands for a run that diverged."""
+    runs = [
+        [["diverged" if np.isnan(run) else run for run in seeds] for seeds in budgets] for budgets in errors.tolist()
+    ]
+    return msgspec.convert({"labels": [*labels], "budgets": ["10 epochs", "40 epochs"], "runs": runs}, Retrained)
 
 
 def test_without_evidence_the_schedule_is_called_unverified() -> None:
@@ -316,20 +391,129 @@ def test_without_evidence_the_schedule_is_called_unverified() -> None:
     assert found.sentence in analysis().sentences
 
 
-def test_evidence_on_the_schedule_is_told_by_space_and_together() -> None:
+def test_evidence_on_the_schedule_is_told_by_space_and_within_spaces() -> None:
     steady = reliability_finding(evidence(0.5), TWELVE, 10)
-    assert [rank.space for rank in steady.ranks] == ["anynetx_a", "regnetx", "all spaces"]
-    assert steady.sentence.startswith("10 epochs ranks networks as 40 epochs does")
+    assert [rank.space for rank in steady.ranks] == ["anynetx_a", "regnetx", "within spaces"]
+    assert steady.sentence.startswith("Within spaces: One run at 10 epochs ranks networks as one at 40 epochs does")
+    assert "The schedule itself keeps the order" in steady.sentence
     assert any("in the mean error survives: regnetx is ahead" in said for said in steady.orders[0].sentences)
+    assert "Left out" not in steady.sentence
     shaken = reliability_finding(evidence(50), TWELVE, 10)
-    assert shaken.sentence.startswith("10 epochs does not rank networks as 40 epochs does")
+    assert shaken.sentence.startswith("Within spaces: One run at 10 epochs does not rank networks as one at 40 epochs")
+
+
+def test_the_distance_between_spaces_is_no_agreement_of_ranks() -> None:
+    """Four spaces 10 points apart, without a true order inside any: pooled, 9 of 10 pairs are in the same order."""
+    random = np.random.default_rng(0)
+    labels = {space: [f"{space}/{index}" for index in range(12)] for space in "abcd"}
+    errors = random.normal(size=(48, 2, 3)) + 10 * np.repeat(np.arange(4), 12)[:, None, None]
+    found = reliability_finding(trained_again(chain(*labels.values()), errors), labels, 10)
+    assert found.sentence.startswith("Within spaces: One run at 10 epochs does not rank networks as one at 40 epochs")
+    (pair,) = found.ranks[-1].reliability.agreements
+    assert (pair.n, pair.verdict) == (48, "unreliable")
+    assert pair.tau.high < 0.3
+
+
+def test_noise_as_large_as_the_spread_is_not_laid_to_the_schedule() -> None:
+    random = np.random.default_rng(0)
+    labels = {"a": [f"a/{index}" for index in range(60)]}
+    found = reliability_finding(
+        trained_again(labels["a"], random.normal(size=(60, 1, 1)) + random.normal(size=(60, 2, 3))), labels, 10
+    )
+    assert found.sentence.startswith("One run at 10 epochs is too noisy to rank networks as one at 40 epochs does: ")
+    assert "The schedule itself keeps the order: " in found.sentence
 
 
 def test_little_evidence_is_called_little() -> None:
     some = evidence(0.5)
-    found = reliability_finding(replace(some, labels=some.labels[:4], errors=some.errors[:4]), TWELVE, 10)
-    assert found.sentence == "On ranks: 4 networks of all spaces were trained longer, and at least 5 are needed."
-    assert "2 and 2 networks have a result at every schedule" in found.orders[0].sentences[0]
+    found = reliability_finding(replace(some, labels=some.labels[:4], runs=some.runs[:4]), TWELVE, 10)
+    assert found.sentence == (
+        "Within spaces: Nothing can be said on ranks: that takes 5 networks of one space trained again to the end."
+    )
+    assert found.orders[0].sentences == (
+        "The order of anynetx_a and regnetx is unverified: 2 and 2 networks have a result at every schedule, and at "
+        "least 6 of each are needed.",
+    )
+    alone = reliability_finding(replace(some, labels=some.labels[::2], runs=some.runs[::2]), TWELVE, 10)
+    assert [len(rank.sentences) for rank in alone.ranks] == [1, 1, 1]
+    assert "12 and 0 networks have a result" in alone.orders[0].sentences[0]
+
+
+def sixteen(seeds: int = 3) -> tuple[dict[str, list[str]], np.ndarray]:
+    """16 networks of a and of b, a 8 points better at both schedules."""
+    labels = {space: [f"{space}/{index}" for index in range(16)] for space in "ab"}
+    truth = np.random.default_rng(0).normal(50, 2, (32, 1, 1)) - np.repeat([8, 0], 16)[:, None, None]
+    return labels, truth + np.random.default_rng(1).normal(0, 0.5, (32, 2, seeds))
+
+
+def test_networks_whose_runs_were_lost_are_said_to_be_left_out_and_may_turn_the_order() -> None:
+    labels, errors = sixteen()
+    whole = reliability_finding(trained_again(chain(*labels.values()), errors), labels, 10)
+    assert whole.orders[0].sentences[0].startswith("The order of a and b in the mean error survives")
+    errors[:8, 1] = np.nan
+    errors[8:12, 1, 1:] = np.nan  # one of three runs is not enough, as in the population
+    found = reliability_finding(trained_again(chain(*labels.values()), errors), labels, 10)
+    left_out = "Left out: 12 of 16 of a diverged at 40 epochs."
+    assert found.sentence.endswith(left_out)
+    assert found.ranks[0].sentences[0].endswith(left_out)
+    assert "Left out" not in found.ranks[1].sentences[0]
+    assert found.orders[0].reliability is None  # four networks of a are left
+    errors[6:12] = errors[22:28] - 8
+    order = reliability_finding(trained_again(chain(*labels.values()), errors), labels, 10).orders[0]
+    assert order.reliability.networks == (10, 16)
+    assert "hinges on lost runs" in order.sentences[0]
+    counts = {(each.space, each.budget): each.counts for each in found.retrained}
+    assert (counts["a", "40 epochs"].diverged, counts["a", "40 epochs"].finished) == (12, 4)
+    assert counts["b", "40 epochs"].finished == counts["a", "10 epochs"].finished == 16
+
+
+def test_networks_still_waiting_are_no_evidence_against_an_order() -> None:
+    labels, errors = sixteen()
+    whole = trained_again(chain(*labels.values()), errors)
+    runs = tuple((network[0], ("waiting",) * 3) if row % 2 else network for row, network in enumerate(whole.runs))
+    found = reliability_finding(replace(whole, runs=runs), labels, 10)
+    order = found.orders[0]
+    assert order.reliability.networks == (8, 8)
+    assert order.sentences[0].startswith("The order of a and b in the mean error survives")
+    left_out = " Left out: 8 of 16 of a waiting at 40 epochs; 8 of 16 of b waiting at 40 epochs."
+    assert found.sentence.endswith(left_out)
+
+
+def two_spaces() -> Population:
+    """regnetx is 8 points better than anynetx_a."""
+    return population(Part("anynetx_a", 16, level(50)), Part("regnetx", 16, level(42)))
+
+
+def test_a_space_that_is_called_better_is_followed_by_whether_longer_training_keeps_the_order() -> None:
+    better = "regnetx has a lower mean error than anynetx_a, by "
+    drawn = two_spaces()
+
+    def conclusion(retrained: Retrained | None) -> str:
+        found = analyse_population(drawn, retrained=retrained, fits=0, resamples=FEW)
+        return next(sentence for sentence in found.sentences if sentence.startswith(better))
+
+    assert conclusion(None).endswith(" Order unverified: neither was trained longer.")
+    kept = evidence(0.5)
+    assert " The order of anynetx_a and regnetx in the mean error survives: regnetx is ahead" in conclusion(kept)
+    few = replace(kept, labels=kept.labels[:8], runs=kept.runs[:8])
+    assert "The order of anynetx_a and regnetx is unverified: 4 and 4 networks" in conclusion(few)
+    turned = tuple(
+        (network[0], tuple(run + 16 for run in network[1])) if label.startswith("regnetx") else network
+        for label, network in zip(kept.labels, kept.runs, strict=True)
+    )
+    assert (
+        "The order of anynetx_a and regnetx in the mean error is reversed: regnetx is ahead at 10 epochs, anynetx_a at "
+        "40 epochs"
+    ) in conclusion(replace(kept, runs=turned))
+    lost = (kept.runs[0][0], ("diverged", "failed")), *kept.runs[1:]
+    assert conclusion(replace(kept, runs=lost)).endswith(" Left out: 1 of 12 of anynetx_a diverged at 40 epochs.")
+
+
+def test_spaces_that_are_not_told_apart_have_no_order_to_verify() -> None:
+    same = population(Part("anynetx_a", 16, level(50)), Part("regnetx", 16, level(50)))
+    found = analyse_population(same, retrained=evidence(0.5), fits=0, resamples=FEW)
+    (sentence,) = [sentence for sentence in found.sentences if sentence.startswith("No difference shown")]
+    assert sentence == found.pairs[0].sentence
 
 
 def test_one_space_can_be_asked_for_alone() -> None:

@@ -57,15 +57,13 @@ def test_a_subset_is_trained_longer_and_with_more_seeds_and_nothing_twice(folder
     found = run_reliability(asked(folder), on_event=events.append)
     assert found.labels == ("tiny/0", "twin/0", "tiny/1", "twin/1")
     assert found.budgets == ("1 epoch", "2 epochs")
-    errors = {
-        (label, budget): found.errors[i][j] for i, label in enumerate(found.labels) for j, budget in enumerate("12")
-    }
+    runs = {(label, budget): found.runs[i][j] for i, label in enumerate(found.labels) for j, budget in enumerate("12")}
     by_label = {trial.arm: trial.accuracy for trial in population.study.trials}
     for label in found.labels:
         accuracy = by_label[label]
         assert accuracy is not None
-        assert errors[label, "1"][0] == 100 - accuracy
-        assert None not in (*errors[label, "1"], *errors[label, "2"])
+        assert runs[label, "1"][0] == 100 - accuracy
+        assert all(isinstance(run, float) for budget in "12" for run in runs[label, budget])
     made = [(e.trial.arm, e.trial.recipe, e.trial.seed) for e in events if isinstance(e, TrialDone)]
     assert len(made) == len(set(made)) == 2 * 3  # both spaces draw the same networks
     assert not any(recipe == "plain, 1 epoch" and seed == 1 for _, recipe, seed in made)
@@ -92,6 +90,25 @@ def test_evidence_on_other_networks_than_the_populations_is_refused(folder: Path
     write_saved(tmp_path, msgspec.structs.replace(saved, study=study))
     with pytest.raises(ValueError, match=r"reliability\.json' is of another tiny/0 than the population there; remove"):
         load_retrained(tmp_path)
+
+
+def test_runs_that_gave_no_error_are_kept_with_what_became_of_them(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = put_in_place(Arithmetic(1), monkeypatch)
+    engine.ends = {"tiny/2": "diverged", "twin/2": "diverged"}  # the same network, trained once
+    run_reliability(asked(folder, networks=3))
+    found = load_retrained(folder)
+    assert found is not None
+    runs = dict(zip(found.labels, found.runs, strict=True))
+    assert runs["tiny/2"][1] == ("diverged", "diverged")
+    assert [isinstance(run, float) for run in runs["tiny/2"][0]] == [True, False]  # the population has the first
+    counts = {
+        (each.space, each.budget): each.counts
+        for each in analyse_population(load_population(folder), retrained=found).reliability.retrained
+    }
+    assert (counts["tiny", "2 epochs"].diverged, counts["tiny", "2 epochs"].finished) == (1, 2)
+    assert counts["twin", "1 epoch"] == counts["twin", "2 epochs"] == counts["tiny", "2 epochs"]
 
 
 def test_what_is_asked_is_a_command(folder: Path) -> None:

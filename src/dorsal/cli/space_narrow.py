@@ -39,6 +39,7 @@ def narrow(
     `dorsal space narrow runs/both --space anynetx_a --margin 1 --plot before-and-after.html`
     """
     from dorsal.study.narrowing.propose import propose
+    from dorsal.study.population.reliability_saved import load_retrained
     from dorsal.study.population.saved import load_population
 
     if out is not None and out.suffix != ".toml":
@@ -47,7 +48,8 @@ def narrow(
         from dorsal.report.files import check_html
 
         check_html(plot)
-    proposal = propose(load_population(folder, storage), space, margin, name=out.stem if out else "")
+    population, retrained = load_population(folder, storage), load_retrained(folder, storage)
+    proposal = propose(population, space, margin, retrained=retrained, name=out.stem if out else "")
     if out is not None and proposal.space is not None:
         from dorsal.report.files import write_whole
         from dorsal.space.space import to_toml

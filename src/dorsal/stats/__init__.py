@@ -18,7 +18,7 @@ from dorsal.stats.regression import (
     score_predictors,
 )
 from dorsal.stats.reliability import Reliability, rank_reliability
-from dorsal.stats.restriction import Cost, dependence_p, members_cost, populations_cost, regression_cost
+from dorsal.stats.restriction import Cost, dependence_p, members_cost, populations_cost
 from dorsal.stats.sentence import caveats, sentence
 from dorsal.stats.survival import PopulationReliability, population_reliability
 from dorsal.stats.variance import Share, Shares, variance_shares
@@ -67,7 +67,6 @@ __all__ = [
     "populations_cost",
     "rank_reliability",
     "ranking_sentence",
-    "regression_cost",
     "score_predictors",
     "search_curve",
     "sentence",

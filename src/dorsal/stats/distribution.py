@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 from scipy.special import betaincinv
 from scipy.stats import kstwo
 
 from dorsal.stats.bootstrap import start
-from dorsal.stats.inputs import Numbers, column, last_of_ties, measured, same_length
+from dorsal.stats.inputs import Index, Numbers, column, last_of_ties, measured, same_length
 from dorsal.stats.interval import Array, check_confidence
 
 
@@ -86,10 +87,16 @@ def normalised_weights(complexity: Numbers, bins: int | Sequence[float]) -> Arra
     outside = levels[(levels < edges[0]) | (levels > edges[-1])]
     if outside.size:
         raise ValueError(f"complexity {outside[0]:g} lies outside the bins, {edges[0]:g} to {edges[-1]:g}")
-    index = np.minimum(np.searchsorted(edges, levels, side="right") - 1, edges.size - 2)
+    index = bin_of(levels, edges)
     counts = np.bincount(index)
     weights: Array = 1 / (counts[index] * np.count_nonzero(counts))
     return weights
+
+
+def bin_of(levels: Array, edges: npt.ArrayLike) -> Index:
+    """Index of the bin between `edges` that each level lies in; the last bin has both its edges."""
+    index: Index = np.searchsorted(np.asarray(edges)[1:-1], levels, side="right")
+    return index
 
 
 def pointwise_band(

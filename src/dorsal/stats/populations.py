@@ -69,6 +69,13 @@ class PopulationComparison(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     confidence: float
     method: str
 
+    @property
+    def shown(self) -> tuple[Effect, ...]:
+        """What is shown to differ, of what orders the populations: the mean, or else those quantiles that do."""
+        level = 1 - self.confidence
+        differ = tuple(effect for effect in (self.mean, *self.quantiles) if effect.test.adjusted_p <= level)
+        return differ[:1] if self.mean in differ else differ
+
 
 def compare_populations(
     a: Numbers,
@@ -90,8 +97,9 @@ def compare_populations(
     half a standard deviation, 60 normal networks each: 80 % mean, 65 % median, 37 % lowest tenth.
 
     Measured coverage of intervals at a nominal 95 %: mean 94 to 95 %, quantiles 95 to 96 % (30 to 200
-    networks of the same population). Below FEWEST networks the mean has no interval; a quantile has none where
-    the extreme networks fail to bracket it (below 36 networks for the lowest tenth).
+    networks of the same population). Below FEWEST networks, and where the errors of both are all equal, the mean has
+    no interval; a quantile has none where the extreme networks fail to bracket it (below 36 networks for the lowest
+    tenth).
 
     Raises ValueError for fewer than 2 networks with a result, infinite values, a quantile or confidence not
     between 0 and 1, or fewer than 100 draws.

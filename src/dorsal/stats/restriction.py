@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import sqrt
 from typing import Literal
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 from scipy.special import stdtrit
 
 from dorsal.stats.bootstrap import DRAWS, Estimate, drawn_means, permuted, start, studentised
@@ -15,9 +16,11 @@ from dorsal.stats.inputs import Numbers, column, parallel, same_length
 from dorsal.stats.interval import Array, check_confidence
 
 FEWEST = 20
-"""Networks on either side below which a difference of means has no interval that covers."""
+"""Networks of either population below which a difference of their means has no interval that covers."""
+MEMBERS = 5
+"""Networks on either side below which a regression knows too little of what it is to be a member."""
 FREEDOM = 20
-"""Degrees of freedom below which a regression has none."""
+"""Degrees of freedom below which a regression is left with the membership alone."""
 
 Verdict = Literal["gains", "harmless", "costly", "open"]
 
@@ -25,8 +28,8 @@ Verdict = Literal["gains", "harmless", "costly", "open"]
 class Cost(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The change of the mean error, in error points: negative, the narrower space is better.
 
-    `change` is None where the networks are too few for an interval. `inside` networks lie in the narrower space, or are
-    of it; `outside` are the others; `missing` were left out, for want of a result or of the axis.
+    `change` is None where the networks are too few for an interval, or all alike. `inside` networks lie in the narrower
+    space, or are of it; `outside` are the others; `missing` were left out, for want of a result.
     """
 
     change: Estimate | None
@@ -45,29 +48,45 @@ class Cost(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 def members_cost(
-    errors: Numbers, inside: Sequence[bool], *, confidence: float = 0.95, draws: int = DRAWS, seed: int = 0
+    errors: Numbers,
+    features: npt.ArrayLike,
+    narrower: npt.ArrayLike,
+    whole: npt.ArrayLike,
+    *,
+    confidence: float = 0.95,
 ) -> Cost:
-    """The cost by the members of a population that lie in the narrower space: their mean error against that of all.
+    """The cost by the networks of a population that lie in the narrower space, its members, beside a regression on all.
 
-    With a share p of the networks inside it is (1 - p) (mean inside - mean outside). Bootstrap-t interval, networks
-    resampled inside and outside, and p with them. Coverage measured at a nominal 95 %, 25 to 60 networks inside of 100
-    to 500: 93 to 95 %, normal to exponential errors, the upper end being too low in 3 to 4 %; at 99 %, 97.6 to 98.9 %.
+    `features` has a row for each network: whether it is a member (1 or 0), then whatever else may explain its error.
+    `narrower` and `whole` have the same columns for networks sampled from the two spaces, with no need of errors. The
+    errors are regressed on all columns, and the cost is what the fit predicts of the mean features of `narrower` minus
+    that of those of `whole`. As membership is a column of its own, this is the mean error of the members, less what
+    their other features explain, whatever the errors depend on: the regression takes out noise, and nothing rests on
+    its being true as long as members are to the whole as `narrower` is. Below FREEDOM degrees of freedom it is left
+    with the first column, hence with the difference of means.
 
-    A network whose error (percent) is None or NaN is left out and counted. Raises ValueError for columns of unequal
-    length, infinite errors, a confidence not between 0 and 1, or fewer than 100 draws.
+    The wider of two intervals of Student's t: by the standard error of HC3 (MacKinnon and White 1985), which allows for
+    noise that differs between networks, with the degrees of freedom of those that decide, which are about the members;
+    and by the plain one. Both count the spread of the mean features of the two samples.
+
+    A network whose error (percent) is None or NaN is left out and counted; `change` is None for fewer than MEMBERS on
+    either side, and where all errors are equal. Raises ValueError for tables of unequal shape, infinite errors, or a
+    confidence not between 0 and 1.
     """
+    check_confidence(confidence)
     results = column(errors, "errors")
-    same_length({"errors": results.size, "inside": len(inside)})
+    own, new, old = (np.asarray(table, dtype=np.float64) for table in (features, narrower, whole))
+    same_length({"errors": results.size, "features": len(own)})
+    if not own.shape[1:] == new.shape[1:] == old.shape[1:]:
+        raise ValueError(
+            f"features, narrower and whole must have the same columns, but are {own.shape}, {new.shape}, {old.shape}"
+        )
     present = ~np.isnan(results)
-    within = np.asarray(inside, dtype=bool)
-    share = float(within[present].mean()) if present.any() else 0.0
-    change = _difference(results[present & within], results[present & ~within], share, confidence, draws, seed)
-    return Cost(
-        change=change,
-        inside=int((present & within).sum()),
-        outside=int((present & ~within).sum()),
-        missing=int((~present).sum()),
-    )
+    inside = int(own[present, 0].sum())
+    outside = int(present.sum()) - inside
+    told = min(inside, outside) >= MEMBERS and np.ptp(results[present]) > 0
+    change = _contrast(results[present], own[present], new, old, confidence) if told else None
+    return Cost(change=change, inside=inside, outside=outside, missing=int((~present).sum()))
 
 
 def populations_cost(
@@ -75,45 +94,30 @@ def populations_cost(
 ) -> Cost:
     """The cost by a population of each space: the difference of their mean errors, with its bootstrap-t interval.
 
-    Missing results as in `members_cost`, which also says what raises ValueError.
+    Missing errors (percent) are None or NaN; they are left out and counted. `change` is None for fewer than FEWEST
+    others in either, and where all are alike. Raises ValueError for infinite errors, a confidence not between 0 and 1,
+    or fewer than 100 draws.
     """
+    check_confidence(confidence)
+    random = start(draws, seed)
     both = column(narrower, "narrower"), column(whole, "whole")
     first, second = (errors[~np.isnan(errors)] for errors in both)
+    change = None
+    if min(first.size, second.size) >= FEWEST:
+        (means, squares), (others, other_squares) = (drawn_means(each, draws, random) for each in (first, second))
+        found = studentised(
+            float(first.mean() - second.mean()),
+            sqrt(first.var(ddof=1) / first.size + second.var(ddof=1) / second.size),
+            means - others,
+            np.sqrt(squares + other_squares),
+            confidence,
+        )
+        change = None if found.low is None else found
     return Cost(
-        change=_difference(first, second, 0.0, confidence, draws, seed),
+        change=change,
         inside=first.size,
         outside=second.size,
         missing=sum(errors.size for errors in both) - first.size - second.size,
-    )
-
-
-def regression_cost(
-    departure: Numbers, errors: Numbers, adjust: Mapping[str, Numbers], *, confidence: float = 0.95
-) -> Cost:
-    """The cost predicted by a linear regression of all errors on the networks' `departure` from the narrower space.
-
-    The departure is 0 for members and grows with the distance: the variance of an axis between stages, where all stages
-    are to be equal; how much it falls from stage to stage, where it is never to fall. The cost is minus its coefficient
-    times its mean, other things being equal as far as the columns of `adjust` say (one that is the same in all networks
-    is no harm). With the mean and the mean square of the axis over stages in `adjust`, the variance is exact where
-    stages add to the error each alone, for which the cost is 0, and to second order where they interact alike.
-
-    Interval by HC3 standard errors (MacKinnon and White 1985) and Student's t, with the spread of the mean departure.
-    Coverage measured at a nominal 95 %, 60 to 250 networks of AnyNetX_A, errors skewed, and the more variable the
-    higher they are: 94 to 99 %, for 60 networks 97 to 99 %.
-
-    Networks that lack a number are left out and counted. `change` is None below FREEDOM degrees of freedom, and where
-    the departure does not vary beside the columns of `adjust`. Raises ValueError for columns of unequal length,
-    infinite values, or a confidence not between 0 and 1.
-    """
-    check_confidence(confidence)
-    (distances, results, *others), missing = parallel({"departure": departure, "errors": errors, **adjust}, fewest=0)
-    inside = int((distances == 0).sum())
-    return Cost(
-        change=_at_zero(distances, results, others, confidence),
-        inside=inside,
-        outside=results.size - inside,
-        missing=missing,
     )
 
 
@@ -139,35 +143,6 @@ def dependence_p(columns: Sequence[Numbers], errors: Numbers, *, draws: int = DR
     return (1 + exceeded) / (1 + draws)
 
 
-def _difference(
-    inside: Array, others: Array, share: float, confidence: float, draws: int, seed: int
-) -> Estimate | None:
-    """(1 - share) times the difference of means, where `share` of the networks are inside; 0 for two populations."""
-    check_confidence(confidence)
-    random = start(draws, seed)
-    if min(inside.size, others.size) < FEWEST:
-        return None
-    networks = inside.size + others.size
-    gap = float(inside.mean() - others.mean())
-    squares = float(inside.var(ddof=1) / inside.size + others.var(ddof=1) / others.size)
-    drawn_inside, squares_inside = drawn_means(inside, draws, random)
-    drawn_others, squares_others = drawn_means(others, draws, random)
-    drawn_gaps, drawn_shares = drawn_inside - drawn_others, random.binomial(networks, share, draws) / networks
-    return studentised(
-        (1 - share) * gap,
-        float(_standard_error(np.array(gap), np.array(squares), np.array(share), networks)),
-        (1 - drawn_shares) * drawn_gaps,
-        _standard_error(drawn_gaps, squares_inside + squares_others, drawn_shares, networks),
-        confidence,
-    )
-
-
-def _standard_error(gap: Array, squares: Array, share: Array, networks: int) -> Array:
-    """Of (1 - share) gap by the delta method, where `squares` is the squared standard error of the gap."""
-    error: Array = np.sqrt((1 - share) ** 2 * squares + gap**2 * share * (1 - share) / networks)
-    return error
-
-
 def _basis(columns: Sequence[Array], networks: int) -> Array:
     """Orthonormal basis [networks, rank] of a constant and of the columns."""
     centred = [values - values.mean() for values in columns]
@@ -177,23 +152,30 @@ def _basis(columns: Sequence[Array], networks: int) -> Array:
     return basis
 
 
-def _at_zero(departure: Array, errors: Array, others: Sequence[Array], confidence: float) -> Estimate | None:
-    """Minus the coefficient of the departure beside the others, times its mean."""
-    if departure.size <= FREEDOM:
-        return None
-    basis = _basis(others, departure.size)
-    own = departure - basis @ (basis.T @ departure)
-    freedom = departure.size - basis.shape[1] - 1
-    strength = float(own @ own)
-    if freedom < FREEDOM or strength <= 1e-12 * float(departure @ departure):
-        return None
-    whole = np.column_stack([basis, own / sqrt(strength)])
-    residual = errors - whole @ (whole.T @ errors)
+def _contrast(errors: Array, own: Array, new: Array, old: Array, confidence: float) -> Estimate:
+    """What a regression of the errors on `own` features predicts of the mean of `new` ones minus that of `old` ones."""
+    spread = own.std(axis=0)
+    scale = np.where(spread > 0, spread, 1)
+    table = np.column_stack([np.ones(errors.size), (own - own.mean(axis=0)) / scale])
+    left, singular, right = np.linalg.svd(table, full_matrices=False)
+    kept = singular > 1e-8 * singular[0]
+    left, back = left[:, kept], right[kept].T / singular[kept]
+    freedom = errors.size - left.shape[1]
+    if freedom < FREEDOM and own.shape[1] > 1:
+        return _contrast(errors, own[:, :1], new[:, :1], old[:, :1], confidence)
+    slopes = (back @ (left.T @ errors))[1:] / scale
+    residual = errors - left @ (left.T @ errors)
+    # How much each error counts in the result.
+    weights = left @ (back[1:].T @ ((new.mean(axis=0) - old.mean(axis=0)) / scale))
     # A network that alone decides a coefficient has no residual; the bound only keeps 0 / 0 out.
-    leverage = np.minimum((whole**2).sum(axis=1), 1 - 1e-9)
-    coefficient, mean = float(own @ errors) / strength, float(departure.mean())
-    of_coefficient = float((own**2) @ (residual / (1 - leverage)) ** 2) / strength**2
-    of_mean = float(departure.var(ddof=1)) / departure.size
-    error = sqrt(mean**2 * of_coefficient + coefficient**2 * of_mean)
-    reach = float(stdtrit(freedom, (1 + confidence) / 2)) * error
-    return Estimate(value=-coefficient * mean, low=-coefficient * mean - reach, high=-coefficient * mean + reach)
+    leverage = np.minimum((left**2).sum(axis=1), 1 - 1e-9)
+    of_samples = sum(float((sample @ slopes).var()) / len(sample) for sample in (new, old))
+    alike = float(weights @ weights * (residual @ residual)) / freedom
+    of_each = float(weights**2 @ (residual / (1 - leverage)) ** 2)
+    decisive = max(float((weights @ weights) ** 2 / (weights**4).sum()), 2.0)
+    reach = max(
+        float(stdtrit(degrees, (1 + confidence) / 2)) * sqrt(variance + of_samples)
+        for variance, degrees in ((alike, freedom), (of_each, decisive - 1))
+    )
+    value = float(weights @ errors)
+    return Estimate(value=value, low=value - reach, high=value + reach)

@@ -1,7 +1,7 @@
 """Whether the order of two populations at a short training budget survives to a long one."""
 
 from collections.abc import Callable, Sequence
-from itertools import combinations
+from itertools import combinations, product
 from typing import Literal
 
 import msgspec
@@ -11,9 +11,13 @@ import numpy.typing as npt
 from dorsal.stats.bootstrap import DRAWS, FEWEST, Estimate, order_bracket, percentile, resamples, start
 from dorsal.stats.inputs import check_quantiles
 from dorsal.stats.interval import Array, check_confidence
+from dorsal.stats.populations import QUANTILES
 from dorsal.stats.reliability import budget_table
 
-Survival = Literal["kept", "reversed", "not shown"]
+# The error of a missing run in the second look: no error is larger.
+WORST = 100.0
+
+Survival = Literal["kept", "reversed", "not shown", "hinges on lost runs"]
 
 
 class OrderSurvival(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -22,7 +26,8 @@ class OrderSurvival(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     Differences are first minus second in error points; `quantile` is None for the mean. `kept` is the share
     of bootstrap draws in which both differences have the same sign. The verdict is `kept` (`reversed`) where
     they have one given combination of equal (opposite) signs in a share of at least (1 + confidence) / 2 of
-    the draws, so that two populations without a difference are not said to keep one.
+    the draws, so that two populations without a difference are not said to keep one. Where that holds no longer with
+    the missing runs counted as errors of WORST, the verdict is `hinges on lost runs`.
     """
 
     quantile: float | None
@@ -35,11 +40,10 @@ class OrderSurvival(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class PopulationReliability(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Every two budgets and statistic, over the `networks` that have a result at every budget."""
+    """Every two budgets and statistic, over the `networks` that have all runs at every budget."""
 
     survivals: tuple[OrderSurvival, ...]
     networks: tuple[int, int]
-    dropped: tuple[int, int]
     confidence: float
 
 
@@ -48,17 +52,17 @@ def population_reliability(
     b: npt.ArrayLike,
     budgets: Sequence[str],
     *,
-    quantiles: Sequence[float] = (0.1, 0.5),
+    quantiles: Sequence[float] = QUANTILES,
     confidence: float = 0.95,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> PopulationReliability:
     """Whether the order of two populations at a short budget survives to a longer one.
 
-    `a` and `b` hold errors [networks, budgets, seeds] in percent of networks trained at every budget, NaN where
-    there is no run; `budgets` names the second axis, short to long. The seeds of a network are averaged. A
-    network without any run at some budget is dropped and counted: the same networks stand for their
-    population at every budget.
+    `a` and `b` hold errors [networks, budgets, seeds] in percent of networks trained at every budget, NaN where a run
+    was lost; `budgets` names the second axis, short to long. The seeds of a network are averaged. A network that lacks
+    a run is left out, at every budget alike. As runs may be lost because the network is bad, a verdict is given only
+    where it holds in a second look too, in which no network is left out and a lost run counts as an error of WORST.
 
     The bootstrap draws networks, each with its errors at all budgets, and the differences have percentile
     intervals. Where the populations do not differ at the long budget, or at both, an order is claimed in 1 to
@@ -67,31 +71,28 @@ def population_reliability(
     None and the verdict is `not shown`.
 
     Raises ValueError for tables without three dimensions, budgets that do not name the second of both,
-    fewer than 6 networks with a result at every budget, a quantile or confidence not between 0 and 1, or fewer
-    than 100 draws.
+    fewer than 6 networks with all runs, a quantile or confidence not between 0 and 1, or fewer than 100 draws.
     """
     check_confidence(confidence)
     check_quantiles(quantiles)
     random = start(draws, seed)
-    first, first_dropped = _seed_means(budget_table(a, "a", budgets), "a")
-    second, second_dropped = _seed_means(budget_table(b, "b", budgets), "b")
+    tables = {"a": budget_table(a, "a", budgets), "b": budget_table(b, "b", budgets)}
+    whole = [_whole(table, field) for field, table in tables.items()]
+    looks = [whole]
+    if any(np.isnan(table).any() for table in tables.values()):
+        looks.append([np.nan_to_num(table, nan=WORST).mean(axis=2) for table in tables.values()])
     survivals = []
     for quantile in (None, *quantiles):
         statistic = _mean if quantile is None else _quantile(quantile)
-        drawn = _drawn(first, statistic, draws, random) - _drawn(second, statistic, draws, random)
-        observed = statistic(first[None])[0] - statistic(second[None])[0]
-        enough = quantile is None or all(
-            order_bracket(n, quantile, confidence) is not None for n in (first.shape[0], second.shape[0])
-        )
+        observed = np.subtract(*(statistic(errors[None])[0] for errors in whole))
+        drawn = [np.subtract(*(_drawn(errors, statistic, draws, random) for errors in look)) for look in looks]
+        enough = quantile is None or all(order_bracket(len(errors), quantile, confidence) for errors in whole)
         survivals += [
-            _survival(quantile, budgets, (i, j), observed, drawn if enough else None, confidence)
-            for i, j in combinations(range(len(budgets)), 2)
+            _survival(quantile, budgets, pair, observed, drawn if enough else [], confidence)
+            for pair in combinations(range(len(budgets)), 2)
         ]
     return PopulationReliability(
-        survivals=tuple(survivals),
-        networks=(first.shape[0], second.shape[0]),
-        dropped=(first_dropped, second_dropped),
-        confidence=confidence,
+        survivals=tuple(survivals), networks=(len(whole[0]), len(whole[1])), confidence=confidence
     )
 
 
@@ -100,25 +101,23 @@ def _survival(
     budgets: Sequence[str],
     pair: tuple[int, int],
     observed: Array,
-    drawn: Array | None,
+    looks: Sequence[Array],
     confidence: float,
 ) -> OrderSurvival:
+    """From the differences at all budgets, observed and drawn in each look; without looks nothing is shown."""
     verdict: Survival = "not shown"
-    values = [float(observed[place]) for place in pair]
-    if drawn is None:
-        differences = [Estimate(value=value, low=None, high=None) for value in values]
-        kept = None
-    else:
-        short, long = drawn[:, pair[0]], drawn[:, pair[1]]
-        differences = [percentile(values[0], short, confidence), percentile(values[1], long, confidence)]
-        same = [((short < 0) & (long < 0)).mean(), ((short > 0) & (long > 0)).mean()]
-        opposite = [((short < 0) & (long > 0)).mean(), ((short > 0) & (long < 0)).mean()]
-        kept = float(sum(same))
-        sure = (1 + confidence) / 2
-        if max(same) >= sure:
-            verdict = "kept"
-        elif max(opposite) >= sure:
-            verdict = "reversed"
+    kept = None
+    differences = [Estimate(value=float(observed[place]), low=None, high=None) for place in pair]
+    if looks:
+        drawn = looks[0][:, pair]
+        differences = [
+            percentile(each.value, draws, confidence) for each, draws in zip(differences, drawn.T, strict=True)
+        ]
+        kept = float((np.sign(drawn).prod(axis=1) > 0).mean())
+        orders = [_order(look[:, pair], confidence) for look in looks]
+        if orders[0] is not None:
+            same = orders[0][0] == orders[0][1]
+            verdict = "hinges on lost runs" if orders[-1] != orders[0] else "kept" if same else "reversed"
     return OrderSurvival(
         quantile=quantile,
         short=budgets[pair[0]],
@@ -130,16 +129,20 @@ def _survival(
     )
 
 
-def _seed_means(table: Array, field: str) -> tuple[Array, int]:
-    """Errors averaged over seeds, [networks, budgets], of the networks with a run at every budget."""
-    runs = (~np.isnan(table)).sum(axis=2)
-    complete = (runs > 0).all(axis=1)
-    if complete.sum() < FEWEST:
-        raise ValueError(
-            f"{field} has {complete.sum()} network(s) with a result at every budget: at least {FEWEST} are needed"
-        )
-    means: Array = np.nansum(table[complete], axis=2) / runs[complete]
-    return means, int((~complete).sum())
+def _order(drawn: Array, confidence: float) -> tuple[int, ...] | None:
+    """The signs of the two differences [draws, 2] that enough draws have; None where no combination is in so many."""
+    for signs in product((-1, 1), repeat=2):
+        if (np.sign(drawn) == signs).all(axis=1).mean() >= (1 + confidence) / 2:
+            return signs
+    return None
+
+
+def _whole(table: Array, field: str) -> Array:
+    """Errors averaged over seeds, [networks, budgets], of the networks that have all runs."""
+    whole: Array = table[~np.isnan(table).any(axis=(1, 2))].mean(axis=2)
+    if len(whole) < FEWEST:
+        raise ValueError(f"{field} has {len(whole)} network(s) with all runs: at least {FEWEST} are needed")
+    return whole
 
 
 def _mean(samples: Array) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 from msgspec.structs import replace
@@ -10,14 +9,16 @@ from msgspec.structs import replace
 from dorsal.spec.reader import suggest
 from dorsal.stats.pareto import pareto_front
 from dorsal.study.analysis.importance import RESAMPLES
-from dorsal.study.analysis.records import Analysis, Front, Retrained, SpaceFinding
-from dorsal.study.analysis.short_schedule import reliability_finding
-from dorsal.study.analysis.space_finding import FITS, Result, complexity_edges, space_finding
+from dorsal.study.analysis.records import Analysis, Front, ReliabilityFinding, Retrained, SpaceFinding, SpacePair
+from dorsal.study.analysis.results import Result, network_result, run_result
+from dorsal.study.analysis.short_schedule import left_out, reliability_finding
+from dorsal.study.analysis.space_finding import FITS, complexity_bins, space_finding
 from dorsal.study.analysis.space_pairs import planner, space_pairs
 from dorsal.study.population.records import Population
-from dorsal.study.records import Study, Trial
+from dorsal.study.records import Study
 
 CONFIDENCE = 0.95
+LEAST_SHARE = 0.01
 FRONTS = ("macs", "params", "activations")
 """Costs that have a front of their own; so has every column in milliseconds."""
 
@@ -42,9 +43,9 @@ def analyse_population(
             raise ValueError(f"{name}={value} is below {least}; nearest valid: {least}")
     arms = {arm.label: arm for arm in study.arms}
     results = network_results(study)
-    edges = complexity_edges(population.spaces, results)
+    bins = complexity_bins(population.spaces, results)
     spaces = tuple(
-        space_finding(drawn, arms, results, edges, fits, resamples, CONFIDENCE) for drawn in population.spaces
+        space_finding(drawn, arms, results, bins, fits, resamples, CONFIDENCE) for drawn in population.spaces
     )
     recipe = next(iter(study.recipes))
     pairs = space_pairs(spaces, CONFIDENCE)
@@ -57,7 +58,7 @@ def analyse_population(
         seeds=len(study.seeds),
         sentences=(
             *(_space_sentence(space) for space in spaces),
-            *(pair.sentence for pair in pairs),
+            *(_with_order(pair, reliability) for pair in pairs),
             *(sentence for space in spaces if (sentence := _axes_sentence(space))),
             plan.sentence,
             reliability.sentence,
@@ -66,6 +67,7 @@ def analyse_population(
         pairs=pairs,
         planner=plan,
         fronts=_fronts(spaces),
+        shared_bins={name: sum(each.shared) for name, each in bins.items()},
         reliability=reliability,
         notes=_notes(study, spaces),
         confidence=CONFIDENCE,
@@ -80,30 +82,37 @@ def of_space(population: Population, retrained: Retrained | None, name: str) -> 
         raise ValueError(f"population {population.study.name!r} has no space {name!r}{suggest(name, known)}")
     if retrained is not None:
         kept = [place for place, label in enumerate(retrained.labels) if label in chosen[0].labels]
-        labels, errors = (
-            tuple(retrained.labels[place] for place in kept),
-            tuple(retrained.errors[place] for place in kept),
-        )
-        retrained = replace(retrained, labels=labels, errors=errors) if kept else None
+        labels, runs = (tuple(column[place] for place in kept) for column in (retrained.labels, retrained.runs))
+        retrained = replace(retrained, labels=labels, runs=runs) if kept else None
     return replace(population, spaces=chosen), retrained
 
 
 def network_results(study: Study) -> dict[str, Result]:
     """By label what became of a network, and its error in percent, the mean over seeds, where all runs finished."""
-    runs: defaultdict[str, list[Trial]] = defaultdict(list)
-    for trial in study.trials:
-        runs[trial.arm].append(trial)
-    return {arm.label: _result(runs[arm.label], len(study.seeds)) for arm in study.arms}
+    trials = {(trial.arm, trial.seed): trial for trial in study.trials}
+    return {
+        arm.label: network_result([run_result(trials.get((arm.label, seed))) for seed in study.seeds])
+        for arm in study.arms
+    }
 
 
-def _result(runs: Sequence[Trial], seeds: int) -> Result:
-    statuses = {run.status for run in runs}
-    if "diverged" in statuses:
-        return "diverged", None
-    if "failed" in statuses:
-        return "failed", None
-    errors = [100 - run.accuracy for run in runs if run.accuracy is not None]
-    return ("finished", sum(errors) / seeds) if len(errors) == seeds else ("waiting", None)
+def _with_order(pair: SpacePair, reliability: ReliabilityFinding) -> str:
+    """The sentence on two spaces and, where it orders them, whether their order holds at the longest schedule."""
+    if pair.comparison is None or not pair.comparison.shown:
+        return pair.sentence
+    order = next((each for each in reliability.orders if (each.a, each.b) == (pair.a, pair.b)), None)
+    if order is None:
+        return f"{pair.sentence} Order unverified: neither was trained longer."
+    verdicts: Sequence[str] = order.sentences
+    if order.reliability is not None:
+        survivals, shown = order.reliability.survivals, {effect.quantile for effect in pair.comparison.shown}
+        longest = survivals[0].short, survivals[-1].long
+        verdicts = [
+            said
+            for survival, said in zip(survivals, order.sentences, strict=True)
+            if survival.quantile in shown and (survival.short, survival.long) == longest
+        ]
+    return " ".join((pair.sentence, *verdicts)) + left_out(reliability.retrained, (pair.a, pair.b))
 
 
 def _fronts(spaces: Sequence[SpaceFinding]) -> tuple[Front, ...]:
@@ -147,10 +156,14 @@ def _space_sentence(space: SpaceFinding) -> str:
 
 
 def _axes_sentence(space: SpaceFinding) -> str:
-    """Which axes matter; empty where there are too few networks to ask."""
+    """Which axes matter, to at least LEAST_SHARE; empty where there are too few networks to ask."""
     if space.importances.reason:
         return ""
-    above = [f"{axis.name} {100 * axis.share.value:.0f} %" for axis in space.importances.axes if axis.above_null]
+    above = [
+        f"{axis.name} {100 * axis.share.value:.0f} %"
+        for axis in space.importances.axes
+        if axis.above_null and axis.share.value >= LEAST_SHARE
+    ]
     if not above:
         return f"{space.name}: no axis explains more of the variance of predicted errors than noise."
     return f"{space.name}: axes that explain more of the variance of predicted errors than noise: {', '.join(above)}."

@@ -23,6 +23,7 @@ from dorsal.stats.survival import PopulationReliability
 
 SCHEMA = 1
 NetworkStatus = Literal["finished", "diverged", "failed", "waiting"]
+Lost = Literal["diverged", "failed", "waiting"]
 Value = float | str | None
 
 
@@ -55,8 +56,8 @@ class Errors(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """The errors of a space's finished networks.
 
     - `median` is the distribution's, `middle` the network of the error next to it, the lower of two.
-    - `distribution` counts networks alike; `by_complexity` ("macs", "params") counts levels of complexity alike, in
-      bins shared by all spaces of the population.
+    - `distribution` counts networks alike; `by_complexity` ("macs", "params") counts levels of complexity alike, those
+      in which every space has networks (see `Analysis.shared_bins`); the other networks are left out.
     - `search` is None for one network.
     """
 
@@ -198,19 +199,20 @@ class Front(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class Retrained(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Evidence on the short schedule: errors in percent of some networks of a population at several budgets.
+    """Evidence on the short schedule: runs of some networks of a population at several budgets.
 
-    `budgets` are named short to long ("10 epochs"); the first is the population's. `errors[network][budget][seed]` is
-    None where there is no run; `labels` are the networks' in the population.
+    `budgets` are named short to long ("10 epochs"); the first is the population's. `runs[network][budget][seed]` is the
+    run's error in percent, or what became of it where it has none; `labels` are the networks' in the population.
     """
 
     labels: tuple[str, ...]
     budgets: tuple[str, ...]
-    errors: tuple[tuple[tuple[float | None, ...], ...], ...]
+    runs: tuple[tuple[tuple[float | Lost, ...], ...], ...]
 
 
 class RankReliability(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Whether networks of one space keep their ranks; `reliability` is None where the sentence says why."""
+    """Whether networks of one space keep their ranks, `space` being the space or "within spaces": over the pairs of
+    networks of each. The first sentence is on the longest schedule. `reliability` is None where it says why."""
 
     space: str
     reliability: Reliability | None
@@ -218,7 +220,8 @@ class RankReliability(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
 
 class OrderReliability(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Whether two spaces keep their order; `reliability` is None where the sentence says why."""
+    """Whether two spaces keep their order: a sentence for each of the survivals in `reliability`, which is None where
+    the only sentence says why."""
 
     a: str
     b: str
@@ -226,16 +229,29 @@ class OrderReliability(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     sentences: tuple[str, ...]
 
 
+class Retraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What became of the networks of one space that were trained at one schedule, each under all seeds."""
+
+    space: str
+    budget: str
+    counts: Counts
+
+
 class ReliabilityFinding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is known of the short schedule. `sentence` is never empty: without evidence it says how to get some."""
+    """What is known of the short schedule. `sentence` is never empty: without evidence it says how to get some; with
+    evidence on several spaces it is that on networks of the same space, as in the last of `ranks`."""
 
     sentence: str
+    retrained: tuple[Retraining, ...] = ()
     ranks: tuple[RankReliability, ...] = ()
     orders: tuple[OrderReliability, ...] = ()
 
 
 class Analysis(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """All findings on a population. `sentences` are the conclusions in the order to be read, `notes` their limits."""
+    """All findings on a population. `sentences` are the conclusions in the order to be read, `notes` their limits.
+
+    `shared_bins`: by complexity the number of its ten bins in which every space with a result has networks.
+    """
 
     name: str
     recipe: str
@@ -246,6 +262,7 @@ class Analysis(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     pairs: tuple[SpacePair, ...]
     planner: Planner
     fronts: tuple[Front, ...]
+    shared_bins: dict[str, int]
     reliability: ReliabilityFinding
     notes: tuple[str, ...]
     confidence: float

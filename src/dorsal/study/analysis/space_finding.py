@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from dorsal.stats.bootstrap import (
     quantile_estimate,
     start,
 )
+from dorsal.stats.distribution import bin_of
 from dorsal.stats.interval import Array
 from dorsal.stats.rank import sign_products, tau_b
 from dorsal.stats.reliability import FEWEST_RANKED
@@ -28,9 +30,9 @@ from dorsal.study.analysis.records import (
     Errors,
     LinearRule,
     Marked,
-    NetworkStatus,
     SpaceFinding,
 )
+from dorsal.study.analysis.results import Result
 from dorsal.study.population.records import Drawn
 from dorsal.study.records import Arm
 
@@ -39,33 +41,42 @@ COMPLEXITIES = ("macs", "params")
 BINS = 10
 """Bins of a complexity, as many as NDS takes for ResNets (Radosavovic et al. 2019)."""
 
-Result = tuple[NetworkStatus, float | None]
+
+class Bins(NamedTuple):
+    """Edges of the bins of a complexity, and of each bin whether all spaces have networks in it."""
+
+    edges: list[float]
+    shared: list[bool]
 
 
-def complexity_edges(spaces: Sequence[Drawn], results: Mapping[str, Result]) -> dict[str, list[float]]:
-    """Edges of the bins of each complexity, from the finished networks of all spaces."""
-    levels = {
-        name: [
-            level
+def complexity_bins(spaces: Sequence[Drawn], results: Mapping[str, Result]) -> dict[str, Bins]:
+    """The bins of each complexity, by the finished networks of all spaces that have any."""
+    bins = {}
+    for name in COMPLEXITIES:
+        levels = [
+            [
+                level
+                for label, level in zip(drawn.labels, drawn.costs[name], strict=True)
+                if results[label][1] is not None
+            ]
             for drawn in spaces
-            for label, level in zip(drawn.labels, drawn.costs[name], strict=True)
-            if results[label][1] is not None
         ]
-        for name in COMPLEXITIES
-    }
-    return {name: np.histogram_bin_edges(found, BINS).tolist() for name, found in levels.items()}
+        edges = np.histogram_bin_edges(np.concatenate(levels), BINS)
+        counts = [np.bincount(bin_of(np.array(each), edges), minlength=BINS) for each in levels if each]
+        bins[name] = Bins(edges.tolist(), np.all(counts, axis=0).tolist() if counts else [False] * BINS)
+    return bins
 
 
 def space_finding(
     drawn: Drawn,
     arms: Mapping[str, Arm],
     results: Mapping[str, Result],
-    edges: Mapping[str, list[float]],
+    bins: Mapping[str, Bins],
     fits: int,
     resamples: int,
     confidence: float,
 ) -> SpaceFinding:
-    """All that one space's networks show; `arms` and `results` by label, `edges` by complexity."""
+    """All that one space's networks show; `arms` and `results` by label, `bins` by complexity."""
     networks = [arms[label] for label in drawn.labels]
     statuses = tuple(results[label][0] for label in drawn.labels)
     errors = tuple(results[label][1] for label in drawn.labels)
@@ -90,7 +101,7 @@ def space_finding(
             failed=statuses.count("failed"),
             waiting=statuses.count("waiting"),
         ),
-        summary=_summary(drawn, errors, edges, confidence),
+        summary=_summary(drawn, errors, bins, confidence),
         axes=axes,
         importances=importances(axes, errors, resamples, confidence),
         linear_rule=_linear_rule(drawn, networks, errors, fits, confidence),
@@ -98,7 +109,7 @@ def space_finding(
 
 
 def _summary(
-    drawn: Drawn, errors: Sequence[float | None], edges: Mapping[str, list[float]], confidence: float
+    drawn: Drawn, errors: Sequence[float | None], bins: Mapping[str, Bins], confidence: float
 ) -> Errors | None:
     ranked = sorted(
         (error, row, label)
@@ -109,7 +120,13 @@ def _summary(
         return None
     results = np.array([error for error, _, _ in ranked])
     rows = [row for _, row, _ in ranked]
-    weights = {name: normalised_weights([drawn.costs[name][row] for row in rows], edges[name]) for name in edges}
+    by_complexity = {}
+    for name, (edges, shared) in bins.items():
+        levels = np.array([drawn.costs[name][row] for row in rows])
+        comparable = np.array(shared)[bin_of(levels, edges)]
+        if comparable.any():
+            weights = normalised_weights(levels[comparable], edges)
+            by_complexity[name] = _distribution(results[comparable], weights, confidence)
     best, middle, worst = (
         Marked(label=label, error=error) for error, _, label in (ranked[0], ranked[(len(ranked) - 1) // 2], ranked[-1])
     )
@@ -120,7 +137,7 @@ def _summary(
         middle=middle,
         worst=worst,
         distribution=_distribution(results, None, confidence),
-        by_complexity={name: _distribution(results, each, confidence) for name, each in weights.items()},
+        by_complexity=by_complexity,
         search=search_curve(results, _searches(len(results)), confidence=confidence) if len(results) > 1 else None,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from math import sqrt
+from math import comb, sqrt
 
 import numpy as np
 from msgspec.structs import replace
@@ -12,13 +12,11 @@ from msgspec.structs import replace
 from dorsal.stats import PopulationComparison, compare_populations, plan_networks, population_sentence
 from dorsal.stats.inputs import column
 from dorsal.stats.interval import Array
-from dorsal.stats.planner import MOST_NETWORKS, Need, networks_for_mean
-from dorsal.stats.populations import Significance, holm
+from dorsal.stats.planner import FEWEST_TO_PLAN, MOST_NETWORKS, Need, networks_for_mean, pooled
+from dorsal.stats.populations import QUANTILES, Significance, holm
 from dorsal.study.analysis.records import Planner, SpaceFinding, SpacePair
 
 FEWEST = 2
-FEWEST_TO_PLAN = 10
-"""A standard deviation from fewer networks than this is known to no better than a quarter of itself."""
 DIFFERENCES = (1.0, 0.5)
 
 
@@ -40,22 +38,26 @@ def space_pairs(spaces: Sequence[SpaceFinding], confidence: float) -> tuple[Spac
                 f"result, and at least {FEWEST} of each are needed."
             )
         else:
-            tests = len(comparisons) * len(_tests(comparison))
-            comparison = replace(comparison, networks_needed=_needed(a, b, comparison, 1 - (1 - confidence) / tests))
+            needed = _needed(a, b, comparison, _strictest(confidence, len(comparisons)))
+            comparison = replace(comparison, networks_needed=needed)
             said = population_sentence(comparison, a.name, b.name)
         found.append(SpacePair(a=a.name, b=b.name, comparison=comparison, sentence=said))
     return tuple(found)
 
 
 def planner(spaces: Sequence[SpaceFinding], seeds: int, confidence: float) -> Planner:
-    """What it takes to see DIFFERENCES, from the errors of all spaces, each around its own mean."""
-    present = [errors for space in spaces if (errors := _present(space)).size > 1]
-    pilot = np.concatenate([errors - errors.mean() for errors in present]) if present else np.empty(0)
-    if pilot.size < FEWEST_TO_PLAN or np.ptp(pilot) == 0:
-        few = f"{pilot.size} networks to go by, and at least {FEWEST_TO_PLAN} are needed"
-        why = few if pilot.size < FEWEST_TO_PLAN else "all errors of a space are equal"
+    """What it takes to see DIFFERENCES by the tests of `space_pairs`, from the errors of all spaces within each."""
+    pilots = [_present(space) for space in spaces]
+    residuals, freedom = pooled(pilots)
+    if freedom < FEWEST_TO_PLAN:
+        why = f"{freedom} networks beside one of each space to go by, and at least {FEWEST_TO_PLAN} are needed"
         return Planner(plans=(), sentence=f"How many networks a comparison takes cannot be planned: {why}.")
-    plans = tuple(plan_networks(pilot, difference, confidence=confidence) for difference in DIFFERENCES)
+    if not residuals.any():
+        why = "all errors of a space are equal"
+        return Planner(plans=(), sentence=f"How many networks a comparison takes cannot be planned: {why}.")
+    pairs = max(1, comb(len(spaces), 2))
+    level = _strictest(confidence, pairs)
+    plans = tuple(plan_networks(pilots, difference, confidence=level) for difference in DIFFERENCES)
     needs = " and ".join(
         f"{_need(plan.mean)} for {plan.difference:g} point{'s' * (plan.difference != 1)}" for plan in plans
     )
@@ -64,9 +66,15 @@ def planner(spaces: Sequence[SpaceFinding], seeds: int, confidence: float) -> Pl
         plans=plans,
         sentence=(
             f"To see a difference between the mean errors of two such spaces with {100 * plans[0].power:.0f} % "
-            f"probability takes, at {seeds} seed{'s' * (seeds > 1)} a network, {needs}; this population has {have}."
+            f"probability, corrected for all tests of {pairs} pair{'s' * (pairs > 1)}, takes, at {seeds} "
+            f"seed{'s' * (seeds > 1)} a network, {needs}; this population has {have}."
         ),
     )
+
+
+def _strictest(confidence: float, pairs: int) -> float:
+    """The confidence that the least p value of so many pairs has to reach by Holm's correction."""
+    return 1 - (1 - confidence) / (pairs * (2 + len(QUANTILES)))
 
 
 def _adjusted(comparisons: Sequence[PopulationComparison]) -> list[PopulationComparison]:
@@ -93,7 +101,7 @@ def _tests(comparison: PopulationComparison) -> list[Significance]:
 
 
 def _needed(a: SpaceFinding, b: SpaceFinding, comparison: PopulationComparison, confidence: float) -> int | None:
-    """Networks to show the observed difference of means, were it last in Holm's order over all pairs."""
+    """Networks to show the observed difference of means, were all other tests to show nothing."""
     spread = sqrt((_present(a).var(ddof=1) + _present(b).var(ddof=1)) / 2)
     return networks_for_mean(spread, comparison.mean.difference.value, confidence)
 
@@ -108,4 +116,4 @@ def _need(need: Need) -> str:
     if need.networks is None:
         return f"{most} networks of each"
     low, high = (most if bound is None else f"{bound:,}" for bound in (need.low, need.high))
-    return f"about {need.networks:,} networks of each (95 % interval {low} to {high})"
+    return f"about {need.networks:,} networks of each (90 % interval {low} to {high})"

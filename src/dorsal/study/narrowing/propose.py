@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf, log
+from functools import cached_property
 from statistics import stdev
 
+import numpy as np
 from msgspec.structs import replace
 
 from dorsal.space.count import dimensions, size
-from dorsal.space.draw import Same
 from dorsal.space.narrow import rename
 from dorsal.space.space import Space
 from dorsal.spec.reader import suggest
 from dorsal.stats.bootstrap import DRAWS
 from dorsal.stats.distribution import edf, simultaneous_band
+from dorsal.stats.interval import Array
 from dorsal.stats.planner import networks_for_mean
 from dorsal.stats.populations import holm
-from dorsal.stats.restriction import Cost, members_cost, populations_cost, regression_cost
-from dorsal.study.analysis.analyse import network_results
-from dorsal.study.analysis.records import Counts
+from dorsal.stats.restriction import Cost, members_cost, populations_cost
+from dorsal.study.analysis.analyse import network_results, of_space
+from dorsal.study.analysis.records import Counts, Retrained
+from dorsal.study.analysis.short_schedule import reliability_finding
+from dorsal.study.narrowing.features import Networks, features, sampled
 from dorsal.study.narrowing.records import Considered, Curve, Evidence, Proposal
 from dorsal.study.narrowing.sentences import conclusion, cost_sentence, range_sentence
-from dorsal.study.narrowing.steps import Step, courses, members, orders, ranges, shares, unchanged
+from dorsal.study.narrowing.steps import Step, members, orders, ranges, shares, unchanged
 from dorsal.study.population.records import Drawn, Population
 
 MARGIN = 0.5
@@ -34,6 +37,7 @@ def propose(
     space: str | None = None,
     margin: float = MARGIN,
     *,
+    retrained: Retrained | None = None,
     name: str = "",
     confidence: float = 0.95,
     draws: int = DRAWS,
@@ -47,25 +51,22 @@ def propose(
     - Sharing (AnyNetX_B, _C): each axis drawn by stage but widths and depths.
     - Order (AnyNetX_D, _E): widths and depths that never fall.
 
-    Every step must also be shown to raise the mean error of the space by less than `margin` points. That cost is the
-    difference to a population of the narrower space under the same bounds, if the folder has one. Else it is that of
-    the members that lie in it; or, for sharing and order and where it is more precise, the prediction by a regression
-    of all errors on how far the networks are from it (`stats.regression_cost`), beside the mean and mean square of the
-    axis, what the other axes do along the stages, and the MACs. Members that cost more than the margin overrule it.
+    Every step must also be shown to raise the mean error of the space by less than `margin` points, under the same
+    bounds. That cost is the difference to a population of the narrower space, if the folder has one. Else it is that of
+    the members that lie in it, beside a regression of all errors on costs and axes (`stats.members_cost`).
 
     Levels. With probability `confidence`, no axis is said to matter that does not: Holm over all ranges. With the same
     probability no sharing and no order, and likewise no range, is taken that costs `margin` or more: Bonferroni over
-    the steps considered of either sort. Each step is judged alone, so the costs of several may add up. Measured at
-    95 %: 5 % of populations of 100 networks have an axis that is wrongly said to matter, AnyNetX_A and RegNetX; where
-    two sharings and two orders each cost just the margin, 2 to 6 % have any taken, 60 to 300 networks. A range is
-    chosen and judged by the same networks, which flatters it: by 0.24 points for 100 networks and 0.13 for 200 whose
-    errors have a standard deviation of 2.1.
+    the steps considered of either sort. Each step is judged alone, so the costs of several may add up. How often that
+    is wrong was measured: docs/narrowing.md.
 
-    Networks without a result are left out and counted; where they are many in one part of a space, all this flatters
-    that part. `name` is that of the new space. Pure: nothing is read or written.
+    Where half of the errors lie within `margin` of each other, they tell the networks hardly apart, and no step is
+    considered. Networks without a result are left out and counted; where they are many in one part of a space, all this
+    flatters that part. `retrained` is evidence on longer schedules. `name` is that of the new space. Pure: nothing is
+    read or written.
 
     Raises ValueError for an unknown space, none named among several, a margin below 0, a confidence not between 0.5 and
-    1, or fewer than 100 draws.
+    1, fewer than 100 draws, or evidence of another shape than it says.
     """
     if not 0.5 < confidence < 1:
         raise ValueError(f"confidence={confidence} must be above 0.5 and below 1, for example 0.95")
@@ -73,7 +74,8 @@ def propose(
         raise ValueError(f"margin={margin} must be at least 0 error points, for example {MARGIN}")
     drawn = _chosen(population, space)
     judge = _Judge(population, drawn, margin, confidence, draws, seed)
-    steps = judge.steps() if judge.trained else []
+    alike = judge.alike()
+    steps = judge.steps() if judge.trained and alike is None else []
     new, considered = _taken_together(drawn.space, steps)
     if new is not None:
         new = rename(new, name or f"{drawn.space.name}_narrow")
@@ -91,7 +93,10 @@ def propose(
         margin=margin,
         confidence=confidence,
     )
-    return replace(proposal, sentences=conclusion(proposal, population.study))
+    own, evidence = of_space(population, retrained, drawn.space.name)
+    epochs = next(iter(own.study.epochs.values()))
+    reliability = reliability_finding(evidence, {drawn.space.name: drawn.labels}, epochs)
+    return replace(proposal, sentences=(*conclusion(proposal, alike), reliability.sentence))
 
 
 class _Judge:
@@ -105,11 +110,23 @@ class _Judge:
         self.results = network_results(population.study)
         self.errors = self.errors_of(drawn)
         self.trained = [error for error in self.errors if error is not None]
-        self.courses = {
-            name: courses(axis, drawn.axes[name])
-            for name, axis in drawn.space.axes.items()
-            if not isinstance(axis.draw, Same)
-        }
+
+    @cached_property
+    def features(self) -> Array:
+        """Of the population's networks."""
+        return features(self.drawn.space, self.drawn.axes, self.drawn.costs)
+
+    @cached_property
+    def whole(self) -> Networks | None:
+        """What stands for the space itself."""
+        return sampled(self.drawn.space, self.drawn, self.seed)
+
+    def alike(self) -> tuple[float, float] | None:
+        """Between which errors half of the networks lie, where that is within the margin."""
+        if not self.trained:
+            return None
+        low, high = np.quantile(self.trained, [0.25, 0.75])
+        return (float(low), float(high)) if high - low <= self.margin else None
 
     def errors_of(self, drawn: Drawn) -> list[float | None]:
         """One a network, None without a result."""
@@ -140,7 +157,7 @@ class _Judge:
         twin = self._twin(space)
         if twin is not None:
             return [error for error in self.errors_of(twin) if error is not None]
-        inside = members(self.drawn, space)
+        inside = members(self.drawn.axes, space)
         return [error for error, within in zip(self.errors, inside, strict=True) if within and error is not None]
 
     def _range(self, step: Step, p: float, among: int) -> Considered:
@@ -158,54 +175,39 @@ class _Judge:
         narrower = step.change(self.drawn.space)
         # One end of each of so many intervals misses with a chance of 1 - confidence in all.
         level = 1 - 2 * (1 - self.confidence) / among
-        evidence, cost, direct = self._cost(step, narrower, level)
+        evidence, cost = self._cost(narrower, level)
         verdict = cost.verdict(self.margin)
         needed = None
         if verdict == "open" and len(self.trained) > 1:
             needed = networks_for_mean(stdev(self.trained), self.margin, level)
-        contradicted = direct is not None and direct.verdict(self.margin) == "costly"
         return Considered(
             kind=step.kind,
             axis=step.axis,
             change=narrower.history[-1].change,
-            taken=verdict in ("gains", "harmless") and not contradicted,
-            sentence=cost_sentence(step.what, evidence, cost, direct, self.margin, needed),
+            taken=verdict in ("gains", "harmless"),
+            sentence=cost_sentence(step.what, evidence, cost, self.margin, needed),
             points=float(size(narrower)),
             evidence=evidence,
             cost=cost,
-            direct=direct,
             needed=needed,
         )
 
-    def _cost(self, step: Step, narrower: Space, level: float) -> tuple[Evidence, Cost, Cost | None]:
-        """The cost of a step by the best evidence that there is; beside a regression, that of the members alone."""
+    def _cost(self, narrower: Space, level: float) -> tuple[Evidence, Cost]:
+        """The cost of a narrower space by the best evidence that there is."""
         twin = self._twin(narrower)
         if twin is not None:
             errors = self.errors_of(twin)
             cost = populations_cost(errors, self.errors, confidence=level, draws=self.draws, seed=self.seed)
             if cost.change is not None:
-                return "population", cost, None
-        inside = members(self.drawn, narrower)
-        direct = members_cost(self.errors, inside, confidence=level, draws=self.draws, seed=self.seed)
-        if step.kind != "range":
-            predicted = self._regression(step, level)
-            if _width(predicted) < _width(direct):
-                return "regression", predicted, direct
-        return "members", direct, None
-
-    def _regression(self, step: Step, level: float) -> Cost:
-        """The predicted cost of equal stages, or of the same values in rising order."""
-        adjust: dict[str, Sequence[float | None]] = {"macs": [log(macs) for macs in self.drawn.costs["macs"]]}
-        departure: Sequence[float | None] = []
-        for name, (moments, spread, falls) in self.courses.items():
-            if name != step.axis:  # without what some networks lack: the others alone are not the population
-                columns = [column for column in (*moments, spread, falls) if None not in column]
-            elif step.kind == "share":
-                departure, columns = spread, moments
-            else:
-                departure, columns = falls, [*moments, spread]
-            adjust |= {f"{name}, {index}": column for index, column in enumerate(columns)}
-        return regression_cost(departure, self.errors, adjust, confidence=level)
+                return "population", cost
+        inside = np.array(members(self.drawn.axes, narrower), dtype=np.float64)[:, None]
+        reference = None if self.whole is None else sampled(narrower, self.drawn, self.seed)
+        if self.whole is None or reference is None:
+            return "members", members_cost(self.errors, inside, [[1.0]], inside, confidence=level)
+        own = np.hstack([inside, self.features])
+        new = np.insert(reference.features, 0, 1.0, axis=1)
+        old = np.column_stack([members(self.whole.axes, narrower), self.whole.features])
+        return "members", members_cost(self.errors, own, new, old, confidence=level)
 
     def _twin(self, space: Space) -> Drawn | None:
         """The population of this very space, under the same bounds."""
@@ -245,8 +247,3 @@ def _curve(errors: Sequence[float], confidence: float) -> Curve | None:
     if not errors:
         return None
     return Curve(edf=edf(errors), band=simultaneous_band(errors, confidence=confidence))
-
-
-def _width(cost: Cost) -> float:
-    change = cost.change
-    return inf if change is None or change.low is None or change.high is None else change.high - change.low

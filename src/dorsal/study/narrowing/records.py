@@ -13,7 +13,7 @@ from dorsal.stats.restriction import Cost
 from dorsal.study.analysis.records import Counts
 
 Kind = Literal["range", "share", "monotone"]
-Evidence = Literal["population", "members", "regression"]
+Evidence = Literal["population", "members"]
 
 
 class Considered(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -24,8 +24,7 @@ class Considered(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     - `good_range` or `good_values`: of a range, by the bootstrap. `adjusted_p`: of the axis having nothing to do with
       the errors (`narrowing_steps.ranges`), by Holm over all ranges.
     - `cost`: in error points, with the simultaneous interval that decides (see `propose`), by `evidence`: a population
-      of the narrower space in the same folder, members of this one, or a regression over all of them. `direct` is that
-      of the members where a regression decides.
+      of the narrower space in the same folder, or the members of this one.
     - `needed`: so many networks of either space would show that a step of no cost costs less than the margin. None
       where that is settled, and above a million.
     """
@@ -41,7 +40,6 @@ class Considered(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     adjusted_p: float | None = None
     evidence: Evidence | None = None
     cost: Cost | None = None
-    direct: Cost | None = None
     needed: int | None = None
 
 

@@ -5,29 +5,20 @@ from __future__ import annotations
 from math import floor, log10
 
 from dorsal.stats.bootstrap import Estimate
-from dorsal.stats.restriction import FEWEST, Cost
+from dorsal.stats.restriction import FEWEST, MEMBERS, Cost
 from dorsal.study.narrowing.records import Evidence, Proposal
 from dorsal.study.narrowing.steps import Step, unchanged
-from dorsal.study.records import Study
 
 
-def cost_sentence(
-    what: str, evidence: Evidence, cost: Cost, direct: Cost | None, margin: float, needed: int | None
-) -> str:
+def cost_sentence(what: str, evidence: Evidence, cost: Cost, margin: float, needed: int | None) -> str:
     """What a step costs, and so whether it is taken."""
     basis = {
         "population": f"{cost.inside:,} networks of that space against {cost.outside:,} of this one",
-        "members": f"{cost.inside:,} networks have it already, {cost.outside:,} do not",
-        "regression": f"predicted from the stages of {cost.inside + cost.outside:,} networks",
+        "members": f"in it already: {cost.inside:,} of {cost.inside + cost.outside:,} networks",
     }[evidence]
     need = "" if needed is None else f"; if it costs nothing, about {needed:,} networks of each space would show it"
     if cost.change is None:
-        return f"Too small to say what {what} costs: {basis}, {FEWEST} on either side is the least{need}."
-    if direct is not None and direct.change is not None:
-        value, low, high = _signed(direct.change)
-        basis += f"; of the {direct.inside:,} that have it already: {value}, {low} to {high}"
-        if direct.verdict(margin) == "costly":
-            return f"Refused: {what} changes the mean error by more than the margin of {margin:g} ({basis})."
+        return f"Too small to say what {what} costs ({basis}; {MEMBERS} in and {MEMBERS} out are the least){need}."
     value, low, high = _signed(cost.change)
     moves = f"{what} changes the mean error by {value} points"
     match cost.verdict(margin):
@@ -42,9 +33,9 @@ def cost_sentence(
 
 
 def _signed(change: Estimate) -> tuple[str, str, str]:
-    """An estimate and its ends, to two significant digits of the half-width and at least one decimal."""
+    """An estimate and its ends, to two significant digits of the half-width, one to three decimals."""
     low, high = (change.value if end is None else end for end in (change.low, change.high))
-    digits = max(1, 1 - floor(log10((high - low) / 2))) if high > low else 1
+    digits = min(3, max(1, 1 - floor(log10((high - low) / 2)))) if high > low else 1
     value, low_text, high_text = (f"{bound:+.{digits}f}" for bound in (change.value, low, high))
     return value, low_text, high_text
 
@@ -58,12 +49,17 @@ def range_sentence(step: Step, p: float, level: float) -> str:
     return f"{step.axis} matters ({_p(p)}): {step.lie}."
 
 
-def conclusion(proposal: Proposal, study: Study) -> tuple[str, ...]:
-    """What is proposed, on how many networks, and what that does not show."""
+def conclusion(proposal: Proposal, alike: tuple[float, float] | None) -> tuple[str, ...]:
+    """What is proposed, on how many networks, and what that does not show; half of the errors lie in `alike`."""
     counts = proposal.counts
     finished, steps = _count(counts.finished, "finished network"), _count(len(proposal.considered), "step")
     if not counts.finished:
         sentences = [f"Nothing is proposed: no network of {proposal.of.name} has finished."]
+    elif alike is not None:
+        sentences = [
+            f"Nothing is proposed: half of {finished} have an error of {alike[0]:.2f} to {alike[1]:.2f} %, which is "
+            f"within the margin of {proposal.margin:g}, so the schedule or the data tell them hardly apart."
+        ]
     elif proposal.space is None:
         sentences = [
             f"Nothing is proposed: of {steps} considered, {finished} show none to cost less than {proposal.margin:g} "
@@ -78,10 +74,6 @@ def conclusion(proposal: Proposal, study: Study) -> tuple[str, ...]:
         )
     if counts.waiting:
         sentences.append(f"{_count(counts.waiting, 'network')} not trained to the end yet: left out.")
-    epochs = " or ".join(_count(each, "epoch") for each in study.epochs.values())
-    sentences.append(
-        f"Errors are those after {epochs}; `dorsal space reliability` says whether longer training keeps their order."
-    )
     return tuple(sentences)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import floor, log, log2
 from typing import Any, NamedTuple
@@ -115,7 +115,8 @@ class _Test(NamedTuple):
 
     def numbers(self, column: Sequence[float | None]) -> tuple[GoodRange, float]:
         good = good_range(column, self.errors, confidence=self.confidence, draws=self.draws, seed=self.seed)
-        scaled = [None if value is None else _position(self.axis, value)[0] for value in column]
+        logarithmic = isinstance(self.axis.draw, LOGARITHMIC)
+        scaled = [log(value) if logarithmic and value is not None else value for value in column]
         return good, self._both(good.p, [scaled, [None if value is None else value**2 for value in scaled]])
 
     def words(self, column: Sequence[str | None]) -> tuple[GoodValues, float]:
@@ -129,13 +130,13 @@ class _Test(NamedTuple):
         return min(1.0, 2 * min(p, dependence_p(columns, self.errors, draws=self.draws, seed=self.seed)))
 
 
-def members(drawn: Drawn, space: Space) -> list[bool]:
-    """Which networks lie in a narrower `space` too, by what was drawn for them."""
-    inside = np.ones(len(drawn.labels), dtype=bool)
+def members(axes: Mapping[str, Sequence[Any]], space: Space) -> list[bool]:
+    """Which networks, by the values drawn of each axis, lie in a narrower `space` too."""
+    inside = np.ones(len(next(iter(axes.values()))), dtype=bool)
     for name, axis in space.axes.items():
         allowed = None if isinstance(axis.draw, Same) else set(support(axis.draw).values)
         rising = name in space.non_decreasing
-        for row, value in enumerate(drawn.axes[name]):
+        for row, value in enumerate(axes[name]):
             values = drawn_values(value)
             inside[row] &= (
                 (allowed is None or allowed.issuperset(values))
@@ -143,42 +144,6 @@ def members(drawn: Drawn, space: Space) -> list[bool]:
                 and (not rising or values == sorted(values))
             )
     return [bool(each) for each in inside]
-
-
-class Courses(NamedTuple):
-    """What an axis does along the stages of each network, a number a network; None where it is not drawn.
-
-    - `moments`: columns of its mean and its mean square, on the scale it is drawn on (logarithmic or not); for a choice
-      of the indicators of its values.
-    - `spread`: its variance over stages on that scale, the sum of them for a choice: 1 minus the chance that two stages
-      agree. `falls`: by how much it falls from stage to stage in all, 0 for a choice. None below two stages.
-    """
-
-    moments: list[list[float | None]]
-    spread: list[float | None]
-    falls: list[float | None]
-
-
-def courses(axis: Axis, column: Sequence[Any]) -> Courses:
-    """Summaries of the values drawn of an axis, for all networks."""
-    spread: list[float | None] = []
-    falls: list[float | None] = []
-    moments: list[list[float] | None] = []
-    for value in column:
-        values = drawn_values(value)
-        positions = np.array([_position(axis, each) for each in values])
-        several = len(values) > 1
-        down = (
-            0.0 if isinstance(axis.draw, Choice) or not several else float(-np.diff(positions[:, 0]).clip(max=0).sum())
-        )
-        # Rounding must not make a spread of equal stages.
-        variance = float(positions.var(axis=0).sum()) if len(set(values)) > 1 else 0.0
-        spread.append(variance if several else None)
-        falls.append(down if several else None)
-        moments.append([*positions.mean(axis=0), *(positions**2).mean(axis=0)] if values else None)
-    width = max((len(each) for each in moments if each is not None), default=0)
-    columns = [[None if each is None else float(each[index]) for each in moments] for index in range(width)]
-    return Courses(columns, spread, falls)
 
 
 def drawn_values(value: Any) -> list[Any]:
@@ -190,14 +155,6 @@ def _values(draw: Ranged | Choice | Same) -> tuple[Any, ...]:
     """The values of a draw of its own that has several."""
     values = () if isinstance(draw, Same) else support(draw).values
     return values if len(values) > 1 else ()
-
-
-def _position(axis: Axis, value: Any) -> list[float]:
-    match axis.draw:
-        case Choice(values=values):
-            return [float(value == each) for each in values]
-        case draw:
-            return [log(value) if isinstance(draw, LOGARITHMIC) else float(value)]
 
 
 def _has(value: Value, row: list[Any]) -> str | None:

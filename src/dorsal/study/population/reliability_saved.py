@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from dorsal.study.analysis.records import Retrained
+from dorsal.study.analysis.results import run_result
 from dorsal.study.saved import load_study, read_saved
 
 FILE = "reliability.json"
 
 
 def load_retrained(folder: Path, storage: str | None = None) -> Retrained | None:
-    """The errors of the networks that were trained again, None where nothing was.
+    """The runs of the networks that were trained again, None where nothing was.
 
     Raises ValueError as `saved.load_study` does, and where the population has other networks of these labels.
     """
@@ -25,13 +26,15 @@ def load_retrained(folder: Path, storage: str | None = None) -> Retrained | None
                 f"{str(folder / FILE)!r} is of another {arm.label} than the population there; remove it, and run "
                 "`dorsal space reliability` again"
             )
-    errors = {(t.arm, t.recipe, t.seed): 100 - t.accuracy for t in study.trials if t.accuracy is not None}
+    trials = {(trial.arm, trial.recipe, trial.seed): trial for trial in study.trials}
     labels = tuple(arm.label for arm in study.arms)
     return Retrained(
         labels=labels,
         budgets=tuple(f"{epochs} epoch{'s' * (epochs > 1)}" for epochs in study.epochs.values()),
-        errors=tuple(
-            tuple(tuple(errors.get((label, recipe, seed)) for seed in study.seeds) for recipe in study.recipes)
+        runs=tuple(
+            tuple(
+                tuple(run_result(trials.get((label, recipe, seed))) for seed in study.seeds) for recipe in study.recipes
+            )
             for label in labels
         ),
     )
