@@ -62,6 +62,13 @@ def dies_of_seed_2(run: Run, tell: Callable[[Told], None], times: int, folder: P
     return trial_of(run)
 
 
+def half_unless_negative(number: int) -> tuple[int, int, str]:
+    """Half of a number, by whom, and with how many threads; a negative one is the death of the process."""
+    if number < 0:
+        os.kill(os.getpid(), 9)
+    return number // 2, os.getpid(), os.environ["OMP_NUM_THREADS"]
+
+
 def never_ends(run: Run, tell: Callable[[Told], None], folder: Path) -> Trial:
     (folder / str(os.getpid())).touch()
     while True:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 
 import numpy as np
 import pytest
 
-from dorsal.study.engine import Report
+from dorsal.study.engine import Lost, Report
 from dorsal.study.forecast import Timing
 from dorsal.study.plan import Run
 from dorsal.study.records import Latency, Trial
@@ -19,11 +20,16 @@ EPOCH = Timing(forward=QUICK, train_step=QUICK, epoch_seconds=10.0)
 
 
 def put_in_place(engine: Arithmetic, patch: pytest.MonkeyPatch) -> Arithmetic:
-    """Comparisons, populations and searches are made by this engine from now on, and are not timed."""
+    """Comparisons, populations and searches are made by this engine from now on, and all runs take `EPOCH`."""
     for module in ("session", "search.run"):
         patch.setattr(f"dorsal.study.{module}.engine_of", lambda *_: engine)
-        patch.setattr(f"dorsal.study.{module}.time_run", lambda *_, **__: EPOCH)
+    time_by(lambda _: EPOCH, patch)
     return engine
+
+
+def time_by(answer: Callable[[Run], Timing | Lost | str], patch: pytest.MonkeyPatch) -> None:
+    """Runs are timed by this from now on, in this process."""
+    patch.setattr("dorsal.study.session.Apart", lambda *_: contextlib.nullcontext(answer))
 
 
 class Arithmetic:

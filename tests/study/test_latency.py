@@ -1,5 +1,6 @@
 """Latency: what is measured, what is fitted, what is predicted and what is not."""
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from dorsal.space.sample import sample
 from dorsal.space.space import Space, to_toml
 from dorsal.spec.cost import cost
 from dorsal.spec.network import network_hash
+from dorsal.study.engine import Lost
 from dorsal.study.latency import measure
 from dorsal.study.latency.fit import (
     FEWEST,
@@ -352,6 +354,7 @@ class Clock:
 def clock(monkeypatch):
     clock = Clock()
     monkeypatch.setattr(measure, "_forward", clock)
+    monkeypatch.setattr(measure, "Apart", lambda function, _: contextlib.nullcontext(function))
     return clock
 
 
@@ -425,6 +428,20 @@ def test_a_call_that_fails_is_recorded_said_and_not_made_again(clock, tmp_path):
     assert [(fit.fitted.n, fit.fitted.missing) for fit in model.fits] == [(14, 0), (13, 1)]
     assert clock.visits.count((first.record.network_hash, 2)) == 1
     assert clock.visits.count((first.record.network_hash, 1)) == 2
+
+
+def test_a_network_that_ends_its_process_is_recorded_and_the_others_go_on(clock, tmp_path, monkeypatch):
+    first = sampled(SPACE, asked(tmp_path / "out", count=14), pytest.fail)[0]
+
+    def dies(function, _):
+        lost = Lost("worker died (signal 9, most likely for want of memory)")
+        return contextlib.nullcontext(lambda call: lost if call.network == first.network else function(call))
+
+    monkeypatch.setattr(measure, "Apart", dies)
+    model, said = quietly(asked(tmp_path / "out", count=14))
+    (told,) = said
+    assert told.endswith("not measured; tiny/0: worker died (signal 9, most likely for want of memory)")
+    assert (model.fits[0].fitted.n, model.fits[0].fitted.missing) == (13, 1)
 
 
 def test_too_few_timed_networks_leave_no_model_but_the_times(clock, tmp_path):

@@ -22,6 +22,7 @@ from dorsal.spec.cost import cost
 from dorsal.study import question
 from dorsal.study.analysis.analyse import analyse_population
 from dorsal.study.compare import compare
+from dorsal.study.engine import Lost
 from dorsal.study.events import Event, Note, Planned, TrialDone
 from dorsal.study.latency.fit import fit_model
 from dorsal.study.latency.records import MODEL, Timed
@@ -34,7 +35,7 @@ from dorsal.study.population.saved import load_population
 from dorsal.study.record_file import write_record
 from dorsal.study.store import Choices
 from dorsal.zoo import network
-from tests.study.arithmetic import Arithmetic, put_in_place
+from tests.study.arithmetic import Arithmetic, put_in_place, time_by
 from tests.study.conftest import Session, results, tiny
 from tests.study.test_latency import measurements
 
@@ -288,12 +289,13 @@ def test_on_a_cluster_times_are_said_to_be_of_this_machine_and_no_budget_is_met_
     events: list[Event] = []
     run_population(asked(tmp_path / "timed", ray="10.0.0.1:6379"), on_event=events.append)
     assert Note("the forecast is from times of this machine, not of the cluster") in events
-    monkeypatch.setattr("dorsal.study.session.time_run", lambda *_, **__: 1 / 0)
+    time_by(lambda _: Lost("worker died"), monkeypatch)
     with pytest.raises(ValueError, match="budget='1h': no network could be timed here"):
         run_population(asked(tmp_path / "not_timed", ray="10.0.0.1:6379", budget="1h"))
     run_population(asked(tmp_path / "not_timed", ray="10.0.0.1:6379"), on_event=events.append)
     forecasts = [event.forecast.seconds for event in events if isinstance(event, Planned)]
     assert forecasts == [pytest.approx(46), None]
+    assert Note("anynetx_e/0, plain could not be timed: worker died") in events
 
 
 def test_a_budget_or_a_smaller_count_hides_nothing_that_has_ended(

@@ -5,11 +5,11 @@ from typing import Any
 
 import msgspec
 import pytest
-import torch
 
 from dorsal.study.comparison import Comparison
 from dorsal.study.engine import Step
 from dorsal.study.events import Note
+from dorsal.study.forecast import Timing
 from dorsal.study.plan import Run, plan
 from dorsal.study.records import Epoch, Trial
 from dorsal.study.run import check_device, data_facts, recipe_facts, run_trial, time_run
@@ -78,15 +78,20 @@ def test_a_damaged_checkpoint_is_told_of(tmp_path: Path) -> None:
     assert "started over" in note
 
 
-def test_timing_is_of_the_run_and_leaves_threads_as_they_were() -> None:
-    torch.set_num_threads(2)
+def test_timing_is_of_the_run() -> None:
     timing = time_run(make_run(), threads=1, device="cpu")
-    assert torch.get_num_threads() == 2
-    torch.set_num_threads(1)
+    assert isinstance(timing, Timing)
     for latency, batch in ((timing.forward, 1), (timing.train_step, 50)):
         assert 0 < latency.low_ms <= latency.median_ms <= latency.high_ms
         assert (latency.batch, latency.threads, latency.device) == (batch, 1, "cpu")
     assert timing.epoch_seconds > 2 * timing.train_step.low_ms / 1e3
+
+
+def test_a_run_that_cannot_be_timed_says_why() -> None:
+    run = msgspec.structs.replace(make_run(), data="scene")
+    said = time_run(run, threads=1, device="cpu")
+    assert isinstance(said, str)
+    assert said.startswith("ValueError: data: 'scene' is neither")
 
 
 def test_epochs_of_a_recipe_are_replaced() -> None:

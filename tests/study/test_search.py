@@ -23,7 +23,7 @@ from dorsal.study.search.question import SAMPLERS, Effort, SearchQuestion, comma
 from dorsal.study.search.records import Course, Search
 from dorsal.study.search.run import run_search
 from dorsal.study.search.saved import load_search, write_course
-from tests.study.arithmetic import Arithmetic
+from tests.study.arithmetic import Arithmetic, time_by
 from tests.study.conftest import tiny
 from tests.study.test_latency import measurements
 
@@ -42,7 +42,7 @@ def train(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Search]:
     ) -> Search:
         monkeypatch.setattr("dorsal.study.search.run.data_facts", OPENED)
         monkeypatch.setattr("dorsal.study.search.run.engine_of", lambda *_: engine)
-        monkeypatch.setattr("dorsal.study.search.run.time_run", lambda *_, **__: 1 / 0)
+        time_by(lambda _: "no time", monkeypatch)
         return run_search(asked, against=against, on_event=(events if events is not None else []).append)
 
     return run
@@ -72,6 +72,7 @@ def test_networks_are_asked_for_trained_and_told_of(train: Callable[..., Search]
     assert len({arm.network_hash for arm in search.study.arms}) == 5
     notes = [event.text for event in events if isinstance(event, Note)]
     assert notes[1].startswith("anynetx_e/0, drawn: regnetx_002(")
+    assert "anynetx_e/0, plain could not be timed: no time" in notes
     assert notes[-1].startswith("anynetx_e/4, proposed by tpe: ")
     (planned,) = (event for event in events if isinstance(event, Planned))
     assert (planned.forecast.runs, planned.forecast.done, planned.forecast.seconds) == (5, 0, None)  # none is timed

@@ -15,7 +15,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection, wait
-from typing import Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -47,6 +47,10 @@ class Lost(msgspec.Struct, frozen=True):
 Told = Step | Epoch | Note
 Job = Callable[[Run, Callable[[Told], None]], Trial]
 """Makes one run and tells its steps and epochs on the way. It is pickled on its way to the workers."""
+
+
+Asked = TypeVar("Asked")
+Said = TypeVar("Said")
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -89,7 +93,7 @@ class LocalPool:
         """See `Engine.run_all`."""
         waiting = deque(runs)
         deaths: Counter[str] = Counter()
-        pool: dict[int, Worker] = {}
+        pool: dict[int, Worker[Run, Told | Trial]] = {}
         try:
             while self._occupy(pool, waiting, keep=more is not None):
                 by_pipe = {worker.pipe: number for number, worker in pool.items() if worker.run is not None}
@@ -106,7 +110,7 @@ class LocalPool:
                 for worker in pool.values():
                     worker.stop()
 
-    def _occupy(self, pool: dict[int, Worker], waiting: deque[Run], keep: bool) -> bool:
+    def _occupy(self, pool: dict[int, Worker[Run, Told | Trial]], waiting: deque[Run], keep: bool) -> bool:
         """Gives waiting runs to new and to idle workers, ends those for whom there is none unless they are to be kept;
         whether any is at work."""
         for number in range(self._workers):
@@ -141,39 +145,38 @@ def thread_variables(threads: int) -> dict[str, str]:
     return dict.fromkeys(_THREAD_VARIABLES, str(threads))
 
 
-class Worker:
+class Worker(Generic[Asked, Said]):
     """A process that makes runs by `job` in this environment, our end of its pipe, and the run it is at."""
 
-    def __init__(self, job: Job, variables: Mapping[str, str]) -> None:
+    def __init__(self, job: Callable[[Asked, Callable[[Said], None]], Said], variables: Mapping[str, str]) -> None:
         context = mp.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.run: Run | None = None
+        self.run: Asked | None = None
         self._process = context.Process(target=_work, args=(theirs, variables), daemon=True)
         with interrupts_ignored():  # the child inherits this until it sets its own
             self._process.start()
         theirs.close()  # so that its death ends the pipe
         self._send(job)
 
-    def begin(self, run: Run) -> None:
+    def begin(self, run: Asked) -> None:
         """Hands a run to the worker, which must be idle."""
         self.run = run
         self._send(run)
 
-    def _send(self, message: Job | Run) -> None:
+    def _send(self, message: object) -> None:
         with contextlib.suppress(OSError):  # dead already: `receive` will tell
             self.pipe.send(message)
 
-    def receive(self) -> tuple[Run, Told | Trial | Lost]:
+    def receive(self) -> tuple[Asked, Said | Lost]:
         """What the worker tells about its run; waits for it."""
         run = self.run
         if run is None:
             raise RuntimeError("an idle worker has nothing to tell")
         try:
-            what = self.pipe.recv()
+            what: Said | Lost = self.pipe.recv()
         except (EOFError, OSError):
             self._process.join()
-            code = self._process.exitcode or 0
-            what = Lost(f"worker died ({f'signal {-code}' if code < 0 else f'exit code {code}'})")
+            what = Lost(_cause_of_death(self._process.exitcode or 0))
         if isinstance(what, Trial):
             self.run = None
         return run, what
@@ -190,15 +193,20 @@ class Worker:
         self.pipe.close()
 
 
+def _cause_of_death(code: int) -> str:
+    likely = ", most likely for want of memory" if code == -signal.SIGKILL else ""
+    return f"worker died ({f'signal {-code}' if code < 0 else f'exit code {code}'}{likely})"
+
+
 def _work(pipe: Connection, variables: Mapping[str, str]) -> None:
     """The life of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.update(variables)
-    job: Job = pipe.recv()  # imports torch, which reads the variables just set
+    job: Callable[[Any, Callable[[Any], None]], Any] = pipe.recv()  # imports torch, which reads the variables just set
     last_step = 0.0
 
-    def tell(what: Told) -> None:
+    def tell(what: Any) -> None:
         nonlocal last_step
         if isinstance(what, Step):
             now = time.monotonic()

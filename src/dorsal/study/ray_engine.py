@@ -162,7 +162,7 @@ class _Host:
 
     def __init__(self, job: bytes) -> None:
         self._job = cast("Job", _Pickled(job))
-        self._worker: Worker | None = None
+        self._worker: Worker[Run, Told | Trial] | None = None
         self._idle = threading.Event()
         self._idle.set()
 

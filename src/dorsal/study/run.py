@@ -152,12 +152,11 @@ def run_trial(run: Run, tell: Callable[[Told], None], *, folder: Path, threads: 
     return Trial(run.arm, run.recipe, run.seed, result.status, accuracy, epochs, seconds, result.error)
 
 
-def time_run(run: Run, *, threads: int, device: str) -> Timing:
-    """Measures the run's network and recipe on this machine, in this process with `threads` threads.
+def time_run(run: Run, *, threads: int, device: str) -> Timing | str:
+    """Measures the run's network and recipe on this machine; what is raised where that cannot be.
 
     Training steps are timed in the loop itself, so that loading and augmenting images are in them.
     """
-    before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         data = _open(run.data)
@@ -168,8 +167,8 @@ def time_run(run: Run, *, threads: int, device: str) -> Timing:
         steps = _step_seconds(run.network, made, data, device) or [
             time_step(run.network, made, data.size, device=device)
         ]
-    finally:
-        torch.set_num_threads(before)
+    except Exception as error:
+        return _describe(error)
     evaluations = math.ceil(len(data.val) / _EVALUATION_BATCH)
     epoch = math.ceil(len(data.train) / made.batch) * statistics.mean(steps) + evaluations * statistics.mean(evaluation)
     return Timing(

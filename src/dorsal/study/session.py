@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import datetime
 import functools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 from msgspec.structs import replace
 
+from dorsal.study.apart import Apart
 from dorsal.study.engine import Engine, Job, LocalPool, Lost, Step
 from dorsal.study.events import Event, Note, Planned, TrialDone, WorkerProgress
 from dorsal.study.forecast import Clock, Timekeeper, Timing, forecast, with_ended, within_budget
@@ -191,18 +192,21 @@ def _timings(
     runs: Sequence[Run], place: Placement, here: Machine, known: Mapping[str, Timing], on_event: OnEvent
 ) -> dict[str, Timing]:
     """`known`, and a timing of each of these runs. One that cannot be timed is left out."""
-    timings = dict(known)
-    if place.ray not in (None, HERE):
+    new = [run for run in runs if _timing_key(run, here) not in known]
+    return {**known, **{_timing_key(run, here): timing for run, timing in time_runs(new, place, on_event)}}
+
+
+def time_runs(runs: Sequence[Run], place: Placement, on_event: OnEvent) -> Iterator[tuple[Run, Timing]]:
+    """Times runs on this machine. One that cannot be timed will fail as that did: it is told of and left out."""
+    if runs and place.ray not in (None, HERE):
         on_event(Note("the forecast is from times of this machine, not of the cluster"))
-    for run in runs:
-        key = _timing_key(run, here)
-        if key in timings:
-            continue
-        try:
-            timings[key] = time_run(run, threads=here.threads, device=here.device)
-        except Exception as error:  # the run will fail as this did, and be recorded, while others go on
-            on_event(Note(f"{run.arm}, {run.recipe} could not be timed: {type(error).__name__}: {error}"))
-    return timings
+    with Apart(functools.partial(time_run, threads=place.threads, device=place.device), place.threads) as call:
+        for run in distinct(runs):
+            match call(run):
+                case Timing() as timing:
+                    yield run, timing
+                case Lost(why) | str(why):
+                    on_event(Note(f"{run.arm}, {run.recipe} could not be timed: {why}"))
 
 
 def _timing_key(run: Run, here: Machine) -> str:

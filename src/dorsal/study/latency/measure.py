@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import statistics
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -14,10 +16,13 @@ import torch
 
 from dorsal.space.named import read_space
 from dorsal.spec.network import Network
+from dorsal.study.apart import Apart
+from dorsal.study.engine import Lost
 from dorsal.study.latency.fit import Candidate, LatencyQuestion, distinct, fit_model, of_population, sampled
 from dorsal.study.latency.records import (
     MEASUREMENTS,
     MODEL,
+    Call,
     LatencyModel,
     Measurements,
     Setting,
@@ -50,22 +55,20 @@ def measure_latency(
     networks, and the rounds of one network over all phases. Every visit is stored; interrupted at any point, the same
     call goes on. More `repeats` than there are add rounds to those stored. `on_visit` is told visits done and in all.
 
+    Calls are made in one other process, so that one which takes all memory does not end this one. It imports the main
+    module, so scripts call this under `if __name__ == "__main__"`.
+
     Raises ValueError for a question that is none, too few networks, or a folder that another process holds or that
     holds another question or another machine's times. A call that fails is stored with its error and not made again.
     """
     check_device(question.device)
     candidates = distinct(_candidates(question, say))
     folder = Path(question.out)
-    before = torch.get_num_threads()
-    torch.set_num_threads(question.threads)
-    try:
-        with hold(folder):
-            measured = _make_visits(question, candidates, folder, on_visit)
-            _say_errors(measured, say)
-            model = fit_model(measured)
-            write_record(folder / MODEL, model)
-    finally:
-        torch.set_num_threads(before)
+    with hold(folder):
+        measured = _make_visits(question, candidates, folder, on_visit)
+        _say_errors(measured, say)
+        model = fit_model(measured)
+        write_record(folder / MODEL, model)
     return model
 
 
@@ -85,18 +88,18 @@ def _make_visits(
 ) -> Measurements:
     """All visits of all rounds but for those stored in the folder."""
     measured = _begun(question, candidates, folder)
-    made = recipe(measured.setting.recipe)
     networks = list(measured.networks)
     done, total = sum(len(timed.rounds) for timed in networks), question.repeats * len(networks)
-    for turn in range(question.repeats):
-        for index in np.random.default_rng(turn).permutation(len(networks)):
-            if len(networks[index].rounds) > turn:
-                continue
-            networks[index] = _visit(networks[index], candidates[index].network, measured.setting, made)
-            measured = msgspec.structs.replace(measured, networks=tuple(networks))
-            write_record(folder / MEASUREMENTS, measured)
-            done += 1
-            on_visit(done, total)
+    with Apart(functools.partial(_milliseconds, setting=measured.setting), question.threads) as measure:
+        for turn in range(question.repeats):
+            for index in np.random.default_rng(turn).permutation(len(networks)):
+                if len(networks[index].rounds) > turn:
+                    continue
+                networks[index] = _visit(networks[index], candidates[index].network, measured.setting, measure)
+                measured = msgspec.structs.replace(measured, networks=tuple(networks))
+                write_record(folder / MEASUREMENTS, measured)
+                done += 1
+                on_visit(done, total)
     return measured
 
 
@@ -146,7 +149,18 @@ def _say_errors(measured: Measurements, say: Callable[[str], None]) -> None:
             say(f"{name}: {len(failed)} network(s) not measured; {failed[0].label}: {failed[0].errors[name]}")
 
 
-def _visit(timed: Timed, network: Network, setting: Setting, made: Recipe) -> Timed:
+class _Measured(NamedTuple):
+    """What is measured: a call of a network with so many images of this side."""
+
+    network: Network
+    call: Call
+    batch: int
+    image_size: int
+
+
+def _visit(
+    timed: Timed, network: Network, setting: Setting, measure: Callable[[_Measured], float | str | Lost]
+) -> Timed:
     """The record with one more round."""
     times, errors = {}, dict(timed.errors)
     for call in setting.calls:
@@ -154,16 +168,27 @@ def _visit(timed: Timed, network: Network, setting: Setting, made: Recipe) -> Ti
             name = quantity(call, batch)
             if name in errors:
                 continue
-            measure = _forward if call == "forward" else _step
-            try:
-                # Weights are cast in every call, as in training: cached casts would outlive the update.
-                with torch.autocast(
-                    setting.device, torch.bfloat16, enabled=setting.precision == "bfloat16", cache_enabled=False
-                ):
-                    times[name] = 1e3 * measure(network, made, batch, timed.image_size, setting.device)
-            except Exception as error:  # out of memory included: the others go on
-                errors[name] = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            match measure(_Measured(network, call, batch, timed.image_size)):
+                case float(milliseconds):
+                    times[name] = milliseconds
+                case Lost(why) | str(why):
+                    errors[name] = why
     return msgspec.structs.replace(timed, rounds=(*timed.rounds, times), errors=errors)
+
+
+def _milliseconds(asked: _Measured, setting: Setting) -> float | str:
+    """Times one call in this process; what is raised, out of memory included, where that cannot be."""
+    torch.set_num_threads(setting.threads)
+    measure = _forward if asked.call == "forward" else _step
+    try:
+        # Weights are cast in every call, as in training: cached casts would outlive the update.
+        with torch.autocast(
+            setting.device, torch.bfloat16, enabled=setting.precision == "bfloat16", cache_enabled=False
+        ):
+            made = recipe(setting.recipe)
+            return 1e3 * measure(asked.network, made, asked.batch, asked.image_size, setting.device)
+    except Exception as error:
+        return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 @torch.random.fork_rng(devices=[])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from collections.abc import Sequence
 from math import ceil
@@ -26,14 +25,14 @@ from dorsal.study.population.question import PopulationQuestion
 from dorsal.study.population.records import Population
 from dorsal.study.population.run import RUN, domains_of, draw, first_networks, values_of
 from dorsal.study.records import Arm, Machine, Study
-from dorsal.study.run import check_place, data_facts, facts_at_sizes, recipe_facts, run_trial, time_run
+from dorsal.study.run import check_place, data_facts, facts_at_sizes, recipe_facts, run_trial
 from dorsal.study.saved import FILE, storage_url
 from dorsal.study.search.asking import Asker, Judged, Told
 from dorsal.study.search.outcome import draws_to_compare
 from dorsal.study.search.question import ERROR, SearchQuestion, command_line
 from dorsal.study.search.records import Asked, Course, Search
 from dorsal.study.search.saved import course_so_far, load_search, write_course
-from dorsal.study.session import OnEvent, Session, engine_of, keep, make_runs
+from dorsal.study.session import OnEvent, Session, engine_of, keep, make_runs, time_runs
 from dorsal.study.store import Domains, Store, Values
 
 TIMED = 3
@@ -143,7 +142,7 @@ class _Searcher:
         session = self._session()
         for text in self._keep(session, here).notes:
             self.on_event(Note(text))
-        epoch_seconds = self._epoch_seconds(here) if left else 0.0
+        epoch_seconds = self._epoch_seconds() if left else 0.0
         pace = Pace(left, self.recipe.epochs, workers, epoch_seconds)
         takes = pace.seconds_left() + START_UP_SECONDS if epoch_seconds else None
         self.on_event(Planned((), Forecast(total, total - left, takes if left else 0.0, workers, {})))
@@ -254,12 +253,11 @@ class _Searcher:
         write_course(self.folder, self.course)
         return study
 
-    def _epoch_seconds(self, here: Machine) -> float:
+    def _epoch_seconds(self) -> float:
         """What an epoch takes, as measured so far; at first, of the first networks."""
         keys = {run.key for run in self.runs.values()}
         seconds = [epoch.seconds for key, trial in self.ended.items() if key in keys for epoch in trial.curve]
         if not seconds:
-            for run in [run for run in self.runs.values() if run.seed == self.seeds[0]][:TIMED]:
-                with contextlib.suppress(Exception):  # the run will fail as this did, and be recorded
-                    seconds.append(time_run(run, threads=here.threads, device=here.device).epoch_seconds)
+            first = [run for run in self.runs.values() if run.seed == self.seeds[0]][:TIMED]
+            seconds = [timing.epoch_seconds for _, timing in time_runs(first, self.place, self.on_event)]
         return fmean(seconds or [0.0])
