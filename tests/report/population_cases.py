@@ -49,6 +49,7 @@ class Case(NamedTuple):
     population: Population
     analysis: Analysis
     latency: MeasuredLatency | None = None
+    retrained: Retrained | None = None
 
 
 def _whole() -> Case:
@@ -64,20 +65,22 @@ def _whole() -> Case:
         failed={"anynetx_a/2", "regnetx/7"},
         waiting={"mixed/5"},
     )
-    analysis = analyse_population(found, retrained=_retrained(found), fits=2)
+    retrained = _retrained(found)
+    analysis = analyse_population(found, retrained=retrained, fits=2)
     spaces = tuple(replace(space, importances=_importances(space)) for space in analysis.spaces)
-    return Case(found, replace(analysis, spaces=spaces), _latency(found))
+    return Case(found, replace(analysis, spaces=spaces), _latency(found), retrained)
 
 
 def _retrained(found: Population) -> Retrained:
-    """Eight networks of each of the first two spaces, whose ranks 30 epochs keep."""
+    """Eight networks of each of the first two spaces, whose ranks 30 epochs keep; one run of one of them diverged."""
     random = np.random.default_rng(0)
     labels = tuple(label for space in found.spaces[:2] for label in space.labels[8:16])
-    errors = tuple(
+    runs = tuple(
         tuple(tuple(float(50 - 5 * budget + row + random.normal(0, 0.3)) for _ in range(2)) for budget in range(2))
         for row, _ in enumerate(labels)
     )
-    return Retrained(labels=labels, budgets=("10 epochs", "30 epochs"), errors=errors)
+    lost = (runs[0][0], (runs[0][1][0], "diverged"))
+    return Retrained(labels=labels, budgets=("10 epochs", "30 epochs"), runs=(lost, *runs[1:]))
 
 
 def _importances(space: SpaceFinding) -> Importances:

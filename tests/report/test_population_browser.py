@@ -25,8 +25,16 @@ def test_every_view_is_drawn_and_legible(width: int, tmp_path: Path) -> None:
         "Importance of axes",
         "Error against cost",
         "Linear rule",
+        "Short and long schedule",
         "Latency",
     ]
+    legends = {view["name"]: view["legend"] for view in seen["seen"]}
+    spaces = ["anynetx_a", "anynetx_e", "regnetx", "mixed"]
+    assert (legends["Error against cost/MACs"], legends["Error against cost/measured forward, batch 16"]) == (
+        spaces,
+        spaces[:1],  # no other was timed
+    )
+    assert seen["unticked"] == [True] * 10
 
 
 @pytest.mark.parametrize("name", ["markup", "nothing_finished"])

@@ -17,6 +17,7 @@ from dorsal.report.population.figures import (
     front_views,
     importance_views,
     rule_view,
+    schedule_views,
     search_views,
 )
 from dorsal.report.population.latency import known_times
@@ -32,8 +33,9 @@ def axes_of(name: str) -> list[View]:
 
 @cache
 def all_views(name: str) -> list[View]:
-    population, analysis, latency = case(name)
+    population, analysis, latency, retrained = case(name)
     return [
+        *(schedule_views(analysis, retrained) if retrained else ()),
         *distribution_views(analysis),
         *search_views(analysis),
         *axes_of(name),
@@ -91,15 +93,19 @@ def test_curves_and_bands_are_those_of_the_analysis() -> None:
     assert next(t for t in views[3].figure.data if t.hovertemplate).y[1:-1] == tuple(short(weighted.share))
 
 
-def test_best_of_k_has_an_interval_as_far_as_the_analysis_has() -> None:
+def test_best_of_k_ends_at_a_quarter_of_the_networks_and_begins_with_the_mean() -> None:
     analysis = case("whole").analysis
-    points = analysis.spaces[0].summary.search.points
-    low, _, curve = search_views(analysis)[0].figure.data[:3]
-    assert curve.x == tuple(point.k for point in points)
-    assert low.x == tuple(point.k for point in points if point.expected.low is not None)
-    assert len(low.x) < len(curve.x)
-    luck = search_views(analysis)[1].figure.data
+    found = analysis.spaces[0].summary
+    points = [point for point in found.search.points if point.k <= found.search.n / 4]
+    expected, luck = (view.figure.data[:3] for view in search_views(analysis))
+    assert {trace.x for trace in (*expected, *luck)} == {(1, 2, 3, 4)} == {tuple(point.k for point in points)}
+    assert [trace.y[0] for trace in expected] == short([found.mean.low, found.mean.high, found.mean.value])
     assert luck[1].y == tuple(short(point.unlucky for point in points))
+
+
+def test_of_three_networks_nothing_is_said_of_searches() -> None:
+    figure = search_views(case("three_networks").analysis)[0].figure
+    assert (len(figure.data), figure.layout.annotations[0].text) == (0, "no space has four networks that finished")
 
 
 def panels(figure: go.Figure) -> dict[str, dict[str, Any]]:
@@ -160,7 +166,7 @@ def of_panel(figure: go.Figure, place: int) -> list[Any]:
 
 
 def test_the_good_values_of_a_choice_are_marked_unless_all_are_good() -> None:
-    _, analysis, _ = case("whole")
+    analysis = case("whole").analysis
     space = analysis.spaces[3]
     place = next(place for place, axis in enumerate(drawn_axes(space)) if axis.name == "activation")
     axis = drawn_axes(space)[place]
@@ -180,7 +186,7 @@ def test_the_good_values_of_a_choice_are_marked_unless_all_are_good() -> None:
 
 
 def test_lines_and_bands_join_only_bins_with_an_interval() -> None:
-    _, analysis, _ = case("whole")
+    analysis = case("whole").analysis
     space = analysis.spaces[0]
     axis = drawn_axes(space)[0]
     like = axis.numeric.bins[0]
@@ -221,7 +227,7 @@ def test_shares_up_to_noise_are_grey() -> None:
 
 
 def test_a_share_without_an_interval_has_no_bar() -> None:
-    _, analysis, _ = case("whole")
+    analysis = case("whole").analysis
     space = analysis.spaces[0]
     first, *others = space.importances.axes
     bare = replace(first, share=replace(first.share, low=None, high=None))
@@ -237,7 +243,7 @@ def test_why_there_are_no_shares_is_said_in_the_plot() -> None:
 
 
 def test_fronts_are_those_of_the_analysis_and_one_of_measured_times() -> None:
-    population, analysis, latency = case("whole")
+    population, analysis, latency, _ = case("whole")
     views = front_views(analysis, known_times(population, latency))
     names = [cost_title(front.cost)[0] for front in analysis.fronts]
     assert [view.name for view in views] == [*names, "measured forward, batch 16", "measured training step, batch 16"]
@@ -253,7 +259,7 @@ def test_fronts_are_those_of_the_analysis_and_one_of_measured_times() -> None:
 
 
 def test_predicted_times_are_told_from_measured_ones() -> None:
-    population, analysis, latency = case("whole")
+    population, analysis, latency, _ = case("whole")
     times = known_times(population, latency)
     front = Front(cost="forward_b16_ms", labels=(), costs=(), errors=())
     spaces = tuple(replace(s, costs={**s.costs, front.cost: s.costs["macs"]}) for s in analysis.spaces)
@@ -267,8 +273,24 @@ def test_predicted_times_are_told_from_measured_ones() -> None:
     assert all(title.startswith(view.name.partition(",")[0]) for title, view in zip(titles, views, strict=True))
 
 
+def test_networks_trained_again_are_points_where_all_their_runs_finished() -> None:
+    analysis, retrained = case("whole").analysis, case("whole").retrained
+    (view,) = schedule_views(analysis, retrained)
+    assert view.name == "10 epochs and 30 epochs"
+    first, second, *others = view.figure.data
+    assert [first.marker.color, second.marker.color] == [look(0).colour, look(1).colour]
+    assert [len(trace.x) for trace in (first, second, *others)] == [7, 8, 0, 0]  # a run of one network diverged
+    assert (first.customdata[0], first.x[0], first.y[0]) == (
+        retrained.labels[1],
+        *short(sum(runs) / 2 for runs in retrained.runs[1]),
+    )
+    waiting = tuple(((1.0, 2.0), ("waiting", "waiting")) for _ in retrained.labels)
+    (view,) = schedule_views(analysis, replace(retrained, runs=waiting))
+    assert view.figure.layout.annotations[0].text == "no network has finished at both schedules"
+
+
 def test_times_are_known_for_the_networks_that_were_measured_at_their_size() -> None:
-    population, _, latency = case("whole")
+    population, _, latency, _ = case("whole")
     assert known_times(population, None) == {}
     assert set(known_times(population, latency)["step_b16_ms"]) == set(population.spaces[0].labels)
     other = tuple(replace(each, image_size=each.image_size + 32) for each in latency.measurements.networks)

@@ -14,7 +14,7 @@ from tests.report.population_cases import COUNTS, EVIL, FEW, case
 
 
 def written(name: str, folder: Path) -> dict[str, Any]:
-    write_population_report(case(name).population, case(name).analysis, folder, case(name).latency)
+    write_population_report(case(name).population, case(name).analysis, folder, *case(name)[2:])
     read: dict[str, Any] = json.loads(
         (folder / "results.json").read_text(), parse_constant=lambda number: pytest.fail(f"{number} is not JSON")
     )
@@ -41,7 +41,7 @@ def test_the_page_is_that_of_the_analysis(tmp_path: Path) -> None:
 
 
 def test_results_hold_the_analysis_and_what_was_asked(tmp_path: Path) -> None:
-    read, (population, analysis, _) = written("whole", tmp_path), case("whole")
+    read, (population, analysis, *_) = written("whole", tmp_path), case("whole")
     assert read["analysis"]["sentences"] == list(analysis.sentences)
     assert read["study"]["command"] == population.study.command
     assert [space["name"] for space in read["spaces"]] == [space.name for space in analysis.spaces]
@@ -51,7 +51,7 @@ def test_results_hold_the_analysis_and_what_was_asked(tmp_path: Path) -> None:
 
 def test_networks_have_a_line_each_with_all_that_is_known(tmp_path: Path) -> None:
     written("whole", tmp_path)
-    rows, (population, analysis, _) = table(tmp_path), case("whole")
+    rows, (population, analysis, *_) = table(tmp_path), case("whole")
     assert [row["label"] for row in rows] == [label for space in analysis.spaces for label in space.labels]
     assert len(rows) == sum(COUNTS)
     first, drawn = rows[0], population.spaces[0]

@@ -8,12 +8,14 @@ from msgspec.structs import replace
 from plotly.offline import get_plotlyjs
 
 from dorsal.report.population.figures import MOST_BARS, importance_views
+from dorsal.report.population.latency import FITTED
 from dorsal.report.population.lineage import lineage
 from dorsal.report.population.numerals import amount, chance, estimated, magnitude
 from dorsal.report.population.page import population_page
 from dorsal.space.space import Step
 from dorsal.stats import Estimate
 from dorsal.study.analysis.analyse import analyse_population
+from dorsal.study.analysis.records import Analysis
 from tests.report.population_cases import COUNTS, EVIL, NAMES, NETWORKS, case
 from tests.report.test_page import Reader
 from tests.study.populations import Part, level, population
@@ -52,6 +54,35 @@ def test_what_a_reader_asks_first_comes_first() -> None:
     assert places == sorted(places)
 
 
+def verdicts(analysis: Analysis) -> tuple[str, ...]:
+    """The class of the list, and its first item."""
+    text = population_page(case("whole").population, analysis)
+    found = re.search(r'<ul class="(verdicts[ a-z]*)"><li>(.*?)</li>', text)
+    return found.groups() if found else ()
+
+
+def test_the_clearest_difference_is_the_headline() -> None:
+    analysis = case("whole").analysis
+    style, first = verdicts(analysis)
+    assert style == "verdicts"
+    assert first.startswith("regnetx has a lower mean error than anynetx_e, by ")
+    clear = [pair for pair in analysis.pairs if {pair.a, pair.b} == {"anynetx_e", "regnetx"}]
+    unclear = [pair for pair in analysis.pairs if pair.sentence.startswith("No difference")]
+    assert clear
+    assert unclear
+    assert verdicts(replace(analysis, pairs=tuple(unclear))) == ("verdicts", "No two spaces are shown to differ.")
+    assert verdicts(replace(analysis, pairs=())) == (
+        "verdicts alike",
+        analysis.sentences[0].replace(" %", "&nbsp;%"),
+    )
+
+
+def test_intervals_and_adjusted_p_values_are_told_apart() -> None:
+    assert "mean<small>95&nbsp;% interval<br>p, adjusted</small>" in page("whole")
+    assert "an interval may leave out 0 where p is above 0.05" in read("whole").text
+    assert "may leave out 0" not in read("three_networks").text
+
+
 def test_nothing_is_fetched() -> None:
     text = page("whole")
     assert text.count(get_plotlyjs()) == 1
@@ -70,7 +101,7 @@ def test_strings_of_the_user_stay_text() -> None:
 
 
 def test_of_many_shares_the_largest_are_shown() -> None:
-    population, analysis, _ = case("three_networks")
+    population, analysis, *_ = case("three_networks")
     space, shares = analysis.spaces[0], case("whole").analysis.spaces[0].importances
     many = replace(shares, axes=(*shares.axes, *shares.axes))
     analysis = replace(analysis, spaces=(replace(space, importances=many),))
@@ -80,14 +111,22 @@ def test_of_many_shares_the_largest_are_shown() -> None:
 
 def test_latency_has_its_scatter_its_table_and_its_verdict() -> None:
     reader = read("whole")
-    (views,) = [views for views in reader.figures if views[0]["layout"]["xaxis"]["title"]["text"] == "fitted, ms"]
+    (views,) = [views for views in reader.figures if FITTED in str(views)]
     assert len(views) == 2
-    diagonal, *spaces = views[0]["data"]
+    *spaces, diagonal = views[0]["data"]
     assert diagonal["x"] == diagonal["y"]
-    assert sum(len(trace["x"]) for trace in spaces) == NETWORKS + 1
+    for axis, title in (("x", "MACs, millions"), ("x2", "activations, millions"), ("x3", FITTED)):
+        ours = [trace for trace in spaces if trace["xaxis"] == axis]
+        assert sum(len(trace["x"]) for trace in ours) == NETWORKS + 1
+        assert views[0]["layout"][axis.replace("x", "xaxis")]["title"]["text"].startswith(title)
     for words in ("all together", "√MACs", "activations predict better than MACs", "elsewhere"):
         assert words in reader.text
     assert "Latency" not in read("three_networks").text
+
+
+def test_networks_without_a_time_are_counted_beside_the_fronts() -> None:
+    assert f"{NETWORKS} of {sum(COUNTS)} networks timed." in read("whole").text
+    assert "networks timed" not in read("three_networks").text
 
 
 def test_reliability_is_told_or_said_to_be_missing() -> None:
@@ -96,9 +135,20 @@ def test_reliability_is_told_or_said_to_be_missing() -> None:
     assert all(line in whole for order in found.orders for line in order.sentences)
     assert "10 epochs, two seeds" in whole
     assert "10 epochs and 30 epochs" in whole
+    assert "Left out: 1 of 8 of anynetx_a diverged at 30 epochs." in whole
+    table = page("whole")[page("whole").index('aria-label="Trained again"') :]
+    assert re.findall(r"<td>(.*?)</td>", table)[:12] == [
+        *("10 epochs", "8", "8", "0", "0", "0"),
+        *("30 epochs", "8", "7", "1", "0", "0"),
+    ]
     missing = read("three_networks").text
     assert case("three_networks").analysis.reliability.sentence in missing
     assert "two seeds" not in missing
+
+
+def test_curves_that_count_complexities_alike_say_how_many_they_share() -> None:
+    shared = case("whole").analysis.shared_bins
+    assert f"({shared['macs']} of 10 for MACs, {shared['params']} of 10 for parameters)" in read("whole").text
 
 
 def test_lost_networks_are_counted_and_their_runs_listed_with_reasons() -> None:
@@ -112,7 +162,7 @@ def test_lost_networks_are_counted_and_their_runs_listed_with_reasons() -> None:
 def test_best_median_and_worst_are_drawn_once_each() -> None:
     assert page("whole").count('<svg class="dorsal-net"') == 12
     assert page("one_network").count('<svg class="dorsal-net"') == 1
-    assert "best and median and worst" in read("one_network").text
+    assert "best and nearest the median and worst" in read("one_network").text
     assert "No network has finished." in read("nothing_finished").text
 
 
@@ -125,6 +175,7 @@ def test_every_network_is_in_the_table_the_best_first() -> None:
     assert labels[:-4] == sorted((label for label in errors if errors[label] is not None), key=lambda n: errors[n])
     assert sorted(labels[-4:]) == ["anynetx_a/1", "anynetx_a/2", "mixed/5", "regnetx/7"]
     assert table.count("<code>") == sum(COUNTS) + 1
+    assert table.count('<details class="clip"><summary><code>') == sum(COUNTS)
 
 
 def rows(html: str) -> list[str]:

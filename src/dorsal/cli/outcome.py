@@ -37,14 +37,15 @@ def show_population(population: Population, folder: Path, storage: str | None, a
     from dorsal.study.latency.records import MEASUREMENTS, MODEL, LatencyModel, Measurements, read_latency
     from dorsal.study.population.reliability_saved import load_retrained
 
-    analysis = analyse_population(population, retrained=load_retrained(folder, storage))
+    retrained = load_retrained(folder, storage)
+    analysis = analyse_population(population, retrained=retrained)
     times = folder / "latency"
     latency = None
     if (times / MODEL).is_file():
         latency = MeasuredLatency(
             read_latency(times / MODEL, LatencyModel), read_latency(times / MEASUREMENTS, Measurements)
         )
-    write_population_report(population, analysis, folder, latency)
+    write_population_report(population, analysis, folder, latency, retrained)
     if as_json:
         sys.stdout.write((folder / "results.json").read_text(encoding="utf-8"))
         return

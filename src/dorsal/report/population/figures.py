@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 from math import isfinite
+from statistics import fmean
 
 import plotly.graph_objects as go
 
@@ -27,7 +28,8 @@ from dorsal.report.plot import (
     shown,
     whiskers,
 )
-from dorsal.study.analysis.records import Analysis, Distribution, Importance, SpaceFinding, Value
+from dorsal.report.population.numerals import searches
+from dorsal.study.analysis.records import Analysis, Distribution, Importance, Lost, Retrained, SpaceFinding, Value
 
 MOST_BARS = 20
 
@@ -69,9 +71,8 @@ def _search(analysis: Analysis, *, luck: bool) -> go.Figure:
     figure = plane("networks tried, k (log)", "error of the best of k, %")
     most = 1
     for index, space in enumerate(analysis.spaces):
-        if space.summary is None or space.summary.search is None:
+        if space.summary is None or not (points := searches(space.summary)):
             continue
-        points = space.summary.search.points
         most = max(most, points[-1].k)
         expected = [(point.k, *ends) for point in points if (ends := interval(point.expected))]
         figure.add_traces(
@@ -80,12 +81,13 @@ def _search(analysis: Analysis, *, luck: bool) -> go.Figure:
         figure.add_scatter(
             x=[point.k for point in points],
             y=short(point.median if luck else point.expected.value for point in points),
-            mode="lines",
+            mode="lines+markers",
+            legendgroup=str(index),
             line=line(index),
             hovertemplate=f"{shown(space.name)}<br>best of %{{x}}: %{{y:.2f}} %<extra></extra>",
         )
     if not figure.data:
-        remark(figure, "no space has two networks that finished")
+        remark(figure, "no space has four networks that finished")
         return figure
     return figure.update_layout(xaxis={"type": "log", "tickvals": powers((1, most), 10)})
 
@@ -147,6 +149,32 @@ def _bars(index: int, axes: Sequence[Importance], reason: str) -> go.Figure:
     )
     names = {"tickvals": places, "ticktext": [shown(axis.name) for axis in axes], "showgrid": False}
     return figure.update_layout(bargap=0.35, xaxis={"rangemode": "tozero"}, yaxis=names)
+
+
+def schedule_views(analysis: Analysis, evidence: Retrained) -> list[View]:
+    """Error at the population's schedule against that at each longer one, of networks all of whose runs finished."""
+    first, *longer = map(shown, evidence.budgets)
+    views = []
+    for place, long in enumerate(longer, 1):
+        figure = plane(f"error after {first}, %", f"error after {long}, %", 440)
+        for index, space in enumerate(analysis.spaces):
+            points = [
+                (before, after, label)
+                for label, runs in zip(evidence.labels, evidence.runs, strict=True)
+                if label in space.labels
+                if (before := _mean(runs[0])) is not None and (after := _mean(runs[place])) is not None
+            ]
+            scatter(figure, index, points, {"size": 7, "opacity": 0.7}, f"{first}: %{{x:.2f}} %, {long}")
+        if not any(trace.x for trace in figure.data):
+            remark(figure, "no network has finished at both schedules")
+        views.append(View(f"{first} and {long}", figure))
+    return views
+
+
+def _mean(runs: Sequence[float | Lost]) -> float | None:
+    """The error over seeds, if all runs finished."""
+    errors = [run for run in runs if not isinstance(run, str)]
+    return fmean(errors) if len(errors) == len(runs) else None
 
 
 def rule_view(analysis: Analysis) -> View:

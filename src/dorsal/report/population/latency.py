@@ -8,15 +8,17 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from dorsal.report.fronts import WIDE, Costs
+from dorsal.report.fronts import Costs, axis
 from dorsal.report.numerals import cost_title, plural
 from dorsal.report.parts import items, legend, table
-from dorsal.report.plot import GREY, View, look, plane, powers, short, shown
+from dorsal.report.plot import GREY, GRID, View, look, plane, short, shown
 from dorsal.report.population.numerals import estimated
 from dorsal.report.shell import chart, prose
 from dorsal.study.analysis.records import Analysis
 from dorsal.study.latency.records import LatencyFit, LatencyModel, Measurements, Timed, fingerprint
 from dorsal.study.population.records import Population
+
+FITTED = "fitted by all predictors, ms"
 
 _PREDICTORS = {"macs": "MACs", "sqrt_macs": "√MACs", "params": "parameters"}
 
@@ -55,13 +57,15 @@ def latency_section(analysis: Analysis, latency: MeasuredLatency | None) -> str:
     )
     timed = dict.fromkeys(_space(each) for each in latency.measurements.networks)
     names = list(dict.fromkeys([*(space.name for space in analysis.spaces), *timed]))
-    views = [View(cost_title(fit.quantity)[0], _scatter(fit, latency.measurements, names)) for fit in model.fits]
+    views = [View(cost_title(fit.quantity)[0], _panels(fit, latency.measurements, names)) for fit in model.fits]
     caption = (
-        "Measured against fitted time, one point a network; on the line they are equal. The fit is by all predictors "
-        "together and has seen these networks; the table has its error on networks that it has not seen."
+        "One point a network: the narrower the cloud, the better its time is known from what is below. On the dotted "
+        "line measured and fitted time are equal; the fit has seen these networks, while errors in the table are on "
+        "networks that it has not seen."
     )
     looks = legend({index: name for index, name in enumerate(names) if name in timed})
-    return f"""<section><h2>Latency</h2><p class="soft">{prose(about)}</p>{chart("Latency", views, caption, looks)}
+    return f"""<section><h2>Latency</h2><p class="soft">{prose(about)}</p>
+<div class="panels">{chart("Latency", views, caption, looks)}</div>
 {_scores(model)}<ul class="caveats">{items(_contest(fit) for fit in model.fits)}</ul></section>
 """
 
@@ -70,27 +74,38 @@ def _space(timed: Timed) -> str:
     return timed.label.rpartition("/")[0]
 
 
-def _scatter(fit: LatencyFit, measurements: Measurements, names: list[str]) -> go.Figure:
-    figure = plane("fitted, ms", "measured, ms", 440)
+def _panels(fit: LatencyFit, measurements: Measurements, names: list[str]) -> go.Figure:
+    """Measured times against MACs, against activations, and against what all predictors together say."""
+    figure = plane("", "", 400)
     timed = [(each, found[1]) for each in measurements.networks if (found := each.quartiles(fit.quantity))]
-    predicted = {each.label: _predicted(fit, each.costs) for each, _ in timed}
-    ends = [min(value for _, value in timed), max(value for _, value in timed)]
-    line = {"color": GREY, "dash": "dot"}
-    figure.add_scatter(x=short(ends), y=short(ends), mode="lines", line=line, hoverinfo="skip")
-    for index, name in enumerate(names):
-        ours = [(each.label, time) for each, time in timed if _space(each) == name]
-        figure.add_scatter(
-            x=short(predicted[label] for label, _ in ours),
-            y=short(time for _, time in ours),
-            customdata=[shown(label) for label, _ in ours],
-            mode="markers",
-            marker={"color": look(index).colour, "size": 7, "opacity": 0.7},
-            hovertemplate="%{customdata}<br>fitted %{x:.4g} ms, measured %{y:.4g} ms<extra></extra>",
-        )
-    if ends[1] > WIDE * ends[0] and min(predicted.values()) > 0:
-        scale = {"type": "log", "tickvals": powers(ends, 7)}
-        figure.update_layout(xaxis=scale, yaxis=scale)
-    return figure
+    times, predicted = [time for _, time in timed], [_predicted(fit, each.costs) for each, _ in timed]
+    both = [*times, *predicted]
+    panels = []
+    for cost in ("macs", "activations"):
+        _, title, unit = cost_title(cost)
+        values = [each.costs[cost] / unit for each, _ in timed]
+        panels.append((title, values, values))
+    for place, (title, values, span) in enumerate([*panels, (FITTED, predicted, both)]):
+        number = str(place + 1) if place else ""
+        for index, name in enumerate(names):
+            ours = [row for row, (each, _) in enumerate(timed) if _space(each) == name]
+            figure.add_scatter(
+                x=short(values[row] for row in ours),
+                y=short(times[row] for row in ours),
+                customdata=[shown(timed[row][0].label) for row in ours],
+                xaxis=f"x{number}",
+                mode="markers",
+                legendgroup=str(index),
+                marker={"color": look(index).colour, "size": 6, "opacity": 0.7},
+                hovertemplate="%{customdata}<br>%{x:.4g}: measured %{y:.4g} ms<extra></extra>",
+            )
+        across = [place / 3 + 0.02 * (place > 0), (place + 1) / 3 - 0.02 * (place < 2)]
+        looks = {"gridcolor": GRID, "linecolor": GRID, "zeroline": False}
+        figure.update_layout({f"xaxis{number}": {**looks, **axis(title, span, 5), "domain": across}})
+    ends = short([min(times), max(times)])
+    equal = {"color": GREY, "dash": "dot"}
+    figure.add_scatter(x=ends, y=ends, xaxis="x3", mode="lines", line=equal, hoverinfo="skip")
+    return figure.update_layout(yaxis=axis("measured, ms", both, 5))
 
 
 def _predicted(fit: LatencyFit, costs: Mapping[str, float]) -> float:

@@ -6,21 +6,21 @@ from html import escape
 
 from dorsal.report.drawing import draw
 from dorsal.report.numerals import count
-from dorsal.report.parts import NONE_FINISHED, swatch, table
+from dorsal.report.parts import NONE_FINISHED, clipped, swatch, table
 from dorsal.study.analysis.records import Analysis, SpaceFinding
 from dorsal.study.population.records import Population
 from dorsal.study.records import Arm
 
 
 def drawings(population: Population, analysis: Analysis) -> str:
-    """The best, the median and the worst network of each space that has any with a result."""
+    """The best network, that nearest the median, and the worst of each space that has any with a result."""
     arms = {arm.label: arm for arm in population.study.arms}
     articles = []
     for index, space in enumerate(analysis.spaces):
         if (found := space.summary) is None:
             continue
         ranks: dict[str, list[str]] = {}
-        for rank, network in (("best", found.best), ("median", found.middle), ("worst", found.worst)):
+        for rank, network in (("best", found.best), ("nearest the median", found.middle), ("worst", found.worst)):
             ranks.setdefault(network.label, []).append(rank)
         for label, names in ranks.items():
             articles.append(_article(index, space, arms[label], " and ".join(names)))
@@ -55,7 +55,7 @@ def all_networks(population: Population, analysis: Analysis) -> str:
                 f"{swatch(index)}{escape(label)}",
                 status if error == float("inf") else f"{error:.2f}",
                 *map(count, (cost.macs, cost.params, cost.activations)),
-                f"<code>{escape(arms[label].text)}</code>",
+                clipped(arms[label].text),
             ]
         )
     head = ("network", "error, %", "MACs", "parameters", "activations", "as text, for <code>dorsal train</code>")

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from math import floor, isfinite, log10
 
-from dorsal.stats import Estimate
-from dorsal.stats.planner import Need
+from msgspec.structs import replace
 
+from dorsal.stats import Estimate
+from dorsal.stats.best_of import BestOf
+from dorsal.stats.planner import Need
+from dorsal.study.analysis.records import Errors
+
+MANY = "over a million"
 _RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
@@ -30,6 +35,15 @@ def estimated(estimate: Estimate | None, digits: int = 2, sign: str = "") -> str
     return f"{value}<small>{estimate.low:{sign}.{digits}f} to {estimate.high:{sign}.{digits}f}</small>"
 
 
+def searches(found: Errors) -> list[BestOf]:
+    """The search curve up to a quarter of the networks: further on it would but find their best again.
+
+    What to expect of one network is the mean, here with the interval that it has everywhere.
+    """
+    points = [point for point in found.search.points if point.expected.low is not None] if found.search else []
+    return [replace(point, expected=found.mean) if point.k == 1 else point for point in points]
+
+
 def chance(p: float | None) -> str:
     """A p value; a dash where nothing was tested."""
     if p is None:
@@ -40,8 +54,8 @@ def chance(p: float | None) -> str:
 def needed(need: Need) -> str:
     """Networks needed and below them, as HTML, their interval."""
     if need.networks is None:
-        return "over a million"
-    low, high = (f"{end:,}" if end is not None else "over a million" for end in (need.low, need.high))
+        return MANY
+    low, high = (f"{end:,}" if end is not None else MANY for end in (need.low, need.high))
     return f"{need.networks:,}<small>{low} to {high}</small>"
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
-from dorsal.report.numerals import plural
+from dorsal.report.fronts import POINTS
+from dorsal.report.numerals import cost_title, plural
 from dorsal.report.parts import items, legend, run_facts
 from dorsal.report.population.axes import axis_views
 from dorsal.report.population.figures import (
@@ -13,14 +14,26 @@ from dorsal.report.population.figures import (
     front_views,
     importance_views,
     rule_view,
+    schedule_views,
     search_views,
 )
 from dorsal.report.population.latency import MeasuredLatency, known_times, latency_section
 from dorsal.report.population.lineage import STYLE, lineage
 from dorsal.report.population.networks import all_networks, drawings
-from dorsal.report.population.tables import candidates, errors, good_values, lost, orders, pairs, plans, ranks, sampled
+from dorsal.report.population.tables import (
+    candidates,
+    errors,
+    good_values,
+    lost,
+    orders,
+    pairs,
+    plans,
+    ranks,
+    retrained,
+    sampled,
+)
 from dorsal.report.shell import chart, prose, shell
-from dorsal.study.analysis.records import Analysis
+from dorsal.study.analysis.records import Analysis, Retrained
 from dorsal.study.population.records import Population
 
 # Small plots side by side need a width of their own: on a phone they scroll sideways. A view with more rows of them
@@ -31,17 +44,24 @@ html {{ overflow-y: scroll; }}
 .panels .canvas {{ min-width: 980px; }}
 .tall {{ max-height: 520px; overflow-y: auto; }}
 .tall thead th {{ position: sticky; top: 0; background: var(--paper); z-index: 1; }}
-section > :is(.scroll, figure) + .scroll, .scroll + ul {{ margin-top: 16px; }}
+section > :is(.scroll, figure, .panels) + .scroll, .scroll + ul {{ margin-top: 16px; }}
 """
 _TAU = (
     "tau: Kendall's rank correlation; (1 + tau) / 2 is about the share of pairs of networks in the same order. A "
     "schedule that is run with two seeds shows the noise: no other is expected to agree with it better than "
-    "about the square root of that."
+    "about the square root of that. Within spaces: over pairs of networks of the same space, since those of two spaces "
+    "differ by the distance between the spaces, too. An order of spaces is kept or reversed where it is so both with "
+    "lost runs left out and with lost runs counted as errors of 100 %."
 )
 
 
-def population_page(population: Population, analysis: Analysis, latency: MeasuredLatency | None = None) -> str:
-    """The page as text. Every string of the population is escaped."""
+def population_page(
+    population: Population,
+    analysis: Analysis,
+    latency: MeasuredLatency | None = None,
+    evidence: Retrained | None = None,
+) -> str:
+    """The page as text; `analysis` was given the same `evidence`. Every string of the population is escaped."""
     sections = (
         _top(population, analysis),
         _spaces(analysis),
@@ -51,7 +71,7 @@ def population_page(population: Population, analysis: Analysis, latency: Measure
         _importances(analysis),
         _fronts(population, analysis, latency),
         _linear_rule(analysis),
-        _reliability(analysis),
+        _reliability(analysis, evidence),
         latency_section(analysis, latency),
         _networks(population, analysis),
         f"<section><h2>How it was run</h2>{run_facts(population.study)}</section></main>",
@@ -73,9 +93,28 @@ def _top(population: Population, analysis: Analysis) -> str:
     )
     return f"""<header><h1>{escape(analysis.name)}</h1><p class="soft">{prose(about)}</p>
 <pre>{escape(study.command)}</pre></header>
-<main><ul class="verdicts">{items(analysis.sentences)}</ul>
+<main>{_verdicts(analysis)}
 <h3>What this does not show</h3><ul class="caveats">{items(analysis.notes)}</ul>
 """
+
+
+def _verdicts(analysis: Analysis) -> str:
+    """The conclusions. First and large stands which spaces differ most clearly, where any were compared."""
+    compared = [(pair.sentence, pair.comparison) for pair in analysis.pairs if pair.comparison]
+    if not compared:
+        return f'<ul class="verdicts alike">{items(analysis.sentences)}</ul>'
+    p, _, clearest = min(
+        (
+            min(test.adjusted_p for test in (found.distance_test, *(e.test for e in (found.mean, *found.quantiles)))),
+            -abs(found.mean.difference.value),
+            sentence,
+        )
+        for sentence, found in compared
+    )
+    first = "No two spaces are shown to differ."
+    if p <= 1 - analysis.confidence:
+        first = next(sentence for sentence in analysis.sentences if sentence.startswith(clearest))
+    return f'<ul class="verdicts">{items(dict.fromkeys((first, *analysis.sentences)))}</ul>'
 
 
 def _spaces(analysis: Analysis) -> str:
@@ -89,10 +128,12 @@ def _legend(analysis: Analysis) -> str:
 
 
 def _distributions(analysis: Analysis) -> str:
+    shared = ", ".join(f"{number} of 10 for {cost_title(name)[0]}" for name, number in analysis.shared_bins.items())
     caption = (
         "Share of a space's networks that have at most so much error; the higher curve is the better space. Bands, "
         f"{100 * analysis.confidence:g} %: of the whole curve (it lies inside everywhere), or at each error alone. "
-        "Counting alike: networks are weighted so that every tenth of the range of a cost counts as much as any other."
+        "Counting alike: networks are weighted so that tenths of the range of a cost count as much as each other, "
+        f"but only those in which every space has networks ({shared}); the other networks are left out."
     )
     figure = chart("Distribution of errors", distribution_views(analysis), caption, _legend(analysis))
     compared = pairs(analysis)
@@ -103,10 +144,12 @@ def _distributions(analysis: Analysis) -> str:
 
 
 def _search(analysis: Analysis) -> str:
+    drawn = ", ".join(f"{space.counts.finished:,} of {space.name}" for space in analysis.spaces)
     caption = (
-        "Error of the best of k networks drawn at random. Expected: with its pointwise "
-        f"{100 * analysis.confidence:g} % interval, up to a quarter of the networks. Luck: the median over searches, "
-        "and from the luckiest to the unluckiest tenth."
+        f"Error of the best of k networks drawn at random from these ({drawn}), up to a quarter of them: with more, it "
+        "would be their own best again. Expected: with its pointwise "
+        f"{100 * analysis.confidence:g} % interval. Luck: the median over searches, and from the luckiest to the "
+        "unluckiest tenth."
     )
     figure = chart("Random search", search_views(analysis), caption, _legend(analysis))
     return f"<section><h2>Random search</h2>{figure}</section>"
@@ -114,9 +157,11 @@ def _search(analysis: Analysis) -> str:
 
 def _axes(analysis: Analysis) -> str:
     caption = (
-        "One point a network. Line and band: mean of bins of about as many networks each, with intervals that hold in "
-        "all bins at once. Between the grey lines: where the best networks lie, shaded where the axis is shown to "
-        "matter to them (p below 0.05, adjusted for all axes of the space)."
+        "One point a network. Diamonds: means of bins of about as many networks each, or of each value, with intervals "
+        "that hold in all of them at once; hollow ones are of too few networks for an interval. A line and a band join "
+        "neighbouring bins that both have one. Between the grey lines: where the best networks lie, shaded where the "
+        "axis is shown to matter to them (p below 0.05, adjusted for all axes of the space). Below a value in percent: "
+        "how often the best of a quarter of the networks has it."
     )
     figure = chart("Error against each axis", axis_views(analysis), caption)
     tables = "".join(
@@ -142,10 +187,14 @@ def _importances(analysis: Analysis) -> str:
 
 def _fronts(population: Population, analysis: Analysis, latency: MeasuredLatency | None) -> str:
     caption = (
-        "One point a network; costs are for one image. Rings: the front, networks that no other beats in both error "
-        "and cost; they are chosen and judged on the same images."
+        f"{POINTS} Rings: the front, networks that no other beats in both error and cost; they are chosen and judged "
+        "on the same images."
     )
-    views = front_views(analysis, known_times(population, latency))
+    times = known_times(population, latency)
+    if times:
+        networks = sum(len(space.labels) for space in analysis.spaces)
+        caption += f" {len(set().union(*times.values()))} of {plural(networks, 'network')} timed."
+    views = front_views(analysis, times)
     return f"""<section><h2>Error against cost</h2>{chart("Error against cost", views, caption, _legend(analysis))}
 </section>
 """
@@ -164,14 +213,21 @@ def _linear_rule(analysis: Analysis) -> str:
     return f"<section><h2>Distance from the linear rule</h2><ul>{said}</ul>{figure}</section>"
 
 
-def _reliability(analysis: Analysis) -> str:
+def _reliability(analysis: Analysis, evidence: Retrained | None) -> str:
     found = analysis.reliability
+    figure = ""
+    if evidence is not None:
+        caption = (
+            "One point a network trained again, its errors being means over seeds; networks with a lost or waiting run "
+            "at either schedule are left out. Where one schedule ranks as the other, the points rise without a fall."
+        )
+        figure = chart("Short and long schedule", schedule_views(analysis, evidence), caption, _legend(analysis))
     lines = [f"{rank.space}: {line}" for rank in found.ranks for line in rank.sentences]
     lines += [line for order in found.orders for line in order.sentences]
-    tables = f"{ranks(found.ranks)}{orders(found.orders)}"
+    tables = f"{retrained(found.retrained)}{ranks(found.ranks)}{orders(found.orders)}"
     note = f'<p class="soft">{_TAU}</p>' if tables else ""
     return f"""<section><h2>Is the short schedule enough?</h2><p><strong>{prose(found.sentence)}</strong></p>
-{f"<ul>{items(lines)}</ul>" if lines else ""}{tables}{note}</section>
+{figure}{f"<ul>{items(lines)}</ul>" if lines else ""}{tables}{note}</section>
 """
 
 

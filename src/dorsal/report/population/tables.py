@@ -7,13 +7,15 @@ from html import escape
 
 from dorsal.report.numerals import plural
 from dorsal.report.parts import swatch, table
-from dorsal.report.population.numerals import amount, chance, estimated, needed
+from dorsal.report.population.numerals import MANY, amount, chance, estimated, needed
+from dorsal.report.shell import prose
 from dorsal.stats.populations import Effect
 from dorsal.study.analysis.records import (
     Analysis,
     AxisFinding,
     OrderReliability,
     RankReliability,
+    Retraining,
     SpaceFinding,
 )
 
@@ -71,18 +73,23 @@ def pairs(analysis: Analysis) -> str:
             f"{escape(pair.a)} − {escape(pair.b)}",
             *(_effect(effect) for effect in (found.mean, *found.quantiles)),
             f"{found.distance:.2f}<small>p {chance(found.distance_test.adjusted_p)}</small>",
-            "over a million" if found.networks_needed is None else f"{found.networks_needed:,}",
+            MANY if found.networks_needed is None else f"{found.networks_needed:,}",
         ]
         for pair, found in compared
     ]
     statistics = [_statistic(effect.quantile) for effect in (compared[0][1].mean, *compared[0][1].quantiles)]
+    interval = f"{100 * analysis.confidence:g}&nbsp;% interval"
     head = [
         "difference, points of error",
-        *statistics,
-        "distance of<br>distributions",
+        *(f"{statistic}<small>{interval}<br>p, adjusted</small>" for statistic in statistics),
+        "distance of<br>distributions<small>p, adjusted</small>",
         "networks of each<br>to show it",
     ]
-    return table("Differences between spaces", head, rows)
+    said = (
+        "An interval is of one difference alone, while p is adjusted for all tests of all pairs (Holm). So an interval "
+        f"may leave out 0 where p is above {1 - analysis.confidence:.2g}, and no difference is shown there."
+    )
+    return f'{table("Differences between spaces", head, rows)}<p class="soft">{prose(said)}</p>'
 
 
 def _effect(effect: Effect) -> str:
@@ -99,8 +106,11 @@ def plans(analysis: Analysis) -> str:
     """Networks of each space that it takes to see differences."""
     if not analysis.planner.plans:
         return ""
-    head = ("difference, points of error", "by the mean", "by the distance of distributions")
-    rows = [[f"{plan.difference:g}", needed(plan.mean), needed(plan.distance)] for plan in analysis.planner.plans]
+    head = ("difference, points of error", "networks of each<br>by the mean", "by the distance<br>of distributions")
+    rows = [
+        [f"{plan.difference:g}", needed(plan.mean), MANY if plan.distance is None else f"{plan.distance:,}"]
+        for plan in analysis.planner.plans
+    ]
     return table("Networks of each space needed", head, rows)
 
 
@@ -131,17 +141,28 @@ def ranks(found: Sequence[RankReliability]) -> str:
         best = f"<small>of the best {each.reliability.k}</small>"
         for own in each.reliability.ceilings:
             what = f"{escape(own.budget)}, two seeds"
-            rows.append([escape(each.space), what, estimated(own.tau), "–", f"{estimated(own.top)}{best}", "–", ""])
+            kept = f"{estimated(own.top)}{best}"
+            rows.append([escape(each.space), what, estimated(own.tau), "–", kept, "–", "", ""])
         for pair in each.reliability.agreements:
             luck = "" if pair.top_by_chance is None else f"<small>{pair.top_by_chance:.2f} by chance</small>"
             kept = f"{estimated(pair.top)}{best}{luck}"
             what = f"{escape(pair.short)} and {escape(pair.long)}"
-            cells = [estimated(pair.tau), estimated(pair.true_tau), kept, str(pair.n), pair.verdict]
+            cells = [estimated(pair.tau), estimated(pair.true_tau), kept, str(pair.n), pair.verdict, pair.schedule]
             rows.append([escape(each.space), what, *cells])
     if not rows:
         return ""
-    head = ("space", "schedules", "tau", "tau without<br>noise of seeds", "share kept", "networks", "ranks are")
-    return table("Agreement of ranks", head, rows)
+    head = ("space", "schedules", "tau", "tau without<br>noise of seeds", "share kept", "networks", "one run is")
+    return table("Agreement of ranks", (*head, "the schedule"), rows)
+
+
+def retrained(found: Sequence[Retraining]) -> str:
+    """What became of the networks that were trained again."""
+    rows = []
+    for each in found:
+        counts = (each.counts.finished, each.counts.diverged, each.counts.failed, each.counts.waiting)
+        rows.append([escape(each.space), escape(each.budget), *(f"{number:,}" for number in (sum(counts), *counts))])
+    head = ("space", "schedule", "networks", "finished", "diverged", "failed", "waiting")
+    return table("Trained again", head, rows) if rows else ""
 
 
 def orders(found: Sequence[OrderReliability]) -> str:

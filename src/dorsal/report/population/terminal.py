@@ -10,7 +10,7 @@ from rich.text import Text
 
 from dorsal.report.comparison.terminal import head, points
 from dorsal.report.numerals import count, plural
-from dorsal.report.population.numerals import chance, magnitude
+from dorsal.report.population.numerals import chance, magnitude, searches
 from dorsal.stats.bootstrap import Estimate
 from dorsal.study.analysis.records import Analysis, AxisFinding, Front, Importance, SpaceFinding
 
@@ -29,8 +29,8 @@ def print_population(analysis: Analysis, console: Console) -> None:
     console.print(points(analysis.sentences))
     head(console, f"Errors in percent, with {100 * analysis.confidence:g} % intervals")
     console.print(_errors(analysis.spaces))
-    if any(space.summary and space.summary.search for space in analysis.spaces):
-        head(console, "Error to expect of the best of so many networks tried")
+    if any(space.summary and searches(space.summary) for space in analysis.spaces):
+        head(console, "Error to expect of the best of so many networks, drawn from these")
         console.print(_searches(analysis.spaces))
     head(console, "How the spaces were drawn")
     console.print(_drawn(analysis.spaces))
@@ -77,8 +77,9 @@ def _estimate(estimate: Estimate) -> str:
 
 
 def _searches(spaces: Sequence[SpaceFinding]) -> Table:
-    searches = {space.name: space.summary.search for space in spaces if space.summary and space.summary.search}
-    points = {name: {point.k: point.expected for point in search.points} for name, search in searches.items()}
+    points = {
+        space.name: {point.k: point.expected for point in searches(space.summary)} for space in spaces if space.summary
+    }
     reached = [k for k in SEARCHES if any(k in known for known in points.values())]
     table = _table("space", *map(str, reached))
     for name, known in points.items():

@@ -12,18 +12,23 @@ from msgspec.structs import replace
 from dorsal.report.files import networks_csv, write_whole
 from dorsal.report.population.latency import MeasuredLatency
 from dorsal.report.population.page import population_page
-from dorsal.study.analysis.records import Analysis, SpaceFinding
+from dorsal.study.analysis.records import Analysis, Retrained, SpaceFinding
 from dorsal.study.population.records import Population
 
 
 def write_population_report(
-    population: Population, analysis: Analysis, folder: Path, latency: MeasuredLatency | None = None
+    population: Population,
+    analysis: Analysis,
+    folder: Path,
+    latency: MeasuredLatency | None = None,
+    retrained: Retrained | None = None,
 ) -> None:
     """Writes results.json, networks.csv and report.html into `folder`, each whole or not at all.
 
-    `analysis` is of this population. results.json holds it, the study without networks and runs, the spaces, and the
-    latency model; a number that is not finite is null there. networks.csv has a line a network, with its status, error
-    in percent, costs, and drawn axes (`widths.2` is that of stage 2).
+    `analysis` is of this population and of what was `retrained`, which the page shows. results.json holds the analysis,
+    the study without networks and runs, the spaces, and the latency model; a number that is not finite is null there.
+    networks.csv has a line a network, with its status, error in percent, costs, and drawn axes (`widths.2` is that of
+    stage 2).
     """
     whole = {
         "study": replace(population.study, arms=(), trials=()),
@@ -33,7 +38,7 @@ def write_population_report(
     }
     write_whole(folder / "results.json", msgspec.json.format(msgspec.json.encode(whole), indent=1))
     write_whole(folder / "networks.csv", networks_csv(population.study, list(_networks(analysis))))
-    write_whole(folder / "report.html", population_page(population, analysis, latency).encode())
+    write_whole(folder / "report.html", population_page(population, analysis, latency, retrained).encode())
 
 
 def _networks(analysis: Analysis) -> Iterator[dict[str, Any]]:
