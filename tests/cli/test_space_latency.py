@@ -46,20 +46,20 @@ def test_prints_each_predictor_and_the_contest(latency, tmp_path):
 
 
 def test_goes_on_and_prints_json(latency, tmp_path, monkeypatch):
-    timed, real = [], measure._forward
+    visited, real = [], measure._visit
 
     def breaks_off(*call):
-        if len(timed) == 5:
+        if len(visited) == 5:
             raise KeyboardInterrupt
-        timed.append(call)
+        visited.append(call)
         return real(*call)
 
-    monkeypatch.setattr(measure, "_forward", breaks_off)
+    monkeypatch.setattr(measure, "_visit", breaks_off)
     words = ("--calls", "forward", "--batch", "1", "--json")
     code, out, err = latency(*words)
     assert (code, out) == (130, "")
     assert f"stopped; the same command goes on from what is in {tmp_path / 'out'}" in err
-    monkeypatch.setattr(measure, "_forward", real)
+    monkeypatch.setattr(measure, "_visit", real)
     code, out, _ = latency(*words)
     assert code == 0
     model = json.loads(out)

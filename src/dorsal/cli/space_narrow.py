@@ -115,6 +115,7 @@ def _steps(considered: tuple[Considered, ...]) -> Table:
 def _errors(proposal: Proposal) -> Table:
     """The distributions of errors before and after."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("errors in %", *(_number(name) for name in ("networks", "least", "25 %", "50 %", "75 %", "mean")))
     curves = [(proposal.of.name, proposal.before), (proposal.space.name if proposal.space else "", proposal.after)]
@@ -122,7 +123,7 @@ def _errors(proposal: Proposal) -> Table:
         if curve is not None:
             edf = curve.edf
             quartiles = (edf.values[bisect_left(edf.share, share - 1e-12)] for share in (0.25, 0.5, 0.75))
-            table.add_row(name, f"{edf.n:,}", *(f"{value:.2f}" for value in (edf.minimum, *quartiles, edf.mean)))
+            table.add_row(Text(name), f"{edf.n:,}", *(f"{value:.2f}" for value in (edf.minimum, *quartiles, edf.mean)))
     return table
 
 
