@@ -107,9 +107,27 @@ def test_toml_files_that_cannot_be(text: str, says: str) -> None:
         from_toml(text)
 
 
-def test_passwords_are_hidden() -> None:
-    assert without_password("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"
-    assert without_password("sqlite:////tmp/a:b@c.db") == "sqlite:////tmp/a:b@c.db"
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://me:secret@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://me:sec/ret@host:5432/db", "postgresql://me:***@host:5432/db"),
+        ("postgresql://me:se?c=ret@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://me:sec@r@et@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://me@host:secret@host/db", "postgresql://me@host:***@host/db"),
+        ("postgresql://:secret@host/db", "postgresql://:***@host/db"),
+        ("postgresql://me:secret@host/db?options=a@b", "postgresql://me:***@host/db?options=a@b"),
+        ("postgresql:///db?user=me&password=sec@ret&host=h", "postgresql:///db?user=me&password=***&host=h"),
+        ("mysql://h/db?PASSWD=secret&sslpassword=secret", "mysql://h/db?PASSWD=***&sslpassword=***"),
+        ("postgresql://host:5432/db", "postgresql://host:5432/db"),
+        ("sqlite:////tmp/a:b@c.db", "sqlite:////tmp/a:b@c.db"),
+    ],
+)
+def test_passwords_are_hidden(url: str, shown: str) -> None:
+    assert without_password(url) == shown
+
+
+def test_a_command_has_no_password() -> None:
     assert "secret" not in command_line(Comparison(storage="mysql+pymysql://me:secret@host:3306/db"))
 
 

@@ -43,11 +43,15 @@ from dorsal.study.latency.records import (
     read_latency,
 )
 from dorsal.study.machine import machine, versions
+from dorsal.study.population.question import PopulationQuestion
 from dorsal.study.population.records import Drawn, Population
+from dorsal.study.population.run import run_population
 from dorsal.study.record_file import write_record
 from dorsal.study.records import Arm, Study
+from dorsal.study.saved import read_saved, write_saved
 from dorsal.train.timing import time_forward
 from dorsal.zoo import network
+from tests.study.arithmetic import Arithmetic, put_in_place
 from tests.study.conftest import TINY
 
 SPACE = Space(
@@ -497,7 +501,7 @@ def population() -> Population:
 
 
 def test_the_networks_of_a_population_are_taken_as_they_are(clock, tmp_path, monkeypatch):
-    monkeypatch.setattr(measure, "load_population", lambda _: population())
+    monkeypatch.setattr(measure, "load_networks", lambda _: population())
     question = asked(tmp_path / "out", str(tmp_path), image_size=None, count=15)
     found = of_population(population(), question)
     assert [candidate.record for candidate in found] == [
@@ -510,6 +514,19 @@ def test_the_networks_of_a_population_are_taken_as_they_are(clock, tmp_path, mon
             ValueError, match=f"^{next(iter(changes.get('bounds', changes)))}: a population has been drawn"
         ):
             of_population(population(), msgspec.structs.replace(question, **changes))
+
+
+def test_the_store_of_a_population_is_not_needed(clock, tmp_path, monkeypatch):
+    put_in_place(Arithmetic(1), monkeypatch)
+    data, space = "scenes(train=64, val=32, size=32)", str(space_file(tmp_path / "out"))
+    out = str(tmp_path / "drawn")
+    found = run_population(PopulationQuestion(spaces=(space,), count=12, recipe="plain", data=data, epochs=1, out=out))
+    saved = read_saved(tmp_path / "drawn")
+    write_saved(tmp_path / "drawn", msgspec.structs.replace(saved, storage="postgresql://me:secret@nowhere/db"))
+    model, _ = quietly(asked(tmp_path / "out", out, image_size=None))
+    assert (model.networks, model.spaces) == (12, ("tiny",))
+    stored = read_latency(tmp_path / "out" / MEASUREMENTS, Measurements)
+    assert {timed.network_hash for timed in stored.networks} == {arm.network_hash for arm in found.study.arms}
 
 
 def test_a_folder_without_a_population(tmp_path):

@@ -9,17 +9,19 @@ import pwd
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from dorsal.cli import main
 from dorsal.study.compare import compare
 from dorsal.study.events import Event, TrialDone
 from dorsal.study.saved import load_study, read_saved
 from dorsal.study.store import Store
 from tests.study.arithmetic import Arithmetic, put_in_place
-from tests.study.conftest import tiny
+from tests.study.conftest import DATA, tiny
 
 pytestmark = pytest.mark.alone
 
@@ -99,6 +101,37 @@ def test_the_password_is_kept_out_of_the_folder_and_asked_for(url: str, tmp_path
     with pytest.raises(ValueError, match="give that URL with its password"):
         load_study(tmp_path)
     assert len(load_study(tmp_path, url).trials) == 2
+
+
+def test_a_connection_that_the_server_dropped_is_made_anew(url: str) -> None:
+    import psycopg
+
+    with Store(url, "dropped") as store:
+        assert store.trials() == {}
+        with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as other:
+            others = "FROM pg_stat_activity WHERE datname = current_database() AND pid != pg_backend_pid()"
+            assert (True,) in other.execute(f"SELECT pg_terminate_backend(pid) {others}").fetchall()
+        assert store.trials() == {}
+
+
+def test_a_search_is_compared_with_a_population_whose_storage_has_a_password(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def dorsal_space(*words: object) -> tuple[object, str]:
+        monkeypatch.setattr(sys, "argv", ["dorsal", "space", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code, "".join(capsys.readouterr())
+
+    words = ["anynetx_e", "--macs", "1M..4M", "--recipe", "plain", "--epochs", 1, "--data", DATA]
+    assert dorsal_space("run", *words, "--count", 3, "--storage", url, "--out", tmp_path / "drawn")[0] == 0
+    words += ["--trials", 1, "--sample-seed", 1, "--out", tmp_path / "search", "--against", tmp_path / "drawn"]
+    code, said = dorsal_space("search", *words)
+    assert code == 2
+    assert "give that URL with its password" in said
+    code, said = dorsal_space("search", *words, "--against-storage", url)
+    assert code == 0
+    assert "3 random networks" in said
 
 
 def test_a_server_that_is_gone_is_one_sentence(url: str, tmp_path: Path) -> None:

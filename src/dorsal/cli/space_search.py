@@ -54,6 +54,9 @@ def search(
     storage: Storage = None,
     name: Annotated[str | None, typer.Option(help="Title, and name in the storage.", show_default="search")] = None,
     against: Annotated[Path | None, typer.Option(help=_AGAINST, show_default=False)] = None,
+    against_storage: Annotated[
+        str | None, typer.Option(help="The URL of that population's storage, where it has a password.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print results.json instead.")] = False,
 ) -> None:
     """Search a space: train networks that a sampler proposes, each knowing how those before it did.
@@ -95,7 +98,7 @@ def search(
     from dorsal.study.search.run import run_search
 
     asked = SearchQuestion(space=(space,), **{field: value for field, value in given.items() if value is not None})
-    population = load_population(against) if against else None
+    population = load_population(against, against_storage) if against else None
     try:
         with Watch() as watch:
             found = run_search(asked, against=population, on_event=watch.on_event)

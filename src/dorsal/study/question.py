@@ -69,9 +69,16 @@ def command(verb: Sequence[str], question: msgspec.Struct, default: msgspec.Stru
     return shlex.join(words)
 
 
+HIDDEN = "***"
+
+
 def without_password(url: str) -> str:
-    """A storage URL with `***` for its password."""
-    return re.sub(r"(?<=://)([^:/@]*):[^@/]*@", r"\1:***@", url)
+    """A storage URL with `HIDDEN` for its password, be that before the host or in the query.
+
+    A password that is not quoted as it should be may have any character, so all up to the last @ is taken for it.
+    """
+    url = re.sub(r"(?<=://)([^:/]*):[^@]*@(?:[^?]*@)?", rf"\1:{HIDDEN}@", url)
+    return re.sub(r"([?&][^=&]*passw[^=&]*=)[^&]*", rf"\1{HIDDEN}", url, flags=re.IGNORECASE)
 
 
 def check_asked(asked: Any, *, least: Mapping[str, int], given: Sequence[str]) -> None:

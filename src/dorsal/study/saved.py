@@ -9,7 +9,7 @@ import msgspec
 
 from dorsal.study.forecast import Timing
 from dorsal.study.plan import Run
-from dorsal.study.question import without_password
+from dorsal.study.question import HIDDEN, without_password
 from dorsal.study.record_file import read_record, write_record
 from dorsal.study.records import SCHEMA, Study, Trial
 from dorsal.study.store import Store
@@ -59,7 +59,7 @@ def storage_of(folder: Path, storage: str | None) -> str | None:
         return storage
     there = saved.storage or None
     if storage is None:
-        if there and ":***@" in there:
+        if there and HIDDEN in there:
             raise ValueError(f"the study in {str(folder)!r} is stored at {there}; give that URL with its password")
         return there
     known, asked = (without_password(each or _own_file(folder)) for each in (there, storage))
@@ -77,15 +77,21 @@ def _own_file(folder: Path) -> str:
     return f"sqlite:///{folder / 'study.db'}"
 
 
+def load_plan(folder: Path, file: str = FILE) -> Saved:
+    """What this file of the folder plans. Raises ValueError when there is none, and as `read_saved` does."""
+    saved = read_saved(folder, file)
+    if saved is None:
+        raise ValueError(f"{str(folder)!r} holds no study: there is no {file} in it")
+    return saved
+
+
 def load_study(folder: Path, storage: str | None = None, file: str = FILE) -> Study:
     """The study that this file of the folder plans, with all trials that have ended by now.
 
     `storage` is needed only where the study has one whose URL has a password. Raises ValueError when there is no study,
     it cannot be read, or it is of another schema, and as `storage_of` does.
     """
-    saved = read_saved(folder, file)
-    if saved is None:
-        raise ValueError(f"{str(folder)!r} holds no study: there is no {file} in it")
+    saved = load_plan(folder, file)
     url = storage_url(folder, storage)
     if not saved.storage and storage is None and not (folder / "study.db").exists():
         return saved.study

@@ -64,7 +64,9 @@ class Store:
 
         self._url, self._name = url, name
         with self._errors(ValueError, "cannot be opened"):
-            self._storage = optuna.storages.RDBStorage(url)
+            # A server may have dropped a connection since it was last used; SQLite has none to drop.
+            kept = {} if url.startswith("sqlite") else {"pool_pre_ping": True}
+            self._storage = optuna.storages.RDBStorage(url, engine_kwargs=kept)
             studies = self._studies()
         for study in studies:
             schema = study.user_attrs.get(_SCHEMA_ATTRIBUTE)

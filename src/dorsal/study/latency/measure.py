@@ -33,7 +33,7 @@ from dorsal.study.latency.records import (
 )
 from dorsal.study.lock import hold
 from dorsal.study.machine import machine, versions
-from dorsal.study.population.saved import load_population
+from dorsal.study.population.saved import load_networks
 from dorsal.study.record_file import write_record
 from dorsal.study.run import check_device
 from dorsal.train.model import make_model
@@ -77,7 +77,7 @@ def _candidates(question: LatencyQuestion, say: Callable[[str], None]) -> list[C
     found = []
     for text in question.spaces:
         if Path(text).is_dir():
-            found += of_population(load_population(Path(text)), question)
+            found += of_population(load_networks(Path(text)), question)
         else:
             found += sampled(read_space(text), question, say)
     return found

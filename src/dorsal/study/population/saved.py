@@ -13,7 +13,7 @@ from dorsal.study.plan import DataFacts, RecipeFacts
 from dorsal.study.population.records import SCHEMA, Drawn, Population, Trained
 from dorsal.study.record_file import read_record, write_record
 from dorsal.study.records import Study
-from dorsal.study.saved import SPACES, load_study, read_saved, refuse_other_kinds
+from dorsal.study.saved import SPACES, load_plan, load_study, read_saved, refuse_other_kinds
 
 
 def load_population(folder: Path, storage: str | None = None) -> Population:
@@ -21,7 +21,18 @@ def load_population(folder: Path, storage: str | None = None) -> Population:
 
     Raises ValueError when there is none, and as `saved.load_study` does.
     """
-    spaces, study = _expect(folder).spaces, load_study(folder, storage)
+    return _population(_expect(folder).spaces, load_study(folder, storage))
+
+
+def load_networks(folder: Path) -> Population:
+    """The population in this folder without its runs, which are in a store that is not opened.
+
+    Raises ValueError when there is none.
+    """
+    return _population(_expect(folder).spaces, load_plan(folder).study)
+
+
+def _population(spaces: tuple[Drawn, ...], study: Study) -> Population:
     planned = {arm.label for arm in study.arms}
     return Population(study=study, spaces=tuple(part for each in spaces if (part := _part(each, planned)).labels))
 
