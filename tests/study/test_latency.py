@@ -47,7 +47,7 @@ from dorsal.study.population.question import PopulationQuestion
 from dorsal.study.population.records import Drawn, Population
 from dorsal.study.population.run import run_population
 from dorsal.study.record_file import write_record
-from dorsal.study.records import Arm, Study
+from dorsal.study.records import Arm, Machine, Study
 from dorsal.study.saved import read_saved, write_saved
 from dorsal.train.timing import time_forward
 from dorsal.zoo import network
@@ -163,6 +163,38 @@ def test_extrapolation_is_refused_counted_and_said(model):
     assert "image_size 32 to 32: 1" in said
     assert f"layers {predict.ranges['layers'][0]:g} to" in said
     assert "median error of 0.0 %" in said
+
+
+def test_image_sizes_without_a_time_are_not_predicted(model):
+    timed = measurements()
+    large = tuple(
+        msgspec.structs.replace(each, image_size=64, rounds=({},), errors={"forward_b1_ms": "out of memory"})
+        for each in timed.networks[:5]
+    )
+    some = fit_model(msgspec.structs.replace(timed, networks=(*large, *timed.networks)))
+    assert some.image_sizes == (32, 64)
+    predict = predictors(some)["forward_b1_ms"]
+    wide = {name: np.full(2, np.median(column)) for name, column in costs(60).items()}
+    wide["image_size"] = np.array([32, 64])
+    assert np.isnan(predict(wide)).tolist() == [False, True]
+    older = msgspec.structs.replace(model, fits=(msgspec.structs.replace(model.fits[0], image_sizes=None),))
+    assert predictors(older)["forward_b1_ms"].ranges == predictors(model)["forward_b1_ms"].ranges
+
+
+def test_another_gpu_is_another_machine(model, monkeypatch):
+    cuda = msgspec.structs.replace(model.setting, device="cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Abacus 9000")
+    there = machine("cuda", 1, 1)
+    assert fingerprint(there) == f"{fingerprint(model.machine)}, Abacus 9000"
+    assert cautions(msgspec.structs.replace(model, setting=cuda, machine=there), ["tiny"]) == ()
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Abacus 1")
+    (said,) = cautions(msgspec.structs.replace(model, setting=cuda, machine=there), ["tiny"])
+    assert "measured on another machine" in said
+    assert said.index("Abacus 9000") < said.index("Abacus 1)")
+    older = msgspec.to_builtins(there)
+    del older["accelerator"]
+    assert msgspec.convert(older, Machine).accelerator == machine("cpu", 1, 1).accelerator == ""
 
 
 def test_times_below_zero_are_not_predicted(model):

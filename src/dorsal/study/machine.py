@@ -25,6 +25,7 @@ def machine(device: str, workers: int, threads: int) -> Machine:
         device=device,
         workers=workers,
         threads=threads,
+        accelerator=_accelerator(device),
     )
 
 
@@ -42,6 +43,14 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _accelerator(device: str) -> str:
+    if device != "cuda":
+        return ""
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else ""
 
 
 def _processor() -> str:

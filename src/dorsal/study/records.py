@@ -72,7 +72,7 @@ class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Machine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where it ran."""
+    """Where it ran. `accelerator` is the name of the GPU, "" on the CPU, and where there is no name."""
 
     processor: str
     cores: int
@@ -81,6 +81,7 @@ class Machine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     device: str
     workers: int
     threads: int
+    accelerator: str = ""
 
 
 class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -197,6 +197,7 @@ def _fit(networks: Sequence[Timed], call: Call, batch: int) -> LatencyFit:
         )
     features = predictor_columns({cost: np.array([timed.costs[cost] for timed in networks]) for cost in COSTS})
     times = [None if found is None else found[1] for found in quartiles]
+    sizes = [timed.image_size for timed, time in zip(networks, times, strict=True) if time is not None]
     return LatencyFit(
         call=call,
         batch=batch,
@@ -204,4 +205,5 @@ def _fit(networks: Sequence[Timed], call: Call, batch: int) -> LatencyFit:
         scores=score_predictors(features, times),
         contest=compare_predictors(features, times, ["activations"], ["macs"]),
         spread=statistics.median(100 * (high - low) / median for low, median, high in present),
+        image_sizes=(min(sizes), max(sizes)),
     )

@@ -80,7 +80,7 @@ class LatencyPredictor:
 
 def predictors(model: LatencyModel) -> dict[str, LatencyPredictor]:
     """For each call and batch of the model, by quantity, what predicts it."""
-    return {fit.quantity: LatencyPredictor(fit, model.image_sizes) for fit in model.fits}
+    return {fit.quantity: LatencyPredictor(fit, fit.image_sizes or model.image_sizes) for fit in model.fits}
 
 
 def latency_bounds(model: LatencyModel, texts: Sequence[str]) -> dict[str, str]:

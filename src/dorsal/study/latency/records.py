@@ -89,6 +89,7 @@ class LatencyFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     - `fitted` is by all predictors together; `scores` are of each alone and, last, of all, on networks that the fit
       has not seen; `contest` is activations against MACs.
+    - `image_sizes`: the least and the greatest side of networks that have a time; None in older files.
     - `spread`: the median over networks of the interquartile range of the rounds, in percent of the network's median:
       how well the machine agrees with itself.
     """
@@ -99,6 +100,7 @@ class LatencyFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     scores: Scores
     contest: Contest
     spread: float
+    image_sizes: tuple[int, int] | None = None
 
     @property
     def quantity(self) -> str:
@@ -125,8 +127,9 @@ class LatencyModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 def fingerprint(where: Machine) -> str:
-    """A machine by what sets its speed: processor, cores and system."""
-    return f"{where.processor}, {where.cores} cores, {where.system.split(' ')[0]}"
+    """A machine by what sets its speed: processor, cores, system and accelerator."""
+    named = f", {where.accelerator}" if where.accelerator else ""
+    return f"{where.processor}, {where.cores} cores, {where.system.split(' ')[0]}{named}"
 
 
 Record = TypeVar("Record", Measurements, LatencyModel)
