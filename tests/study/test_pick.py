@@ -6,6 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from dorsal.space.axis import Axis
+from dorsal.space.draw import Choice
+from dorsal.space.space import Space, to_toml
 from dorsal.spec.network import from_json, to_json
 from dorsal.study.population.question import PopulationQuestion
 from dorsal.study.population.run import run_population
@@ -67,6 +70,23 @@ def test_the_sentences_say_what_the_error_is_worth(folder: Path) -> None:
     assert "4 noisy runs" in worth
     assert schedule.startswith("Unverified: nothing shows that 1 epoch")
     assert "nothing was picked" in flattery(1, 3)
+
+
+def test_a_drawn_image_size_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_in_place(Arithmetic(1), monkeypatch)
+    axes = {"image_size": Axis(Choice((32, 40))), "depths": Axis(Choice((1, 2, 3)), by_stage=True)}
+    space = Space(name="sizes", base="small(depths=[1, 1], widths=[16, 32], strides=[1, 2])", axes=axes)
+    (tmp_path / "sizes.toml").write_text(to_toml(space), encoding="utf-8")
+    drawn = (str(tmp_path / "sizes.toml"),)
+    asked = {**ASKED, "bounds": {}}
+    run_population(PopulationQuestion(spaces=drawn, count=6, out=str(tmp_path / "population"), **asked))
+    run_search(SearchQuestion(space=drawn, trials=6, out=str(tmp_path / "search"), **asked))
+    for name, by in (("population", "error"), ("population", "pareto"), ("search", "error")):
+        found = pick(tmp_path / name, by=by)
+        said = [sentence for sentence in found.sentences if " px: give its data that size, as in --data " in sentence]
+        assert [sentence.split()[-1] for sentence in said] == [
+            f'"photos(size={each.costs["image_size"]:g})".' for each in found.networks
+        ]
 
 
 def test_a_front_is_of_the_objectives(folder: Path) -> None:

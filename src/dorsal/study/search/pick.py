@@ -86,7 +86,7 @@ def pick(
     by_seed = {label: tuple(errors[label, seed] for seed in study.seeds) for label in finished}
     arms = {arm.label: arm for arm in study.arms}
     networks = tuple(_picked(arms[label], by_seed[label], costs[label]) for label in chosen)
-    what = _what(networks, by, objectives)
+    what = (*_what(networks, by, objectives), *_sizes(networks, costs, study.image_size))
     labels = {name: tuple(each) for name, each in spaces.items()}
     return Pick(
         networks=networks,
@@ -148,6 +148,15 @@ def _what(networks: Sequence[Picked], by: str, objectives: Sequence[str]) -> Ite
         each = ", ".join(f"{error:.2f}" for error in network.errors)
         mean = f", the mean of {len(network.errors)} seeds ({each})" if len(network.errors) > 1 else ""
         yield f"{network.label}: {network.error:.2f} % error{mean}, {network.costs['macs'] / 1e6:.2f} M MACs."
+
+
+def _sizes(networks: Sequence[Picked], costs: Mapping[str, Mapping[str, float]], own: int) -> Iterator[str]:
+    """The image sizes of networks, which their texts do not say, where not all have the data's own."""
+    if any(cost["image_size"] != own for cost in costs.values()):
+        for network in networks:
+            side = int(network.costs["image_size"])
+            how = f'--data "photos(size={side})"'
+            yield f"{network.label} was trained at {side} px: give its data that size, as in {how}."
 
 
 def _worth(errors: Mapping[str, tuple[float, ...]]) -> Iterator[str]:
