@@ -20,6 +20,7 @@ import msgspec
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, update_bn
@@ -117,8 +118,8 @@ def fit(
     """Trains the network from scratch.
 
     `device` is "cpu", "cuda" or "mps". `checkpoint` is written after every epoch, before `on_epoch` is called, and
-    resumed from where it exists; a corrupt one is renamed, noted, and the run starts over. The callbacks are called in
-    the main process only; what they raise ends the run and leaves the checkpoint whole.
+    resumed from where it exists; a corrupt one is renamed, noted, and the run starts over. The main process alone
+    writes and reads it, and calls the callbacks; what they raise ends the run and leaves the checkpoint whole.
 
     Raises ValueError when network and data do not fit, the device is not there, or the checkpoint is of another run,
     and OSError when a checkpoint cannot be written. A loss that is not finite is an outcome: `Fit.status` "diverged".
@@ -286,13 +287,20 @@ def _save(run: _Run, path: Path | None, identity: dict[str, str | int], curve: l
 
 
 def _resume(run: _Run, path: Path | None, identity: dict[str, str | int]) -> tuple[list[EpochResult], tuple[str, ...]]:
-    """The curve so far, with the run's state set to its end, and notes."""
-    if path is None or not path.exists():
-        return [], ()
-    try:
-        state: dict[str, Any] = store.load(path, identity)
-    except store.CorruptError as corrupt:
-        return [], (f"{corrupt}; it is kept as {store.set_aside(path).name}, and the run started over",)
+    """The curve so far, with the run's state set to its end, and notes.
+
+    The main process, which writes the checkpoint, reads it for all: others may have no folder in common with it.
+    """
+    state: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+    if path is not None and run.accelerator.is_main_process and path.exists():
+        try:
+            state = store.load(path, identity)
+        except store.CorruptError as corrupt:
+            notes = (f"{corrupt}; it is kept as {store.set_aside(path).name}, and the run started over",)
+    [state] = broadcast_object_list([state])
+    if state is None:
+        return [], notes
     run.net.load_state_dict(state["model"])
     run.optimiser.load_state_dict(state["optimiser"])
     if run.average is not None:
