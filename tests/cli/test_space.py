@@ -7,6 +7,7 @@ import pytest
 from dorsal.space.named import SPACES, read_space
 from dorsal.spec.cost import cost
 from dorsal.zoo import network
+from tests.study.arithmetic import Arithmetic, put_in_place
 
 TINY = """
 name = "tiny"
@@ -88,6 +89,18 @@ def test_a_space_file_with_an_unknown_axis_is_refused_with_a_suggestion(dorsal, 
     code, _, err = dorsal("space", "sample", file)
     assert code == 2
     assert "unknown axis 'width'; did you mean widths" in err
+
+
+def test_reliability_with_failed_runs_ends_as_run_does(dorsal, tmp_path, monkeypatch):
+    engine = put_in_place(Arithmetic(1), monkeypatch)
+    (tmp_path / "tiny.toml").write_text(TINY, encoding="utf-8")
+    assert dorsal("space", "run", tmp_path / "tiny.toml", *RUN, "--out", tmp_path / "out")[0] == 0
+    words = ("space", "reliability", tmp_path / "out", "--networks", 2, "--epochs", 2, "--seeds", 1)
+    engine.ends = {"tiny/0": "failed", "tiny/1": "failed"}
+    code, printed, _ = dorsal(*words)
+    assert (code, "report: " in printed) == (1, True)
+    engine.ends = {}
+    assert dorsal(*words)[0] == 0
 
 
 def test_run_then_report_then_reliability(dorsal, tmp_path, monkeypatch):

@@ -37,6 +37,19 @@ def test_runs_go_round_so_that_a_broken_study_is_balanced(facts: DataFacts, reci
     assert len({run.key for run in made.runs}) == 24
 
 
+def test_runs_in_several_processes_are_others(facts: DataFacts, recipes: Recipes) -> None:
+    one, two, three = (
+        {run.key for run in plan(Comparison(seeds=1, ray="local", processes=n), facts, recipes).runs} for n in (1, 2, 3)
+    )
+    assert one == {run.key for run in plan(Comparison(seeds=1), facts, recipes).runs}
+    assert len(one | two | three) == len(one) + len(two) + len(three)
+
+
+def test_keys_stay_what_they_are(facts: DataFacts, recipes: Recipes) -> None:
+    made = plan(Comparison(networks=("small",), seeds=1), facts, recipes)
+    assert [run.key for run in made.runs] == ["ea5ffecf0f655215", "59d0a9c8892274a6"]
+
+
 def test_networks_get_the_classes_of_the_data_and_keep_their_text(facts: DataFacts, recipes: Recipes) -> None:
     facts = msgspec.structs.replace(facts, classes=("cat", "dog", "eel"))
     made = plan(Comparison(networks=("resnet18(stem=deep)", "wide=resnet18(widths=[96,128,256,512])")), facts, recipes)

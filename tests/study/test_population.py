@@ -160,6 +160,15 @@ def test_a_folder_of_another_population_is_refused(
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix == ".json"} == before
 
 
+def test_a_changed_axis_is_named(population: Population, folder: Path) -> None:
+    space = read_space("anynetx_e")
+    axes = {**space.axes, "depths": Axis(Choice((1, 2)), by_stage=True)}
+    file = folder.with_name("anynetx_e.toml")
+    file.write_text(to_toml(msgspec.structs.replace(space, axes=axes)), encoding="utf-8")
+    with pytest.raises(ValueError, match="of anynetx_e with another axis 'depths'; name another folder"):
+        run_population(asked(folder, spaces=(str(file), "crossed")))
+
+
 def write_latency_model(folder: Path, slower: float) -> None:
     """A model by which networks take milliseconds in proportion to their MACs."""
     space = fitted(with_edit(read_space("anynetx_e"), SMALL), 10, 32)

@@ -67,7 +67,9 @@ def reliability(
     from dorsal.cli.outcome import show_population
     from dorsal.cli.watch import Watch
     from dorsal.study.population.reliability import ReliabilityQuestion, run_reliability
+    from dorsal.study.population.reliability_saved import FILE
     from dorsal.study.population.saved import load_population
+    from dorsal.study.saved import load_study
 
     given = {field: value for field, value in given.items() if value is not None}
     asked = ReliabilityQuestion(population=(folder,), **given)
@@ -78,6 +80,8 @@ def reliability(
         sys.stderr.write(f"stopped; the same command goes on, and `dorsal space analyse {folder}` shows what is done\n")
         raise typer.Exit(130) from None
     show_population(load_population(Path(folder), storage), Path(folder), storage, as_json)
+    if any(trial.status == "failed" for trial in load_study(Path(folder), storage, FILE).trials):
+        raise typer.Exit(1)
 
 
 def _epochs(text: str | None) -> tuple[int, ...] | None:

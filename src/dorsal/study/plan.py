@@ -103,7 +103,12 @@ def plan(
     arms = _arms(comparison, data, timm)
     _refuse_twins("network", [(arm.label, arm.network_hash) for arm in arms])
     _refuse_twins("recipe", [(recipe.name, recipe.hash) for recipe in recipes])
-    runs = tuple(run_of(arm, recipe, seed, data) for seed in comparison.seed_list for recipe in recipes for arm in arms)
+    runs = tuple(
+        run_of(arm, recipe, seed, data, comparison.processes)
+        for seed in comparison.seed_list
+        for recipe in recipes
+        for arm in arms
+    )
     return Plan(arms=arms, recipes=tuple(recipes), seeds=comparison.seed_list, data=data, runs=runs)
 
 
@@ -115,10 +120,10 @@ def distinct(runs: Iterable[Run]) -> tuple[Run, ...]:
     return tuple(first.values())
 
 
-def run_of(arm: Arm, recipe: RecipeFacts, seed: int, data: DataFacts) -> Run:
-    """One run of an arm, on the data as that arm sees them."""
+def run_of(arm: Arm, recipe: RecipeFacts, seed: int, data: DataFacts, processes: int) -> Run:
+    """One run of an arm, on the data as that arm sees them, in so many processes."""
     return Run(
-        key=run_key(arm, recipe, seed, data),
+        key=run_key(arm, recipe, seed, data, processes),
         arm=arm.label,
         network=arm.network or parse_timm(arm.text),
         recipe=recipe.name,
@@ -130,13 +135,16 @@ def run_of(arm: Arm, recipe: RecipeFacts, seed: int, data: DataFacts) -> Run:
     )
 
 
-def run_key(arm: Arm, recipe: RecipeFacts, seed: int, data: DataFacts) -> str:
-    """16 hexadecimal digits of what a run's result depends on: network, recipe with its epochs, seed and data.
+def run_key(arm: Arm, recipe: RecipeFacts, seed: int, data: DataFacts, processes: int) -> str:
+    """16 hexadecimal digits of what a run's result depends on: network, recipe with its epochs, seed, data, and several
+    processes, for batch norm and mixing see the images of one alone.
 
     Thread count, device and library versions change a result by rounding only. They are left out, so that going on with
     another number of workers, or after an upgrade, runs nothing twice.
     """
-    parts = (arm.network_hash, recipe.hash, recipe.epochs, seed, data.fingerprint, data.image_size, data.normalisation)
+    parts = [arm.network_hash, recipe.hash, recipe.epochs, seed, data.fingerprint, data.image_size, data.normalisation]
+    if processes > 1:
+        parts.append(processes)
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
 
 

@@ -69,6 +69,8 @@ def command(verb: Sequence[str], question: msgspec.Struct, default: msgspec.Stru
     return shlex.join(words)
 
 
+_MOST_SEEDS = 10_000
+
 HIDDEN = "***"
 
 
@@ -104,8 +106,10 @@ def check_asked(asked: Any, *, least: Mapping[str, int], given: Sequence[str]) -
 def seed_list(seeds: Seeds) -> tuple[int, ...]:
     """The seeds themselves, where they are given as how many of 1, 2, 3, …
 
-    Raises ValueError for none, for one out of range, and for one that is there twice.
+    Raises ValueError for none, for more than anyone runs, for one out of range, and for one that is there twice.
     """
+    if isinstance(seeds, int) and seeds > _MOST_SEEDS:
+        raise ValueError(f"seeds={seeds} is more than {_MOST_SEEDS}; nearest valid: {_MOST_SEEDS}")
     listed = tuple(range(1, seeds + 1)) if isinstance(seeds, int) else seeds
     if not listed:
         raise ValueError(f"seeds={seeds} leaves nothing to run; nearest valid: 1")

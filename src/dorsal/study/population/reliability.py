@@ -87,7 +87,7 @@ def run_reliability(asked: ReliabilityQuestion, *, on_event: OnEvent = lambda _:
         for row in range(asked.networks)
         for space in population.spaces
     ]
-    plan = _plan(chosen, recipes, asked.seed_list, data)
+    plan = _plan(chosen, recipes, asked, data)
     session = Session(
         plan=plan,
         timed=timed_runs(plan),
@@ -120,11 +120,16 @@ def _schedules(asked: ReliabilityQuestion, own: int) -> tuple[int, ...]:
 
 
 def _plan(
-    chosen: list[tuple[Arm, DataFacts]], recipes: list[RecipeFacts], seeds: tuple[int, ...], data: DataFacts
+    chosen: list[tuple[Arm, DataFacts]], recipes: list[RecipeFacts], asked: ReliabilityQuestion, data: DataFacts
 ) -> Plan:
     """Network by network, each at all schedules and seeds, so that what is broken off is complete for some."""
     named = tuple(
         replace(recipe, name=f"{recipe.name}, {recipe.epochs} epoch{'s' * (recipe.epochs > 1)}") for recipe in recipes
     )
-    runs = tuple(run_of(arm, recipe, seed, facts) for arm, facts in chosen for seed in seeds for recipe in named)
-    return Plan(arms=tuple(arm for arm, _ in chosen), recipes=named, seeds=seeds, data=data, runs=runs)
+    runs = tuple(
+        run_of(arm, recipe, seed, facts, asked.processes)
+        for arm, facts in chosen
+        for seed in asked.seed_list
+        for recipe in named
+    )
+    return Plan(arms=tuple(arm for arm, _ in chosen), recipes=named, seeds=asked.seed_list, data=data, runs=runs)

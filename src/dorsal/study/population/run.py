@@ -198,7 +198,11 @@ def _plan(
                 cost=cost(net, side),
             )
     in_turn = [label for labels in zip(*(space.labels for space in drawn), strict=True) for label in labels]
-    runs = tuple(run_of(arms[label], recipe, seed, sizes[label]) for seed in asked.seed_list for label in in_turn)
+    runs = tuple(
+        run_of(arms[label], recipe, seed, sizes[label], asked.processes)
+        for seed in asked.seed_list
+        for label in in_turn
+    )
     return Plan(arms=tuple(arms.values()), recipes=(recipe,), seeds=asked.seed_list, data=data, runs=runs)
 
 

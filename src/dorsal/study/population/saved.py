@@ -98,8 +98,12 @@ def changed_since(study: Study, recipe: RecipeFacts, data: DataFacts) -> str:
 
 
 def _difference(then: Space, now: Space) -> str:
-    fields = [field for field in Space.__struct_fields__ if getattr(then, field) != getattr(now, field)]
-    return f"another {fields[0]} ({getattr(then, fields[0])} instead of {getattr(now, fields[0])})"
+    field = next(field for field in Space.__struct_fields__ if getattr(then, field) != getattr(now, field))
+    if field == "axes":
+        axes = {**then.axes, **now.axes}
+        return f"another axis {next(name for name in axes if then.axes.get(name) != now.axes.get(name))!r}"
+    values = "" if field == "history" else f" ({getattr(then, field)} instead of {getattr(now, field)})"
+    return f"another {field}{values}"
 
 
 class _Spaces(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

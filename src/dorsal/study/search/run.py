@@ -205,7 +205,8 @@ class _Searcher:
         )
         self.arms.append(arm)
         self.keys.add(judged.key)
-        runs = {(label, seed): run_of(arm, self.recipe, seed, self.facts_at(side)) for seed in self.seeds}
+        data, processes = self.facts_at(side), self.place.processes
+        runs = {(label, seed): run_of(arm, self.recipe, seed, data, processes) for seed in self.seeds}
         self.runs |= runs
         return list(runs.values())
 
