@@ -280,6 +280,20 @@ def test_a_search_is_compared_with_random_draws(train: Callable[..., Search], tm
         search_outcome(twice, population)
 
 
+def test_networks_of_both_are_no_random_others(train: Callable[..., Search], tmp_path: Path) -> None:
+    search = train(question(tmp_path / "search"), Arithmetic(1))  # whose first three are draws
+    random = train(question(tmp_path / "random", sampler="random", trials=12), Arithmetic(1))
+    against = search_outcome(search, random_population(random)).against
+    assert against is not None
+    own = {arm.network_hash for arm in search.study.arms}
+    others = [arm.network_hash for arm in random.study.arms if arm.network_hash not in own]
+    assert (against.k, against.n) == (5, len(others))
+    assert len(others) <= 9
+    outcome = search_outcome(search, random_population(search))
+    assert outcome.against is None
+    assert "is not known: no population with two others was given" in " ".join(outcome.sentences)
+
+
 def test_a_search_of_nothing_finished_says_so(train: Callable[..., Search], tmp_path: Path) -> None:
     engine = Arithmetic(1)
     engine.ends = {f"anynetx_e/{n}": "diverged" for n in range(4)}

@@ -143,7 +143,8 @@ class Asker:
 
     Each proposal is a function of the seed and of what is told, in its order, and of nothing else: a sampler is made
     anew for each network, and told everything again. Points that cannot be trained it is told of with how far they are
-    off, until it finds one that can; then they are forgotten, so that it learns from networks.
+    off, until it finds one that can; then they are forgotten, so that it learns from networks. `nsga2`, whose parents
+    are of a generation, makes nothing of them.
     """
 
     def __init__(

@@ -28,7 +28,8 @@ def search_outcome(search: Search, against: Population | None = None) -> Outcome
     results = network_results(study)
     statuses = [results[network.label][0] for network in course.networks]
     errors = [results[network.label][1] for network in course.networks]
-    random = _random_errors(search, against) if against else None
+    random = _random_errors(search, against) if against else []
+    known = [error for error in random if error is not None]
     finished = {
         network.label: tuple(error if name == ERROR else network.costs[name] for name in course.objectives)
         for network, error in zip(course.networks, errors, strict=True)
@@ -53,7 +54,7 @@ def search_outcome(search: Search, against: Population | None = None) -> Outcome
         best_so_far=tuple(_least_so_far(errors)),
         best=None if least is None else Marked(label=course.networks[errors.index(least)].label, error=least),
         front=tuple(FrontPoint(label=label, values=finished[label]) for label in pareto_front(finished)),
-        against=against_random(errors, random) if random is not None and finished else None,
+        against=against_random(errors, random) if len(known) > 1 and finished else None,
         sentences=(),
     )
     return replace(outcome, sentences=tuple(_sentences(outcome, len(course.networks))))
@@ -92,10 +93,13 @@ def draws_to_compare(
 
 
 def _random_errors(search: Search, population: Population) -> list[float | None]:
+    """Errors of the population's networks but for those that the search has too, as the same draws are of one seed."""
     study = search.study
     drawn = draws_to_compare(population, search.course, study.recipes, study.data_fingerprint, len(study.seeds))
     results = network_results(population.study)
-    return [results[label][1] for label in drawn.labels]
+    own = {(arm.network_hash, arm.cost) for arm in study.arms}  # the cost tells image sizes apart
+    others = {arm.label for arm in population.study.arms if (arm.network_hash, arm.cost) not in own}
+    return [results[label][1] for label in drawn.labels if label in others]
 
 
 def _sentences(found: Outcome, asked: int) -> Iterator[str]:
@@ -121,5 +125,5 @@ def _sentences(found: Outcome, asked: int) -> Iterator[str]:
     if found.against is not None:
         yield against_random_sentence(found.against)
     elif found.sampler != "random":
-        yield "Whether random draws would have done as well is not known: no population of them was given."
+        yield "Whether random draws would have done as well is not known: no population with two others was given."
     yield unverified(found.epochs)
