@@ -197,6 +197,23 @@ def test_another_gpu_is_another_machine(model, monkeypatch):
     assert msgspec.convert(older, Machine).accelerator == machine("cpu", 1, 1).accelerator == ""
 
 
+def test_a_space_of_other_image_sizes_is_refused_at_once(model, tmp_path):
+    predict = predictors(model)["forward_b1_ms"]
+    predict.check(msgspec.structs.replace(SPACE, image_size=32))
+    drawn = msgspec.structs.replace(SPACE, axes={**SPACE.axes, "image_size": Axis(Uniform(48, 64, 16))})
+    for space, sizes in ((SPACE, "224"), (drawn, "48, 64")):
+        with pytest.raises(
+            ValueError, match=f"image_size={sizes} of tiny: forward_b1_ms was measured at 32 px and is .* 32$"
+        ):
+            predict.check(space)
+    predict.check(msgspec.structs.replace(SPACE, axes={**SPACE.axes, "image_size": Axis(Uniform(32, 64, 16))}))
+    write_record(tmp_path / MODEL, model)
+    latency = {"bounds": {"forward_b1_ms": "1..9"}, "latency_model": str(tmp_path)}
+    asked_for = PopulationQuestion(spaces=("regnetx",), data="scenes(train=64, val=32, size=64)", **latency)
+    with pytest.raises(ValueError, match="image_size=64 of regnetx: forward_b1_ms was measured at 32 px"):
+        run_population(asked_for)
+
+
 def test_times_below_zero_are_not_predicted(model):
     (fit,) = model.fits
     below = msgspec.structs.replace(fit, fitted=msgspec.structs.replace(fit.fitted, intercept=-1e9))

@@ -151,6 +151,8 @@ def sample(
         model = read_latency_model(Path(latency_model))
         bounds |= latency_bounds(model, [latency] if latency else [])
         predicted = {name: predict for name, predict in predictors(model).items() if name in bounds}
+        for predictor in predicted.values():
+            predictor.check(asked)
         for caution in cautions(model, [asked.name]):
             _note(caution)
     elif latency:

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dorsal.space.columns import Column
+from dorsal.space.layout import Layout
+from dorsal.space.space import Space
 from dorsal.spec.reader import suggest
 from dorsal.study.latency.records import MODEL, LatencyFit, LatencyModel, fingerprint, read_latency
 from dorsal.study.machine import machine, versions
@@ -59,6 +61,18 @@ class LatencyPredictor:
         self.asked += predicted.size
         self.outside += int((~predicted).sum())
         return np.where(predicted, milliseconds, np.nan)
+
+    def check(self, space: Space) -> None:
+        """Raises ValueError where no image size of the space is one that the fit has seen."""
+        low, high = self.ranges["image_size"]
+        axis = Layout(space).axes.get("image_size")
+        sizes = axis.written if axis else (space.image_size,)
+        if not any(low <= size <= high for size in sizes):
+            raise ValueError(
+                f"image_size={', '.join(map(str, sizes))} of {space.name}: {self.fit.quantity} was measured at "
+                f"{low:g}{f' to {high:g}' * (high > low)} px and is predicted for no other; nearest valid: "
+                f"{low if max(sizes) < low else high:g}"
+            )
 
     def sentence(self) -> str:
         """The error of the prediction, and how many networks it was refused for and why."""

@@ -48,9 +48,11 @@ def draw(asked: PopulationQuestion, classes: int, image_size: int, on_event: OnE
             on_event(Note(caution))
     samples = []
     for space in spaces:
-        predicted = asked.predicted
+        predicted, space_here = asked.predicted, fitted(space, classes, image_size)
+        for predictor in predicted.values():
+            predictor.check(space_here)
         drawn = sample(
-            fitted(space, classes, image_size),
+            space_here,
             asked.count,
             asked.bounds,
             asked.sample_seed,
