@@ -103,6 +103,23 @@ def test_reliability_with_failed_runs_ends_as_run_does(dorsal, tmp_path, monkeyp
     assert dorsal(*words)[0] == 0
 
 
+def test_without_its_store_a_population_is_refused_and_its_report_kept(dorsal, tmp_path, monkeypatch):
+    put_in_place(Arithmetic(1), monkeypatch)
+    file, out = tmp_path / "tiny.toml", tmp_path / "out"
+    file.write_text(TINY, encoding="utf-8")
+    assert dorsal("space", "run", file, *RUN, "--out", out)[0] == 0
+    (out / "study.db").rename(tmp_path / "kept.db")
+    before = {path: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    again = ("space", "run", file, *RUN, "--out", out)
+    for words in (("report", out), ("space", "analyse", out), ("space", "narrow", out), ("space", "pick", out), again):
+        code, printed, err = dorsal(*words)
+        assert (code, printed) == (2, "")
+        assert err.splitlines()[-1].startswith(f"dorsal: '{out / 'study.db'}' is missing, and with it all runs of the")
+        assert {path: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
+    (tmp_path / "kept.db").rename(out / "study.db")
+    assert dorsal("report", out)[0] == 0
+
+
 def test_run_then_report_then_reliability(dorsal, tmp_path, monkeypatch):
     monkeypatch.setattr("dorsal.study.population.run.TIMED", 2)
     out, file = tmp_path / "out", tmp_path / "tiny.toml"

@@ -207,7 +207,8 @@ def test_a_comparison_does_not_replace_a_population_nor_the_reverse(
 ) -> None:
     with pytest.raises(ValueError, match="holds a population of `dorsal space run`; name another folder"):
         compare(tiny(folder))
-    (tmp_path / "study.json").write_bytes((folder / "study.json").read_bytes())
+    for name in ("study.json", "study.db"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
     with pytest.raises(ValueError, match="holds a comparison; name another folder"):
         run_population(asked(tmp_path))
     with pytest.raises(ValueError, match=r"holds no population: there is no spaces\.json"):

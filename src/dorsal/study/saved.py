@@ -15,6 +15,8 @@ from dorsal.study.records import SCHEMA, Study, Trial
 from dorsal.study.store import Store
 
 FILE = "study.json"
+_OWN = "study.db"
+"""The SQLite file of a study that has no other storage."""
 SPACES = "spaces.json"
 """Beside a plan that is of a population: the spaces and what was drawn from them."""
 SEARCH = "search.json"
@@ -52,12 +54,18 @@ class Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def storage_of(folder: Path, storage: str | None) -> str | None:
     """The storage of the study in this folder, `storage` where there is no study yet; None is the folder's SQLite file.
 
-    Raises ValueError where the study is in another storage, or in one with a password and none is given.
+    Raises ValueError where the study is in another storage, or in one with a password and none is given, and where the
+    folder's file is not there any more: all would be trained again.
     """
     saved = read_saved(folder)
     if saved is None:
         return storage
     there = saved.storage or None
+    if there is None and not (folder / _OWN).exists():
+        raise ValueError(
+            f"{str(folder / _OWN)!r} is missing, and with it all runs of the study; nothing there was touched: put it "
+            "back, or name another folder"
+        )
     if storage is None:
         if there and HIDDEN in there:
             raise ValueError(f"the study in {str(folder)!r} is stored at {there}; give that URL with its password")
@@ -74,7 +82,7 @@ def storage_url(folder: Path, storage: str | None) -> str:
 
 
 def _own_file(folder: Path) -> str:
-    return f"sqlite:///{folder / 'study.db'}"
+    return f"sqlite:///{folder / _OWN}"
 
 
 def load_plan(folder: Path, file: str = FILE) -> Saved:
@@ -92,10 +100,7 @@ def load_study(folder: Path, storage: str | None = None, file: str = FILE) -> St
     it cannot be read, or it is of another schema, and as `storage_of` does.
     """
     saved = load_plan(folder, file)
-    url = storage_url(folder, storage)
-    if not saved.storage and storage is None and not (folder / "study.db").exists():
-        return saved.study
-    with Store(url, saved.study.name) as store:
+    with Store(storage_url(folder, storage), saved.study.name) as store:
         return msgspec.structs.replace(saved.study, trials=_in_order(saved.runs, store.trials()))
 
 
