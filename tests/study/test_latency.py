@@ -192,9 +192,9 @@ def test_another_gpu_is_another_machine(model, monkeypatch):
     (said,) = cautions(msgspec.structs.replace(model, setting=cuda, machine=there), ["tiny"])
     assert "measured on another machine" in said
     assert said.index("Abacus 9000") < said.index("Abacus 1)")
-    older = msgspec.to_builtins(there)
-    del older["accelerator"]
-    assert msgspec.convert(older, Machine).accelerator == machine("cpu", 1, 1).accelerator == ""
+    older = msgspec.to_builtins(machine("cpu", 1, 1))
+    assert "accelerator" not in older  # as in files of before there was the field
+    assert msgspec.convert(older, Machine).accelerator == ""
 
 
 def test_a_space_of_other_image_sizes_is_refused_at_once(model, tmp_path):

@@ -71,7 +71,7 @@ class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     error: str = ""
 
 
-class Machine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Machine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Where it ran. `accelerator` is the name of the GPU, "" on the CPU, and where there is no name."""
 
     processor: str
