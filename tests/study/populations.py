@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 
 from dorsal.space.count import dimensions, size
 from dorsal.space.edit import based_on
@@ -12,6 +13,7 @@ from dorsal.space.sample import sample
 from dorsal.space.space import Space
 from dorsal.spec.cost import Cost
 from dorsal.spec.foreign import hash_of
+from dorsal.study.latency.records import Timed
 from dorsal.study.population.records import Drawn, Population
 from dorsal.study.records import Arm, Epoch, Machine, Status, Study, Trial
 
@@ -29,6 +31,21 @@ class Part(NamedTuple):
     count: int
     rule: Rule
     seed: int = 0
+
+
+def timed_by_macs(slower: float = 1.0) -> tuple[Timed, ...]:
+    """60 networks of AnyNetX_E at 32 pixels that take `slower` milliseconds, and as much for each million MACs."""
+    drawn = sample(replace(SPACES["anynetx_e"], image_size=32), 60, {"macs": "500k..8M"}, 5)
+    return tuple(
+        Timed(
+            label=f"anynetx_e/{row}",
+            network_hash=str(row),
+            image_size=32,
+            costs={name: float(column[row]) for name, column in drawn.costs.items() if name != "image_size"},
+            rounds=({"forward_b1_ms": slower * (1 + 1e-6 * float(drawn.costs["macs"][row]))},) * 2,
+        )
+        for row in range(60)
+    )
 
 
 def level(error: float) -> Rule:

@@ -165,20 +165,18 @@ def test_extrapolation_is_refused_counted_and_said(model):
     assert "median error of 0.0 %" in said
 
 
-def test_image_sizes_without_a_time_are_not_predicted(model):
+def test_image_sizes_without_a_time_are_not_predicted():
     timed = measurements()
     large = tuple(
         msgspec.structs.replace(each, image_size=64, rounds=({},), errors={"forward_b1_ms": "out of memory"})
         for each in timed.networks[:5]
     )
     some = fit_model(msgspec.structs.replace(timed, networks=(*large, *timed.networks)))
-    assert some.image_sizes == (32, 64)
+    assert some.fits[0].image_sizes == (32, 32)
     predict = predictors(some)["forward_b1_ms"]
     wide = {name: np.full(2, np.median(column)) for name, column in costs(60).items()}
     wide["image_size"] = np.array([32, 64])
     assert np.isnan(predict(wide)).tolist() == [False, True]
-    older = msgspec.structs.replace(model, fits=(msgspec.structs.replace(model.fits[0], image_sizes=None),))
-    assert predictors(older)["forward_b1_ms"].ranges == predictors(model)["forward_b1_ms"].ranges
 
 
 def test_another_gpu_is_another_machine(model, monkeypatch):
@@ -557,7 +555,7 @@ def test_the_networks_of_a_population_are_taken_as_they_are(clock, tmp_path, mon
         candidate.record for candidate in sampled(msgspec.structs.replace(SPACE, image_size=32), question, pytest.fail)
     ]
     model, _ = quietly(question)
-    assert (model.networks, model.spaces, model.image_sizes) == (15, ("tiny",), (32, 32))
+    assert (model.networks, model.spaces, model.fits[0].image_sizes) == (15, ("tiny",), (32, 32))
     for changes in ({"bounds": {"macs": "1M.."}}, {"image_size": 32}, {"edit": "classes=3"}):
         with pytest.raises(
             ValueError, match=f"^{next(iter(changes.get('bounds', changes)))}: a population has been drawn"

@@ -16,7 +16,6 @@ from dorsal.space.axis import Axis
 from dorsal.space.draw import Choice
 from dorsal.space.edit import with_edit
 from dorsal.space.named import read_space
-from dorsal.space.sample import sample
 from dorsal.space.space import Space, to_toml
 from dorsal.spec.cost import cost
 from dorsal.study import question
@@ -25,18 +24,19 @@ from dorsal.study.compare import compare
 from dorsal.study.engine import Lost
 from dorsal.study.events import Event, Note, Planned, TrialDone
 from dorsal.study.latency.fit import fit_model
-from dorsal.study.latency.records import MODEL, Timed
+from dorsal.study.latency.records import MODEL
 from dorsal.study.population.question import PopulationQuestion, command_line, from_toml
 from dorsal.study.population.records import Population
 from dorsal.study.population.reliability import ReliabilityQuestion, run_reliability
 from dorsal.study.population.reliability_saved import load_retrained
-from dorsal.study.population.run import domains_of, fitted, run_population, values_of
+from dorsal.study.population.run import domains_of, run_population, values_of
 from dorsal.study.population.saved import load_population
 from dorsal.study.record_file import write_record
 from dorsal.study.store import Choices
 from dorsal.zoo import network
 from tests.study.arithmetic import Arithmetic, put_in_place, time_by
 from tests.study.conftest import Session, results, tiny
+from tests.study.populations import timed_by_macs
 from tests.study.test_latency import measurements
 
 SMALL = "strides=[1, 2, 2, 2]"
@@ -171,19 +171,7 @@ def test_a_changed_axis_is_named(population: Population, folder: Path) -> None:
 
 def write_latency_model(folder: Path, slower: float) -> None:
     """A model by which networks take milliseconds in proportion to their MACs."""
-    space = fitted(with_edit(read_space("anynetx_e"), SMALL), 10, 32)
-    drawn = sample(space, 60, {"macs": "500k..8M"}, 5)
-    networks = tuple(
-        Timed(
-            label=f"anynetx_e/{row}",
-            network_hash=str(row),
-            image_size=32,
-            costs={name: float(column[row]) for name, column in drawn.costs.items() if name != "image_size"},
-            rounds=({"forward_b1_ms": slower * (1 + 1e-6 * float(drawn.costs["macs"][row]))},) * 2,
-        )
-        for row in range(60)
-    )
-    write_record(folder / MODEL, fit_model(measurements(networks=networks, spaces=("anynetx_e",))))
+    write_record(folder / MODEL, fit_model(measurements(networks=timed_by_macs(slower), spaces=("anynetx_e",))))
 
 
 def test_other_networks_under_the_same_question_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,12 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from dorsal.space.named import SPACES
-from dorsal.space.sample import sample
 from dorsal.study.compare import compare
 from dorsal.study.events import Event, Note, Planned, TrialDone
 from dorsal.study.latency.fit import fit_model
-from dorsal.study.latency.records import MODEL, Timed
+from dorsal.study.latency.records import MODEL
 from dorsal.study.population.records import Drawn, Population
 from dorsal.study.population.saved import load_population
 from dorsal.study.record_file import write_record
@@ -25,6 +23,7 @@ from dorsal.study.search.run import run_search
 from dorsal.study.search.saved import load_search, write_course
 from tests.study.arithmetic import Arithmetic, time_by
 from tests.study.conftest import tiny
+from tests.study.populations import timed_by_macs
 from tests.study.test_latency import measurements
 
 DATA = "scenes(size=32, train=64, val=32)"
@@ -190,17 +189,7 @@ def test_several_objectives_have_a_front(train: Callable[..., Search], tmp_path:
 
 
 def test_a_predicted_time_is_bounded_and_an_objective(train: Callable[..., Search], tmp_path: Path) -> None:
-    drawn = sample(msgspec.structs.replace(SPACES["anynetx_e"], image_size=32), 60, {"macs": "500k..8M"}, 5)
-    networks = tuple(
-        Timed(
-            label=f"anynetx_e/{row}",
-            network_hash=str(row),
-            image_size=32,
-            costs={name: float(column[row]) for name, column in drawn.costs.items() if name != "image_size"},
-            rounds=({"forward_b1_ms": 1 + 1e-6 * float(drawn.costs["macs"][row])},) * 2,
-        )
-        for row in range(60)
-    )
+    networks = timed_by_macs()
     write_record(tmp_path / MODEL, fit_model(measurements(networks=networks, spaces=("anynetx_e",))))
     asked = question(
         tmp_path / "out",

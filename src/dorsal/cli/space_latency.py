@@ -132,7 +132,7 @@ def _print(model: LatencyModel, out: Path) -> None:
 
     console = Console()
     setting = model.setting
-    low, high = model.image_sizes
+    low, high = (pick(fit.image_sizes[end] for fit in model.fits) for end, pick in enumerate((min, max)))
     console.print(
         f"{model.networks} networks of {', '.join(model.spaces)} at {low if low == high else f'{low} to {high}'} px, "
         f"rounds: {model.rounds}, threads: {setting.threads}, {setting.device}, {setting.precision}, {setting.layout}, "

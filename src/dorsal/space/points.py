@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +61,15 @@ def chosen_points(layout: Layout, rows: int, choose: Callable[[str, int, Ints], 
         if name == "stages":
             counts = axis.lookup[name][points[name][:, 0]]
     return points
+
+
+def values_of(layout: Layout, points: Points) -> dict[str, list[Any]]:
+    """By axis the drawn values as written: numbers or text, None where not drawn; a list for an axis by stage."""
+    columns = {}
+    for name, axis in layout.axes.items():
+        rows = [[axis.written[i] if i >= 0 else None for i in row] for row in points[name].tolist()]
+        columns[name] = rows if axis.by_stage else [row[0] for row in rows]
+    return columns
 
 
 def _inverse(cumulative: NDArray[np.float64], uniform: NDArray[np.float64]) -> Ints:

@@ -15,6 +15,9 @@ from dorsal.study.placement import place_of
 
 _OWN_OPTION = ("macs", "params", "activations")
 """Bounds that have options of their own."""
+_MOST_SEEDS = 10_000
+HIDDEN = "***"
+"""What stands for a password."""
 
 Asked = TypeVar("Asked", bound=msgspec.Struct)
 Seeds = int | tuple[int, ...]
@@ -67,11 +70,6 @@ def command(verb: Sequence[str], question: msgspec.Struct, default: msgspec.Stru
             case _:
                 words += [option, without_password(value) if field == "storage" else str(value)]
     return shlex.join(words)
-
-
-_MOST_SEEDS = 10_000
-
-HIDDEN = "***"
 
 
 def without_password(url: str) -> str:

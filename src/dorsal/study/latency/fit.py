@@ -145,11 +145,9 @@ def fit_model(measured: Measurements) -> LatencyModel:
     Raises ValueError when fewer than FEWEST networks could be timed, with what went wrong first.
     """
     setting = measured.setting
-    sizes = [timed.image_size for timed in measured.networks]
     return LatencyModel(
         setting=setting,
         spaces=measured.spaces,
-        image_sizes=(min(sizes), max(sizes)),
         networks=len(measured.networks),
         rounds=min(len(timed.rounds) for timed in measured.networks),
         machine=measured.machine,

@@ -41,10 +41,10 @@ class LatencyPredictor:
     count networks, `reasons` those outside by what they are outside of.
     """
 
-    def __init__(self, fit: LatencyFit, image_sizes: tuple[int, int]) -> None:
+    def __init__(self, fit: LatencyFit) -> None:
         self.fit = fit
         ranges = zip(fit.fitted.low, fit.fitted.high, strict=True)
-        self.ranges = {**dict(zip(fit.fitted.predictors, ranges, strict=True)), "image_size": image_sizes}
+        self.ranges = {**dict(zip(fit.fitted.predictors, ranges, strict=True)), "image_size": fit.image_sizes}
         self.asked = self.outside = 0
         self.reasons: Counter[str] = Counter()
 
@@ -94,7 +94,7 @@ class LatencyPredictor:
 
 def predictors(model: LatencyModel) -> dict[str, LatencyPredictor]:
     """For each call and batch of the model, by quantity, what predicts it."""
-    return {fit.quantity: LatencyPredictor(fit, fit.image_sizes or model.image_sizes) for fit in model.fits}
+    return {fit.quantity: LatencyPredictor(fit) for fit in model.fits}
 
 
 def latency_bounds(model: LatencyModel, texts: Sequence[str]) -> dict[str, str]:

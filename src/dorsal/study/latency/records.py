@@ -89,7 +89,7 @@ class LatencyFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     - `fitted` is by all predictors together; `scores` are of each alone and, last, of all, on networks that the fit
       has not seen; `contest` is activations against MACs.
-    - `image_sizes`: the least and the greatest side of networks that have a time; None in older files.
+    - `image_sizes`: the least and the greatest side of networks that have a time.
     - `spread`: the median over networks of the interquartile range of the rounds, in percent of the network's median:
       how well the machine agrees with itself.
     """
@@ -100,7 +100,7 @@ class LatencyFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     scores: Scores
     contest: Contest
     spread: float
-    image_sizes: tuple[int, int] | None = None
+    image_sizes: tuple[int, int]
 
     @property
     def quantity(self) -> str:
@@ -111,12 +111,11 @@ class LatencyFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 class LatencyModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What predicts latency on `machine` in `setting`, for networks like those of `spaces` that it was fitted on.
 
-    `image_sizes` are the least and the greatest side measured. `networks` were timed in `rounds` rounds.
+    `networks` were timed in `rounds` rounds.
     """
 
     setting: Setting
     spaces: tuple[str, ...]
-    image_sizes: tuple[int, int]
     networks: int
     rounds: int
     machine: Machine

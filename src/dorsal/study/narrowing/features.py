@@ -12,7 +12,7 @@ from dorsal.space.bounds import read_bounds
 from dorsal.space.costs import QUANTITIES, costs
 from dorsal.space.draw import Choice, Same
 from dorsal.space.layout import Layout
-from dorsal.space.points import Realised, draw_points
+from dorsal.space.points import Realised, draw_points, values_of
 from dorsal.space.space import Space
 from dorsal.stats.interval import Array
 from dorsal.study.analysis.axis_findings import LOGARITHMIC
@@ -53,10 +53,9 @@ def sampled(space: Space, drawn: Drawn, seed: int) -> Networks | None:
         kept = np.flatnonzero(fits)[: REFERENCE - len(found["macs"])]
         for name in COSTS:
             found[name] += columns[name][kept].tolist()
-        for name, axis in layout.axes.items():
-            indices = points[name][realised.rows[kept]].tolist()
-            values = [[axis.written[index] if index >= 0 else None for index in row] for row in indices]
-            axes[name] += values if axis.by_stage else [row[0] for row in values]
+        chosen = {name: column[realised.rows[kept]] for name, column in points.items()}
+        for name, values in values_of(layout, chosen).items():
+            axes[name] += values
         if len(found["macs"]) == REFERENCE:
             break
     return Networks(axes, features(drawn.space, axes, found)) if len(found["macs"]) >= FEWEST else None
