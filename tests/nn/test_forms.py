@@ -152,7 +152,7 @@ def test_copies_and_pickles_are_the_same_and_apart(family):
         assert twin.network == model.network
 
 
-@families
+@costly
 def test_functional_call_uses_the_given_state(family):
     """And per-sample gradients by vmap of grad agree with one image at a time."""
     model, images = made(family).eval().double(), IMAGES.double()
@@ -238,7 +238,7 @@ def test_frozen_levels_neither_learn_nor_collect_statistics(family):
     assert not any(p.requires_grad for p in pyramid.freeze(len(model.info)).parameters())
 
 
-@families
+@costly
 @pytest.mark.parametrize("policy", ["frozen", "sync", "group"])
 def test_norm_policies_reach_every_layer(family, policy):
     net = network(FAMILIES[family])
@@ -262,7 +262,7 @@ def test_norm_policies_reach_every_layer(family, policy):
     assert bool(learns) == (policy != "frozen")
 
 
-@families
+@costly
 def test_checkpointing_changes_memory_and_nothing_else(family):
     """Same gradients, and the running statistics count each batch once."""
     results = []
@@ -301,7 +301,7 @@ def test_inner_nodes_by_name(family):
     assert kept == {"0", "1", "2"}
 
 
-@families
+@costly
 def test_an_inner_node_is_the_same_beside_others(family):
     """Activations further on overwrite maps in place; a map that was asked for is kept."""
     model, images = made(family).double(), DOUBLE[..., :33, :33]

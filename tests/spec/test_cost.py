@@ -51,9 +51,12 @@ def counted(model, image_size):
     return sum(p.numel() for p in model.parameters()), counter.get_total_flops() / 2, elements
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow if n == "resnet1202" else ()) for n in NETWORKS]
-)
+def deep(name):
+    """Whether the network differs from others here in depth alone, and takes seconds."""
+    return sum(stage.depth for stage in named(name).stages) > 33
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if deep(n) else ()) for n in NETWORKS])
 def test_named_networks_cost_what_torch_counts_and_return_what_they_declare(name):
     net, size = named(name), (97, 65)
     found, model = cost(net, size), on_meta(net)

@@ -108,6 +108,13 @@ def test_a_full_disk_leaves_the_old_study_file(crashed: Crashed, monkeypatch: py
     assert not list(crashed.out.glob("*.tmp"))
 
 
+def test_another_name_is_refused_with_nothing_lost(crashed: Crashed) -> None:
+    """The store knows its runs by the name: all would be made again."""
+    with pytest.raises(ValueError, match="holds a study with the name 'compare', not 'b'; give that name, or name ano"):
+        compare(tiny(crashed.out, storage=crashed.url, name="b"))
+    assert results(load_study(crashed.out)) == results(crashed.repaired)
+
+
 def test_a_budget_too_small_is_refused_with_nothing_lost(crashed: Crashed) -> None:
     more = tiny(crashed.out, recipes=("plain",), seeds=9, epochs=1000, storage=crashed.url, budget="1s")
     with pytest.raises(ValueError, match="budget='1s' is too small: 1 of 9 seeds for every arm and recipe needs at"):

@@ -690,7 +690,7 @@ def by_agreement(axis):
         pytest.param("monotone widths", by_macs, {}, 1, 200, marks=pytest.mark.slow),
         ("monotone widths", by_two_stages, {}, 0.5, 200),
         pytest.param("share expansion", by_agreement("expansion"), {}, 1, 300, marks=pytest.mark.slow),
-        ("share mixer.group_width", by_agreement("mixer.group_width"), {}, 1, 300),
+        pytest.param("share mixer.group_width", by_agreement("mixer.group_width"), {}, 1, 300, marks=pytest.mark.slow),
     ],
 )
 def test_the_cost_is_that_of_the_narrower_space(change, rule, bounds, noise, networks, populations, missed):

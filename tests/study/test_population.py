@@ -195,6 +195,8 @@ def test_a_comparison_does_not_replace_a_population_nor_the_reverse(
 ) -> None:
     with pytest.raises(ValueError, match="holds a population of `dorsal space run`; name another folder"):
         compare(tiny(folder))
+    with pytest.raises(ValueError, match="holds a study with the name 'population', not 'b'"):
+        run_population(asked(folder, name="b"))
     for name in ("study.json", "study.db"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     with pytest.raises(ValueError, match="holds a comparison; name another folder"):

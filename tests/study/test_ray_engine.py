@@ -22,12 +22,17 @@ import pytest
 
 from dorsal.study import ray_connection
 from dorsal.study.engine import LIVES, Job, Lost, Report, Step
+from dorsal.study.population.run import run_population
 from dorsal.study.ray_engine import RayCluster
 from dorsal.study.records import Trial
+from dorsal.study.search.run import run_search
 from dorsal.study.store import Store
 from tests.contracts.engine import ROOT, EngineContract
 from tests.contracts.jobs import at_once, make_run, never_ends, says_pid_and_threads
+from tests.study.conftest import results
 from tests.study.ray_driver import adds_up_ranks, grows, says_rank, sleeps, sleeps_at_first
+from tests.study.test_population import asked as population_question
+from tests.study.test_search import question as search_question
 
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # Ray's way to say: listen on the loopback address alone
 os.environ |= ray_connection.QUIET | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
@@ -296,6 +301,18 @@ def test_an_address_where_another_listens(monkeypatch: pytest.MonkeyPatch) -> No
         with pytest.raises(ValueError, match="took no driver within 3 s"):
             list(RayCluster(address, at_once, cpus=1).run_all(runs(1)))
     assert time.monotonic() - began < 10
+
+
+@pytest.mark.slow
+def test_a_population_and_a_search_made_on_a_cluster_are_those_made_here(tmp_path: Path) -> None:
+    populations = [
+        run_population(population_question(tmp_path / str(ray), ray=ray, seeds=1)) for ray in (None, "local")
+    ]
+    searches = [run_search(search_question(tmp_path / f"s{ray}", ray=ray, trials=2)) for ray in (None, "local")]
+    for here, there in (populations, searches):
+        assert {trial.status for trial in there.study.trials} == {"finished"}
+        assert results(there.study) == results(here.study)
+    assert searches[0].course == searches[1].course
 
 
 @pytest.mark.slow

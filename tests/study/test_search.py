@@ -304,6 +304,8 @@ def test_another_question_is_refused_with_nothing_lost(train: Callable[..., Sear
     ):
         with pytest.raises(ValueError, match=f"holds a search with {says}.*; name another folder"):
             train(question(tmp_path, **changes), Arithmetic(1))
+    with pytest.raises(ValueError, match="holds a study with the name 'search', not 'b'"):
+        train(question(tmp_path, name="b"), Arithmetic(1))
     assert load_search(tmp_path) == search
     with pytest.raises(ValueError, match="holds a search of `dorsal space search`; name another folder"):
         compare(tiny(tmp_path, epochs=1, seeds=1))

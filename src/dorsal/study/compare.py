@@ -10,7 +10,7 @@ from dorsal.study.placement import place_of
 from dorsal.study.plan import Run, plan, timm_networks
 from dorsal.study.records import Study
 from dorsal.study.run import check_place, data_facts, recipe_facts, timm_facts
-from dorsal.study.saved import FILE, load_study, refuse_other_kinds
+from dorsal.study.saved import FILE, load_study, refuse_other_studies
 from dorsal.study.session import OnEvent, Session, carry_out
 from dorsal.study.store import SEEDS, Choices, Domains, Values
 
@@ -56,5 +56,5 @@ def compare(comparison: Comparison, *, on_event: OnEvent = lambda _: None) -> St
         storage=comparison.storage,
         budget=comparison.budget,
     )
-    carry_out(session, on_event, check=lambda: refuse_other_kinds(folder, None))
+    carry_out(session, on_event, check=lambda: refuse_other_studies(folder, None, comparison.name))
     return load_study(folder, comparison.storage)

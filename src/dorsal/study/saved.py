@@ -104,12 +104,18 @@ def load_study(folder: Path, storage: str | None = None, file: str = FILE) -> St
         return msgspec.structs.replace(saved.study, trials=_in_order(saved.runs, store.trials()))
 
 
-def refuse_other_kinds(folder: Path, own: str | None) -> None:
+def refuse_other_studies(folder: Path, own: str | None, name: str) -> None:
     """Raises ValueError where the folder holds another kind of study than the one that has the file `own` beside its
-    plan; a comparison has none."""
+    plan, a comparison having none; or one of another name, under which the store knows none of its runs."""
     there = next((file for file in (SPACES, SEARCH) if (folder / file).exists()), None)
     if there != own and (there or (folder / FILE).exists()):
         raise ValueError(f"out={str(folder)!r} holds {_KINDS.get(there, 'a comparison')}; name another folder")
+    saved = read_saved(folder)
+    if saved is not None and saved.study.name != name:
+        raise ValueError(
+            f"out={str(folder)!r} holds a study with the name {saved.study.name!r}, not {name!r}; give that name, or "
+            "name another folder"
+        )
 
 
 def read_saved(folder: Path, file: str = FILE) -> Saved | None:

@@ -105,7 +105,7 @@ def run_population(asked: PopulationQuestion, *, on_event: OnEvent = lambda _: N
     carry_out(
         session,
         on_event,
-        check=lambda: refuse_others(folder, drawn, recipe, data),
+        check=lambda: refuse_others(folder, asked.name, drawn, recipe, data),
         write=lambda: write_spaces(folder, trained, drawn),
     )
     return load_population(folder, asked.storage)

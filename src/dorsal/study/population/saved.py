@@ -13,7 +13,7 @@ from dorsal.study.plan import DataFacts, RecipeFacts
 from dorsal.study.population.records import SCHEMA, Drawn, Population, Trained
 from dorsal.study.record_file import read_record, write_record
 from dorsal.study.records import Study
-from dorsal.study.saved import SPACES, load_plan, load_study, read_saved, refuse_other_kinds
+from dorsal.study.saved import SPACES, load_plan, load_study, read_saved, refuse_other_studies
 
 
 def load_population(folder: Path, storage: str | None = None) -> Population:
@@ -62,28 +62,28 @@ def drawn_before(folder: Path) -> int:
     return max((len(space.labels) for space in before.spaces), default=0) if before else 0
 
 
-def refuse_others(folder: Path, drawn: tuple[Drawn, ...], recipe: RecipeFacts, data: DataFacts) -> None:
+def refuse_others(folder: Path, name: str, drawn: tuple[Drawn, ...], recipe: RecipeFacts, data: DataFacts) -> None:
     """Raises ValueError where the folder holds something else than a part, or more, of this population."""
-    refuse_other_kinds(folder, SPACES)
+    refuse_other_studies(folder, SPACES, name)
     before, saved = _read_spaces(folder), read_saved(folder)
     where = f"out={str(folder)!r} holds"
     if before is None:
         return
     asked = {space.space.name: space for space in drawn}
     for known in before.spaces:
-        name = known.space.name
-        if name not in asked:
-            raise ValueError(f"{where} a population of {name}, which is not asked for; name another folder, or it too")
+        space = known.space.name
+        if space not in asked:
+            raise ValueError(f"{where} a population of {space}, which is not asked for; name another folder, or it too")
         for field in ("space", "bounds", "seed"):
-            then, now = getattr(known, field), getattr(asked[name], field)
+            then, now = getattr(known, field), getattr(asked[space], field)
             if then != now:
                 what = _difference(then, now) if field == "space" else f"{field} {then} instead of {now}"
-                raise ValueError(f"{where} a population of {name} with {what}; name another folder")
-        count = min(len(known.labels), len(asked[name].labels))
-        then, now = ({axis: column[:count] for axis, column in each.axes.items()} for each in (known, asked[name]))
+                raise ValueError(f"{where} a population of {space} with {what}; name another folder")
+        count = min(len(known.labels), len(asked[space].labels))
+        then, now = ({axis: column[:count] for axis, column in each.axes.items()} for each in (known, asked[space]))
         if then != now:
             model = "; the latency model has changed since" if set(known.bounds) - set(QUANTITIES) else ""
-            raise ValueError(f"{where} other networks of {name} than are drawn now{model}; name another folder")
+            raise ValueError(f"{where} other networks of {space} than are drawn now{model}; name another folder")
     changed = saved is not None and changed_since(saved.study, recipe, data)
     if changed:
         raise ValueError(f"{where} a population trained with another {changed}; name another folder")

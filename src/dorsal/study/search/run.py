@@ -82,7 +82,7 @@ def run_search(
     asker = Asker(draws.space, read_bounds(bounds, predicted), predicted, objectives, asked.sampler, asked.sample_seed)
     folder = Path(asked.out)
     with hold(folder), Store(storage_url(folder, asked.storage), asked.name) as store:
-        course = course_so_far(folder, course, recipe, data)
+        course = course_so_far(folder, asked.name, course, recipe, data)
         write_course(folder, course)  # wherever it is broken off, the folder is that of a search
         _Searcher(asked, course, asker, draws, recipe, data, store, on_event).go_on()
     return load_search(folder, asked.storage)

@@ -7,7 +7,7 @@ from pathlib import Path
 from dorsal.study.plan import DataFacts, RecipeFacts
 from dorsal.study.population.saved import changed_since
 from dorsal.study.record_file import read_record, write_record
-from dorsal.study.saved import SEARCH, load_study, read_saved, refuse_other_kinds
+from dorsal.study.saved import SEARCH, load_study, read_saved, refuse_other_studies
 from dorsal.study.search.records import SCHEMA, Course, Search
 
 _FIXED = ("space", "bounds", "sampler", "objectives", "seed", "latency_model")
@@ -25,12 +25,12 @@ def load_search(folder: Path, storage: str | None = None) -> Search:
     return Search(study=load_study(folder, storage), course=course)
 
 
-def course_so_far(folder: Path, asked: Course, recipe: RecipeFacts, data: DataFacts) -> Course:
+def course_so_far(folder: Path, name: str, asked: Course, recipe: RecipeFacts, data: DataFacts) -> Course:
     """The course that the folder holds, or the one asked for, of no network yet, where it holds no network either.
 
     Raises ValueError where the folder holds something else, or a search of another question.
     """
-    refuse_other_kinds(folder, SEARCH)
+    refuse_other_studies(folder, SEARCH, name)
     before, saved = _read(folder), read_saved(folder)
     where = f"out={str(folder)!r} holds"
     if before is None or not before.networks:

@@ -3,8 +3,6 @@
 import msgspec
 import torch
 from torch import Tensor
-from torchmetrics import SumMetric
-from torchmetrics.classification import MulticlassAccuracy, MulticlassStatScores
 
 from dorsal.tasks.classify.loss import loss
 
@@ -30,6 +28,10 @@ class Scorer:
     """Collects logits batch by batch. With several processes `score` sums over all of them: call it in each."""
 
     def __init__(self, classes: int, device: torch.device) -> None:
+        # A third of the start of whatever trains or times, and needed by what scores alone.
+        from torchmetrics import SumMetric
+        from torchmetrics.classification import MulticlassAccuracy, MulticlassStatScores
+
         top = min(5, classes)
         self._counts = MulticlassStatScores(classes, average=None, validate_args=False).to(device)
         self._top5 = MulticlassAccuracy(classes, top_k=top, average="micro", validate_args=False).to(device)
