@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from plotly.offline import get_plotlyjs
 
-from dorsal.report.comparison.figures import cost_views, curve_views, pair_views
+from dorsal.report.comparison.figures import cost_views, curve_views, pair_views, share_view
 from dorsal.report.comparison.numerals import percent
 from dorsal.report.comparison.page import page, write_page
 from dorsal.report.plot import LONGEST_LABEL, look, shown
+from dorsal.stats import variance_shares
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -168,6 +169,13 @@ def test_one_seed_draws_and_promises_no_interval(case: Callable[[str], Case]) ->
     assert all(trace.error_x.array is None for view in views for trace in view.figure.data)
     assert all(trace.error_y.array is None for view in views for trace in view.figure.data)
     assert "one seed, hence no interval" in read(one).text
+
+
+def test_shares_without_intervals_are_drawn_without() -> None:
+    exact = share_view(variance_shares([[[93.1, 93.2]], [[95.1, 95.2]]])).figure.data[0]
+    noisy = share_view(variance_shares([[[93.1, 93.2]], [[95.1, 95.4]]])).figure.data[0]
+    assert exact.error_x.array is None
+    assert len(noisy.error_x.array) == 3
 
 
 def test_labels_in_plots_are_short_and_safe() -> None:

@@ -155,13 +155,14 @@ def share_view(shares: Shares) -> View:
     """Shares of the variance with their intervals, the first on top."""
     figure = plane("share of the variance, %", "")
     rows = list(reversed(shares.shares))
-    bars = [(0.0, 0.0) if s.low is None or s.high is None else (s.high - s.share, s.share - s.low) for s in rows]
+    reach = [(s.high - s.share, s.share - s.low) for s in rows if s.low is not None and s.high is not None]
+    bars = {"array": [100 * above for above, _ in reach], "arrayminus": [100 * below for _, below in reach], "width": 5}
     figure.add_bar(
         orientation="h",
         x=[100 * share.share for share in rows],
         y=[share.name for share in rows],
         marker={"color": [SHARE_COLOURS[share.name] for share in rows]},
-        error_x={"array": [100 * a for a, _ in bars], "arrayminus": [100 * b for _, b in bars], "width": 5},
+        error_x=bars if reach else None,  # all have intervals or none has
         hovertemplate="%{y}: %{x:.1f} %<extra></extra>",
     )
     figure.update_layout(height=90 + 40 * len(rows), xaxis={"range": [0, 102]}, bargap=0.35)
