@@ -9,7 +9,7 @@ compare: .venv/installed
 
 test: .venv/installed-test
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not alone"
-	$(BIN)/python -m pytest -m "alone and not slow"
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "alone and not slow"
 
 check: .venv/installed-dev
 	$(BIN)/ruff check

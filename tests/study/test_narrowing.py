@@ -668,6 +668,26 @@ def test_members_that_vary_more_than_others_are_taken_more_often(many, tables):
     assert np.mean([any(map(is_taken, each.values())) for each in costs]) <= 0.12
 
 
+POWER = {  # percent, for 100, 200 and 300 networks, at a margin of 0.5 and at one of 1
+    "share expansion": ((1, 13, 19), (8, 44, 63)),
+    "share mixer.group_width": ((0, 0, 0), (0, 0, 0)),
+    "monotone widths": ((5, 22, 35), (17, 64, 84)),
+    "monotone depths": ((9, 31, 48), (37, 80, 96)),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("column", [0, 1, 2])
+def test_what_costs_nothing_is_taken_as_often_as_the_docs_say(many, tables, column):
+    """docs/narrowing.md, from 300 populations; here 100, to within three standard errors of both."""
+    costs = list(simulated_costs(tables, np.full(len(many.labels), 45.0), normal, (100, 200, 300)[column], 100))
+    for change, shares in POWER.items():
+        for margin, percents in zip((0.5, 1), shares, strict=True):
+            expected = max(percents[column] / 100, 0.01)
+            taken = np.mean([each[change].verdict(margin) in ("gains", "harmless") for each in costs])
+            assert taken == pytest.approx(expected, abs=3 * np.sqrt(expected * (1 - expected) * (1 / 100 + 1 / 300)))
+
+
 def by_macs(drawn):
     return 60 - 8 * np.log10(np.array(drawn.costs["macs"]) / 1e8)
 

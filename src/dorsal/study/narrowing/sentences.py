@@ -62,8 +62,8 @@ def conclusion(proposal: Proposal, alike: tuple[float, float] | None) -> tuple[s
         ]
     elif proposal.space is None:
         sentences = [
-            f"Nothing is proposed: of {steps} considered, {finished} show none to cost less than {proposal.margin:g} "
-            "points of the mean error."
+            f"Nothing is proposed: of {steps} considered, {finished} show none to cost less than the margin of "
+            f"{proposal.margin:g} in the mean error."
         ]
     else:
         sentences = _of_new_space(proposal, proposal.space.name, steps, finished)
@@ -79,9 +79,10 @@ def conclusion(proposal: Proposal, alike: tuple[float, float] | None) -> tuple[s
 
 def _of_new_space(proposal: Proposal, name: str, steps: str, finished: str) -> list[str]:
     taken = sum(step.taken for step in proposal.considered)
+    make = "makes" if taken == 1 else "make"
     reached = proposal.after.edf.n if proposal.after else 0
     sentences = [
-        f"{taken} of {steps} considered make {name}: {proposal.points[1]:.2g} points in {proposal.dimensions[1]} "
+        f"{taken} of {steps} considered {make} {name}: {proposal.points[1]:.2g} points in {proposal.dimensions[1]} "
         f"dimensions, of the {proposal.points[0]:.2g} in {proposal.dimensions[0]} of {proposal.of.name}."
     ]
     if taken > 1:
