@@ -1,3 +1,4 @@
+from itertools import combinations, permutations
 from math import asin, pi, sqrt
 
 import msgspec
@@ -6,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from scipy.optimize import brentq
 
 from dorsal.stats import Reliability, rank_reliability
 from dorsal.stats.bootstrap import members, multiplicities
@@ -122,6 +124,32 @@ def test_verdicts():
     (pair,) = rank_reliability(runs(14, 1.0, (0.1, 0.1), 3, random), BUDGETS, k=2, draws=500).agreements
     assert pair.true_tau.low > 0.6
     assert pair.schedule == "not shown"  # too few networks to judge it
+
+
+@pytest.mark.parametrize("sizes", [(6,), (5, 2)])
+def test_agreement_of_few_in_all_pairs_is_not_certain(sizes):
+    """The bound by Mallows's model, against a sum over all orders."""
+    spaces = np.repeat(np.arange(len(sizes)), sizes).tolist()
+    ranks = np.arange(len(spaces), dtype=float)[:, None].repeat(2, axis=1)
+    (same,) = rank_reliability(table(ranks, 2 * ranks), BUDGETS, spaces=spaces, k=1, draws=200).agreements
+    (opposite,) = rank_reliability(table(ranks, -ranks), BUDGETS, spaces=spaces, k=1, draws=200).agreements
+    inversions = [
+        np.array([sum(a > b for a, b in combinations(order, 2)) for order in permutations(range(size))])
+        for size in sizes
+    ]
+    q = brentq(lambda q: np.prod([1 / np.sum(q**each) for each in inversions]) - 0.025, 0.01, 1)
+    others = sum(np.sum(each * q**each) / np.sum(q**each) for each in inversions)
+    low = 1 - 2 * others / sum(size * (size - 1) / 2 for size in sizes)
+    assert (same.tau.value, same.tau.low, same.tau.high) == pytest.approx((1, low, 1))
+    assert (opposite.tau.value, opposite.tau.low, opposite.tau.high) == pytest.approx((-1, -1, -low))
+    assert (same.verdict, opposite.verdict) == ("not shown", "unreliable")
+
+
+def test_agreement_of_many_in_all_pairs_is():
+    ranks = np.arange(20.0)[:, None].repeat(2, axis=1)
+    (pair,) = rank_reliability(table(ranks, ranks), BUDGETS, draws=200).agreements
+    assert 0.9 < pair.tau.low < 1
+    assert (pair.verdict, pair.schedule) == ("reliable", "keeps the order")
 
 
 def test_draws_without_a_ceiling_leave_the_true_tau_open():

@@ -7,6 +7,7 @@ from typing import Literal, TypeVar
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import brentq
 
 from dorsal.stats.bootstrap import Estimate, members, multiplicities, percentile, start
 from dorsal.stats.inputs import Index, same_length
@@ -96,7 +97,8 @@ def rank_reliability(
     and 0 to 2 % not to (15 to 60 networks in 1 or 4 spaces, 2 or 3 seeds, ceilings from 0.3 to 0.7).
 
     Intervals are percentile bootstrap over the networks of each space: these are random, the seeds tried are not.
-    A draw in which a budget does not agree with itself leaves `true_tau` open, and counts at both ends. Measured
+    A draw in which a budget does not agree with itself leaves `true_tau` open, and counts at both ends. Where all pairs
+    are in the same order, so are they in every draw, and the end is by a model of Mallows (`_of_all_alike`). Measured
     coverage at a nominal 95 %, 8 to 60 networks and 3 seeds: tau 93 to 98 %; true_tau 93 to 97 % from 30 networks,
     92 to 95 % at 15 and 82 to 95 % at 8; top 97 % or more, at 8 networks (k = 1) 84 to 95 %.
 
@@ -122,8 +124,9 @@ def rank_reliability(
     agreements = []
     for i, j in combinations(range(len(budgets)), 2):
         tau, top = _agree(runs[i], runs[j], groups, k, counts, random)
-        estimate, true_tau = _estimate(tau, confidence), _without_noise(tau, own[i][0], own[j][0], confidence)
         sizes = [int((present[group, i] & present[group, j]).sum()) for group in groups]
+        estimate = _of_all_alike(_estimate(tau, confidence), sizes, confidence)
+        true_tau = _of_all_alike(_without_noise(tau, own[i][0], own[j][0], confidence), sizes, confidence)
         n, enough = sum(sizes), [size for size in sizes if size >= _fewest(k)]
         agreements.append(
             Agreement(
@@ -139,8 +142,14 @@ def rank_reliability(
             )
         )
     ceilings = [
-        Ceiling(budget=budget, tau=_estimate(tau, confidence), top=_estimate(top, confidence))
-        for budget, (tau, top) in zip(budgets, own, strict=True)
+        Ceiling(
+            budget=budget,
+            tau=_of_all_alike(
+                _estimate(tau, confidence), [int(present[group, i].sum()) for group in groups], confidence
+            ),
+            top=_estimate(top, confidence),
+        )
+        for i, (budget, (tau, top)) in enumerate(zip(budgets, own, strict=True))
     ]
     return Reliability(ceilings=tuple(ceilings), agreements=tuple(agreements), k=k, confidence=confidence)
 
@@ -224,6 +233,29 @@ def _without_noise(between: Array, short: Array, long: Array, confidence: float)
 def _estimate(draws: Array, confidence: float) -> Estimate | None:
     """From the sample's value, first, and the draws'; None where it has none."""
     return None if np.isnan(draws[0]) else percentile(float(draws[0]), draws[1:], confidence)
+
+
+def _of_all_alike(tau: Estimate | None, sizes: Sequence[int], confidence: float) -> Estimate | None:
+    """The estimate with an interval also where all pairs of networks are in the same order, or all in the opposite one.
+
+    The bootstrap has none then, for every resample agrees. Instead the end is the tau of that model of Mallows (1957)
+    by which the agreement of all, in groups of these `sizes`, is as likely as an end of the interval allows.
+    """
+    if tau is None or abs(tau.value) < 1 - 1e-9 or tau.low is None or tau.high is None:
+        return tau
+    sizes = [size for size in sizes if size > 1]
+    tail = (1 - confidence) / 2
+
+    def excess(q: float) -> float:
+        """Logarithm of the chance that all agree, where the chance of an order is q for each pair in another one."""
+        return sum(float(np.sum(np.log((1 - q) / (1 - q ** np.arange(1, n + 1))))) for n in sizes) - np.log(tail)
+
+    nearly = 1 - 1e-9
+    q = nearly if excess(nearly) > 0 else float(brentq(excess, 0, nearly))
+    others = sum(n * q / (1 - q) - float(np.sum((j := np.arange(1, n + 1)) * q**j / (1 - q**j))) for n in sizes)
+    end = max(1 - 2 * others / sum(n * (n - 1) / 2 for n in sizes), 0.0)
+    low, high = (min(tau.low, end), 1.0) if tau.value > 0 else (-1.0, max(tau.high, -end))
+    return Estimate(value=tau.value, low=low, high=high)
 
 
 def _decide(tau: Estimate | None, enough: Said, too_little: Said) -> Said | Literal["not shown"]:
