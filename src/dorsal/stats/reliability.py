@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import combinations, permutations
+from math import log
 from typing import Literal, TypeVar
 
 import msgspec
@@ -248,7 +249,7 @@ def _of_all_alike(tau: Estimate | None, sizes: Sequence[int], confidence: float)
 
     def excess(q: float) -> float:
         """Logarithm of the chance that all agree, where the chance of an order is q for each pair in another one."""
-        return sum(float(np.sum(np.log((1 - q) / (1 - q ** np.arange(1, n + 1))))) for n in sizes) - np.log(tail)
+        return sum(float(np.sum(np.log((1 - q) / (1 - q ** np.arange(1, n + 1))))) for n in sizes) - log(tail)
 
     nearly = 1 - 1e-9
     q = nearly if excess(nearly) > 0 else float(brentq(excess, 0, nearly))
