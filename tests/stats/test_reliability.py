@@ -145,6 +145,13 @@ def test_agreement_of_few_in_all_pairs_is_not_certain(sizes):
     assert (same.verdict, opposite.verdict) == ("not shown", "unreliable")
 
 
+def test_networks_without_a_second_run_do_not_make_a_ceiling_certain():
+    errors = table(*[np.arange(20.0)[:, None].repeat(2, axis=1)] * 2)
+    whole = rank_reliability(errors[:6], BUDGETS, k=1, draws=200).ceilings[0].tau
+    errors[6:, :, 1] = np.nan
+    assert rank_reliability(errors, BUDGETS, k=1, draws=200).ceilings[0].tau.low == pytest.approx(whole.low)
+
+
 def test_agreement_of_many_in_all_pairs_is():
     ranks = np.arange(20.0)[:, None].repeat(2, axis=1)
     (pair,) = rank_reliability(table(ranks, ranks), BUDGETS, draws=200).agreements

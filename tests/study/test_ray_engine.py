@@ -305,10 +305,9 @@ def test_an_address_where_another_listens(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.slow
 def test_a_population_and_a_search_made_on_a_cluster_are_those_made_here(tmp_path: Path) -> None:
-    populations = [
-        run_population(population_question(tmp_path / str(ray), ray=ray, seeds=1)) for ray in (None, "local")
-    ]
-    searches = [run_search(search_question(tmp_path / f"s{ray}", ray=ray, trials=2)) for ray in (None, "local")]
+    places = (None, "local")
+    populations = [run_population(population_question(tmp_path / f"p{place}", ray=place)) for place in places]
+    searches = [run_search(search_question(tmp_path / f"s{place}", ray=place, trials=2)) for place in places]
     for here, there in (populations, searches):
         assert {trial.status for trial in there.study.trials} == {"finished"}
         assert results(there.study) == results(here.study)

@@ -132,7 +132,7 @@ def _print(model: LatencyModel, out: Path) -> None:
 
     console = Console()
     setting = model.setting
-    low, high = (pick(fit.image_sizes[end] for fit in model.fits) for end, pick in enumerate((min, max)))
+    low, high = min(fit.image_sizes[0] for fit in model.fits), max(fit.image_sizes[1] for fit in model.fits)
     console.print(
         f"{model.networks} networks of {', '.join(model.spaces)} at {low if low == high else f'{low} to {high}'} px, "
         f"rounds: {model.rounds}, threads: {setting.threads}, {setting.device}, {setting.precision}, {setting.layout}, "

@@ -120,12 +120,12 @@ def rank_reliability(
     for group in groups:
         counts[1:, group] = multiplicities(group.size, draws, random)
     runs = [table[:, i] for i in range(len(budgets))]
-    present = np.sum(~np.isnan(table), axis=2) > 0
+    made = np.sum(~np.isnan(table), axis=2)  # [networks, budgets]: how many runs each has
     own = [_agree(own_runs, own_runs, groups, k, counts, random) for own_runs in runs]
     agreements = []
     for i, j in combinations(range(len(budgets)), 2):
         tau, top = _agree(runs[i], runs[j], groups, k, counts, random)
-        sizes = [int((present[group, i] & present[group, j]).sum()) for group in groups]
+        sizes = [int(((made[group, i] > 0) & (made[group, j] > 0)).sum()) for group in groups]
         estimate = _of_all_alike(_estimate(tau, confidence), sizes, confidence)
         true_tau = _of_all_alike(_without_noise(tau, own[i][0], own[j][0], confidence), sizes, confidence)
         n, enough = sum(sizes), [size for size in sizes if size >= _fewest(k)]
@@ -142,16 +142,11 @@ def rank_reliability(
                 schedule=_decide(true_tau if n >= FEWEST_TO_JUDGE else None, "keeps the order", "does not keep it"),
             )
         )
-    ceilings = [
-        Ceiling(
-            budget=budget,
-            tau=_of_all_alike(
-                _estimate(tau, confidence), [int(present[group, i].sum()) for group in groups], confidence
-            ),
-            top=_estimate(top, confidence),
-        )
-        for i, (budget, (tau, top)) in enumerate(zip(budgets, own, strict=True))
-    ]
+    ceilings = []
+    for i, (tau, top) in enumerate(own):
+        sizes = [int((made[group, i] > 1).sum()) for group in groups]
+        estimate = _of_all_alike(_estimate(tau, confidence), sizes, confidence)
+        ceilings.append(Ceiling(budget=budgets[i], tau=estimate, top=_estimate(top, confidence)))
     return Reliability(ceilings=tuple(ceilings), agreements=tuple(agreements), k=k, confidence=confidence)
 
 

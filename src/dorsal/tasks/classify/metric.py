@@ -28,7 +28,7 @@ class Scorer:
     """Collects logits batch by batch. With several processes `score` sums over all of them: call it in each."""
 
     def __init__(self, classes: int, device: torch.device) -> None:
-        # A third of the start of whatever trains or times, and needed by what scores alone.
+        # Slow to import, with signal processing and plots, and of no use to what plans, times or only waits.
         from torchmetrics import SumMetric
         from torchmetrics.classification import MulticlassAccuracy, MulticlassStatScores
 
