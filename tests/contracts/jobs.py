@@ -44,6 +44,10 @@ def says_pid_and_threads(run: Run, tell: Callable[[Told], None]) -> Trial:
     return trial_of(run, f"{os.getpid()} {os.environ['OMP_NUM_THREADS']}")
 
 
+def says_environment(run: Run, tell: Callable[[Told], None]) -> Trial:
+    return trial_of(run, " ".join(f"{name}={value}" for name, value in os.environ.items() if name.startswith("TEST_")))
+
+
 def seed_1_waits_for_seed_3(run: Run, tell: Callable[[Told], None], folder: Path) -> Trial:
     """Says which process made a run; that of seed 1 has something to tell until seed 3 is made."""
     (folder / run.key).touch()

@@ -98,8 +98,8 @@ class Session:
         return self.until(lambda e: e["kind"] == "WorkerProgress" and 2 <= e["epoch"] <= e["epochs"] // 2)
 
     def workers(self) -> list[psutil.Process]:
-        children = psutil.Process(self.process.pid).children()
-        return [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
+        started = psutil.Process(self.process.pid).children(recursive=True)
+        return [each for each in started if not each.children() and "resource_tracker" not in " ".join(each.cmdline())]
 
     def end(self) -> str:
         """Waits for the end, and returns what went to standard error."""

@@ -13,7 +13,7 @@ import pytest
 
 from dorsal.study.engine import Job, LocalPool, Trial
 from tests.contracts.engine import ROOT, EngineContract
-from tests.contracts.jobs import make_run, never_ends, says_pid_and_threads
+from tests.contracts.jobs import make_run, never_ends, says_environment, says_pid_and_threads
 
 ORPHANS = """
 import sys
@@ -25,6 +25,17 @@ if __name__ == "__main__":
     pool = LocalPool(2, 1, partial(never_ends, folder=Path(sys.argv[1])))
     for report in pool.run_all([make_run(1), make_run(2)]):
         pass
+"""
+
+PRELOADED = """
+import torch
+
+def asked(*args):
+    raise AssertionError("a copy of a process that has asked for CUDA devices cannot use them")
+
+torch._C._cuda_getDeviceCount = torch.cuda.is_available = torch.cuda.device_count = asked
+import dorsal.study.run
+print(torch.cuda.is_initialized())
 """
 
 
@@ -41,6 +52,20 @@ class TestLocalPool(EngineContract):
         pids = {int(pid) for pid, _ in told}
         assert len(pids) <= 2
         assert os.getpid() not in pids
+
+    def test_workers_have_the_environment_of_the_moment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        found = []
+        for name in ("TEST_ONE", "TEST_TWO"):
+            with monkeypatch.context() as patched:
+                patched.setenv(name, "1")
+                (report,) = self.engine(1, says_environment).run_all([make_run(1)])
+            assert isinstance(report.what, Trial)
+            found.append(report.what.error)
+        assert found == ["TEST_ONE=1", "TEST_TWO=1"]
+
+    def test_what_workers_are_copies_of_has_not_asked_for_accelerators(self) -> None:
+        said = subprocess.run([sys.executable, "-c", PRELOADED], capture_output=True, text=True, check=False)
+        assert (said.stdout, said.stderr) == ("False\n", "")
 
     def test_workers_do_not_hear_ctrl_c(self, tmp_path: Path) -> None:
         reports = LocalPool(1, 1, partial(never_ends, folder=tmp_path)).run_all([make_run(1)])
