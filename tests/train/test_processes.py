@@ -17,17 +17,17 @@ from tests.train.tiny import make_data, make_network
 
 RECIPE = "plain(epochs=2, batch=16, ema=0.5)"
 WORKER = f"""
-import json, sys, torch, warnings
+import json, sys, torch
 from pathlib import Path
 torch.set_num_threads(1)
 from dorsal.train.loop import fit
 from dorsal.train.recipe import recipe
 from tests.train.tiny import make_data, make_network
-checkpoint = Path(sys.argv[1]) if sys.argv[1:] else None
-for _ in range(1 if checkpoint else 2):
+for checkpoint in (None, Path(sys.argv[1])):
     result = fit(make_network(norm="group"), recipe({RECIPE!r}), make_data(train=33), seed=0, checkpoint=checkpoint)
-state = [float(p.detach().double().sum()) for p in result.model.parameters()]
-print(json.dumps([[(e.train_loss, e.val_loss, e.accuracy) for e in result.curve], state]))
+    state = [float(p.detach().double().sum()) for p in result.model.parameters()]
+    curve = [(e.train_loss, e.val_loss, e.accuracy) for e in result.curve]
+    print(json.dumps([curve, state, result.curve[0].seconds]))
 torch.distributed.destroy_process_group()
 """
 
@@ -38,11 +38,12 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def in_two_processes(*checkpoints: Path) -> list[Any]:
-    """What each of them says: the curve, and sums of the parameters."""
+def in_two_processes(*checkpoints: Path) -> list[list[Any]]:
+    """What each of them says of a run from the beginning, and of one with its checkpoint: the curve, sums of the
+    parameters, and how long the first epoch took."""
     port, root = free_port(), Path(__file__).parents[2]
     workers = []
-    for rank in range(2):
+    for rank, checkpoint in enumerate(checkpoints):
         variables = {
             "RANK": str(rank),
             "LOCAL_RANK": str(rank),
@@ -52,53 +53,43 @@ def in_two_processes(*checkpoints: Path) -> list[Any]:
             "MASTER_PORT": str(port),
             "OMP_NUM_THREADS": "1",
         }
-        command = [sys.executable, "-c", WORKER, *map(str, checkpoints[rank : rank + 1])]
+        command = [sys.executable, "-c", WORKER, checkpoint]
         workers.append(
             subprocess.Popen(command, cwd=root, env={**os.environ, **variables}, stdout=subprocess.PIPE, text=True)
         )
     try:
-        return [json.loads(worker.communicate(timeout=120)[0]) for worker in workers]
+        return [[json.loads(line) for line in worker.communicate(timeout=120)[0].splitlines()] for worker in workers]
     finally:
         for worker in workers:
             worker.kill()
 
 
-def test_two_processes_are_one_with_the_same_batches() -> None:
-    """Group norm, since batch norm sees one process's part. The last batch has one image, so one process has none."""
-    first, second = in_two_processes()
-    assert first == second
-    curve, state = first
-    alone = fit(make_network(norm="group"), recipe(RECIPE), make_data(train=33), seed=0)
-    # Sums in another order: float32 rounding, grown over 6 steps.
-    for got, epoch in zip(curve, alone.curve, strict=True):
-        assert got == pytest.approx([epoch.train_loss, epoch.val_loss, epoch.accuracy], rel=1e-4)
-    assert state == pytest.approx(
-        [float(p.detach().double().sum()) for p in alone.model.parameters()], rel=1e-3, abs=1e-4
-    )
+def test_two_processes_are_one_with_the_same_batches_and_go_on_from_the_checkpoint_of_the_first(tmp_path: Path) -> None:
+    """Group norm, since batch norm sees one process's part. The last batch has one image, so one process has none.
+    Their folders are of their own, as those of two machines are."""
 
-
-def test_all_processes_go_on_from_the_checkpoint_of_the_first(tmp_path: Path) -> None:
-    """Their folders are of their own, as those of two machines are."""
+    before: list[EpochResult] = []
 
     def stop(epoch: EpochResult) -> None:
+        before.append(epoch)
         raise KeyboardInterrupt
 
+    net, made, data = make_network(norm="group"), recipe(RECIPE), make_data(train=33)
     with pytest.raises(KeyboardInterrupt):
-        fit(
-            make_network(norm="group"),
-            recipe(RECIPE),
-            make_data(train=33),
-            seed=0,
-            checkpoint=tmp_path / "0",
-            on_epoch=stop,
-        )
+        fit(net, made, data, seed=0, checkpoint=tmp_path / "0", on_epoch=stop)
     first, second = in_two_processes(tmp_path / "0", tmp_path / "1")
-    assert first == second
-    alone = fit(make_network(norm="group"), recipe(RECIPE), make_data(train=33), seed=0)
-    (before, *_), (unbroken, *_) = first[0], alone.curve
-    assert before == [unbroken.train_loss, unbroken.val_loss, unbroken.accuracy]
-    for got, epoch in zip(first[0], alone.curve, strict=True):
-        assert got == pytest.approx([epoch.train_loss, epoch.val_loss, epoch.accuracy], rel=1e-4)
+    assert [run[:2] for run in first] == [run[:2] for run in second]
+    alone = fit(net, made, data, seed=0)
+    # Sums in another order: float32 rounding, grown over 6 steps.
+    (begun, begun_state, begun_seconds), (resumed, resumed_state, resumed_seconds) = first
+    for curve in (begun, resumed):
+        for got, epoch in zip(curve, alone.curve, strict=True):
+            assert got == pytest.approx([epoch.train_loss, epoch.val_loss, epoch.accuracy], rel=1e-4)
+    for state in (begun_state, resumed_state):
+        assert state == pytest.approx(
+            [float(p.detach().double().sum()) for p in alone.model.parameters()], rel=1e-3, abs=1e-4
+        )
+    assert [resumed_seconds] == [epoch.seconds for epoch in before] != [begun_seconds]
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])

