@@ -67,7 +67,7 @@ def values_of(layout: Layout, points: Points) -> dict[str, list[Any]]:
     """By axis the drawn values as written: numbers or text, None where not drawn; a list for an axis by stage."""
     columns = {}
     for name, axis in layout.axes.items():
-        rows = [[axis.written[i] if i >= 0 else None for i in row] for row in points[name].tolist()]
+        rows = np.array([*axis.written, None], dtype=object)[points[name]].tolist()  # not drawn is -1, the last
         columns[name] = rows if axis.by_stage else [row[0] for row in rows]
     return columns
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from typing import Any, Literal
 
@@ -104,6 +105,12 @@ def _given(value: Any) -> Any:
     if not isinstance(value, msgspec.Struct):
         return int(value) if isinstance(value, float) and value.is_integer() else value
     tag = value.__struct_config__.tag
-    fields = {f.name: (getattr(value, f.name), f.default) for f in msgspec.structs.fields(value)}
-    given = {name: _given(found) for name, (found, default) in fields.items() if found != default}
+    fields = [(name, getattr(value, name), default) for name, default in _defaults(type(value)).items()]
+    given = {name: _given(found) for name, found, default in fields if found != default}
     return {"type": tag, **given} if tag else given
+
+
+@functools.cache
+def _defaults(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """The default of every field; reading the fields takes longer than hashing a network."""
+    return {field.name: field.default for field in msgspec.structs.fields(kind)}
