@@ -1,6 +1,7 @@
 """Every family in every form that users put a network into: traced, exported, compiled, copied, frozen, spread out."""
 
 import copy
+import functools
 import io
 import os
 import pickle
@@ -42,8 +43,8 @@ FAMILIES = {
     "regnetx": f"regnetx_002({ONE})",
     "regnety": f"regnety_004({ONE})",
     "regnetz": f"regnetz_005({ONE})",
-    "crossed": f"resnet50d({ONE}, attention=squeeze_excite, mixer=[conv(group_width=16), multi_scale(scales=4, width=26), "
-    "split_attention(radix=2), selective_kernel])",
+    "crossed": f"resnet50d({ONE}, attention=squeeze_excite, mixer=[conv(group_width=16), "
+    "multi_scale(scales=4, width=26), split_attention(radix=2), selective_kernel])",
 }
 families = pytest.mark.parametrize("family", FAMILIES)
 # Where one takes seconds: these by default, which have every block, mixer and arrangement between them, and all of them
@@ -56,11 +57,11 @@ IMAGES = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 DOUBLE = IMAGES.double()  # where an eager fast form and the plain calls are compared: only rounding may differ
 
 
-def made(family, **options):
+@functools.cache
+def state_of(family):
     """Random weights, with running statistics that are those of the images but for random factors: none drowns."""
     torch.manual_seed(0)
-    net = network(FAMILIES[family])
-    model = build(net)
+    model = build(network(FAMILIES[family]))
     model.load_state_dict(randomised(model.state_dict()))
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
     for norm in norms:
@@ -68,12 +69,15 @@ def made(family, **options):
     with torch.no_grad():
         model.train()(IMAGES)
     for norm in norms:
-        norm.momentum = 0.1
         norm.running_var.mul_(torch.rand_like(norm.running_var) + 0.5)
-    if options:
-        state = model.state_dict()
-        model = build(net, **options)
-        model.load_state_dict(state)
+    return model.state_dict()
+
+
+def made(family, **options):
+    with torch.device("meta"):
+        model = build(network(FAMILIES[family]), **options)
+    model.load_state_dict({key: value.clone() for key, value in state_of(family).items()}, assign=True)
+    torch.manual_seed(0)
     return model
 
 

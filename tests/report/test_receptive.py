@@ -88,7 +88,7 @@ def test_only_html_is_written(tmp_path: Path) -> None:
 
 
 @needs_browser
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("width", [390, pytest.param(1280, marks=pytest.mark.slow)])
 def test_the_page_draws_itself_and_fits_the_window(width: int, tmp_path: Path) -> None:
     names = ("resnet50", LONG, DEFORMABLE, "resnest50", "regnety_032", "skresnet50", "dla60_res2net", "small")
     seen = look_at(plot_page(fields_of(*names), 224), width, tmp_path)

@@ -173,7 +173,7 @@ def test_names_that_look_like_markup_of_the_terminal_are_printed() -> None:
 
 
 @needs_browser
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("width", [390, pytest.param(1280, marks=pytest.mark.slow)])
 def test_every_view_is_drawn_and_legible(width: int, tmp_path: Path) -> None:
     seen = look_at(search_page(*with_outcome(made(), random_draws())), width, tmp_path)
     assert_legible(seen)

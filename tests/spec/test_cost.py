@@ -71,7 +71,7 @@ def test_named_networks_cost_what_torch_counts_and_return_what_they_declare(name
     ]
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(networks(), st.tuples(st.integers(16, 40), st.integers(16, 40)))
 def test_random_crossings_cost_what_torch_counts(net, size):
     found, (figures, _) = cost(net, size), counted(on_meta(net), size)

@@ -819,7 +819,7 @@ def test_the_command_draws_what_was_before_and_after(narrow, followed, tmp_path)
 
 
 @needs_browser
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("width", [390, pytest.param(1280, marks=pytest.mark.slow)])
 def test_the_page_is_legible(followed, width, tmp_path):
     seen = look_at(narrowing_page(propose(followed, "anynetx_c", margin=0)), width, tmp_path)
     assert_legible(seen)
