@@ -1,4 +1,5 @@
-"""Runs made by a pool of processes on this machine. Knows nothing of training and imports no torch.
+"""Runs made by a pool of processes on this machine. Knows of training only the name of what workers start with, and
+imports no torch.
 
 The main process alone decides and stores. A worker gets a run through its pipe, tells what it does through the same
 pipe, and ends by itself when the main process is gone.
