@@ -1,6 +1,6 @@
 """Ray clusters: the contract of engines on a cluster of several nodes in this machine, and what only a cluster does.
 
-Whatever starts a cluster is slow. All listens on the loopback address, with a token of this run.
+Whatever starts a cluster is slow, but for a lost node and a killed driver. All listens on the loopback address, with a token of this run.
 """
 
 import os
@@ -38,6 +38,7 @@ os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # Ray's way to say: liste
 os.environ |= ray_connection.QUIET | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 ray = pytest.importorskip("ray", reason="needs the extra dorsal[ray]", exc_type=ModuleNotFoundError)
 NODES = 4
+pytestmark = pytest.mark.alone
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +108,6 @@ def test_most_at_once_bounds_the_runs_in_flight(cluster: Any, tmp_path: Path) ->
     assert {report.worker for report in reports} == {0, 1}
 
 
-@pytest.mark.slow
 def test_runs_of_a_lost_node_are_made_elsewhere_and_recorded_once(
     cluster: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -187,8 +187,7 @@ class Driver:
         return found
 
 
-@pytest.mark.parametrize("where", ["cluster", "here"])
-@pytest.mark.slow
+@pytest.mark.parametrize("where", ["cluster", pytest.param("here", marks=pytest.mark.slow)])
 def test_a_killed_driver_leaves_nothing_and_the_next_one_makes_the_rest(
     where: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

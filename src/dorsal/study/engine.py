@@ -150,10 +150,20 @@ def thread_variables(threads: int) -> dict[str, str]:
 
 
 class Worker(Generic[Asked, Said]):
-    """A process that makes runs by `job` in this environment, our end of its pipe, and the run it is at."""
+    """A process that makes runs by `job` in this environment, our end of its pipe, and the run it is at.
 
-    def __init__(self, job: Callable[[Asked, Callable[[Said], None]], Said], variables: Mapping[str, str]) -> None:
-        context = _context()
+    Where that is safe it is a copy of a process that has imported torch and done nothing with it, and stays for the next
+    ones: copying takes milliseconds, the import seconds. One that is `alone` in this process is started anew.
+    """
+
+    def __init__(
+        self,
+        job: Callable[[Asked, Callable[[Said], None]], Said],
+        variables: Mapping[str, str],
+        *,
+        alone: bool = False,
+    ) -> None:
+        context = mp.get_context("spawn") if alone else _copying()
         self.pipe, theirs = context.Pipe()
         self.run: Asked | None = None
         environment = {**os.environ, **variables}
@@ -198,9 +208,7 @@ class Worker(Generic[Asked, Said]):
         self.pipe.close()
 
 
-def _context() -> ForkServerContext | SpawnContext:
-    """How processes start: where that is safe as copies of one that has imported torch and done nothing with it, which
-    takes milliseconds instead of the seconds of that import, and else anew."""
+def _copying() -> ForkServerContext | SpawnContext:
     if sys.platform != "linux":
         return mp.get_context("spawn")
     context = mp.get_context("forkserver")

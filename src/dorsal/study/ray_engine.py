@@ -179,7 +179,7 @@ class _Host:
         self._idle.clear()
         try:
             if self._worker is None:
-                self._worker = Worker(self._job, variables)
+                self._worker = Worker(self._job, variables, alone=True)
             self._worker.begin(run)
             ended = False
             while not ended:
