@@ -1,6 +1,7 @@
 """Ray clusters: the contract of engines on a cluster of several nodes in this machine, and what only a cluster does.
 
-Whatever starts a cluster is slow, but for a lost node and a killed driver. All listens on the loopback address, with a token of this run.
+Whatever starts a cluster is slow, but for a lost node and a killed driver. All listens on the loopback address, with a
+token of this run.
 """
 
 import os

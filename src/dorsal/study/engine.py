@@ -152,8 +152,8 @@ def thread_variables(threads: int) -> dict[str, str]:
 class Worker(Generic[Asked, Said]):
     """A process that makes runs by `job` in this environment, our end of its pipe, and the run it is at.
 
-    Where that is safe it is a copy of a process that has imported torch and done nothing with it, and stays for the next
-    ones: copying takes milliseconds, the import seconds. One that is `alone` in this process is started anew.
+    Where that is safe it is a copy of a process that has imported torch and done nothing with it, which stays for the
+    next ones: copying takes milliseconds, the import seconds. One that is `alone` in this process is started anew.
     """
 
     def __init__(
