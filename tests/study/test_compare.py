@@ -68,7 +68,9 @@ def test_events_tell_the_forecast_first_and_every_trial(crashed: Crashed) -> Non
     assert isinstance(crashed.first[0], Planned)
     assert (crashed.first[0].forecast.runs, crashed.first[0].forecast.done) == (4, 0)
     assert (crashed.first[0].forecast.seconds or 0) > 0
-    assert [event.done for event in crashed.first if isinstance(event, TrialDone)] == [1, 2, 3, 4]
+    ended = [event for event in crashed.first if isinstance(event, TrialDone)]
+    assert [event.done for event in ended] == [1, 2, 3, 4]
+    assert [event.seconds_left > 0 for event in ended] == [True, True, True, False]
     assert all(event.seconds_left >= 0 for event in crashed.first if isinstance(event, WorkerProgress))
 
 

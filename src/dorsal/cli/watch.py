@@ -23,7 +23,6 @@ class Watch:
         )
         self._bars: dict[int, TaskID] = {}
         self._total: TaskID | None = None
-        self._left = ""
 
     def __enter__(self) -> Watch:
         if self._live:
@@ -45,10 +44,11 @@ class Watch:
                 self._planned(event)
             case WorkerProgress():
                 self._worker(event)
-            case TrialDone(trial, done, total):
-                self._say(f"{done}/{total}  {outcome(trial)}" + (f"  {self._left}" if not self._live else ""))
+            case TrialDone(trial, done, total, seconds_left):
+                left = _left(seconds_left)
+                self._say(f"{done}/{total}  {outcome(trial)}" + (f"  {left}" if left and not self._live else ""))
                 if self._total is not None:
-                    self._progress.update(self._total, completed=done)
+                    self._progress.update(self._total, completed=done, text=left)
 
     def _say(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -68,7 +68,6 @@ class Watch:
             self._total = self._progress.add_task("all runs", total=ahead.runs, completed=ahead.done, text="")
 
     def _worker(self, event: WorkerProgress) -> None:
-        self._left = f"about {show_duration(event.seconds_left)} left" if event.seconds_left else ""
         if not self._live:
             return
         if event.worker not in self._bars:
@@ -81,7 +80,11 @@ class Watch:
             text=f"epoch {event.epoch}/{event.epochs}",
         )
         if self._total is not None:
-            self._progress.update(self._total, text=self._left)
+            self._progress.update(self._total, text=_left(event.seconds_left))
+
+
+def _left(seconds: float) -> str:
+    return f"about {show_duration(seconds)} left" if seconds else ""
 
 
 def outcome(trial: Trial) -> str:

@@ -33,11 +33,12 @@ class WorkerProgress(msgspec.Struct, frozen=True):
 
 
 class TrialDone(msgspec.Struct, frozen=True):
-    """A run has ended and is in the store; `done` of `total` runs are now."""
+    """A run has ended and is in the store; `done` of `total` runs are now. `seconds_left` is for all runs together."""
 
     trial: Trial
     done: int
     total: int
+    seconds_left: float
 
 
 class Note(msgspec.Struct, frozen=True):

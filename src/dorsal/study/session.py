@@ -171,7 +171,7 @@ def make_runs(
                     if trial.status != "failed":
                         (checkpoints / f"{run.key}.pt").unlink(missing_ok=True)
                     done += 1
-                    on_event(TrialDone(trial, done, total))
+                    on_event(TrialDone(trial, done, total, clock.seconds_left()))
 
 
 def _progress(worker: int, run: Run, step: Step, seconds_left: float) -> WorkerProgress:

@@ -41,7 +41,7 @@ def print_population(analysis: Analysis, console: Console) -> None:
         console.print(points(_beside_axes(space)))
     head(console, "Networks that no other beats in both error and a cost (•)")
     console.print(_fronts(analysis))
-    head(console, f"Are {plural(analysis.epochs, 'epoch')} enough?")
+    head(console, f"{'Is' if analysis.epochs == 1 else 'Are'} {plural(analysis.epochs, 'epoch')} enough?")
     console.print(points(_evidence(analysis)))
     head(console, "What this does not show")
     console.print(points(analysis.notes))

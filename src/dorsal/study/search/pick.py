@@ -179,7 +179,8 @@ def flattery(networks: int, seeds: int) -> str:
 
 def unverified(epochs: int) -> str:
     """What is not known of a search's schedule."""
-    return f"Unverified: nothing shows that {epochs} epoch{'s' * (epochs > 1)} rank networks as longer training would."
+    schedule = "1 epoch ranks" if epochs == 1 else f"{epochs} epochs rank"
+    return f"Unverified: nothing shows that {schedule} networks as longer training would."
 
 
 def _schedule(
