@@ -280,9 +280,7 @@ def test_networks_of_both_are_no_random_others(train: Callable[..., Search], tmp
     assert len(others) <= 9
     outcome = search_outcome(search, random_population(search))
     assert outcome.against is None
-    assert "is not known: no population with at least two networks besides these was given" in " ".join(
-        outcome.sentences
-    )
+    assert "is not known: no population with two other networks was given" in " ".join(outcome.sentences)
 
 
 def test_a_search_of_nothing_finished_says_so(train: Callable[..., Search], tmp_path: Path) -> None:
