@@ -125,5 +125,5 @@ def _sentences(found: Outcome, asked: int) -> Iterator[str]:
     if found.against is not None:
         yield against_random_sentence(found.against)
     elif found.sampler != "random":
-        yield "Whether random draws would have done as well is not known: no population with two other networks was given."
+        yield "Whether random draws do as well is not known: no population with two other networks was given."
     yield unverified(found.epochs)
