@@ -1,5 +1,6 @@
 """Ended runs in an Optuna storage, and storages that are refused."""
 
+import multiprocessing
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -149,14 +150,19 @@ def _fill_disk(store: Store) -> None:
 
 
 def test_one_process_holds_a_study(tmp_path: Path) -> None:
-    import multiprocessing
-
     with hold(tmp_path / "out"):
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             said = pool.apply(_try_to_hold, (tmp_path / "out",))
         assert "another process (pid" in said
     with hold(tmp_path / "out"):
         assert (tmp_path / "out" / "lock.pid").is_file()
+
+
+def test_a_main_module_that_workers_import_starts_no_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
+    with pytest.raises(RuntimeError, match='under `if __name__ == "__main__":`'), hold(tmp_path / "out"):
+        pass
+    assert not (tmp_path / "out").exists()
 
 
 def _try_to_hold(folder: Path) -> str:

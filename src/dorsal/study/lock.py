@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing as mp
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +16,13 @@ def hold(folder: Path) -> Iterator[None]:
     """Makes the folder and holds it for this process; the operating system lets go of it however the process ends.
 
     It guards the folder, not a storage that several folders share. Raises ValueError when another process holds it,
-    naming that, or when the folder cannot be written.
+    naming that, or when the folder cannot be written; RuntimeError in a worker that is only importing the main module.
     """
+    if getattr(mp.current_process(), "_inheriting", False):  # as multiprocessing itself finds out
+        raise RuntimeError(
+            "workers import the main module, and this one would begin the study again: "
+            'put what starts it under `if __name__ == "__main__":`'
+        )
     holder = folder / "lock.pid"
     try:
         folder.mkdir(parents=True, exist_ok=True)
