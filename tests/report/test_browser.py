@@ -14,7 +14,7 @@ from tests.report.conftest import Case
 pytestmark = needs_browser
 
 
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("width", [390, pytest.param(1280, marks=pytest.mark.slow)])
 def test_every_plot_is_drawn_and_nothing_is_wider_than_the_window(whole: Case, tmp_path: Path, width: int) -> None:
     seen = look_at(page(whole.study, whole.analysis), width, tmp_path)
     assert_legible(seen)

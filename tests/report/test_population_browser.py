@@ -13,7 +13,7 @@ from tests.report.population_cases import EVIL, case
 pytestmark = needs_browser
 
 
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("width", [390, pytest.param(1280, marks=pytest.mark.slow)])
 def test_every_view_is_drawn_and_legible(width: int, tmp_path: Path) -> None:
     seen = look_at(population_page(*case("whole")), width, tmp_path)
     assert_legible(seen)

@@ -58,7 +58,7 @@ def counted(model, image_size):
 
 def deep(name):
     """Whether the network differs from others here in depth alone, and takes seconds."""
-    return sum(stage.depth for stage in named(name).stages) > 33
+    return sum(stage.depth for stage in named(name).stages) > 30
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if deep(n) else ()) for n in NETWORKS])

@@ -1,7 +1,6 @@
 """Ray clusters: the contract of engines on a cluster of several nodes in this machine, and what only a cluster does.
 
-Whatever starts a cluster is slow, but for a lost node and a killed driver. All listens on the loopback address, with a
-token of this run.
+Whatever starts a cluster is slow, but for a lost node. All listens on the loopback address, with a token of this run.
 """
 
 import os
@@ -188,7 +187,8 @@ class Driver:
         return found
 
 
-@pytest.mark.parametrize("where", ["cluster", pytest.param("here", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("where", ["cluster", "here"])
+@pytest.mark.slow
 def test_a_killed_driver_leaves_nothing_and_the_next_one_makes_the_rest(
     where: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
