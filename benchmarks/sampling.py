@@ -17,7 +17,6 @@ import time
 
 import numpy as np
 
-from dorsal.space.layout import Layout
 from dorsal.space.named import SPACES
 from dorsal.space.points import Realised, draw_points
 from dorsal.space.sample import sample
@@ -104,7 +103,7 @@ def pycls_flops(anynet, depths, widths, ratios, groups):
 
 
 def slow_twin(name):
-    layout = Layout(SPACES[name])
+    layout = SPACES[name].layout()
     numbers = np.random.default_rng(0)
 
     def candidate():

@@ -16,7 +16,8 @@ from dorsal.spec.block import (
     StridedConv,
     ZeroPad,
 )
-from dorsal.spec.network import Head, Network, Stage
+from dorsal.spec.network import Network
+from dorsal.spec.stage import Head, Stage
 from dorsal.spec.stem import Conv7x7, Deep, Dla, Simple
 from dorsal.spec.tree import Chain, Tree
 

@@ -9,7 +9,6 @@ from hypothesis import HealthCheck, given, settings
 
 from dorsal.space import points as points_module
 from dorsal.space.costs import QUANTITIES, costs
-from dorsal.space.layout import Layout
 from dorsal.space.leaves import is_by_stage
 from dorsal.space.named import SPACES
 from dorsal.space.points import Realised, draw_points
@@ -20,7 +19,7 @@ from tests.space.spaces import spaces
 
 
 def drawn(space, rows, seed=0):
-    layout = Layout(space)
+    layout = space.layout()
     return layout, draw_points(layout, rows, np.random.default_rng(seed))
 
 

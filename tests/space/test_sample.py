@@ -11,7 +11,6 @@ from scipy.stats import chi2_contingency, ks_2samp
 from dorsal.space import sample as sample_module
 from dorsal.space.axis import Axis, Linear
 from dorsal.space.draw import Choice, LogUniform, PowerOfTwo, Uniform
-from dorsal.space.layout import Layout
 from dorsal.space.named import SPACES
 from dorsal.space.narrow import restrict
 from dorsal.space.points import Realised, draw_points
@@ -222,7 +221,7 @@ def test_regnet_rows_equal_the_rule_one_by_one():
         "mixer.group_width": Axis(Choice((1, 8, 24, 32))),
     }
     space = Space(name="ties", base="regnetx_002", linear=Linear(stages=(2, 5)), axes=axes, groups="as_drawn")
-    layout = Layout(space)
+    layout = space.layout()
     points = draw_points(layout, 4000, np.random.default_rng(0))
     values = {name: np.array(layout.axes[name].values)[column[:, 0]] for name, column in points.items()}
     found = Realised(layout, points)
@@ -251,10 +250,10 @@ def test_fitted_regnets_are_those_of_the_zoo():
 
 def test_widths_and_group_widths_are_fitted_as_in_the_paper():
     for name in ("anynetx_a", "anynetx_d"):
-        layout = Layout(SPACES[name])
+        layout = SPACES[name].layout()
         points = draw_points(layout, 500, np.random.default_rng(1))
         drawn = {axis: np.broadcast_to(np.array(layout.axes[axis].values)[points[axis]], (500, 4)) for axis in points}
-        assert Realised(Layout(replace(SPACES[name], groups="as_drawn")), points).rejected  # what the rule is for
+        assert Realised(replace(SPACES[name], groups="as_drawn").layout(), points).rejected  # what the rule is for
         fitted = Realised(layout, points)
         assert len(fitted.rows) == 500
         for row in range(500):
@@ -270,7 +269,7 @@ def test_widths_and_group_widths_are_fitted_as_in_the_paper():
 
 def test_inverted_bottlenecks_fit_the_common_multiple():
     axes = {"widths": Axis(Uniform(8, 64, 4), by_stage=True), "mixer.group_width": Axis(Choice((6, 8, 20)))}
-    layout = Layout(Space(name="inverted", base="regnetz_040", axes=axes))
+    layout = Space(name="inverted", base="regnetz_040", axes=axes).layout()
     points = draw_points(layout, 300, np.random.default_rng(2))
     found = Realised(layout, points)
     assert len(found.rows) == 300

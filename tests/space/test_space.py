@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, given, settings
 from dorsal.space.axis import Axis, Linear
 from dorsal.space.count import dimensions, size
 from dorsal.space.draw import Choice, LogUniform, Same, Uniform
-from dorsal.space.layout import Layout
 from dorsal.space.named import SPACES, read_space
 from dorsal.space.narrow import fix, free, monotone, rename, restrict, share
 from dorsal.space.points import Realised, draw_points
@@ -52,7 +51,7 @@ def test_sizes_are_those_of_the_paper():
 
 def _enumerated(space):
     """All points by drawing until nothing new comes."""
-    layout = Layout(space)
+    layout = space.layout()
     found = set()
     for seed in range(40):
         points = draw_points(layout, 2000, np.random.default_rng(seed))
@@ -141,9 +140,9 @@ def test_equal_axes_are_equal():
         axes={**SPACES["regnetx_pycls"].axes, "linear.wa": Axis(Same("linear.w0"))},
     )
     assert dimensions(space) == 4
-    points = draw_points(Layout(space), 3000, np.random.default_rng(0))
+    points = draw_points(space.layout(), 3000, np.random.default_rng(0))
     assert (points["linear.w0"] == points["linear.wa"]).all()
-    assert len(Realised(Layout(space), points).rows) > 0
+    assert len(Realised(space.layout(), points).rows) > 0
 
 
 def test_changes_return_new_spaces_with_their_history():
@@ -379,7 +378,7 @@ def test_drawn_sequences_are_those_that_rejection_leaves():
         },
         non_decreasing=("depths",),
     )
-    layout = Layout(space)
+    layout = space.layout()
     points = draw_points(layout, 60_000, np.random.default_rng(3))
     probabilities = layout.axes["depths"].probabilities
     kept = [

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from dorsal.spec.block import Bottleneck, Conv, MultiScale, SplitAttention
-from dorsal.spec.network import Network, Stage, from_dict, from_json, network_hash, to_dict, to_json
+from dorsal.spec.network import Network, from_dict, from_json, network_hash, to_dict, to_json
+from dorsal.spec.stage import Stage
 from dorsal.spec.text import choices_of, difference, edit
 from dorsal.zoo import NETWORKS, named, network, text_of
 from tests.networks import networks

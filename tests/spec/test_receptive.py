@@ -22,8 +22,9 @@ from dorsal.nn.build import build
 from dorsal.nn.mixers import MultiScaleMixer, SelectiveKernelMixer
 from dorsal.nn.split_attention import SplitAttentionMixer
 from dorsal.spec.block import Basic, Bottleneck, IdentityOnly, MultiScale, SelectiveKernel, SplitAttention
-from dorsal.spec.network import Network, Stage
+from dorsal.spec.network import Network
 from dorsal.spec.receptive import LevelField, binned, receptive_fields
+from dorsal.spec.stage import Stage
 from dorsal.spec.stem import Simple
 from dorsal.spec.text import edit
 from dorsal.spec.tree import STAGE_INPUT, Tree

@@ -8,7 +8,8 @@ from torch import Tensor
 from dorsal.data.split import ImageData, Target
 from dorsal.data.transform import Normalisation
 from dorsal.spec.block import Basic
-from dorsal.spec.network import Head, Network, Stage
+from dorsal.spec.network import Network
+from dorsal.spec.stage import Head, Stage
 from dorsal.spec.stem import Simple
 
 

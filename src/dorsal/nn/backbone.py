@@ -13,7 +13,8 @@ from dorsal.nn.norms import NormKind
 from dorsal.nn.parts import ConvNorm, Records, make_activation, make_pool
 from dorsal.spec.block import Bottleneck
 from dorsal.spec.layers import Feature, Part, features, plan
-from dorsal.spec.network import Network, Stage
+from dorsal.spec.network import Network
+from dorsal.spec.stage import Stage
 from dorsal.spec.stem import Deep, stem_widths
 from dorsal.spec.tree import STAGE_INPUT, Chain, Tree, root_children
 

@@ -15,7 +15,7 @@ from dorsal.nn.mixers import make_mixer
 from dorsal.nn.norms import NormKind, statistics_kept
 from dorsal.nn.parts import ConvNorm, Records, make_activation, make_conv, make_pool
 from dorsal.spec.block import Bottleneck, IdentityOnly, SqueezeExcite, ZeroPad
-from dorsal.spec.network import Activation, Stage
+from dorsal.spec.stage import Activation, Stage
 
 
 class Regularisation(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ from dorsal.nn.norms import NormKind, make_norm, normalise
 from dorsal.nn.parts import ConvNorm, Records, make_activation, make_conv, make_pool
 from dorsal.nn.split_attention import SplitAttentionMixer
 from dorsal.spec.block import Conv, Mixer, MultiScale, SelectiveKernel, SplitAttention
-from dorsal.spec.network import Activation
+from dorsal.spec.stage import Activation
 
 
 def make_mixer(mixer: Mixer, name: str, records: Records, norm: NormKind, activation: Activation) -> nn.Module:

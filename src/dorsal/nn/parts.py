@@ -12,7 +12,7 @@ from dorsal.nn.convolve import convolve_and_norm
 from dorsal.nn.norms import NormKind, make_norm, normalise
 from dorsal.spec.block import Order
 from dorsal.spec.layers import Layer
-from dorsal.spec.network import Activation
+from dorsal.spec.stage import Activation
 
 Records = Mapping[str, Layer]
 """Layer records of one block or stem by their names within it."""

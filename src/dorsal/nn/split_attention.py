@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from dorsal.nn.norms import NormKind, make_norm, normalise
 from dorsal.nn.parts import ConvNorm, Records, make_activation, make_conv
 from dorsal.spec.block import SplitAttention
-from dorsal.spec.network import Activation
+from dorsal.spec.stage import Activation
 
 
 class SplitAttentionMixer(nn.Module):

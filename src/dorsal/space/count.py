@@ -23,7 +23,7 @@ def size(space: Space) -> int:
     instead (AnyNetX_D, _E), which counts a sequence with equal values less than once: 1.3e13 and 5.5e11 there are
     1.4e13 and 8.2e11 here. Several points can stand for one network, and some for none.
     """
-    layout = Layout(space)
+    layout = space.layout()
     kinds = _kinds(layout)
     shared = [name for name, axis in layout.axes.items() if not axis.by_stage]
     single = [name for name, axis in layout.axes.items() if axis.by_stage and name not in space.non_decreasing]
@@ -109,7 +109,7 @@ def _ways(
 
 def dimensions(space: Space) -> int:
     """The number of independent draws that have more than one value, counted for each stage (at most) where free."""
-    layout = Layout(space)
+    layout = space.layout()
     return sum(
         layout.stages if axis.by_stage else 1
         for axis in layout.axes.values()

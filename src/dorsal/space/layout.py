@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import numpy as np
 
+from dorsal.space.axis import Axis, Linear
 from dorsal.space.columns import Table
 from dorsal.space.leaves import fill, flatten, may_be_none
 from dorsal.space.resolve import LINEAR, resolve_axes
 from dorsal.spec.text import PER_STAGE, choices_of
 from dorsal.zoo import network
-
-if TYPE_CHECKING:
-    from dorsal.space.space import Space
-
 
 _NO_LEAVES = {*LINEAR, "stages"}
 
@@ -26,14 +23,19 @@ class Layout:
     Raises ValueError for an unknown axis, with near matches, and for axes that contradict each other.
     """
 
-    def __init__(self, space: Space) -> None:
-        if not space.axes:
-            raise ValueError(f"space {space.name!r} is empty: it has no axes; give at least one, e.g. widths")
-        if space.image_size < 1:
-            raise ValueError(f"image_size={space.image_size} is below 1; nearest valid: 1")
-        self.space = space
-        self.choices = choices_of(network(space.base))
-        self.axes = resolve_axes(space.axes, self.choices)
+    def __init__(
+        self,
+        base: str,
+        axes: Mapping[str, Axis],
+        linear: Linear | None,
+        non_decreasing: tuple[str, ...],
+        fits_groups: bool,
+        image_size: int,
+    ) -> None:
+        self.linear, self.non_decreasing, self.fits_groups = linear, non_decreasing, fits_groups
+        self._base, self._image_size = base, image_size
+        self.choices = choices_of(network(base))
+        self.axes = resolve_axes(axes, self.choices)
         self._check_linear()
         self.stages = self._most_stages()
         _check_non_decreasing(self)
@@ -43,7 +45,7 @@ class Layout:
 
     def _check_linear(self) -> None:
         given = [name for name in LINEAR if name in self.axes]
-        if (rule := self.space.linear) is None:
+        if (rule := self.linear) is None:
             if given:
                 raise ValueError(f"axis {given[0]!r} belongs to the linear rule, which is off; add linear = {{}}")
             return
@@ -62,8 +64,8 @@ class Layout:
             )
 
     def _most_stages(self) -> int:
-        if self.space.linear is not None:
-            return self.space.linear.stages[1]
+        if self.linear is not None:
+            return self.linear.stages[1]
         if "stages" in self.axes:
             most = max(self.axes["stages"].values)
             if min(self.axes["stages"].values) < 1:
@@ -76,15 +78,15 @@ class Layout:
 
         Raises ValueError for a choice that differs by stage in the base network where that has other stages.
         """
-        table: Table = {"image_size": np.array([[self.space.image_size]])}
+        table: Table = {"image_size": np.array([[self._image_size]])}
         for choice, value in self.choices.items():
             values = value if choice in PER_STAGE and isinstance(value, list) else [value]
             if len(values) not in (1, self.stages):
                 drawn = choice in self.axes and not self.axes[choice].allowed
-                ruled = self.space.linear is not None and choice in ("depths", "widths")
+                ruled = self.linear is not None and choice in ("depths", "widths")
                 if not (drawn or ruled) and any(other != values[0] for other in values):
                     raise ValueError(
-                        f"{choice} of the base network {self.space.base!r} differ over its {len(values)} stages, and "
+                        f"{choice} of the base network {self._base!r} differ over its {len(values)} stages, and "
                         f"this space has up to {self.stages}; add an axis {choice!r}, or choose another base"
                     )
                 values = values[:1]
@@ -96,7 +98,7 @@ class Layout:
 
 
 def _check_non_decreasing(layout: Layout) -> None:
-    for name in layout.space.non_decreasing:
+    for name in layout.non_decreasing:
         if name not in layout.axes:
             raise ValueError(f"non_decreasing: {name!r} is no axis of this space; valid: {', '.join(layout.axes)}")
         axis = layout.axes[name]

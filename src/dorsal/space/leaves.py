@@ -15,8 +15,9 @@ from typing import Any, Literal, Union, get_args, get_origin
 import msgspec
 
 from dorsal.spec.block import Basic, Bottleneck, name_of
-from dorsal.spec.network import Head, Network, Stage
+from dorsal.spec.network import Network
 from dorsal.spec.reader import suggest
+from dorsal.spec.stage import Head, Stage
 from dorsal.spec.text import CHOICES, PER_STAGE, TYPES
 
 Number = int | float

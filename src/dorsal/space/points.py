@@ -27,7 +27,7 @@ Points = dict[str, NDArray[np.int32]]
 
 def draw_points(layout: Layout, rows: int, random: np.random.Generator) -> Points:
     """Independent draws from the space's axes, given that non-decreasing ones do not fall."""
-    rising = {name: _tails(layout.axes[name].probabilities, layout.stages) for name in layout.space.non_decreasing}
+    rising = {name: _tails(layout.axes[name].probabilities, layout.stages) for name in layout.non_decreasing}
 
     def draw(name: str, columns: int, counts: Ints) -> Column:
         if name in rising:
@@ -120,7 +120,7 @@ class Realised:
         self.rejected: Counter[str] = Counter()
         self.rows: Ints = np.arange(total)
         depths = widths = None
-        if (rule := layout.space.linear) is not None:
+        if (rule := layout.linear) is not None:
             depth, w0, wa, wm = (layout.axes[name].lookup[name][points[name][:, 0]] for name in LINEAR)
             self.rows, depths, widths = linear_stages(depth, w0, wa, wm, rule.stages, rule.quantum)
             if len(self.rows) < total:
@@ -132,7 +132,7 @@ class Realised:
         if "stages" in points:
             counts = layout.axes["stages"].lookup["stages"][points["stages"]]
             self.table["depths"] = np.where(np.arange(layout.stages) < counts, self.table["depths"], 0)
-        if layout.space.groups == "fitted":
+        if layout.fits_groups:
             _fit_groups(self.table, layout.stages)
         first, texts = reasons(self.table, len(self.rows), layout.stages)
         if texts:

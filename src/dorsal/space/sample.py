@@ -16,7 +16,6 @@ from dorsal.space.bounds import Bound, read_bounds
 from dorsal.space.columns import Column
 from dorsal.space.costs import costs
 from dorsal.space.count import size
-from dorsal.space.layout import Layout
 from dorsal.space.points import Points, Realised, draw_points, values_of
 from dorsal.space.space import Space
 from dorsal.spec.network import Network
@@ -57,12 +56,12 @@ class Sample(msgspec.Struct, frozen=True):
 
     def networks(self) -> Iterator[Network]:
         """The networks, made one by one."""
-        realised = Realised(Layout(self.space), self.points)
+        realised = Realised(self.space.layout(), self.points)
         return (realised.network(row) for row in range(len(self)))
 
     def axes(self) -> dict[str, list[Any]]:
         """By axis the drawn values, see `points.values_of`."""
-        return values_of(Layout(self.space), self.points)
+        return values_of(self.space.layout(), self.points)
 
 
 def sample(
@@ -93,7 +92,7 @@ def sample(
     predicted = predicted or {}
     asked = read_bounds(bounds or {}, predicted)
     _check_numbers(space, count, seed, most, chunk)
-    search = _Search(Layout(space), asked, predicted, distinct)
+    search = _Search(space, asked, predicted, distinct)
     told, judged_at = False, PILOT
     for index in range(-(-most // chunk)):
         random = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(index,))))
@@ -121,9 +120,10 @@ class _Search:
     """What has been found so far, and what stood in the way."""
 
     def __init__(
-        self, layout: Layout, bounds: tuple[Bound, ...], predicted: Mapping[str, Predictor], distinct: str
+        self, space: Space, bounds: tuple[Bound, ...], predicted: Mapping[str, Predictor], distinct: str
     ) -> None:
-        self.layout, self.bounds, self.predicted, self.distinct = layout, bounds, predicted, distinct
+        self.space, self.layout = space, space.layout()
+        self.bounds, self.predicted, self.distinct = bounds, predicted, distinct
         self.candidates = self.accepted = 0
         self.rejected: Counter[str] = Counter()
         self.met: Counter[str] = Counter({bound.quantity: 0 for bound in bounds})
@@ -183,7 +183,7 @@ class _Search:
 
     def found(self, count: int) -> str:
         """How many networks there are so far."""
-        name = self.layout.space.name
+        name = self.space.name
         return f"{len(self.seen):,} of {count:,} networks of {name} found in {self.candidates:,} candidates"
 
     def hindrance(self) -> str:
@@ -216,7 +216,7 @@ class _Search:
     def result(self, seed: int, chunk: int, count: int) -> Sample:
         """The first `count` networks."""
         return Sample(
-            space=self.layout.space,
+            space=self.space,
             seed=seed,
             chunk=chunk,
             points={name: np.concatenate([part[name] for part in self.points])[:count] for name in self.points[0]},

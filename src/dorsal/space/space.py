@@ -60,7 +60,15 @@ class Space(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     history: tuple[Step, ...] = ()
 
     def __post_init__(self) -> None:
-        Layout(self)
+        if not self.axes:
+            raise ValueError(f"space {self.name!r} is empty: it has no axes; give at least one, e.g. widths")
+        if self.image_size < 1:
+            raise ValueError(f"image_size={self.image_size} is below 1; nearest valid: 1")
+        self.layout()
+
+    def layout(self) -> Layout:
+        """The space made ready for arrays, which checks it."""
+        return Layout(self.base, self.axes, self.linear, self.non_decreasing, self.groups == "fitted", self.image_size)
 
 
 def to_json(space: Space) -> str:

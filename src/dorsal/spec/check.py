@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import log2
-from typing import TYPE_CHECKING
 
 from dorsal.spec.block import (
     Basic,
@@ -20,23 +19,21 @@ from dorsal.spec.block import (
     name_of,
     planes_of,
 )
+from dorsal.spec.stage import Head, Stage
 from dorsal.spec.stem import Stem, stem_widths
 from dorsal.spec.tree import Chain
 
-if TYPE_CHECKING:
-    from dorsal.spec.network import Network, Stage
 
-
-def check_network(network: Network) -> None:
+def check_network(stem: Stem, stages: tuple[Stage, ...], head: Head, in_channels: int) -> None:
     """Raises ValueError when the network cannot be built; returns nothing otherwise."""
-    _at_least("in_channels", network.in_channels, 1)
-    _at_least("head.classes", network.head.classes, 0)
-    if network.head.width is not None:
-        _at_least("head.width", network.head.width, 1)
-    if not network.stages:
+    _at_least("in_channels", in_channels, 1)
+    _at_least("head.classes", head.classes, 0)
+    if head.width is not None:
+        _at_least("head.width", head.width, 1)
+    if not stages:
         raise ValueError("stages is empty; a network has at least one stage")
-    width = _check_stem(network.stem)
-    for index, stage in enumerate(network.stages, start=1):
+    width = _check_stem(stem)
+    for index, stage in enumerate(stages, start=1):
         try:
             _check_stage(stage, width)
         except ValueError as error:

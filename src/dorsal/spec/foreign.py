@@ -9,8 +9,9 @@ import hashlib
 
 import msgspec
 
-from dorsal.spec.network import Head, Network, network_hash
+from dorsal.spec.network import Network, network_hash
 from dorsal.spec.reader import Call, Reader, suggest
+from dorsal.spec.stage import Head
 
 PREFIX = "timm:"
 

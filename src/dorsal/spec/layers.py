@@ -28,7 +28,8 @@ from dorsal.spec.block import (
     inner_width,
     planes_of,
 )
-from dorsal.spec.network import Network, Stage
+from dorsal.spec.network import Network
+from dorsal.spec.stage import Stage
 from dorsal.spec.stem import Conv7x7, Dla, Stem, stem_widths
 from dorsal.spec.tree import STAGE_INPUT, Tree, root_children
 

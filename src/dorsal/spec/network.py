@@ -4,39 +4,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-from dorsal.spec.block import Basic, Bottleneck
 from dorsal.spec.check import check_network
+from dorsal.spec.stage import Activation, Head, Norm, Stage
 from dorsal.spec.stem import Conv7x7, Deep, Dla, Simple
-from dorsal.spec.tree import Chain, Tree
-
-Activation = Literal["relu", "mish", "silu"]
-Norm = Literal["batch", "group"]
-
-
-class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`depth` blocks of output `width`; the first has `stride` and the dilation of the stage before, the rest
-    `dilation` (torchvision's `replace_stride_with_dilation` does the same)."""
-
-    depth: int
-    width: int
-    stride: int = 2
-    dilation: int = 1
-    block: Basic | Bottleneck = Bottleneck()
-    arrangement: Chain | Tree = Chain()
-
-
-class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """[1x1 convolution to `width`, norm, activation], global average pool, linear classifier.
-
-    No `classes` (0) leaves the classifier out: the network then ends in the pooled vector.
-    """
-
-    classes: int = 1000
-    width: int | None = None
 
 
 class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,7 +24,7 @@ class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     in_channels: int = 3
 
     def __post_init__(self) -> None:
-        check_network(self)
+        check_network(self.stem, self.stages, self.head, self.in_channels)
 
     @property
     def total_stride(self) -> int:

@@ -29,7 +29,8 @@ import msgspec
 
 from dorsal.spec.block import Bottleneck, Conv, IdentityOnly, Mixer, MultiScale, SelectiveKernel, SplitAttention
 from dorsal.spec.layers import Layer, block_name, features, plan
-from dorsal.spec.network import Network, Stage
+from dorsal.spec.network import Network
+from dorsal.spec.stage import Stage
 from dorsal.spec.stem import stem_widths
 from dorsal.spec.tree import STAGE_INPUT, Tree, root_children
 

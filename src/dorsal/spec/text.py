@@ -30,8 +30,9 @@ from dorsal.spec.block import (
     ZeroPad,
     name_of,
 )
-from dorsal.spec.network import Activation, Head, Network, Norm, Stage
+from dorsal.spec.network import Network
 from dorsal.spec.reader import Call, Reader, suggest
+from dorsal.spec.stage import Activation, Head, Norm, Stage
 from dorsal.spec.stem import Conv7x7, Deep, Dla, Simple
 from dorsal.spec.tree import Chain, Tree
 

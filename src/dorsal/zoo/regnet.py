@@ -10,7 +10,8 @@ shape changes, linear outputs.
 """
 
 from dorsal.spec.block import Bottleneck, Conv, IdentityOnly, SqueezeExcite
-from dorsal.spec.network import Head, Network, Stage
+from dorsal.spec.network import Network
+from dorsal.spec.stage import Head, Stage
 from dorsal.spec.stem import Simple
 from dorsal.spec.widths import compatible_group_width, regnet_stages
 

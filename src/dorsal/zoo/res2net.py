@@ -13,7 +13,8 @@ and not a trunk of its own: so costs, pyramids, dilation, weights and any crossi
 """
 
 from dorsal.spec.block import AveragePool, Bottleneck, Conv, MaxPool, Mixer, MultiScale
-from dorsal.spec.network import Network, Stage
+from dorsal.spec.network import Network
+from dorsal.spec.stage import Stage
 from dorsal.spec.stem import Deep, Dla
 from dorsal.spec.tree import Tree
 from dorsal.zoo.resnet import DEPTHS, four_stages

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dorsal.space.columns import Column
-from dorsal.space.layout import Layout
 from dorsal.space.space import Space
 from dorsal.spec.reader import suggest
 from dorsal.study.latency.records import MODEL, LatencyFit, LatencyModel, fingerprint, read_latency
@@ -65,7 +64,7 @@ class LatencyPredictor:
     def check(self, space: Space) -> None:
         """Raises ValueError where no image size of the space is one that the fit has seen."""
         low, high = self.ranges["image_size"]
-        axis = Layout(space).axes.get("image_size")
+        axis = space.layout().axes.get("image_size")
         sizes = axis.written if axis else (space.image_size,)
         if not any(low <= size <= high for size in sizes):
             raise ValueError(

@@ -11,7 +11,6 @@ from dorsal.space.axis import Axis
 from dorsal.space.bounds import read_bounds
 from dorsal.space.costs import QUANTITIES, costs
 from dorsal.space.draw import Choice, Same
-from dorsal.space.layout import Layout
 from dorsal.space.points import Realised, draw_points, values_of
 from dorsal.space.space import Space
 from dorsal.stats.interval import Array
@@ -40,7 +39,7 @@ def sampled(space: Space, drawn: Drawn, seed: int) -> Networks | None:
     """
     if not set(drawn.bounds) <= set(QUANTITIES):
         return None
-    layout, bounds, random = Layout(space), read_bounds(drawn.bounds), np.random.default_rng(seed)
+    layout, bounds, random = space.layout(), read_bounds(drawn.bounds), np.random.default_rng(seed)
     axes: dict[str, list[Any]] = {name: [] for name in layout.axes}
     found: dict[str, list[int]] = {name: [] for name in COSTS}
     for _ in range(CHUNKS):
@@ -67,7 +66,7 @@ def features(space: Space, axes: Mapping[str, Sequence[Any]], costs: Mapping[str
     `axes` holds the values drawn, by axis, of networks of this space or of a narrower one, where an axis may be shared
     by all stages or gone.
     """
-    stages = Layout(space).stages
+    stages = space.layout().stages
     columns = [np.log(np.asarray(costs[name], dtype=np.float64))[:, None] for name in COSTS]
     for name, axis in space.axes.items():
         if isinstance(axis.draw, Same):

@@ -10,7 +10,6 @@ from msgspec.structs import replace
 
 from dorsal.space.count import dimensions, size
 from dorsal.space.edit import based_on
-from dorsal.space.layout import Layout
 from dorsal.space.sample import Sample, sample
 from dorsal.space.space import Space
 from dorsal.spec.cost import cost
@@ -130,7 +129,7 @@ RUN: Domains = {"seed": SEEDS, "epochs": Range(1, 1_000_000, whole=True)}
 
 def domains_of(space: Space) -> Domains:
     """The axes of a space as parameters of the store, those by stage one for each stage (`depths.0`, …)."""
-    layout = Layout(space)
+    layout = space.layout()
     domains: dict[str, Range | Choices] = {}
     for name, axis in layout.axes.items():
         numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in axis.written)

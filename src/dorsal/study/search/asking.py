@@ -14,7 +14,6 @@ import numpy as np
 from dorsal.space.bounds import Bound
 from dorsal.space.columns import Column, Ints
 from dorsal.space.costs import costs
-from dorsal.space.layout import Layout
 from dorsal.space.points import Points, Realised, chosen_points
 from dorsal.space.sample import Predictor
 from dorsal.space.space import Space
@@ -59,7 +58,7 @@ class Genome:
     def __init__(self, space: Space) -> None:
         from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-        self.layout = Layout(space)
+        self.layout = space.layout()
         self.distributions: dict[str, BaseDistribution] = {}
         self._numbers: dict[str, Column] = {}
         for name, axis in self.layout.axes.items():
@@ -78,7 +77,7 @@ class Genome:
 
         def choose(name: str, columns: int, stages: Ints) -> Column:
             index = np.array([[self._index(name, params.get(f"{name}.{column}")) for column in range(columns)]])
-            if name in self.layout.space.non_decreasing:
+            if name in self.layout.non_decreasing:
                 index[0, : stages[0]].sort()
             return index
 

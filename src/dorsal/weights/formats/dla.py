@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dorsal.spec.network import Network, Stage
+from dorsal.spec.network import Network
+from dorsal.spec.stage import Stage
 from dorsal.spec.stem import stem_widths
 from dorsal.weights.formats.naming import Kinds, Modules, Naming, check_kinds
 from dorsal.weights.formats.resnet import block_names

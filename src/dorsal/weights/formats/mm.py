@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dorsal.spec.block import AveragePool, Bottleneck, MultiScale
-from dorsal.spec.network import Network, Stage
+from dorsal.spec.network import Network
+from dorsal.spec.stage import Stage
 from dorsal.spec.stem import Deep, Simple
 from dorsal.weights.formats.naming import Kinds, Modules, Naming, Words, chain, check_kinds
 from dorsal.weights.formats.resnet import block_names

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 import msgspec
 
 from dorsal.spec.block import Bottleneck, Mixer, MultiScale, name_of
-from dorsal.spec.network import Network, Stage
+from dorsal.spec.network import Network
+from dorsal.spec.stage import Stage
 
 Modules = dict[str, str]
 """Full names of layer records (`stages.0.1.mixer.conv`) → names of the package's modules (`layer1.1.conv2`)."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dorsal.spec.block import Basic
-from dorsal.spec.network import Network, Stage
+from dorsal.spec.network import Network
+from dorsal.spec.stage import Stage
 from dorsal.spec.stem import Simple
 from dorsal.weights.formats.naming import Kinds, Modules, Naming, chain, check_kinds
 

@@ -9,7 +9,8 @@ import msgspec
 from torch import Tensor
 
 from dorsal.spec.layers import Layer, layers
-from dorsal.spec.network import Network, Norm
+from dorsal.spec.network import Network
+from dorsal.spec.stage import Norm
 from dorsal.weights.formats import dorsal
 from dorsal.weights.formats.naming import Naming
 

@@ -1,0 +1,35 @@
+"""A stage and a head: the parts of a network that are checked together. Frozen data, no torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from dorsal.spec.block import Basic, Bottleneck
+from dorsal.spec.tree import Chain, Tree
+
+Activation = Literal["relu", "mish", "silu"]
+Norm = Literal["batch", "group"]
+
+
+class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`depth` blocks of output `width`; the first has `stride` and the dilation of the stage before, the rest
+    `dilation` (torchvision's `replace_stride_with_dilation` does the same)."""
+
+    depth: int
+    width: int
+    stride: int = 2
+    dilation: int = 1
+    block: Basic | Bottleneck = Bottleneck()
+    arrangement: Chain | Tree = Chain()
+
+
+class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[1x1 convolution to `width`, norm, activation], global average pool, linear classifier.
+
+    No `classes` (0) leaves the classifier out: the network then ends in the pooled vector.
+    """
+
+    classes: int = 1000
+    width: int | None = None
