@@ -32,9 +32,11 @@ import dorsal
 data = dorsal.open_data(dorsal.parse_data(DATA))
 found = {}
 for net in SMALL:
-    for recipe in ("plain(epochs=2)", "tricks(epochs=2)", "resnest(epochs=2, batch=64, lr=0.1, warmup_epochs=0, drop_block=0)",
+    for recipe in ("plain(epochs=2)", "tricks(epochs=2)",
+                   "resnest(epochs=2, batch=64, lr=0.1, warmup_epochs=0, drop_block=0)",
                    "regnet-10ep(epochs=2, batch=32, precise_bn=64)"):
-        fit = dorsal.fit(dorsal.network(net.replace("small(", "small(classes=10, ")), dorsal.recipe(recipe), data, seed=3)
+        network = dorsal.network(net.replace("small(", "small(classes=10, "))
+        fit = dorsal.fit(network, dorsal.recipe(recipe), data, seed=3)
         found[f"{net} {recipe}"] = [[e.epoch, e.train_loss, e.val_loss, e.accuracy, e.learning_rate] for e in fit.curve]
 """,
     "samples": """
@@ -51,9 +53,11 @@ import dorsal
 study = dorsal.compare(dorsal.Comparison(networks=SMALL, data=DATA, epochs=1, seeds=2, out=OUT))
 said = dorsal.analyse(study)
 found = {
-    "arms": [[arm.label, arm.network_hash, arm.cost.macs, arm.cost.params, arm.cost.activations] for arm in study.arms],
+    "arms": [[arm.label, arm.network_hash,
+              arm.cost.macs, arm.cost.params, arm.cost.activations] for arm in study.arms],
     "trials": sorted([t.arm, t.recipe, t.seed, t.status, t.accuracy,
-               [[e.epoch, e.train_loss, e.val_loss, e.accuracy, e.learning_rate] for e in t.curve]] for t in study.trials),
+               [[e.epoch, e.train_loss, e.val_loss, e.accuracy, e.learning_rate] for e in t.curve]]
+               for t in study.trials),
     "pairs": {name: [[p.better, p.worse, p.difference, p.low, p.high, p.p] for p in each.pairs]
               for name, each in said.comparisons.items()},
     "cells": [[c.arm, c.recipe, c.accuracy and [c.accuracy.mean, c.accuracy.low, c.accuracy.high]] for c in said.cells],
@@ -79,7 +83,8 @@ found = {
     "search": """
 import dorsal
 search = dorsal.run_search(dorsal.SearchQuestion(
-    space=("crossed",), trials=13, sampler="tpe", objectives=("error", "macs"), data="scenes(size=32, train=60, val=40)",
+    space=("crossed",), trials=13, sampler="tpe", objectives=("error", "macs"),
+    data="scenes(size=32, train=60, val=40)",
     recipe="plain", epochs=1, workers=1, out=OUT, bounds=SPACE["bounds"], edit=SPACE["edit"]))
 said = dorsal.search_outcome(search)
 found = {
