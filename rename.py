@@ -252,11 +252,13 @@ WORDS = {
     r"\b(L|l)icence(?=(s|_|\b))": r"\1icense",
     r"\bany_licence": "any_license",
     r"_licence": "_license",
+    r'"akamaster"': '"pytorch_resnet_cifar10"',
     r"\bspace reliability\b": "space recheck",
     r"\breliability\.json\b": "recheck.json",
 }
 """Everywhere: in code, tests, docs and data of the project."""
 
+# ruff: noqa: D103
 ROOT = Path.cwd()
 PACKAGE = ROOT / "src" / "dorsal"
 
@@ -272,14 +274,13 @@ def move(old: Path, new: Path) -> None:
 
 
 def files() -> list[Path]:
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], check=True, capture_output=True, text=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], check=True, capture_output=True, text=True
+    )
     found = (ROOT / line for line in listed.stdout.splitlines())
-    texts = {".py", ".md", ".toml", ".js", ".css", ""}
-    return [
-        path
-        for path in found
-        if path.suffix in texts and path.is_file() and path.name not in ("rename.py", "LICENSE", "same_results.py")
-    ]
+    texts = {".py", ".md", ".toml", ".js", ".css", ".json", ""}
+    spared = ("rename.py", "LICENSE", "same_results.py")
+    return [path for path in found if path.suffix in texts and path.is_file() and path.name not in spared]
 
 
 def rename_modules(text: str) -> str:
@@ -313,13 +314,26 @@ def rename_names(path: Path, text: str) -> str:
         if module.startswith("stats."):
             known |= imported(text, "stats") & set(names)
         for old, new in names.items():
-            there = re.search(rf"^(class|def|async def) {old}\b|^{old}\b[^=\n]*=", text, re.M) if path == path_of(module) else own
+            there = (
+                re.search(rf"^(class|def|async def) {old}\b|^{old}\b[^=\n]*=", text, re.M)
+                if path == path_of(module)
+                else own
+            )
             if there or old in known:
                 mapping[old] = new
     if not mapping:
         return text
     words = "|".join(map(re.escape, mapping))
-    pattern = re.compile(rf"(?<![\w.\"'])(?:{words})(?![\w\"'])(?!=[^=])")
+    # A function's name can be a word of prose as well: only where it is called, imported, defined or quoted.
+    verbs = "|".join(old for old in mapping if old.islower()) or "(?!)"
+    nouns = "|".join(old for old in mapping if not old.islower()) or "(?!)"
+    pattern = re.compile(
+        rf"(?<![\w.\"'])(?:{nouns})(?![\w\"'])(?!=[^=])"
+        rf"|(?<![\w.\"'])(?:{verbs})(?=\()"
+        rf"|(?<=`)(?:{verbs})(?=`)"
+        rf"|(?<=^    )(?:{verbs})(?=,$)|(?<=import )(?:{verbs})\b|(?<=, )(?:{verbs})(?=(, \w+)*$)",
+        re.M,
+    )
     text = pattern.sub(lambda match: mapping[match[0]], text)
     listed = re.compile(rf"(?<=TypeVar\(\")(?:{words})(?=\")|(?<=^    \")(?:{words})(?=\",$)", re.M)
     return listed.sub(lambda match: mapping[match[0]], text)
