@@ -15,10 +15,10 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 
-from dorsal.study.engine import Engine, LocalPool, Told
+from dorsal.jobs.engine import Engine, LocalPool, Message
+from dorsal.jobs.ray_engine import RayCluster
+from dorsal.jobs.records import Trial
 from dorsal.study.plan import Run
-from dorsal.study.ray_engine import RayCluster
-from dorsal.study.records import Trial
 from dorsal.zoo import network
 
 WORKERS = (1, 2, 4, 8)
@@ -40,11 +40,11 @@ def make_run(number: int) -> Run:
     )
 
 
-def nothing(run: Run, _: Callable[[Told], None]) -> Trial:
+def nothing(run: Run, _: Callable[[Message], None]) -> Trial:
     return Trial(run.arm, run.recipe, run.seed, "finished", 0.0, (), 0.0)
 
 
-def waits(run: Run, _: Callable[[Told], None], seconds: float) -> Trial:
+def waits(run: Run, _: Callable[[Message], None], seconds: float) -> Trial:
     """The trial's note holds when it began."""
     began = time.time()
     time.sleep(seconds)

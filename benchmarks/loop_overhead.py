@@ -19,27 +19,27 @@ from torch import Tensor
 from dorsal.data.dataset import ImageData, open_data, order, to_float
 from dorsal.data.spec import Scenes
 from dorsal.nn.build import build
+from dorsal.recipe.text import recipe
 from dorsal.train import loop
-from dorsal.train.recipe import recipe
 from dorsal.zoo import network
 
 NETWORK = network("small")
-RECIPE = recipe("plain(optimiser=nesterov, decayed=all)")
+RECIPE = recipe("plain(optimizer=nesterov, decay_on=all)")
 Batches = list[tuple[Tensor, Tensor]]
 
 
 def bare_epoch(batches: Batches) -> Callable[[], None]:
     model = build(NETWORK).to(memory_format=torch.channels_last).train()  # as the loop has it
-    optimiser = torch.optim.SGD(
+    optimizer = torch.optim.SGD(
         model.parameters(), RECIPE.lr, RECIPE.momentum, nesterov=True, weight_decay=RECIPE.weight_decay
     )
 
     def epoch() -> None:
         for images, labels in batches:
             loss = F.cross_entropy(model(images), labels)
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
             loss.item()
 
     return epoch
@@ -63,7 +63,7 @@ def main() -> None:
     torch.set_num_threads(1)
     data = open_data(Scenes(train=count, val=10))
     assert data.train.stacked is not None
-    images, labels = to_float(data.normalisation)(data.train.stacked), torch.from_numpy(data.train.labels)
+    images, labels = to_float(data.normalization)(data.train.stacked), torch.from_numpy(data.train.labels)
     batches = [(images[part], labels[part]) for part in order(count, 0, 0).split(RECIPE.batch)]
     loops = {"bare": bare_epoch(batches), "dorsal": our_epoch(batches, data)}
     times: dict[str, list[float]] = {name: [] for name in loops}

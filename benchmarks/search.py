@@ -17,13 +17,13 @@ import time
 import numpy as np
 import torch  # noqa: F401 - a worker that trains imports it, which takes its time
 
+from dorsal.jobs.engine import LocalPool
+from dorsal.jobs.records import Trial
 from dorsal.space.bounds import read_bounds
 from dorsal.space.named import SPACES
 from dorsal.space.sample import sample
-from dorsal.study.engine import LocalPool
 from dorsal.study.plan import Run
-from dorsal.study.records import Trial
-from dorsal.study.search.asking import Asker, Told
+from dorsal.study.search.proposals import Asker, Feedback
 from dorsal.zoo import network
 
 TRIALS, NOISE, RUNS, SECONDS = 60, 0.5, 16, 5.0
@@ -57,7 +57,7 @@ def one_search(space, bounds, sampler, seed, ahead):
         passed_over += sum(found.passed_over.values())
         errors.append(true_error(found.judged.network))
         noisy = errors[-1] + random.normal(0, NOISE)
-        told.append(Told(found.point, found.judged.costs, found.memory, (noisy,)))
+        told.append(Feedback(found.point, found.judged.costs, found.memory, (noisy,)))
     best = min(range(TRIALS), key=lambda place: told[place].result)
     return errors[best], passed_over, time.perf_counter() - start
 

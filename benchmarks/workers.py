@@ -14,15 +14,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from dorsal.study.comparison import Comparison
-from dorsal.study.engine import LocalPool, Told
-from dorsal.study.machine import available_cores
-from dorsal.study.plan import Run, plan
-from dorsal.study.records import Trial
-from dorsal.study.run import data_facts, recipe_facts, run_trial
+from dorsal.jobs.engine import LocalPool, Message
+from dorsal.jobs.machine import available_cores
+from dorsal.jobs.records import Trial
+from dorsal.jobs.train import data_facts, recipe_facts, run_trial
+from dorsal.study.comparison.question import Comparison
+from dorsal.study.plan import Run, plan_comparison
 
 
-def nothing(run: Run, _: Callable[[Told], None]) -> Trial:
+def nothing(run: Run, _: Callable[[Message], None]) -> Trial:
     return Trial(run.arm, run.recipe, run.seed, "finished", 0.0, (), 0.0)
 
 
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--train", type=int, default=640)
     asked = parser.parse_args()
     data = data_facts(f"scenes(train={asked.train}, val=64)")
-    runs = plan(Comparison(seeds=2), data, [recipe_facts("plain", 1)]).runs
+    runs = plan_comparison(Comparison(seeds=2), data, [recipe_facts("plain", 1)]).runs
     cores = available_cores()
     many, one = [], []
     for _ in range(asked.repeats):

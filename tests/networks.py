@@ -2,6 +2,7 @@
 
 from hypothesis import strategies as st
 
+from dorsal.spec.arrangement import Chain, Tree
 from dorsal.spec.block import (
     AveragePool,
     Basic,
@@ -19,7 +20,6 @@ from dorsal.spec.block import (
 from dorsal.spec.network import Network
 from dorsal.spec.stage import Head, Stage
 from dorsal.spec.stem import Conv7x7, Deep, Dla, Simple
-from dorsal.spec.tree import Chain, Tree
 
 shortcuts = st.sampled_from([StridedConv(), AveragePool(), MaxPool(), ZeroPad(), IdentityOnly()])
 attentions = st.none() | st.builds(

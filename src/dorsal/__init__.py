@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dorsal.data.dataset import open_data
     from dorsal.data.spec import parse_data
+    from dorsal.findings.comparison import analyse_comparison
+    from dorsal.findings.narrowing.propose import propose_space
+    from dorsal.findings.population.analyse import analyse_population
+    from dorsal.findings.search import analyse_search
     from dorsal.nn.build import build
-    from dorsal.report.comparison.analysis import analyse
+    from dorsal.recipe.text import Recipe, recipe
     from dorsal.report.comparison.results import read_results
     from dorsal.report.comparison.write import write_report
     from dorsal.report.population.write import write_population_report
@@ -24,30 +28,26 @@ if TYPE_CHECKING:
     from dorsal.spec.receptive import receptive_fields
     from dorsal.spec.text import difference, edit
     from dorsal.spec.widths import match_cost
-    from dorsal.study.analysis.analyse import analyse_population
-    from dorsal.study.compare import compare
-    from dorsal.study.comparison import Comparison
-    from dorsal.study.latency.fit import LatencyQuestion
-    from dorsal.study.latency.measure import measure_latency
-    from dorsal.study.narrowing.propose import propose
-    from dorsal.study.population.question import PopulationQuestion
-    from dorsal.study.population.reliability import ReliabilityQuestion, run_reliability
-    from dorsal.study.population.reliability_saved import load_retrained
+    from dorsal.study.comparison.question import Comparison
+    from dorsal.study.comparison.run import compare
+    from dorsal.study.population.question import Population
     from dorsal.study.population.run import run_population
     from dorsal.study.population.saved import load_population
+    from dorsal.study.recheck.run import Recheck, run_recheck
+    from dorsal.study.recheck.saved import load_recheck
     from dorsal.study.saved import load_study
-    from dorsal.study.search.outcome import search_outcome
-    from dorsal.study.search.pick import pick
-    from dorsal.study.search.question import SearchQuestion
+    from dorsal.study.search.pick import pick_networks
+    from dorsal.study.search.question import Search
     from dorsal.study.search.run import run_search
     from dorsal.study.search.saved import load_search
+    from dorsal.study.timing.fit import Timing
+    from dorsal.study.timing.run import measure_latency
     from dorsal.train.evaluate import evaluate
     from dorsal.train.loop import fit
-    from dorsal.train.recipe import Recipe, recipe
     from dorsal.weights.create import create
-    from dorsal.weights.in_smp import register_smp
-    from dorsal.weights.in_timm import register_timm
     from dorsal.weights.published import find_published
+    from dorsal.weights.register_smp import register_smp
+    from dorsal.weights.register_timm import register_timm
     from dorsal.weights.saved import load_model, save_model
     from dorsal.zoo import named, network, text_of
 
@@ -65,34 +65,34 @@ _ROOMS = {
     "dorsal.weights.saved": ("load_model", "save_model"),
     "dorsal.weights.create": ("create",),
     "dorsal.weights.published": ("find_published",),
-    "dorsal.weights.in_timm": ("register_timm",),
-    "dorsal.weights.in_smp": ("register_smp",),
+    "dorsal.weights.register_timm": ("register_timm",),
+    "dorsal.weights.register_smp": ("register_smp",),
     "dorsal.data.spec": ("parse_data",),
     "dorsal.data.dataset": ("open_data",),
-    "dorsal.train.recipe": ("Recipe", "recipe"),
+    "dorsal.recipe.text": ("Recipe", "recipe"),
     "dorsal.train.loop": ("fit",),
     "dorsal.train.evaluate": ("evaluate",),
-    "dorsal.study.comparison": ("Comparison",),
-    "dorsal.study.compare": ("compare",),
+    "dorsal.study.comparison.question": ("Comparison",),
+    "dorsal.study.comparison.run": ("compare",),
     "dorsal.study.saved": ("load_study",),
     "dorsal.space.named": ("read_space",),
     "dorsal.space.sample": ("sample",),
     "dorsal.study.population.question": ("PopulationQuestion",),
     "dorsal.study.population.run": ("run_population",),
-    "dorsal.study.population.reliability": ("ReliabilityQuestion", "run_reliability"),
+    "dorsal.study.recheck.run": ("ReliabilityQuestion", "run_reliability"),
     "dorsal.study.population.saved": ("load_population",),
-    "dorsal.study.population.reliability_saved": ("load_retrained",),
-    "dorsal.study.analysis.analyse": ("analyse_population",),
-    "dorsal.study.latency.fit": ("LatencyQuestion",),
-    "dorsal.study.latency.measure": ("measure_latency",),
-    "dorsal.study.narrowing.propose": ("propose",),
+    "dorsal.study.recheck.saved": ("load_retrained",),
+    "dorsal.findings.population.analyse": ("analyse_population",),
+    "dorsal.study.timing.fit": ("LatencyQuestion",),
+    "dorsal.study.timing.run": ("measure_latency",),
+    "dorsal.findings.narrowing.propose": ("propose",),
     "dorsal.study.search.question": ("SearchQuestion",),
     "dorsal.study.search.run": ("run_search",),
     "dorsal.study.search.saved": ("load_search",),
-    "dorsal.study.search.outcome": ("search_outcome",),
+    "dorsal.findings.search": ("search_outcome",),
     "dorsal.study.search.pick": ("pick",),
     "dorsal.report.population.write": ("write_population_report",),
-    "dorsal.report.comparison.analysis": ("analyse",),
+    "dorsal.findings.comparison": ("analyse",),
     "dorsal.report.comparison.results": ("read_results",),
     "dorsal.report.comparison.write": ("write_report",),
 }
@@ -101,14 +101,15 @@ _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 __all__ = [
     "Comparison",
     "Cost",
-    "LatencyQuestion",
     "Network",
-    "PopulationQuestion",
+    "Population",
+    "Recheck",
     "Recipe",
-    "ReliabilityQuestion",
-    "SearchQuestion",
-    "analyse",
+    "Search",
+    "Timing",
+    "analyse_comparison",
     "analyse_population",
+    "analyse_search",
     "build",
     "compare",
     "cost",
@@ -122,7 +123,7 @@ __all__ = [
     "layers",
     "load_model",
     "load_population",
-    "load_retrained",
+    "load_recheck",
     "load_search",
     "load_study",
     "match_cost",
@@ -131,8 +132,8 @@ __all__ = [
     "network",
     "open_data",
     "parse_data",
-    "pick",
-    "propose",
+    "pick_networks",
+    "propose_space",
     "read_results",
     "read_space",
     "receptive_fields",
@@ -140,11 +141,10 @@ __all__ = [
     "register_smp",
     "register_timm",
     "run_population",
-    "run_reliability",
+    "run_recheck",
     "run_search",
     "sample",
     "save_model",
-    "search_outcome",
     "text_of",
     "write_population_report",
     "write_report",

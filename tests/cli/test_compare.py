@@ -5,8 +5,8 @@ import json
 
 import pytest
 
+from dorsal.jobs.records import Study
 from dorsal.report.comparison.results import read_results
-from dorsal.study.records import Study
 
 ARMS = ["plain=small(depths=[1, 1], widths=[16, 32], strides=[2, 2])"]
 ARMS += ["split=small(depths=[1, 1], widths=[16, 32], strides=[2, 2], mixer=split_attention)"]

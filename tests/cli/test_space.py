@@ -131,7 +131,7 @@ def test_run_then_report_then_reliability(dorsal, tmp_path, monkeypatch):
     assert f"report: {out / 'report.html'}" in printed.replace("\n", "")
     results = json.loads((out / "results.json").read_text(encoding="utf-8"))
     assert results["analysis"]["spaces"][0]["counts"] == {"finished": 2, "diverged": 0, "failed": 0, "waiting": 0}
-    assert "dorsal space reliability" in results["analysis"]["reliability"]["sentence"]
+    assert "dorsal space recheck" in results["analysis"]["reliability"]["sentence"]
     (out / "report.html").unlink()
     code, printed, _ = dorsal("report", out, "--json")
     assert code == 0

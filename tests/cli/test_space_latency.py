@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from dorsal.study.latency import measure
-from dorsal.study.latency.prediction import read_latency_model
+from dorsal.latency.predict import read_latency_model
+from dorsal.study.timing import run as measure
 
 SPACE = """
 name = "tiny"

@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from dorsal.nn.build import build
 from dorsal.weights import published as published_module
 from dorsal.weights.card import Preprocessing
+from dorsal.weights.class_names import CIFAR10
 from dorsal.weights.formats import from_ours
-from dorsal.weights.labels import CIFAR10
 from dorsal.weights.published import Published, published
 from dorsal.weights.saved import load_model, verify_model
 from dorsal.zoo import network
@@ -45,7 +45,7 @@ def listed(foreign, monkeypatch):
         format="torchvision",
         file=file.name,
         url=f"http://127.0.0.1:9/{file.name}",
-        licence="CC-BY-NC-4.0",
+        license="CC-BY-NC-4.0",
         classes="cifar10",
         preprocessing=Preprocessing(image_size=32, resize=36, interpolation="bicubic"),
         metrics={"top1": 91.2},
@@ -80,7 +80,7 @@ def test_list_filters(dorsal):
     assert next(row for row in rows if row["id"] == "resnest50.official_in1k")["sha256_prefix"] == "528c19ca"
     _, out, _ = dorsal("weights", "list", "--network", "res2net50_26w_4s", "--json")
     assert {row["network"] for row in json.loads(out)} == {"res2net50_26w_4s"}
-    _, out, _ = dorsal("weights", "list", "--licence", "cc-by-nc-sa")
+    _, out, _ = dorsal("weights", "list", "--license", "cc-by-nc-sa")
     assert all("non-commercial" in line for line in out.splitlines()[1:])
     _, out, _ = dorsal("weights", "list", "no such", "--json")
     assert json.loads(out) == []
@@ -99,7 +99,7 @@ def test_pull_from_a_folder(dorsal, listed, foreign, tmp_path):
     assert code == 0, err
     assert "forbids commercial use" in err
     card = json.loads(text)["card"]
-    assert card["licence"] == "CC-BY-NC-4.0"
+    assert card["license"] == "CC-BY-NC-4.0"
     assert card["source"] == f"http://127.0.0.1:9/{listed.name}"
     assert card["source_sha256"] == hashlib.sha256(listed.read_bytes()).hexdigest()
     assert card["metrics"] == {"top1": 91.2}
@@ -136,25 +136,25 @@ def test_convert_of_a_published_file_needs_its_name_only(dorsal, listed, tmp_pat
 def test_convert_of_ones_own_file_takes_options(dorsal, foreign, tmp_path):
     file, _ = foreign
     (tmp_path / "names.txt").write_text("".join(f"class {i}\n" for i in range(10)))
-    words = ("weights", "convert", file, "--network", SMALL, "--out", tmp_path / "model", "--licence", "MIT")
+    words = ("weights", "convert", file, "--network", SMALL, "--out", tmp_path / "model", "--license", "MIT")
     options = (
         "--classes",
         tmp_path / "names.txt",
         "--preprocessing",
-        "image_size=288, std=[0.5, 0.5, 0.5], colours=bgr",
+        "image_size=288, std=[0.5, 0.5, 0.5], color_order=bgr",
     )
     code, text, err = dorsal(*words, *options, "--json")
     assert (code, err) == (0, "")
     card = json.loads(text)["card"]
     assert card["classes"][9] == "class 9"
-    assert (card["licence"], card["source"], card["metrics"]) == ("MIT", f"file {file.name}", {})
+    assert (card["license"], card["source"], card["metrics"]) == ("MIT", f"file {file.name}", {})
     assert card["preprocessing"] == {
         "image_size": 288,
         "resize": 329,
         "interpolation": "bilinear",
         "mean": [0.485, 0.456, 0.406],
         "std": [0.5, 0.5, 0.5],
-        "colours": "bgr",
+        "color_order": "bgr",
     }
     code, _, err = dorsal(*words)
     assert code == 0
@@ -166,11 +166,11 @@ def test_a_file_in_pycls_order_becomes_rgb(dorsal, tmp_path):
     state = from_ours(build(net).state_dict(), net, "pycls")
     torch.save({"model_state": state}, tmp_path / "x.pyth")
     text = "regnetx_002(depths=[1, 1], widths=[24, 56], strides=[2, 2])"
-    words = ("--network", text, "--classes", "imagenet", "--preprocessing", "colours=bgr")
+    words = ("--network", text, "--classes", "imagenet", "--preprocessing", "color_order=bgr")
     code, _, err = dorsal("weights", "convert", tmp_path / "x.pyth", *words, "--out", tmp_path / "model")
     assert code == 0, err
     _, card = load_model(tmp_path / "model")
-    assert card.preprocessing.colours == "rgb"
+    assert card.preprocessing.color_order == "rgb"
     assert card.class_names[0] == "tench"
     weights = load_file(tmp_path / "model" / "model.safetensors")["stem.convs.0.conv.weight"]
     assert torch.equal(weights.flip(1), state["stem.conv.weight"])
@@ -294,10 +294,10 @@ def test_evaluate_warns_of_what_is_not_the_cards(dorsal, listed, pictures, tmp_p
     _, _, err = dorsal(*call, pictures, "--image-size", 40)
     assert "note: --image-size 40 is not the model's: its card says short side 36 (bicubic), centre 32" in err
     assert "leave it out" in err
-    _, _, err = dorsal(*call, f"{pictures}(size=64, normalisation=imagenet)")
+    _, _, err = dorsal(*call, f"{pictures}(size=64, normalization=imagenet)")
     assert "note: size=64 of the data is not used" in err
     assert "--image-size 64" in err
-    assert "note: normalisation=imagenet of the data is not used" in err
+    assert "note: normalization=imagenet of the data is not used" in err
 
 
 def test_a_network_without_classifier_predicts_and_scores_nothing(dorsal, pictures, tmp_path):

@@ -7,9 +7,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dorsal.study.engine import LIVES, Engine, Job, Lost, Step
+from dorsal.jobs.engine import LIVES, Engine, Job, Step, WorkerDied
+from dorsal.jobs.records import Epoch, Trial
 from dorsal.study.plan import Run
-from dorsal.study.records import Epoch, Trial
 from tests.contracts.jobs import (
     at_once,
     dies_of_seed_2,
@@ -83,8 +83,8 @@ class EngineContract:
         job = partial(dies_of_seed_2, times=LIVES - 1, folder=tmp_path)
         reports = list(self.engine(1, job).run_all([make_run(seed) for seed in (1, 2, 3)]))
         assert [report.run.seed for report in reports] == [1, *[2] * LIVES, 3]
-        assert [type(report.what) for report in reports] == [Trial, *[Lost] * (LIVES - 1), Trial, Trial]
-        assert all(isinstance(r.what, Lost) or r.what.status == "finished" for r in reports)
+        assert [type(report.what) for report in reports] == [Trial, *[WorkerDied] * (LIVES - 1), Trial, Trial]
+        assert all(isinstance(r.what, WorkerDied) or r.what.status == "finished" for r in reports)
 
     def test_a_run_that_kills_its_workers_fails_and_others_go_on(self, tmp_path: Path) -> None:
         job = partial(dies_of_seed_2, times=99, folder=tmp_path)

@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from dorsal.study.engine import Step, Told
+from dorsal.jobs.engine import Message, Step
+from dorsal.jobs.records import Epoch, Trial
 from dorsal.study.plan import Run
-from dorsal.study.records import Epoch, Trial
 from dorsal.zoo import network
 
 
@@ -29,26 +29,26 @@ def trial_of(run: Run, error: str = "") -> Trial:
     return Trial(run.arm, run.recipe, run.seed, "finished", float(run.seed), (), 0.0, error)
 
 
-def at_once(run: Run, tell: Callable[[Told], None]) -> Trial:
+def at_once(run: Run, tell: Callable[[Message], None]) -> Trial:
     return trial_of(run)
 
 
-def one_epoch(run: Run, tell: Callable[[Told], None]) -> Trial:
+def one_epoch(run: Run, tell: Callable[[Message], None]) -> Trial:
     for step in range(1, 101):
         tell(Step(1, step, 100))
     tell(Epoch(1, 0.5, 0.5, 50.0, 0.1, 0.01))
     return trial_of(run)
 
 
-def says_pid_and_threads(run: Run, tell: Callable[[Told], None]) -> Trial:
+def says_pid_and_threads(run: Run, tell: Callable[[Message], None]) -> Trial:
     return trial_of(run, f"{os.getpid()} {os.environ['OMP_NUM_THREADS']}")
 
 
-def says_environment(run: Run, tell: Callable[[Told], None]) -> Trial:
+def says_environment(run: Run, tell: Callable[[Message], None]) -> Trial:
     return trial_of(run, " ".join(f"{name}={value}" for name, value in os.environ.items() if name.startswith("TEST_")))
 
 
-def seed_1_waits_for_seed_3(run: Run, tell: Callable[[Told], None], folder: Path) -> Trial:
+def seed_1_waits_for_seed_3(run: Run, tell: Callable[[Message], None], folder: Path) -> Trial:
     """Says which process made a run; that of seed 1 has something to tell until seed 3 is made."""
     (folder / run.key).touch()
     while run.seed == 1 and not (folder / "key3").exists():
@@ -57,7 +57,7 @@ def seed_1_waits_for_seed_3(run: Run, tell: Callable[[Told], None], folder: Path
     return trial_of(run, str(os.getpid()))
 
 
-def dies_of_seed_2(run: Run, tell: Callable[[Told], None], times: int, folder: Path) -> Trial:
+def dies_of_seed_2(run: Run, tell: Callable[[Message], None], times: int, folder: Path) -> Trial:
     """Kills its own process for the first `times` tries of seed 2, and leaves a file for every try of any seed."""
     tries = len(list(folder.glob(f"{run.key}.*")))
     (folder / f"{run.key}.{tries}").touch()
@@ -73,12 +73,12 @@ def half_unless_negative(number: int) -> tuple[int, int, str]:
     return number // 2, os.getpid(), os.environ["OMP_NUM_THREADS"]
 
 
-def never_ends(run: Run, tell: Callable[[Told], None], folder: Path) -> Trial:
+def never_ends(run: Run, tell: Callable[[Message], None], folder: Path) -> Trial:
     (folder / str(os.getpid())).touch()
     while True:
         tell(Step(1, 1, 1))
         time.sleep(0.05)
 
 
-def raises(run: Run, tell: Callable[[Told], None]) -> Trial:
+def raises(run: Run, tell: Callable[[Message], None]) -> Trial:
     raise SystemExit(7)

@@ -33,8 +33,8 @@ def test_cifar_as_class_folders(tmp_path: Path, real_data: Path) -> None:
     assert data.train.stacked is not None
     assert data.train.stacked.shape == (450, 3, 32, 32)
     # the known figures of all 50,000 images, within four standard errors of 450
-    np.testing.assert_allclose(data.normalisation.mean, (0.4914, 0.4822, 0.4465), atol=0.03)
-    np.testing.assert_allclose(data.normalisation.std, (0.2470, 0.2435, 0.2616), atol=0.02)
+    np.testing.assert_allclose(data.normalization.mean, (0.4914, 0.4822, 0.4465), atol=0.03)
+    np.testing.assert_allclose(data.normalization.std, (0.2470, 0.2435, 0.2616), atol=0.02)
     known = {images[index].tobytes(): int(labels[index]) for index in range(1000)}
     for index in range(len(data.val)):
         pixels = data.val.image(index).permute(1, 2, 0).contiguous()

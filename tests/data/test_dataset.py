@@ -34,8 +34,8 @@ def test_open_data_opens_either_kind(shots: Folder) -> None:
 @pytest.mark.parametrize("batch_size", [1, 4, 6, 100])
 def test_evaluation_is_eval_transform_in_order(shots: Folder, batch_size: int) -> None:
     data = open_data(shots)
-    evaluation = Evaluation(data.val, data.size, data.normalisation, batch_size)
-    transform = eval_transform(data.size, data.normalisation)
+    evaluation = Evaluation(data.val, data.size, data.normalization, batch_size)
+    transform = eval_transform(data.size, data.normalization)
     expected = torch.stack([transform(data.val.image(index)) for index in range(len(data.val))])
     for _ in range(2):
         batches = list(evaluation)
@@ -47,8 +47,8 @@ def test_evaluation_is_eval_transform_in_order(shots: Folder, batch_size: int) -
 
 def test_evaluation_passes_on_how_to_resize(shots: Folder) -> None:
     data = open_data(shots)
-    evaluation = Evaluation(data.val, 24, data.normalisation, 100, resize_to=30, interpolation="bicubic")
-    transform = eval_transform(24, data.normalisation, 30, "bicubic")
+    evaluation = Evaluation(data.val, 24, data.normalization, 100, resize_to=30, interpolation="bicubic")
+    transform = eval_transform(24, data.normalization, 30, "bicubic")
     ((images, _),) = evaluation
     assert torch.equal(images, torch.stack([transform(data.val.image(index)) for index in range(len(data.val))]))
 
@@ -63,17 +63,17 @@ def test_joined_splits_are_one_with_labels_in_another_order(shots: Folder) -> No
         assert joined.targets(index).label == joined.labels[index]
     with pytest.raises(IndexError, match="beyond the last of 12"):
         joined.image(12)
-    images, labels = zip(*Evaluation(joined, 24, data.normalisation, 5), strict=True)
+    images, labels = zip(*Evaluation(joined, 24, data.normalization, 5), strict=True)
     assert torch.cat(labels).tolist() == joined.labels.tolist()
-    first = torch.cat([images for images, _ in Evaluation(data.train, 24, data.normalisation, 5)])
+    first = torch.cat([images for images, _ in Evaluation(data.train, 24, data.normalization, 5)])
     assert torch.equal(torch.cat(images)[:6], first)
 
 
 def test_a_large_split_is_not_kept_and_gives_the_same(shots: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     data = open_data(shots)
-    kept = Evaluation(data.val, data.size, data.normalisation, 4)
+    kept = Evaluation(data.val, data.size, data.normalization, 4)
     monkeypatch.setattr(dataset_module, "_CACHE_BYTES", len(data.val) * 3 * 24 * 24 - 1)
-    lazy = Evaluation(data.val, data.size, data.normalisation, 4)
+    lazy = Evaluation(data.val, data.size, data.normalization, 4)
     for (images, labels), (other, same) in zip(kept, lazy, strict=True):
         assert torch.equal(images, other)
         assert torch.equal(labels, same)
@@ -82,18 +82,18 @@ def test_a_large_split_is_not_kept_and_gives_the_same(shots: Folder, monkeypatch
 
 
 def test_evaluation_at_another_size(scenes: ImageData) -> None:
-    images, labels = next(iter(Evaluation(scenes.val, 64, scenes.normalisation, 32)))
+    images, labels = next(iter(Evaluation(scenes.val, 64, scenes.normalization, 32)))
     assert images.shape == (32, 3, 64, 64)
     assert labels.tolist() == scenes.val.labels[:32].tolist()
 
 
 def test_a_batch_of_scenes_costs_under_a_millisecond(scenes: ImageData) -> None:
-    normalise, stacked = to_float(scenes.normalisation), scenes.train.stacked
+    normalize, stacked = to_float(scenes.normalization), scenes.train.stacked
     assert stacked is not None
     indices = torch.randperm(len(stacked))[:64]
     times = []
     for _ in range(50):
         start = time.perf_counter()
-        normalise(stacked.index_select(0, indices))
+        normalize(stacked.index_select(0, indices))
         times.append(time.perf_counter() - start)
     assert min(times) < 1e-3

@@ -216,20 +216,20 @@ def test_exif_orientation_turns_the_image(pets: Path) -> None:
     assert torch.equal(upright, torch.rot90(plain, -1, (1, 2)))
 
 
-# --- normalisation and fingerprint
+# --- normalization and fingerprint
 
 
-def test_normalisation_is_of_training_images_weighed_alike(tmp_path: Path) -> None:
+def test_normalization_is_of_training_images_weighed_alike(tmp_path: Path) -> None:
     for split, values in (("train", (10, 110)), ("val", (255, 255))):
         for name, value in zip("ab", values, strict=True):
             (tmp_path / split / name).mkdir(parents=True)
             side = 16 if name == "a" else 64
             Image.new("RGB", (side, side), (value, value // 2, 7)).save(tmp_path / split / name / "x.png")
     data = open_folder(Folder(str(tmp_path)))
-    np.testing.assert_allclose(data.normalisation.mean, [60 / 255, 30 / 255, 7 / 255])
-    np.testing.assert_allclose(data.normalisation.std, [50 / 255, 25 / 255, 1 / 255])
-    assert "training" in data.normalisation.source
-    assert open_folder(Folder(str(tmp_path), normalisation="imagenet")).normalisation == IMAGENET
+    np.testing.assert_allclose(data.normalization.mean, [60 / 255, 30 / 255, 7 / 255])
+    np.testing.assert_allclose(data.normalization.std, [50 / 255, 25 / 255, 1 / 255])
+    assert "training" in data.normalization.source
+    assert open_folder(Folder(str(tmp_path), normalization="imagenet")).normalization == IMAGENET
 
 
 def test_fingerprint_is_of_contents_not_of_place(pets: Path, tmp_path: Path) -> None:

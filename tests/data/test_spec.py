@@ -20,7 +20,7 @@ from dorsal.data.spec import DataSpec, Folder, Scenes, parse_data
         ("photos", Folder("photos")),
         ("photos(size=160)", Folder("photos", size=160)),
         ("./scenes", Folder("./scenes")),
-        ("photos(val_fraction=0.1, seed=4, normalisation=imagenet)", None),
+        ("photos(val_fraction=0.1, seed=4, normalization=imagenet)", None),
         ("odd (name)", Folder("odd (name)")),
     ],
 )
@@ -31,7 +31,7 @@ def test_text_gives_the_record(
     for name in ("photos", "scenes", "odd (name)"):
         Path(name).mkdir()
     if expected is None:
-        expected = Folder("photos", val_fraction=0.1, seed=4, normalisation="imagenet")
+        expected = Folder("photos", val_fraction=0.1, seed=4, normalization="imagenet")
     assert parse_data(text) == expected
 
 
@@ -52,7 +52,7 @@ def test_text_gives_the_record(
         ("scenes(path=photos)", ["path", "no such field"]),
         ("photos(val_fraction=nan)", ["val_fraction", "nan", "0.99"]),
         ("photos(val_fraction=1)", ["val_fraction", "1", "0.99"]),
-        ("photos(normalisation=imagnet)", ["normalisation", "'imagnet'", "imagenet"]),
+        ("photos(normalization=imagnet)", ["normalization", "'imagnet'", "imagenet"]),
         ("scenes(size=48", ["'scenes(size=48'", "field=value"]),
         ("", ["''"]),
     ],
@@ -81,7 +81,7 @@ def test_bad_text_is_refused_by_name(
         st.text(min_size=1),
         size=st.integers(8, 2048),
         val_fraction=st.floats(0.01, 0.99),
-        normalisation=st.sampled_from(["measured", "imagenet"]),
+        normalization=st.sampled_from(["measured", "imagenet"]),
     )
 )
 def test_records_survive_json(spec: DataSpec) -> None:

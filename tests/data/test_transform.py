@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.transforms import v2
 
-from dorsal.data.transform import IMAGENET, Interpolation, Normalisation, eval_transform, histogram, measured, to_float
+from dorsal.data.transform import IMAGENET, Interpolation, Normalization, eval_transform, histogram, measured, to_float
 
 
 def noise(*shape: int) -> torch.Tensor:
@@ -26,7 +26,7 @@ def test_eval_transform_is_torchvisions(shape: tuple[int, ...]) -> None:
     torch.testing.assert_close(eval_transform(224, IMAGENET)(image), peer(image), atol=1e-5, rtol=0)
 
 
-def test_images_of_the_right_size_are_only_normalised() -> None:
+def test_images_of_the_right_size_are_only_normalized() -> None:
     image = noise(5, 3, 48, 48)
     assert torch.equal(eval_transform(48, IMAGENET)(image), to_float(IMAGENET)(image))
 
@@ -49,9 +49,9 @@ def test_a_given_short_side_and_interpolation(interpolation: Interpolation, size
     assert torch.equal(eval_transform(size, IMAGENET, resize_to, interpolation)(image), expected)
 
 
-def test_bgr_turns_the_channels_after_normalising_them() -> None:
+def test_bgr_turns_the_channels_after_normalizing_them() -> None:
     image = noise(2, 3, 8, 9)
-    bgr = Normalisation(mean=IMAGENET.mean, std=IMAGENET.std, source="a test", colours="bgr")
+    bgr = Normalization(mean=IMAGENET.mean, std=IMAGENET.std, source="a test", color_order="bgr")
     assert torch.equal(to_float(bgr)(image), to_float(IMAGENET)(image)[:, [2, 1, 0]])
 
 
@@ -71,7 +71,7 @@ def test_measured_is_the_mean_and_deviation(count: int, side: int, seed: int) ->
     np.testing.assert_allclose(result.std, np.maximum(images.std(axis=(0, 2, 3)) / 255, 1 / 255), rtol=1e-9)
 
 
-def test_normalised_training_images_have_mean_0_and_deviation_1() -> None:
+def test_normalized_training_images_have_mean_0_and_deviation_1() -> None:
     images = noise(20, 3, 16, 16)
     result = to_float(measured(histogram(images.numpy())))(images)
     torch.testing.assert_close(result.mean(dim=(0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
@@ -80,6 +80,6 @@ def test_normalised_training_images_have_mean_0_and_deviation_1() -> None:
 
 def test_a_constant_channel_stays_finite() -> None:
     images = np.zeros((1, 3, 4, 4), np.uint8)
-    assert measured(histogram(images)) == Normalisation(
+    assert measured(histogram(images)) == Normalization(
         mean=(0.0, 0.0, 0.0), std=(1 / 255,) * 3, source="measured on the training split"
     )

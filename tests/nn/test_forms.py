@@ -18,7 +18,7 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from dorsal.nn.backbone import set_checkpointing
 from dorsal.nn.build import build
-from dorsal.nn.nodes import InnerNodes
+from dorsal.nn.inner_features import InnerFeatures
 from dorsal.nn.norms import SyncBatchNorm
 from dorsal.spec.adapt import with_deformable, with_output_stride
 from dorsal.spec.cost import cost
@@ -232,9 +232,9 @@ def test_output_stride_keeps_the_weights_and_the_resolution(family, stride):
 def test_frozen_levels_neither_learn_nor_collect_statistics(family):
     model = made(family, drop_path=0.5).freeze(2).train()
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
     model(IMAGES).square().sum().backward()
-    optimiser.step()
+    optimizer.step()
     changed = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
     assert not [key for key in changed if key.startswith(("stem.", "stages.0."))]
     assert any(key.startswith("stages.1.") for key in changed)
@@ -295,7 +295,7 @@ def test_checkpointing_changes_memory_and_nothing_else(family):
 def test_inner_nodes_by_name(family):
     model = made(family).double().eval()
     prefix = "stages.1.blocks.0" if family == "dla" else "stages.1.0"
-    nodes = InnerNodes(model, ("stages.2", f"{prefix}.mixer", "stem.convs.0"))
+    nodes = InnerFeatures(model, ("stages.2", f"{prefix}.mixer", "stem.convs.0"))
     seen = {}
     for name in nodes.names:
         model.get_submodule(name).register_forward_hook(lambda *args, name=name: seen.update({name: args[2].clone()}))
@@ -314,7 +314,7 @@ def test_an_inner_node_is_the_same_beside_others(family):
     model, images = made(family).double(), DOUBLE[..., :33, :33]
     prefix = "stages.0.blocks.0" if family == "dla" else "stages.0.0"
     names = ("stem.convs.0.norm", f"{prefix}.expand.norm", f"{prefix}.expand", "stages.0", "stages.2")
-    alone_ones, together = [InnerNodes(model, (name,)) for name in names], InnerNodes(model, names)
+    alone_ones, together = [InnerFeatures(model, (name,)) for name in names], InnerFeatures(model, names)
     for training in (True, False):
         alone = [node.train(training)(images)[0] for node in alone_ones]
         beside = together.train(training)(images)
@@ -323,9 +323,9 @@ def test_an_inner_node_is_the_same_beside_others(family):
 
 def test_an_unknown_node_or_one_that_is_no_map_is_refused():
     with pytest.raises(ValueError, match=r"'stages\.1\.0\.mixr' does not exist.*did you mean stages\.1\.0\.mixer"):
-        InnerNodes(made("resnet"), ("stages.1.0.mixr",))
+        InnerFeatures(made("resnet"), ("stages.1.0.mixr",))
     with pytest.raises(ValueError, match=r"'fc' is no feature map: its output is \[1, 7\]"):
-        InnerNodes(made("resnet"), ("fc",))
+        InnerFeatures(made("resnet"), ("fc",))
 
 
 @pytest.mark.parametrize("family", [name for name in FAMILIES if name not in ("sk", "crossed")])

@@ -9,13 +9,13 @@ from torchvision.ops import DropBlock2d, StochasticDepth
 
 from dorsal.nn.blocks import ResidualBlock
 from dorsal.nn.build import build, set_drop_block
-from dorsal.nn.norms import normalise
-from dorsal.nn.parts import ConvNorm
+from dorsal.nn.layers import ConvNorm
+from dorsal.nn.norms import normalize
 from dorsal.nn.split_attention import SplitAttentionMixer, split_attention_by_group
+from dorsal.spec.arrangement import Tree
 from dorsal.spec.cost import cost
 from dorsal.spec.layers import features
 from dorsal.spec.text import edit
-from dorsal.spec.tree import Tree
 from dorsal.zoo import NETWORKS, named, network
 from tests.networks import networks
 from tests.random_state import randomised
@@ -117,7 +117,7 @@ def test_batch_norm_on_one_value_keeps_its_statistics_and_learns():
     nn.init.constant_(norm.running_mean, 0.5)
     x = torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1, 1)
     before = norm.running_mean.clone()
-    y = normalise(norm, x)
+    y = normalize(norm, x)
     y.square().sum().backward()
     assert torch.allclose(y.flatten(), (x.flatten() - 0.5) / (1 + norm.eps) ** 0.5)
     assert torch.equal(norm.running_mean, before)
@@ -125,9 +125,9 @@ def test_batch_norm_on_one_value_keeps_its_statistics_and_learns():
     reference = nn.BatchNorm2d(3)
     reference.load_state_dict(norm.state_dict())
     batch = torch.randn(4, 3, 5, 5)
-    assert torch.equal(normalise(norm, batch), reference(batch))
+    assert torch.equal(normalize(norm, batch), reference(batch))
     assert torch.equal(norm.running_var, reference.running_var)
-    assert torch.equal(normalise(norm.eval(), x), reference.eval()(x))
+    assert torch.equal(normalize(norm.eval(), x), reference.eval()(x))
 
 
 def branches(model):

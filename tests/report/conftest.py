@@ -10,11 +10,11 @@ from typing import NamedTuple
 import pytest
 from msgspec.structs import replace
 
-from dorsal.report.comparison.analysis import Analysis, analyse
+from dorsal.findings.comparison import ComparisonFindings, analyse_comparison
+from dorsal.jobs.records import Arm, Epoch, Latency, Machine, Study, Trial
 from dorsal.spec.cost import cost
 from dorsal.spec.network import network_hash
 from dorsal.spec.text import difference
-from dorsal.study.records import Arm, Epoch, Latency, Machine, Study, Trial
 from dorsal.zoo import network
 
 TEXTS = {
@@ -208,13 +208,13 @@ class Case(NamedTuple):
     """A study and its analysis, which takes too long to be made for every test."""
 
     study: Study
-    analysis: Analysis
+    analysis: ComparisonFindings
 
 
 @cache
 def make_case(name: str) -> Case:
     study = EDGES[name](_study()) if name in EDGES else _study()
-    return Case(study, analyse(study))
+    return Case(study, analyse_comparison(study))
 
 
 @pytest.fixture(scope="session")

@@ -9,17 +9,17 @@ from typing import NamedTuple
 import numpy as np
 from msgspec.structs import replace
 
+from dorsal.findings.population.analyse import analyse_population
+from dorsal.findings.population.records import Importance, Importances, PopulationFindings, RecheckRuns, SpaceFinding
+from dorsal.latency.records import Measurements, Setting, TimedNetwork
 from dorsal.report.population.latency import MeasuredLatency
 from dorsal.space.axis import Axis
-from dorsal.space.draw import Choice, LogUniform, PowerOfTwo
+from dorsal.space.distributions import Choice, LogUniform, PowerOfTwo
 from dorsal.space.named import SPACES
 from dorsal.space.space import Space
 from dorsal.stats import Estimate
-from dorsal.study.analysis.analyse import analyse_population
-from dorsal.study.analysis.records import Analysis, Importance, Importances, Retrained, SpaceFinding
-from dorsal.study.latency.fit import fit_model
-from dorsal.study.latency.records import Measurements, Setting, Timed
-from dorsal.study.population.records import Population
+from dorsal.study.population.records import PopulationStudy
+from dorsal.study.timing.fit import fit_model
 from tests.study.populations import Part, level, population
 
 EVIL = "<script>document.title='owned'</script><img src=x onerror=alert(1)>&amp;\"'"
@@ -46,10 +46,10 @@ MIXED = Space(
 class Case(NamedTuple):
     """What the page is made from."""
 
-    population: Population
-    analysis: Analysis
+    population: PopulationStudy
+    analysis: PopulationFindings
     latency: MeasuredLatency | None = None
-    retrained: Retrained | None = None
+    retrained: RecheckRuns | None = None
 
 
 def _whole() -> Case:
@@ -71,7 +71,7 @@ def _whole() -> Case:
     return Case(found, replace(analysis, spaces=spaces), _latency(found), retrained)
 
 
-def _retrained(found: Population) -> Retrained:
+def _retrained(found: PopulationStudy) -> RecheckRuns:
     """Eight networks of each of the first two spaces, whose ranks 30 epochs keep; one run of one of them diverged."""
     random = np.random.default_rng(0)
     labels = tuple(label for space in found.spaces[:2] for label in space.labels[8:16])
@@ -80,7 +80,7 @@ def _retrained(found: Population) -> Retrained:
         for row, _ in enumerate(labels)
     )
     lost = (runs[0][0], (runs[0][1][0], "diverged"))
-    return Retrained(labels=labels, budgets=("10 epochs", "30 epochs"), runs=(lost, *runs[1:]))
+    return RecheckRuns(labels=labels, budgets=("10 epochs", "30 epochs"), runs=(lost, *runs[1:]))
 
 
 def _importances(space: SpaceFinding) -> Importances:
@@ -101,7 +101,7 @@ def _importances(space: SpaceFinding) -> Importances:
     return Importances(axes=axes, resamples=100, permutations=100, method="a forest")
 
 
-def _latency(found: Population) -> MeasuredLatency:
+def _latency(found: PopulationStudy) -> MeasuredLatency:
     """Times that follow from activations, of the networks of the first space and of one that was not trained."""
     random = np.random.default_rng(0)
     drawn, arms = found.spaces[0], found.study.arms
@@ -116,7 +116,7 @@ def _latency(found: Population) -> MeasuredLatency:
         )
         side = int(drawn.costs["image_size"][row])
         timed.append(
-            Timed(label=label, network_hash=arms[row].network_hash, image_size=side, costs=costs, rounds=rounds)
+            TimedNetwork(label=label, network_hash=arms[row].network_hash, image_size=side, costs=costs, rounds=rounds)
         )
     timed.append(replace(timed[0], label="elsewhere/0", network_hash="of no network"))
     measured = Measurements(
@@ -130,7 +130,7 @@ def _latency(found: Population) -> MeasuredLatency:
     return MeasuredLatency(fit_model(measured), measured)
 
 
-def _bare(found: Population) -> Case:
+def _bare(found: PopulationStudy) -> Case:
     return Case(found, analyse_population(found, fits=0))
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dorsal.report.drawing import draw
+from dorsal.report.drawing import draw_network
 from dorsal.report.sketch import ranges
 from dorsal.zoo import NETWORKS, network
 
@@ -27,7 +27,7 @@ def count(drawing: str, sign: str) -> int:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_published_network_has_a_drawing(name: str) -> None:
     net = NETWORKS[name]
-    words = texts(draw(net))
+    words = texts(draw_network(net))
     assert [f"{stage.depth} × {stage.width}" for stage in net.stages] == [
         word for word in words if word in {f"{stage.depth} × {stage.width}" for stage in net.stages}
     ]
@@ -48,14 +48,14 @@ def test_every_published_network_has_a_drawing(name: str) -> None:
     ],
 )
 def test_the_numbers_of_a_block_are_those_of_the_network(name: str, expected: list[str]) -> None:
-    words = texts(draw(network(name)))
+    words = texts(draw_network(network(name)))
     assert [word for word in expected if word not in words] == []
 
 
 @settings(max_examples=12, deadline=None)
 @given(scales=st.integers(1, 8))
 def test_a_cascade_of_s_scales_has_its_boxes_and_sums(scales: int) -> None:
-    drawing = draw(network(f"resnet50(mixer=multi_scale(scales={scales}, width=16))"))
+    drawing = draw_network(network(f"resnet50(mixer=multi_scale(scales={scales}, width=16))"))
     assert texts(drawing).count("3×3") == max(scales - 1, 1)
     # s - 2 sums in the cascade, one of the shortcut
     assert count(drawing, "+") == max(scales - 2, 0) + 1
@@ -64,18 +64,20 @@ def test_a_cascade_of_s_scales_has_its_boxes_and_sums(scales: int) -> None:
 @settings(max_examples=8, deadline=None)
 @given(radix=st.integers(1, 4))
 def test_split_attention_of_radix_r_weights_r_branches(radix: int) -> None:
-    drawing = draw(network(f"resnet50(mixer=split_attention(radix={radix}), widths=[192, 384, 768, 1536])"))
+    drawing = draw_network(network(f"resnet50(mixer=split_attention(radix={radix}), widths=[192, 384, 768, 1536])"))
     assert texts(drawing).count("3×3") == radix
     assert count(drawing, "×") == radix
     assert ("sigmoid" if radix == 1 else f"softmax of {radix}") in texts(drawing)
 
 
 def test_more_scales_than_fit_are_said_to_be_left_out() -> None:
-    assert "concatenate 16 scales (8 shown)" in texts(draw(network("resnet50(mixer=multi_scale(scales=16, width=4))")))
+    assert "concatenate 16 scales (8 shown)" in texts(
+        draw_network(network("resnet50(mixer=multi_scale(scales=16, width=4))"))
+    )
 
 
 def test_a_stage_of_one_block_shows_the_first_block() -> None:
-    drawing = draw(network("small(mixer=multi_scale(scales=4, width=26), depths=[1, 1, 1], stem=conv7x7)"), 64)
+    drawing = draw_network(network("small(mixer=multi_scale(scales=4, width=26), depths=[1, 1, 1], stem=conv7x7)"), 64)
     words = texts(drawing)
     assert "pool" in words
     assert "as is" not in words
@@ -85,14 +87,14 @@ def test_a_stage_of_one_block_shows_the_first_block() -> None:
 
 @pytest.mark.parametrize("downsample", ["pool_before", "pool_after"])
 def test_a_pool_of_the_first_block_is_on_its_side_of_the_mixer(downsample: str) -> None:
-    words = texts(draw(network(f"small(depths=[1, 1, 1], downsample={downsample})"), 32))
+    words = texts(draw_network(network(f"small(depths=[1, 1, 1], downsample={downsample})"), 32))
     pool = words.index("average pool 3×3, stride 2")
     mixer = next(i for i, word in enumerate(words) if word.startswith("3×3, "))
     assert (pool < mixer) == (downsample == "pool_before")
 
 
 def test_stages_with_different_blocks_are_drawn_apart() -> None:
-    words = texts(draw(network("resnet50(mixer=[conv, conv, split_attention, conv])")))
+    words = texts(draw_network(network("resnet50(mixer=[conv, conv, split_attention, conv])")))
     headings = [word for word in words if word.startswith("Block of")]
     assert headings == ["Block of stages 1–2, 4, with the channels of stage 1", "Block of stage 3"]
 
@@ -116,21 +118,21 @@ def test_stages_with_different_blocks_are_drawn_apart() -> None:
     ],
 )
 def test_every_choice_changes_the_drawing(change: str) -> None:
-    assert draw(network(f"resnet50({change})")) != draw(network("resnet50"))
+    assert draw_network(network(f"resnet50({change})")) != draw_network(network("resnet50"))
 
 
 def test_resolutions_follow_the_image() -> None:
-    assert [word for word in texts(draw(network("resnet18"), 64)) if word.endswith("²")] == ["16²"] * 2 + [
+    assert [word for word in texts(draw_network(network("resnet18"), 64)) if word.endswith("²")] == ["16²"] * 2 + [
         "8²",
         "4²",
         "2²",
     ]
     with pytest.raises(ValueError, match="image_size=16 is smaller than the network's total stride"):
-        draw(network("resnet18"), 16)
+        draw_network(network("resnet18"), 16)
 
 
 def test_it_is_described_for_readers_who_do_not_see_it() -> None:
-    root = ElementTree.fromstring(draw(network("resnest50")))
+    root = ElementTree.fromstring(draw_network(network("resnest50")))
     assert root.get("role") == "img"
     assert "mixer split_attention" in (root.get("aria-label") or "")
 

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 import pytest
 from msgspec.structs import replace
 
+from dorsal.findings.population.records import Front, SpaceFinding
 from dorsal.report.fronts import cost_title
 from dorsal.report.plot import View, look, powers, short
 from dorsal.report.population.axes import axis_views, drawn_axes
@@ -22,7 +23,6 @@ from dorsal.report.population.figures import (
 )
 from dorsal.report.population.latency import known_times
 from dorsal.stats import Estimate
-from dorsal.study.analysis.records import Front, SpaceFinding
 from tests.report.population_cases import COUNTS, NAMES, NETWORKS, case
 
 

@@ -7,15 +7,15 @@ import pytest
 from msgspec.structs import replace
 from plotly.offline import get_plotlyjs
 
+from dorsal.findings.population.analyse import analyse_population
+from dorsal.findings.population.records import PopulationFindings
 from dorsal.report.population.figures import MOST_BARS, importance_views
 from dorsal.report.population.latency import FITTED
 from dorsal.report.population.lineage import lineage
 from dorsal.report.population.numerals import amount, chance, estimated, magnitude
 from dorsal.report.population.page import population_page
-from dorsal.space.space import Step
+from dorsal.space.space import Refinement
 from dorsal.stats import Estimate
-from dorsal.study.analysis.analyse import analyse_population
-from dorsal.study.analysis.records import Analysis
 from tests.report.population_cases import COUNTS, EVIL, NAMES, NETWORKS, case
 from tests.report.test_page import Reader
 from tests.study.populations import Part, level, population
@@ -54,7 +54,7 @@ def test_what_a_reader_asks_first_comes_first() -> None:
     assert places == sorted(places)
 
 
-def verdicts(analysis: Analysis) -> tuple[str, ...]:
+def verdicts(analysis: PopulationFindings) -> tuple[str, ...]:
     """The class of the list, and its first item."""
     text = population_page(case("whole").population, analysis)
     found = re.search(r'<ul class="(verdicts[ a-z]*)"><li>(.*?)</li>', text)
@@ -205,7 +205,7 @@ def test_the_lineage_names_each_space_below_the_one_it_was_made_from() -> None:
 
 def test_two_spaces_made_from_one_share_its_row() -> None:
     space = case("three_networks").analysis.spaces[0]
-    step = Step("fix expansion=1", "anynetx_a", 1e30)
+    step = Refinement("fix expansion=1", "anynetx_a", 1e30)
     twins = tuple(replace(space, name=name, points=1e20, history=(step,)) for name in ("left", "right"))
     found = rows(lineage(twins))
     assert [row.split()[0 if place == 0 else 1] for place, row in enumerate(found)] == ["anynetx_a", "left", "right"]

@@ -13,15 +13,15 @@ import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
+from dorsal.findings.search import analyse_search
 from dorsal.report.parts import NONE_FINISHED
 from dorsal.report.search.figures import course_view, front_views
 from dorsal.report.search.page import search_page
 from dorsal.report.search.terminal import print_search
 from dorsal.report.search.write import write_search_report
 from dorsal.space.named import SPACES
-from dorsal.study.population.records import Population
-from dorsal.study.search.outcome import search_outcome
-from dorsal.study.search.records import Asked, Course, FrontPoint, Outcome, Search
+from dorsal.study.population.records import PopulationStudy
+from dorsal.study.search.records import FrontPoint, SearchedNetwork, SearchFindings, SearchLog, SearchStudy
 from dorsal.zoo import network
 from tests.report.browser import assert_legible, look_at, needs_browser
 from tests.study.populations import Part, level, population
@@ -31,7 +31,9 @@ NETWORKS, DRAWS = 30, 10
 NAMES = [f"anynetx_e/{place}" for place in range(NETWORKS)]
 
 
-def made(objectives: Sequence[str] = ("error",), name: str = "search", waiting: Sequence[str] = (NAMES[29],)) -> Search:
+def made(
+    objectives: Sequence[str] = ("error",), name: str = "search", waiting: Sequence[str] = (NAMES[29],)
+) -> SearchStudy:
     """A search whose later networks are better; of 30 one diverged, one failed and one is not trained."""
     found = population(
         Part("anynetx_e", NETWORKS, lambda row: 50 - 3 * row["depths"][0] ** 0.5),
@@ -43,7 +45,7 @@ def made(objectives: Sequence[str] = ("error",), name: str = "search", waiting: 
     )
     (drawn,) = found.spaces
     networks = tuple(
-        Asked(
+        SearchedNetwork(
             label=label,
             point={axis: column[row] for axis, column in drawn.axes.items()},
             costs={quantity: column[row] for quantity, column in drawn.costs.items()},
@@ -54,7 +56,7 @@ def made(objectives: Sequence[str] = ("error",), name: str = "search", waiting: 
         for row, label in enumerate(drawn.labels)
     )
     space = SPACES["anynetx_e"] if name == "search" else replace(SPACES["anynetx_e"], name=name)
-    course = Course(
+    course = SearchLog(
         space=space,
         bounds={},
         sampler="tpe",
@@ -63,15 +65,15 @@ def made(objectives: Sequence[str] = ("error",), name: str = "search", waiting: 
         latency_model="",
         networks=networks,
     )
-    return Search(study=replace(found.study, name=name, command=f"dorsal space search {name}"), course=course)
+    return SearchStudy(study=replace(found.study, name=name, command=f"dorsal space search {name}"), course=course)
 
 
-def random_draws() -> Population:
+def random_draws() -> PopulationStudy:
     return population(Part("anynetx_e", 60, level(48), seed=7), noise=2.0, seeds=2)
 
 
-def with_outcome(search: Search, against: Population | None = None) -> tuple[Search, Outcome]:
-    return search, search_outcome(search, against)
+def with_outcome(search: SearchStudy, against: PopulationStudy | None = None) -> tuple[SearchStudy, SearchFindings]:
+    return search, analyse_search(search, against)
 
 
 def columns(figure: Any, mode: str) -> list[Any]:

@@ -8,11 +8,11 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from dorsal.jobs.records import Latency
 from dorsal.report.comparison.numerals import percent
 from dorsal.report.comparison.terminal import print_study
 from dorsal.report.numerals import count, milliseconds, seconds
 from dorsal.stats import mean_interval
-from dorsal.study.records import Latency
 
 if TYPE_CHECKING:
     from tests.report.conftest import Case

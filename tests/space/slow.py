@@ -10,7 +10,7 @@ import random
 
 from msgspec.structs import replace
 
-from dorsal.space.draw import (
+from dorsal.space.distributions import (
     Choice,
     LogNormal,
     LogUniform,

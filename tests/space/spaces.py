@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 
 from dorsal.space.axis import Axis
-from dorsal.space.draw import Choice, LogUniform, PowerOfTwo, Uniform
+from dorsal.space.distributions import Choice, LogUniform, PowerOfTwo, Uniform
 from dorsal.space.space import Space
 
 MIXERS = (

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 
 from dorsal.space import points as points_module
 from dorsal.space.costs import QUANTITIES, costs
-from dorsal.space.leaves import is_by_stage
+from dorsal.space.encoding import is_by_stage
 from dorsal.space.named import SPACES
-from dorsal.space.points import Realised, draw_points
+from dorsal.space.points import Candidates, draw_points
 from dorsal.spec.cost import cost
 from dorsal.spec.layers import layers, plan
 from dorsal.zoo import NETWORKS, network, text_of
@@ -45,7 +45,7 @@ def assert_costs_are_exact(realised, rows):
 @pytest.mark.parametrize("name", SPACES)
 def test_costs_of_every_space_are_those_of_the_built_networks(name):
     layout, points = drawn(SPACES[name], 2000)
-    realised = Realised(layout, points)
+    realised = Candidates(layout, points)
     assert len(realised.rows) > 100
     assert_costs_are_exact(realised, range(100))
 
@@ -55,8 +55,8 @@ def test_costs_of_every_space_are_those_of_the_built_networks(name):
 def test_whole_grammar_costs_and_refusals(space):
     layout, points = drawn(space, 12)
     with patch.object(points_module, "reasons", return_value=(None, ())):
-        everything = Realised(layout, points)
-    fast = set(Realised(layout, points).rows.tolist())
+        everything = Candidates(layout, points)
+    fast = set(Candidates(layout, points).rows.tolist())
     sizes = np.broadcast_to(everything.table["image_size"][:, 0], 12)
     slow = set()
     for row in range(12):
@@ -66,7 +66,7 @@ def test_whole_grammar_costs_and_refusals(space):
             continue
         slow.add(row)
     assert fast == slow
-    realised = Realised(layout, points)
+    realised = Candidates(layout, points)
     assert sum(realised.rejected.values()) == 12 - len(slow)
     if slow:
         assert_costs_are_exact(realised, range(len(slow)))
@@ -76,7 +76,7 @@ def test_whole_grammar_costs_and_refusals(space):
 @given(spaces())
 def test_every_axis_says_what_the_network_is(space):
     layout, points = drawn(msgspec.structs.replace(space, groups="as_drawn"), 12)
-    realised = Realised(layout, points)
+    realised = Candidates(layout, points)
     for row, origin in enumerate(realised.rows):
         net = realised.network(row)
         for name, axis in layout.axes.items():
@@ -110,7 +110,7 @@ def _choice_of(net, name, stage):
 
 def test_networks_of_a_space_have_a_text():
     layout, points = drawn(SPACES["crossed"], 20)
-    realised = Realised(layout, points)
+    realised = Candidates(layout, points)
     for row in range(20):
         net = realised.network(row)
         assert network(text_of(net)) == net
@@ -119,11 +119,11 @@ def test_networks_of_a_space_have_a_text():
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_published_network_survives_its_leaves(name):
     from dorsal.space.axis import Axis
-    from dorsal.space.draw import Choice
+    from dorsal.space.distributions import Choice
     from dorsal.space.space import Space
 
     space = Space(name="one", base=name, axes={"norm": Axis(Choice(("batch",)))}, groups="as_drawn")
     layout, points = drawn(space, 1)
-    realised = Realised(layout, points)
+    realised = Candidates(layout, points)
     assert realised.network(0) == NETWORKS[name]
     assert_costs_are_exact(realised, [0])

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from dorsal.space.axis import Axis, Linear
-from dorsal.space.count import dimensions, size
-from dorsal.space.draw import Choice, LogUniform, Same, Uniform
+from dorsal.space.distributions import Choice, EqualTo, LogUniform, Uniform
 from dorsal.space.named import SPACES, read_space
-from dorsal.space.narrow import fix, free, monotone, rename, restrict, share
-from dorsal.space.points import Realised, draw_points
+from dorsal.space.points import Candidates, draw_points
+from dorsal.space.refine import fix, free, monotone, rename, restrict, share
+from dorsal.space.size import dimensions, size
 from dorsal.space.space import Space, from_json, from_toml, to_json, to_toml
 from tests.space.spaces import spaces
 
@@ -73,7 +73,7 @@ def test_size_counts_conditions_stages_orders_and_equalities():
         "depths": Axis(Uniform(1, 1), by_stage=True),
         "strides": Axis(Choice((1,)), by_stage=True),
         "classes": Axis(Choice((10, 20))),
-        "in_channels": Axis(Same("classes")),
+        "in_channels": Axis(EqualTo("classes")),
     }
     space = Space(name="small", base="regnetx_002", axes=axes)
     assert size(space) == 2 * (12 + 12**2) == _enumerated(space)
@@ -137,12 +137,12 @@ def test_equal_axes_are_equal():
         name="w0=wa",
         base="regnetx_002",
         linear=Linear(),
-        axes={**SPACES["regnetx_pycls"].axes, "linear.wa": Axis(Same("linear.w0"))},
+        axes={**SPACES["regnetx_pycls"].axes, "linear.wa": Axis(EqualTo("linear.w0"))},
     )
     assert dimensions(space) == 4
     points = draw_points(space.layout(), 3000, np.random.default_rng(0))
     assert (points["linear.w0"] == points["linear.wa"]).all()
-    assert len(Realised(space.layout(), points).rows) > 0
+    assert len(Candidates(space.layout(), points).rows) > 0
 
 
 def test_changes_return_new_spaces_with_their_history():
@@ -175,7 +175,7 @@ def test_restricting_an_axis_that_another_equals():
     """What depends on the equal axis is left out, too, where it is never drawn any more."""
     axes = {
         "classes": Axis(Choice((10, 20))),
-        "in_channels": Axis(Same("classes")),
+        "in_channels": Axis(EqualTo("classes")),
         "norm": Axis(Choice(("batch", "group")), when={"in_channels": (20,)}),
     }
     space = Space(name="equal", base="resnet50", axes=axes)
@@ -268,8 +268,11 @@ MIXER = Axis(Choice(("conv", "split_attention")))
         ),
         (lambda: _space("resnet18", expansion=Axis(Uniform(1, 2))), "block=basic has no expansion"),
         (lambda: _space("resnt50", widths=WIDTHS), "unknown network 'resnt50'"),
-        (lambda: _space(in_channels=Axis(Same("classes"))), "'in_channels' depends on 'classes', which is no axis"),
-        (lambda: _space(widths=WIDTHS, depths=Axis(Same("widths"))), "cannot equal 'widths', which is drawn by stage"),
+        (lambda: _space(in_channels=Axis(EqualTo("classes"))), "'in_channels' depends on 'classes', which is no axis"),
+        (
+            lambda: _space(widths=WIDTHS, depths=Axis(EqualTo("widths"))),
+            "cannot equal 'widths', which is drawn by stage",
+        ),
         (lambda: _space(stages=Axis(Uniform(0, 2)), widths=WIDTHS), "'stages': 0 is below 1"),
         (
             lambda: _space(stages=Axis(Uniform(1, 5)), widths=WIDTHS),

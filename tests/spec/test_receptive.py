@@ -21,13 +21,13 @@ from dorsal.nn.blocks import SqueezeExciteGate
 from dorsal.nn.build import build
 from dorsal.nn.mixers import MultiScaleMixer, SelectiveKernelMixer
 from dorsal.nn.split_attention import SplitAttentionMixer
+from dorsal.spec.arrangement import STAGE_INPUT, Tree
 from dorsal.spec.block import Basic, Bottleneck, IdentityOnly, MultiScale, SelectiveKernel, SplitAttention
 from dorsal.spec.network import Network
 from dorsal.spec.receptive import LevelField, binned, receptive_fields
 from dorsal.spec.stage import Stage
 from dorsal.spec.stem import Simple
 from dorsal.spec.text import edit
-from dorsal.spec.tree import STAGE_INPUT, Tree
 from dorsal.zoo import NETWORKS, named, network
 from tests.networks import networks
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from dorsal.stats import CategoricalProfile, NumericProfile, categorical_profile, numeric_profile
-from dorsal.stats.bootstrap import FEWEST, order_bracket, quantile_estimate
+from dorsal.stats.bootstrap import FEWEST_TO_RESAMPLE, order_bracket, quantile_estimate
 
 few = settings(max_examples=30, deadline=None)
 
@@ -36,7 +36,7 @@ def test_one_network():
 
 
 def test_constant_errors_have_a_mean_without_an_interval():
-    (only,) = numeric_profile(np.ones(FEWEST), np.full(FEWEST, 7.0), draws=100).bins
+    (only,) = numeric_profile(np.ones(FEWEST_TO_RESAMPLE), np.full(FEWEST_TO_RESAMPLE, 7.0), draws=100).bins
     assert (only.errors.mean.value, only.errors.mean.low, only.errors.mean.high) == (7.0, None, None)
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dorsal.stats.bootstrap import FEWEST, mean_estimate, studentised
+from dorsal.stats.bootstrap import FEWEST_TO_RESAMPLE, mean_estimate, studentised
 
 
 def test_a_draw_without_spread_is_infinitely_far_on_its_side():
@@ -20,7 +20,7 @@ def test_equal_values_have_no_interval_whatever_their_rounding():
     for value in (90.0, 47.3, 0.1):
         found = mean_estimate(np.full(47, value), 0.95, 200, np.random.default_rng(0))
         assert (found.value, found.low, found.high) == (pytest.approx(value), None, None)
-    assert mean_estimate(np.arange(FEWEST - 1.0), 0.95, 200, np.random.default_rng(0)).low is None
+    assert mean_estimate(np.arange(FEWEST_TO_RESAMPLE - 1.0), 0.95, 200, np.random.default_rng(0)).low is None
 
 
 def stuck(random, n, share, spread):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from dorsal.stats import Band, edf, normalised_weights, pointwise_band, simultaneous_band
+from dorsal.stats import Band, edf, normalized_weights, pointwise_band, simultaneous_band
 
 ERRORS = st.lists(st.integers(0, 20), min_size=1, max_size=30)
 few = settings(max_examples=30, deadline=None)
@@ -46,23 +46,23 @@ def test_constant_errors_are_one_step():
     assert simultaneous_band([5.0] * 9, [1, 2, 3] * 3).low == (pytest.approx(1.0),)
 
 
-def test_normalised_weights_by_hand():
+def test_normalized_weights_by_hand():
     # Bins 0-1, 1-2, 2-3, of which the second is empty: 1 / (3 x 2) three times, 1 / (1 x 2).
-    assert normalised_weights([0.0, 0.5, 0.9, 3.0], 3) == pytest.approx([1 / 6, 1 / 6, 1 / 6, 1 / 2])
-    assert normalised_weights([7.0, 7.0], 5) == pytest.approx([0.5, 0.5])
+    assert normalized_weights([0.0, 0.5, 0.9, 3.0], 3) == pytest.approx([1 / 6, 1 / 6, 1 / 6, 1 / 2])
+    assert normalized_weights([7.0, 7.0], 5) == pytest.approx([0.5, 0.5])
 
 
 def test_shared_edges_make_populations_comparable():
     edges = [0.0, 1.0, 2.0]
     # One network a bin, whatever the population's own extremes.
-    assert normalised_weights([0.9, 1.0], edges) == pytest.approx([0.5, 0.5])
-    assert normalised_weights([1.2, 1.9, 2.0], edges) == pytest.approx([1 / 3] * 3)
+    assert normalized_weights([0.9, 1.0], edges) == pytest.approx([0.5, 0.5])
+    assert normalized_weights([1.2, 1.9, 2.0], edges) == pytest.approx([1 / 3] * 3)
 
 
 @given(st.lists(st.floats(0, 1e9), min_size=1, max_size=30), st.integers(1, 12))
 @few
 def test_every_bin_weighs_alike(complexity, bins):
-    weights = normalised_weights(complexity, bins)
+    weights = normalized_weights(complexity, bins)
     assert weights.sum() == pytest.approx(1)
     index = np.searchsorted(np.histogram_bin_edges(complexity, bins)[1:-1], complexity, side="right")
     of_bins = np.bincount(index, weights)
@@ -186,7 +186,7 @@ def weighted_coverage(n, runs, draws):
     pointwise, simultaneous = np.zeros(4), 0
     for _ in range(runs):
         complexity, errors = draw(n)
-        weights = normalised_weights(complexity, EDGES)
+        weights = normalized_weights(complexity, EDGES)
         truth = of_bins[np.unique(np.digitize(complexity, EDGES[1:-1]))].mean(axis=0)
         low, high = bounds_at(pointwise_band(errors, weights, draws=draws), grid)
         pointwise += ((low <= truth + 1e-12) & (truth <= high + 1e-12))[[0, 20, 100, 180]]
@@ -222,10 +222,10 @@ def test_weighted_coverage_is_what_the_docstring_says(n):
         (lambda: edf([1.0, 2.0], [None, 1.0]), "weights must be"),
         (lambda: pointwise_band([1.0], confidence=95), "confidence=95"),
         (lambda: simultaneous_band([1.0], draws=5), "draws=5"),
-        (lambda: normalised_weights([1.0, None], 3), "1 missing of 2"),
-        (lambda: normalised_weights([], 3), "0 values"),
-        (lambda: normalised_weights([1.0], 0), "bins=0"),
-        (lambda: normalised_weights([1.0, 5.0], [0, 2, 4]), "complexity 5 lies outside the bins, 0 to 4"),
+        (lambda: normalized_weights([1.0, None], 3), "1 missing of 2"),
+        (lambda: normalized_weights([], 3), "0 values"),
+        (lambda: normalized_weights([1.0], 0), "bins=0"),
+        (lambda: normalized_weights([1.0, 5.0], [0, 2, 4]), "complexity 5 lies outside the bins, 0 to 4"),
     ],
 )
 def test_bad_input(call, message):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from dorsal.stats import Contest, Fitted, Scores, compare_predictors, fit_latency, score_predictors
+from dorsal.stats import Contest, LinearModel, PredictorScores, compare_predictors, fit_latency, score_predictors
 
 few = settings(max_examples=20, deadline=None)
 
@@ -129,7 +129,7 @@ def test_incomplete_networks_are_left_out_and_all_round_trips():
     fit, scores = fit_latency(costs, latency), score_predictors(costs, latency, draws=100)
     assert (fit.n, fit.missing, scores.n, scores.missing) == (38, 2, 38, 2)
     contest = compare_predictors(costs, latency, ["macs"], ["depth", "macs"], draws=100)
-    for value, kind in ((fit, Fitted), (scores, Scores), (contest, Contest)):
+    for value, kind in ((fit, LinearModel), (scores, PredictorScores), (contest, Contest)):
         assert msgspec.json.decode(msgspec.json.encode(value), type=kind) == value
 
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy import special
 
 from dorsal.stats import variance, variance_shares
-from dorsal.stats.variance import analyse, draw_noncentrality, share_bounds
+from dorsal.stats.variance import draw_noncentrality, share_bounds, sums_of_squares
 
 # Montgomery, Design and Analysis of Experiments, table 4.3: 4 pressures (arms), 6 batches (seeds), one recipe.
 GRAFTS = np.array(
@@ -31,7 +31,7 @@ def bounds(shares):
 
 
 def test_textbook_sums_of_squares():
-    table = analyse(GRAFTS)
+    table = sums_of_squares(GRAFTS)
     assert table.names == ("architecture", "seed")
     assert table.squares == pytest.approx([178.17, 192.25], abs=0.01)
     assert table.residual_squares == pytest.approx(109.89, abs=0.01)
@@ -52,7 +52,7 @@ def test_textbook_shares():
 def test_table_built_by_hand():
     # Orthogonal ±1 patterns over 2 arms x 2 recipes x 2 seeds: each sum of squares is 8 times the square of its size.
     a, r, s = np.meshgrid([-1, 1], [-1, 1], [-1, 1], indexing="ij")
-    table = analyse(5 * a + 4 * r + 3 * a * r + 2 * s + 1.0 * a * s + 60)
+    table = sums_of_squares(5 * a + 4 * r + 3 * a * r + 2 * s + 1.0 * a * s + 60)
     assert table.squares == pytest.approx([200, 128, 72, 32])
     assert table.residual_squares == pytest.approx(8)
     assert (list(table.freedom), table.residual_freedom) == ([1, 1, 1, 1], 3)
@@ -73,7 +73,7 @@ def test_sums_of_squares_match_nested_least_squares(results):
         fitted = design @ np.linalg.lstsq(design, results.ravel(), rcond=None)[0]
         left.append(np.sum((results.ravel() - fitted) ** 2))
     expected = dict(zip(variance.EFFECTS, -np.diff(left), strict=True))
-    table = analyse(results)
+    table = sums_of_squares(results)
     assert table.squares == pytest.approx([expected[name] for name in table.names], abs=1e-6)
     assert table.residual_squares == pytest.approx(left[-1], abs=1e-6)
 
@@ -144,7 +144,7 @@ def test_noncentrality_draws_invert_the_distribution(statistic, freedom):
 
 def coverage(shape, variances, replications, monkeypatch):
     """Per share, how often its 95 % interval holds the truth; `variances` in the order of Shares."""
-    monkeypatch.setattr(variance, "DRAWS", 1000)
+    monkeypatch.setattr(variance, "POSTERIOR_DRAWS", 1000)
     random = np.random.default_rng(3)
     arms, recipes, seeds = shape
 
@@ -166,7 +166,7 @@ def coverage(shape, variances, replications, monkeypatch):
     for _ in range(replications):
         of_seed = np.sqrt(seed) * random.normal(size=seeds)
         results = fixed[:, :, None] + of_seed + np.sqrt(noise) * random.normal(size=shape)
-        low, high = share_bounds(analyse(results), 0.95, random)
+        low, high = share_bounds(sums_of_squares(results), 0.95, random)
         inside += (low <= truth + 1e-12) & (truth <= high + 1e-12)
     return inside / replications
 

@@ -9,27 +9,27 @@ from collections.abc import Callable, Generator, Sequence
 import numpy as np
 import pytest
 
-from dorsal.study.engine import Lost, Report
-from dorsal.study.forecast import Timing
+from dorsal.jobs.engine import Report, WorkerDied
+from dorsal.jobs.forecast import RunTiming
+from dorsal.jobs.records import Latency, Trial
 from dorsal.study.plan import Run
-from dorsal.study.records import Latency, Trial
 
 QUICK = Latency(1.0, 1.0, 1.0, 1, 1, 1, "cpu")
-EPOCH = Timing(forward=QUICK, train_step=QUICK, epoch_seconds=10.0)
+EPOCH = RunTiming(forward=QUICK, train_step=QUICK, epoch_seconds=10.0)
 """What timing a run gives where an engine of this file is put in place of training."""
 
 
 def put_in_place(engine: Arithmetic, patch: pytest.MonkeyPatch) -> Arithmetic:
     """Comparisons, populations and searches are made by this engine from now on, and all runs take `EPOCH`."""
-    for module in ("session", "search.run"):
-        patch.setattr(f"dorsal.study.{module}.engine_of", lambda *_: engine)
+    for module in ("jobs.execution", "study.search.run"):
+        patch.setattr(f"dorsal.{module}.engine_of", lambda *_: engine)
     time_by(lambda _: EPOCH, patch)
     return engine
 
 
-def time_by(answer: Callable[[Run], Timing | Lost | str], patch: pytest.MonkeyPatch) -> None:
+def time_by(answer: Callable[[Run], RunTiming | WorkerDied | str], patch: pytest.MonkeyPatch) -> None:
     """Runs are timed by this from now on, in this process."""
-    patch.setattr("dorsal.study.session.Apart", lambda *_: contextlib.nullcontext(answer))
+    patch.setattr("dorsal.jobs.execution.Isolated", lambda *_: contextlib.nullcontext(answer))
 
 
 class Arithmetic:

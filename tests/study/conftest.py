@@ -11,11 +11,11 @@ import msgspec
 import psutil
 import pytest
 
-from dorsal.study.comparison import Comparison
+from dorsal.jobs.records import Study, Trial
+from dorsal.study.comparison.question import Comparison
 from dorsal.study.plan import DataFacts, RecipeFacts
-from dorsal.study.population.question import PopulationQuestion
+from dorsal.study.population.question import Population
 from dorsal.study.question import to_toml
-from dorsal.study.records import Study, Trial
 
 TINY = "small(depths=[1], widths=[16], strides=[2], stem=simple(width=8, stride=2))"
 WIDER = TINY.replace("[16]", "[32]")
@@ -30,7 +30,7 @@ def facts() -> DataFacts:
         classes=tuple("0123456789"),
         image_size=48,
         fingerprint="f" * 64,
-        normalisation=(0.5,) * 6,
+        normalization=(0.5,) * 6,
         train_images=1000,
         val_images=100,
     )
@@ -69,7 +69,7 @@ def results(study: Study) -> list[Trial]:
 class Session:
     """A question asked in a process group of its own. Events are dicts with their kind under "kind"."""
 
-    def __init__(self, asked: Comparison | PopulationQuestion) -> None:
+    def __init__(self, asked: Comparison | Population) -> None:
         file = Path(asked.out).with_suffix(".toml")
         file.write_text(to_toml(asked), encoding="utf-8")
         driver = Path(__file__).with_name("driver.py")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import msgspec
 
-from dorsal.study import comparison
-from dorsal.study.compare import compare
-from dorsal.study.events import Event
+from dorsal.jobs.events import Event
+from dorsal.study.comparison import question as comparison
+from dorsal.study.comparison.run import compare
 from dorsal.study.population import question as population_question
 from dorsal.study.population.run import run_population
 

@@ -6,16 +6,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from msgspec.structs import replace
 
-from dorsal.space.count import dimensions, size
-from dorsal.space.edit import based_on
+from dorsal.jobs.records import Arm, Epoch, Machine, Status, Study, Trial
+from dorsal.latency.records import TimedNetwork
+from dorsal.space.base import based_on
 from dorsal.space.named import SPACES
 from dorsal.space.sample import sample
+from dorsal.space.size import dimensions, size
 from dorsal.space.space import Space
 from dorsal.spec.cost import Cost
-from dorsal.spec.foreign import hash_of
-from dorsal.study.latency.records import Timed
-from dorsal.study.population.records import Drawn, Population
-from dorsal.study.records import Arm, Epoch, Machine, Status, Study, Trial
+from dorsal.spec.timm import hash_of
+from dorsal.study.population.records import PopulationStudy, SpaceSample
 
 RECIPE = "regnet-10ep"
 EPOCHS = 10
@@ -33,11 +33,11 @@ class Part(NamedTuple):
     seed: int = 0
 
 
-def timed_by_macs(slower: float = 1.0) -> tuple[Timed, ...]:
+def timed_by_macs(slower: float = 1.0) -> tuple[TimedNetwork, ...]:
     """60 networks of AnyNetX_E at 32 pixels that take `slower` milliseconds, and as much for each million MACs."""
     drawn = sample(replace(SPACES["anynetx_e"], image_size=32), 60, {"macs": "500k..8M"}, 5)
     return tuple(
-        Timed(
+        TimedNetwork(
             label=f"anynetx_e/{row}",
             network_hash=str(row),
             image_size=32,
@@ -62,7 +62,7 @@ def population(
     failed: Collection[str] = (),
     waiting: Collection[str] = (),
     random_state: int = 0,
-) -> Population:
+) -> PopulationStudy:
     """Spaces with their networks' runs; `noise` is the standard deviation of the errors of one network's runs.
 
     `diverged`, `failed` and `waiting` name networks ("anynetx_a/3") whose runs all ended so, or have not ended.
@@ -81,10 +81,10 @@ def population(
                 if label not in waiting:
                     status = "diverged" if label in diverged else "failed" if label in failed else "finished"
                     trials.append(_trial(label, seed, status, 100 - error))
-    return Population(study=_study(tuple(arms), tuple(trials), seeds), spaces=tuple(spaces))
+    return PopulationStudy(study=_study(tuple(arms), tuple(trials), seeds), spaces=tuple(spaces))
 
 
-def _draw(part: Part, bounds: dict[str, str]) -> tuple[Drawn, list[Arm]]:
+def _draw(part: Part, bounds: dict[str, str]) -> tuple[SpaceSample, list[Arm]]:
     space = SPACES[part.space] if isinstance(part.space, str) else part.space
     found = sample(space, part.count, bounds, part.seed)
     labels = tuple(f"{space.name}/{index}" for index in range(len(found)))
@@ -99,7 +99,7 @@ def _draw(part: Part, bounds: dict[str, str]) -> tuple[Drawn, list[Arm]]:
         )
         for row, (label, net) in enumerate(zip(labels, found.networks(), strict=True))
     ]
-    drawn = Drawn(
+    drawn = SpaceSample(
         space=space,
         points=float(size(space)),
         dimensions=dimensions(space),

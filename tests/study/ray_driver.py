@@ -11,15 +11,15 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from dorsal.study.engine import Step, Told
+from dorsal.jobs.engine import Message, Step
+from dorsal.jobs.ray_engine import RayCluster
+from dorsal.jobs.records import Trial
+from dorsal.jobs.store import SEEDS, Store
 from dorsal.study.plan import Run
-from dorsal.study.ray_engine import RayCluster
-from dorsal.study.records import Trial
-from dorsal.study.store import SEEDS, Store
 from tests.contracts.jobs import make_run, trial_of
 
 
-def sleeps(run: Run, tell: Callable[[Told], None], folder: Path, seconds: float) -> Trial:
+def sleeps(run: Run, tell: Callable[[Message], None], folder: Path, seconds: float) -> Trial:
     """Leaves a file `key.pid` for every try, and says in the trial when it began and ended."""
     began = time.time()
     (folder / f"{run.key}.{os.getpid()}").touch()
@@ -28,13 +28,13 @@ def sleeps(run: Run, tell: Callable[[Told], None], folder: Path, seconds: float)
     return trial_of(run, f"{began} {time.time()}")
 
 
-def sleeps_at_first(run: Run, tell: Callable[[Told], None], folder: Path) -> Trial:
+def sleeps_at_first(run: Run, tell: Callable[[Message], None], folder: Path) -> Trial:
     """Never ends its first try."""
     first = not list(folder.iterdir())
     return sleeps(run, tell, folder, 600.0 if first else 0.0)
 
 
-def says_rank(run: Run, tell: Callable[[Told], None], folder: Path) -> Trial:
+def says_rank(run: Run, tell: Callable[[Message], None], folder: Path) -> Trial:
     """A process tells its rank, and dies of seed 2 where it is the second in its first try."""
     rank = int(os.environ["RANK"])
     tell(Step(rank + 1, 1, 1))
@@ -44,7 +44,7 @@ def says_rank(run: Run, tell: Callable[[Told], None], folder: Path) -> Trial:
     return trial_of(run, " ".join(os.environ[name] for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR")))
 
 
-def adds_up_ranks(run: Run, tell: Callable[[Told], None]) -> Trial:
+def adds_up_ranks(run: Run, tell: Callable[[Message], None]) -> Trial:
     """The processes of a run find each other and add up 1, 2, ..."""
     import torch
     import torch.distributed as dist
@@ -55,7 +55,7 @@ def adds_up_ranks(run: Run, tell: Callable[[Told], None]) -> Trial:
     return trial_of(run, str(total.item()))
 
 
-def grows(run: Run, tell: Callable[[Told], None]) -> Trial:
+def grows(run: Run, tell: Callable[[Message], None]) -> Trial:
     """Holds 5 GB, all of it written, for longer than a memory monitor needs to see it."""
     held = bytearray(os.urandom(1 << 20)) * 5000
     time.sleep(30)

@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from dorsal.study.compare import compare
-from dorsal.study.comparison import Comparison
-from dorsal.study.events import Event, Note, Planned, TrialDone, WorkerProgress
-from dorsal.study.plan import plan
-from dorsal.study.run import data_facts, recipe_facts
-from dorsal.study.saved import FILE, load_study, read_saved, write_saved
+from dorsal.jobs.events import Event, Note, Planned, TrialDone, WorkerProgress
+from dorsal.jobs.train import data_facts, recipe_facts
+from dorsal.study.comparison.question import Comparison
+from dorsal.study.comparison.run import compare
+from dorsal.study.plan import plan_comparison
+from dorsal.study.saved import STUDY_FILE, load_study, read_saved, write_saved
 from tests.study.conftest import results, tiny
 
 DIVERGES = "plain(lr=1e8, warmup_epochs=0)"
@@ -36,7 +36,7 @@ class Crashed:
 
 
 def _key_of_b(question: Comparison) -> str:
-    made = plan(question, data_facts(question.data), [recipe_facts(text, 1) for text in question.recipes])
+    made = plan_comparison(question, data_facts(question.data), [recipe_facts(text, 1) for text in question.recipes])
     return next(run.key for run in made.runs if (run.arm, run.recipe) == ("b", "plain"))
 
 
@@ -101,12 +101,12 @@ def test_a_full_disk_leaves_the_old_study_file(crashed: Crashed, monkeypatch: py
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    saved, content = read_saved(crashed.out), (crashed.out / FILE).read_bytes()
+    saved, content = read_saved(crashed.out), (crashed.out / STUDY_FILE).read_bytes()
     assert saved is not None
-    monkeypatch.setattr("dorsal.study.record_file.os.fsync", full)
+    monkeypatch.setattr("dorsal.jobs.json_file.os.fsync", full)
     with pytest.raises(OSError, match="No space left on device"):
         write_saved(crashed.out, msgspec.structs.replace(saved, settings=("another",)))
-    assert (crashed.out / FILE).read_bytes() == content
+    assert (crashed.out / STUDY_FILE).read_bytes() == content
     assert not list(crashed.out.glob("*.tmp"))
 
 

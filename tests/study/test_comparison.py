@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dorsal.study.comparison import Comparison, Match, command_line, from_toml, read_match
-from dorsal.study.duration import read_duration, show_duration
+from dorsal.language.duration import read_duration, show_duration
+from dorsal.study.comparison.question import Comparison, MatchedCost, command_line, from_toml, read_match
 from dorsal.study.question import to_toml, without_password
 
 comparisons = st.builds(
@@ -56,14 +56,14 @@ def test_seeds_count_from_1_or_are_listed() -> None:
 
 
 def test_default_networks_are_matched_and_named_ones_are_not() -> None:
-    assert Comparison().asked_match == Match("macs", None)
-    assert Comparison(match="params").asked_match == Match("params", None)
+    assert Comparison().asked_match == MatchedCost("macs", None)
+    assert Comparison(match="params").asked_match == MatchedCost("params", None)
     assert Comparison(networks=("small",)).asked_match is None
 
 
 def test_amounts_of_a_match() -> None:
-    assert read_match("macs=20M") == Match("macs", 20_000_000)
-    assert read_match("activations = 1.5k") == Match("activations", 1500)
+    assert read_match("macs=20M") == MatchedCost("macs", 20_000_000)
+    assert read_match("activations = 1.5k") == MatchedCost("activations", 1500)
     assert read_match("params=3G").target == 3 * 10**9
 
 

@@ -7,13 +7,13 @@ import msgspec
 import pytest
 
 from dorsal.space.axis import Axis
-from dorsal.space.draw import Choice
+from dorsal.space.distributions import Choice
 from dorsal.space.space import Space, to_toml
 from dorsal.spec.network import from_json, to_json
-from dorsal.study.population.question import PopulationQuestion
+from dorsal.study.population.question import Population
 from dorsal.study.population.run import run_population
-from dorsal.study.search.pick import Pick, flattery, pick
-from dorsal.study.search.question import SearchQuestion
+from dorsal.study.search.pick import Pick, flattery, pick_networks
+from dorsal.study.search.question import Search
 from dorsal.study.search.run import run_search
 from dorsal.zoo import network
 from tests.study.arithmetic import Arithmetic, put_in_place
@@ -31,8 +31,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         put_in_place(engine, patch)
         both = ("anynetx_d", "anynetx_e")
-        run_population(PopulationQuestion(spaces=both, count=4, seeds=2, out=str(root / "population"), **ASKED))
-        asked = SearchQuestion(
+        run_population(Population(spaces=both, count=4, seeds=2, out=str(root / "population"), **ASKED))
+        asked = Search(
             space=("anynetx_d",), trials=4, objectives=("error", "params"), out=str(root / "search"), **ASKED
         )
         run_search(asked)
@@ -44,12 +44,14 @@ def depth_of(found: Pick) -> list[int]:
 
 
 def test_the_winner_is_the_network_of_least_error(folder: Path) -> None:
-    found = pick(folder / "population")
+    found = pick_networks(folder / "population")
     (winner,) = found.networks
     assert found.finished == 7  # of 8, for one diverged
     assert winner.errors == pytest.approx((10 + depth_of(found)[0] - 0.1, 10 + depth_of(found)[0] - 0.2))
     assert winner.error == pytest.approx(sum(winner.errors) / 2)
-    everyone = [each for space in ("anynetx_d", "anynetx_e") for each in pick(folder / "population", space).networks]
+    everyone = [
+        each for space in ("anynetx_d", "anynetx_e") for each in pick_networks(folder / "population", space).networks
+    ]
     assert winner.error == min(each.error for each in everyone)
     assert {each.label.partition("/")[0] for each in everyone} == {"anynetx_d", "anynetx_e"}
     assert network(winner.text) == winner.network == from_json(to_json(winner.network))
@@ -57,7 +59,7 @@ def test_the_winner_is_the_network_of_least_error(folder: Path) -> None:
 
 
 def test_the_sentences_say_what_the_error_is_worth(folder: Path) -> None:
-    found = pick(folder / "population")
+    found = pick_networks(folder / "population")
     what, worth, left_out, schedule = found.sentences
     (winner,) = found.networks
     each = ", ".join(f"{error:.2f}" for error in winner.errors)
@@ -65,7 +67,7 @@ def test_the_sentences_say_what_the_error_is_worth(folder: Path) -> None:
     assert "7 noisy means over 2 seeds" in worth
     assert left_out.startswith(f"Picked by all seeds but one, the winner has {winner.error:.2f} % error under the one")
     assert schedule.startswith("Unverified: nothing shows that a schedule of 1 epoch ranks these networks")
-    what, worth, schedule = pick(folder / "search").sentences
+    what, worth, schedule = pick_networks(folder / "search").sentences
     assert "% error, " in what
     assert "4 noisy runs" in worth
     assert schedule.startswith("Unverified: nothing shows that 1 epoch")
@@ -79,10 +81,10 @@ def test_a_drawn_image_size_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "sizes.toml").write_text(to_toml(space), encoding="utf-8")
     drawn = (str(tmp_path / "sizes.toml"),)
     asked = {**ASKED, "bounds": {}}
-    run_population(PopulationQuestion(spaces=drawn, count=6, out=str(tmp_path / "population"), **asked))
-    run_search(SearchQuestion(space=drawn, trials=6, out=str(tmp_path / "search"), **asked))
+    run_population(Population(spaces=drawn, count=6, out=str(tmp_path / "population"), **asked))
+    run_search(Search(space=drawn, trials=6, out=str(tmp_path / "search"), **asked))
     for name, by in (("population", "error"), ("population", "pareto"), ("search", "error")):
-        found = pick(tmp_path / name, by=by)
+        found = pick_networks(tmp_path / name, by=by)
         said = [sentence for sentence in found.sentences if " px: give its data that size, as in --data " in sentence]
         assert [sentence.split()[-1] for sentence in said] == [
             f'"photos(size={each.costs["image_size"]:g})".' for each in found.networks
@@ -91,21 +93,21 @@ def test_a_drawn_image_size_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_front_is_of_the_objectives(folder: Path) -> None:
     for name, cost in (("population", "macs"), ("search", "params")):
-        found = pick(folder / name, by="pareto")
+        found = pick_networks(folder / name, by="pareto")
         errors, costs = ([each.error for each in found.networks], [each.costs[cost] for each in found.networks])
         assert errors == sorted(errors)
         assert costs == sorted(costs, reverse=True)
-        assert errors[0] == pick(folder / name).networks[0].error
+        assert errors[0] == pick_networks(folder / name).networks[0].error
         assert found.sentences[0] == f"No network beats these {len(errors)} in error and {cost}."
 
 
 def test_bounds_are_kept(folder: Path) -> None:
-    every = pick(folder / "population", by="pareto").networks
+    every = pick_networks(folder / "population", by="pareto").networks
     middle = (every[0].costs["macs"] + every[-1].costs["macs"]) / 2
-    (found,) = pick(folder / "population", bounds={"macs": f"..{middle / 1e6:.6f}M"}).networks
+    (found,) = pick_networks(folder / "population", bounds={"macs": f"..{middle / 1e6:.6f}M"}).networks
     assert found.costs["macs"] <= middle
     with pytest.raises(ValueError, match=r"no finished network has macs in 100M\.\.: the nearest has [\d.]+M$"):
-        pick(folder / "population", bounds={"macs": "100M.."})
+        pick_networks(folder / "population", bounds={"macs": "100M.."})
 
 
 def test_nonsense_is_refused(folder: Path, tmp_path: Path) -> None:
@@ -116,20 +118,20 @@ def test_nonsense_is_refused(folder: Path, tmp_path: Path) -> None:
         ({"bounds": {"macs": "400"}}, "is not a range"),
     ):
         with pytest.raises(ValueError, match=says):
-            pick(folder / "population", **words)
+            pick_networks(folder / "population", **words)
     with pytest.raises(ValueError, match="holds neither a population nor a search; see `dorsal space run`"):
-        pick(tmp_path)
+        pick_networks(tmp_path)
 
 
 def test_of_networks_none_of_which_finished_there_is_none_to_pick(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_in_place(Arithmetic(1), monkeypatch).ends = {"anynetx_e/0": "diverged"}
-    run_search(SearchQuestion(space=("anynetx_e",), trials=1, out=str(tmp_path), **ASKED))
+    run_search(Search(space=("anynetx_e",), trials=1, out=str(tmp_path), **ASKED))
     with pytest.raises(ValueError, match=r"no network in .* has finished, so there is none to pick"):
-        pick(tmp_path)
+        pick_networks(tmp_path)
 
 
 def test_a_pick_is_plain_data(folder: Path) -> None:
-    found = pick(folder / "search")
+    found = pick_networks(folder / "search")
     assert msgspec.json.decode(msgspec.json.encode(found), type=Pick) == found

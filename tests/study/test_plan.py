@@ -7,15 +7,15 @@ import msgspec
 import pytest
 
 from dorsal.spec.cost import cost
-from dorsal.study.comparison import Comparison
-from dorsal.study.plan import DataFacts, RecipeFacts, plan
+from dorsal.study.comparison.question import Comparison
+from dorsal.study.plan import DataFacts, RecipeFacts, plan_comparison
 from dorsal.zoo import network
 
 Recipes = tuple[RecipeFacts, ...]
 
 
 def test_default_arms_are_the_four_families_matched_in_macs(facts: DataFacts, recipes: Recipes) -> None:
-    made = plan(Comparison(), facts, recipes)
+    made = plan_comparison(Comparison(), facts, recipes)
     assert [arm.label for arm in made.arms] == ["plain", "res2net", "resnest", "regnet_se"]
     first, *others = made.arms
     assert first.changes == ""
@@ -29,7 +29,7 @@ def test_default_arms_are_the_four_families_matched_in_macs(facts: DataFacts, re
 
 
 def test_runs_go_round_so_that_a_broken_study_is_balanced(facts: DataFacts, recipes: Recipes) -> None:
-    made = plan(Comparison(seeds=3), facts, recipes)
+    made = plan_comparison(Comparison(seeds=3), facts, recipes)
     runs = [(run.seed, run.recipe, run.arm) for run in made.runs]
     assert len(runs) == len(set(runs)) == 4 * 2 * 3
     assert [seed for seed, _, _ in runs] == [1] * 8 + [2] * 8 + [3] * 8
@@ -39,20 +39,23 @@ def test_runs_go_round_so_that_a_broken_study_is_balanced(facts: DataFacts, reci
 
 def test_runs_in_several_processes_are_others(facts: DataFacts, recipes: Recipes) -> None:
     one, two, three = (
-        {run.key for run in plan(Comparison(seeds=1, ray="local", processes=n), facts, recipes).runs} for n in (1, 2, 3)
+        {run.key for run in plan_comparison(Comparison(seeds=1, ray="local", processes=n), facts, recipes).runs}
+        for n in (1, 2, 3)
     )
-    assert one == {run.key for run in plan(Comparison(seeds=1), facts, recipes).runs}
+    assert one == {run.key for run in plan_comparison(Comparison(seeds=1), facts, recipes).runs}
     assert len(one | two | three) == len(one) + len(two) + len(three)
 
 
 def test_keys_stay_what_they_are(facts: DataFacts, recipes: Recipes) -> None:
-    made = plan(Comparison(networks=("small",), seeds=1), facts, recipes)
+    made = plan_comparison(Comparison(networks=("small",), seeds=1), facts, recipes)
     assert [run.key for run in made.runs] == ["ea5ffecf0f655215", "59d0a9c8892274a6"]
 
 
 def test_networks_get_the_classes_of_the_data_and_keep_their_text(facts: DataFacts, recipes: Recipes) -> None:
     facts = msgspec.structs.replace(facts, classes=("cat", "dog", "eel"))
-    made = plan(Comparison(networks=("resnet18(stem=deep)", "wide=resnet18(widths=[96,128,256,512])")), facts, recipes)
+    made = plan_comparison(
+        Comparison(networks=("resnet18(stem=deep)", "wide=resnet18(widths=[96,128,256,512])")), facts, recipes
+    )
     assert [arm.label for arm in made.arms] == ["resnet18+deep", "wide"]
     for arm in made.arms:
         assert arm.network.head.classes == 3
@@ -62,7 +65,7 @@ def test_networks_get_the_classes_of_the_data_and_keep_their_text(facts: DataFac
 
 
 def test_without_match_nothing_is_changed(facts: DataFacts, recipes: Recipes) -> None:
-    made = plan(Comparison(networks=("small", "small(widths=[32,64,128])")), facts, recipes)
+    made = plan_comparison(Comparison(networks=("small", "small(widths=[32,64,128])")), facts, recipes)
     assert [arm.changes for arm in made.arms] == ["", ""]
     assert [stage.width for stage in made.arms[1].network.stages] == [32, 64, 128]
 
@@ -70,7 +73,7 @@ def test_without_match_nothing_is_changed(facts: DataFacts, recipes: Recipes) ->
 @pytest.mark.parametrize("measure", ["macs", "params", "activations"])
 def test_match_to_a_given_cost_moves_every_arm(facts: DataFacts, recipes: Recipes, measure: str) -> None:
     target = {"macs": "30M", "params": "500k", "activations": "400k"}[measure]
-    made = plan(
+    made = plan_comparison(
         Comparison(networks=("small", "small(mixer=split_attention)"), match=f"{measure}={target}"), facts, recipes
     )
     wanted = {"macs": 30e6, "params": 5e5, "activations": 4e5}[measure]
@@ -80,7 +83,7 @@ def test_match_to_a_given_cost_moves_every_arm(facts: DataFacts, recipes: Recipe
 
 
 def test_equal_labels_are_numbered(facts: DataFacts, recipes: Recipes) -> None:
-    made = plan(
+    made = plan_comparison(
         Comparison(networks=("small(widths=[32,64,128])", "small(widths=[32,64,256])", "small")), facts, recipes
     )
     assert [arm.label for arm in made.arms] == ["small+widths#1", "small+widths#2", "small"]
@@ -88,7 +91,7 @@ def test_equal_labels_are_numbered(facts: DataFacts, recipes: Recipes) -> None:
 
 def test_a_key_depends_on_all_that_decides_a_result_and_on_nothing_else(facts: DataFacts, recipes: Recipes) -> None:
     def key(comparison: Comparison, facts: DataFacts = facts, recipe: RecipeFacts = recipes[0]) -> str:
-        return plan(comparison, facts, [recipe]).runs[0].key
+        return plan_comparison(comparison, facts, [recipe]).runs[0].key
 
     base = Comparison(networks=("small",), seeds=1)
     others = [
@@ -96,7 +99,7 @@ def test_a_key_depends_on_all_that_decides_a_result_and_on_nothing_else(facts: D
         key(Comparison(networks=("small",), seeds=(2,))),
         key(base, msgspec.structs.replace(facts, fingerprint="e" * 64)),
         key(base, msgspec.structs.replace(facts, image_size=64)),
-        key(base, msgspec.structs.replace(facts, normalisation=(0.4,) * 6)),
+        key(base, msgspec.structs.replace(facts, normalization=(0.4,) * 6)),
         key(base, recipe=recipes[1]),
     ]
     assert len({key(base), *others}) == 7
@@ -108,7 +111,7 @@ def test_a_key_depends_on_all_that_decides_a_result_and_on_nothing_else(facts: D
 
 def test_a_key_is_stable_across_versions(facts: DataFacts, recipes: Recipes) -> None:
     net = "small(depths=[1], widths=[16], strides=[2], stem=simple(width=8), classes=10)"
-    assert plan(Comparison(networks=(net,)), facts, recipes).runs[0].key == "e743621030ad9047"
+    assert plan_comparison(Comparison(networks=(net,)), facts, recipes).runs[0].key == "e743621030ad9047"
 
 
 @pytest.mark.parametrize(
@@ -120,28 +123,28 @@ def test_a_key_is_stable_across_versions(facts: DataFacts, recipes: Recipes) -> 
 )
 def test_impossible_plans(facts: DataFacts, recipes: Recipes, networks: tuple[str, ...], says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        plan(Comparison(networks=networks), msgspec.structs.replace(facts, image_size=16), recipes)
+        plan_comparison(Comparison(networks=networks), msgspec.structs.replace(facts, image_size=16), recipes)
 
 
 def test_one_class_is_refused(facts: DataFacts, recipes: Recipes) -> None:
     with pytest.raises(ValueError, match="has 1 class; a comparison needs at least 2"):
-        plan(Comparison(), msgspec.structs.replace(facts, classes=("cat",)), recipes)
+        plan_comparison(Comparison(), msgspec.structs.replace(facts, classes=("cat",)), recipes)
 
 
 def test_one_recipe_under_two_names_is_refused(facts: DataFacts, recipes: Recipes) -> None:
     twin = msgspec.structs.replace(recipes[0], name="plain(lr=0.05)")
     with pytest.raises(ValueError, match=r"recipe plain\(lr=0.05\) is the same as plain"):
-        plan(Comparison(), facts, [recipes[0], twin])
+        plan_comparison(Comparison(), facts, [recipes[0], twin])
 
 
 def test_an_unreachable_match_names_the_network(facts: DataFacts, recipes: Recipes) -> None:
     with pytest.raises(ValueError, match=r"network 'small': no widths .* give macs=1000 within 2%; nearest reached"):
-        plan(Comparison(networks=("small",), match="macs=1k"), facts, recipes)
+        plan_comparison(Comparison(networks=("small",), match="macs=1k"), facts, recipes)
 
 
 def test_planning_imports_neither_torch_nor_optuna() -> None:
     code = (
-        "import sys, dorsal.study.plan, dorsal.study.engine, dorsal.study.saved; "
+        "import sys, dorsal.study.plan, dorsal.jobs.engine, dorsal.study.saved; "
         "print('torch' in sys.modules, 'optuna' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -12,32 +12,32 @@ import optuna
 import pytest
 
 from dorsal.data.spec import parse_data
+from dorsal.findings.population.analyse import analyse_population
+from dorsal.jobs.engine import WorkerDied
+from dorsal.jobs.events import Event, Note, Planned, TrialDone
+from dorsal.jobs.json_file import write_record
+from dorsal.jobs.store import Categories
+from dorsal.latency.records import MODEL
 from dorsal.space.axis import Axis
-from dorsal.space.draw import Choice
-from dorsal.space.edit import with_edit
+from dorsal.space.base import with_edit
+from dorsal.space.distributions import Choice
 from dorsal.space.named import read_space
 from dorsal.space.space import Space, to_toml
 from dorsal.spec.cost import cost
 from dorsal.study import question
-from dorsal.study.analysis.analyse import analyse_population
-from dorsal.study.compare import compare
-from dorsal.study.engine import Lost
-from dorsal.study.events import Event, Note, Planned, TrialDone
-from dorsal.study.latency.fit import fit_model
-from dorsal.study.latency.records import MODEL
-from dorsal.study.population.question import PopulationQuestion, command_line, from_toml
-from dorsal.study.population.records import Population
-from dorsal.study.population.reliability import ReliabilityQuestion, run_reliability
-from dorsal.study.population.reliability_saved import load_retrained
+from dorsal.study.comparison.run import compare
+from dorsal.study.population.question import Population, command_line, from_toml
+from dorsal.study.population.records import PopulationStudy
 from dorsal.study.population.run import domains_of, run_population, values_of
 from dorsal.study.population.saved import load_population
-from dorsal.study.record_file import write_record
-from dorsal.study.store import Choices
+from dorsal.study.recheck.run import Recheck, run_recheck
+from dorsal.study.recheck.saved import load_recheck
+from dorsal.study.timing.fit import fit_model
 from dorsal.zoo import network
 from tests.study.arithmetic import Arithmetic, put_in_place, time_by
 from tests.study.conftest import Session, results, tiny
 from tests.study.populations import timed_by_macs
-from tests.study.test_latency import measurements
+from tests.study.test_timing import measurements
 
 SMALL = "strides=[1, 2, 2, 2]"
 TINY = """
@@ -48,7 +48,7 @@ axes.widths = { draw = { type = "uniform", low = 8, high = 64, quantum = 8 }, by
 DATA = "scenes(train=64, val=32, size=32)"
 
 
-def asked(out: Path, **changes: Any) -> PopulationQuestion:
+def asked(out: Path, **changes: Any) -> Population:
     """Two spaces of two networks each, one epoch."""
     fields = {
         "spaces": ("anynetx_e", "crossed"),
@@ -60,7 +60,7 @@ def asked(out: Path, **changes: Any) -> PopulationQuestion:
         "epochs": 1,
         "out": str(out),
     }
-    return PopulationQuestion(**{**fields, **changes})
+    return Population(**{**fields, **changes})
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -77,14 +77,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def population(folder: Path) -> Population:
+def population(folder: Path) -> PopulationStudy:
     """Nothing is trained: that is done in `tests/cli/test_space.py`, by the command."""
     with pytest.MonkeyPatch.context() as patch:
         put_in_place(Arithmetic(2), patch)
         return run_population(asked(folder))
 
 
-def test_a_population_is_what_was_drawn_within_the_bounds(population: Population) -> None:
+def test_a_population_is_what_was_drawn_within_the_bounds(population: PopulationStudy) -> None:
     assert [space.space.name for space in population.spaces] == ["anynetx_e", "crossed"]
     arms = {arm.label: arm for arm in population.study.arms}
     for space in population.spaces:
@@ -102,13 +102,13 @@ def test_a_population_is_what_was_drawn_within_the_bounds(population: Population
     assert [stage.depth for stage in arms["anynetx_e/0"].network.stages] == depths[0]  # type: ignore[union-attr]
 
 
-def test_every_network_is_trained_and_told_in_turn(population: Population) -> None:
+def test_every_network_is_trained_and_told_in_turn(population: PopulationStudy) -> None:
     assert [(trial.arm, trial.status) for trial in population.study.trials] == [
         (label, "finished") for label in ("anynetx_e/0", "crossed/0", "anynetx_e/1", "crossed/1")
     ]
 
 
-def test_optuna_sees_the_axes_of_each_space(population: Population, folder: Path) -> None:
+def test_optuna_sees_the_axes_of_each_space(population: PopulationStudy, folder: Path) -> None:
     url = f"sqlite:///{folder / 'study.db'}"
     studies = [optuna.load_study(study_name=name, storage=url) for name in optuna.get_all_study_names(url)]
     assert len(studies) == 2
@@ -125,7 +125,7 @@ def test_optuna_sees_the_axes_of_each_space(population: Population, folder: Path
 
 
 def test_the_same_call_runs_nothing_and_a_larger_count_only_what_is_new(
-    population: Population, folder: Path, monkeypatch: pytest.MonkeyPatch
+    population: PopulationStudy, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_in_place(Arithmetic(1), monkeypatch)
     again: list[Event] = []
@@ -152,7 +152,7 @@ def test_the_same_call_runs_nothing_and_a_larger_count_only_what_is_new(
     ],
 )
 def test_a_folder_of_another_population_is_refused(
-    population: Population, folder: Path, changes: dict[str, Any], message: str
+    population: PopulationStudy, folder: Path, changes: dict[str, Any], message: str
 ) -> None:
     before = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix == ".json"}
     with pytest.raises(ValueError, match=f"{message}.*name another folder"):
@@ -160,7 +160,7 @@ def test_a_folder_of_another_population_is_refused(
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix == ".json"} == before
 
 
-def test_a_changed_axis_is_named(population: Population, folder: Path) -> None:
+def test_a_changed_axis_is_named(population: PopulationStudy, folder: Path) -> None:
     space = read_space("anynetx_e")
     axes = {**space.axes, "depths": Axis(Choice((1, 2)), by_stage=True)}
     file = folder.with_name("anynetx_e.toml")
@@ -191,7 +191,7 @@ def test_other_networks_under_the_same_question_are_refused(tmp_path: Path, monk
 
 
 def test_a_comparison_does_not_replace_a_population_nor_the_reverse(
-    population: Population, folder: Path, tmp_path: Path
+    population: PopulationStudy, folder: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match="holds a population of `dorsal space run`; name another folder"):
         compare(tiny(folder))
@@ -215,7 +215,7 @@ def test_the_storage_of_a_folder_is_kept_and_another_is_refused(
     assert run_population(asked(out, count=3)).study.trials[:4] == first.study.trials[:4]
     assert {run.arm[-2:] for run in engine.made} == {"/2"}
     assert not (out / "study.db").exists()
-    run_reliability(ReliabilityQuestion(population=(str(out),), networks=1, epochs=(2,), seeds=1))
+    run_recheck(Recheck(population=(str(out),), networks=1, epochs=(2,), seeds=1))
     assert len(engine.made) == 4
     assert load_population(out) == load_population(out, elsewhere)
     own = run_population(asked(tmp_path / "own"))
@@ -289,7 +289,7 @@ def test_on_a_cluster_times_are_said_to_be_of_this_machine_and_no_budget_is_met_
     events: list[Event] = []
     run_population(asked(tmp_path / "timed", ray="10.0.0.1:6379"), on_event=events.append)
     assert Note("the forecast is from times of this machine, not of the cluster") in events
-    time_by(lambda _: Lost("worker died"), monkeypatch)
+    time_by(lambda _: WorkerDied("worker died"), monkeypatch)
     with pytest.raises(ValueError, match="budget='1h': no network could be timed here"):
         run_population(asked(tmp_path / "not_timed", ray="10.0.0.1:6379", budget="1h"))
     run_population(asked(tmp_path / "not_timed", ray="10.0.0.1:6379"), on_event=events.append)
@@ -306,13 +306,13 @@ def test_a_budget_or_a_smaller_count_hides_nothing_that_has_ended(
     less = run_population(asked(tmp_path, seeds=2, budget="35s"))
     assert len(engine.made) == len(less.study.trials) == 6
     assert set(first.study.trials) < set(less.study.trials)
-    run_reliability(ReliabilityQuestion(population=(str(tmp_path),), networks=2, epochs=(2,), seeds=1))
+    run_recheck(Recheck(population=(str(tmp_path),), networks=2, epochs=(2,), seeds=1))
     events: list[Event] = []
     fewer = run_population(asked(tmp_path, count=1, seeds=2), on_event=events.append)
     assert fewer.spaces == first.spaces
     assert set(less.study.trials) < set(fewer.study.trials)
     assert Note(f"count=1: {tmp_path} holds 2 networks of a space, and keeps them") in events
-    assert analyse_population(fewer, retrained=load_retrained(tmp_path), fits=0, resamples=20).reliability.ranks
+    assert analyse_population(fewer, retrained=load_recheck(tmp_path), fits=0, resamples=20).reliability.ranks
 
 
 def test_resolution_can_be_an_axis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -362,7 +362,7 @@ def test_stopped_between_two_files_it_is_read_and_goes_on(tmp_path: Path, monkey
     first = run_population(asked(tmp_path / "out", spaces=("anynetx_e",)))
     for changes in ({"count": 4}, {"spaces": ("anynetx_e", "crossed")}):
         with monkeypatch.context() as patch:
-            patch.setattr("dorsal.study.session.keep", stop)
+            patch.setattr("dorsal.jobs.execution.keep", stop)
             with pytest.raises(KeyboardInterrupt):
                 run_population(asked(tmp_path / "out", **{"spaces": ("anynetx_e",), **changes}))
         read = load_population(tmp_path / "out")
@@ -457,5 +457,5 @@ def test_edits_join_those_of_the_base() -> None:
 def test_domains_have_one_entry_a_stage_and_numbers_as_ranges() -> None:
     domains = domains_of(read_space("crossed"))
     assert {f"depths.{stage}" for stage in range(4)} <= set(domains)
-    assert domains["attention"] == Choices(("none", "squeeze_excite"))
+    assert domains["attention"] == Categories(("none", "squeeze_excite"))
     assert domains["expansion"].whole  # type: ignore[union-attr]

@@ -8,9 +8,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dorsal.study.compare import compare
-from dorsal.study.events import Event, Planned, TrialDone, WorkerProgress
-from dorsal.study.records import Study
+from dorsal.jobs.events import Event, Planned, TrialDone, WorkerProgress
+from dorsal.jobs.records import Study
+from dorsal.study.comparison.run import compare
 from dorsal.study.saved import load_study
 from tests.study.conftest import Session, results, tiny
 

@@ -8,37 +8,37 @@ from typing import Any
 import msgspec
 import pytest
 
-from dorsal.study.compare import compare
-from dorsal.study.events import Event, Note, Planned, TrialDone
-from dorsal.study.latency.fit import fit_model
-from dorsal.study.latency.records import MODEL
-from dorsal.study.population.records import Drawn, Population
+from dorsal.findings.search import analyse_search
+from dorsal.jobs.events import Event, Note, Planned, TrialDone
+from dorsal.jobs.json_file import write_record
+from dorsal.jobs.train import data_facts
+from dorsal.latency.records import MODEL
+from dorsal.study.comparison.run import compare
+from dorsal.study.population.records import PopulationStudy, SpaceSample
 from dorsal.study.population.saved import load_population
-from dorsal.study.record_file import write_record
-from dorsal.study.run import data_facts
-from dorsal.study.search.outcome import search_outcome
-from dorsal.study.search.question import SAMPLERS, Effort, SearchQuestion, command_line
-from dorsal.study.search.records import Course, Search
+from dorsal.study.search.question import SAMPLERS, Effort, Search, command_line
+from dorsal.study.search.records import SearchLog, SearchStudy
 from dorsal.study.search.run import run_search
-from dorsal.study.search.saved import load_search, write_course
+from dorsal.study.search.saved import load_search, write_log
+from dorsal.study.timing.fit import fit_model
 from tests.study.arithmetic import Arithmetic, time_by
 from tests.study.conftest import tiny
 from tests.study.populations import timed_by_macs
-from tests.study.test_latency import measurements
+from tests.study.test_timing import measurements
 
 DATA = "scenes(size=32, train=64, val=32)"
 OPENED = functools.cache(data_facts)  # what never changes is opened once
 
 
 @pytest.fixture
-def train(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Search]:
+def train(monkeypatch: pytest.MonkeyPatch) -> Callable[..., SearchStudy]:
     """Searches with an engine in place of training; three draws come before the first proposal."""
     for sampler in ("tpe", "nsga2"):
         monkeypatch.setitem(SAMPLERS, sampler, Effort(3, 100))
 
     def run(
-        asked: SearchQuestion, engine: Arithmetic, events: list[Event] | None = None, against: Population | None = None
-    ) -> Search:
+        asked: Search, engine: Arithmetic, events: list[Event] | None = None, against: PopulationStudy | None = None
+    ) -> SearchStudy:
         monkeypatch.setattr("dorsal.study.search.run.data_facts", OPENED)
         monkeypatch.setattr("dorsal.study.search.run.engine_of", lambda *_: engine)
         time_by(lambda _: "no time", monkeypatch)
@@ -47,20 +47,20 @@ def train(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Search]:
     return run
 
 
-def question(out: Path, **changes: Any) -> SearchQuestion:
+def question(out: Path, **changes: Any) -> Search:
     fields = {"space": ("anynetx_e",), "trials": 5, "bounds": {"macs": "1M..4M"}, "recipe": "plain", "data": DATA}
-    return SearchQuestion(**{**fields, "out": str(out), "epochs": 1, "workers": 1, **changes})
+    return Search(**{**fields, "out": str(out), "epochs": 1, "workers": 1, **changes})
 
 
-def asked_for(search: Search) -> list[tuple[Any, ...]]:
+def asked_for(search: SearchStudy) -> list[tuple[Any, ...]]:
     return [(each.label, each.point, each.drawn, each.passed_over, each.memory) for each in search.course.networks]
 
 
-def errors(search: Search) -> list[float]:
+def errors(search: SearchStudy) -> list[float]:
     return [100 - (trial.accuracy or 0) for trial in search.study.trials]
 
 
-def test_networks_are_asked_for_trained_and_told_of(train: Callable[..., Search], tmp_path: Path) -> None:
+def test_networks_are_asked_for_trained_and_told_of(train: Callable[..., SearchStudy], tmp_path: Path) -> None:
     events: list[Event] = []
     search = train(question(tmp_path), Arithmetic(1), events)
     assert [network.label for network in search.course.networks] == [f"anynetx_e/{n}" for n in range(5)]
@@ -81,7 +81,7 @@ def test_networks_are_asked_for_trained_and_told_of(train: Callable[..., Search]
 
 @pytest.mark.parametrize(("sampler", "workers"), [("tpe", 1), ("tpe", 3), ("nsga2", 2)])
 def test_however_it_is_broken_off_it_ends_as_if_it_had_not_been(
-    train: Callable[..., Search], tmp_path: Path, sampler: str, workers: int
+    train: Callable[..., SearchStudy], tmp_path: Path, sampler: str, workers: int
 ) -> None:
     whole = train(question(tmp_path / "whole", trials=6, sampler=sampler), Arithmetic(workers))
     asked, made = question(tmp_path / "broken", trials=6, sampler=sampler), 0
@@ -98,15 +98,15 @@ def test_however_it_is_broken_off_it_ends_as_if_it_had_not_been(
 
 
 def test_stopped_before_its_first_network_is_written_down_it_goes_on(
-    train: Callable[..., Search], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    train: Callable[..., SearchStudy], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(folder: Path, course: Course) -> None:
+    def stop(folder: Path, course: SearchLog) -> None:
         if course.networks:
             raise KeyboardInterrupt
-        write_course(folder, course)
+        write_log(folder, course)
 
     with monkeypatch.context() as patch:
-        patch.setattr("dorsal.study.search.run.write_course", stop)
+        patch.setattr("dorsal.study.search.run.write_log", stop)
         with pytest.raises(KeyboardInterrupt):
             train(question(tmp_path), Arithmetic(1))
     assert not load_search(tmp_path).course.networks
@@ -114,7 +114,7 @@ def test_stopped_before_its_first_network_is_written_down_it_goes_on(
 
 
 def test_when_less_is_left_than_there_are_workers_it_still_goes_on_as_before(
-    train: Callable[..., Search], tmp_path: Path
+    train: Callable[..., SearchStudy], tmp_path: Path
 ) -> None:
     whole = train(question(tmp_path / "whole"), Arithmetic(3, None))
     broken = Arithmetic(3, None, 3)
@@ -125,7 +125,7 @@ def test_when_less_is_left_than_there_are_workers_it_still_goes_on_as_before(
 
 
 def test_workers_never_wait_for_long_and_know_all_but_the_last_results(
-    train: Callable[..., Search], tmp_path: Path
+    train: Callable[..., SearchStudy], tmp_path: Path
 ) -> None:
     one_order, another = Arithmetic(2, 1), Arithmetic(2, 2)
     first = train(question(tmp_path / "a", trials=8), one_order)
@@ -138,7 +138,7 @@ def test_workers_never_wait_for_long_and_know_all_but_the_last_results(
     assert asked_for(alone) != asked_for(first)[:5]
 
 
-def test_more_trials_and_more_seeds_go_on_from_what_is_there(train: Callable[..., Search], tmp_path: Path) -> None:
+def test_more_trials_and_more_seeds_go_on_from_what_is_there(train: Callable[..., SearchStudy], tmp_path: Path) -> None:
     first = train(question(tmp_path, trials=3), Arithmetic(1))
     engine = Arithmetic(1)
     longer = train(question(tmp_path, trials=5), engine)
@@ -148,12 +148,14 @@ def test_more_trials_and_more_seeds_go_on_from_what_is_there(train: Callable[...
     fewer = train(question(tmp_path, trials=2, seeds=2), engine)
     assert asked_for(fewer) == asked_for(longer)
     assert {(run.arm, run.seed) for run in engine.made} == {(f"anynetx_e/{n}", 2) for n in range(5)}
-    least = search_outcome(fewer).best
+    least = analyse_search(fewer).best
     assert least is not None
     assert least.error == pytest.approx(min(errors(longer)) - 0.05)
 
 
-def test_the_storage_of_a_folder_is_kept_and_another_is_refused(train: Callable[..., Search], tmp_path: Path) -> None:
+def test_the_storage_of_a_folder_is_kept_and_another_is_refused(
+    train: Callable[..., SearchStudy], tmp_path: Path
+) -> None:
     elsewhere = f"sqlite:///{tmp_path / 'other.db'}"
     search = train(question(tmp_path / "out", storage=elsewhere), Arithmetic(1))
     engine = Arithmetic(1)
@@ -163,23 +165,25 @@ def test_the_storage_of_a_folder_is_kept_and_another_is_refused(train: Callable[
         train(question(tmp_path / "out", storage=f"sqlite:///{tmp_path / 'third.db'}"), engine)
 
 
-def test_diverged_networks_count_and_failed_ones_are_made_again(train: Callable[..., Search], tmp_path: Path) -> None:
+def test_diverged_networks_count_and_failed_ones_are_made_again(
+    train: Callable[..., SearchStudy], tmp_path: Path
+) -> None:
     engine = Arithmetic(1)
     engine.ends = {"anynetx_e/1": "diverged", "anynetx_e/4": "failed"}
     search = train(question(tmp_path), engine)
-    counts = search_outcome(search).counts
+    counts = analyse_search(search).counts
     assert (counts.finished, counts.diverged, counts.failed, counts.waiting) == (3, 1, 1, 0)
-    assert search_outcome(search).sentences[0].startswith("3 of 5 networks of anynetx_e finished (1 diverged, 1 failed")
+    assert analyse_search(search).sentences[0].startswith("3 of 5 networks of anynetx_e finished (1 diverged, 1 failed")
     engine = Arithmetic(1)
     again = train(question(tmp_path), engine)
     assert [run.arm for run in engine.made] == ["anynetx_e/4"]
     assert asked_for(again) == asked_for(search)
-    assert search_outcome(again).counts.failed == 0
+    assert analyse_search(again).counts.failed == 0
 
 
-def test_several_objectives_have_a_front(train: Callable[..., Search], tmp_path: Path) -> None:
+def test_several_objectives_have_a_front(train: Callable[..., SearchStudy], tmp_path: Path) -> None:
     asked = question(tmp_path, sampler="nsga2", objectives=("error", "macs"))
-    outcome = search_outcome(train(asked, Arithmetic(1)))
+    outcome = analyse_search(train(asked, Arithmetic(1)))
     values = [point.values for point in outcome.front]
     assert values == sorted(values)
     assert [macs for _, macs in values] == sorted((macs for _, macs in values), reverse=True)
@@ -188,7 +192,7 @@ def test_several_objectives_have_a_front(train: Callable[..., Search], tmp_path:
     assert any(sentence.startswith("No network beats these in error and macs: ") for sentence in outcome.sentences)
 
 
-def test_a_predicted_time_is_bounded_and_an_objective(train: Callable[..., Search], tmp_path: Path) -> None:
+def test_a_predicted_time_is_bounded_and_an_objective(train: Callable[..., SearchStudy], tmp_path: Path) -> None:
     networks = timed_by_macs()
     write_record(tmp_path / MODEL, fit_model(measurements(networks=networks, spaces=("anynetx_e",))))
     asked = question(
@@ -203,7 +207,7 @@ def test_a_predicted_time_is_bounded_and_an_objective(train: Callable[..., Searc
     times = [network.costs["forward_b1_ms"] for network in search.course.networks]
     assert times == pytest.approx([1 + 1e-6 * network.costs["macs"] for network in search.course.networks], rel=0.01)
     assert 2 <= min(times) <= max(times) <= 5
-    front = search_outcome(search).front
+    front = analyse_search(search).front
     assert {point.values[1] for point in front} <= set(times)
     slower = tuple(msgspec.structs.replace(timed, rounds=({"forward_b1_ms": 4.0},) * 2) for timed in networks[:1])
     write_record(tmp_path / MODEL, fit_model(measurements(networks=slower + networks[1:], spaces=("anynetx_e",))))
@@ -215,10 +219,10 @@ def test_a_predicted_time_is_bounded_and_an_objective(train: Callable[..., Searc
     assert all(network.costs["forward_b1_ms"] > 0 for network in search.course.networks)
 
 
-def random_population(search: Search) -> Population:
+def random_population(search: SearchStudy) -> PopulationStudy:
     """The networks of a random search as a population."""
     course = search.course
-    drawn = Drawn(
+    drawn = SpaceSample(
         space=course.space,
         points=1.0,
         dimensions=1,
@@ -232,28 +236,28 @@ def random_population(search: Search) -> Population:
         axes={},
         costs={"macs": [network.costs["macs"] for network in course.networks]},
     )
-    return Population(study=search.study, spaces=(drawn,))
+    return PopulationStudy(study=search.study, spaces=(drawn,))
 
 
-def test_a_search_is_compared_with_random_draws(train: Callable[..., Search], tmp_path: Path) -> None:
+def test_a_search_is_compared_with_random_draws(train: Callable[..., SearchStudy], tmp_path: Path) -> None:
     search = train(question(tmp_path / "search"), Arithmetic(1))
     random = train(question(tmp_path / "random", sampler="random", trials=12, sample_seed=1), Arithmetic(1))
     population = random_population(random)
     assert train(question(tmp_path / "search"), Arithmetic(1), against=population) == search
-    outcome = search_outcome(search, population)
+    outcome = analyse_search(search, population)
     assert outcome.against is not None
     assert (outcome.against.k, outcome.against.n) == (5, 12)
     assert outcome.against.best == min(errors(search))
     assert outcome.against.verdict == "not shown"
     assert any("No search could have shown one with fewer than 195" in sentence for sentence in outcome.sentences)
     assert not any("not known" in sentence for sentence in outcome.sentences)
-    assert "not known: no population" in " ".join(search_outcome(search).sentences)
+    assert "not known: no population" in " ".join(analyse_search(search).sentences)
 
     def refused(**changes: Any) -> str:
         (drawn,) = population.spaces
         other = msgspec.structs.replace(population, spaces=(msgspec.structs.replace(drawn, **changes),))
         with pytest.raises(ValueError, match="against: the population") as error:
-            search_outcome(search, other)
+            analyse_search(search, other)
         return str(error.value)
 
     assert "another bounds than the search" in refused(bounds={"macs": "1M..5M"})
@@ -266,34 +270,34 @@ def test_a_search_is_compared_with_random_draws(train: Callable[..., Search], tm
     assert not (tmp_path / "wider").exists()
     twice = msgspec.structs.replace(search, study=msgspec.structs.replace(search.study, seeds=(1, 2)))
     with pytest.raises(ValueError, match="another number of seeds"):
-        search_outcome(twice, population)
+        analyse_search(twice, population)
 
 
-def test_networks_of_both_are_no_random_others(train: Callable[..., Search], tmp_path: Path) -> None:
+def test_networks_of_both_are_no_random_others(train: Callable[..., SearchStudy], tmp_path: Path) -> None:
     search = train(question(tmp_path / "search"), Arithmetic(1))  # whose first three are draws
     random = train(question(tmp_path / "random", sampler="random", trials=12), Arithmetic(1))
-    against = search_outcome(search, random_population(random)).against
+    against = analyse_search(search, random_population(random)).against
     assert against is not None
     own = {arm.network_hash for arm in search.study.arms}
     others = [arm.network_hash for arm in random.study.arms if arm.network_hash not in own]
     assert (against.k, against.n) == (5, len(others))
     assert len(others) <= 9
-    outcome = search_outcome(search, random_population(search))
+    outcome = analyse_search(search, random_population(search))
     assert outcome.against is None
     assert "is not known: no population with two other networks was given" in " ".join(outcome.sentences)
 
 
-def test_a_search_of_nothing_finished_says_so(train: Callable[..., Search], tmp_path: Path) -> None:
+def test_a_search_of_nothing_finished_says_so(train: Callable[..., SearchStudy], tmp_path: Path) -> None:
     engine = Arithmetic(1)
     engine.ends = {f"anynetx_e/{n}": "diverged" for n in range(4)}
-    outcome = search_outcome(train(question(tmp_path, trials=4), engine))
+    outcome = analyse_search(train(question(tmp_path, trials=4), engine))
     assert outcome.best is None
     assert outcome.front == ()
     assert outcome.best_so_far == (None,) * 4
     assert outcome.sentences[-1] == "No network has finished, so there is nothing to compare."
 
 
-def test_another_question_is_refused_with_nothing_lost(train: Callable[..., Search], tmp_path: Path) -> None:
+def test_another_question_is_refused_with_nothing_lost(train: Callable[..., SearchStudy], tmp_path: Path) -> None:
     search = train(question(tmp_path, trials=1), Arithmetic(1))
     for changes, says in (
         ({"bounds": {"macs": "1M..3M"}}, r"bounds .* instead of"),
@@ -313,7 +317,7 @@ def test_another_question_is_refused_with_nothing_lost(train: Callable[..., Sear
         load_population(tmp_path)
 
 
-def test_other_folders_are_refused(train: Callable[..., Search], tmp_path: Path) -> None:
+def test_other_folders_are_refused(train: Callable[..., SearchStudy], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"holds no search: .* see `dorsal space search`"):
         load_search(tmp_path)
     search = train(question(tmp_path / "search", trials=1), Arithmetic(1))
@@ -332,7 +336,7 @@ def test_other_folders_are_refused(train: Callable[..., Search], tmp_path: Path)
     assert load_search(tmp_path / "search") == search
 
 
-def test_bounds_that_nobody_meets_end_it_early(train: Callable[..., Search], tmp_path: Path) -> None:
+def test_bounds_that_nobody_meets_end_it_early(train: Callable[..., SearchStudy], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"0 of 300 networks of anynetx_e found .* none has macs in 100G\.\."):
         train(question(tmp_path / "out", trials=300, bounds={"macs": "100G.."}), Arithmetic(1))
     assert not (tmp_path / "out").exists()
@@ -359,11 +363,11 @@ def test_bounds_that_nobody_meets_end_it_early(train: Callable[..., Search], tmp
 )
 def test_bad_questions_are_refused(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        SearchQuestion(**{"space": ("anynetx_e",), **changes})
+        Search(**{"space": ("anynetx_e",), **changes})
 
 
 def test_the_command_asks_the_same() -> None:
-    asked = SearchQuestion(
+    asked = Search(
         space=("crossed",), objectives=("error", "macs"), bounds={"params": "..5M"}, sample_seed=3, seeds=(7,)
     )
     assert command_line(asked) == (

@@ -6,18 +6,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dorsal.report.comparison.analysis import analyse
+from dorsal.findings.comparison import analyse_comparison
+from dorsal.jobs.events import Event, TrialDone
+from dorsal.jobs.records import Study
+from dorsal.jobs.train import recipe_facts, timm_facts
 from dorsal.report.comparison.page import page
 from dorsal.report.comparison.results import read_results, write_results
 from dorsal.spec.cost import Cost, cost
-from dorsal.spec.foreign import TimmNetwork
 from dorsal.spec.layers import Feature
-from dorsal.study.compare import compare
-from dorsal.study.comparison import Comparison
-from dorsal.study.events import Event, TrialDone
-from dorsal.study.plan import DataFacts, Plan, RecipeFacts, TimmFacts, plan, timm_networks
-from dorsal.study.records import Study
-from dorsal.study.run import recipe_facts, timm_facts
+from dorsal.spec.timm import TimmNetwork
+from dorsal.study.comparison.question import Comparison
+from dorsal.study.comparison.run import compare
+from dorsal.study.plan import DataFacts, Plan, RecipeFacts, TimmFacts, plan_comparison, timm_networks
 from dorsal.zoo import any_network, network
 from tests.study.conftest import TINY
 
@@ -27,7 +27,7 @@ FACTS = TimmFacts(cost=Cost(10**6, 20_000_000, 10, 300_000, 300_010), features=(
 
 def planned(facts: DataFacts, recipes: Recipes, *networks: str, match: str | None = None) -> Plan:
     comparison = Comparison(networks=networks, match=match, seeds=1)
-    return plan(comparison, facts, recipes, dict.fromkeys(timm_networks(comparison, facts), FACTS))
+    return plan_comparison(comparison, facts, recipes, dict.fromkeys(timm_networks(comparison, facts), FACTS))
 
 
 def test_an_arm_of_timm_has_its_facts_and_the_classes_of_the_data(facts: DataFacts, recipes: Recipes) -> None:
@@ -128,12 +128,12 @@ def test_runs_end_and_are_not_made_again(folder: Path, study: Study) -> None:
 
 
 def test_records_read_back(study: Study, tmp_path: Path) -> None:
-    write_results(study, analyse(study), tmp_path)
+    write_results(study, analyse_comparison(study), tmp_path)
     assert read_results(tmp_path / "results.json") == study
 
 
 def test_the_report_shows_features_and_tells_whose_initialisation_it_is(study: Study) -> None:
-    analysis = analyse(study)
+    analysis = analyse_comparison(study)
     caveat = "Built and initialised by timm, whatever a recipe says of zero_init: timm:mobilenetv3_small_050."
     assert caveat in analysis.caveats
     text = page(study, analysis)

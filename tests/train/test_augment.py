@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dorsal.recipe.text import Recipe, recipe
 from dorsal.train.augment import batch_mixer, draws_of, seed_of, train_transform
-from dorsal.train.recipe import Recipe, recipe
 from tests.train.tiny import make_data
 
 PHOTO = torch.randint(0, 256, (3, 40, 30), generator=torch.Generator().manual_seed(3), dtype=torch.uint8)
@@ -18,9 +18,11 @@ def outputs(made: Recipe, image: Tensor, count: int = 30, flip: bool = True) -> 
         return [transform(image) for _ in range(count)]
 
 
-@pytest.mark.parametrize("text", ["plain", "tricks", "resnest", "res2net", "regnet-10ep", "plain(policy=randaugment)"])
+@pytest.mark.parametrize(
+    "text", ["plain", "tricks", "resnest", "res2net", "regnet-10ep", "plain(auto_augment=randaugment)"]
+)
 @pytest.mark.parametrize("image", [PHOTO, PHOTO[:, :16, :16], PHOTO[:, :9, :7]])
-def test_every_recipe_makes_normalised_squares(text: str, image: Tensor) -> None:
+def test_every_recipe_makes_normalized_squares(text: str, image: Tensor) -> None:
     for made in outputs(recipe(text), image, count=3):
         assert (made.shape, made.dtype) == ((3, 16, 16), torch.float32)
         assert made.isfinite().all()
@@ -61,16 +63,16 @@ def test_flip_needs_recipe_and_data(wanted: bool, allowed: bool, flips: bool) ->
     [
         {"policy": "autoaugment"},
         {"policy": "randaugment"},
-        {"policy": "randaugment", "policy_layers": 4},
-        {"policy": "randaugment", "policy_magnitude": 25},
-        {"colour_jitter": 0.4},
+        {"policy": "randaugment", "augment_ops": 4},
+        {"policy": "randaugment", "augment_magnitude": 25},
+        {"color_jitter": 0.4},
         {"lighting": 0.1},
         {"erasing": 0.9},
     ],
 )
 def test_every_knob_changes_images(change: dict[str, object]) -> None:
     fields = {**change}
-    without = Recipe(policy="randaugment") if len(fields) > 1 else Recipe()
+    without = Recipe(auto_augment="randaugment") if len(fields) > 1 else Recipe()
     before, after = outputs(without, PHOTO), outputs(Recipe(**fields), PHOTO)
     assert not all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from dorsal.data.split import ImageData
+from dorsal.recipe.text import Recipe, recipe
 from dorsal.spec.network import Network
 from dorsal.train import checkpoint
 from dorsal.train.checkpoint import CorruptError, load, save, set_aside
 from dorsal.train.loop import Fit, StepProgress, fit
-from dorsal.train.recipe import Recipe, recipe
 from tests.train.tiny import make_data, make_network
 
 PLAIN = recipe("plain(epochs=4, batch=16)")
@@ -44,7 +44,7 @@ def same(a: torch.nn.Module, b: torch.nn.Module) -> bool:
     return all(torch.equal(left[key], right[key]) for key in left.keys() | right.keys())
 
 
-@pytest.mark.parametrize("made", [PLAIN, TRICKS, recipe("plain(epochs=4, batch=16, optimiser=adamw, lr=0.001)")])
+@pytest.mark.parametrize("made", [PLAIN, TRICKS, recipe("plain(epochs=4, batch=16, optimizer=adamw, lr=0.001)")])
 def test_interrupted_twice_and_resumed_is_unbroken(
     network: Network, data: ImageData, made: Recipe, tmp_path: Path
 ) -> None:
@@ -80,7 +80,7 @@ import sys, time, torch
 from pathlib import Path
 torch.set_num_threads(1)
 from dorsal.train.loop import fit
-from dorsal.train.recipe import recipe
+from dorsal.recipe.text import recipe
 from tests.train.tiny import make_data, make_network
 
 def on_step(progress):

@@ -6,11 +6,11 @@ import torch
 
 from dorsal.data.split import ImageData
 from dorsal.nn.build import build
+from dorsal.recipe.text import NAMED, Recipe, recipe
 from dorsal.spec.network import Network
 from dorsal.train import loop
 from dorsal.train.evaluate import evaluate
 from dorsal.train.loop import EpochResult, Fit, StepProgress, fit
-from dorsal.train.recipe import NAMED, Recipe, recipe
 from dorsal.train.timing import time_step
 from tests.train.tiny import make_data, make_network
 
@@ -123,25 +123,25 @@ def test_precise_norms_are_those_of_the_training_images(network: Network, data: 
     [
         "epochs=2",
         "batch=20",
-        "optimiser=sgd",
-        "optimiser=nesterov",
+        "optimizer=sgd",
+        "optimizer=nesterov",
         "lr=0.02",
         "momentum=0.5",
         "weight_decay=0.1",
-        "decayed=all, weight_decay=0.1",
+        "decay_on=all, weight_decay=0.1",
         "schedule=steps",
         "schedule=steps, steps=[0.5]",
-        "lr_every=epoch",
+        "lr_per=epoch",
         "warmup_epochs=1",
         "warmup_from=0.5",
-        "cosine_from=start",
+        "cosine_starts_at=start",
         "label_smoothing=0.1",
         "mixup=0.5",
         "cutmix=0.5",
         "crop=area",
         "crop=area, min_area=0.5",
         "flip=false",
-        "policy=autoaugment",
+        "auto_augment=autoaugment",
         "drop_path=0.5",
         "drop_block=0.5",
         "dropout=0.5",
@@ -154,7 +154,7 @@ def test_every_field_changes_training(network: Network, change: str) -> None:
     data = make_data(train=24, val=12, flip=True)
     base = "epochs=3, batch=12"
     without = change.rsplit(", ", 1)[0] if change.startswith(("schedule=steps, ", "crop=area, ")) else ""
-    if change.startswith("decayed"):
+    if change.startswith("decay_on"):
         without = "weight_decay=0.1"
     before = recipe(f"plain({base}, {without})" if without else f"plain({base})")
     edits = ", ".join(part for part in base.split(", ") if part.split("=")[0] not in change.split("="))

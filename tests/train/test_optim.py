@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from dorsal.nn.build import build
-from dorsal.train.optim import drop_block_rate, learning_rate, make_optimiser, parameter_groups
-from dorsal.train.recipe import NAMED, Recipe, recipe
+from dorsal.recipe.text import NAMED, Recipe, recipe
+from dorsal.train.optim import drop_block_rate, learning_rate, make_optimizer, parameter_groups
 from dorsal.zoo import named, network
 
 
@@ -37,7 +37,7 @@ def test_res2net_falls_tenfold_every_thirty_epochs() -> None:
 
 @given(st.integers(1, 40), st.integers(1, 30), st.floats(0, 0.99), st.sampled_from(["start", "warmup_end"]))
 def test_rate_rises_through_warm_up_then_falls(epochs: int, steps: int, warm: float, start: str) -> None:
-    made = Recipe(epochs=epochs, warmup_epochs=warm * epochs, cosine_from=start, lr=1.0)
+    made = Recipe(epochs=epochs, warmup_epochs=warm * epochs, cosine_starts_at=start, lr=1.0)
     rates = [learning_rate(made, step, steps) for step in range(epochs * steps)]
     after = [rate for step, rate in enumerate(rates) if step / steps >= made.warmup_epochs]
     assert all(0 <= rate <= 1 for rate in rates)
@@ -86,13 +86,13 @@ def test_decay_of_all_parameters_is_one_group() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("plain(optimiser=sgd, momentum=0.8)", ("SGD", 0.8, False)),
-        ("plain(optimiser=nesterov)", ("SGD", 0.9, True)),
-        ("plain(optimiser=adamw, momentum=0.7)", ("AdamW", (0.7, 0.999), None)),
+        ("plain(optimizer=sgd, momentum=0.8)", ("SGD", 0.8, False)),
+        ("plain(optimizer=nesterov)", ("SGD", 0.9, True)),
+        ("plain(optimizer=adamw, momentum=0.7)", ("AdamW", (0.7, 0.999), None)),
     ],
 )
 def test_optimisers(text: str, expected: tuple[object, ...]) -> None:
-    optimiser = make_optimiser(nn.Linear(2, 2), recipe(text))
-    group = optimiser.param_groups[0]
+    optimizer = make_optimizer(nn.Linear(2, 2), recipe(text))
+    group = optimizer.param_groups[0]
     momentum = group.get("momentum", group.get("betas"))
-    assert (type(optimiser).__name__, momentum, group.get("nesterov")) == expected
+    assert (type(optimizer).__name__, momentum, group.get("nesterov")) == expected

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from dorsal.recipe.text import recipe
 from dorsal.train.batches import Batches
 from dorsal.train.loop import EpochResult, fit
-from dorsal.train.recipe import recipe
 from tests.train.tiny import make_data, make_network
 
 RECIPE = "plain(epochs=2, batch=16, ema=0.5)"
@@ -21,7 +21,7 @@ import json, sys, torch
 from pathlib import Path
 torch.set_num_threads(1)
 from dorsal.train.loop import fit
-from dorsal.train.recipe import recipe
+from dorsal.recipe.text import recipe
 from tests.train.tiny import make_data, make_network
 for checkpoint in (None, Path(sys.argv[1])):
     result = fit(make_network(norm="group"), recipe({RECIPE!r}), make_data(train=33), seed=0, checkpoint=checkpoint)

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dorsal.data.split import ImageData, Target
-from dorsal.data.transform import Normalisation
+from dorsal.data.transform import Normalization
 from dorsal.spec.block import Basic
 from dorsal.spec.network import Network
 from dorsal.spec.stage import Head, Stage
@@ -43,7 +43,7 @@ def make_data(train: int = 40, val: int = 24, size: int = 16, flip: bool = False
         classes=("red", "green", "blue"),
         train=split(train),
         val=split(val),
-        normalisation=Normalisation(mean=(0.4, 0.4, 0.4), std=(0.2, 0.2, 0.2), source="test"),
+        normalization=Normalization(mean=(0.4, 0.4, 0.4), std=(0.2, 0.2, 0.2), source="test"),
         fingerprint=f"{train} {val} {size}",
         size=size,
         flip=flip,

@@ -80,7 +80,7 @@ def entry(url="http://127.0.0.1:9/nowhere", prefix=SHA256[:8], **fields):
         format="torchvision",
         file=file,
         url=f"{url}/{file}",
-        licence="MIT",
+        license="MIT",
         preprocessing=Preprocessing(image_size=224, resize=256),
     )
     return msgspec.structs.replace(made, **fields)

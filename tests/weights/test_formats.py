@@ -270,11 +270,11 @@ def shallow(net):
 def test_real_cifar_weights(name, file, real_data):
     net = named(name)
     state = read_state(real_data / "weights" / file)
-    assert recognise(state) == "akamaster"
+    assert recognise(state) == "pytorch_resnet_cifar10"
     ours = to_ours(state, net)
     model = build(net)
     model.load_state_dict(ours)
     assert torch.equal(model.fc.weight, state["linear.weight"])
-    back = from_ours(ours, net, "akamaster")
+    back = from_ours(ours, net, "pytorch_resnet_cifar10")
     assert not any(back[name] for name in back.keys() - state.keys())  # counters, which a file of 2018 has not
     assert_equal({name: back[name] for name in state}, state)

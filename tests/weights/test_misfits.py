@@ -30,7 +30,7 @@ def assert_refused(state, text, message, format=None):
         ("res2net50d", "res2net", "res2net50_26w_4s", "it looks like res2net50d"),
         ("regnety_002", "pycls", "regnetx_002", "it looks like regnety_002"),
         ("regnety_002", "pycls", "resnest50", "it looks like regnety_002"),
-        ("resnet20", "akamaster", "resnet56", "it looks like resnet20"),
+        ("resnet20", "pytorch_resnet_cifar10", "resnet56", "it looks like resnet20"),
         ("regnetx_002", "mmdet", "regnetx_002", "with format='mm' it would fit regnetx_002(classes=0)"),
     ],
 )
@@ -168,7 +168,18 @@ def test_unknown_formats():
     with pytest.raises(ValueError, match="the names a, b, … are of no known format; known: dorsal, torchvision"):
         recognise(["a", "b"])
     assert set(FORMATS) == {
-        *("dorsal", "torchvision", "timm", "resnest", "res2net", "pycls", "mm", "mmdet", "detectron2", "akamaster")
+        *(
+            "dorsal",
+            "torchvision",
+            "timm",
+            "resnest",
+            "res2net",
+            "pycls",
+            "mm",
+            "mmdet",
+            "detectron2",
+            "pytorch_resnet_cifar10",
+        )
     }
 
 

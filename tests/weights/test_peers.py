@@ -54,13 +54,13 @@ def test_timms_tools_work_on_it():
     from timm.utils import ModelEmaV3
 
     model = timm.create_model("dorsal_resnest14", num_classes=5)
-    optimiser = create_optimizer_v2(model, "sgd", lr=0.1, weight_decay=0.1, layer_decay=0.5)
-    scales = sorted({group["lr_scale"] for group in optimiser.param_groups})
+    optimizer = create_optimizer_v2(model, "sgd", lr=0.1, weight_decay=0.1, layer_decay=0.5)
+    scales = sorted({group["lr_scale"] for group in optimizer.param_groups})
     assert len(scales) == 6  # stem, four blocks, head
     average = ModelEmaV3(model)
     model.set_grad_checkpointing()
     model.train()(IMAGES).sum().backward()
-    optimiser.step()
+    optimizer.step()
     average.update(model)
     assert all(p.grad is not None for p in model.parameters())
 

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from dorsal.weights.card import Preprocessing
-from dorsal.weights.labels import read_labels
+from dorsal.weights.class_names import read_labels
 from dorsal.weights.published import Published, find_published, published, published_as
 from dorsal.zoo import network, text_of
 
@@ -25,7 +25,7 @@ def test_entry_holds_together(entry):
     assert text_of(net) == entry.network
     assert entry.id.count(".") == 1
     assert (entry.hub != "") != (entry.url != "")
-    assert entry.licence
+    assert entry.license
     assert entry.recipe
     assert all(0 < value < 100 for value in entry.metrics.values())
     assert set(entry.metrics) <= {"top1", "top5"}
@@ -52,7 +52,7 @@ def test_every_family_and_publisher_is_there():
         "res2net",
         "pycls",
         "mm",
-        "akamaster",
+        "pytorch_resnet_cifar10",
     }
     assert {e.network for e in ENTRIES if e.format == "pycls" and e.network.startswith("regnet")} == {
         f"regnet{x}_{n}"
@@ -61,13 +61,13 @@ def test_every_family_and_publisher_is_there():
     }
 
 
-def test_licences_say_what_their_authors_say():
+def test_licenses_say_what_their_authors_say():
     for entry in ENTRIES:
         res2net = entry.network.startswith(("res2net", "res2next", "dla60_res2ne"))
-        assert (entry.licence == "CC-BY-NC-SA-4.0") == res2net, entry.id
+        assert (entry.license == "CC-BY-NC-SA-4.0") == res2net, entry.id
         assert entry.non_commercial >= res2net
         if "swag" in entry.id:
-            assert entry.licence == "CC-BY-NC-4.0"
+            assert entry.license == "CC-BY-NC-4.0"
 
 
 @pytest.mark.parametrize("entry", HUB, ids=by_id)
@@ -79,13 +79,13 @@ def test_hub_entries_are_timms_own(entry):
     assert config.hf_hub_id == entry.hub
     made = entry.preprocessing
     size = (config.test_input_size or config.input_size)[-1]
-    assert (made.image_size, made.interpolation, made.colours) == (size, config.interpolation, "rgb")
+    assert (made.image_size, made.interpolation, made.color_order) == (size, config.interpolation, "rgb")
     assert made.resize == math.floor(size / (config.test_crop_pct or config.crop_pct))
     assert (made.mean, made.std) == (config.mean, config.std)
     assert config.crop_mode == "center"
     assert network(entry.network).head.classes == config.num_classes
-    known = {"unknown": ("unknown", "CC-BY-NC-SA-4.0"), None: ("unknown",), "seer-license": (entry.licence,)}
-    assert entry.licence.lower() in [text.lower() for text in known.get(config.license, (config.license,))]
+    known = {"unknown": ("unknown", "CC-BY-NC-SA-4.0"), None: ("unknown",), "seer-license": (entry.license,)}
+    assert entry.license.lower() in [text.lower() for text in known.get(config.license, (config.license,))]
 
 
 def test_torchvision_entries_are_its_own():
@@ -120,7 +120,7 @@ def test_every_file_can_be_converted_and_its_order_of_colours_is_the_formats():
     from dorsal.weights.convert import takes_bgr
 
     for entry in ENTRIES:
-        assert takes_bgr(entry.format, network(entry.network)) == (entry.preprocessing.colours == "bgr"), entry.id
+        assert takes_bgr(entry.format, network(entry.network)) == (entry.preprocessing.color_order == "bgr"), entry.id
 
 
 def test_find_suggests():

@@ -12,11 +12,11 @@ from dorsal.weights.saved import load_model, make_card, reference_images, save_m
 from dorsal.zoo import network
 from tests.random_state import randomised
 
-PREPROCESSING = Preprocessing(image_size=48, resize=55, mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2), colours="bgr")
+PREPROCESSING = Preprocessing(image_size=48, resize=55, mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2), color_order="bgr")
 
 
 def card_of(net, classes, **fields):
-    rest = {"preprocessing": PREPROCESSING, "metrics": {"accuracy": 50.0}, "licence": "MIT", "source": "here"}
+    rest = {"preprocessing": PREPROCESSING, "metrics": {"accuracy": 50.0}, "license": "MIT", "source": "here"}
     return make_card(net, classes=classes, origin="a test", **{**rest, **fields})
 
 
@@ -36,7 +36,7 @@ def test_round_trip(saved):
     assert torch.equal(loaded(images), model(images))
     assert card.text == "small(mixer=split_attention, classes=3)"
     assert card.preprocessing == PREPROCESSING
-    assert (card.licence, card.source, card.metrics) == ("MIT", "here", {"accuracy": 50.0})
+    assert (card.license, card.source, card.metrics) == ("MIT", "here", {"accuracy": 50.0})
     assert not list(folder.glob("*.tmp"))
 
 

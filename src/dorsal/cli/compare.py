@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dorsal.cli.placing import (
+from dorsal.cli.options import (
     Budget,
     Device,
     Gpus,
@@ -66,7 +66,7 @@ def compare(
     """
     import msgspec
 
-    from dorsal.study.comparison import Comparison, from_toml
+    from dorsal.study.comparison.question import Comparison, from_toml
 
     given: dict[str, Any] = {
         "networks": tuple(networks) if networks else None,
@@ -90,9 +90,9 @@ def compare(
     base = Comparison() if file is None else from_toml(_read(file))
     asked = msgspec.structs.replace(base, **given)
 
-    from dorsal.cli.outcome import show_outcome
-    from dorsal.cli.watch import Watch
-    from dorsal.study.compare import compare as run
+    from dorsal.cli.finish import show_outcome
+    from dorsal.cli.progress import Watch
+    from dorsal.study.comparison.run import compare as run
 
     try:
         with Watch() as watch:

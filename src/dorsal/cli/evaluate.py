@@ -27,7 +27,7 @@ def evaluate(
 ) -> None:
     """Score a model: accuracy, top-5, loss, and accuracy by class.
 
-    Images are prepared as the model's card says: size, crop, interpolation, normalisation, order of colours. The data
+    Images are prepared as the model's card says: size, crop, interpolation, normalization, order of colours. The data
     must have the model's classes.
 
     Examples: `dorsal evaluate runs/train --data photos`,
@@ -38,10 +38,10 @@ def evaluate(
     import msgspec
     import torch
 
-    from dorsal.cli.prepared import normalisation_of
+    from dorsal.cli.prepared import normalization_of
     from dorsal.data.dataset import Evaluation, open_data
     from dorsal.data.spec import parse_data
-    from dorsal.study.run import check_device
+    from dorsal.jobs.train import check_device
     from dorsal.train.evaluate import score
     from dorsal.weights.saved import load_model
 
@@ -59,7 +59,7 @@ def evaluate(
     batches = Evaluation(
         _images(opened, split, card),
         prepared.image_size,
-        normalisation_of(prepared),
+        normalization_of(prepared),
         batch,
         resize_to=prepared.resize,
         interpolation=prepared.interpolation,
@@ -106,6 +106,6 @@ def _notes(card: Preprocessing, image_size: int | None, spec: DataSpec) -> list[
             "would set it"
         )
     differs = (card.mean, card.std) != (IMAGENET.mean, IMAGENET.std)
-    if isinstance(spec, Folder) and spec.normalisation == "imagenet" and differs:
-        notes.append(f"normalisation=imagenet of the data is not used: the card says {card.describe()}; leave it out")
+    if isinstance(spec, Folder) and spec.normalization == "imagenet" and differs:
+        notes.append(f"normalization=imagenet of the data is not used: the card says {card.describe()}; leave it out")
     return notes

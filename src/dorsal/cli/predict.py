@@ -27,10 +27,10 @@ def predict(
 
     import torch
 
-    from dorsal.cli.prepared import normalisation_of
+    from dorsal.cli.prepared import normalization_of
     from dorsal.data.decode import scan
     from dorsal.data.transform import eval_transform
-    from dorsal.study.run import check_device
+    from dorsal.jobs.train import check_device
     from dorsal.weights.saved import load_model
 
     check_device(device)
@@ -43,7 +43,7 @@ def predict(
         raise ValueError(f"{model} has no classifier, so it names no class")
     net.to(device)
     prep, names = card.preprocessing, card.class_names or card.classes
-    prepare = eval_transform(prep.image_size, normalisation_of(prep), prep.resize, prep.interpolation)
+    prepare = eval_transform(prep.image_size, normalization_of(prep), prep.resize, prep.interpolation)
     answers = {}
     with torch.inference_mode():
         for path, found in scans.items():

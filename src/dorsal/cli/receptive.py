@@ -23,8 +23,8 @@ def show_receptive_fields(texts: Sequence[str], image_size: int, as_json: bool, 
 
     Raises ValueError for a text that is no network of Dorsal's grammar, or an image without pixels.
     """
-    from dorsal.spec.foreign import TimmNetwork
     from dorsal.spec.receptive import receptive_fields
+    from dorsal.spec.timm import TimmNetwork
     from dorsal.zoo import any_network, text_of
 
     if image_size < 1:

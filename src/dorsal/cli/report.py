@@ -24,7 +24,7 @@ def report(
 
     Example: `dorsal report runs/compare`
     """
-    from dorsal.cli.outcome import show_outcome, show_population, show_search
+    from dorsal.cli.finish import show_outcome, show_population, show_search
     from dorsal.study.saved import SEARCH, SPACES
 
     if folder.suffix == ".json":

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from dorsal.spec.cost import Cost
-    from dorsal.spec.foreign import AnyNetwork
     from dorsal.spec.layers import Feature
     from dorsal.spec.network import Network
+    from dorsal.spec.timm import AnyNetwork
 
 
 def show(
@@ -37,7 +37,7 @@ def show(
     Examples: `dorsal show resnest50 --layers`, `dorsal show resnet50 "resnet50(stem=deep)"`,
     `dorsal show timm:efficientnet_b0`, `dorsal show resnet50 res2net50 --receptive-field --plot fields.html`
     """
-    from dorsal.spec.foreign import TimmNetwork
+    from dorsal.spec.timm import TimmNetwork
     from dorsal.zoo import any_network
 
     if receptive_field:
@@ -69,10 +69,10 @@ def show(
 
 def _facts(net: AnyNetwork, image_size: int) -> tuple[str, Cost, tuple[Feature, ...]]:
     """Text, cost and pyramid of either kind of network."""
-    from dorsal.spec.foreign import TimmNetwork, timm_text
+    from dorsal.spec.timm import TimmNetwork, timm_text
 
     if isinstance(net, TimmNetwork):
-        from dorsal.nn.foreign import timm_cost, timm_features
+        from dorsal.nn.timm import timm_cost, timm_features
 
         return timm_text(net), timm_cost(net, image_size), timm_features(net)
     from dorsal.spec.cost import cost
@@ -86,9 +86,9 @@ def _describe(net: AnyNetwork, image_size: int, with_layers: bool) -> dict[str, 
     import msgspec
 
     from dorsal.spec.cost import layer_cost
-    from dorsal.spec.foreign import hash_of
     from dorsal.spec.layers import layers
     from dorsal.spec.network import Network
+    from dorsal.spec.timm import hash_of
 
     text, total, pyramid = _facts(net, image_size)
     described: dict[str, Any] = {
@@ -136,8 +136,8 @@ def _millions(number: int) -> str:
 def _print_one(net: AnyNetwork, image_size: int, with_layers: bool) -> None:
     from rich.console import Console
 
-    from dorsal.spec.foreign import hash_of
     from dorsal.spec.network import Network
+    from dorsal.spec.timm import hash_of
 
     console = Console()
     text, total, pyramid = _facts(net, image_size)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from dorsal.cli.placing import (
+from dorsal.cli.options import (
     Budget,
     Device,
     Gpus,
@@ -23,9 +23,9 @@ from dorsal.cli.placing import (
 )
 
 if TYPE_CHECKING:
+    from dorsal.latency.predict import LatencyPredictor
     from dorsal.space.sample import Sample
     from dorsal.space.space import Space
-    from dorsal.study.latency.prediction import LatencyPredictor
 
 VERBS = ("latency", "analyse", "reliability", "narrow", "search", "pick")
 """Verbs in files of their own: each one's function of that name in `dorsal.cli.space_<verb>`."""
@@ -65,8 +65,8 @@ def list_spaces(as_json: Annotated[bool, typer.Option("--json", help="Print JSON
 
     Example: `dorsal space list`
     """
-    from dorsal.space.count import dimensions, size
     from dorsal.space.named import SPACES
+    from dorsal.space.size import dimensions, size
 
     if as_json:
         import json
@@ -91,8 +91,8 @@ def show(
 
     Example: `dorsal space show anynetx_e > mine.toml`
     """
-    from dorsal.space.count import dimensions, size
     from dorsal.space.named import read_space
+    from dorsal.space.size import dimensions, size
     from dorsal.space.space import to_json, to_toml
 
     read = read_space(space)
@@ -135,10 +135,10 @@ def sample(
     """
     from msgspec.structs import replace
 
-    from dorsal.space.edit import with_edit
+    from dorsal.latency.predict import cautions, latency_bounds, predictors, read_latency_model
+    from dorsal.space.base import with_edit
     from dorsal.space.named import read_space
     from dorsal.space.sample import sample as draw
-    from dorsal.study.latency.prediction import cautions, latency_bounds, predictors, read_latency_model
 
     asked = with_edit(read_space(space), edit or "")
     if image_size is not None:
@@ -172,7 +172,7 @@ def sample(
 
 def print_sample(space: Space, found: Sample, as_json: bool) -> None:
     """A line a network: its costs and its text, or all of it as JSON."""
-    from dorsal.space.edit import based_on
+    from dorsal.space.base import based_on
 
     axes, shown = found.axes(), ("macs", "params", "activations")
     drawn_size = "image_size" in space.axes
@@ -233,7 +233,7 @@ def run(
     """
     import msgspec
 
-    from dorsal.study.population.question import PopulationQuestion, from_toml
+    from dorsal.study.population.question import Population, from_toml
 
     bounds = read_bounds_given(macs, params, activations, bound) | read_latency_given(latency, latency_model)
     given: dict[str, Any] = {
@@ -264,12 +264,12 @@ def run(
             raise ValueError(f"--file {str(file)!r} does not exist")
         asked = msgspec.structs.replace(from_toml(file.read_text(encoding="utf-8")), **given)
     elif spaces:
-        asked = PopulationQuestion(**given)
+        asked = Population(**given)
     else:
         raise ValueError("name at least one space, e.g. dorsal space run regnetx; `dorsal space list` has them")
 
-    from dorsal.cli.outcome import show_population
-    from dorsal.cli.watch import Watch
+    from dorsal.cli.finish import show_population
+    from dorsal.cli.progress import Watch
     from dorsal.study.population.run import run_population
 
     try:
@@ -311,6 +311,6 @@ def read_latency_given(latency: str | None, latency_model: str | None) -> dict[s
         return {}
     if latency_model is None:
         raise ValueError(_NO_MODEL)
-    from dorsal.study.latency.prediction import latency_bounds, read_latency_model
+    from dorsal.latency.predict import latency_bounds, read_latency_model
 
     return latency_bounds(read_latency_model(Path(latency_model)), [latency])

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dorsal.cli.placing import Storage
+from dorsal.cli.options import Storage
 
 
 def analyse(
@@ -25,11 +25,11 @@ def analyse(
 
     Examples: `dorsal space analyse runs/population`, `dorsal space analyse runs/population --space anynetx_e --json`
     """
-    from dorsal.study.analysis.analyse import analyse_population, of_space
-    from dorsal.study.population.reliability_saved import load_retrained
+    from dorsal.findings.population.analyse import analyse_population, of_space
     from dorsal.study.population.saved import load_population
+    from dorsal.study.recheck.saved import load_recheck
 
-    population, retrained = load_population(folder, storage), load_retrained(folder, storage)
+    population, retrained = load_population(folder, storage), load_recheck(folder, storage)
     if space is not None:
         population, retrained = of_space(population, retrained, space)
     found = analyse_population(population, retrained=retrained, fits=fits, resamples=resamples)

@@ -13,8 +13,8 @@ from dorsal.cli.space import Activations, Bounds, Edit, Macs, Params, read_bound
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from dorsal.latency.records import LatencyFit, LatencyModel
     from dorsal.stats import Estimate
-    from dorsal.study.latency.records import LatencyFit, LatencyModel
 
 _SPACES = "Names of spaces, TOML or JSON files of one, or folders of populations."
 
@@ -48,9 +48,9 @@ def latency(
     Examples: `dorsal space latency regnetx --macs 50M..800M`,
     `dorsal space latency runs/population --calls step --batch 128 --threads 2 --out runs/steps`
     """
-    from dorsal.study.latency.fit import LatencyQuestion
+    from dorsal.study.timing.fit import Timing
 
-    question = LatencyQuestion(
+    question = Timing(
         spaces=tuple(spaces),
         count=count,
         bounds=read_bounds_given(macs, params, activations, bound),
@@ -66,7 +66,7 @@ def latency(
         out=str(out),
     )
 
-    from dorsal.study.latency.measure import measure_latency
+    from dorsal.study.timing.run import measure_latency
 
     try:
         with _Progress() as progress:
@@ -127,8 +127,8 @@ def _print(model: LatencyModel, out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from dorsal.study.latency.fit import contest_sentence
-    from dorsal.study.latency.records import fingerprint
+    from dorsal.latency.records import fingerprint
+    from dorsal.study.timing.fit import contest_sentence
 
     console = Console()
     setting = model.setting

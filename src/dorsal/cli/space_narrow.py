@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dorsal.cli.placing import Storage
+from dorsal.cli.options import Storage
 
 if TYPE_CHECKING:
     from rich.table import Column, Table
 
-    from dorsal.study.narrowing.records import Considered, Proposal
+    from dorsal.findings.narrowing.records import ProposedSpace, StepVerdict
 
 
 def narrow(
@@ -38,9 +38,9 @@ def narrow(
     Examples: `dorsal space narrow runs/anynetx_a --out next.toml`,
     `dorsal space narrow runs/both --space anynetx_a --margin 1 --plot before-and-after.html`
     """
-    from dorsal.study.narrowing.propose import propose
-    from dorsal.study.population.reliability_saved import load_retrained
+    from dorsal.findings.narrowing.propose import propose_space
     from dorsal.study.population.saved import load_population
+    from dorsal.study.recheck.saved import load_recheck
 
     if out is not None and out.suffix != ".toml":
         raise ValueError(f"--out {str(out)!r} must end in .toml, so that `dorsal space run` can read it")
@@ -48,8 +48,8 @@ def narrow(
         from dorsal.report.files import check_html
 
         check_html(plot)
-    population, retrained = load_population(folder, storage), load_retrained(folder, storage)
-    proposal = propose(population, space, margin, retrained=retrained, name=out.stem if out else "")
+    population, retrained = load_population(folder, storage), load_recheck(folder, storage)
+    proposal = propose_space(population, space, margin, retrained=retrained, name=out.stem if out else "")
     if out is not None and proposal.space is not None:
         from dorsal.report.files import write_whole
         from dorsal.space.space import to_toml
@@ -71,7 +71,7 @@ def narrow(
         print(f"page: {plot}")
 
 
-def _show(proposal: Proposal) -> None:
+def _show(proposal: ProposedSpace) -> None:
     from rich.console import Console
     from rich.text import Text
 
@@ -91,7 +91,7 @@ def _show(proposal: Proposal) -> None:
         console.print(Text(sentence))
 
 
-def _steps(considered: tuple[Considered, ...]) -> Table:
+def _steps(considered: tuple[StepVerdict, ...]) -> Table:
     """A row for each step, those taken first."""
     from rich.table import Table
     from rich.text import Text
@@ -112,7 +112,7 @@ def _steps(considered: tuple[Considered, ...]) -> Table:
     return table
 
 
-def _errors(proposal: Proposal) -> Table:
+def _errors(proposal: ProposedSpace) -> Table:
     """The distributions of errors before and after."""
     from rich.table import Table
     from rich.text import Text

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from dorsal.cli.placing import Storage
+from dorsal.cli.options import Storage
 from dorsal.cli.space import Activations, Bounds, Macs, Params, read_bounds_given
 
 
-def pick(
+def pick_networks(
     folder: Annotated[Path, typer.Argument(help="The folder of a population or of a search.")],
     space: Annotated[
         str | None, typer.Option(help="Of this space, where the folder has several.", show_default=False)
@@ -37,7 +37,7 @@ def pick(
     `dorsal space pick runs/search --by pareto`,
     `dorsal space pick runs/both --space regnetx --macs ..200M --out winner.json && dorsal compare winner.json resnet18`
     """
-    from dorsal.study.search.pick import pick as pick_from
+    from dorsal.study.search.pick import pick_networks as pick_from
 
     if out is not None and out.suffix != ".json":
         raise ValueError(f"--out {str(out)!r} must end in .json, so that other verbs can read it")

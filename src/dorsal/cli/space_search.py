@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dorsal.cli.placing import Device, Gpus, Processes, RayAddress, SeedList, Storage, Threads, Workers, read_seeds
+from dorsal.cli.options import Device, Gpus, Processes, RayAddress, SeedList, Storage, Threads, Workers, read_seeds
 from dorsal.cli.space import (
     Activations,
     Bounds,
@@ -91,13 +91,13 @@ def search(
         "name": name,
     }
 
-    from dorsal.cli.outcome import show_search
-    from dorsal.cli.watch import Watch
+    from dorsal.cli.finish import show_search
+    from dorsal.cli.progress import Watch
     from dorsal.study.population.saved import load_population
-    from dorsal.study.search.question import SearchQuestion
+    from dorsal.study.search.question import Search
     from dorsal.study.search.run import run_search
 
-    asked = SearchQuestion(space=(space,), **{field: value for field, value in given.items() if value is not None})
+    asked = Search(space=(space,), **{field: value for field, value in given.items() if value is not None})
     population = load_population(against, against_storage) if against else None
     try:
         with Watch() as watch:

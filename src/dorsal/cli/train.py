@@ -42,8 +42,8 @@ def train(
 
     from dorsal.data.dataset import open_data
     from dorsal.data.spec import parse_data
+    from dorsal.recipe.text import recipe as read_recipe
     from dorsal.spec.text import edit
-    from dorsal.train.recipe import recipe as read_recipe
     from dorsal.zoo import network as read_network
 
     if precision not in ("no", "bf16"):
@@ -51,7 +51,7 @@ def train(
     net, made, spec = read_network(network), read_recipe(recipe), parse_data(data)
     if epochs is not None:
         made = msgspec.structs.replace(made, epochs=epochs)
-    from dorsal.study.run import check_device  # after the quick checks: this imports torch
+    from dorsal.jobs.train import check_device  # after the quick checks: this imports torch
 
     check_device(device)
     opened = open_data(spec)
@@ -109,13 +109,13 @@ def _save(out: Path, net: Network, model: Module, data: ImageData, accuracy: flo
     from dorsal.weights.card import Preprocessing
     from dorsal.weights.saved import make_card, save_model
 
-    norm = data.normalisation
+    norm = data.normalization
     card = make_card(
         net,
         classes=data.classes,
         preprocessing=Preprocessing(image_size=data.size, resize=usual_resize(data.size), mean=norm.mean, std=norm.std),
         metrics={"accuracy": accuracy},
-        licence="not stated",
+        license="not stated",
         source="trained here",
         origin=origin,
     )

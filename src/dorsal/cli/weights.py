@@ -18,7 +18,7 @@ _ID = "The id of published weights, as `dorsal weights list` prints it."
 _FROM = "A folder to look into first, for a file got by hand; also DORSAL_WEIGHTS."
 _FILE = "A checkpoint of another package, or (with --to-format) a folder of ours."
 _NETWORK = "The network the file is of; not needed for a published file under its own name."
-_PREPARE = "What differs from the usual, e.g. 'image_size=32, resize=32, interpolation=bicubic, colours=bgr'."
+_PREPARE = "What differs from the usual, e.g. 'image_size=32, resize=32, interpolation=bicubic, color_order=bgr'."
 
 
 def make_group() -> typer.Typer:
@@ -34,14 +34,14 @@ def make_group() -> typer.Typer:
 def list_weights(
     pattern: Annotated[str, typer.Argument(help="Part of an id, or a pattern with * and ?.")] = "*",
     network: Annotated[str, typer.Option(help="Only weights of this network.", show_default=False)] = "",
-    licence: Annotated[str, typer.Option(help="Part of a licence's name, e.g. Apache.", show_default=False)] = "",
+    license: Annotated[str, typer.Option(help="Part of a license's name, e.g. Apache.", show_default=False)] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with everything that is known.")] = False,
 ) -> None:
-    """List published weights: accuracy in percent as published, image size, licence, and who published them.
+    """List published weights: accuracy in percent as published, image size, license, and who published them.
 
     Accuracies come from different evaluations; `dorsal evaluate` measures yours.
 
-    Examples: `dorsal weights list 'resnest50*'`, `dorsal weights list --network resnet50 --licence apache --json`
+    Examples: `dorsal weights list 'resnest50*'`, `dorsal weights list --network resnet50 --license apache --json`
     """
     from fnmatch import fnmatchcase
 
@@ -54,7 +54,7 @@ def list_weights(
         for entry in published()
         if fnmatchcase(entry.id, wanted)
         and (not text or entry.network == text)
-        and licence.lower() in entry.licence.lower()
+        and license.lower() in entry.license.lower()
     ]
     if as_json:
         import json
@@ -62,12 +62,12 @@ def list_weights(
         print(json.dumps([_describe(entry) for entry in found]))
         return
     if not found:
-        asked = f" of --network {network}" * bool(network) + f" under --licence {licence}" * bool(licence)
+        asked = f" of --network {network}" * bool(network) + f" under --license {license}" * bool(license)
         raise ValueError(f"no published weights match {pattern!r}{asked}; `dorsal weights list` has them all")
-    print(f"{'id':48} {'top-1':>6} {'top-5':>6} {'px':>4}  {'licence':32} published at")
+    print(f"{'id':48} {'top-1':>6} {'top-5':>6} {'px':>4}  {'license':32} published at")
     for entry in found:
         top1, top5 = (f"{entry.metrics[k]:6.2f}" if k in entry.metrics else "     -" for k in ("top1", "top5"))
-        terms = f"{entry.licence} (non-commercial)" if entry.non_commercial else entry.licence
+        terms = f"{entry.license} (non-commercial)" if entry.non_commercial else entry.license
         print(f"{entry.id:48} {top1} {top5} {entry.preprocessing.image_size:4}  {terms:32} {entry.hub or entry.url}")
 
 
@@ -95,7 +95,7 @@ def pull(
         raise ValueError(f"--from {str(source)!r} is not a folder")
     file = fetch(entry, source, offline, _progress())
     if entry.non_commercial:
-        sys.stderr.write(f"note: the licence of these weights, {entry.licence}, forbids commercial use\n")
+        sys.stderr.write(f"note: the license of these weights, {entry.license}, forbids commercial use\n")
     _convert(file, entry, to or Path("weights") / entry.id, f"dorsal weights pull {name}", False, as_json)
 
 
@@ -111,13 +111,13 @@ def convert(
         str, typer.Option(help="imagenet, cifar10, numbered, or a file with a class a line.", show_default=False)
     ] = "",
     preprocessing: Annotated[str, typer.Option(help=_PREPARE, show_default=False)] = "",
-    licence: Annotated[str, typer.Option(help="Of the weights; unknown where not given.", show_default=False)] = "",
+    license: Annotated[str, typer.Option(help="Of the weights; unknown where not given.", show_default=False)] = "",
     partial: Annotated[bool, typer.Option("--partial", help="Load what fits, leave the rest fresh.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
 ) -> None:
     """Make a folder of ours of another package's checkpoint, or a checkpoint for another package of our folder.
 
-    A published file under its own name needs no more than --out: network, classes, preprocessing and licence are known.
+    A published file under its own name needs no more than --out: network, classes, preprocessing and license are known.
 
     Examples: `dorsal weights convert resnet20-12fca82f.th --out models/resnet20`,
     `dorsal weights convert best.pth --network "resnet50(classes=5)" --classes names.txt --out models/mine`,
@@ -126,7 +126,7 @@ def convert(
     if to_format:
         from dorsal.weights.convert import export
 
-        if network or source_format or classes or preprocessing or licence or partial:
+        if network or source_format or classes or preprocessing or license or partial:
             raise ValueError("--to-format takes a folder of ours and --out only: its card says the rest")
         export(file, to_format, out)
         if as_json:
@@ -138,7 +138,7 @@ def convert(
         return
     if not file.is_file():
         raise ValueError(f"{str(file)!r} is not a file")
-    entry = _entry(file, network, source_format, classes, preprocessing, licence)
+    entry = _entry(file, network, source_format, classes, preprocessing, license)
     _convert(file, entry, out, f"dorsal weights convert {file.name}", partial, as_json)
 
 
@@ -194,7 +194,7 @@ def _progress() -> Callable[[int, int | None], None] | None:
     return show
 
 
-def _entry(file: Path, network: str, source_format: str, classes: str, preprocessing: str, licence: str) -> Published:
+def _entry(file: Path, network: str, source_format: str, classes: str, preprocessing: str, license: str) -> Published:
     """What is known about a file: from the table where it is published there under this name, else from options."""
     import msgspec
 
@@ -212,7 +212,7 @@ def _entry(file: Path, network: str, source_format: str, classes: str, preproces
             network=_canonical(network),
             format="",
             file=file.name,
-            licence="unknown",
+            license="unknown",
             classes="numbered",
             preprocessing=Preprocessing(image_size=224, resize=256),
         )
@@ -220,7 +220,7 @@ def _entry(file: Path, network: str, source_format: str, classes: str, preproces
             sys.stderr.write(f"note: the card will say {entry.preprocessing.describe()}; --preprocessing changes it\n")
     else:
         raise ValueError(f"{file.name} is not the name of a published file, so --network must say what it is of")
-    given = {"format": source_format, "classes": classes, "licence": licence}
+    given = {"format": source_format, "classes": classes, "license": license}
     entry = msgspec.structs.replace(entry, **{field: value for field, value in given.items() if value})
     prepared = _prepared(preprocessing, entry.preprocessing)
     metrics = entry.metrics if prepared == entry.preprocessing else {}  # they hold for the published one only
@@ -230,7 +230,7 @@ def _entry(file: Path, network: str, source_format: str, classes: str, preproces
 def _prepared(text: str, base: Preprocessing) -> Preprocessing:
     import msgspec
 
-    from dorsal.spec.reader import Call, Reader, suggest
+    from dorsal.language.reader import Call, Reader, suggest
     from dorsal.weights.card import Preprocessing
 
     read = Reader(f"preprocessing({text})").whole().arguments
@@ -259,5 +259,5 @@ def _convert(file: Path, entry: Published, out: Path, origin: str, partial: bool
     else:
         scores = ", ".join(f"{name} {value:.2f} %" for name, value in card.metrics.items())
         published = f"; published: {scores}" if scores else ""
-        print(f"{card.text} in {out} ({card.licence}){published}")
+        print(f"{card.text} in {out} ({card.license}){published}")
         print(f"  images: {card.preprocessing.describe()}")

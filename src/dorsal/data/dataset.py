@@ -14,14 +14,14 @@ from dorsal.data.sampling import Seeded, order
 from dorsal.data.scenes import open_scenes
 from dorsal.data.spec import DataSpec, Folder, Scenes
 from dorsal.data.split import ImageData, Joined, Split, Target
-from dorsal.data.transform import IMAGENET, Interpolation, Normalisation, eval_crop, eval_transform, to_float
+from dorsal.data.transform import IMAGENET, Interpolation, Normalization, eval_crop, eval_transform, to_float
 
 __all__ = [
     "IMAGENET",
     "Evaluation",
     "ImageData",
     "Joined",
-    "Normalisation",
+    "Normalization",
     "Seeded",
     "Split",
     "Target",
@@ -54,14 +54,14 @@ class Evaluation:
 
     Iterating yields (images float32 [B, 3, size, size], labels int64 [B]); the last batch may be smaller. A
     split whose crops fit into 512 MiB is decoded and cropped once and kept as uint8: a quarter of the memory
-    of normalised floats, and normalising a batch is nothing beside a network's forward pass over it.
+    of normalized floats, and normalizing a batch is nothing beside a network's forward pass over it.
     """
 
     def __init__(
         self,
         split: Split,
         size: int,
-        normalisation: Normalisation,
+        normalization: Normalization,
         batch_size: int,
         resize_to: int | None = None,
         interpolation: Interpolation = "bilinear",
@@ -69,7 +69,7 @@ class Evaluation:
         self._split = split
         self._batch_size = batch_size
         self._crop = eval_crop(size, resize_to, interpolation)
-        self._to_float = to_float(normalisation)
+        self._to_float = to_float(normalization)
         self._labels = torch.from_numpy(split.labels)
         self._keep = len(split) * 3 * size * size <= _CACHE_BYTES
         self._kept: Tensor | None = None

@@ -17,7 +17,7 @@ from dorsal.data.decode import header_bytes, read_image, scan
 from dorsal.data.listing import Listing, list_folder
 from dorsal.data.spec import Folder
 from dorsal.data.split import ImageData, Target
-from dorsal.data.transform import IMAGENET, Normalisation, measured
+from dorsal.data.transform import IMAGENET, Normalization, measured
 
 _CACHE_BYTES = 512 * 2**20
 _SHOWN = 20
@@ -53,7 +53,7 @@ class Checked(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     classes: tuple[str, ...]
     train: FolderSplit
     val: FolderSplit
-    measured: Normalisation
+    measured: Normalization
     fingerprint: str
     notes: tuple[str, ...]
 
@@ -68,7 +68,7 @@ def open_folder(spec: Folder) -> ImageData:
         classes=checked.classes,
         train=checked.train,
         val=checked.val,
-        normalisation=IMAGENET if spec.normalisation == "imagenet" else checked.measured,
+        normalization=IMAGENET if spec.normalization == "imagenet" else checked.measured,
         fingerprint=checked.fingerprint,
         size=spec.size,
         flip=True,
@@ -80,7 +80,7 @@ def check_folder(spec: Folder) -> Checked:
     """Decode every image once and say all that is wrong in one error.
 
     Sets of up to 512 MiB of pixels stay in memory. Each training image weighs the same in the measured
-    normalisation, whatever its size, as it does in training. Identical files in train and val are a note.
+    normalization, whatever its size, as it does in training. Identical files in train and val are a note.
 
     Raises DataError for a folder that cannot be read or has no class folders; classes that are empty, alone,
     in val but not in train, or too small to split; images that are unreadable, truncated, smaller than 8 px,

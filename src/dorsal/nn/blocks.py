@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from torchvision.ops import DropBlock2d, StochasticDepth
 
+from dorsal.nn.layers import ConvNorm, Records, make_activation, make_conv, make_pool
 from dorsal.nn.mixers import make_mixer
 from dorsal.nn.norms import NormKind, statistics_kept
-from dorsal.nn.parts import ConvNorm, Records, make_activation, make_conv, make_pool
 from dorsal.spec.block import Bottleneck, IdentityOnly, SqueezeExcite, ZeroPad
 from dorsal.spec.stage import Activation, Stage
 

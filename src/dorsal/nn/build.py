@@ -9,11 +9,11 @@ import torch
 from torch import nn
 from torchvision.ops import DropBlock2d, FrozenBatchNorm2d
 
-from dorsal.nn.backbone import Backbone
+from dorsal.language.reader import suggest
+from dorsal.nn.backbone import Classifier
 from dorsal.nn.blocks import ResidualBlock
-from dorsal.nn.parts import DeformConv
+from dorsal.nn.layers import DeformConv
 from dorsal.spec.network import Network
-from dorsal.spec.reader import suggest
 
 NormPolicy = Literal["train", "frozen", "sync"]
 POLICIES: tuple[NormPolicy, ...] = ("train", "frozen", "sync")
@@ -27,7 +27,7 @@ def build(
     dropout: float = 0.0,
     zero_init: bool = False,
     norm_policy: NormPolicy = "train",
-) -> Backbone:
+) -> Classifier:
     """A freshly initialised module of the network, on torch's default device (`with torch.device(...)`; meta works).
 
     - `drop_path`: stochastic depth, probability at the last block, growing linearly from 0 (arXiv 1603.09382).
@@ -51,7 +51,7 @@ def build(
     device = torch.get_default_device()
     with torch.device("meta"):  # nothing is initialised twice
         norm = network.norm if norm_policy == "train" else norm_policy
-        model = Backbone(network, norm, drop_path, drop_block, dropout)
+        model = Classifier(network, norm, drop_path, drop_block, dropout)
     if device.type != "meta":
         model.to_empty(device=device)
         initialise(model, zero_init)

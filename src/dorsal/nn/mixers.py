@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from dorsal.nn.norms import NormKind, make_norm, normalise
-from dorsal.nn.parts import ConvNorm, Records, make_activation, make_conv, make_pool
+from dorsal.nn.layers import ConvNorm, Records, make_activation, make_conv, make_pool
+from dorsal.nn.norms import NormKind, make_norm, normalize
 from dorsal.nn.split_attention import SplitAttentionMixer
 from dorsal.spec.block import Conv, Mixer, MultiScale, SelectiveKernel, SplitAttention
 from dorsal.spec.stage import Activation
@@ -79,7 +79,7 @@ class SelectiveKernelMixer(nn.Module):
         outputs = [path(inputs[index]) for index, path in enumerate(self.paths)]
         pooled = torch.stack([y.mean((2, 3), keepdim=True) for y in outputs]).sum(0)
         weights = (
-            self.fc2(self.fc1_act(normalise(self.fc1_norm, self.fc1(pooled)))).unflatten(1, (count, -1)).softmax(1)
+            self.fc2(self.fc1_act(normalize(self.fc1_norm, self.fc1(pooled)))).unflatten(1, (count, -1)).softmax(1)
         )
         shares = weights.unbind(1)
         total: Tensor = outputs[0] * shares[0]

@@ -1,4 +1,4 @@
-"""Normalisation layers and the policies for them: training, frozen, synchronised, group."""
+"""Normalization layers and the policies for them: training, frozen, synchronised, group."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ detectron2's FrozenBN), or batch statistics shared by all processes (`sync`)."""
 
 def make_norm(kind: NormKind, layer: Layer, pooled: bool = False) -> nn.Module:
     """The norm of a record. Group norm has up to 32 groups of at least 4 channels; on globally `pooled` maps just one,
-    since a group of few single values would be normalised to nearly nothing."""
+    since a group of few single values would be normalized to nearly nothing."""
     channels = layer.out_channels
     match kind:
         case "batch":
@@ -38,18 +38,18 @@ def make_norm(kind: NormKind, layer: Layer, pooled: bool = False) -> nn.Module:
 
 
 class SyncBatchNorm(nn.BatchNorm2d):
-    """Batch norm with the statistics of the batches of all processes; see `normalise`, which every layer calls.
+    """Batch norm with the statistics of the batches of all processes; see `normalize`, which every layer calls.
 
     torch's own runs on CUDA-like devices only, and DistributedDataParallel refuses it on CPUs; this one sums with
     `all_reduce` on any device. Not run on CUDA so far.
     """
 
 
-def normalise(norm: nn.Module, x: Tensor) -> Tensor:
+def normalize(norm: nn.Module, x: Tensor) -> Tensor:
     """The norm of a map: `norm(x)`, but for two cases in training. [N, C, H, W] → the same shape.
 
     - A single value a channel (a batch of one image whose map is 1x1) has no batch variance: torch raises, and so do
-      all published ResNeSt codes at batch 1 or on a last batch of one. Here it is normalised by the running statistics,
+      all published ResNeSt codes at batch 1 or on a last batch of one. Here it is normalized by the running statistics,
       which stay as they are; scale and shift learn as usual.
     - Synchronised batch norm in several processes.
 

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dorsal.nn.norms import NormKind, make_norm, normalise
-from dorsal.nn.parts import ConvNorm, Records, make_activation, make_conv
+from dorsal.nn.layers import ConvNorm, Records, make_activation, make_conv
+from dorsal.nn.norms import NormKind, make_norm, normalize
 from dorsal.spec.block import SplitAttention
 from dorsal.spec.stage import Activation
 
@@ -39,7 +39,7 @@ class SplitAttentionMixer(nn.Module):
         splits = self.splits(x)
         # Pooling before adding the splits reads the map once and adds only [N, C] numbers.
         pooled = splits.mean((2, 3), keepdim=True).unflatten(1, (self.radix, -1)).sum(1)
-        logits = self.fc2(self.fc1_act(normalise(self.fc1_norm, self.fc1(pooled))))
+        logits = self.fc2(self.fc1_act(normalize(self.fc1_norm, self.fc1(pooled))))
         if self.radix == 1:
             return splits * torch.sigmoid(logits)  # type: ignore[no-any-return]
         # fc2 is grouped by cardinality, so its output is cardinality-major; the splits are radix-major.
@@ -61,13 +61,13 @@ def split_attention_by_group(module: SplitAttentionMixer, x: Tensor) -> Tensor:
     assert isinstance(conv, nn.Conv2d)
     parts = radix * cardinality
     inputs, weights = x.chunk(parts, 1), conv.weight.chunk(parts, 0)
-    normalised: list[Tensor] = []
+    normalized: list[Tensor] = []
     for index in range(parts):
         y = F.conv2d(inputs[index], weights[index], None, conv.stride, conv.padding, conv.dilation)
-        normalised.append(module.splits.act(_part_of_norm(norm, y, index, parts)))
+        normalized.append(module.splits.act(_part_of_norm(norm, y, index, parts)))
     outputs = []
     for group in range(cardinality):
-        splits = [normalised[r * cardinality + group] for r in range(radix)]
+        splits = [normalized[r * cardinality + group] for r in range(radix)]
         pooled = sum(splits, torch.zeros_like(splits[0])).mean((2, 3), keepdim=True)
         hidden = F.conv2d(pooled, module.fc1.weight.chunk(cardinality)[group], _chunk(module.fc1, cardinality, group))
         hidden = module.fc1_act(_part_of_norm(fc_norm, hidden, group, cardinality))

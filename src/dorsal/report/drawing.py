@@ -7,6 +7,7 @@ stage's first block does otherwise is said below.
 from __future__ import annotations
 
 from dorsal.report.sketch import LINE, WIDTH, Sketch, centres, ranges
+from dorsal.spec.arrangement import Tree
 from dorsal.spec.block import (
     AveragePool,
     Block,
@@ -24,7 +25,6 @@ from dorsal.spec.block import (
 from dorsal.spec.layers import Layer, Part, block_name, plan
 from dorsal.spec.network import Network
 from dorsal.spec.text import show
-from dorsal.spec.tree import Tree
 
 LEFT, RIGHT, TRUNK = 12.0, 300.0, 106.0
 BOX = 2 * (TRUNK - LEFT)
@@ -36,7 +36,7 @@ MOST_COLUMNS = 8
 Layers = dict[str, Layer]
 
 
-def draw(network: Network, image_size: int = 224) -> str:
+def draw_network(network: Network, image_size: int = 224) -> str:
     """One SVG element, without a size of its own: it scales with the element around it.
 
     `image_size` is one side of the image in pixels; it decides the resolutions written under the stages. Raises

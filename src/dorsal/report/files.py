@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dorsal.study.records import Study
+from dorsal.jobs.records import Study
 
 
 def write_whole(path: Path, content: bytes) -> None:

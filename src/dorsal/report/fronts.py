@@ -9,9 +9,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from dorsal.findings.population.records import Front
 from dorsal.report.numerals import cost_title
 from dorsal.report.plot import ERROR, GREY, NOTHING, Point, View, look, plane, powers, remark, short, shown
-from dorsal.study.analysis.records import Front
 
 # From this ratio of the largest to the smallest value on, an axis is logarithmic.
 WIDE = 12

@@ -5,21 +5,21 @@ from __future__ import annotations
 from html import escape
 from pathlib import Path
 
+from dorsal.findings.narrowing.records import ProposedSpace, StepVerdict
 from dorsal.report.distributions import Distributed, distribution_figure
 from dorsal.report.files import write_whole
 from dorsal.report.parts import items, legend, table
 from dorsal.report.plot import View
 from dorsal.report.population.numerals import chance, estimated, magnitude
 from dorsal.report.shell import chart, prose, shell
-from dorsal.study.narrowing.records import Considered, Proposal
 
 
-def write_narrowing(proposal: Proposal, path: Path) -> None:
+def write_narrowing(proposal: ProposedSpace, path: Path) -> None:
     """Writes the page to `path`, whole or not at all."""
     write_whole(path, narrowing_page(proposal).encode())
 
 
-def narrowing_page(proposal: Proposal) -> str:
+def narrowing_page(proposal: ProposedSpace) -> str:
     """The page as text. Names of spaces are escaped."""
     of, bounds = proposal.of, ", ".join(f"{name} {bound}" for name, bound in proposal.bounds.items()) or "no bounds"
     found = _distributions(proposal)
@@ -39,7 +39,7 @@ def narrowing_page(proposal: Proposal) -> str:
     return shell(f"{of.name}, narrowed", body)
 
 
-def _distributions(proposal: Proposal) -> list[Distributed]:
+def _distributions(proposal: ProposedSpace) -> list[Distributed]:
     names = (proposal.of.name, proposal.space.name if proposal.space else "")
     curves = enumerate(zip(names, (proposal.before, proposal.after), strict=True))
     return [Distributed(place, name, curve.edf, curve.band) for place, (name, curve) in curves if curve]
@@ -53,13 +53,13 @@ def _names(found: list[Distributed]) -> dict[int, str]:
     }
 
 
-def _table(steps: list[Considered]) -> str:
+def _table(steps: list[StepVerdict]) -> str:
     if not steps:
         return "<p>No step was considered.</p>"
     return table("Steps considered", ("step", "taken", "cost, points", "in", "out", "p"), map(_row, steps))
 
 
-def _row(step: Considered) -> list[str]:
+def _row(step: StepVerdict) -> list[str]:
     cost = step.cost
     return [
         escape(step.change),

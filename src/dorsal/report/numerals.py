@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dorsal.study.records import Latency
+from dorsal.jobs.records import Latency
 
 _COSTS = {
     "macs": ("MACs", "MACs, millions", 1e6),

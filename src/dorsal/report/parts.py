@@ -7,10 +7,10 @@ from html import escape
 
 import msgspec
 
+from dorsal.jobs.records import Study
 from dorsal.report.numerals import plural, seconds
 from dorsal.report.plot import look
 from dorsal.report.shell import prose
-from dorsal.study.records import Study
 
 NONE_FINISHED = "<p>No network has finished.</p>"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from dorsal.space.draw import Draw, Value
+from dorsal.space.distributions import Distribution, Value
 
 
 class Axis(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -17,7 +17,7 @@ class Axis(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     stands for any split attention); elsewhere the choice stays as it is.
     """
 
-    draw: Draw
+    draw: Distribution
     by_stage: bool = False
     when: Mapping[str, tuple[Value, ...]] = {}
 

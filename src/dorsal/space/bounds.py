@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dorsal.space.columns import Column, Mask
+from dorsal.language.amount import read_amount
+from dorsal.language.reader import suggest
 from dorsal.space.costs import QUANTITIES
-from dorsal.spec.amount import read_amount
-from dorsal.spec.reader import suggest
+from dorsal.space.table import Column, Mask
 
 _LARGE = ("params", "macs", "activations", "activations_pycls", "pycls_flops")
 _LEAST_LARGE = 10_000

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dorsal.space.columns import Column, Ints, Mask, StageColumns, Table, shrink
-from dorsal.spec.tree import root_children
+from dorsal.space.table import Column, Ints, Mask, StageColumns, Table, shrink
+from dorsal.spec.arrangement import root_children
 
 QUANTITIES = ("params", "macs", "bias_adds", "activations", "activations_pycls", "pycls_flops", "blocks", "layers")
 """What `costs` returns: the fields of `spec.cost.Cost`, the blocks, and the convolutions and linear layers."""

@@ -7,7 +7,7 @@ from math import log
 import numpy as np
 from numpy.typing import NDArray
 
-from dorsal.space.columns import Column, Ints
+from dorsal.space.table import Column, Ints
 from dorsal.spec.widths import regnet_stages
 
 _NEAR_TIE = 1e-6

@@ -18,11 +18,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from dorsal.language.reader import suggest
 from dorsal.space.axis import Axis, Linear
-from dorsal.space.draw import Choice, LogUniform, PowerOfTwo, Uniform
-from dorsal.space.narrow import monotone, rename, share
+from dorsal.space.distributions import Choice, LogUniform, PowerOfTwo, Uniform
+from dorsal.space.refine import monotone, rename, share
 from dorsal.space.space import Space, from_json, from_toml
-from dorsal.spec.reader import suggest
 
 _RATIO, _GROUP_WIDTH = PowerOfTwo(1, 4), PowerOfTwo(1, 32)
 

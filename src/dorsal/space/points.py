@@ -14,18 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dorsal.space.columns import Column, Ints, StageColumns, Table
-from dorsal.space.layout import Layout
-from dorsal.space.leaves import Number, fill, is_by_stage, network_of
-from dorsal.space.legal import reasons
+from dorsal.space.check import reasons
+from dorsal.space.compiled import CompiledSpace
+from dorsal.space.encoding import Number, fill, is_by_stage, network_of
 from dorsal.space.linear import linear_stages
 from dorsal.space.resolve import LINEAR
+from dorsal.space.table import Column, Ints, StageColumns, Table
 from dorsal.spec.network import Network
 
 Points = dict[str, NDArray[np.int32]]
 
 
-def draw_points(layout: Layout, rows: int, random: np.random.Generator) -> Points:
+def draw_points(layout: CompiledSpace, rows: int, random: np.random.Generator) -> Points:
     """Independent draws from the space's axes, given that non-decreasing ones do not fall."""
     rising = {name: _tails(layout.axes[name].probabilities, layout.stages) for name in layout.non_decreasing}
 
@@ -41,7 +41,7 @@ def draw_points(layout: Layout, rows: int, random: np.random.Generator) -> Point
     return chosen_points(layout, rows, draw)
 
 
-def chosen_points(layout: Layout, rows: int, choose: Callable[[str, int, Ints], Column]) -> Points:
+def chosen_points(layout: CompiledSpace, rows: int, choose: Callable[[str, int, Ints], Column]) -> Points:
     """Points of which `choose(axis, columns, stages)` says each index, (rows, columns), wherever the axis is drawn and
     does not equal another; `stages` are those of each point, (rows,)."""
     points: Points = {}
@@ -63,7 +63,7 @@ def chosen_points(layout: Layout, rows: int, choose: Callable[[str, int, Ints], 
     return points
 
 
-def values_of(layout: Layout, points: Points) -> dict[str, list[Any]]:
+def values_of(layout: CompiledSpace, points: Points) -> dict[str, list[Any]]:
     """By axis the drawn values as written: numbers or text, None where not drawn; a list for an axis by stage."""
     columns = {}
     for name, axis in layout.axes.items():
@@ -110,11 +110,11 @@ def _non_decreasing(tails: list[NDArray[np.float64]], counts: Ints, columns: int
     return index
 
 
-class Realised:
+class Candidates:
     """The networks of points: `rows` are those points that are networks, `table` their leaves, and `rejected` counts
     the others by reason."""
 
-    def __init__(self, layout: Layout, points: Points) -> None:
+    def __init__(self, layout: CompiledSpace, points: Points) -> None:
         self.layout = layout
         total = len(next(iter(points.values())))
         self.rejected: Counter[str] = Counter()
@@ -171,7 +171,7 @@ class Realised:
         return [row.tobytes() for row in np.concatenate(columns, axis=1, dtype=np.float64)]
 
 
-def _leaves(layout: Layout, points: Points) -> Table:
+def _leaves(layout: CompiledSpace, points: Points) -> Table:
     """The base network's leaves, with what the axes set in place."""
     table = dict(layout.base)
     for name, axis in layout.axes.items():

@@ -9,12 +9,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from dorsal.language.reader import Reader, fields_named, suggest
 from dorsal.space.axis import Axis
-from dorsal.space.columns import Column, Mask
-from dorsal.space.draw import Same, support
-from dorsal.space.leaves import fill, flatten, is_by_stage, may_be_none, type_at, words_at
+from dorsal.space.distributions import EqualTo, support
+from dorsal.space.encoding import fill, flatten, is_by_stage, may_be_none, type_at, words_at
+from dorsal.space.table import Column, Mask
 from dorsal.spec.block import Basic, Bottleneck, name_of
-from dorsal.spec.reader import Reader, fields_named, suggest
 from dorsal.spec.text import CHOICES, Choices, read_choice
 
 LINEAR = ("linear.depth", "linear.w0", "linear.wa", "linear.wm")
@@ -68,7 +68,7 @@ def _in_order(axes: Mapping[str, Axis]) -> list[str]:
     """Every axis after those it depends on: of its condition, the one it equals, and the element it is a field of."""
     needs: dict[str, set[str]] = {}
     for name, axis in axes.items():
-        others = [*axis.when, *([axis.draw.axis] if isinstance(axis.draw, Same) else [])]
+        others = [*axis.when, *([axis.draw.axis] if isinstance(axis.draw, EqualTo) else [])]
         for other in others:
             if other not in axes:
                 raise ValueError(f"axis {name!r} depends on {other!r}, which is no axis of this space")
@@ -90,7 +90,7 @@ def _in_order(axes: Mapping[str, Axis]) -> list[str]:
 def _resolve(name: str, axis: Axis, earlier: Mapping[str, ResolvedAxis], base: Choices) -> ResolvedAxis:
     if axis.by_stage and not is_by_stage(name):
         raise ValueError("is one choice for the whole network; leave out by_stage")
-    if isinstance(axis.draw, Same):
+    if isinstance(axis.draw, EqualTo):
         source = earlier[axis.draw.axis]
         if (source.by_stage and not axis.by_stage) or source.allowed:
             raise ValueError(f"cannot equal {axis.draw.axis!r}, which is drawn by stage or under a condition")
@@ -104,7 +104,7 @@ def _resolve(name: str, axis: Axis, earlier: Mapping[str, ResolvedAxis], base: C
         allowed[parent] = _fulfilling(parent, earlier[parent], wanted)
     values = tuple(_read(name, value) for value in written)
     _check_has_field(name, allowed, earlier, base)
-    same = axis.draw.axis if isinstance(axis.draw, Same) else None
+    same = axis.draw.axis if isinstance(axis.draw, EqualTo) else None
     return ResolvedAxis(axis.by_stage, same, written, values, probabilities, _leaves(name, values), allowed)
 
 

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dorsal.space.bounds import Bound, read_bounds
-from dorsal.space.columns import Column
 from dorsal.space.costs import costs
-from dorsal.space.count import size
-from dorsal.space.points import Points, Realised, draw_points, values_of
+from dorsal.space.points import Candidates, Points, draw_points, values_of
+from dorsal.space.size import size
 from dorsal.space.space import Space
+from dorsal.space.table import Column
 from dorsal.spec.network import Network
 
 PILOT = 20_000
@@ -56,7 +56,7 @@ class Sample(msgspec.Struct, frozen=True):
 
     def networks(self) -> Iterator[Network]:
         """The networks, made one by one."""
-        realised = Realised(self.space.layout(), self.points)
+        realised = Candidates(self.space.layout(), self.points)
         return (realised.network(row) for row in range(len(self)))
 
     def axes(self) -> dict[str, list[Any]]:
@@ -140,7 +140,7 @@ class _Search:
 
     def _add(self, points: Points) -> None:
         self.candidates += len(next(iter(points.values())))
-        realised = Realised(self.layout, points)
+        realised = Candidates(self.layout, points)
         self.rejected.update(realised.rejected)
         rows = len(realised.rows)
         if not rows:

@@ -18,15 +18,15 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from dorsal.language.reader import suggest
 from dorsal.space.axis import Axis, Linear
-from dorsal.space.draw import DRAWS
-from dorsal.space.layout import Layout
-from dorsal.spec.reader import suggest
+from dorsal.space.compiled import CompiledSpace
+from dorsal.space.distributions import DISTRIBUTIONS
 
 _Read = TypeVar("_Read", bound=msgspec.Struct)
 
 
-class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Refinement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One step of a space's history: the change, and the name and size of the space that was changed."""
 
     change: str
@@ -57,7 +57,7 @@ class Space(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     non_decreasing: tuple[str, ...] = ()
     groups: Literal["fitted", "as_drawn"] = "fitted"
     image_size: int = 224
-    history: tuple[Step, ...] = ()
+    history: tuple[Refinement, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.axes:
@@ -66,9 +66,11 @@ class Space(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
             raise ValueError(f"image_size={self.image_size} is below 1; nearest valid: 1")
         self.layout()
 
-    def layout(self) -> Layout:
+    def layout(self) -> CompiledSpace:
         """The space made ready for arrays, which checks it."""
-        return Layout(self.base, self.axes, self.linear, self.non_decreasing, self.groups == "fitted", self.image_size)
+        return CompiledSpace(
+            self.base, self.axes, self.linear, self.non_decreasing, self.groups == "fitted", self.image_size
+        )
 
 
 def to_json(space: Space) -> str:
@@ -122,10 +124,10 @@ def _read(what: str, data: Any, kind: type[_Read]) -> _Read:
 
 def _check_draw(name: str, draw: dict[str, Any]) -> None:
     kind = str(draw.get("type"))
-    if kind not in DRAWS:
-        raise ValueError(f"axis {name!r}: unknown type {kind!r} of a draw{suggest(kind, DRAWS)}")
+    if kind not in DISTRIBUTIONS:
+        raise ValueError(f"axis {name!r}: unknown type {kind!r} of a draw{suggest(kind, DISTRIBUTIONS)}")
     fields = {key: value for key, value in draw.items() if key != "type"}
-    _check_fields(f"axis {name!r}, {kind}", fields, DRAWS[kind])
+    _check_fields(f"axis {name!r}, {kind}", fields, DISTRIBUTIONS[kind])
 
 
 def _check_fields(what: str, data: dict[str, Any], kind: type[msgspec.Struct]) -> None:

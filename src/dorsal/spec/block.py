@@ -1,7 +1,7 @@
 """The grammar of blocks: frozen data, a closed union, no torch.
 
 Every residual network of the supported families is a point of this grammar, so two networks differ in named
-choices only. A mixer is the spatial part of a block *including* its normalisation and activation; whatever the
+choices only. A mixer is the spatial part of a block *including* its normalization and activation; whatever the
 mixer, the block around it is the same.
 
 `width` of a mixer is the literature's *base width*: channels of one group (ResNeXt `32x4d`: 4; ResNeSt `2s1x64d`:

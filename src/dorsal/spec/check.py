@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import log2
 
+from dorsal.spec.arrangement import Chain
 from dorsal.spec.block import (
     Basic,
     Bottleneck,
@@ -21,7 +22,6 @@ from dorsal.spec.block import (
 )
 from dorsal.spec.stage import Head, Stage
 from dorsal.spec.stem import Stem, stem_widths
-from dorsal.spec.tree import Chain
 
 
 def check_network(stem: Stem, stages: tuple[Stage, ...], head: Head, in_channels: int) -> None:

@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from dorsal.spec.arrangement import STAGE_INPUT, Tree, root_children
 from dorsal.spec.block import (
     AveragePool,
     Basic,
@@ -31,7 +32,6 @@ from dorsal.spec.block import (
 from dorsal.spec.network import Network
 from dorsal.spec.stage import Stage
 from dorsal.spec.stem import Conv7x7, Dla, Stem, stem_widths
-from dorsal.spec.tree import STAGE_INPUT, Tree, root_children
 
 Kind = Literal["conv", "deform_conv", "linear", "norm", "max_pool", "avg_pool"]
 Size = tuple[int, int]

@@ -27,12 +27,12 @@ from typing import NamedTuple
 
 import msgspec
 
+from dorsal.spec.arrangement import STAGE_INPUT, Tree, root_children
 from dorsal.spec.block import Bottleneck, Conv, IdentityOnly, Mixer, MultiScale, SelectiveKernel, SplitAttention
 from dorsal.spec.layers import Layer, block_name, features, plan
 from dorsal.spec.network import Network
 from dorsal.spec.stage import Stage
 from dorsal.spec.stem import stem_widths
-from dorsal.spec.tree import STAGE_INPUT, Tree, root_children
 
 Records = Mapping[str, Layer]
 Paths = Counter[int]

@@ -6,8 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from dorsal.spec.arrangement import Chain, Tree
 from dorsal.spec.block import Basic, Bottleneck
-from dorsal.spec.tree import Chain, Tree
 
 Activation = Literal["relu", "mish", "silu"]
 Norm = Literal["batch", "group"]

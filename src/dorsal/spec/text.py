@@ -12,6 +12,8 @@ from typing import Any, get_args
 
 import msgspec
 
+from dorsal.language.reader import Call, Reader, suggest
+from dorsal.spec.arrangement import Chain, Tree
 from dorsal.spec.block import (
     AveragePool,
     Basic,
@@ -31,10 +33,8 @@ from dorsal.spec.block import (
     name_of,
 )
 from dorsal.spec.network import Network
-from dorsal.spec.reader import Call, Reader, suggest
 from dorsal.spec.stage import Activation, Head, Norm, Stage
 from dorsal.spec.stem import Conv7x7, Deep, Dla, Simple
-from dorsal.spec.tree import Chain, Tree
 
 Choices = dict[str, Any]
 

@@ -56,7 +56,7 @@ def compatible_group_width(
     return int(fitting * expansion), group_width
 
 
-class Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class MatchedWidths(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A network with its stage widths scaled, and what `match_cost` was asked to match then is."""
 
     network: Network
@@ -65,7 +65,7 @@ class Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def match_cost(
     network: Network, measure: str, target: int, image_size: int | Size = 224, tolerance: float = 0.02
-) -> Match:
+) -> MatchedWidths:
     """Scales the stage widths until `measure` ("macs", "params" or "activations") is `target` within `tolerance`.
 
     All stages scale by one factor, rounded to the coarsest step of 32, 16, 8 or 4 channels that reaches the target;
@@ -97,7 +97,7 @@ def match_cost(
         raise ValueError(
             f"no widths of this network give {measure}={target} within {tolerance:.0%}; nearest reached: {value(best)}"
         )
-    return Match(best, value(best))
+    return MatchedWidths(best, value(best))
 
 
 def _scaled(network: Network, factor: float, step: int) -> Network:

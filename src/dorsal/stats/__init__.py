@@ -1,26 +1,26 @@
 """Statistics of trials and of populations: data in, data out. Nothing here renders or imports the rest of Dorsal."""
 
+from dorsal.stats.arms import Comparisons, Pair, compare_arms
 from dorsal.stats.axis import CategoricalProfile, NumericProfile, categorical_profile, numeric_profile
 from dorsal.stats.best_of import SearchCurve, search_curve
 from dorsal.stats.bootstrap import Estimate
-from dorsal.stats.compare import Comparisons, Pair, compare_arms
-from dorsal.stats.distribution import Band, Edf, edf, normalised_weights, pointwise_band, simultaneous_band
+from dorsal.stats.distribution import Band, Edf, edf, normalized_weights, pointwise_band, simultaneous_band
 from dorsal.stats.good_ranges import GoodRange, GoodValues, good_range, good_values
 from dorsal.stats.interval import Interval, mean_interval
-from dorsal.stats.planner import Plan, plan_networks
+from dorsal.stats.non_inferiority import ErrorIncrease, dependence_p, members_cost, populations_cost
+from dorsal.stats.order_stability import PopulationReliability, population_reliability
 from dorsal.stats.populations import PopulationComparison, compare_populations
 from dorsal.stats.regression import (
     Contest,
-    Fitted,
-    Scores,
+    LinearModel,
+    PredictorScores,
     compare_predictors,
     fit_latency,
     score_predictors,
 )
 from dorsal.stats.reliability import Reliability, rank_reliability
-from dorsal.stats.restriction import Cost, dependence_p, members_cost, populations_cost
+from dorsal.stats.sample_size import SampleSize, sample_size
 from dorsal.stats.sentence import caveats, sentence
-from dorsal.stats.survival import PopulationReliability, population_reliability
 from dorsal.stats.variance import Share, Shares, variance_shares
 from dorsal.stats.verdict import population_sentence, ranking_sentence, survival_sentence
 
@@ -29,20 +29,20 @@ __all__ = [
     "CategoricalProfile",
     "Comparisons",
     "Contest",
-    "Cost",
     "Edf",
+    "ErrorIncrease",
     "Estimate",
-    "Fitted",
     "GoodRange",
     "GoodValues",
     "Interval",
+    "LinearModel",
     "NumericProfile",
     "Pair",
-    "Plan",
     "PopulationComparison",
     "PopulationReliability",
+    "PredictorScores",
     "Reliability",
-    "Scores",
+    "SampleSize",
     "SearchCurve",
     "Share",
     "Shares",
@@ -58,15 +58,15 @@ __all__ = [
     "good_values",
     "mean_interval",
     "members_cost",
-    "normalised_weights",
+    "normalized_weights",
     "numeric_profile",
-    "plan_networks",
     "pointwise_band",
     "population_reliability",
     "population_sentence",
     "populations_cost",
     "rank_reliability",
     "ranking_sentence",
+    "sample_size",
     "score_predictors",
     "search_curve",
     "sentence",

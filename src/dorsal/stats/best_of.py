@@ -7,10 +7,10 @@ import numpy as np
 from scipy.special import gammaln
 
 from dorsal.stats.bootstrap import Estimate, resamples, start, studentised
-from dorsal.stats.inputs import Index, Numbers, measured, parallel
+from dorsal.stats.checks import Index, Numbers, measured, parallel
 from dorsal.stats.interval import Array, check_confidence
 
-QUANTILES = (0.1, 0.5, 0.9)
+BEST_OF_QUANTILES = (0.1, 0.5, 0.9)
 # Best of more than this share of the population: its interval would rest on the few best networks alone.
 LARGEST_SHARE = 0.25
 
@@ -82,7 +82,7 @@ def search_curve(
     chances = rank_chances(n, sizes)
     chosen = None if tests is None else chances @ _tie_means(ordered, held_out[order])
     reached = chances.cumsum(axis=1)
-    places = [(reached >= level - 1e-12).argmax(axis=1) for level in QUANTILES]
+    places = [(reached >= level - 1e-12).argmax(axis=1) for level in BEST_OF_QUANTILES]
     estimates = _estimates(ordered, sizes, confidence, draws, random)
     return SearchCurve(
         points=tuple(

@@ -10,7 +10,7 @@ from scipy.special import betaincinv
 from scipy.stats import kstwo
 
 from dorsal.stats.bootstrap import start
-from dorsal.stats.inputs import Index, Numbers, column, last_of_ties, measured, same_length
+from dorsal.stats.checks import Index, Numbers, column, last_of_ties, measured, same_length
 from dorsal.stats.interval import Array, check_confidence
 
 
@@ -70,7 +70,7 @@ def edf(errors: Numbers, weights: Numbers | None = None) -> Edf:
     )
 
 
-def normalised_weights(complexity: Numbers, bins: int | Sequence[float]) -> Array:
+def normalized_weights(complexity: Numbers, bins: int | Sequence[float]) -> Array:
     """Weights that make all levels of `complexity` count alike: 1 / (networks in the bin x bins with any).
 
     `bins` is a number of bins of equal width from the smallest to the largest complexity, or their edges,
@@ -110,7 +110,7 @@ def pointwise_band(
     there with any probability down to 0. For equal weights the result is known in closed form, the exact
     interval of Clopper and Pearson (1934), and nothing is drawn.
 
-    Weighted, the target is the population reweighted so; for weights from `normalised_weights` the bins that
+    Weighted, the target is the population reweighted so; for weights from `normalized_weights` the bins that
     occurred, each counting alike. Measured coverage at a nominal 95 %, weighted by 10 bins: 98 to 100 % at
     50, 200 and 500 networks, at shares from 0.001 up, since the weights are taken as random. Memory grows
     with draws x networks, when weighted.

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from dorsal.stats.bootstrap import DRAWS, permuted, start
-from dorsal.stats.inputs import Index, Numbers, categories, last_of_ties, parallel
+from dorsal.stats.checks import Index, Numbers, categories, last_of_ties, parallel
 from dorsal.stats.interval import Array, check_confidence
 
 SHARE = 0.25

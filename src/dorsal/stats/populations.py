@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from dorsal.stats.bootstrap import (
     DRAWS,
-    FEWEST,
+    FEWEST_TO_RESAMPLE,
     Estimate,
     drawn_means,
     order_bracket,
@@ -19,13 +19,13 @@ from dorsal.stats.bootstrap import (
     start,
     studentised,
 )
-from dorsal.stats.inputs import Numbers, check_quantiles, last_of_ties, measured
+from dorsal.stats.checks import Numbers, check_quantiles, last_of_ties, measured
 from dorsal.stats.interval import Array, check_confidence
-from dorsal.stats.planner import networks_for_mean
+from dorsal.stats.sample_size import networks_for_mean
 
-QUANTILES = (0.1, 0.5)
+COMPARED_QUANTILES = (0.1, 0.5)
 
-METHOD = (
+POPULATIONS_METHOD = (
     "Permutation tests: Kolmogorov-Smirnov distance, Welch's t for the mean, and for each quantile the difference "
     "over the spread of nearby order statistics; Holm's correction over all of them. Intervals, each on its own: "
     "bootstrap-t for the mean, percentile bootstrap for quantiles."
@@ -81,7 +81,7 @@ def compare_populations(
     a: Numbers,
     b: Numbers,
     *,
-    quantiles: Sequence[float] = QUANTILES,
+    quantiles: Sequence[float] = COMPARED_QUANTILES,
     confidence: float = 0.95,
     draws: int = DRAWS,
     seed: int = 0,
@@ -97,8 +97,8 @@ def compare_populations(
     half a standard deviation, 60 normal networks each: 80 % mean, 65 % median, 37 % lowest tenth.
 
     Measured coverage of intervals at a nominal 95 %: mean 94 to 95 %, quantiles 95 to 96 % (30 to 200
-    networks of the same population). Below FEWEST networks, and where the errors of both are all equal, the mean has
-    no interval; a quantile has none where the extreme networks fail to bracket it (below 36 networks for the lowest
+    networks of the same population). Below FEWEST_TO_RESAMPLE networks, and where the errors of
+    both are all equal, the mean has no interval; a quantile has none where the extreme networks fail to bracket it (below 36 networks for the lowest
     tenth).
 
     Raises ValueError for fewer than 2 networks with a result, infinite values, a quantile or confidence not
@@ -129,7 +129,7 @@ def compare_populations(
         missing=(first_missing, second_missing),
         networks_needed=networks_for_mean(spread, differences[0].value, strictest),
         confidence=confidence,
-        method=METHOD,
+        method=POPULATIONS_METHOD,
     )
 
 
@@ -218,7 +218,7 @@ def _mean_difference(
     first: Array, second: Array, confidence: float, draws: int, random: np.random.Generator
 ) -> Estimate:
     value = float(first.mean() - second.mean())
-    if min(first.size, second.size) < FEWEST:
+    if min(first.size, second.size) < FEWEST_TO_RESAMPLE:
         return Estimate(value=value, low=None, high=None)
     means_first, squares_first = drawn_means(first, draws, random)
     means_second, squares_second = drawn_means(second, draws, random)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dorsal.stats.bootstrap import Estimate, members, multiplicities, percentile, start
-from dorsal.stats.inputs import Index, Numbers, parallel
+from dorsal.stats.checks import Index, Numbers, parallel
 from dorsal.stats.interval import Array, check_confidence
 from dorsal.stats.rank import sign_products, tau_b
 
@@ -19,7 +19,7 @@ FOLDS = 10
 REPEATS = 10
 
 
-class Fitted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class LinearModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """latency = intercept + sum of coefficient x predictor, in the unit of the latencies it was fitted to.
 
     `low` and `high` are the range of each predictor seen, over `n` networks; `missing` lacked a number.
@@ -52,7 +52,7 @@ class Fitted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         return latency
 
 
-class Score(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class PredictorScore(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How well `predictors` together predict the latency of networks that the fit has not seen.
 
     `error` is the median absolute error in percent of the latency, `tau` Kendall's rank correlation of
@@ -71,22 +71,22 @@ class Contest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     negative and where `tau_difference` is positive. An interval that excludes 0 shows it.
     """
 
-    first: Score
-    second: Score
+    first: PredictorScore
+    second: PredictorScore
     error_difference: Estimate
     tau_difference: Estimate
 
 
-class Scores(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class PredictorScores(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Each predictor alone and, last, all together, on the same `n` networks and folds; `missing` lack a number."""
 
-    scores: tuple[Score, ...]
+    scores: tuple[PredictorScore, ...]
     n: int
     missing: int
     confidence: float
 
 
-def fit_latency(features: Mapping[str, Numbers], latency: Numbers) -> Fitted:
+def fit_latency(features: Mapping[str, Numbers], latency: Numbers) -> LinearModel:
     """Fit `latency` by the predictors in `features`, each with one value a network.
 
     Time is a sum of what the parts of a network take, so the model is linear with an intercept, and the root
@@ -98,7 +98,7 @@ def fit_latency(features: Mapping[str, Numbers], latency: Numbers) -> Fitted:
     """
     columns, times, missing = _complete(features, latency)
     coefficients = _least_squares(columns, times)
-    return Fitted(
+    return LinearModel(
         predictors=tuple(features),
         intercept=float(coefficients[0]),
         coefficients=tuple(coefficients[1:].tolist()),
@@ -111,7 +111,7 @@ def fit_latency(features: Mapping[str, Numbers], latency: Numbers) -> Fitted:
 
 def score_predictors(
     features: Mapping[str, Numbers], latency: Numbers, *, confidence: float = 0.95, draws: int = 2_000, seed: int = 0
-) -> Scores:
+) -> PredictorScores:
     """Cross-validated error and rank correlation of each predictor in `features` alone and of all together.
 
     Ten-fold cross-validation, repeated 10 times with other folds; every prediction is for a network that its
@@ -139,7 +139,7 @@ def score_predictors(
     for subset in subsets:
         errors, taus = _validated(columns[:, subset], times, folds, counts)
         scores.append(_score([names[i] for i in subset], errors, taus, confidence))
-    return Scores(scores=tuple(scores), n=times.size, missing=missing, confidence=confidence)
+    return PredictorScores(scores=tuple(scores), n=times.size, missing=missing, confidence=confidence)
 
 
 def compare_predictors(
@@ -154,7 +154,7 @@ def compare_predictors(
 ) -> Contest:
     """Whether the predictors `first` together predict better than `second`, both being names in `features`.
 
-    Scores as in `score_predictors`; the differences are paired by network, fold and bootstrap draw.
+    PredictorScores as in `score_predictors`; the differences are paired by network, fold and bootstrap draw.
 
     Raises ValueError as `score_predictors` does, and for a name that is not in `features`.
     """
@@ -230,8 +230,8 @@ def _validated(columns: Array, times: Array, folds: Index, counts: Array) -> tup
     return np.median(errors[members(counts)], axis=1), np.nan_to_num(tau_b(products, counts))
 
 
-def _score(names: Sequence[str], errors: Array, taus: Array, confidence: float) -> Score:
-    return Score(predictors=tuple(names), error=_estimate(errors, confidence), tau=_estimate(taus, confidence))
+def _score(names: Sequence[str], errors: Array, taus: Array, confidence: float) -> PredictorScore:
+    return PredictorScore(predictors=tuple(names), error=_estimate(errors, confidence), tau=_estimate(taus, confidence))
 
 
 def _estimate(values: Array, confidence: float) -> Estimate:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.optimize import brentq
 
 from dorsal.stats.bootstrap import Estimate, members, multiplicities, percentile, start
-from dorsal.stats.inputs import Index, same_length
+from dorsal.stats.checks import Index, same_length
 from dorsal.stats.interval import Array, as_results, check_confidence
 from dorsal.stats.rank import sign_products, tau_b
 
@@ -23,9 +23,9 @@ FEWEST_TO_JUDGE = 15
 # A budget is called reliable if it keeps the order of this share of pairs of networks.
 ENOUGH = 0.8
 
-Verdict = Literal["reliable", "unreliable", "not shown"]
-Schedule = Literal["keeps the order", "does not keep it", "not shown"]
-Said = TypeVar("Said", bound=str)
+RankVerdict = Literal["reliable", "unreliable", "not shown"]
+ScheduleVerdict = Literal["keeps the order", "does not keep it", "not shown"]
+VerdictText = TypeVar("VerdictText", bound=str)
 
 
 class Ceiling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -57,8 +57,8 @@ class Agreement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     true_tau: Estimate | None
     top: Estimate | None
     top_by_chance: float | None
-    verdict: Verdict
-    schedule: Schedule
+    verdict: RankVerdict
+    schedule: ScheduleVerdict
 
 
 class Reliability(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -254,7 +254,7 @@ def _of_all_alike(tau: Estimate | None, sizes: Sequence[int], confidence: float)
     return Estimate(value=tau.value, low=low, high=high)
 
 
-def _decide(tau: Estimate | None, enough: Said, too_little: Said) -> Said | Literal["not shown"]:
+def _decide(tau: Estimate | None, enough: VerdictText, too_little: VerdictText) -> VerdictText | Literal["not shown"]:
     """Whether all of the interval, or none, is as high as is needed."""
     needed = 2 * ENOUGH - 1
     if tau is None or tau.low is None or tau.high is None or tau.low < needed <= tau.high:

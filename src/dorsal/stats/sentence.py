@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from math import floor, log10
 
-from dorsal.stats.compare import MOST_SEEDS, Pair
+from dorsal.stats.arms import MOST_SEEDS, Pair
 
 
 def sentence(pair: Pair, unit: str = "points") -> str:

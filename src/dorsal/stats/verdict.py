@@ -3,10 +3,10 @@
 from math import floor, log10
 
 from dorsal.stats.bootstrap import Estimate
-from dorsal.stats.planner import MOST_NETWORKS
+from dorsal.stats.order_stability import WORST, OrderStability
 from dorsal.stats.populations import Effect, PopulationComparison
 from dorsal.stats.reliability import ENOUGH, FEWEST_TO_JUDGE, Agreement, Reliability
-from dorsal.stats.survival import WORST, OrderSurvival
+from dorsal.stats.sample_size import MOST_NETWORKS
 
 
 def population_sentence(comparison: PopulationComparison, a: str, b: str) -> str:
@@ -88,7 +88,7 @@ def _pairs(tau: Estimate, confidence: float) -> str:
     return f"about {share} % of pairs ({100 * confidence:g} % interval {' to '.join(ends)}; tau {tau.value:.2f})"
 
 
-def survival_sentence(survival: OrderSurvival, a: str, b: str) -> str:
+def survival_sentence(survival: OrderStability, a: str, b: str) -> str:
     """Whether the order of populations `a` and `b` at the short budget is that at the long one."""
     statistic = _statistic(survival.quantile)
     if survival.kept is None:

@@ -9,14 +9,14 @@ from typing import Any
 
 import msgspec
 
+from dorsal.jobs.records import Arm
 from dorsal.spec.cost import Cost, cost
-from dorsal.spec.foreign import AnyNetwork, TimmNetwork, hash_of, parse_timm, timm_text
 from dorsal.spec.layers import Feature
 from dorsal.spec.network import Network
 from dorsal.spec.text import difference, edit, format_network
+from dorsal.spec.timm import AnyNetwork, TimmNetwork, hash_of, parse_timm, timm_text
 from dorsal.spec.widths import match_cost
-from dorsal.study.comparison import Comparison, Match, read_network
-from dorsal.study.records import Arm
+from dorsal.study.comparison.question import Comparison, MatchedCost, read_network
 from dorsal.zoo import named, text_of
 
 MATCH_TOLERANCE = 0.02
@@ -26,7 +26,7 @@ MATCH_TOLERANCE = 0.02
 class DataFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What a plan needs to know of a data set. `image_size` is the side in pixels that the network sees.
 
-    `normalisation` is the mean of red, green, blue, then their standard deviations.
+    `normalization` is the mean of red, green, blue, then their standard deviations.
     """
 
     text: str
@@ -34,7 +34,7 @@ class DataFacts(msgspec.Struct, frozen=True, kw_only=True):
     classes: tuple[str, ...]
     image_size: int
     fingerprint: str
-    normalisation: tuple[float, ...]
+    normalization: tuple[float, ...]
     train_images: int
     val_images: int
     notes: tuple[str, ...] = ()
@@ -82,12 +82,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def timm_networks(comparison: Comparison, data: DataFacts) -> tuple[TimmNetwork, ...]:
-    """The networks of timm among the arms, with the classes of the data: those that `plan` needs facts of."""
+    """The networks of timm among the arms, with the classes of the data: `plan_comparison` needs facts of them."""
     asked = (read_network(text)[2] for text in comparison.asked_networks)
     return tuple(_with_classes(net, data) for net in asked if isinstance(net, TimmNetwork))
 
 
-def plan(
+def plan_comparison(
     comparison: Comparison,
     data: DataFacts,
     recipes: Sequence[RecipeFacts],
@@ -112,7 +112,7 @@ def plan(
     return Plan(arms=arms, recipes=tuple(recipes), seeds=comparison.seed_list, data=data, runs=runs)
 
 
-def distinct(runs: Iterable[Run]) -> tuple[Run, ...]:
+def distinct_runs(runs: Iterable[Run]) -> tuple[Run, ...]:
     """Each run once, by the first name it has: two spaces may draw one network."""
     first: dict[str, Run] = {}
     for run in runs:
@@ -142,7 +142,7 @@ def run_key(arm: Arm, recipe: RecipeFacts, seed: int, data: DataFacts, processes
     Thread count, device and library versions change a result by rounding only. They are left out, so that going on with
     another number of workers, or after an upgrade, runs nothing twice.
     """
-    parts = [arm.network_hash, recipe.hash, recipe.epochs, seed, data.fingerprint, data.image_size, data.normalisation]
+    parts = [arm.network_hash, recipe.hash, recipe.epochs, seed, data.fingerprint, data.image_size, data.normalization]
     if processes > 1:
         parts.append(processes)
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
@@ -162,13 +162,13 @@ def _arms(comparison: Comparison, data: DataFacts, timm: Mapping[TimmNetwork, Ti
         except ValueError as error:
             raise ValueError(f"network {asked!r}: {error}") from None
         if match is not None and match.target is None:
-            match = Match(match.measure, getattr(arm.cost, match.measure))
+            match = MatchedCost(match.measure, getattr(arm.cost, match.measure))
         differences = _differences(arms[0], arm) if arms else {}
         arms.append(msgspec.structs.replace(arm, label=label or arm.label, differences=differences))
     return _with_unique_labels(arms)
 
 
-def _own_arm(text: str, net: Network, match: Match | None, data: DataFacts) -> Arm:
+def _own_arm(text: str, net: Network, match: MatchedCost | None, data: DataFacts) -> Arm:
     # Images are always RGB: the data room converts all others.
     net = edit(net, {"classes": len(data.classes), "in_channels": 3})
     label = _label(text, net)
@@ -189,7 +189,7 @@ def _own_arm(text: str, net: Network, match: Match | None, data: DataFacts) -> A
     )
 
 
-def _timm_arm(net: TimmNetwork, facts: TimmFacts, match: Match | None) -> Arm:
+def _timm_arm(net: TimmNetwork, facts: TimmFacts, match: MatchedCost | None) -> Arm:
     if match is not None and match.target is not None:
         value = getattr(facts.cost, match.measure)
         if abs(value - match.target) > MATCH_TOLERANCE * match.target:
@@ -251,7 +251,7 @@ def _with_unique_labels(arms: Sequence[Arm]) -> tuple[Arm, ...]:
     )
 
 
-def _changes(before: Network, after: Network, match: Match, value: int, image_size: int) -> str:
+def _changes(before: Network, after: Network, match: MatchedCost, value: int, image_size: int) -> str:
     widths = [[stage.width for stage in net.stages] for net in (before, after)]
     reached = getattr(cost(after, image_size), match.measure)
     return f"widths {widths[0]} → {widths[1]}: {match.measure} {value:,} → {reached:,}"

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from dorsal.spec.reader import suggest
-from dorsal.study.duration import read_duration
-from dorsal.study.placement import place_of
+from dorsal.jobs.resources import resources_of
+from dorsal.language.duration import read_duration
+from dorsal.language.reader import suggest
 
 _OWN_OPTION = ("macs", "params", "activations")
 """Bounds that have options of their own."""
@@ -19,11 +19,11 @@ _MOST_SEEDS = 10_000
 HIDDEN = "***"
 """What stands for a password."""
 
-Asked = TypeVar("Asked", bound=msgspec.Struct)
+Question = TypeVar("Question", bound=msgspec.Struct)
 Seeds = int | tuple[int, ...]
 
 
-def from_toml(text: str, kind: type[Asked], what: str) -> Asked:
+def from_toml(text: str, kind: type[Question], what: str) -> Question:
     """A question of this kind from TOML with its fields as keys; `what` names it in errors ("a comparison").
 
     Raises ValueError with what a syntax error is, for an unknown field with suggestions, or for a wrong value.
@@ -95,7 +95,7 @@ def check_asked(asked: Any, *, least: Mapping[str, int], given: Sequence[str]) -
         if not getattr(asked, field):
             raise ValueError(f"{field} is empty; leave it out for the default or name at least one")
     seed_list(asked.seeds)
-    place_of(asked)
+    resources_of(asked)
     budget = getattr(asked, "budget", None)
     if budget is not None:
         read_duration(budget)

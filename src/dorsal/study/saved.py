@@ -7,14 +7,14 @@ from pathlib import Path
 
 import msgspec
 
-from dorsal.study.forecast import Timing
+from dorsal.jobs.forecast import RunTiming
+from dorsal.jobs.json_file import read_record, write_record
+from dorsal.jobs.records import STUDY_SCHEMA, Study, Trial
+from dorsal.jobs.store import Store
 from dorsal.study.plan import Run
 from dorsal.study.question import HIDDEN, without_password
-from dorsal.study.record_file import read_record, write_record
-from dorsal.study.records import SCHEMA, Study, Trial
-from dorsal.study.store import Store
 
-FILE = "study.json"
+STUDY_FILE = "study.json"
 _OWN = "study.db"
 """The SQLite file of a study that has no other storage."""
 SPACES = "spaces.json"
@@ -36,7 +36,7 @@ class RunName(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: int
 
 
-class Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class StudyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the file holds: the study without its trials, which are in the store; its runs in order; what was timed.
 
     `storage` is a URL with its password hidden, or "" for the SQLite file in the same folder. `settings` describes each
@@ -46,9 +46,9 @@ class Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     study: Study
     runs: tuple[RunName, ...]
     storage: str
-    timings: dict[str, Timing]
+    timings: dict[str, RunTiming]
     settings: tuple[str, ...]
-    schema: int = SCHEMA
+    schema: int = STUDY_SCHEMA
 
 
 def storage_of(folder: Path, storage: str | None) -> str | None:
@@ -85,7 +85,7 @@ def _own_file(folder: Path) -> str:
     return f"sqlite:///{folder / _OWN}"
 
 
-def load_plan(folder: Path, file: str = FILE) -> Saved:
+def load_plan(folder: Path, file: str = STUDY_FILE) -> StudyFile:
     """What this file of the folder plans. Raises ValueError when there is none, and as `read_saved` does."""
     saved = read_saved(folder, file)
     if saved is None:
@@ -93,7 +93,7 @@ def load_plan(folder: Path, file: str = FILE) -> Saved:
     return saved
 
 
-def load_study(folder: Path, storage: str | None = None, file: str = FILE) -> Study:
+def load_study(folder: Path, storage: str | None = None, file: str = STUDY_FILE) -> Study:
     """The study that this file of the folder plans, with all trials that have ended by now.
 
     `storage` is needed only where the study has one whose URL has a password. Raises ValueError when there is no study,
@@ -108,7 +108,7 @@ def refuse_other_studies(folder: Path, own: str | None, name: str) -> None:
     """Raises ValueError where the folder holds another kind of study than the one that has the file `own` beside its
     plan, a comparison having none; or one of another name, under which the store knows none of its runs."""
     there = next((file for file in (SPACES, SEARCH) if (folder / file).exists()), None)
-    if there != own and (there or (folder / FILE).exists()):
+    if there != own and (there or (folder / STUDY_FILE).exists()):
         raise ValueError(f"out={str(folder)!r} holds {_KINDS.get(there, 'a comparison')}; name another folder")
     saved = read_saved(folder)
     if saved is not None and saved.study.name != name:
@@ -118,12 +118,12 @@ def refuse_other_studies(folder: Path, own: str | None, name: str) -> None:
         )
 
 
-def read_saved(folder: Path, file: str = FILE) -> Saved | None:
+def read_saved(folder: Path, file: str = STUDY_FILE) -> StudyFile | None:
     """The file's content, None where there is no file. Raises ValueError for another schema or a damaged file."""
-    return read_record(folder / file, Saved, SCHEMA, "study")
+    return read_record(folder / file, StudyFile, STUDY_SCHEMA, "study")
 
 
-def write_saved(folder: Path, saved: Saved, file: str = FILE) -> None:
+def write_saved(folder: Path, saved: StudyFile, file: str = STUDY_FILE) -> None:
     """Writes the file atomically. Raises OSError when it cannot be written; the old file is then still there."""
     write_record(folder / file, msgspec.structs.replace(saved, storage=without_password(saved.storage)))
 

@@ -15,7 +15,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2.functional import center_crop, resize
 
 from dorsal.data.dataset import ImageData
-from dorsal.train.fields import Recipe
+from dorsal.recipe.recipe import Recipe
 
 Transform = Callable[[Tensor], Tensor]
 
@@ -25,19 +25,19 @@ _EIGENVECTORS = torch.tensor([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8
 
 
 def train_transform(recipe: Recipe, data: ImageData) -> Transform:
-    """uint8 [3, H, W] to normalised float32 [3, size, size]; random draws come from torch's global generator."""
-    std = torch.tensor(data.normalisation.std).view(3, 1, 1)
-    mean = torch.tensor(data.normalisation.mean).view(3, 1, 1)
+    """uint8 [3, H, W] to normalized float32 [3, size, size]; random draws come from torch's global generator."""
+    std = torch.tensor(data.normalization.std).view(3, 1, 1)
+    mean = torch.tensor(data.normalization.mean).view(3, 1, 1)
     steps: list[Transform] = [_crop(recipe, data.size)]
     if recipe.flip and data.flip:
         steps.append(_flip)
-    if recipe.policy == "autoaugment":
+    if recipe.auto_augment == "autoaugment":
         steps.append(v2.AutoAugment())
-    if recipe.policy == "randaugment":
-        steps.append(v2.RandAugment(recipe.policy_layers, recipe.policy_magnitude))
-    if recipe.colour_jitter:
-        steps.append(v2.ColorJitter(recipe.colour_jitter, recipe.colour_jitter, recipe.colour_jitter))
-    steps.append(partial(_normalise, scale=1 / (255 * std), shift=-mean / std))
+    if recipe.auto_augment == "randaugment":
+        steps.append(v2.RandAugment(recipe.augment_ops, recipe.augment_magnitude))
+    if recipe.color_jitter:
+        steps.append(v2.ColorJitter(recipe.color_jitter, recipe.color_jitter, recipe.color_jitter))
+    steps.append(partial(_normalize, scale=1 / (255 * std), shift=-mean / std))
     if recipe.lighting:
         steps.append(partial(_lighten, strength=recipe.lighting, std=std))
     if recipe.erasing:
@@ -70,14 +70,14 @@ def _flip(image: Tensor) -> Tensor:
     return image.flip(-1) if torch.rand(()) < 0.5 else image
 
 
-def _normalise(image: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+def _normalize(image: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     return image.to(torch.float32).mul_(scale).add_(shift)
 
 
 def _lighten(image: Tensor, strength: float, std: Tensor) -> Tensor:
     """Adds the same random colour everywhere, along the principal components of natural images (AlexNet).
 
-    The image is normalised already, hence the division by `std`; torchvision has no such transform.
+    The image is normalized already, hence the division by `std`; torchvision has no such transform.
     """
     colour = _EIGENVECTORS @ (_EIGENVALUES * torch.randn(3) * strength)
     return image + colour.view(3, 1, 1) / std

@@ -13,7 +13,7 @@ def evaluate(
     model: nn.Module, split: Split, data: ImageData, device: str | torch.device = "cpu", batch: int = 256
 ) -> Score:
     """The score on one split of `data`. The model is moved to `device`; its training mode is kept."""
-    batches = Evaluation(split, data.size, data.normalisation, batch)
+    batches = Evaluation(split, data.size, data.normalization, batch)
     return score(model.to(device), batches, len(data.classes), torch.device(device))
 
 

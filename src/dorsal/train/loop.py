@@ -28,7 +28,8 @@ from torch.utils.data import DataLoader
 
 from dorsal.data.dataset import Evaluation, ImageData, Seeded
 from dorsal.nn.build import set_drop_block
-from dorsal.spec.foreign import AnyNetwork, hash_of
+from dorsal.recipe.text import Recipe, recipe_hash
+from dorsal.spec.timm import AnyNetwork, hash_of
 from dorsal.tasks.classify.loss import loss
 from dorsal.tasks.classify.metric import Score
 from dorsal.train import checkpoint as store
@@ -36,8 +37,7 @@ from dorsal.train.augment import batch_mixer, draws_of, seed_of, train_transform
 from dorsal.train.batches import Batches
 from dorsal.train.evaluate import score
 from dorsal.train.model import make_model
-from dorsal.train.optim import drop_block_rate, learning_rate, make_average, make_optimiser
-from dorsal.train.recipe import Recipe, recipe_hash
+from dorsal.train.optim import drop_block_rate, learning_rate, make_average, make_optimizer
 
 Precision = Literal["no", "bf16"]
 
@@ -90,7 +90,7 @@ class _Run(msgspec.Struct, frozen=True, eq=False):
     net: nn.Module
     model: nn.Module
     average: AveragedModel | None
-    optimiser: Optimizer
+    optimizer: Optimizer
     batches: Batches
     images: Seeded
     loader: DataLoader[tuple[Tensor, int]]
@@ -158,7 +158,7 @@ def _train(run: _Run, epoch: int, on_step: Callable[[StepProgress], None] | None
     total, rate = 0.0, 0.0
     for index, batch in enumerate(run.loader):
         rate = learning_rate(recipe, epoch * len(batches) + index, len(batches))
-        for group in run.optimiser.param_groups:
+        for group in run.optimizer.param_groups:
             group["lr"] = rate
         images, targets = (tensor.to(accelerator.device, non_blocking=True) for tensor in batch)
         if mix is not None:
@@ -171,9 +171,9 @@ def _train(run: _Run, epoch: int, on_step: Callable[[StepProgress], None] | None
         value = float(accelerator.reduce(part.detach(), "sum"))
         if not math.isfinite(value):
             raise _DivergedError(f"loss is {value} in epoch {epoch + 1}, step {index + 1} of {len(batches)}")
-        run.optimiser.zero_grad()
+        run.optimizer.zero_grad()
         accelerator.backward(part * accelerator.num_processes)
-        run.optimiser.step()
+        run.optimizer.step()
         if run.average is not None:
             run.average.update_parameters(run.net)
 
@@ -222,7 +222,7 @@ def _assemble(
         average=average,
         # Not prepared: without loss scaling or accumulation Accelerate's wrapper has nothing to do, and looks for an
         # optional package twice in every step, which took half a millisecond.
-        optimiser=make_optimiser(net, recipe),
+        optimizer=make_optimizer(net, recipe),
         batches=batches,
         images=images,
         loader=DataLoader(
@@ -233,7 +233,7 @@ def _assemble(
             generator=torch.Generator(),  # or it draws from the global one, less often with processes than without
             pin_memory=accelerator.device.type == "cuda",
         ),
-        validation=Evaluation(data.val, data.size, data.normalisation, batch_size=max(recipe.batch, 64)),
+        validation=Evaluation(data.val, data.size, data.normalization, batch_size=max(recipe.batch, 64)),
     )
 
 
@@ -269,7 +269,7 @@ def _identity(
         "seed": seed,
         "data": data.fingerprint,
         "image size": data.size,
-        "normalisation": f"{data.normalisation.mean} {data.normalisation.std}",
+        "normalization": f"{data.normalization.mean} {data.normalization.std}",
         "precision": precision,
     }
 
@@ -280,7 +280,7 @@ def _save(run: _Run, path: Path | None, identity: dict[str, str | int], curve: l
     state = {
         "curve": msgspec.to_builtins(curve),
         "model": run.net.state_dict(),
-        "optimiser": run.optimiser.state_dict(),
+        "optimizer": run.optimizer.state_dict(),
         "average": run.average and run.average.state_dict(),
     }
     store.save(path, identity, state)
@@ -302,7 +302,7 @@ def _resume(run: _Run, path: Path | None, identity: dict[str, str | int]) -> tup
     if state is None:
         return [], notes
     run.net.load_state_dict(state["model"])
-    run.optimiser.load_state_dict(state["optimiser"])
+    run.optimizer.load_state_dict(state["optimizer"])
     if run.average is not None:
         run.average.load_state_dict(state["average"])
     return msgspec.convert(state["curve"], list[EpochResult]), ()

@@ -3,9 +3,9 @@
 from torch import nn
 
 from dorsal.nn.build import build
-from dorsal.nn.foreign import build_timm
-from dorsal.spec.foreign import AnyNetwork, TimmNetwork
-from dorsal.train.recipe import Recipe
+from dorsal.nn.timm import build_timm
+from dorsal.recipe.text import Recipe
+from dorsal.spec.timm import AnyNetwork, TimmNetwork
 
 
 def make_model(network: AnyNetwork, recipe: Recipe) -> nn.Module:

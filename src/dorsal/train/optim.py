@@ -1,4 +1,4 @@
-"""What is set up beside a network to train it: optimiser, weight decay, schedules, moving average."""
+"""What is set up beside a network to train it: optimizer, weight decay, schedules, moving average."""
 
 import math
 from typing import Any
@@ -8,38 +8,38 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.swa_utils import PARAM_LIST, AveragedModel, get_ema_multi_avg_fn
 
-from dorsal.train.fields import Recipe
+from dorsal.recipe.recipe import Recipe
 
 NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
 
 
 def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
-    """The parameters that decay and, with `decayed="weights"`, those that do not: every bias, and all of every norm."""
+    """The parameters that decay, and with `decay_on="weights"` those that do not: every bias, all of every norm."""
     decayed: list[nn.Parameter] = []
     spared: list[nn.Parameter] = []
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
-            spare = recipe.decayed == "weights" and (name == "bias" or isinstance(module, NORMS))
+            spare = recipe.decay_on == "weights" and (name == "bias" or isinstance(module, NORMS))
             (spared if spare else decayed).append(parameter)
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": spared, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]
 
 
-def make_optimiser(model: nn.Module, recipe: Recipe) -> Optimizer:
-    """The recipe's optimiser over the model's parameters; `learning_rate` sets its rate."""
+def make_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
+    """The recipe's optimizer over the model's parameters; `learning_rate` sets its rate."""
     groups = parameter_groups(model, recipe)
-    if recipe.optimiser == "adamw":
+    if recipe.optimizer == "adamw":
         return AdamW(groups, lr=recipe.lr, betas=(recipe.momentum, 0.999))
-    return SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.optimiser == "nesterov")
+    return SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.optimizer == "nesterov")
 
 
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
-    """The rate of optimiser step `step`, counted from 0 over the whole training."""
-    if recipe.lr_every == "epoch":
+    """The rate of optimizer step `step`, counted from 0 over the whole training."""
+    if recipe.lr_per == "epoch":
         step -= step % steps_per_epoch
     epoch = step / steps_per_epoch
     if recipe.schedule == "cosine":
-        start = recipe.warmup_epochs if recipe.cosine_from == "warmup_end" else 0
+        start = recipe.warmup_epochs if recipe.cosine_starts_at == "warmup_end" else 0
         gone = max(epoch - start, 0) / (recipe.epochs - start)
         factor = (1 + math.cos(math.pi * gone)) / 2
     else:

@@ -7,11 +7,11 @@ from math import inf
 import torch
 from torch import nn
 
-from dorsal.spec.foreign import AnyNetwork
+from dorsal.recipe.text import Recipe
+from dorsal.spec.timm import AnyNetwork
 from dorsal.tasks.classify.loss import loss
 from dorsal.train.model import make_model
-from dorsal.train.optim import make_optimiser
-from dorsal.train.recipe import Recipe
+from dorsal.train.optim import make_optimizer
 
 _WARMUPS = 2
 
@@ -42,16 +42,16 @@ def time_step(network: AnyNetwork, recipe: Recipe, image_size: int, *, device: s
     if steps < 1:
         raise ValueError(f"steps={steps} is below 1; nearest valid: 1")
     model = make_model(network, recipe).to(device).to(memory_format=torch.channels_last)  # as the loop trains it
-    optimiser = make_optimiser(model, recipe)
+    optimizer = make_optimizer(model, recipe)
     images = torch.randn(recipe.batch, network.in_channels, image_size, image_size, device=device)
     labels = torch.randint(network.head.classes, (recipe.batch,), device=device)
     seconds = []
     for _ in range(_WARMUPS + steps):
         began = time.perf_counter()
         value = loss(model(images), labels, recipe.label_smoothing)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         value.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+        optimizer.step()
         value.item()
         if device.startswith("cuda"):
             torch.cuda.synchronize()

@@ -12,11 +12,11 @@ from safetensors.torch import save_file
 from dorsal.nn.build import build
 from dorsal.spec.network import Network
 from dorsal.weights.card import Card
+from dorsal.weights.class_names import read_labels
 from dorsal.weights.formats import from_ours, match, recognise, to_ours
 from dorsal.weights.formats.compare import sentence
 from dorsal.weights.formats.packages import naming_of
 from dorsal.weights.formats.table import make_table
-from dorsal.weights.labels import read_labels
 from dorsal.weights.published import Published
 from dorsal.weights.read import read_state
 from dorsal.weights.saved import load_model, make_card, save_state
@@ -44,7 +44,7 @@ def convert(file: Path, entry: Published, out: Path, *, origin: str, partial: bo
     ours = {key: value.float() if value.is_floating_point() else value for key, value in ours.items()}
     preprocessing = entry.preprocessing
     if takes_bgr(name, network):
-        preprocessing = msgspec.structs.replace(preprocessing, colours="rgb")
+        preprocessing = msgspec.structs.replace(preprocessing, color_order="rgb")
     with file.open("rb") as content:
         source_sha256 = hashlib.file_digest(content, "sha256").hexdigest()
     card = make_card(
@@ -53,7 +53,7 @@ def convert(file: Path, entry: Published, out: Path, *, origin: str, partial: bo
         class_names=labels.names,
         preprocessing=preprocessing,
         metrics={} if left else entry.metrics,
-        licence=entry.licence,
+        license=entry.license,
         source=entry.source or f"file {entry.file}",
         source_sha256=source_sha256,
         recipe=entry.recipe,

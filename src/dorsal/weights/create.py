@@ -10,12 +10,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from dorsal.nn.backbone import Backbone, Pyramid, set_checkpointing
+from dorsal.language.reader import suggest
+from dorsal.nn.backbone import Backbone, Classifier, set_checkpointing
 from dorsal.nn.build import build, initialise
-from dorsal.nn.nodes import InnerNodes
+from dorsal.nn.inner_features import InnerFeatures
 from dorsal.spec.adapt import with_deformable, with_output_stride
 from dorsal.spec.network import Network
-from dorsal.spec.reader import suggest
 from dorsal.spec.text import difference, edit
 from dorsal.zoo import network as read_network
 
@@ -40,7 +40,7 @@ def create(
     drop_block: float = 0.0,
     dropout: float = 0.0,
     zero_init: bool = False,
-) -> Backbone | Pyramid | InnerNodes:
+) -> Classifier | Backbone | InnerFeatures:
     """A network as a module on torch's default device, in training mode as any new module.
 
     - `name`: a published name under any of its aliases, one with edits, or a `Network`.
@@ -89,14 +89,16 @@ def create(
     return _view(model, features)
 
 
-def _view(model: Backbone, features: tuple[int, ...] | tuple[str, ...] | None) -> Backbone | Pyramid | InnerNodes:
+def _view(
+    model: Classifier, features: tuple[int, ...] | tuple[str, ...] | None
+) -> Classifier | Backbone | InnerFeatures:
     if features is None:
         return model
     levels = tuple(level for level in features if isinstance(level, int))
     nodes = tuple(node for node in features if isinstance(node, str))
     if levels and nodes:
         raise ValueError(f"features={features} mixes levels and names of nodes; give one kind")
-    return InnerNodes(model, nodes) if nodes else model.pyramid(levels)
+    return InnerFeatures(model, nodes) if nodes else model.pyramid(levels)
 
 
 def adapt_stem(weight: Tensor, channels: int) -> Tensor:
@@ -172,7 +174,7 @@ def _same(asked: Network, own: Network, weights: str) -> None:
         raise ValueError(f"weights={weights} are of another network: {what}")
 
 
-def _fill(model: Backbone, own: Network, state: dict[str, Tensor]) -> None:
+def _fill(model: Classifier, own: Network, state: dict[str, Tensor]) -> None:
     """Puts the weights of `own` into the meta model; what it has and they cannot have is freshly initialised."""
     device = torch.get_default_device()
     target = model.network

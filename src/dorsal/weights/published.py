@@ -22,8 +22,8 @@ class Published(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     - `id`: our network, a dot, who published it and under which tag. `network`: our text of the network.
     - `format`: whose keys the file has. `hub` with `file`: repository and file on the Hugging Face hub; else `url`.
-    - `licence`: SPDX identifier, or words. `classes`: what the logits stand for, as `read_labels` reads it.
-    - `preprocessing`: as published, for the file as it is (`colours` is the order that *its* first convolution takes).
+    - `license`: SPDX identifier, or words. `classes`: what the logits stand for, as `read_labels` reads it.
+    - `preprocessing`: as published, for the file as it is (`color_order` is what *its* first convolution takes).
     - `metrics`: top1 and top5 in percent, as published, with that preprocessing. `megabytes`: size of the file.
     - `note`: what else one should know, e.g. which addresses no longer answer.
     """
@@ -35,7 +35,7 @@ class Published(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     hub: str = ""
     url: str = ""
     megabytes: float | None = None
-    licence: str
+    license: str
     classes: str = "imagenet"
     preprocessing: Preprocessing
     metrics: dict[str, float] = {}
@@ -61,8 +61,8 @@ class Published(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     @property
     def non_commercial(self) -> bool:
-        """Whether the licence forbids commercial use."""
-        return "-NC" in self.licence
+        """Whether the license forbids commercial use."""
+        return "-NC" in self.license
 
 
 @cache

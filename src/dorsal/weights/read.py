@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from dorsal.spec.reader import suggest
+from dorsal.language.reader import suggest
 
 TORCH_SUFFIXES = (".pth", ".pt", ".pyth", ".th", ".tar", ".bin", ".ckpt", ".pkl")
 SUFFIXES = (".safetensors", *TORCH_SUFFIXES)

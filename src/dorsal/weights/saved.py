@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from dorsal.nn.backbone import Backbone
+from dorsal.nn.backbone import Classifier
 from dorsal.nn.build import build
 from dorsal.spec.network import Network, network_hash
 from dorsal.weights.card import SCHEMA, Card, Preprocessing
@@ -36,7 +36,7 @@ def make_card(
     classes: tuple[str, ...],
     preprocessing: Preprocessing,
     metrics: dict[str, float],
-    licence: str,
+    license: str,
     source: str,
     origin: str,
     class_names: tuple[str, ...] = (),
@@ -57,7 +57,7 @@ def make_card(
         class_names=class_names,
         preprocessing=preprocessing,
         metrics=metrics,
-        licence=licence,
+        license=license,
         source=source,
         source_sha256=source_sha256,
         recipe=recipe,
@@ -86,7 +86,7 @@ def save_state(folder: Path, state: Mapping[str, Tensor], card: Card) -> Card:
     return card
 
 
-def load_model(folder: Path) -> tuple[Backbone, Card]:
+def load_model(folder: Path) -> tuple[Classifier, Card]:
     """The model in evaluation mode, on torch's default device, and its card.
 
     Raises ValueError when there is no model, the card cannot be read or is of another schema, or the weights are not
@@ -144,14 +144,14 @@ def reference_images(in_channels: int, side: int) -> Tensor:
     return (values.to(torch.float32) / 127.5 - 1).view(2, in_channels, side, side)
 
 
-def _output(model: Backbone) -> Tensor:
+def _output(model: Classifier) -> Tensor:
     side = max(64, model.network.total_stride)
     with torch.inference_mode():
         output: Tensor = model(reference_images(model.network.in_channels, side))
     return output.contiguous()
 
 
-def _model(network: Network, content: bytes, device: torch.device = torch.device("cpu")) -> Backbone:
+def _model(network: Network, content: bytes, device: torch.device = torch.device("cpu")) -> Classifier:
     with torch.device("meta"):  # nothing is initialised that the file overwrites
         model = build(network)
     model.load_state_dict({key: value.to(device) for key, value in load(content).items()}, assign=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dorsal.spec.foreign import PREFIX, AnyNetwork, parse_timm
+from dorsal.language.reader import suggest
 from dorsal.spec.network import Network, from_json
-from dorsal.spec.reader import suggest
 from dorsal.spec.text import format_network, parse_network
+from dorsal.spec.timm import PREFIX, AnyNetwork, parse_timm
 from dorsal.zoo import regnet, res2net, resnest, resnet
 
 NETWORKS: dict[str, Network] = {**resnet.NETWORKS, **resnest.NETWORKS, **res2net.NETWORKS, **regnet.NETWORKS}

@@ -12,11 +12,11 @@ Res2Net-DLA is DLA-60 (arXiv 1707.06484) with Res2Net blocks. Its tree is a choi
 and not a trunk of its own: so costs, pyramids, dilation, weights and any crossing come from the same few lines.
 """
 
+from dorsal.spec.arrangement import Tree
 from dorsal.spec.block import AveragePool, Bottleneck, Conv, MaxPool, Mixer, MultiScale
 from dorsal.spec.network import Network
 from dorsal.spec.stage import Stage
 from dorsal.spec.stem import Deep, Dla
-from dorsal.spec.tree import Tree
 from dorsal.zoo.resnet import DEPTHS, four_stages
 
 SETTINGS = ((48, 2), (26, 4), (14, 8), (26, 6), (26, 8), (18, 6))

@@ -8,14 +8,14 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from dorsal.report.comparison.analysis import Analysis
+from dorsal.findings.comparison import ComparisonFindings
+from dorsal.jobs.records import Latency, Study
 from dorsal.report.comparison.numerals import percent
 from dorsal.report.plot import SYMBOLS, View, look, pale, plane, remark, shown
 from dorsal.stats import Comparisons, Interval, Shares, mean_interval
-from dorsal.study.records import Latency, Study
 
 
-def cost_views(study: Study, analysis: Analysis) -> list[View]:
+def cost_views(study: Study, analysis: ComparisonFindings) -> list[View]:
     """Accuracy against each cost, one point an arm and recipe; latencies only where one was measured."""
     views = []
     for name, field in (("MACs", "macs"), ("Parameters", "params"), ("Activations", "activations")):
@@ -38,7 +38,7 @@ def _times(latency: Latency | None) -> tuple[float, float, float] | None:
 
 
 def _against(
-    study: Study, analysis: Analysis, title: str, costs: Sequence[tuple[float, float, float] | None]
+    study: Study, analysis: ComparisonFindings, title: str, costs: Sequence[tuple[float, float, float] | None]
 ) -> go.Figure:
     """`costs` holds value, distance to the lower and to the upper end of its bar for each arm."""
     figure = plane(title, "top-1 accuracy, %")
@@ -80,7 +80,7 @@ def _against(
     return figure.update_layout(xaxis={"range": [min(values) - room, max(values) + room]})
 
 
-def _best(study: Study, analysis: Analysis, index: int) -> float:
+def _best(study: Study, analysis: ComparisonFindings, index: int) -> float:
     """The highest mean of an arm over the recipes."""
     cells = (analysis.cell(study.arms[index].label, recipe) for recipe in study.recipes)
     return max((cell.accuracy.mean for cell in cells if cell.accuracy), default=0.0)
@@ -178,7 +178,7 @@ SHARE_COLOURS = {
 }
 
 
-def pair_views(analysis: Analysis) -> list[View]:
+def pair_views(analysis: ComparisonFindings) -> list[View]:
     """Differences of all pairs with simultaneous intervals, for each comparison."""
     return [View(name, _forest(comparisons)) for name, comparisons in analysis.comparisons.items()]
 

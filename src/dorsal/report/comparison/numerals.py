@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dorsal.report.comparison.analysis import Cell
+from dorsal.findings.comparison import Cell
+from dorsal.jobs.records import Arm
 from dorsal.report.numerals import count, milliseconds, plural
 from dorsal.stats import Interval
-from dorsal.study.records import Arm
 
-COSTS = ("params", "MACs", "activations", "forward", "train step")
+COST_COLUMNS = ("params", "MACs", "activations", "forward", "train step")
 
 
 def percent(interval: Interval | None) -> str:
@@ -31,7 +31,7 @@ def runs(cell: Cell) -> str:
 
 
 def costs(arm: Arm) -> tuple[str, ...]:
-    """The costs of an arm in the order of COSTS: counts with M or G, measured times in milliseconds."""
+    """The costs of an arm in the order of COST_COLUMNS: counts with M or G, measured times in milliseconds."""
     cost = arm.cost
     return (
         count(cost.params),

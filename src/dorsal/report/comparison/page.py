@@ -6,26 +6,26 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from dorsal.report.comparison.analysis import Analysis
+from dorsal.findings.comparison import ComparisonFindings
+from dorsal.jobs.records import Arm, Study
 from dorsal.report.comparison.figures import SHARE_COLOURS, cost_views, curve_views, pair_views, share_view
-from dorsal.report.comparison.numerals import COSTS, costs, percent, runs, spread
-from dorsal.report.drawing import draw
+from dorsal.report.comparison.numerals import COST_COLUMNS, costs, percent, runs, spread
+from dorsal.report.drawing import draw_network
 from dorsal.report.files import write_whole
 from dorsal.report.numerals import plural
 from dorsal.report.parts import items, legend, run_facts, swatch, table
 from dorsal.report.shell import chart, shell
 from dorsal.stats import Shares
-from dorsal.study.records import Arm, Study
 
 GLYPHS = "●■◆▲✚★"
 
 
-def write_page(study: Study, analysis: Analysis, path: Path) -> None:
+def write_page(study: Study, analysis: ComparisonFindings, path: Path) -> None:
     """Writes the page to `path`, whole or not at all."""
     write_whole(path, page(study, analysis).encode())
 
 
-def page(study: Study, analysis: Analysis) -> str:
+def page(study: Study, analysis: ComparisonFindings) -> str:
     """The page as text. Every string of the study is escaped."""
     sections = (
         _top(study, analysis),
@@ -40,7 +40,7 @@ def page(study: Study, analysis: Analysis) -> str:
     return shell(study.name, "".join(sections))
 
 
-def _top(study: Study, analysis: Analysis) -> str:
+def _top(study: Study, analysis: ComparisonFindings) -> str:
     sizes = ((len(study.arms), "arm"), (len(study.recipes), "recipe"), (len(study.seeds), "seed"))
     about = (
         f"{', '.join(plural(*size) for size in sizes)}: {analysis.done} of {analysis.planned} runs done. "
@@ -53,7 +53,7 @@ def _top(study: Study, analysis: Analysis) -> str:
 """
 
 
-def _results(study: Study, analysis: Analysis) -> str:
+def _results(study: Study, analysis: ComparisonFindings) -> str:
     rows = []
     for index, arm in enumerate(study.arms):
         cells = [analysis.cell(arm.label, recipe) for recipe in study.recipes]
@@ -61,7 +61,7 @@ def _results(study: Study, analysis: Analysis) -> str:
         rows.append([f"{swatch(index)}{escape(arm.label)}", *accuracies, *map(escape, costs(arm))])
     recipes = [f"{escape(recipe)}<br>accuracy, %" for recipe in study.recipes]
     units = ("", "", "", "<br>ms", "<br>ms")
-    head = ["arm", *recipes, *(f"{name}{unit}" for name, unit in zip(COSTS, units, strict=True))]
+    head = ["arm", *recipes, *(f"{name}{unit}" for name, unit in zip(COST_COLUMNS, units, strict=True))]
     return f"""<section><h2>Results</h2>{table("Accuracy and cost of each arm", head, rows)}
 <p class="soft">Accuracy: top-1 on the validation images after the last epoch, {spread(len(study.seeds))}.
 Costs are for one image; {escape(_measured(study.arms))}</p></section>
@@ -84,7 +84,7 @@ def _legend(study: Study, recipes: bool = False) -> str:
     return legend({index: arm.label for index, arm in enumerate(study.arms)}, more)
 
 
-def _costs(study: Study, analysis: Analysis) -> str:
+def _costs(study: Study, analysis: ComparisonFindings) -> str:
     caption = (
         f"Accuracy: {spread(len(study.seeds))}. Measured times carry their quartiles. "
         "The name of an arm is at its best recipe."
@@ -102,7 +102,7 @@ def _learning(study: Study) -> str:
     return f"<section><h2>Learning curves</h2>{figure}</section>"
 
 
-def _variance(analysis: Analysis) -> str:
+def _variance(analysis: ComparisonFindings) -> str:
     if analysis.shares is None:
         body = f"<p>Not computed: {escape(analysis.shares_reason)}.</p>"
     else:
@@ -125,7 +125,7 @@ def _strip(shares: Shares) -> str:
     return f'<div class="strip" aria-hidden="true">{"".join(parts)}</div>'
 
 
-def _pairs(analysis: Analysis) -> str:
+def _pairs(analysis: ComparisonFindings) -> str:
     if not analysis.comparisons:
         return ""
     first = next(iter(analysis.comparisons.values()))
@@ -152,7 +152,7 @@ def _architectures(study: Study) -> str:
         if arm.network is None:
             drawing = _features(arm, study.image_size)
         else:
-            drawing = draw(arm.network, max(study.image_size, arm.network.total_stride))
+            drawing = draw_network(arm.network, max(study.image_size, arm.network.total_stride))
         articles.append(
             f"<article><h3>{swatch(index)}{escape(arm.label)}</h3><code>{escape(arm.text)}</code>{changes}{drawing}"
             f"{f'<details open><summary>Differs from the first arm</summary><dl>{rows}</dl></details>' if rows else ''}"

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from dorsal.report.comparison.analysis import Analysis
+from dorsal.findings.comparison import ComparisonFindings
+from dorsal.jobs.records import STUDY_SCHEMA, Epoch, Study, Trial
 from dorsal.report.files import csv_of, write_whole
-from dorsal.study.records import SCHEMA, Epoch, Study, Trial
 
 RUN = ("arm", "recipe", "seed")
 
@@ -34,7 +34,7 @@ class _Results(msgspec.Struct, forbid_unknown_fields=True):
     analysis: msgspec.Raw
 
 
-def write_results(study: Study, analysis: Analysis, folder: Path) -> None:
+def write_results(study: Study, analysis: ComparisonFindings, folder: Path) -> None:
     """Writes results.json, trials.csv and curves.csv into `folder`, each whole or not at all.
 
     In results.json a number that is not finite is the string "nan", "inf" or "-inf", which JSON has no number for.
@@ -59,9 +59,9 @@ def read_results(path: Path) -> Study:
             what = "population" if header.spaces else "search"
             raise ValueError(f"{str(path)!r} is that of a {what}, not of a comparison; give its folder")
         schema = header.study.schema
-        if schema != SCHEMA:
+        if schema != STUDY_SCHEMA:
             raise ValueError(
-                f"{str(path)!r} has schema={schema} and this version of dorsal reads schema {SCHEMA}; "
+                f"{str(path)!r} has schema={schema} and this version of dorsal reads schema {STUDY_SCHEMA}; "
                 "read it with the version that wrote it"
             )
         # Not strict, so that the strings of numbers that are not finite become numbers again.

@@ -8,14 +8,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dorsal.report.comparison.analysis import Analysis
-from dorsal.report.comparison.numerals import COSTS, costs, percent, runs, spread
-from dorsal.study.records import Study
+from dorsal.findings.comparison import ComparisonFindings
+from dorsal.jobs.records import Study
+from dorsal.report.comparison.numerals import COST_COLUMNS, costs, percent, runs, spread
 
 RECIPES_ABREAST = 3
 
 
-def print_study(study: Study, analysis: Analysis, console: Console) -> None:
+def print_study(study: Study, analysis: ComparisonFindings, console: Console) -> None:
     """Prints the conclusions, accuracies, costs, and what they do not show. Fits 80 columns; long labels wrap."""
     head(console, study.name)
     console.print(points(analysis.sentences))
@@ -50,7 +50,7 @@ def _table() -> Table:
     return table
 
 
-def _accuracies(study: Study, analysis: Analysis, recipes: list[str]) -> Table:
+def _accuracies(study: Study, analysis: ComparisonFindings, recipes: list[str]) -> Table:
     table = _table()
     for recipe in recipes:
         table.add_column(Text(recipe), justify="right", overflow="fold")
@@ -62,7 +62,7 @@ def _accuracies(study: Study, analysis: Analysis, recipes: list[str]) -> Table:
 
 def _costs(study: Study) -> Table:
     table = _table()
-    for name in COSTS:
+    for name in COST_COLUMNS:
         table.add_column(name, justify="right")
     for arm in study.arms:
         table.add_row(Text(arm.label), *costs(arm))

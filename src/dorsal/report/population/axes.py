@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
+from dorsal.findings.population.records import AxisFinding, PopulationFindings, SpaceFinding
 from dorsal.report.plot import (
     ERROR,
     GREY,
@@ -31,7 +32,6 @@ from dorsal.report.plot import (
 )
 from dorsal.report.population.figures import finished
 from dorsal.stats.axis import Level
-from dorsal.study.analysis.records import Analysis, AxisFinding, SpaceFinding
 
 ABREAST = 4
 ROW, GAP, TOP = 140, 84, 12
@@ -61,7 +61,7 @@ class Panel(NamedTuple):
     x: dict[str, Any]
 
 
-def axis_views(analysis: Analysis) -> list[View]:
+def axis_views(analysis: PopulationFindings) -> list[View]:
     """For each space its axes: those by stage first, a row each where there are as many stages as plots in a row."""
     return [View(space.name, _panels(index, space)) for index, space in enumerate(analysis.spaces)]
 

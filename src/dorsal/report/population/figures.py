@@ -9,6 +9,15 @@ from statistics import fmean
 
 import plotly.graph_objects as go
 
+from dorsal.findings.population.records import (
+    ErrorDistribution,
+    Importance,
+    NoResult,
+    PopulationFindings,
+    RecheckRuns,
+    SpaceFinding,
+    Value,
+)
 from dorsal.report.distributions import Distributed, distribution_figure
 from dorsal.report.fronts import Costs, against, front_of, scatter
 from dorsal.report.numerals import cost_title
@@ -29,12 +38,11 @@ from dorsal.report.plot import (
     whiskers,
 )
 from dorsal.report.population.numerals import searches
-from dorsal.study.analysis.records import Analysis, Distribution, Importance, Lost, Retrained, SpaceFinding, Value
 
 MOST_BARS = 20
 
 
-def distribution_views(analysis: Analysis) -> list[View]:
+def distribution_views(analysis: PopulationFindings) -> list[View]:
     """The distributions of errors: with either band, and with levels of each complexity counting alike."""
     with_errors = [(index, space.summary) for index, space in enumerate(analysis.spaces) if space.summary]
     alike = [(index, summary.distribution) for index, summary in with_errors]
@@ -48,7 +56,9 @@ def distribution_views(analysis: Analysis) -> list[View]:
     return views
 
 
-def _distributions(analysis: Analysis, found: Sequence[tuple[int, Distribution]], *, pointwise: bool) -> go.Figure:
+def _distributions(
+    analysis: PopulationFindings, found: Sequence[tuple[int, ErrorDistribution]], *, pointwise: bool
+) -> go.Figure:
     return distribution_figure(
         [
             Distributed(
@@ -59,7 +69,7 @@ def _distributions(analysis: Analysis, found: Sequence[tuple[int, Distribution]]
     )
 
 
-def search_views(analysis: Analysis) -> list[View]:
+def search_views(analysis: PopulationFindings) -> list[View]:
     """The error of the best of k networks: what to expect, and how searches differ."""
     return [
         View("expected", _search(analysis, luck=False)),
@@ -67,7 +77,7 @@ def search_views(analysis: Analysis) -> list[View]:
     ]
 
 
-def _search(analysis: Analysis, *, luck: bool) -> go.Figure:
+def _search(analysis: PopulationFindings, *, luck: bool) -> go.Figure:
     figure = plane("networks tried, k (log)", "error of the best of k, %")
     most = 1
     for index, space in enumerate(analysis.spaces):
@@ -92,7 +102,7 @@ def _search(analysis: Analysis, *, luck: bool) -> go.Figure:
     return figure.update_layout(xaxis={"type": "log", "tickvals": powers((1, most), 10)})
 
 
-def front_views(analysis: Analysis, times: Costs) -> list[View]:
+def front_views(analysis: PopulationFindings, times: Costs) -> list[View]:
     """Error against each cost, with the front of networks that no other beats in both; also against measured times."""
     views = []
     for front in analysis.fronts:
@@ -114,7 +124,7 @@ def finished(space: SpaceFinding, values: Sequence[Value]) -> list[Point]:
     ]
 
 
-def importance_views(analysis: Analysis) -> list[View]:
+def importance_views(analysis: PopulationFindings) -> list[View]:
     """The share of the variance that each axis explains alone; one figure a space."""
     return [
         View(space.name, _bars(index, space.importances.axes[:MOST_BARS], space.importances.reason))
@@ -151,7 +161,7 @@ def _bars(index: int, axes: Sequence[Importance], reason: str) -> go.Figure:
     return figure.update_layout(bargap=0.35, xaxis={"rangemode": "tozero"}, yaxis=names)
 
 
-def schedule_views(analysis: Analysis, evidence: Retrained) -> list[View]:
+def schedule_views(analysis: PopulationFindings, evidence: RecheckRuns) -> list[View]:
     """Error at the population's schedule against that at each longer one, of networks all of whose runs finished."""
     first, *longer = map(shown, evidence.budgets)
     views = []
@@ -171,13 +181,13 @@ def schedule_views(analysis: Analysis, evidence: Retrained) -> list[View]:
     return views
 
 
-def _mean(runs: Sequence[float | Lost]) -> float | None:
+def _mean(runs: Sequence[float | NoResult]) -> float | None:
     """The error over seeds, if all runs finished."""
     errors = [run for run in runs if not isinstance(run, str)]
     return fmean(errors) if len(errors) == len(runs) else None
 
 
-def rule_view(analysis: Analysis) -> View:
+def rule_view(analysis: PopulationFindings) -> View:
     """Error against the distance of widths from RegNet's quantised linear rule."""
     figure = plane("e_fit: distance from the linear rule", ERROR)
     for index, space in enumerate(analysis.spaces):

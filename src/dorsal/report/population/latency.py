@@ -8,15 +8,15 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
+from dorsal.findings.population.records import PopulationFindings
+from dorsal.latency.records import LatencyFit, LatencyModel, Measurements, TimedNetwork, fingerprint
 from dorsal.report.fronts import Costs, axis
 from dorsal.report.numerals import cost_title, plural
 from dorsal.report.parts import items, legend, table
 from dorsal.report.plot import GREY, GRID, View, look, plane, short, shown
 from dorsal.report.population.numerals import estimated
 from dorsal.report.shell import chart, prose
-from dorsal.study.analysis.records import Analysis
-from dorsal.study.latency.records import LatencyFit, LatencyModel, Measurements, Timed, fingerprint
-from dorsal.study.population.records import Population
+from dorsal.study.population.records import PopulationStudy
 
 FITTED = "fitted by all predictors, ms"
 
@@ -30,7 +30,7 @@ class MeasuredLatency(NamedTuple):
     measurements: Measurements
 
 
-def known_times(population: Population, latency: MeasuredLatency | None) -> Costs:
+def known_times(population: PopulationStudy, latency: MeasuredLatency | None) -> Costs:
     """Median milliseconds by quantity, by label of the population's networks that were timed at their image size."""
     if latency is None:
         return {}
@@ -46,7 +46,7 @@ def known_times(population: Population, latency: MeasuredLatency | None) -> Cost
     return times
 
 
-def latency_section(analysis: Analysis, latency: MeasuredLatency | None) -> str:
+def latency_section(analysis: PopulationFindings, latency: MeasuredLatency | None) -> str:
     """The section, or nothing where latency was not measured."""
     if latency is None:
         return ""
@@ -70,7 +70,7 @@ def latency_section(analysis: Analysis, latency: MeasuredLatency | None) -> str:
 """
 
 
-def _space(timed: Timed) -> str:
+def _space(timed: TimedNetwork) -> str:
     return timed.label.rpartition("/")[0]
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from html import escape
 from math import isfinite, log10
 
+from dorsal.findings.population.records import SpaceFinding
 from dorsal.report.parts import swatch, table
 from dorsal.report.population.numerals import magnitude
-from dorsal.study.analysis.records import SpaceFinding
 
 STYLE = """
 .size { display: flex; align-items: center; gap: 8px; min-width: 260px; }

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from html import escape
 
-from dorsal.report.drawing import draw
+from dorsal.findings.population.records import PopulationFindings, SpaceFinding
+from dorsal.jobs.records import Arm
+from dorsal.report.drawing import draw_network
 from dorsal.report.numerals import count
 from dorsal.report.parts import NONE_FINISHED, clipped, swatch, table
-from dorsal.study.analysis.records import Analysis, SpaceFinding
-from dorsal.study.population.records import Population
-from dorsal.study.records import Arm
+from dorsal.study.population.records import PopulationStudy
 
 
-def drawings(population: Population, analysis: Analysis) -> str:
+def drawings(population: PopulationStudy, analysis: PopulationFindings) -> str:
     """The best network, that nearest the median, and the worst of each space that has any with a result."""
     arms = {arm.label: arm for arm in population.study.arms}
     articles = []
@@ -30,7 +30,7 @@ def drawings(population: Population, analysis: Analysis) -> str:
 def _article(index: int, space: SpaceFinding, arm: Arm, rank: str) -> str:
     row = space.labels.index(arm.label)
     side = int(space.costs["image_size"][row])
-    drawing = "" if arm.network is None else draw(arm.network, max(side, arm.network.total_stride))
+    drawing = "" if arm.network is None else draw_network(arm.network, max(side, arm.network.total_stride))
     costs = f"{count(arm.cost.macs)} MACs, {count(arm.cost.params)} parameters"
     return (
         f"<article><h3>{swatch(index)}{escape(space.name)}, {rank}: {space.errors[row]:.2f}&nbsp;% error</h3>"
@@ -39,7 +39,7 @@ def _article(index: int, space: SpaceFinding, arm: Arm, rank: str) -> str:
     )
 
 
-def all_networks(population: Population, analysis: Analysis) -> str:
+def all_networks(population: PopulationStudy, analysis: PopulationFindings) -> str:
     """Every network, those with a result first and by error."""
     arms = {arm.label: arm for arm in population.study.arms}
     found = [

@@ -6,10 +6,10 @@ from math import floor, isfinite, log10
 
 from msgspec.structs import replace
 
+from dorsal.findings.population.records import Errors
 from dorsal.stats import Estimate
 from dorsal.stats.best_of import BestOf
-from dorsal.stats.planner import Need
-from dorsal.study.analysis.records import Errors
+from dorsal.stats.sample_size import NetworksNeeded
 
 MANY = "over a million"
 _RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
@@ -51,7 +51,7 @@ def chance(p: float | None) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def needed(need: Need) -> str:
+def needed(need: NetworksNeeded) -> str:
     """Networks needed and below them, as HTML, their interval."""
     if need.networks is None:
         return MANY

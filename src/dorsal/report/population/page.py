@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+from dorsal.findings.population.records import PopulationFindings, RecheckRuns
 from dorsal.report.fronts import POINTS
 from dorsal.report.numerals import cost_title, plural
 from dorsal.report.parts import items, legend, run_facts
@@ -25,16 +26,15 @@ from dorsal.report.population.tables import (
     errors,
     good_values,
     lost,
-    orders,
+    order_table,
     pairs,
     plans,
     ranks,
     retrained,
-    sampled,
+    sample_table,
 )
 from dorsal.report.shell import chart, prose, shell
-from dorsal.study.analysis.records import Analysis, Retrained
-from dorsal.study.population.records import Population
+from dorsal.study.population.records import PopulationStudy
 
 # Small plots side by side need a width of their own: on a phone they scroll sideways. A view with more rows of them
 # makes the page scroll; without room kept for its bar the plot would be too wide from then on.
@@ -56,10 +56,10 @@ _TAU = (
 
 
 def population_page(
-    population: Population,
-    analysis: Analysis,
+    population: PopulationStudy,
+    analysis: PopulationFindings,
     latency: MeasuredLatency | None = None,
-    evidence: Retrained | None = None,
+    evidence: RecheckRuns | None = None,
 ) -> str:
     """The page as text; `analysis` was given the same `evidence`. Every string of the population is escaped."""
     sections = (
@@ -79,7 +79,7 @@ def population_page(
     return shell(analysis.name, "".join(sections), _STYLE)
 
 
-def _top(population: Population, analysis: Analysis) -> str:
+def _top(population: PopulationStudy, analysis: PopulationFindings) -> str:
     study = population.study
     machine = study.machine
     networks = sum(len(space.labels) for space in analysis.spaces)
@@ -98,7 +98,7 @@ def _top(population: Population, analysis: Analysis) -> str:
 """
 
 
-def _verdicts(analysis: Analysis) -> str:
+def _verdicts(analysis: PopulationFindings) -> str:
     """The conclusions. First and large stands which spaces differ most clearly, where any were compared."""
     compared = [(pair.sentence, pair.comparison) for pair in analysis.pairs if pair.comparison]
     if not compared:
@@ -117,17 +117,17 @@ def _verdicts(analysis: Analysis) -> str:
     return f'<ul class="verdicts">{items(dict.fromkeys((first, *analysis.sentences)))}</ul>'
 
 
-def _spaces(analysis: Analysis) -> str:
-    return f"""<section><h2>Spaces</h2>{lineage(analysis.spaces)}{sampled(analysis.spaces)}
+def _spaces(analysis: PopulationFindings) -> str:
+    return f"""<section><h2>Spaces</h2>{lineage(analysis.spaces)}{sample_table(analysis.spaces)}
 <p class="soft">{lost(analysis)}</p>{candidates(analysis.spaces)}</section>
 """
 
 
-def _legend(analysis: Analysis) -> str:
+def _legend(analysis: PopulationFindings) -> str:
     return legend({index: space.name for index, space in enumerate(analysis.spaces)})
 
 
-def _distributions(analysis: Analysis) -> str:
+def _distributions(analysis: PopulationFindings) -> str:
     shared = ", ".join(f"{number} of 10 for {cost_title(name)[0]}" for name, number in analysis.shared_bins.items())
     caption = (
         "Share of a space's networks that have at most so much error; the higher curve is the better space. Bands, "
@@ -143,7 +143,7 @@ def _distributions(analysis: Analysis) -> str:
 """
 
 
-def _search(analysis: Analysis) -> str:
+def _search(analysis: PopulationFindings) -> str:
     drawn = ", ".join(f"{space.counts.finished:,} of {space.name}" for space in analysis.spaces)
     caption = (
         f"Error of the best of k networks drawn at random from these ({drawn}), up to a quarter of them: with more, it "
@@ -155,7 +155,7 @@ def _search(analysis: Analysis) -> str:
     return f"<section><h2>Random search</h2>{figure}</section>"
 
 
-def _axes(analysis: Analysis) -> str:
+def _axes(analysis: PopulationFindings) -> str:
     caption = (
         "One point a network. Diamonds: means of bins of about as many networks each, or of each value, with intervals "
         "that hold in all of them at once; hollow ones are of too few networks for an interval. A line and a band join "
@@ -171,7 +171,7 @@ def _axes(analysis: Analysis) -> str:
     return f'<section><h2>Error against each axis</h2><div class="panels">{figure}</div>{tables}</section>'
 
 
-def _importances(analysis: Analysis) -> str:
+def _importances(analysis: PopulationFindings) -> str:
     first = analysis.spaces[0].importances
     most = max(len(space.importances.axes) for space in analysis.spaces)
     of = f" The {MOST_BARS} largest of up to {most}." if most > MOST_BARS else ""
@@ -185,7 +185,7 @@ def _importances(analysis: Analysis) -> str:
     return f"<section><h2>Which axes matter</h2>{figure}{method}</section>"
 
 
-def _fronts(population: Population, analysis: Analysis, latency: MeasuredLatency | None) -> str:
+def _fronts(population: PopulationStudy, analysis: PopulationFindings, latency: MeasuredLatency | None) -> str:
     caption = (
         f"{POINTS} Rings: the front, networks that no other beats in both error and cost; they are chosen and judged "
         "on the same images."
@@ -200,7 +200,7 @@ def _fronts(population: Population, analysis: Analysis, latency: MeasuredLatency
 """
 
 
-def _linear_rule(analysis: Analysis) -> str:
+def _linear_rule(analysis: PopulationFindings) -> str:
     said = "".join(f"<li>{escape(space.name)}: {prose(space.linear_rule.sentence)}</li>" for space in analysis.spaces)
     figure = ""
     fitted = {index: space.name for index, space in enumerate(analysis.spaces) if space.linear_rule.computed}
@@ -213,7 +213,7 @@ def _linear_rule(analysis: Analysis) -> str:
     return f"<section><h2>Distance from the linear rule</h2><ul>{said}</ul>{figure}</section>"
 
 
-def _reliability(analysis: Analysis, evidence: Retrained | None) -> str:
+def _reliability(analysis: PopulationFindings, evidence: RecheckRuns | None) -> str:
     found = analysis.reliability
     figure = ""
     if evidence is not None:
@@ -224,14 +224,14 @@ def _reliability(analysis: Analysis, evidence: Retrained | None) -> str:
         figure = chart("Short and long schedule", schedule_views(analysis, evidence), caption, _legend(analysis))
     lines = [f"{rank.space}: {line}" for rank in found.ranks for line in rank.sentences]
     lines += [line for order in found.orders for line in order.sentences]
-    tables = f"{retrained(found.retrained)}{ranks(found.ranks)}{orders(found.orders)}"
+    tables = f"{retrained(found.retrained)}{ranks(found.ranks)}{order_table(found.orders)}"
     note = f'<p class="soft">{_TAU}</p>' if tables else ""
     return f"""<section><h2>Is the short schedule enough?</h2><p><strong>{prose(found.sentence)}</strong></p>
 {figure}{f"<ul>{items(lines)}</ul>" if lines else ""}{tables}{note}</section>
 """
 
 
-def _networks(population: Population, analysis: Analysis) -> str:
+def _networks(population: PopulationStudy, analysis: PopulationFindings) -> str:
     return f"""<section><h2>Best, median and worst networks</h2>{drawings(population, analysis)}</section>
 <section><h2>All networks</h2>{all_networks(population, analysis)}</section>
 """

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from dorsal.findings.population.records import (
+    AxisFinding,
+    OrderReliability,
+    PopulationFindings,
+    RankReliability,
+    Retraining,
+    SpaceFinding,
+)
 from dorsal.report.numerals import plural
 from dorsal.report.parts import swatch, table
 from dorsal.report.population.numerals import MANY, amount, chance, estimated, needed
 from dorsal.report.shell import prose
 from dorsal.stats.populations import Effect
-from dorsal.study.analysis.records import (
-    Analysis,
-    AxisFinding,
-    OrderReliability,
-    RankReliability,
-    Retraining,
-    SpaceFinding,
-)
 
 
-def sampled(spaces: Sequence[SpaceFinding]) -> str:
+def sample_table(spaces: Sequence[SpaceFinding]) -> str:
     """How each space was sampled, and what became of its networks."""
     rows = []
     for index, space in enumerate(spaces):
@@ -47,7 +47,7 @@ def candidates(spaces: Sequence[SpaceFinding]) -> str:
     return f"<details><summary>Candidates that were left out</summary>{found}</details>"
 
 
-def errors(analysis: Analysis) -> str:
+def errors(analysis: PopulationFindings) -> str:
     """Where the errors of each space lie."""
     rows = []
     for index, space in enumerate(analysis.spaces):
@@ -63,7 +63,7 @@ def errors(analysis: Analysis) -> str:
     return table("Errors", ("space", "mean, %", "median, %", "best, %", "worst, %", "networks"), rows)
 
 
-def pairs(analysis: Analysis) -> str:
+def pairs(analysis: PopulationFindings) -> str:
     """Differences of every two spaces that can be compared."""
     compared = [(pair, pair.comparison) for pair in analysis.pairs if pair.comparison is not None]
     if not compared:
@@ -102,7 +102,7 @@ def _statistic(quantile: float | None) -> str:
     return "median" if quantile == 0.5 else f"{100 * quantile:g} % quantile"
 
 
-def plans(analysis: Analysis) -> str:
+def plans(analysis: PopulationFindings) -> str:
     """Networks of each space that it takes to see differences."""
     if not analysis.planner.plans:
         return ""
@@ -165,7 +165,7 @@ def retrained(found: Sequence[Retraining]) -> str:
     return table("Trained again", head, rows) if rows else ""
 
 
-def orders(found: Sequence[OrderReliability]) -> str:
+def order_table(found: Sequence[OrderReliability]) -> str:
     """Whether spaces keep their order from a short schedule to a long one."""
     rows = []
     for each in found:
@@ -184,7 +184,7 @@ def orders(found: Sequence[OrderReliability]) -> str:
     return table("Order of spaces", head, rows)
 
 
-def lost(analysis: Analysis) -> str:
+def lost(analysis: PopulationFindings) -> str:
     """In a sentence the networks without a result."""
     parts = []
     for what in ("diverged", "failed"):

@@ -8,18 +8,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dorsal.findings.population.records import AxisFinding, Front, Importance, PopulationFindings, SpaceFinding
 from dorsal.report.comparison.terminal import head, points
 from dorsal.report.numerals import count, plural
 from dorsal.report.population.numerals import chance, magnitude, searches
 from dorsal.stats.bootstrap import Estimate
-from dorsal.study.analysis.records import Analysis, AxisFinding, Front, Importance, SpaceFinding
 
 SEARCHES = (1, 4, 16, 64, 256)
 """Numbers of networks tried whose expected best is shown."""
 NONE = "–"
 
 
-def print_population(analysis: Analysis, console: Console) -> None:
+def print_population(analysis: PopulationFindings, console: Console) -> None:
     """Prints the conclusions, the spaces, their axes, the fronts, the evidence on the schedule, and the limits of it.
 
     Fits 80 columns; long labels wrap.
@@ -139,7 +139,7 @@ def _beside_axes(space: SpaceFinding) -> list[str]:
     return [*lines, space.linear_rule.sentence]
 
 
-def _fronts(analysis: Analysis) -> Table:
+def _fronts(analysis: PopulationFindings) -> Table:
     """Networks on any front, the best first."""
     table = _table("network", "error", *(front.cost for front in analysis.fronts))
     errors = {
@@ -164,7 +164,7 @@ def _cost(front: Front, value: float) -> str:
     return f"{value:.3g}" if front.cost.endswith("_ms") else count(round(value))
 
 
-def _evidence(analysis: Analysis) -> list[str]:
+def _evidence(analysis: PopulationFindings) -> list[str]:
     found = analysis.reliability
     if not found.ranks:
         return [found.sentence]

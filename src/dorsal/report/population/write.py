@@ -9,19 +9,19 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from dorsal.findings.population.records import PopulationFindings, RecheckRuns, SpaceFinding
 from dorsal.report.files import networks_csv, write_whole
 from dorsal.report.population.latency import MeasuredLatency
 from dorsal.report.population.page import population_page
-from dorsal.study.analysis.records import Analysis, Retrained, SpaceFinding
-from dorsal.study.population.records import Population
+from dorsal.study.population.records import PopulationStudy
 
 
 def write_population_report(
-    population: Population,
-    analysis: Analysis,
+    population: PopulationStudy,
+    analysis: PopulationFindings,
     folder: Path,
     latency: MeasuredLatency | None = None,
-    retrained: Retrained | None = None,
+    retrained: RecheckRuns | None = None,
 ) -> None:
     """Writes results.json, networks.csv and report.html into `folder`, each whole or not at all.
 
@@ -41,7 +41,7 @@ def write_population_report(
     write_whole(folder / "report.html", population_page(population, analysis, latency, retrained).encode())
 
 
-def _networks(analysis: Analysis) -> Iterator[dict[str, Any]]:
+def _networks(analysis: PopulationFindings) -> Iterator[dict[str, Any]]:
     for space in analysis.spaces:
         for row, label in enumerate(space.labels):
             yield {

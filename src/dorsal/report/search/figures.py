@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
+from dorsal.findings.population.records import Front
 from dorsal.report.fronts import against, front_of
 from dorsal.report.plot import ERROR, GREY, NOTHING, Point, View, band, look, plane, remark, short, shown
-from dorsal.study.analysis.records import Front
-from dorsal.study.search.records import Outcome, Search
+from dorsal.study.search.records import SearchFindings, SearchStudy
 
 SEARCH, RANDOM = 0, 1
 """Looks of the search and of random search."""
 
 
-def course_view(search: Search, outcome: Outcome) -> View:
+def course_view(search: SearchStudy, outcome: SearchFindings) -> View:
     """Every finished network where it was asked for, and the best so far; beside the luck of random searches."""
     figure = plane("networks, in the order asked for", ERROR, 440)
     if outcome.best is None:
@@ -63,7 +63,7 @@ def _networks(figure: go.Figure, points: Sequence[Point], marker: Mapping[str, o
     )
 
 
-def front_views(search: Search, outcome: Outcome) -> list[View]:
+def front_views(search: SearchStudy, outcome: SearchFindings) -> list[View]:
     """Error against every other objective, with the front; where there is none, against MACs, parameters, activations.
 
     The front is that of all objectives, so with three or more no line through it falls in every plot.
@@ -81,7 +81,7 @@ def front_views(search: Search, outcome: Outcome) -> list[View]:
     return views
 
 
-def _front(cost: str, points: Sequence[Point], outcome: Outcome, costs: int) -> Front:
+def _front(cost: str, points: Sequence[Point], outcome: SearchFindings, costs: int) -> Front:
     """The outcome's own front where there are objectives beside the error, in rising cost."""
     if not costs:
         return front_of(cost, [points])

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from dorsal.report.drawing import draw
+from dorsal.report.drawing import draw_network
 from dorsal.report.fronts import POINTS
 from dorsal.report.numerals import count, plural
 from dorsal.report.parts import NONE_FINISHED, clipped, items, legend, run_facts, table
 from dorsal.report.search.figures import RANDOM, SEARCH, course_view, front_views
 from dorsal.report.search.terminal import heading, value_of
 from dorsal.report.shell import chart, prose, shell
-from dorsal.study.search.records import FrontPoint, Outcome, Search
+from dorsal.study.search.records import FrontPoint, SearchFindings, SearchStudy
 
 MOST_DRAWN = 6
 """Networks of the front that are drawn, spread over it."""
@@ -23,7 +23,7 @@ _STYLE = """
 """
 
 
-def search_page(search: Search, outcome: Outcome) -> str:
+def search_page(search: SearchStudy, outcome: SearchFindings) -> str:
     """The page as text; `outcome` is of this search. Every string of the search is escaped."""
     sections = (
         _top(search, outcome),
@@ -36,7 +36,7 @@ def search_page(search: Search, outcome: Outcome) -> str:
     return shell(outcome.name, "".join(sections), _STYLE)
 
 
-def _top(search: Search, outcome: Outcome) -> str:
+def _top(search: SearchStudy, outcome: SearchFindings) -> str:
     study, course = search.study, search.course
     bounds = ", ".join(f"{name} {bound}" for name, bound in course.bounds.items()) or "no bounds"
     about = (
@@ -52,7 +52,7 @@ def _top(search: Search, outcome: Outcome) -> str:
 """
 
 
-def _course(search: Search, outcome: Outcome) -> str:
+def _course(search: SearchStudy, outcome: SearchFindings) -> str:
     caption = (
         "Every finished network where it was asked for, and the least error so far. Hollow: random draws; full: "
         "proposals of the sampler."
@@ -65,7 +65,7 @@ def _course(search: Search, outcome: Outcome) -> str:
     return f"<section><h2>Course of the search</h2>{figure}</section>"
 
 
-def _fronts(search: Search, outcome: Outcome) -> str:
+def _fronts(search: SearchStudy, outcome: SearchFindings) -> str:
     caption = (
         "Rings: networks that no other equals or beats in all objectives and beats in one; they are chosen and judged "
         "on the same images."
@@ -78,7 +78,7 @@ def _fronts(search: Search, outcome: Outcome) -> str:
     return f"<section><h2>Error against cost</h2>{figure}</section>"
 
 
-def _best(search: Search, outcome: Outcome) -> str:
+def _best(search: SearchStudy, outcome: SearchFindings) -> str:
     """Networks of the front, drawn: all of them, or so many spread over it."""
     if not outcome.front:
         return NONE_FINISHED
@@ -94,7 +94,7 @@ def _best(search: Search, outcome: Outcome) -> str:
         known = {"macs": count(arm.cost.macs), "params": count(arm.cost.params)}
         costs = "".join(f", {heading(n)}: {cost}" for n, cost in known.items() if n not in outcome.objectives)
         side = sizes[arm.label]
-        drawing = "" if arm.network is None else draw(arm.network, max(side, arm.network.total_stride))
+        drawing = "" if arm.network is None else draw_network(arm.network, max(side, arm.network.total_stride))
         articles.append(
             f"<article><h3>{escape(arm.label)}</h3>"
             f'<p class="soft">{prose(values + costs)}, {side}×{side} pixels</p>'
@@ -110,7 +110,7 @@ def _spread(items: Sequence[FrontPoint]) -> list[FrontPoint]:
     return [items[round(i * (len(items) - 1) / (MOST_DRAWN - 1))] for i in range(MOST_DRAWN)]
 
 
-def _all(search: Search, outcome: Outcome) -> str:
+def _all(search: SearchStudy, outcome: SearchFindings) -> str:
     arms = {arm.label: arm for arm in search.study.arms}
     costs = [name for name in outcome.objectives if name != "error"] or ["macs", "params", "activations"]
     rows = [

@@ -7,10 +7,10 @@ from rich.table import Table
 from rich.text import Text
 
 from dorsal.report.numerals import cost_title, count
-from dorsal.study.search.records import Outcome
+from dorsal.study.search.records import SearchFindings
 
 
-def print_search(outcome: Outcome, console: Console) -> None:
+def print_search(outcome: SearchFindings, console: Console) -> None:
     """The front as a table, then what is concluded."""
     table = Table("network", *(heading(name) for name in outcome.objectives))
     for point in outcome.front:

@@ -11,10 +11,10 @@ from msgspec.structs import replace
 
 from dorsal.report.files import networks_csv, write_whole
 from dorsal.report.search.page import search_page
-from dorsal.study.search.records import Outcome, Search
+from dorsal.study.search.records import SearchFindings, SearchStudy
 
 
-def write_search_report(search: Search, outcome: Outcome, folder: Path) -> None:
+def write_search_report(search: SearchStudy, outcome: SearchFindings, folder: Path) -> None:
     """Writes results.json, networks.csv and report.html into `folder`, each whole or not at all.
 
     `outcome` is of this search. results.json holds it, the study without networks and runs, and what was asked for in
@@ -27,7 +27,7 @@ def write_search_report(search: Search, outcome: Outcome, folder: Path) -> None:
     write_whole(folder / "report.html", search_page(search, outcome).encode())
 
 
-def _networks(search: Search, outcome: Outcome) -> Iterator[dict[str, Any]]:
+def _networks(search: SearchStudy, outcome: SearchFindings) -> Iterator[dict[str, Any]]:
     for place, network in enumerate(search.course.networks):
         yield {
             "label": network.label,

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import msgspec
 
+from dorsal.latency.predict import LatencyPredictor, predictors, read_latency_model
+from dorsal.space.base import with_edit
 from dorsal.space.bounds import read_bounds
-from dorsal.space.edit import with_edit
 from dorsal.space.named import read_space
 from dorsal.space.space import Space
 from dorsal.study import question
-from dorsal.study.latency.prediction import LatencyPredictor, predictors, read_latency_model
 
 
-class PopulationQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Population(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Spaces to sample, and how to train what is drawn.
 
     - `spaces`: names, or TOML or JSON files, that `space.named.read_space` reads. `edit` changes their base networks
@@ -79,12 +79,12 @@ class PopulationQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True
         return spaces
 
 
-def from_toml(text: str) -> PopulationQuestion:
-    """A question from TOML with the fields of `PopulationQuestion` as keys. Raises ValueError as for `Comparison`."""
-    return question.from_toml(text, PopulationQuestion, "a population")
+def from_toml(text: str) -> Population:
+    """A question from TOML with the fields of `Population` as keys. Raises ValueError as for `Comparison`."""
+    return question.from_toml(text, Population, "a population")
 
 
-def command_line(asked: PopulationQuestion) -> str:
+def command_line(asked: Population) -> str:
     """The command that asks the same question. Defaults are left out, and a storage's password is hidden."""
-    default = PopulationQuestion(spaces=asked.spaces)
+    default = Population(spaces=asked.spaces)
     return question.command(("dorsal", "space", "run"), asked, default, {})

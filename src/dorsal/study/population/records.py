@@ -6,13 +6,13 @@ from typing import Any
 
 import msgspec
 
+from dorsal.jobs.records import Study
 from dorsal.space.space import Space
-from dorsal.study.records import Study
 
-SCHEMA = 1
+POPULATION_SCHEMA = 1
 
 
-class Drawn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class SpaceSample(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One space, and the networks drawn from it, in the order drawn.
 
     - `space`: as it was sampled, its base and image size fitted to the data. `points` is its size, `dimensions` the
@@ -37,7 +37,7 @@ class Drawn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     costs: dict[str, list[float]]
 
 
-class Trained(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class HowTrained(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How a population was trained, as it was asked for: texts of recipe and data, and the epochs where they are not
     the recipe's own."""
 
@@ -46,12 +46,12 @@ class Trained(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     epochs: int | None
 
 
-class Population(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class PopulationStudy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Populations of one or more spaces under one recipe. `study` has the networks as arms, and the ended runs.
 
     A network's error is 100 minus the accuracy of its last epoch in percent, the mean over seeds.
     """
 
     study: Study
-    spaces: tuple[Drawn, ...]
-    schema: int = SCHEMA
+    spaces: tuple[SpaceSample, ...]
+    schema: int = POPULATION_SCHEMA

@@ -8,38 +8,38 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from dorsal.space.count import dimensions, size
-from dorsal.space.edit import based_on
+from dorsal.jobs.events import Note
+from dorsal.jobs.execution import Execution, OnEvent, execute
+from dorsal.jobs.records import Arm
+from dorsal.jobs.resources import resources_of
+from dorsal.jobs.store import SEEDS, Categories, Domains, Range, Value, Values
+from dorsal.jobs.train import check_resources, data_facts, facts_at_sizes, recipe_facts
+from dorsal.latency.predict import cautions, read_latency_model
+from dorsal.space.base import based_on
 from dorsal.space.sample import Sample, sample
+from dorsal.space.size import dimensions, size
 from dorsal.space.space import Space
 from dorsal.spec.cost import cost
-from dorsal.spec.foreign import hash_of
 from dorsal.spec.text import edit
-from dorsal.study.events import Note
-from dorsal.study.latency.prediction import cautions, read_latency_model
-from dorsal.study.placement import place_of
+from dorsal.spec.timm import hash_of
 from dorsal.study.plan import DataFacts, Plan, RecipeFacts, Run, run_of
-from dorsal.study.population.question import PopulationQuestion, command_line
-from dorsal.study.population.records import Drawn, Population, Trained
+from dorsal.study.population.question import Population, command_line
+from dorsal.study.population.records import HowTrained, PopulationStudy, SpaceSample
 from dorsal.study.population.saved import drawn_before, load_population, refuse_others, write_spaces
-from dorsal.study.records import Arm
-from dorsal.study.run import check_place, data_facts, facts_at_sizes, recipe_facts
-from dorsal.study.saved import FILE
-from dorsal.study.session import OnEvent, Session, carry_out
-from dorsal.study.store import SEEDS, Choices, Domains, Range, Value, Values
+from dorsal.study.saved import STUDY_FILE
 from dorsal.zoo import network
 
 TIMED = 8
 """So many networks are timed for the forecast; the others are predicted from them."""
 
 
-def fitted(space: Space, classes: int, image_size: int) -> Space:
+def fitted_space(space: Space, classes: int, image_size: int) -> Space:
     """The space with so many classes, three input channels, and this image size where it has no axis of it."""
     net = edit(network(space.base), {"classes": classes, "in_channels": 3})
     return replace(space, base=based_on(space.base, net), image_size=image_size)
 
 
-def draw(asked: PopulationQuestion, classes: int, image_size: int, on_event: OnEvent) -> tuple[Sample, ...]:
+def sample_spaces(asked: Population, classes: int, image_size: int, on_event: OnEvent) -> tuple[Sample, ...]:
     """A sample of every space. Raises ValueError, naming the space, as `space.sample.sample` does."""
     spaces = asked.asked_spaces
     if asked.latency_model:
@@ -47,7 +47,7 @@ def draw(asked: PopulationQuestion, classes: int, image_size: int, on_event: OnE
             on_event(Note(caution))
     samples = []
     for space in spaces:
-        predicted, space_here = asked.predicted, fitted(space, classes, image_size)
+        predicted, space_here = asked.predicted, fitted_space(space, classes, image_size)
         for predictor in predicted.values():
             predictor.check(space_here)
         drawn = sample(
@@ -65,7 +65,7 @@ def draw(asked: PopulationQuestion, classes: int, image_size: int, on_event: OnE
     return tuple(samples)
 
 
-def run_population(asked: PopulationQuestion, *, on_event: OnEvent = lambda _: None) -> Population:
+def run_population(asked: Population, *, on_event: OnEvent = lambda _: None) -> PopulationStudy:
     """Samples the spaces and trains every network that has not been trained yet; returns all that have ended.
 
     Interrupted at any point, the same call goes on, as `study.compare.compare` does; with a larger `count` or more
@@ -74,34 +74,34 @@ def run_population(asked: PopulationQuestion, *, on_event: OnEvent = lambda _: N
     Raises ValueError as that does, for a bound that too few networks meet, and for a folder with a comparison, other
     spaces or another recipe.
     """
-    check_place(place_of(asked))
+    check_resources(resources_of(asked))
     folder = Path(asked.out)
     if asked.count < (there := drawn_before(folder)):
         on_event(Note(f"count={asked.count}: {asked.out} holds {there} networks of a space, and keeps them"))
         asked = replace(asked, count=there)
     recipe = recipe_facts(asked.recipe, asked.epochs)
     data = data_facts(asked.data)
-    samples = draw(asked, len(data.classes), data.image_size, on_event)
+    samples = sample_spaces(asked, len(data.classes), data.image_size, on_event)
     drawn = tuple(_drawn(each, asked.bounds) for each in samples)
-    trained = Trained(recipe=asked.recipe, data=asked.data, epochs=asked.epochs)
+    trained = HowTrained(recipe=asked.recipe, data=asked.data, epochs=asked.epochs)
     plan = _plan(samples, drawn, asked, recipe, data)
 
-    session = Session(
+    session = Execution(
         plan=plan,
         timed=timed_runs(plan),
         part=first_networks,
         parts=asked.count,
         part_name="networks of every space",
         describe=describer(drawn),
-        place=place_of(asked),
+        place=resources_of(asked),
         folder=folder,
-        file=FILE,
+        file=STUDY_FILE,
         name=asked.name,
         command=command_line(asked),
         storage=asked.storage,
         budget=asked.budget,
     )
-    carry_out(
+    execute(
         session,
         on_event,
         check=lambda: refuse_others(folder, asked.name, drawn, recipe, data),
@@ -110,7 +110,7 @@ def run_population(asked: PopulationQuestion, *, on_event: OnEvent = lambda _: N
     return load_population(folder, asked.storage)
 
 
-def describer(drawn: Sequence[Drawn]) -> Callable[[Run], tuple[Domains, Values]]:
+def describer(drawn: Sequence[SpaceSample]) -> Callable[[Run], tuple[Domains, Values]]:
     """What a run of these networks is in terms of the store's parameters: the point that was drawn, seed and epochs."""
     places = {label: (space, row) for space in drawn for row, label in enumerate(space.labels)}
     domains = {space.space.name: {**domains_of(space.space), **RUN} for space in drawn}
@@ -130,10 +130,10 @@ RUN: Domains = {"seed": SEEDS, "epochs": Range(1, 1_000_000, whole=True)}
 def domains_of(space: Space) -> Domains:
     """The axes of a space as parameters of the store, those by stage one for each stage (`depths.0`, …)."""
     layout = space.layout()
-    domains: dict[str, Range | Choices] = {}
+    domains: dict[str, Range | Categories] = {}
     for name, axis in layout.axes.items():
         numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in axis.written)
-        domain: Range | Choices = Choices(axis.written)
+        domain: Range | Categories = Categories(axis.written)
         if numbers:
             whole = all(isinstance(value, int) for value in axis.written)
             domain = Range(min(axis.written), max(axis.written), whole)
@@ -158,9 +158,9 @@ def first_networks(plan: Plan, count: int) -> Plan:
     return replace(plan, runs=tuple(run for run in plan.runs if int(run.arm.rpartition("/")[2]) < count))
 
 
-def _drawn(found: Sample, bounds: dict[str, str]) -> Drawn:
+def _drawn(found: Sample, bounds: dict[str, str]) -> SpaceSample:
     space = found.space
-    return Drawn(
+    return SpaceSample(
         space=space,
         points=float(size(space)),
         dimensions=dimensions(space),
@@ -178,8 +178,8 @@ def _drawn(found: Sample, bounds: dict[str, str]) -> Drawn:
 
 def _plan(
     samples: tuple[Sample, ...],
-    drawn: tuple[Drawn, ...],
-    asked: PopulationQuestion,
+    drawn: tuple[SpaceSample, ...],
+    asked: Population,
     recipe: RecipeFacts,
     data: DataFacts,
 ) -> Plan:

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import msgspec
 
+from dorsal.jobs.json_file import read_record, write_record
+from dorsal.jobs.records import Study
 from dorsal.space.costs import QUANTITIES
 from dorsal.space.space import Space
 from dorsal.study.plan import DataFacts, RecipeFacts
-from dorsal.study.population.records import SCHEMA, Drawn, Population, Trained
-from dorsal.study.record_file import read_record, write_record
-from dorsal.study.records import Study
+from dorsal.study.population.records import POPULATION_SCHEMA, HowTrained, PopulationStudy, SpaceSample
 from dorsal.study.saved import SPACES, load_plan, load_study, read_saved, refuse_other_studies
 
 
-def load_population(folder: Path, storage: str | None = None) -> Population:
+def load_population(folder: Path, storage: str | None = None) -> PopulationStudy:
     """The population in this folder with all runs that have ended by now.
 
     Raises ValueError when there is none, and as `saved.load_study` does.
@@ -24,7 +24,7 @@ def load_population(folder: Path, storage: str | None = None) -> Population:
     return _population(_expect(folder).spaces, load_study(folder, storage))
 
 
-def load_networks(folder: Path) -> Population:
+def load_networks(folder: Path) -> PopulationStudy:
     """The population in this folder without its runs, which are in a store that is not opened.
 
     Raises ValueError when there is none.
@@ -32,19 +32,19 @@ def load_networks(folder: Path) -> Population:
     return _population(_expect(folder).spaces, load_plan(folder).study)
 
 
-def _population(spaces: tuple[Drawn, ...], study: Study) -> Population:
+def _population(spaces: tuple[SpaceSample, ...], study: Study) -> PopulationStudy:
     planned = {arm.label for arm in study.arms}
-    return Population(study=study, spaces=tuple(part for each in spaces if (part := _part(each, planned)).labels))
+    return PopulationStudy(study=study, spaces=tuple(part for each in spaces if (part := _part(each, planned)).labels))
 
 
-def _part(drawn: Drawn, planned: Collection[str]) -> Drawn:
+def _part(drawn: SpaceSample, planned: Collection[str]) -> SpaceSample:
     """The networks that the plan has too: of a growing population the plan is written last."""
     count = sum(label in planned for label in drawn.labels)
     axes, costs = ({name: column[:count] for name, column in of.items()} for of in (drawn.axes, drawn.costs))
     return msgspec.structs.replace(drawn, labels=drawn.labels[:count], axes=axes, costs=costs)
 
 
-def read_trained(folder: Path) -> Trained:
+def read_trained(folder: Path) -> HowTrained:
     """How the population in this folder was trained. Raises ValueError when there is none."""
     return _expect(folder).trained
 
@@ -62,7 +62,9 @@ def drawn_before(folder: Path) -> int:
     return max((len(space.labels) for space in before.spaces), default=0) if before else 0
 
 
-def refuse_others(folder: Path, name: str, drawn: tuple[Drawn, ...], recipe: RecipeFacts, data: DataFacts) -> None:
+def refuse_others(
+    folder: Path, name: str, drawn: tuple[SpaceSample, ...], recipe: RecipeFacts, data: DataFacts
+) -> None:
     """Raises ValueError where the folder holds something else than a part, or more, of this population."""
     refuse_other_studies(folder, SPACES, name)
     before, saved = _read_spaces(folder), read_saved(folder)
@@ -107,15 +109,15 @@ def _difference(then: Space, now: Space) -> str:
 
 
 class _Spaces(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    trained: Trained
-    spaces: tuple[Drawn, ...]
-    schema: int = SCHEMA
+    trained: HowTrained
+    spaces: tuple[SpaceSample, ...]
+    schema: int = POPULATION_SCHEMA
 
 
 def _read_spaces(folder: Path) -> _Spaces | None:
-    return read_record(folder / SPACES, _Spaces, SCHEMA, "population")
+    return read_record(folder / SPACES, _Spaces, POPULATION_SCHEMA, "population")
 
 
-def write_spaces(folder: Path, trained: Trained, drawn: tuple[Drawn, ...]) -> None:
+def write_spaces(folder: Path, trained: HowTrained, drawn: tuple[SpaceSample, ...]) -> None:
     """Writes the file atomically. Raises OSError when it cannot be written; the old file is then still there."""
     write_record(folder / SPACES, _Spaces(trained, drawn))

@@ -8,16 +8,16 @@ from statistics import fmean
 
 import msgspec
 
+from dorsal.findings.population.analyse import network_results
+from dorsal.findings.population.short_schedule import reliability_finding
+from dorsal.jobs.records import Arm, Study
+from dorsal.language.reader import suggest
 from dorsal.space.bounds import read_bounds
 from dorsal.space.costs import QUANTITIES
 from dorsal.spec.network import Network
-from dorsal.spec.reader import suggest
 from dorsal.stats.pareto import pareto_front
-from dorsal.study.analysis.analyse import network_results
-from dorsal.study.analysis.short_schedule import reliability_finding
-from dorsal.study.population.reliability_saved import load_retrained
 from dorsal.study.population.saved import load_population
-from dorsal.study.records import Arm, Study
+from dorsal.study.recheck.saved import load_recheck
 from dorsal.study.saved import SEARCH, SPACES
 from dorsal.study.search.question import ERROR
 from dorsal.study.search.saved import load_search
@@ -25,7 +25,7 @@ from dorsal.study.search.saved import load_search
 WAYS = (ERROR, "pareto")
 
 
-class Picked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class PickedNetwork(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A network: its `text` and the `network` read back as it was trained, with the classes of the data.
 
     `error` is in percent, the mean of `errors`, one a seed. `costs` are of one image of side `image_size` among them.
@@ -42,12 +42,12 @@ class Picked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 class Pick(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What was picked of `finished` networks within the bounds, by error; `sentences` say what that is worth."""
 
-    networks: tuple[Picked, ...]
+    networks: tuple[PickedNetwork, ...]
     finished: int
     sentences: tuple[str, ...]
 
 
-def pick(
+def pick_networks(
     folder: Path,
     space: str | None = None,
     by: str = ERROR,
@@ -116,9 +116,11 @@ def _read(folder: Path, storage: str | None) -> tuple[Study, dict[str, dict[str,
     return population.study, spaces, (ERROR, "macs")
 
 
-def _picked(arm: Arm, errors: tuple[float, ...], costs: dict[str, float]) -> Picked:
+def _picked(arm: Arm, errors: tuple[float, ...], costs: dict[str, float]) -> PickedNetwork:
     assert arm.network is not None  # drawn from a space
-    return Picked(label=arm.label, text=arm.text, network=arm.network, error=fmean(errors), errors=errors, costs=costs)
+    return PickedNetwork(
+        label=arm.label, text=arm.text, network=arm.network, error=fmean(errors), errors=errors, costs=costs
+    )
 
 
 def _keep_within(
@@ -140,7 +142,7 @@ def _keep_within(
             )
 
 
-def _what(networks: Sequence[Picked], by: str, objectives: Sequence[str]) -> Iterator[str]:
+def _what(networks: Sequence[PickedNetwork], by: str, objectives: Sequence[str]) -> Iterator[str]:
     if by != ERROR:
         yield f"No network beats these {len(networks)} in {' and '.join(objectives)}."
         return
@@ -150,7 +152,7 @@ def _what(networks: Sequence[Picked], by: str, objectives: Sequence[str]) -> Ite
         yield f"{network.label}: {network.error:.2f} % error{mean}, {network.costs['macs'] / 1e6:.2f} M MACs."
 
 
-def _sizes(networks: Sequence[Picked], costs: Mapping[str, Mapping[str, float]], own: int) -> Iterator[str]:
+def _sizes(networks: Sequence[PickedNetwork], costs: Mapping[str, Mapping[str, float]], own: int) -> Iterator[str]:
     """The image sizes of networks, which their texts do not say, where not all have the data's own."""
     if any(cost["image_size"] != own for cost in costs.values()):
         for network in networks:
@@ -190,5 +192,5 @@ def _schedule(
     epochs = next(iter(study.epochs.values()))
     if (folder / SEARCH).exists():
         return unverified(epochs)
-    found = reliability_finding(load_retrained(folder, storage), labels, epochs)
+    found = reliability_finding(load_recheck(folder, storage), labels, epochs)
     return next((ranks.sentences[0] for ranks in found.ranks if ranks.space == space), found.sentence)

@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 import msgspec
 
+from dorsal.language.reader import suggest
+from dorsal.latency.predict import LatencyPredictor, predictors, read_latency_model
+from dorsal.space.base import with_edit
 from dorsal.space.bounds import read_bounds
 from dorsal.space.costs import QUANTITIES
-from dorsal.space.edit import with_edit
 from dorsal.space.named import read_space
 from dorsal.space.space import Space
-from dorsal.spec.reader import suggest
 from dorsal.study import question
-from dorsal.study.latency.prediction import LatencyPredictor, predictors, read_latency_model
 
 ERROR = "error"
 
@@ -35,7 +35,7 @@ SAMPLERS = {
 }
 
 
-class SearchQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Search(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A space to search, by what, for what, and how to train the networks that are asked for.
 
     - `space`: one name, or TOML or JSON file, as `space.named.read_space` reads it. `edit` changes its base network.
@@ -122,7 +122,7 @@ class SearchQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         return predictors(read_latency_model(Path(self.latency_model))) if self.latency_model else {}
 
 
-def command_line(asked: SearchQuestion) -> str:
+def command_line(asked: Search) -> str:
     """The command that asks the same question. Defaults are left out, and a storage's password is hidden."""
-    default = SearchQuestion(space=asked.space)
+    default = Search(space=asked.space)
     return question.command(("dorsal", "space", "search"), asked, default, {"objectives": "objective"})

@@ -6,15 +6,15 @@ from typing import Any
 
 import msgspec
 
+from dorsal.findings.population.records import Counts, NamedNetwork, NetworkStatus
+from dorsal.jobs.records import Study
 from dorsal.space.space import Space
-from dorsal.stats.searches import AgainstRandom
-from dorsal.study.analysis.records import Counts, Marked, NetworkStatus
-from dorsal.study.records import Study
+from dorsal.stats.versus_random import AgainstRandom
 
-SCHEMA = 1
+SEARCH_SCHEMA = 1
 
 
-class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class SearchedNetwork(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A network that a search asked for.
 
     - `label`: among the arms of the study. `point`: by axis the value, None where the axis is not drawn, a list by
@@ -32,7 +32,7 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     memory: dict[str, Any]
 
 
-class Course(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class SearchLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The networks that a search of one space asked for, in order, and how it was to.
 
     - `space`: as it was searched, its base and image size fitted to the data.
@@ -45,15 +45,15 @@ class Course(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     objectives: tuple[str, ...]
     seed: int
     latency_model: str
-    networks: tuple[Asked, ...] = ()
-    schema: int = SCHEMA
+    networks: tuple[SearchedNetwork, ...] = ()
+    schema: int = SEARCH_SCHEMA
 
 
-class Search(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class SearchStudy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A search with what came of it: `study` has the networks as arms, and the ended runs."""
 
     study: Study
-    course: Course
+    course: SearchLog
 
 
 class FrontPoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -63,7 +63,7 @@ class FrontPoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     values: tuple[float, ...]
 
 
-class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class SearchFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a search found.
 
     - `drawn`: networks that were random draws. `passed_over`: points proposed and not trained, by reason.
@@ -87,8 +87,8 @@ class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     statuses: tuple[NetworkStatus, ...]
     errors: tuple[float | None, ...]
     best_so_far: tuple[float | None, ...]
-    best: Marked | None
+    best: NamedNetwork | None
     front: tuple[FrontPoint, ...]
     against: AgainstRandom | None
     sentences: tuple[str, ...]
-    schema: int = SCHEMA
+    schema: int = SEARCH_SCHEMA

@@ -10,38 +10,38 @@ from statistics import fmean
 
 from msgspec.structs import replace
 
+from dorsal.findings.search import draws_to_compare
+from dorsal.jobs.events import Event, Note, Planned, TrialDone
+from dorsal.jobs.execution import Execution, OnEvent, engine_of, keep, make_runs, time_runs
+from dorsal.jobs.forecast import START_UP_SECONDS, Forecast, Pace
+from dorsal.jobs.lock import hold
+from dorsal.jobs.machine import machine
+from dorsal.jobs.records import Arm, Machine, Study
+from dorsal.jobs.resources import resources_of
+from dorsal.jobs.store import Domains, Store, Values
+from dorsal.jobs.train import check_resources, data_facts, facts_at_sizes, recipe_facts, run_trial
+from dorsal.space.base import based_on
 from dorsal.space.bounds import read_bounds
-from dorsal.space.edit import based_on
 from dorsal.space.sample import Sample
 from dorsal.spec.cost import cost
-from dorsal.spec.foreign import hash_of
-from dorsal.study.events import Event, Note, Planned, TrialDone
-from dorsal.study.forecast import START_UP_SECONDS, Forecast, Pace
-from dorsal.study.lock import hold
-from dorsal.study.machine import machine
-from dorsal.study.placement import place_of
+from dorsal.spec.timm import hash_of
 from dorsal.study.plan import DataFacts, Plan, RecipeFacts, Run, run_of
-from dorsal.study.population.question import PopulationQuestion
-from dorsal.study.population.records import Population
-from dorsal.study.population.run import RUN, domains_of, draw, first_networks, values_of
-from dorsal.study.records import Arm, Machine, Study
-from dorsal.study.run import check_place, data_facts, facts_at_sizes, recipe_facts, run_trial
-from dorsal.study.saved import FILE, storage_url
-from dorsal.study.search.asking import Asker, Judged, Told
-from dorsal.study.search.outcome import draws_to_compare
-from dorsal.study.search.question import ERROR, SearchQuestion, command_line
-from dorsal.study.search.records import Asked, Course, Search
-from dorsal.study.search.saved import course_so_far, load_search, write_course
-from dorsal.study.session import OnEvent, Session, engine_of, keep, make_runs, time_runs
-from dorsal.study.store import Domains, Store, Values
+from dorsal.study.population.question import Population
+from dorsal.study.population.records import PopulationStudy
+from dorsal.study.population.run import RUN, domains_of, first_networks, sample_spaces, values_of
+from dorsal.study.saved import STUDY_FILE, storage_url
+from dorsal.study.search.proposals import Asker, Feedback, Judgement
+from dorsal.study.search.question import ERROR, Search, command_line
+from dorsal.study.search.records import SearchedNetwork, SearchLog, SearchStudy
+from dorsal.study.search.saved import load_search, log_so_far, write_log
 
 TIMED = 3
 """So many networks are timed for the forecast of a search that has trained none."""
 
 
 def run_search(
-    asked: SearchQuestion, *, against: Population | None = None, on_event: OnEvent = lambda _: None
-) -> Search:
+    asked: Search, *, against: PopulationStudy | None = None, on_event: OnEvent = lambda _: None
+) -> SearchStudy:
     """Asks for networks and trains them until there are `trials`; returns the search with all runs that have ended.
 
     With one worker each network is asked for knowing all before it. With w workers it is asked for knowing all but the
@@ -54,12 +54,12 @@ def run_search(
     with something else or a search of another question; and before anything is trained, where the search could not be
     compared with `against`.
     """
-    check_place(place_of(asked))
+    check_resources(resources_of(asked))
     recipe = recipe_facts(asked.recipe, asked.epochs)
     data = data_facts(asked.data)
     objectives, predicted = asked.asked_objectives, asked.predicted
     bounds = {**{name: "0.." for name in objectives if name in predicted}, **asked.bounds}  # where it is predicted
-    population = PopulationQuestion(
+    population = Population(
         spaces=asked.space,
         count=asked.trials,
         bounds=bounds,
@@ -67,8 +67,8 @@ def run_search(
         latency_model=asked.latency_model,
         sample_seed=asked.sample_seed,
     )
-    (draws,) = draw(population, len(data.classes), data.image_size, on_event)
-    course = Course(
+    (draws,) = sample_spaces(population, len(data.classes), data.image_size, on_event)
+    course = SearchLog(
         space=draws.space,
         bounds=asked.bounds,
         sampler=asked.sampler,
@@ -82,8 +82,8 @@ def run_search(
     asker = Asker(draws.space, read_bounds(bounds, predicted), predicted, objectives, asked.sampler, asked.sample_seed)
     folder = Path(asked.out)
     with hold(folder), Store(storage_url(folder, asked.storage), asked.name) as store:
-        course = course_so_far(folder, asked.name, course, recipe, data)
-        write_course(folder, course)  # wherever it is broken off, the folder is that of a search
+        course = log_so_far(folder, asked.name, course, recipe, data)
+        write_log(folder, course)  # wherever it is broken off, the folder is that of a search
         _Searcher(asked, course, asker, draws, recipe, data, store, on_event).go_on()
     return load_search(folder, asked.storage)
 
@@ -93,8 +93,8 @@ class _Searcher:
 
     def __init__(
         self,
-        asked: SearchQuestion,
-        course: Course,
+        asked: Search,
+        course: SearchLog,
         asker: Asker,
         draws: Sample,
         recipe: RecipeFacts,
@@ -104,7 +104,7 @@ class _Searcher:
     ) -> None:
         self.asked, self.course, self.asker, self.recipe, self.data = asked, course, asker, recipe, data
         self.store, self.on_event = store, on_event
-        self.folder, self.place, self.seeds = Path(asked.out), place_of(asked), asked.seed_list
+        self.folder, self.place, self.seeds = Path(asked.out), resources_of(asked), asked.seed_list
         self.trials = max(asked.trials, len(course.networks))
         self.draws = ({axis: index[[row]] for axis, index in draws.points.items()} for row in range(len(draws)))
         self.facts_at = facts_at_sizes(data)
@@ -170,15 +170,15 @@ class _Searcher:
                 break
             results += [None] * (count - known)
             told = [
-                Told(network.point, network.costs, network.memory, result)
+                Feedback(network.point, network.costs, network.memory, result)
                 for network, result in zip(self.course.networks, results, strict=True)
             ]
             new += self._ask(told)
         return new
 
-    def _ask(self, told: Sequence[Told]) -> list[Run]:
+    def _ask(self, told: Sequence[Feedback]) -> list[Run]:
         found = self.asker.propose(told, self.keys, self.draws)
-        network = Asked(
+        network = SearchedNetwork(
             label=f"{self.course.space.name}/{len(told)}",
             point=found.point,
             costs=found.judged.costs,
@@ -192,7 +192,7 @@ class _Searcher:
         self.on_event(Note(f"{arm.label}, {how}: {arm.text}, {arm.cost.macs / 1e6:.2f} M MACs"))
         return [run for run in runs if run.key not in self.ended]
 
-    def _take(self, label: str, judged: Judged) -> list[Run]:
+    def _take(self, label: str, judged: Judgement) -> list[Run]:
         """Takes in a network that was asked for, and returns its runs."""
         assert judged.network is not None  # it was asked for
         side = int(judged.costs["image_size"])
@@ -210,7 +210,7 @@ class _Searcher:
         self.runs |= runs
         return list(runs.values())
 
-    def _result(self, network: Asked) -> tuple[float, ...] | str | None:
+    def _result(self, network: SearchedNetwork) -> tuple[float, ...] | str | None:
         """The objectives of a network, None before all of its runs have ended, "diverged" or "failed" where one did."""
         trials = [self.ended.get(self.runs[network.label, seed].key) for seed in self.seeds]
         accuracies = [trial.accuracy for trial in trials if trial is not None and trial.accuracy is not None]
@@ -221,14 +221,14 @@ class _Searcher:
         error = 100 - fmean(accuracies)
         return tuple(error if name == ERROR else network.costs[name] for name in self.course.objectives)
 
-    def _session(self) -> Session:
+    def _session(self) -> Execution:
         domains: Domains = {**domains_of(self.course.space), **RUN}
 
         def describe(run: Run) -> tuple[Domains, Values]:
             network = self.course.networks[int(run.arm.rpartition("/")[2])]
             return domains, {**values_of(network.point), "seed": run.seed, "epochs": run.epochs}
 
-        return Session(
+        return Execution(
             plan=self._plan(),
             timed=(),
             part=first_networks,
@@ -237,7 +237,7 @@ class _Searcher:
             describe=describe,
             place=self.place,
             folder=self.folder,
-            file=FILE,
+            file=STUDY_FILE,
             name=self.asked.name,
             command=command_line(self.asked),
             storage=self.asked.storage,
@@ -248,10 +248,10 @@ class _Searcher:
         runs = tuple(self.runs.values())
         return Plan(arms=tuple(self.arms), recipes=(self.recipe,), seeds=self.seeds, data=self.data, runs=runs)
 
-    def _keep(self, session: Session, here: Machine) -> Study:
+    def _keep(self, session: Execution, here: Machine) -> Study:
         """Writes down what has been asked for: first the plan, which may then know a network more than the course."""
         study = keep(session, self._plan(), set(self.ended), here, {})
-        write_course(self.folder, self.course)
+        write_log(self.folder, self.course)
         return study
 
     def _epoch_seconds(self) -> float:

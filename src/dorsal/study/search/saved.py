@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dorsal.jobs.json_file import read_record, write_record
 from dorsal.study.plan import DataFacts, RecipeFacts
 from dorsal.study.population.saved import changed_since
-from dorsal.study.record_file import read_record, write_record
 from dorsal.study.saved import SEARCH, load_study, read_saved, refuse_other_studies
-from dorsal.study.search.records import SCHEMA, Course, Search
+from dorsal.study.search.records import SEARCH_SCHEMA, SearchLog, SearchStudy
 
 _FIXED = ("space", "bounds", "sampler", "objectives", "seed", "latency_model")
 """What no two calls on one folder differ in."""
 
 
-def load_search(folder: Path, storage: str | None = None) -> Search:
+def load_search(folder: Path, storage: str | None = None) -> SearchStudy:
     """The search in this folder with all runs that have ended by now.
 
     Raises ValueError when there is none, and as `saved.load_study` does.
@@ -22,10 +22,10 @@ def load_search(folder: Path, storage: str | None = None) -> Search:
     course = _read(folder)
     if course is None:
         raise ValueError(f"{str(folder)!r} holds no search: there is no {SEARCH} in it; see `dorsal space search`")
-    return Search(study=load_study(folder, storage), course=course)
+    return SearchStudy(study=load_study(folder, storage), course=course)
 
 
-def course_so_far(folder: Path, name: str, asked: Course, recipe: RecipeFacts, data: DataFacts) -> Course:
+def log_so_far(folder: Path, name: str, asked: SearchLog, recipe: RecipeFacts, data: DataFacts) -> SearchLog:
     """The course that the folder holds, or the one asked for, of no network yet, where it holds no network either.
 
     Raises ValueError where the folder holds something else, or a search of another question.
@@ -45,10 +45,10 @@ def course_so_far(folder: Path, name: str, asked: Course, recipe: RecipeFacts, d
     return before
 
 
-def write_course(folder: Path, course: Course) -> None:
+def write_log(folder: Path, course: SearchLog) -> None:
     """Writes the file atomically. Raises OSError when it cannot be written; the old file is then still there."""
     write_record(folder / SEARCH, course)
 
 
-def _read(folder: Path) -> Course | None:
-    return read_record(folder / SEARCH, Course, SCHEMA, "search")
+def _read(folder: Path) -> SearchLog | None:
+    return read_record(folder / SEARCH, SearchLog, SEARCH_SCHEMA, "search")

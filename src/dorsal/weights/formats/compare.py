@@ -10,7 +10,7 @@ import msgspec
 from dorsal.spec.network import Network
 from dorsal.weights.formats.naming import PREFIX
 from dorsal.weights.formats.packages import FORMATS, naming_of
-from dorsal.weights.formats.table import COUNTER, Shape, Table, make_table
+from dorsal.weights.formats.table import COUNTER, NamingTable, Shape, make_table
 from dorsal.zoo import NETWORKS, text_of
 
 SHOWN = 8
@@ -30,7 +30,7 @@ class Differences(msgspec.Struct, frozen=True):
         return bool(self.missing or self.surplus or self.misshapen)
 
 
-def compare(found: Shapes, needed: Shapes, unused: Iterable[str] = ()) -> Differences:
+def shape_differences(found: Shapes, needed: Shapes, unused: Iterable[str] = ()) -> Differences:
     """Compares names and shapes. Counters of batches may be missing, and `unused` may be there or not."""
     known = {*needed, *unused}
     return Differences(
@@ -42,9 +42,9 @@ def compare(found: Shapes, needed: Shapes, unused: Iterable[str] = ()) -> Differ
     )
 
 
-def compare_with_table(found: Shapes, table: Table) -> Differences:
+def compare_with_table(found: Shapes, table: NamingTable) -> Differences:
     """Compares a file with a network's table. A classifier that the format never has is missing under our names."""
-    differences = compare(found, {entry.theirs: entry.shape for entry in table.entries}, table.unused)
+    differences = shape_differences(found, {entry.theirs: entry.shape for entry in table.entries}, table.unused)
     return msgspec.structs.replace(differences, missing=(*differences.missing, *table.without))
 
 
@@ -57,7 +57,7 @@ def sentence(differences: Differences) -> str:
 
 def likeness(found: Shapes, network: Network, format: str) -> str:
     """What the file would fit: this network with other classes, another format, or a named network. "" for nothing."""
-    fitting = fitted(found, network, format)
+    fitting = fit_to_shapes(found, network, format)
     if fitting:
         classes = fitting.head.classes
         return (
@@ -65,17 +65,17 @@ def likeness(found: Shapes, network: Network, format: str) -> str:
             f"{text_of(fitting)} would fit"
         )
     for other in FORMATS:
-        fitting = fitted(found, network, other)
+        fitting = fit_to_shapes(found, network, other)
         if fitting:
             return f"with format={other!r} it would fit {text_of(fitting)}"
     for candidate in NETWORKS.values():
-        fitting = fitted(found, candidate, format)
+        fitting = fit_to_shapes(found, candidate, format)
         if fitting:
             return f"it looks like {text_of(fitting)}"
     return ""
 
 
-def fitted(found: Shapes, network: Network, format: str) -> Network | None:
+def fit_to_shapes(found: Shapes, network: Network, format: str) -> Network | None:
     """The network with as many classes as the file has, if the file then fits it."""
     try:
         naming = naming_of(format, network)

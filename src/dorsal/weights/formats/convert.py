@@ -12,10 +12,10 @@ from dorsal.spec.network import Network
 from dorsal.weights.formats import dorsal
 from dorsal.weights.formats.compare import (
     Differences,
-    compare,
     compare_with_table,
     likeness,
     sentence,
+    shape_differences,
     without_prefix,
 )
 from dorsal.weights.formats.naming import PREFIX
@@ -25,7 +25,7 @@ from dorsal.weights.formats.table import COUNTER, Shape, apply, make_table
 State = Mapping[str, Tensor]
 
 
-class Match(msgspec.Struct, frozen=True):
+class FormatMatch(msgspec.Struct, frozen=True):
     """What a file has for a network: the `state` that fits, under our names, and the `differences` by the file's."""
 
     state: dict[str, Tensor]
@@ -33,7 +33,7 @@ class Match(msgspec.Struct, frozen=True):
     format: str
 
 
-def match(state: State, network: Network, format: str | None = None) -> Match:
+def match(state: State, network: Network, format: str | None = None) -> FormatMatch:
     """Compares a file's state with a network and converts what fits. Without a `format` it is recognised by the names.
 
     Counters of batches are 0 where the file has none (files older than PyTorch 0.4.1, frozen norms).
@@ -56,7 +56,7 @@ def match(state: State, network: Network, format: str | None = None) -> Match:
             ours[entry.ours] = apply(entry.change, tensor, back=False)
         elif tensor is None and entry.ours.endswith(COUNTER) and _sibling(entry.ours) in ours:
             ours[entry.ours] = _zero(state)
-    return Match(ours, compare_with_table(_shapes(bare), table), format)
+    return FormatMatch(ours, compare_with_table(_shapes(bare), table), format)
 
 
 def to_ours(state: State, network: Network, format: str | None = None, partial: bool = False) -> dict[str, Tensor]:
@@ -85,7 +85,7 @@ def from_ours(state: State, network: Network, format: str) -> dict[str, Tensor]:
     """
     naming = naming_of(format, network)
     own = make_table(network, dorsal.names(network))
-    wrong = compare(_shapes(state), {entry.ours: entry.shape for entry in own.entries})
+    wrong = shape_differences(_shapes(state), {entry.ours: entry.shape for entry in own.entries})
     if wrong:
         raise ValueError(f"the state is not of this network: {sentence(wrong)}")
     table = make_table(network, naming)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from dorsal.language.reader import suggest
 from dorsal.spec.network import Network
-from dorsal.spec.reader import suggest
 from dorsal.spec.stem import Dla, Simple
-from dorsal.weights.formats import akamaster, detectron2, dla, dorsal, mm, regnet, resnet
+from dorsal.weights.formats import detectron2, dla, dorsal, mm, pytorch_resnet_cifar10, regnet, resnet
 from dorsal.weights.formats.naming import PREFIX, Naming
 
 
@@ -41,7 +41,7 @@ FORMATS: dict[str, Callable[[Network], Naming]] = {
     "mm": mm.mm,
     "mmdet": mm.mmdet,
     "detectron2": detectron2.names,
-    "akamaster": akamaster.names,
+    "pytorch_resnet_cifar10": pytorch_resnet_cifar10.names,
 }
 """Name of a format → its names of a network. These raise ValueError when the package has no such network."""
 
@@ -54,7 +54,7 @@ _SIGNS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("timm", ("s1.b1.conv1.conv.weight",)),
     ("res2net", ("level2.tree1.conv1.weight", "level3.project.0.weight")),
     ("timm", ("level2.tree1.conv1.weight",)),
-    ("akamaster", ("layer1.0.conv1.weight", "linear.weight")),
+    ("pytorch_resnet_cifar10", ("layer1.0.conv1.weight", "linear.weight")),
     ("mm", ("layer1.0.conv1.weight", "head.fc.weight")),
     ("mm", ("layer1.0.conv1.weight", "stem.0.conv.weight")),
     ("mmdet", ("layer1.0.conv1.weight", "stem.0.weight")),

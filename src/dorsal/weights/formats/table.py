@@ -15,7 +15,7 @@ from dorsal.weights.formats import dorsal
 from dorsal.weights.formats.naming import Naming
 
 Shape = tuple[int, ...]
-Change = Literal["flip", "conv"]
+TensorChange = Literal["flip", "conv"]
 COUNTER = "num_batches_tracked"
 
 
@@ -26,10 +26,10 @@ class Entry(msgspec.Struct, frozen=True):
     ours: str
     theirs: str
     shape: Shape
-    change: Change | None = None
+    change: TensorChange | None = None
 
 
-class Table(msgspec.Struct, frozen=True):
+class NamingTable(msgspec.Struct, frozen=True):
     """All tensors of a network. `without`: those of a classifier that the package's files never have, by our names."""
 
     entries: tuple[Entry, ...]
@@ -37,7 +37,7 @@ class Table(msgspec.Struct, frozen=True):
     without: tuple[str, ...]
 
 
-def make_table(network: Network, naming: Naming) -> Table:
+def make_table(network: Network, naming: Naming) -> NamingTable:
     """The table of a network by a naming of this network."""
     own = dorsal.names(network).modules
     flip = naming.bgr and network.in_channels == 3
@@ -56,10 +56,10 @@ def make_table(network: Network, naming: Naming) -> Table:
                 entries.append(Entry(*names, (*shape, 1, 1), "conv"))
             else:
                 entries.append(Entry(*names, shape, "flip" if flip and layer.name == "stem.convs.0.conv" else None))
-    return Table(tuple(entries), naming.unused, without)
+    return NamingTable(tuple(entries), naming.unused, without)
 
 
-def apply(change: Change | None, tensor: Tensor, *, back: bool) -> Tensor:
+def apply(change: TensorChange | None, tensor: Tensor, *, back: bool) -> Tensor:
     """Their tensor as ours, or (`back`) ours as theirs."""
     match change:
         case "flip":

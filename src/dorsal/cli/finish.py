@@ -1,0 +1,73 @@
+"""What the verbs that train many networks, and `report`, end with."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from dorsal.jobs.records import Study
+from dorsal.study.population.records import PopulationStudy
+from dorsal.study.search.records import SearchStudy
+
+
+def show_outcome(study: Study, folder: Path, as_json: bool) -> None:
+    """Writes the report files into `folder` and prints the tables, or results.json, and where the page is."""
+    from rich.console import Console
+
+    from dorsal.report.comparison.terminal import print_study
+    from dorsal.report.comparison.write import write_report
+
+    analysis = write_report(study, folder)
+    if as_json:
+        sys.stdout.write((folder / "results.json").read_text(encoding="utf-8"))
+        return
+    print_study(study, analysis, Console())
+    print(f"report: {folder / 'report.html'}")
+
+
+def show_population(population: PopulationStudy, folder: Path, storage: str | None, as_json: bool) -> None:
+    """Analyses the population with what was trained again of it, writes the report files into `folder`, and prints the
+    tables, or results.json, and where the page is. Latencies measured into `folder`/latency are shown too."""
+    from rich.console import Console
+
+    from dorsal.findings.population.analyse import analyse_population
+    from dorsal.latency.records import MEASUREMENTS, MODEL, LatencyModel, Measurements, read_latency
+    from dorsal.report.population.latency import MeasuredLatency
+    from dorsal.report.population.terminal import print_population
+    from dorsal.report.population.write import write_population_report
+    from dorsal.study.recheck.saved import load_recheck
+
+    retrained = load_recheck(folder, storage)
+    analysis = analyse_population(population, retrained=retrained)
+    times = folder / "latency"
+    latency = None
+    if (times / MODEL).is_file():
+        latency = MeasuredLatency(
+            read_latency(times / MODEL, LatencyModel), read_latency(times / MEASUREMENTS, Measurements)
+        )
+    write_population_report(population, analysis, folder, latency, retrained)
+    if as_json:
+        sys.stdout.write((folder / "results.json").read_text(encoding="utf-8"))
+        return
+    print_population(analysis, Console())
+    print(f"report: {folder / 'report.html'}")
+
+
+def show_search(search: SearchStudy, against: PopulationStudy | None, folder: Path, as_json: bool) -> None:
+    """Writes the report files into `folder` and prints the front and what is concluded, or all of it as JSON."""
+    from rich.console import Console
+
+    from dorsal.findings.search import analyse_search
+    from dorsal.report.search.terminal import print_search
+    from dorsal.report.search.write import write_search_report
+
+    outcome = analyse_search(search, against)
+    write_search_report(search, outcome, folder)
+    if as_json:
+        sys.stdout.write((folder / "results.json").read_text(encoding="utf-8"))
+        return
+    print_search(outcome, Console())
+    if outcome.front:
+        by = " --by pareto" if len(outcome.objectives) > 1 else ""
+        print(f"as text or files: dorsal space pick {folder}{by}")
+    print(f"report: {folder / 'report.html'}")

@@ -1,0 +1,58 @@
+"""`dorsal list`: the named networks with their costs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def list_networks(
+    pattern: Annotated[
+        str,
+        typer.Argument(help="Part of a name under any of its aliases, or a pattern with * and ?, e.g. 'regnety_*'."),
+    ] = "*",
+    max_macs: Annotated[str, typer.Option(help="At most so many MACs, e.g. 2G.", show_default=False)] = "",
+    max_params: Annotated[str, typer.Option(help="At most so many parameters, e.g. 30M.", show_default=False)] = "",
+    image_size: Annotated[int, typer.Option(help="Side of the image in pixels that MACs are counted for.")] = 224,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the named networks with parameters, MACs and activations.
+
+    Any edit of one is a network too: see `dorsal show "resnet50(mixer=split_attention(radix=2))"`.
+
+    Examples: `dorsal list 'res2*'`, `dorsal list --max-macs 1G --max-params 10M --json`
+    """
+    from fnmatch import fnmatchcase
+
+    from dorsal.language.amount import read_amount
+    from dorsal.language.reader import suggest
+    from dorsal.spec.cost import cost
+    from dorsal.zoo import ALIASES, NETWORKS
+
+    most_macs = read_amount("--max-macs", max_macs) if max_macs else None
+    most_params = read_amount("--max-params", max_params) if max_params else None
+    wanted = pattern.lower() if set(pattern) & set("*?[") else f"*{pattern.lower()}*"
+    also = {target for alias, target in ALIASES.items() if fnmatchcase(alias, wanted)}
+    names = [name for name in NETWORKS if fnmatchcase(name, wanted) or name in also]
+    if not names:
+        raise ValueError(f"no network's name matches {pattern!r}{suggest(pattern, (*NETWORKS, *ALIASES))}")
+    rows = []
+    for name in names:
+        found = cost(NETWORKS[name], image_size)
+        if (most_macs is None or found.macs <= most_macs) and (most_params is None or found.params <= most_params):
+            rows.append((name, found))
+    if as_json:
+        import json
+
+        fields = ("params", "macs", "activations")
+        print(
+            json.dumps([{"name": n, **{f: getattr(c, f) for f in fields}, "image_size": image_size} for n, c in rows])
+        )
+        return
+    width = max(map(len, names))
+    print(f"{'network':{width}} {'params M':>9} {'MACs M':>10} {'acts M':>8}   at {image_size} px")
+    for name, found in rows:
+        print(f"{name:{width}} {found.params / 1e6:9.2f} {found.macs / 1e6:10.1f} {found.activations / 1e6:8.2f}")
+    if not rows:
+        print(f"none of {len(names)} networks is within --max-macs {max_macs or '-'}, --max-params {max_params or '-'}")

@@ -1,0 +1,93 @@
+"""Progress of a comparison on stderr: a bar for every worker in a terminal, a line for every run elsewhere."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from dorsal.jobs.events import Event, Note, Planned, TrialDone, WorkerProgress
+from dorsal.jobs.records import Trial
+from dorsal.language.duration import show_duration
+
+
+class Watch:
+    """Shows the events of a comparison while it runs."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._live = self._console.is_terminal
+        self._progress = Progress(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"), console=self._console
+        )
+        self._bars: dict[int, TaskID] = {}
+        self._total: TaskID | None = None
+
+    def __enter__(self) -> Watch:
+        if self._live:
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._progress.stop()
+
+    def on_event(self, event: Event) -> None:
+        """Shows one event."""
+        match event:
+            case Note(text):
+                self._say(f"note: {text}")
+            case Planned():
+                self._planned(event)
+            case WorkerProgress():
+                self._worker(event)
+            case TrialDone(trial, done, total, seconds_left):
+                left = _left(seconds_left)
+                self._say(f"{done}/{total}  {outcome(trial)}" + (f"  {left}" if left and not self._live else ""))
+                if self._total is not None:
+                    self._progress.update(self._total, completed=done, text=left)
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def _planned(self, event: Planned) -> None:
+        for arm in event.arms:
+            speed = f", forward {arm.forward.median_ms:.1f} ms" if arm.forward else ""
+            matched = f" ({arm.changes})" if arm.changes else ""
+            self._say(f"{arm.label}: {arm.text}, {arm.cost.macs / 1e6:.2f} M MACs{speed}{matched}")
+        ahead = event.forecast
+        takes = "no forecast" if ahead.seconds is None else f"about {show_duration(ahead.seconds)}"
+        self._say(
+            f"{ahead.runs} runs, {ahead.done} of them done; {takes} "
+            f"on {ahead.workers} worker{'s' if ahead.workers > 1 else ''}"
+        )
+        if self._live:
+            self._total = self._progress.add_task("all runs", total=ahead.runs, completed=ahead.done, text="")
+
+    def _worker(self, event: WorkerProgress) -> None:
+        if not self._live:
+            return
+        if event.worker not in self._bars:
+            self._bars[event.worker] = self._progress.add_task("", total=1, text="")
+        share = (event.epoch - 1 + event.step / max(event.steps, 1)) / event.epochs
+        self._progress.update(
+            self._bars[event.worker],
+            completed=share,
+            description=f"{event.arm}, {event.recipe}, seed {event.seed}",
+            text=f"epoch {event.epoch}/{event.epochs}",
+        )
+        if self._total is not None:
+            self._progress.update(self._total, text=_left(event.seconds_left))
+
+
+def _left(seconds: float) -> str:
+    return f"about {show_duration(seconds)} left" if seconds else ""
+
+
+def outcome(trial: Trial) -> str:
+    """One line on how a run ended."""
+    what = f"{trial.accuracy:.2f} %" if trial.accuracy is not None else f"{trial.status}: {trial.error}"
+    return f"{trial.arm}, {trial.recipe}, seed {trial.seed}: {what}  ({show_duration(trial.seconds)})"

@@ -1,0 +1,1 @@
+"""What the results of a study say: pure functions from records to data."""

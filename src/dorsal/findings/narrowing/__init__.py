@@ -1,0 +1,1 @@
+"""The next space, proposed from a population."""

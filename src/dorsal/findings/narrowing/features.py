@@ -1,0 +1,96 @@
+"""Networks as a regression of their errors sees them, and samples of whole spaces to compare with. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dorsal.findings.narrowing.steps import ORDERED
+from dorsal.findings.population.axis_findings import LOGARITHMIC
+from dorsal.space.axis import Axis
+from dorsal.space.bounds import read_bounds
+from dorsal.space.costs import QUANTITIES, costs
+from dorsal.space.distributions import Choice, EqualTo
+from dorsal.space.points import Candidates, draw_points, values_of
+from dorsal.space.space import Space
+from dorsal.stats.interval import Array
+from dorsal.study.population.records import SpaceSample
+
+COSTS = ("macs", "params", "activations")
+REFERENCE, FEWEST = 3_000, 100
+"""Networks that stand for a space, so that mean features are known to a fiftieth of their spread, and the least."""
+CHUNK, CHUNKS = 10_000, 50
+"""Candidates drawn at a time, and how many times at most."""
+
+
+class Networks(NamedTuple):
+    """Networks of a space: the values drawn of each axis, and their `features`."""
+
+    axes: Mapping[str, Sequence[Any]]
+    features: Array
+
+
+def sample_more(space: Space, drawn: SpaceSample, seed: int) -> Networks | None:
+    """Independent draws from `space` within the bounds of the population `drawn`, of this space or of a wider one.
+
+    None where hardly any meet the bounds, or these bound what only a latency model can predict.
+    """
+    if not set(drawn.bounds) <= set(QUANTITIES):
+        return None
+    layout, bounds, random = space.layout(), read_bounds(drawn.bounds), np.random.default_rng(seed)
+    axes: dict[str, list[Any]] = {name: [] for name in layout.axes}
+    found: dict[str, list[int]] = {name: [] for name in COSTS}
+    for _ in range(CHUNKS):
+        points = draw_points(layout, CHUNK, random)
+        realised = Candidates(layout, points)
+        columns = costs(realised.table, len(realised.rows), layout.stages)
+        fits = np.ones(len(realised.rows), dtype=bool)
+        for bound in bounds:
+            fits &= bound.met_by(columns[bound.quantity])
+        kept = np.flatnonzero(fits)[: REFERENCE - len(found["macs"])]
+        for name in COSTS:
+            found[name] += columns[name][kept].tolist()
+        chosen = {name: column[realised.rows[kept]] for name, column in points.items()}
+        for name, values in values_of(layout, chosen).items():
+            axes[name] += values
+        if len(found["macs"]) == REFERENCE:
+            break
+    return Networks(axes, features(drawn.space, axes, found)) if len(found["macs"]) >= FEWEST else None
+
+
+def features(space: Space, axes: Mapping[str, Sequence[Any]], costs: Mapping[str, Any]) -> Array:
+    """A row a network: the logarithms of its costs, and of every axis of `space` what is drawn in each stage.
+
+    `axes` holds the values drawn, by axis, of networks of this space or of a narrower one, where an axis may be shared
+    by all stages or gone.
+    """
+    stages = space.layout().stages
+    columns = [np.log(np.asarray(costs[name], dtype=np.float64))[:, None] for name in COSTS]
+    for name, axis in space.axes.items():
+        if isinstance(axis.draw, EqualTo):
+            continue
+        rows = axes.get(name, [None] * len(columns[0]))
+        by_stage = [each if isinstance(each, list) else [each] * (stages if axis.by_stage else 1) for each in rows]
+        table = np.array(by_stage, dtype=object)
+        if axis.by_stage and "stages" in axes:
+            table[np.arange(stages) >= np.array(axes["stages"])[:, None]] = None
+        columns.append(_columns(axis, table, ordered=name in ORDERED))
+    return np.hstack(columns)
+
+
+def _columns(axis: Axis, table: Any, ordered: bool) -> Array:
+    """By stage the indicators of a choice's values; of a number whether it is drawn and where on the scale that it is
+    drawn on, logarithmic or not, with the mean square of that. And what grows with the distance from a narrower space:
+    by how much stages fall in all if they may be put in order, or how little they agree if they may be made to share.
+    """
+    if isinstance(axis.draw, Choice):
+        chosen = np.stack([table == value for value in axis.draw.values]).astype(np.float64)
+        return np.column_stack([*chosen, (chosen.mean(axis=2) ** 2).sum(axis=0)])
+    numbers = table.astype(np.float64)
+    scaled = np.log(numbers) if isinstance(axis.draw, LOGARITHMIC) else numbers
+    falls = np.nan_to_num(np.diff(scaled)).clip(max=0).sum(axis=1)
+    places = np.nan_to_num(scaled)
+    departure = falls if ordered else places.mean(axis=1) ** 2
+    return np.column_stack([~np.isnan(numbers), places, (places**2).mean(axis=1), departure])

@@ -1,0 +1,158 @@
+"""How much of the variance of errors each axis explains: Optuna's fANOVA, with intervals and a level of noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dorsal.findings.population.records import AxisFinding, Importance, Importances, Value
+from dorsal.stats.bootstrap import Estimate
+from dorsal.stats.interval import Array
+
+if TYPE_CHECKING:
+    import optuna
+
+FEWEST_FOR_IMPORTANCE = 30
+"""Below this many networks a forest of trees has nothing to learn from."""
+FEWEST_DRAWN = 10
+RESAMPLES = 40
+TREES, DEPTH = 8, 4
+NOISE = 0.95
+
+IMPORTANCE_METHOD = (
+    "Functional analysis of variance (Hutter et al. 2014; Optuna): forests of regression trees predict errors from "
+    "axes; an axis's share is the part of the variance of these predictions that is due to it alone, averaged over all "
+    "others. Beside each axis the forest sees a shuffled copy of it; 95 % of the shares of such copies are below the "
+    "level of noise. Intervals are from half samples. Numbers enter by rank, so the variance is that over the networks "
+    "drawn. Axes are taken as independent, which bounds on cost make them not quite. A network that does not draw an "
+    "axis gets one of its drawn values at random, lest the axis stand in for the one it depends on; its share is of "
+    "the whole space's variance all the same."
+)
+
+
+def importances(
+    columns: Sequence[AxisFinding],
+    errors: Sequence[float | None],
+    resamples: int = RESAMPLES,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Importances:
+    """The share of every drawn column that has several values, from the networks with an error.
+
+    Each of `resamples` times all columns are shuffled anew into copies, and one forest sees all networks, one half of
+    them. A share is the mean over the former, and its level of noise is among its copies' there: a share of permuted
+    errors, tried first, is that of forests that have nothing to find, so an axis with a sixth of the variance was below
+    it in 60 % of populations. The interval is the spread over the halves, drawn without replacement, laid around the
+    share: half samples vary about as whole ones do (delete-half jackknife, Shao and Wu 1989).
+
+    Measured at a nominal 95 %, 120 networks with 4 columns and 240 with 6, two of them relevant: intervals cover the
+    mean share in 93 to 100 % of populations (those from bootstrap samples, whose copies trees learn by heart, 87 to
+    97 % at 120), and 3 to 5 % of irrelevant columns are above their level of noise.
+    """
+    finished = [row for row, error in enumerate(errors) if error is not None]
+    results = np.array([errors[row] for row in finished], dtype=np.float64)
+    values = {column.name: [column.values[row] for row in finished] for column in columns if not column.derived}
+    drawn = {name: [value for value in column if value is not None] for name, column in values.items()}
+    used = [name for name in values if len(drawn[name]) >= FEWEST_DRAWN and len(set(drawn[name])) > 1]
+    if reason := _reason(results, used):
+        return Importances(axes=(), resamples=0, permutations=0, method=IMPORTANCE_METHOD, reason=reason)
+    random = np.random.default_rng(seed)
+    wholes, halves = [], []
+    for draw in range(resamples):
+        coded = {name: _coded(values[name], drawn[name], random) for name in used}
+        order = random.permutation(results.size)
+        coded |= {_copy(name): [coded[name][row] for row in order] for name in used}
+        study = _study(coded)
+        wholes.append(_shares(study, list(coded), results, draw))
+        halves.append(_shares(study, list(coded), _half(results, random), draw))
+    found = [
+        _importance(
+            name,
+            np.array([shares[name] for shares in wholes]),
+            np.array([shares[name] for shares in halves]),
+            np.array([shares[_copy(name)] for shares in wholes]),
+            len(drawn[name]),
+            confidence,
+        )
+        for name in used
+    ]
+    found.sort(key=lambda axis: -axis.share.value)
+    return Importances(axes=tuple(found), resamples=resamples, permutations=resamples, method=IMPORTANCE_METHOD)
+
+
+def _importance(name: str, wholes: Array, halves: Array, copies: Array, n: int, confidence: float) -> Importance:
+    share = float(wholes.mean())
+    low, high = share - halves.mean() + np.quantile(halves, [(1 - confidence) / 2, (1 + confidence) / 2])
+    noise = float(np.quantile(copies, NOISE, method="weibull"))
+    return Importance(
+        name=name,
+        share=Estimate(value=share, low=max(0.0, float(low)), high=min(1.0, float(high))),
+        null=float(np.median(copies)),
+        null_high=noise,
+        above_null=share > noise,
+        n=n,
+    )
+
+
+def _copy(name: str) -> str:
+    return f"{name}, shuffled"
+
+
+def _reason(results: Array, used: Sequence[str]) -> str:
+    if results.size < FEWEST_FOR_IMPORTANCE:
+        return f"{results.size} networks have a result; at least {FEWEST_FOR_IMPORTANCE} are needed"
+    if np.ptp(results) == 0:
+        return f"all errors are {results[0]:g} %"
+    return "" if used else "no axis has several values"
+
+
+def _coded(values: Sequence[Value], drawn: Sequence[Value], random: np.random.Generator) -> list[float] | list[str]:
+    """Numbers as the share of networks below, half of those with the same value included; text as it is."""
+    filled = [drawn[int(random.integers(len(drawn)))] if value is None else value for value in values]
+    if any(isinstance(value, str) for value in drawn):
+        return [str(value) for value in filled]
+    _, index, counts = np.unique(np.array(filled, dtype=np.float64), return_inverse=True, return_counts=True)
+    ranks: list[float] = ((counts.cumsum() - counts / 2) / len(filled))[index].tolist()
+    return ranks
+
+
+def _study(columns: dict[str, list[float] | list[str]]) -> optuna.Study:
+    """One trial a network, in order."""
+    import optuna
+    from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+
+    distributions: dict[str, BaseDistribution] = {
+        name: CategoricalDistribution(sorted(set(column))) if isinstance(column[0], str) else FloatDistribution(0, 1)
+        for name, column in columns.items()
+    }
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would announce the study
+    try:
+        study = optuna.create_study()
+    finally:
+        optuna.logging.set_verbosity(level)
+    for row in zip(*columns.values(), strict=True):
+        params = dict(zip(columns, row, strict=True))
+        study.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, value=0.0))
+    return study
+
+
+def _half(results: Array, random: np.random.Generator) -> Array:
+    """Half of the results; the other networks' are infinite, and Optuna leaves those out."""
+    half = np.full(results.size, np.inf)
+    chosen = random.permutation(results.size)[: results.size // 2]
+    half[chosen] = results[chosen]
+    return half
+
+
+def _shares(study: optuna.Study, columns: list[str], results: Array, seed: int) -> dict[str, float]:
+    """Share by column of the variance of the predictions."""
+    from optuna.importance import FanovaImportanceEvaluator
+
+    evaluator = FanovaImportanceEvaluator(n_trees=TREES, max_depth=DEPTH, seed=seed)
+    try:
+        return evaluator.evaluate(study, params=columns, target=lambda trial: float(results[trial.number]))
+    except RuntimeError:  # all errors that the trees saw are equal
+        return dict.fromkeys(columns, 0.0)

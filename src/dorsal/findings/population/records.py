@@ -1,0 +1,273 @@
+"""What the analysis of a population holds: frozen data, written as JSON, read by the report. No torch.
+
+Errors are in percent, differences of errors in percentage points. Wherever there are too few networks to say something,
+the field is None and a sentence beside it says why.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from dorsal.space.space import Refinement
+from dorsal.stats.axis import CategoricalProfile, NumericProfile
+from dorsal.stats.best_of import SearchCurve
+from dorsal.stats.bootstrap import Estimate
+from dorsal.stats.distribution import Band, Edf
+from dorsal.stats.good_ranges import GoodRange, GoodValues
+from dorsal.stats.order_stability import PopulationReliability
+from dorsal.stats.populations import PopulationComparison
+from dorsal.stats.reliability import Reliability
+from dorsal.stats.sample_size import SampleSize
+
+FINDINGS_SCHEMA = 1
+NetworkStatus = Literal["finished", "diverged", "failed", "waiting"]
+NoResult = Literal["diverged", "failed", "waiting"]
+Value = float | str | None
+
+
+class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Networks by what became of them, which add up to those drawn. One is `finished` when its runs of all seeds are;
+    `diverged` or `failed` when any run is, in this order; else `waiting`. Only finished ones have an error."""
+
+    finished: int
+    diverged: int
+    failed: int
+    waiting: int
+
+
+class ErrorDistribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The distribution of errors with both bands: for the share at one error, and for the whole curve."""
+
+    edf: Edf
+    pointwise: Band
+    simultaneous: Band
+
+
+class NamedNetwork(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A network to look at: its label among the arms of the study, and its error."""
+
+    label: str
+    error: float
+
+
+class Errors(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The errors of a space's finished networks.
+
+    - `median` is the distribution's, `middle` the network of the error next to it, the lower of two.
+    - `distribution` counts networks alike; `by_complexity` ("macs", "params") counts levels of complexity alike, those
+      in which every space has networks (see `PopulationFindings.shared_bins`); the other networks are left out.
+    - `search` is None for one network.
+    """
+
+    mean: Estimate
+    median: Estimate
+    best: NamedNetwork
+    middle: NamedNetwork
+    worst: NamedNetwork
+    distribution: ErrorDistribution
+    by_complexity: dict[str, ErrorDistribution]
+    search: SearchCurve | None
+
+
+class AxisFinding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Error against one axis; an axis by stage has one of these for each stage.
+
+    - `name`: the axis, with its stage where it has one: "widths, stage 2".
+    - `stage`: from 1. `derived`: not drawn but following from what was drawn (total depth; w0, wa and wm are drawn).
+    - `logarithmic`: drawn so, hence to be shown on such a scale.
+    - `values`: one a network in the order of `SpaceFinding.labels`, None where the axis is not drawn; numbers for a
+      numeric axis, text for another.
+    - `numeric` and `good_range`, or `categorical` and `good_values`; all four None where `reason` says why.
+    - `adjusted_p`: of the good range or values, by Holm for all axes of the space.
+    """
+
+    name: str
+    axis: str
+    stage: int | None
+    derived: bool
+    logarithmic: bool
+    values: tuple[Value, ...]
+    numeric: NumericProfile | None = None
+    categorical: CategoricalProfile | None = None
+    good_range: GoodRange | None = None
+    good_values: GoodValues | None = None
+    adjusted_p: float | None = None
+    reason: str = ""
+
+
+class Importance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The share of the variance of predicted errors that one axis explains alone, 0 to 1 (see `Importances.method`).
+
+    `null` is the share of a shuffled copy of the axis beside it, the median over shuffles, and `null_high` what 95 % of
+    such shares are below: a share up to there is noise. `n` networks draw the axis.
+    """
+
+    name: str
+    share: Estimate
+    null: float
+    null_high: float
+    above_null: bool
+    n: int
+
+
+class Importances(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The axes' shares, the largest first; none where `reason` says why. `resamples` are behind each interval,
+    `permutations` (shuffles) behind each null level."""
+
+    axes: tuple[Importance, ...]
+    resamples: int
+    permutations: int
+    method: str
+    reason: str = ""
+
+
+class LinearRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How near widths are to RegNet's quantised linear rule (e_fit), and whether the near ones are better.
+
+    `fits`: one a network in the order of `SpaceFinding.labels`, None where not computed; `correlation` is Kendall's
+    tau-b of fit and error over those computed, positive where a worse fit goes with a higher error.
+    """
+
+    fits: tuple[float | None, ...]
+    computed: int
+    correlation: Estimate | None
+    sentence: str
+
+
+class SpaceFinding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One space. `labels`, `statuses`, `errors` (mean over seeds) and each of `costs` have one entry a network, in the
+    order drawn.
+
+    - `points`, `dimensions`, `bounds`, `candidates`, `accepted`, `rejected`, `met`: as in `Drawn`.
+    - `history`: how the space was narrowed, oldest first, each with the name and size of the space changed.
+    - `summary` is None where no network has a result.
+    """
+
+    name: str
+    points: float
+    dimensions: int
+    bounds: dict[str, str]
+    candidates: int
+    accepted: int
+    rejected: dict[str, int]
+    met: dict[str, int]
+    history: tuple[Refinement, ...]
+    labels: tuple[str, ...]
+    statuses: tuple[NetworkStatus, ...]
+    errors: tuple[float | None, ...]
+    costs: dict[str, tuple[float, ...]]
+    counts: Counts
+    summary: Errors | None
+    axes: tuple[AxisFinding, ...]
+    importances: Importances
+    linear_rule: LinearRule
+
+    @property
+    def acceptance(self) -> float:
+        """Share of the candidates that are networks and meet all bounds."""
+        return self.accepted / self.candidates
+
+
+class SpacePair(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Two spaces compared. The adjusted p values in `comparison` are for all tests of all pairs. None: too few."""
+
+    a: str
+    b: str
+    comparison: PopulationComparison | None
+    sentence: str
+
+
+class Planner(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Networks a space that it takes to see differences, one plan each; none where the sentence says why."""
+
+    plans: tuple[SampleSize, ...]
+    sentence: str
+
+
+class Front(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The networks of all spaces that no other beats in both error and `cost`, from the cheapest to the best.
+
+    `cost` is a key of `SpaceFinding.costs`.
+    """
+
+    cost: str
+    labels: tuple[str, ...]
+    costs: tuple[float, ...]
+    errors: tuple[float, ...]
+
+
+class RecheckRuns(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Evidence on the short schedule: runs of some networks of a population at several budgets.
+
+    `budgets` are named short to long ("10 epochs"); the first is the population's. `runs[network][budget][seed]` is the
+    run's error in percent, or what became of it where it has none; `labels` are the networks' in the population.
+    """
+
+    labels: tuple[str, ...]
+    budgets: tuple[str, ...]
+    runs: tuple[tuple[tuple[float | NoResult, ...], ...], ...]
+
+
+class RankReliability(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Whether networks of one space keep their ranks, `space` being the space or "within spaces": over the pairs of
+    networks of each. The first sentence is on the longest schedule. `reliability` is None where it says why."""
+
+    space: str
+    reliability: Reliability | None
+    sentences: tuple[str, ...]
+
+
+class OrderReliability(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Whether two spaces keep their order: a sentence for each of the survivals in `reliability`, which is None where
+    the only sentence says why."""
+
+    a: str
+    b: str
+    reliability: PopulationReliability | None
+    sentences: tuple[str, ...]
+
+
+class Retraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What became of the networks of one space that were trained at one schedule, each under all seeds."""
+
+    space: str
+    budget: str
+    counts: Counts
+
+
+class ReliabilityFinding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is known of the short schedule. `sentence` is never empty: without evidence it says how to get some; with
+    evidence on several spaces it is that on networks of the same space, as in the last of `ranks`."""
+
+    sentence: str
+    retrained: tuple[Retraining, ...] = ()
+    ranks: tuple[RankReliability, ...] = ()
+    orders: tuple[OrderReliability, ...] = ()
+
+
+class PopulationFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """All findings on a population. `sentences` are the conclusions in the order to be read, `notes` their limits.
+
+    `shared_bins`: by complexity the number of its ten bins in which every space with a result has networks.
+    """
+
+    name: str
+    recipe: str
+    epochs: int
+    seeds: int
+    sentences: tuple[str, ...]
+    spaces: tuple[SpaceFinding, ...]
+    pairs: tuple[SpacePair, ...]
+    planner: Planner
+    fronts: tuple[Front, ...]
+    shared_bins: dict[str, int]
+    reliability: ReliabilityFinding
+    notes: tuple[str, ...]
+    confidence: float
+    schema: int = FINDINGS_SCHEMA
+
+    def space(self, name: str) -> SpaceFinding:
+        """The space of this name."""
+        return next(space for space in self.spaces if space.name == name)

@@ -1,0 +1,1 @@
+"""Runs made anywhere, and what came of them kept: engines, store, forecast, resources."""

@@ -1,0 +1,263 @@
+"""Runs made by a pool of processes on this machine. Knows of training only the name of what workers start with, and
+imports no torch.
+
+The main process alone decides and stores. A worker gets a run through its pipe, tells what it does through the same
+pipe, and ends by itself when the main process is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing as mp
+import os
+import signal
+import sys
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext, SpawnContext
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+
+from dorsal.jobs.events import Note
+from dorsal.jobs.records import Epoch, Trial
+from dorsal.study.plan import Run
+
+LIVES = 3
+"""So many workers may die of one run; then it has failed."""
+
+_SECONDS_BETWEEN_STEPS = 0.2
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+class Step(msgspec.Struct, frozen=True):
+    """A run has done `step` of `steps` in `epoch`; epochs count from 1."""
+
+    epoch: int
+    step: int
+    steps: int
+
+
+class WorkerDied(msgspec.Struct, frozen=True):
+    """A worker died in a run, which goes on elsewhere."""
+
+    reason: str
+
+
+Message = Step | Epoch | Note
+Job = Callable[[Run, Callable[[Message], None]], Trial]
+"""Makes one run and tells its steps and epochs on the way. It is pickled on its way to the workers."""
+
+
+Request = TypeVar("Request")
+Reply = TypeVar("Reply")
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What worker `worker`, counted from 0, has to tell about a run. The last report of every run is its `Trial`."""
+
+    worker: int
+    run: Run
+    what: Message | Trial | WorkerDied
+
+
+class Engine(Protocol):
+    """Somewhere to make runs. Closing the iterator ends all workers; the runs they were at have no trial."""
+
+    def capacity(self) -> int:
+        """How many runs it can make at once. Raises ValueError where there is no room for one."""
+
+    def run_all(self, runs: Sequence[Run], more: Callable[[], Sequence[Run]] | None = None) -> Generator[Report]:
+        """Reports until every run has its trial. Runs begin in order.
+
+        `more` gives runs that were not known before. It is asked when a report has been dealt with, and while any run
+        is being made, idle workers are kept for what it may give.
+        """
+
+
+class LocalPool:
+    """`workers` processes of `threads` threads each, which make every run by `job`.
+
+    A run whose worker dies (killed, out of memory) starts again on a fresh worker, where it finds its checkpoint; when
+    `LIVES` workers died of it, it has failed. Only the main process hears Ctrl-C.
+    """
+
+    def __init__(self, workers: int, threads: int, job: Job) -> None:
+        self._workers, self._threads, self._job = workers, threads, job
+
+    def capacity(self) -> int:
+        """See `Engine.capacity`."""
+        return self._workers
+
+    def run_all(self, runs: Sequence[Run], more: Callable[[], Sequence[Run]] | None = None) -> Generator[Report]:
+        """See `Engine.run_all`."""
+        waiting = deque(runs)
+        deaths: Counter[str] = Counter()
+        pool: dict[int, Worker[Run, Message | Trial]] = {}
+        try:
+            while self._occupy(pool, waiting, keep=more is not None):
+                by_pipe = {worker.pipe: number for number, worker in pool.items() if worker.run is not None}
+                for pipe in wait(list(by_pipe)):
+                    number = by_pipe[pipe]  # type: ignore[index]
+                    run, what = pool[number].receive()
+                    if isinstance(what, WorkerDied):
+                        pool.pop(number).stop()
+                        what = begin_again(run, what, deaths, waiting)
+                    yield Report(number, run, what)
+                    waiting.extend(more() if more else ())
+        finally:
+            with interrupts_ignored():
+                for worker in pool.values():
+                    worker.stop()
+
+    def _occupy(self, pool: dict[int, Worker[Run, Message | Trial]], waiting: deque[Run], keep: bool) -> bool:
+        """Gives waiting runs to new and to idle workers, ends those for whom there is none unless they are to be kept;
+        whether any is at work."""
+        for number in range(self._workers):
+            if number in pool and pool[number].run is not None:
+                continue
+            if waiting:
+                if number not in pool:
+                    pool[number] = Worker(self._job, thread_variables(self._threads))
+                pool[number].begin(waiting.popleft())
+            elif number in pool and not keep:
+                pool.pop(number).stop()
+        return any(worker.run is not None for worker in pool.values())
+
+
+def failed(run: Run, error: str, curve: tuple[Epoch, ...] = ()) -> Trial:
+    """The trial of a run that an error ended."""
+    seconds = sum(epoch.seconds for epoch in curve)
+    return Trial(run.arm, run.recipe, run.seed, "failed", None, curve, seconds, error)
+
+
+def begin_again(run: Run, lost: WorkerDied, deaths: Counter[str], waiting: deque[Run]) -> WorkerDied | Trial:
+    """Puts a run that lost its worker before all others that wait; one that has lost `LIVES` has failed instead."""
+    deaths[run.key] += 1
+    if deaths[run.key] == LIVES:
+        return failed(run, f"{lost.reason}, {LIVES} times")
+    waiting.appendleft(run)
+    return lost
+
+
+def thread_variables(threads: int) -> dict[str, str]:
+    """The environment in which libraries that start threads of their own, as they are loaded, start so many. A job
+    tells torch itself."""
+    return dict.fromkeys(_THREAD_VARIABLES, str(threads))
+
+
+class Worker(Generic[Request, Reply]):
+    """A process that makes runs by `job` in this environment, our end of its pipe, and the run it is at.
+
+    Where that is safe it is a copy of a process that has imported torch and done nothing with it, which stays for the
+    next ones: copying takes milliseconds, the import seconds. One that is `alone` in this process is started anew.
+    """
+
+    def __init__(
+        self,
+        job: Callable[[Request, Callable[[Reply], None]], Reply],
+        variables: Mapping[str, str],
+        *,
+        alone: bool = False,
+    ) -> None:
+        context = mp.get_context("spawn") if alone else _copying()
+        self.pipe, theirs = context.Pipe()
+        self.run: Request | None = None
+        environment = {**os.environ, **variables}
+        self._process = context.Process(target=_work, args=(theirs, environment), daemon=True)
+        with interrupts_ignored():  # the child inherits this until it sets its own
+            self._process.start()
+        theirs.close()  # so that its death ends the pipe
+        self._send(job)
+
+    def begin(self, run: Request) -> None:
+        """Hands a run to the worker, which must be idle."""
+        self.run = run
+        self._send(run)
+
+    def _send(self, message: object) -> None:
+        with contextlib.suppress(OSError):  # dead already: `receive` will tell
+            self.pipe.send(message)
+
+    def receive(self) -> tuple[Request, Reply | WorkerDied]:
+        """What the worker tells about its run; waits for it."""
+        run = self.run
+        if run is None:
+            raise RuntimeError("an idle worker has nothing to tell")
+        try:
+            what: Reply | WorkerDied = self.pipe.recv()
+        except (EOFError, OSError):
+            self._process.join()
+            what = WorkerDied(_cause_of_death(self._process.exitcode or 0))
+        if isinstance(what, Trial):
+            self.run = None
+        return run, what
+
+    def terminate(self) -> None:
+        """Ends the process without waiting; `receive`, in whatever thread, tells of its death."""
+        self._process.terminate()
+
+    def stop(self) -> None:
+        """Ends the process, and returns when it has ended. Nothing else may be asked of the worker then."""
+        self._process.terminate()
+        self._process.join()
+        self._process.close()
+        self.pipe.close()
+
+
+def _copying() -> ForkServerContext | SpawnContext:
+    if sys.platform != "linux":
+        return mp.get_context("spawn")
+    context = mp.get_context("forkserver")
+    context.set_forkserver_preload(["dorsal.jobs.train"])
+    return context
+
+
+def _cause_of_death(code: int) -> str:
+    likely = ", most likely for want of memory" if code == -signal.SIGKILL else ""
+    return f"worker died ({f'signal {-code}' if code < 0 else f'exit code {code}'}{likely})"
+
+
+def _work(pipe: Connection, environment: Mapping[str, str]) -> None:
+    """The life of a worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.environ.clear()  # it may be that of an earlier moment
+    os.environ.update(environment)
+    job: Callable[[Any, Callable[[Any], None]], Any] = pipe.recv()
+    last_step = 0.0
+
+    def tell(what: Any) -> None:
+        nonlocal last_step
+        if isinstance(what, Step):
+            now = time.monotonic()
+            if now - last_step < _SECONDS_BETWEEN_STEPS:
+                return
+            last_step = now
+        pipe.send(what)
+
+    while True:
+        pipe.send(job(pipe.recv(), tell))
+
+
+def _end_with_parent() -> None:
+    parent = mp.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)  # in the middle of whatever it is: files are written atomically
+
+
+@contextlib.contextmanager
+def interrupts_ignored() -> Iterator[None]:
+    """Ctrl-C does nothing in here. Outside the main thread, which alone hears it, there is nothing to do."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,282 @@
+"""From a plan to records, whoever asked for it: time, forecast, make the runs not made yet, store each as it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import functools
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from dorsal.jobs.engine import Engine, Job, LocalPool, Step, WorkerDied
+from dorsal.jobs.epoch_time import predict_epochs
+from dorsal.jobs.events import Event, Note, Planned, TrialDone, WorkerProgress
+from dorsal.jobs.forecast import Clock, RunTiming, Timekeeper, forecast, with_ended, within_budget
+from dorsal.jobs.isolated import Isolated
+from dorsal.jobs.lock import hold
+from dorsal.jobs.machine import available_cores, machine, versions
+from dorsal.jobs.ray_engine import RayCluster
+from dorsal.jobs.records import Arm, Epoch, Machine, Study, Trial
+from dorsal.jobs.resources import LOCAL_CLUSTER, Resources
+from dorsal.jobs.store import Domains, Store, Values
+from dorsal.jobs.train import run_trial, time_run
+from dorsal.study.plan import Plan, Run, distinct_runs
+from dorsal.study.saved import StudyFile, read_saved, run_name, storage_of, storage_url, write_saved
+
+OnEvent = Callable[[Event], None]
+
+
+class Execution(msgspec.Struct, frozen=True, kw_only=True):
+    """What a plan needs to be carried out.
+
+    - `timed`: runs of the plan to time for the forecast; the epochs of others are predicted from theirs.
+    - `part`: the plan cut to its first n `part_name` ("seeds for every arm and recipe"), n from 1 to `parts`, which is
+      the whole plan; a budget is met so. What has ended stays in the plan.
+    - `describe`: what a run is in terms of the store's parameters.
+    - `folder`: of the store, the checkpoints, and `file`, in which the plan is kept.
+    - `name`, `command`, `storage`, `budget`: as in `Comparison`; the storage of a study that the folder has, where none
+      is named.
+    """
+
+    plan: Plan
+    timed: tuple[Run, ...]
+    part: Callable[[Plan, int], Plan]
+    parts: int
+    part_name: str
+    describe: Callable[[Run], tuple[Domains, Values]]
+    place: Resources
+    folder: Path
+    file: str
+    name: str
+    command: str
+    storage: str | None
+    budget: str | None
+
+
+def execute(
+    session: Execution,
+    on_event: OnEvent,
+    *,
+    check: Callable[[], None] = lambda: None,
+    write: Callable[[], None] = lambda: None,
+) -> None:
+    """Makes every run of the plan that has not ended yet. Interrupted at any point, the same call goes on.
+
+    Once this process holds the folder, `check` may refuse what it finds there; `write` writes what belongs beside the
+    plan, when nothing is refused any more.
+
+    Raises ValueError for a budget that is too small, a folder that another process holds or that cannot be written, a
+    store of another schema, another storage than the folder's study has, a cluster that cannot be reached; OSError when
+    the disk is full, with all stored intact.
+    """
+    asked, folder, place = session.plan, session.folder, session.place
+    checkpoints = (folder / "checkpoints").resolve()
+    job = functools.partial(run_trial, folder=checkpoints, threads=place.threads, device=place.device)
+    engine = engine_of(place, job)
+    with hold(folder), Store(storage_url(folder, session.storage), session.name) as store:
+        check()
+        ended = {key for key, trial in store.trials().items() if trial.status != "failed"}
+        left = len({run.key for run in asked.runs} - ended)
+        here = machine(place.device, max(min(engine.capacity(), left), 1) if left else 1, place.threads)
+        before = read_saved(folder, session.file)
+        timings = _timings(session.timed, place, here, before.timings if before else {}, on_event)
+        epoch_seconds = _epoch_seconds(asked, session.timed, here, timings)
+        todo, note = asked, ""
+        if session.budget is not None:
+            cut = functools.partial(session.part, asked)
+            todo, note = within_budget(
+                cut, session.parts, session.part_name, epoch_seconds, ended, here.workers, session.budget
+            )
+            todo = with_ended(todo, asked, ended)
+        todo = replace(todo, arms=_with_latencies(todo, session.timed, here, timings))
+        write()
+        study = keep(session, todo, ended, here, timings, note)
+        for text in study.notes:
+            on_event(Note(text))
+        on_event(Planned(todo.arms, forecast(todo, epoch_seconds, ended, here.workers)))
+        runs = distinct_runs(todo.runs)
+        clock = Clock([run for run in runs if run.key not in ended], epoch_seconds, here.workers)
+        make_runs(session, runs, ended, engine, clock, store, on_event)
+
+
+def engine_of(place: Resources, job: Job) -> Engine:
+    """The engine that makes runs by `job` there. Raises ModuleNotFoundError where Ray is wanted and not installed."""
+    if place.ray is None:
+        room = available_cores() // place.threads if place.device == "cpu" else 1
+        return LocalPool(place.workers or max(room, 1), place.threads, job)
+    return RayCluster(
+        None if place.ray == LOCAL_CLUSTER else place.ray,
+        job,
+        cpus=place.threads,
+        gpus=place.gpus,
+        processes=place.processes,
+        most_at_once=place.workers,
+    )
+
+
+def keep(
+    session: Execution,
+    todo: Plan,
+    ended: Collection[str],
+    here: Machine,
+    timings: Mapping[str, RunTiming],
+    note: str = "",
+) -> Study:
+    """Writes the plan as it is about to be carried out here, and returns it. `note` is a sentence on it, or ""."""
+    before = read_saved(session.folder, session.file)
+    settings = _settings(todo, session.place, ended, here, before)
+    notes = tuple(filter(None, [*todo.data.notes, note, _told_apart(settings)]))
+    study = _study(session, todo, here, notes, before)
+    storage = storage_of(session.folder, session.storage) or ""
+    saved = StudyFile(study, tuple(map(run_name, todo.runs)), storage, dict(timings), settings)
+    write_saved(session.folder, saved, session.file)
+    return study
+
+
+def make_runs(
+    session: Execution,
+    runs: Sequence[Run],
+    ended: Collection[str],
+    engine: Engine,
+    clock: Timekeeper,
+    store: Store,
+    on_event: OnEvent,
+    more: Callable[[], Sequence[Run]] | None = None,
+    total: int = 0,
+) -> None:
+    """Makes the runs that have not ended. Each is in the store before anyone is told of it.
+
+    `more` gives runs that are not known yet, as in `Engine.run_all`; there will be `total` runs then.
+    """
+    checkpoints = session.folder / "checkpoints"
+    for key in ended:  # left where a session was killed between storing a run and this
+        (checkpoints / f"{key}.pt").unlink(missing_ok=True)
+    left = [run for run in runs if run.key not in ended]
+    done, total = len(runs) - len(left), total or len(runs)
+    with contextlib.closing(engine.run_all(left, more)) as reports:
+        for report in reports:
+            run = report.run
+            match report.what:
+                case Step() as step:
+                    on_event(_progress(report.worker, run, step, clock.seconds_left()))
+                case Epoch() as epoch:
+                    clock.epoch_ended(run, epoch)
+                case Note() as note:
+                    on_event(note)
+                case WorkerDied(reason):
+                    on_event(
+                        Note(f"{run.arm}, {run.recipe}, seed {run.seed}: {reason}; it goes on from its checkpoint")
+                    )
+                case Trial() as trial:
+                    clock.run_ended(run)
+                    store.add(run, trial, *session.describe(run))
+                    if trial.status != "failed":
+                        (checkpoints / f"{run.key}.pt").unlink(missing_ok=True)
+                    done += 1
+                    on_event(TrialDone(trial, done, total, clock.seconds_left()))
+
+
+def _progress(worker: int, run: Run, step: Step, seconds_left: float) -> WorkerProgress:
+    return WorkerProgress(
+        worker=worker,
+        arm=run.arm,
+        recipe=run.recipe,
+        seed=run.seed,
+        epoch=step.epoch,
+        epochs=run.epochs,
+        step=step.step,
+        steps=step.steps,
+        seconds_left=seconds_left,
+    )
+
+
+def _timings(
+    runs: Sequence[Run], place: Resources, here: Machine, known: Mapping[str, RunTiming], on_event: OnEvent
+) -> dict[str, RunTiming]:
+    """`known`, and a timing of each of these runs. One that cannot be timed is left out."""
+    new = [run for run in runs if _timing_key(run, here) not in known]
+    return {**known, **{_timing_key(run, here): timing for run, timing in time_runs(new, place, on_event)}}
+
+
+def time_runs(runs: Sequence[Run], place: Resources, on_event: OnEvent) -> Iterator[tuple[Run, RunTiming]]:
+    """Times runs on this machine. One that cannot be timed will fail as that did: it is told of and left out."""
+    if runs and place.ray not in (None, LOCAL_CLUSTER):
+        on_event(Note("the forecast is from times of this machine, not of the cluster"))
+    with Isolated(functools.partial(time_run, threads=place.threads, device=place.device), place.threads) as call:
+        for run in distinct_runs(runs):
+            match call(run):
+                case RunTiming() as timing:
+                    yield run, timing
+                case WorkerDied(why) | str(why):
+                    on_event(Note(f"{run.arm}, {run.recipe} could not be timed: {why}"))
+
+
+def _timing_key(run: Run, here: Machine) -> str:
+    return f"{run.key} {here.device} {here.threads} {here.processor}"
+
+
+def _epoch_seconds(
+    asked: Plan, timed: Sequence[Run], here: Machine, timings: Mapping[str, RunTiming]
+) -> dict[tuple[str, str], float]:
+    """Seconds of an epoch by arm and recipe; a pair that could not be timed will not take long to fail."""
+    measured = {}
+    for run in timed:
+        timing = timings.get(_timing_key(run, here))
+        measured[run.arm, run.recipe] = timing.epoch_seconds if timing else 0.0
+    return predict_epochs(asked, measured)
+
+
+def _with_latencies(
+    todo: Plan, timed: Sequence[Run], here: Machine, timings: Mapping[str, RunTiming]
+) -> tuple[Arm, ...]:
+    """The arms with what was measured under the first recipe."""
+    measured = {run.arm: timings.get(_timing_key(run, here)) for run in timed if run.recipe == todo.recipes[0].name}
+    return tuple(
+        replace(arm, forward=timing.forward, train_step=timing.train_step)
+        if (timing := measured.get(arm.label))
+        else arm
+        for arm in todo.arms
+    )
+
+
+def _settings(
+    todo: Plan, place: Resources, ended: Collection[str], here: Machine, before: StudyFile | None
+) -> tuple[str, ...]:
+    """The settings in which runs of this folder were or are about to be made."""
+    known = before.settings if before else ()
+    found = versions()
+    packages = ("torch", "torchvision", *(["timm"] if any(arm.network is None for arm in todo.arms) else []))
+    now = ", ".join(f"{package} {found[package]}" for package in packages)
+    now += f", {place.device}, {'a Ray cluster' if place.ray else here.processor}, {place.threads} threads a worker"
+    now += f", {place.processes} processes a run" if place.processes > 1 else ""
+    return known if now in known or all(run.key in ended for run in todo.runs) else (*known, now)
+
+
+def _told_apart(settings: Sequence[str]) -> str:
+    return (
+        f"runs were made in different settings, which round differently: {'; '.join(settings)}" if settings[1:] else ""
+    )
+
+
+def _study(session: Execution, todo: Plan, here: Machine, notes: tuple[str, ...], before: StudyFile | None) -> Study:
+    return Study(
+        name=session.name,
+        command=session.command,
+        created=before.study.created if before else datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        arms=todo.arms,
+        recipes={recipe.name: recipe.fields for recipe in todo.recipes},
+        seeds=todo.seeds,
+        epochs={recipe.name: recipe.epochs for recipe in todo.recipes},
+        image_size=todo.data.image_size,
+        data=todo.data.description,
+        data_fingerprint=todo.data.fingerprint,
+        classes=todo.data.classes,
+        train_images=todo.data.train_images,
+        val_images=todo.data.val_images,
+        machine=here,
+        versions=versions(),
+        notes=notes,
+    )

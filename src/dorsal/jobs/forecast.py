@@ -1,0 +1,203 @@
+"""What the runs of a plan will take, and how many of them fit a budget. Pure arithmetic on measured epoch times."""
+
+from __future__ import annotations
+
+import bisect
+import heapq
+import statistics
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Protocol
+
+import msgspec
+
+from dorsal.jobs.records import Epoch, Latency
+from dorsal.language.duration import read_duration, show_duration
+from dorsal.study.plan import Plan, Run, distinct_runs
+
+START_UP_SECONDS = 6.0
+"""From starting a worker to its first step: importing torch, opening the data."""
+
+EpochSeconds = Mapping[tuple[str, str], float]
+"""Seconds of one epoch with its evaluation on one worker, by (arm label, recipe name)."""
+
+
+class RunTiming(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Measured on one arm with one recipe: a forward pass, a training step, and what an epoch comes to."""
+
+    forward: Latency
+    train_step: Latency
+    epoch_seconds: float
+
+
+class Forecast(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`done` of `runs` runs are in the store; the others take about `seconds` on `workers` workers, None where no
+    network could be timed.
+
+    `arm_seconds` is what each arm's remaining runs take on one worker.
+    """
+
+    runs: int
+    done: int
+    seconds: float | None
+    workers: int
+    arm_seconds: dict[str, float]
+
+
+def forecast(plan: Plan, epoch_seconds: EpochSeconds, done: Collection[str], workers: int) -> Forecast:
+    """The forecast for the runs of `plan` whose keys are not in `done`."""
+    runs = distinct_runs(plan.runs)
+    left = [run for run in runs if run.key not in done]
+    arm_seconds = {arm.label: 0.0 for arm in plan.arms}
+    for run in left:
+        arm_seconds[run.arm] += _seconds(run, epoch_seconds)
+    seconds: float | None = 0.0
+    if left:
+        busy = makespan((_seconds(run, epoch_seconds) for run in left), workers)
+        seconds = busy + START_UP_SECONDS if any(epoch_seconds.values()) else None
+    return Forecast(len(runs), len(runs) - len(left), seconds, workers, arm_seconds)
+
+
+def within_budget(
+    cut: Callable[[int], Plan],
+    parts: int,
+    part_name: str,
+    epoch_seconds: EpochSeconds,
+    done: Collection[str],
+    workers: int,
+    budget: str,
+) -> tuple[Plan, str]:
+    """The largest of the plans `cut(1)`, …, `cut(parts)` that `budget` allows, and a sentence on what was left out, or
+    "". `part_name` is what n counts, as in "3 of 5 seeds".
+
+    Raises ValueError when not even the smallest fits, and when no network could be timed.
+    """
+    allowed = read_duration(budget)
+
+    def seconds(count: int) -> float:
+        found = forecast(cut(count), epoch_seconds, done, workers).seconds
+        if found is None:
+            raise ValueError(
+                f"budget={budget!r}: no network could be timed here, so what fits is not known; leave it out"
+            )
+        return found
+
+    fitting = bisect.bisect_right(range(1, parts + 1), allowed, key=seconds)
+    if not fitting:
+        raise ValueError(
+            f"budget={budget!r} is too small: 1 of {parts} {part_name} needs at least {show_duration(seconds(1))}; "
+            "give that, or fewer epochs"
+        )
+    if fitting == parts:
+        return cut(parts), ""
+    return cut(fitting), (
+        f"the budget of {budget} fits {fitting} of {parts} {part_name} (about {show_duration(seconds(fitting))}); "
+        "the same command with more runs the rest"
+    )
+
+
+def first_seeds(plan: Plan, count: int) -> Plan:
+    """The plan's first `count` seeds only."""
+    seeds = plan.seeds[:count]
+    return msgspec.structs.replace(plan, seeds=seeds, runs=tuple(run for run in plan.runs if run.seed in seeds))
+
+
+def with_ended(part: Plan, whole: Plan, ended: Collection[str]) -> Plan:
+    """A part of a plan, and beside it the runs of the whole that have ended, which no plan may lose."""
+    kept = {run.key for run in part.runs}.union(ended)
+    runs = tuple(run for run in whole.runs if run.key in kept)
+    seeds = {run.seed for run in runs}
+    return msgspec.structs.replace(part, seeds=tuple(seed for seed in whole.seeds if seed in seeds), runs=runs)
+
+
+def makespan(seconds: Iterable[float], workers: int) -> float:
+    """When the last of these jobs ends if each in turn goes to the worker that is free first."""
+    free_at = [0.0] * workers
+    for job in seconds:
+        heapq.heapreplace(free_at, free_at[0] + job)
+    return max(free_at)
+
+
+class Timekeeper(Protocol):
+    """Says how much time is left, told what happens."""
+
+    def epoch_ended(self, run: Run, epoch: Epoch) -> None:
+        """Notes how long an epoch took."""
+
+    def run_ended(self, run: Run) -> None:
+        """Notes that a run needs no more time, however it ended."""
+
+    def seconds_left(self) -> float:
+        """Seconds until the last run ends."""
+
+
+class Clock:
+    """Time left for a list of runs: by the forecast at first, by the epochs measured so far as they come.
+
+    Where no network could be timed, nothing is left at first, and then all take what those so far did.
+    """
+
+    def __init__(self, runs: Iterable[Run], epoch_seconds: EpochSeconds, workers: int) -> None:
+        self._runs = {run.key: run for run in runs}
+        self._epochs_left = {key: run.epochs for key, run in self._runs.items()}
+        self._forecast, self._workers = epoch_seconds, workers
+        self._measured: dict[tuple[str, str], list[float]] = {}
+
+    def epoch_ended(self, run: Run, epoch: Epoch) -> None:
+        """See `Timekeeper.epoch_ended`."""
+        self._epochs_left[run.key] = run.epochs - epoch.epoch
+        self._measured.setdefault((run.arm, run.recipe), []).append(epoch.seconds)
+
+    def run_ended(self, run: Run) -> None:
+        """See `Timekeeper.run_ended`."""
+        self._epochs_left[run.key] = 0
+
+    def seconds_left(self) -> float:
+        """See `Timekeeper.seconds_left`."""
+        scale = self._scale()
+        return makespan(
+            (left * self._epoch_seconds(self._runs[key], scale) for key, left in self._epochs_left.items()),
+            self._workers,
+        )
+
+    def _epoch_seconds(self, run: Run, scale: float) -> float:
+        measured = self._measured.get((run.arm, run.recipe))
+        if not measured and not any(self._forecast.values()):
+            measured = [seconds for each in self._measured.values() for seconds in each]
+        if measured:
+            return sum(measured) / len(measured)
+        return self._forecast[run.arm, run.recipe] * scale
+
+    def _scale(self) -> float:
+        """How much slower epochs were than forecast, where any has been measured."""
+        expected = sum(self._forecast[kind] * len(seconds) for kind, seconds in self._measured.items())
+        taken = sum(sum(seconds) for seconds in self._measured.values())
+        return taken / expected if expected else 1.0
+
+
+class Pace:
+    """Time left for `runs` runs of `epochs` epochs each that are not all known: by the mean of the epochs so far, or by
+    `epoch_seconds` before there is any."""
+
+    def __init__(self, runs: int, epochs: int, workers: int, epoch_seconds: float) -> None:
+        self._runs_left, self._epochs, self._workers, self._first_guess = runs, epochs, workers, epoch_seconds
+        self._done: dict[str, int] = {}
+        self._seconds: list[float] = []
+
+    def epoch_ended(self, run: Run, epoch: Epoch) -> None:
+        """See `Timekeeper.epoch_ended`."""
+        self._done[run.key] = epoch.epoch
+        self._seconds.append(epoch.seconds)
+
+    def run_ended(self, run: Run) -> None:
+        """See `Timekeeper.run_ended`."""
+        self._done.pop(run.key, None)
+        self._runs_left -= 1
+
+    def seconds_left(self) -> float:
+        """See `Timekeeper.seconds_left`."""
+        epochs = self._runs_left * self._epochs - sum(self._done.values())
+        return epochs * (statistics.fmean(self._seconds) if self._seconds else self._first_guess) / self._workers
+
+
+def _seconds(run: Run, epoch_seconds: EpochSeconds) -> float:
+    return run.epochs * epoch_seconds[run.arm, run.recipe]

@@ -1,0 +1,62 @@
+"""Where and with what a study ran."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import psutil
+
+from dorsal.jobs.records import Machine
+
+_PACKAGES = ("dorsal", "torch", "torchvision", "timm", "accelerate", "numpy", "optuna")
+
+
+def machine(device: str, workers: int, threads: int) -> Machine:
+    """This machine, as the workers of a study use it."""
+    return Machine(
+        processor=_processor(),
+        cores=available_cores(),
+        memory_gib=round(psutil.virtual_memory().total / 2**30, 1),
+        system=f"{platform.system()} {platform.release()}",
+        device=device,
+        workers=workers,
+        threads=threads,
+        accelerator=_accelerator(device),
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that a result may depend on, where they are installed as packages."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):  # Dorsal itself, run from its sources
+            found[package] = version(package)
+    return found
+
+
+def available_cores() -> int:
+    """Cores this process may use, which can be fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _accelerator(device: str) -> str:
+    if device != "cuda":
+        return ""
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():  # platform.processor() is empty on most Linux systems
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

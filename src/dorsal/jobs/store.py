@@ -1,0 +1,161 @@
+"""Ended runs as trials of Optuna studies. Optuna is imported when a store is opened.
+
+What is in flight lives in checkpoints alone, so nothing here is ever stale. Trials are added, never altered; of several
+with one key the latest counts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import msgspec
+
+from dorsal.jobs.records import Trial
+from dorsal.study.plan import Run
+from dorsal.study.question import without_password
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.distributions import BaseDistribution
+
+
+class Range(msgspec.Struct, frozen=True, tag="range"):
+    """Whole numbers, or real ones, from `low` to `high`."""
+
+    low: float
+    high: float
+    whole: bool
+
+
+class Categories(msgspec.Struct, frozen=True, tag="choices"):
+    """Any of these values."""
+
+    values: tuple[Value, ...]
+
+
+Value = bool | int | float | str
+Values = Mapping[str, Value]
+Domains = Mapping[str, Range | Categories]
+"""What a parameter can be, by its name."""
+
+SEEDS = Range(0, 2**31 - 1, whole=True)
+
+STORE_SCHEMA = 1
+_SCHEMA_ATTRIBUTE = "dorsal_schema"
+
+
+class Store:
+    """The trials of one study in an Optuna storage; a context manager that lets go of it at the end.
+
+    The values of an Optuna parameter stay the same throughout an Optuna study, so each set of domains (the arms and
+    recipes of a comparison, the axes of a space) has an Optuna study of its own, `name/digest`. `trials` reads them
+    all: with one arm more, what has been run counts.
+
+    Raises ValueError when the storage cannot be opened, is not one, or holds another schema; nothing is altered then.
+    """
+
+    def __init__(self, url: str, name: str) -> None:
+        import optuna
+
+        self._url, self._name = url, name
+        with self._errors(ValueError, "cannot be opened"):
+            # A server may have dropped a connection since it was last used; SQLite has none to drop.
+            kept = {} if url.startswith("sqlite") else {"pool_pre_ping": True}
+            self._storage = optuna.storages.RDBStorage(url, engine_kwargs=kept)
+            studies = self._studies()
+        for study in studies:
+            schema = study.user_attrs.get(_SCHEMA_ATTRIBUTE)
+            if schema != STORE_SCHEMA and study.get_trials(deepcopy=False):
+                raise ValueError(
+                    f"storage {without_password(url)}: study {study.study_name!r} has schema {schema} and this version "
+                    f"of dorsal reads {STORE_SCHEMA}; name another folder or study, or use the version that wrote it"
+                )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._storage.remove_session()
+        self._storage.engine.dispose()
+
+    def trials(self) -> dict[str, Trial]:
+        """Every ended run by its key."""
+        with self._errors(ValueError, "cannot be read"):
+            frozen = [trial for study in self._studies() for trial in study.get_trials(deepcopy=False)]
+        frozen.sort(key=lambda trial: trial.datetime_complete or datetime.min)
+        return {t.user_attrs["key"]: msgspec.json.decode(t.user_attrs["trial"], type=Trial) for t in frozen}
+
+    def add(self, run: Run, trial: Trial, domains: Domains, values: Values) -> None:
+        """Adds an ended run, of which Optuna's tools see the parameters `values`, among which are `domains`.
+
+        Raises OSError when it cannot be written, e.g. on a full disk; what is there stays.
+        """
+        from optuna.trial import TrialState, create_trial
+
+        frozen = create_trial(
+            state=TrialState.COMPLETE if trial.status == "finished" else TrialState.FAIL,
+            value=trial.accuracy,
+            params=dict(values),
+            distributions={name: _distribution(domains[name]) for name in values},
+            intermediate_values={epoch.epoch: epoch.accuracy for epoch in trial.curve},
+            user_attrs={
+                "key": run.key,
+                "status": trial.status,
+                "error": trial.error,
+                "trial": msgspec.json.encode(trial).decode(),
+            },
+        )
+        with self._errors(OSError, "cannot be written, what it holds is safe"):
+            self._study_of(domains).add_trial(frozen)
+
+    def _studies(self) -> list[optuna.Study]:
+        import optuna
+
+        names = [name for name in optuna.get_all_study_names(self._storage) if name.startswith(f"{self._name}/")]
+        return [optuna.load_study(study_name=name, storage=self._storage) for name in names]
+
+    def _study_of(self, domains: Domains) -> optuna.Study:
+        import optuna
+
+        digest = hashlib.sha256(msgspec.json.encode(domains)).hexdigest()[:8]
+        level = optuna.logging.get_verbosity()
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would announce the study
+        try:
+            study = optuna.create_study(
+                study_name=f"{self._name}/{digest}", storage=self._storage, direction="maximize", load_if_exists=True
+            )
+        finally:
+            optuna.logging.set_verbosity(level)
+        if _SCHEMA_ATTRIBUTE not in study.user_attrs:
+            study.set_user_attr(_SCHEMA_ATTRIBUTE, STORE_SCHEMA)
+        return study
+
+    @contextlib.contextmanager
+    def _errors(self, kind: type[ValueError] | type[OSError], what: str) -> Iterator[None]:
+        """Turns what Optuna and SQLAlchemy raise into one sentence."""
+        from optuna.exceptions import StorageInternalError
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            yield
+        except (SQLAlchemyError, StorageInternalError, ImportError, RuntimeError) as error:
+            cause = error.__cause__ or error
+            reason = str(getattr(cause, "orig", None) or cause).splitlines()[0]
+            raise kind(f"storage {without_password(self._url)} {what}: {reason}") from error
+
+
+def _distribution(domain: Range | Categories) -> BaseDistribution:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    match domain:
+        case Categories(values):
+            return CategoricalDistribution(values)
+        case Range(low, high, whole):
+            return IntDistribution(int(low), int(high)) if whole else FloatDistribution(low, high)

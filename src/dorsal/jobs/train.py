@@ -1,0 +1,234 @@
+"""Where a study meets training: facts for the plan, one run, and its timing. The only file here that imports torch."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+import statistics
+import time
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+import torch
+from torch import nn
+
+from dorsal.data.dataset import ImageData, open_data
+from dorsal.data.spec import format_data, parse_data
+from dorsal.jobs.engine import Message, Step, failed
+from dorsal.jobs.events import Note
+from dorsal.jobs.forecast import RunTiming
+from dorsal.jobs.records import Epoch, Latency, Trial
+from dorsal.jobs.resources import Resources
+from dorsal.nn.timm import timm_cost, timm_features
+from dorsal.recipe.text import Recipe, recipe, recipe_hash
+from dorsal.spec.timm import AnyNetwork, TimmNetwork
+from dorsal.study.plan import DataFacts, RecipeFacts, Run, TimmFacts
+from dorsal.train.loop import EpochResult, StepProgress, fit
+from dorsal.train.model import make_model
+from dorsal.train.timing import time_forward, time_step
+
+_WARMUPS, _REPEATS, _SECONDS = 2, 30, 2.0
+"""Steps and calls are timed after so many to warm up, so often, and once at least but for no longer."""
+_EVALUATION_BATCH = 64
+
+
+def check_device(device: str) -> None:
+    """Raises ValueError for a device that is not there."""
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    valid = [name for name, available in there.items() if available]
+    if device not in valid:
+        raise ValueError(f"device={device!r} is not there; valid: {', '.join(valid)}")
+
+
+def check_resources(place: Resources) -> None:
+    """Raises ValueError where runs are made on this machine and its device is not there. Those of a cluster are its
+    nodes' affair."""
+    if place.ray is None:
+        check_device(place.device)
+
+
+def data_facts(text: str) -> DataFacts:
+    """Opens the data and says what a plan needs to know. Raises ValueError for data that are unknown or unsound."""
+    _open.cache_clear()  # a folder may have changed since an earlier call
+    data = _open(text)
+    return DataFacts(
+        text=text,
+        description=parse_data(text).describe(),
+        classes=data.classes,
+        image_size=data.size,
+        fingerprint=data.fingerprint,
+        normalization=(*data.normalization.mean, *data.normalization.std),
+        train_images=len(data.train),
+        val_images=len(data.val),
+        notes=data.notes,
+    )
+
+
+def facts_at_sizes(data: DataFacts) -> Callable[[int], DataFacts]:
+    """What a plan needs to know of the same data seen at a size in pixels; each size is opened once.
+
+    Raises ValueError for a size that they cannot be seen at.
+    """
+    known = {data.image_size: data}
+
+    def at(size: int) -> DataFacts:
+        if size not in known:
+            known[size] = data_facts(format_data(msgspec.structs.replace(parse_data(data.text), size=size)))
+        return known[size]
+
+    return at
+
+
+def recipe_facts(text: str, epochs: int | None) -> RecipeFacts:
+    """Reads a recipe, with `epochs` in place of its own if given. Raises ValueError naming what is wrong with it."""
+    read = recipe(text)
+    if epochs is not None:
+        read = msgspec.structs.replace(read, epochs=epochs)
+    name = Path(text).stem if text.endswith((".toml", ".json")) else text
+    return RecipeFacts(
+        name=name, hash=recipe_hash(read), epochs=read.epochs, batch=read.batch, fields=msgspec.to_builtins(read)
+    )
+
+
+def timm_facts(
+    networks: Iterable[TimmNetwork], recipes: Sequence[RecipeFacts], image_size: int
+) -> dict[TimmNetwork, TimmFacts]:
+    """Asks timm what a plan needs to know of its networks, and whether they can be trained by these recipes.
+
+    Raises ValueError for a name that timm does not know, images that do not suit the network, or a recipe that asks for
+    something the network has no use for; ModuleNotFoundError without timm.
+    """
+    facts = {}
+    for network in networks:
+        facts[network] = TimmFacts(cost=timm_cost(network, image_size), features=timm_features(network))
+        for asked in recipes:
+            try:
+                with torch.device("meta"):
+                    make_model(network, msgspec.convert(asked.fields, Recipe))
+            except ValueError as error:
+                raise ValueError(f"recipe {asked.name}: {error}") from None
+    return facts
+
+
+def run_trial(run: Run, tell: Callable[[Message], None], *, folder: Path, threads: int, device: str) -> Trial:
+    """Makes one run, going on from its checkpoint in `folder` if it has one.
+
+    Whatever is raised, out-of-memory included, makes a trial of status "failed" with type, message and place.
+    """
+    torch.set_num_threads(threads)
+    curve: list[Epoch] = []
+
+    def on_step(step: StepProgress) -> None:
+        tell(Step(step.epoch, step.step, step.steps))
+
+    def on_epoch(result: EpochResult) -> None:
+        curve.append(_epoch(result))
+        tell(curve[-1])
+
+    try:
+        data = _open(run.data)
+        if data.fingerprint != run.fingerprint:
+            raise ValueError(f"data {run.data!r} changed after the study was planned")
+        result = fit(
+            run.network,
+            msgspec.convert(run.recipe_fields, Recipe),
+            data,
+            seed=run.seed,
+            device=device,
+            checkpoint=folder / f"{run.key}.pt",
+            on_step=on_step,
+            on_epoch=on_epoch,
+        )
+    except Exception as error:
+        return failed(run, _describe(error), tuple(curve))
+    for note in result.notes:
+        tell(Note(f"{run.arm}, {run.recipe}, seed {run.seed}: {note}"))
+    epochs = tuple(map(_epoch, result.curve))
+    accuracy = epochs[-1].accuracy if result.status == "finished" else None
+    seconds = sum(epoch.seconds for epoch in epochs)
+    return Trial(run.arm, run.recipe, run.seed, result.status, accuracy, epochs, seconds, result.error)
+
+
+def time_run(run: Run, *, threads: int, device: str) -> RunTiming | str:
+    """Measures the run's network and recipe on this machine; what is raised where that cannot be.
+
+    Training steps are timed in the loop itself, so that loading and augmenting images are in them.
+    """
+    torch.set_num_threads(threads)
+    try:
+        data = _open(run.data)
+        made = msgspec.convert(run.recipe_fields, Recipe)
+        model = make_model(run.network, made).to(device).eval()
+        forward = _forward_seconds(model, 1, data.size, device)
+        evaluation = _forward_seconds(model, _EVALUATION_BATCH, data.size, device)
+        steps = _step_seconds(run.network, made, data, device) or [
+            time_step(run.network, made, data.size, device=device)
+        ]
+    except Exception as error:
+        return _describe(error)
+    evaluations = math.ceil(len(data.val) / _EVALUATION_BATCH)
+    epoch = math.ceil(len(data.train) / made.batch) * statistics.mean(steps) + evaluations * statistics.mean(evaluation)
+    return RunTiming(
+        forward=_latency(forward, 1, threads, device),
+        train_step=_latency(steps, made.batch, threads, device),
+        epoch_seconds=epoch,
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def _open(text: str) -> ImageData:
+    """A worker opens its data once, not once a run."""
+    return open_data(parse_data(text))
+
+
+def _epoch(result: EpochResult) -> Epoch:
+    return Epoch(**msgspec.structs.asdict(result))
+
+
+def _describe(error: Exception) -> str:
+    """Type, message and the last frame of an error, on one line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{place}"
+
+
+class _EnoughError(Exception):
+    """Enough steps have been timed."""
+
+
+def _step_seconds(network: AnyNetwork, made: Recipe, data: ImageData, device: str) -> list[float]:
+    """Seconds of some training steps after the first few; none where an epoch is too short for that."""
+    seconds: list[float] = []
+    last = 0.0
+
+    def on_step(step: StepProgress) -> None:
+        nonlocal last
+        now = time.perf_counter()
+        if step.step > _WARMUPS:
+            seconds.append(now - last)
+        if step.step == step.steps or _enough(seconds):
+            raise _EnoughError
+        last = now
+
+    with contextlib.suppress(_EnoughError):
+        fit(network, made, data, seed=0, device=device, on_step=on_step)
+    return seconds
+
+
+def _forward_seconds(model: nn.Module, batch: int, size: int, device: str) -> list[float]:
+    images = torch.randn(batch, 3, size, size, device=device)
+    return time_forward(model, images, calls=_REPEATS, most_seconds=_SECONDS)
+
+
+def _enough(seconds: list[float]) -> bool:
+    return len(seconds) == _REPEATS or sum(seconds) > _SECONDS
+
+
+def _latency(seconds: list[float], batch: int, threads: int, device: str) -> Latency:
+    low, median, high = (
+        statistics.quantiles(seconds, n=4, method="inclusive") if len(seconds) > 1 else (seconds[0],) * 3
+    )
+    return Latency(1e3 * median, 1e3 * low, 1e3 * high, batch, threads, len(seconds), device)

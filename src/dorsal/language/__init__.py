@@ -1,0 +1,1 @@
+"""The small language that all texts share: calls and values, near matches, amounts, durations."""

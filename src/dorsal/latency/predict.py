@@ -1,0 +1,141 @@
+"""What a fitted latency model says of networks it has not seen, and where it says nothing. No torch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dorsal.jobs.machine import machine, versions
+from dorsal.language.reader import suggest
+from dorsal.latency.records import MODEL, LatencyFit, LatencyModel, fingerprint, read_latency
+from dorsal.space.space import Space
+from dorsal.space.table import Column
+
+PREDICTING_COSTS = ("macs", "activations", "params", "layers")
+PREDICTORS = ("macs", "sqrt_macs", "activations", "params", "layers")
+
+
+def predictor_columns(costs: Mapping[str, Column]) -> dict[str, NDArray[np.float64]]:
+    """PREDICTORS from cost columns, one entry a network."""
+    columns = {name: np.asarray(costs[name], dtype=np.float64) for name in PREDICTING_COSTS}
+    columns["sqrt_macs"] = np.sqrt(columns["macs"])
+    return {name: columns[name] for name in PREDICTORS}
+
+
+def read_latency_model(path: Path) -> LatencyModel:
+    """The model in a file, or in the folder of a measurement. Raises ValueError as `read_latency` does."""
+    return read_latency(path / MODEL if path.is_dir() else path, LatencyModel)
+
+
+class LatencyPredictor:
+    """Milliseconds of one call at one batch from cost columns: a `space.sample.Predictor`.
+
+    A network is predicted where each predictor and the image size lie within what the fit has seen, ends included,
+    and the prediction is positive. Elsewhere the answer is NaN, which meets no bound: a linear fit is a description of
+    the networks it has seen, and sampling by a bound would pick just those where it is wrong. `asked` and `outside`
+    count networks, `reasons` those outside by what they are outside of.
+    """
+
+    def __init__(self, fit: LatencyFit) -> None:
+        self.fit = fit
+        ranges = zip(fit.fitted.low, fit.fitted.high, strict=True)
+        self.ranges = {**dict(zip(fit.fitted.predictors, ranges, strict=True)), "image_size": fit.image_sizes}
+        self.asked = self.outside = 0
+        self.reasons: Counter[str] = Counter()
+
+    def __call__(self, costs: Mapping[str, Column]) -> NDArray[np.float64]:
+        """Milliseconds, one a network, from the columns of `space.costs` and `image_size`."""
+        columns = {**predictor_columns(costs), "image_size": np.asarray(costs["image_size"], dtype=np.float64)}
+        milliseconds = self.fit.fitted.predict(columns, extrapolate=True)
+        predicted = milliseconds > 0
+        self.reasons["a prediction above 0 ms"] += int((~predicted).sum())
+        for name, (low, high) in self.ranges.items():
+            inside = (columns[name] >= low) & (columns[name] <= high)
+            self.reasons[f"{name} {_amount(low)} to {_amount(high)}"] += int((~inside).sum())
+            predicted &= inside
+        self.asked += predicted.size
+        self.outside += int((~predicted).sum())
+        return np.where(predicted, milliseconds, np.nan)
+
+    def check(self, space: Space) -> None:
+        """Raises ValueError where no image size of the space is one that the fit has seen."""
+        low, high = self.ranges["image_size"]
+        axis = space.layout().axes.get("image_size")
+        sizes = axis.written if axis else (space.image_size,)
+        if not any(low <= size <= high for size in sizes):
+            raise ValueError(
+                f"image_size={', '.join(map(str, sizes))} of {space.name}: {self.fit.quantity} was measured at "
+                f"{low:g}{f' to {high:g}' * (high > low)} px and is predicted for no other; nearest valid: "
+                f"{low if max(sizes) < low else high:g}"
+            )
+
+    def sentence(self) -> str:
+        """The error of the prediction, and how many networks it was refused for and why."""
+        scores = self.fit.scores
+        error = scores.scores[-1].error
+        interval = f"{100 * scores.confidence:g} % interval {error.low:.1f} to {error.high:.1f}"
+        said = (
+            f"{self.fit.quantity}: predicted with a median error of {error.value:.1f} % on networks that the fit has "
+            f"not seen ({interval}, {scores.n} networks)"
+        )
+        if not self.outside:
+            return said
+        why = "; ".join(f"{reason}: {count:,}" for reason, count in self.reasons.most_common() if count)
+        return (
+            f"{said}; {self.outside:,} of {self.asked:,} candidates have no prediction and meet no bound, because they "
+            f"are outside of what it has seen ({why})"
+        )
+
+
+def predictors(model: LatencyModel) -> dict[str, LatencyPredictor]:
+    """For each call and batch of the model, by quantity, what predicts it."""
+    return {fit.quantity: LatencyPredictor(fit) for fit in model.fits}
+
+
+def latency_bounds(model: LatencyModel, texts: Sequence[str]) -> dict[str, str]:
+    """Bounds by quantity from texts: `5..8` in ms where the model has one call and batch, else `forward_b1_ms=5..8`.
+
+    Raises ValueError for a quantity that the model has not, or that is given twice.
+    """
+    known = [fit.quantity for fit in model.fits]
+    bounds: dict[str, str] = {}
+    for text in texts:
+        name, equals, bound = text.partition("=")
+        if not equals:
+            if len(known) > 1:
+                raise ValueError(f"latency={text!r} of what? valid: {' or '.join(f'{name}={text}' for name in known)}")
+            name, bound = known[0], text
+        if name not in known:
+            raise ValueError(f"latency: the model does not predict {name!r}{suggest(name, known)}")
+        if name in bounds:
+            raise ValueError(f"latency: {name} is bounded twice, by {bounds[name]} and {bound}")
+        bounds[name] = bound
+    return bounds
+
+
+def cautions(model: LatencyModel, spaces: Sequence[str]) -> tuple[str, ...]:
+    """What should be said before the model predicts latencies of networks of `spaces` for this machine, if anything."""
+    here, there = machine(model.setting.device, 1, model.setting.threads), model.machine
+    said = []
+    if fingerprint(here) != fingerprint(there):
+        said.append(
+            f"the latency model was measured on another machine ({fingerprint(there)}) than this one "
+            f"({fingerprint(here)}): its milliseconds are those of that machine"
+        )
+    installed, measured = versions().get("torch"), model.versions.get("torch")
+    if installed != measured:
+        said.append(f"the latency model was measured with torch {measured}, and this is torch {installed}")
+    if unknown := [space for space in spaces if space not in model.spaces]:
+        said.append(
+            f"the latency model was fitted on networks of {', '.join(model.spaces)}, not of {', '.join(unknown)}: the "
+            "error it states may not hold there"
+        )
+    return tuple(said)
+
+
+def _amount(value: float) -> str:
+    return f"{value / 1e6:.4g}M" if value >= 1e6 else f"{value:.4g}"

@@ -1,0 +1,143 @@
+"""Measured latencies and what was fitted to them: plain frozen data, written as JSON. No torch."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import msgspec
+
+from dorsal.jobs.json_file import read_record
+from dorsal.jobs.records import Machine
+from dorsal.stats import Contest, LinearModel, PredictorScores
+
+LATENCY_SCHEMA = 1
+MEASUREMENTS, MODEL = "measurements.json", "latency.json"
+"""The two files in the folder of a measurement."""
+
+TimedCall = Literal["forward", "step"]
+Precision = Literal["float32", "bfloat16"]
+
+
+def quantity(call: TimedCall, batch: int) -> str:
+    """The name of a measured time: `forward_b16_ms` is the milliseconds of a forward pass over 16 images."""
+    return f"{call}_b{batch}_ms"
+
+
+class Setting(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is measured.
+
+    - `calls`: "forward", in evaluation mode without gradients; "step", a training step by `recipe`: forward, loss,
+      backward and update. Loading images is in neither.
+    - `batches`: images a call. `precision`: "bfloat16" is torch's autocast.
+    - `layout`: how the weights and the maps inside lie in memory.
+    """
+
+    calls: tuple[TimedCall, ...]
+    batches: tuple[int, ...]
+    threads: int
+    device: str
+    precision: Precision
+    recipe: str = "regnet-10ep"
+    layout: str = "channels_last"
+
+    def quantities(self) -> tuple[str, ...]:
+        """The names of the times, see `quantity`."""
+        return tuple(quantity(call, batch) for call in self.calls for batch in self.batches)
+
+
+class TimedNetwork(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One network, its costs for one image of side `image_size`, and its times.
+
+    `rounds` has for each round by quantity the median of a few calls in milliseconds; a quantity that could not be
+    measured is in `errors` instead.
+    """
+
+    label: str
+    network_hash: str
+    image_size: int
+    costs: dict[str, float]
+    rounds: tuple[dict[str, float], ...] = ()
+    errors: dict[str, str] = {}
+
+    def quartiles(self, name: str) -> tuple[float, float, float] | None:
+        """Low quartile, median and high quartile over the rounds, in milliseconds; None where it was not measured."""
+        times = [times[name] for times in self.rounds if name in times]
+        if name in self.errors or not times:
+            return None
+        if len(times) == 1:
+            return times[0], times[0], times[0]
+        low, median, high = statistics.quantiles(times, n=4, method="inclusive")
+        return low, median, high
+
+
+class Measurements(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The networks of `spaces`, as far as they have been timed."""
+
+    setting: Setting
+    spaces: tuple[str, ...]
+    machine: Machine
+    versions: dict[str, str]
+    created: str
+    networks: tuple[TimedNetwork, ...]
+    schema: int = LATENCY_SCHEMA
+
+
+class LatencyFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One call at one batch, in milliseconds.
+
+    - `fitted` is by all predictors together; `scores` are of each alone and, last, of all, on networks that the fit
+      has not seen; `contest` is activations against MACs.
+    - `image_sizes`: the least and the greatest side of networks that have a time.
+    - `spread`: the median over networks of the interquartile range of the rounds, in percent of the network's median:
+      how well the machine agrees with itself.
+    """
+
+    call: TimedCall
+    batch: int
+    fitted: LinearModel
+    scores: PredictorScores
+    contest: Contest
+    spread: float
+    image_sizes: tuple[int, int]
+
+    @property
+    def quantity(self) -> str:
+        """The name of the predicted time."""
+        return quantity(self.call, self.batch)
+
+
+class LatencyModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What predicts latency on `machine` in `setting`, for networks like those of `spaces` that it was fitted on.
+
+    `networks` were timed in `rounds` rounds.
+    """
+
+    setting: Setting
+    spaces: tuple[str, ...]
+    networks: int
+    rounds: int
+    machine: Machine
+    versions: dict[str, str]
+    created: str
+    fits: tuple[LatencyFit, ...]
+    schema: int = LATENCY_SCHEMA
+
+
+def fingerprint(where: Machine) -> str:
+    """A machine by what sets its speed: processor, cores, system and accelerator."""
+    named = f", {where.accelerator}" if where.accelerator else ""
+    return f"{where.processor}, {where.cores} cores, {where.system.split(' ')[0]}{named}"
+
+
+Record = TypeVar("Record", Measurements, LatencyModel)
+
+
+def read_latency(path: Path, kind: type[Record]) -> Record:
+    """What the file holds. Raises ValueError when there is none, it holds something else, or is of another schema."""
+    what = "latency model" if kind is LatencyModel else "measurement of latency"
+    found = read_record(path, kind, LATENCY_SCHEMA, what)
+    if found is None:
+        raise ValueError(f"{str(path)!r} is no {what}: there is no such file")
+    return found

@@ -1,0 +1,152 @@
+"""Networks of timm as modules, with their cost and features. timm itself is imported when one is built."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from dorsal.spec.cost import Cost
+from dorsal.spec.layers import Feature, Size
+from dorsal.spec.timm import TimmNetwork
+
+
+class TimmBackbone(nn.Module):
+    """A network of timm with the surface of `Backbone`: `forward` classifies, `features` returns the pyramid.
+
+    `info` says what `features` returns: name, channels and stride in input pixels of each level, as timm states them;
+    nothing where timm's model gives no feature maps. `network` is the description it was built from.
+    """
+
+    def __init__(self, network: TimmNetwork, model: Any) -> None:
+        super().__init__()
+        self.network = network
+        self.model = model
+        levels = model.feature_info if hasattr(model, "forward_intermediates") else ()
+        self.info = tuple(Feature(level["module"], level["num_chs"], level["reduction"]) for level in levels)
+
+    def features(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Images [N, in_channels, H, W] → the maps [N, channels, H / stride, W / stride] of `info`, fine to coarse.
+
+        Where timm's network does not pad, a map is a few positions smaller. Raises ValueError when there are none.
+        """
+        if not self.info:
+            raise ValueError(f"{self.network.full_name} gives no feature maps in the installed version of timm")
+        return tuple(self.model.forward_intermediates(x, intermediates_only=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images [N, in_channels, H, W] → logits [N, classes]."""
+        return self.model(x)  # type: ignore[no-any-return]
+
+
+def build_timm(
+    network: TimmNetwork, *, drop_path: float = 0.0, drop_block: float = 0.0, dropout: float = 0.0
+) -> TimmBackbone:
+    """A module of timm's network, initialised by timm, on torch's default device (meta works).
+
+    `drop_path` and `dropout` are handed to timm where they are not 0; else the model keeps what timm gives it.
+    `drop_block` is always refused: the schedule of `set_drop_block` does not reach timm's modules. Unlike Dorsal's own,
+    timm's norms cannot train on a batch of one image whose map is 1x1.
+
+    Raises ValueError for a name that timm does not know, with the nearest ones, and for a probability that the model
+    would not put to use; ModuleNotFoundError without timm.
+    """
+    try:
+        import timm
+        from timm.layers.drop import DropPath
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(f"{network.full_name} needs an extra: pip install 'dorsal[timm]'") from None
+    known = timm.list_models()
+    if network.name not in known:
+        near = difflib.get_close_matches(network.name.partition(".")[0], known, n=3, cutoff=0)
+        raise ValueError(f"{network.full_name} is not a model of timm; did you mean {' or '.join(near)}?")
+    if drop_block:
+        raise _useless(network, "drop_block", drop_block)
+    rates: dict[str, Any] = {"drop_path_rate": drop_path, "drop_rate": dropout}
+    asked = {argument: rate for argument, rate in rates.items() if rate}
+    try:
+        model = timm.create_model(network.name, num_classes=network.classes, in_chans=network.in_channels, **asked)
+    except TypeError as error:
+        if "drop_path_rate" not in str(error):
+            raise
+        raise _useless(network, "drop_path", drop_path) from None
+    # A model may take either argument and do nothing with it.
+    if drop_path and not any(isinstance(module, DropPath) for module in model.modules()):
+        raise _useless(network, "drop_path", drop_path)
+    if dropout and dropout not in (getattr(model, "drop_rate", 0), *_dropouts(model)):
+        raise _useless(network, "dropout", dropout)
+    return TimmBackbone(network, model)
+
+
+def timm_features(network: TimmNetwork) -> tuple[Feature, ...]:
+    """The pyramid as timm states it, fine to coarse. Raises as `build_timm` does."""
+    with torch.device("meta"):
+        return build_timm(network).info
+
+
+def timm_cost(network: TimmNetwork, image_size: int | Size = 224) -> Cost:
+    """The cost of timm's network for one image of `image_size` pixels (one side, or height and width).
+
+    Counted on the operations of one pass in evaluation mode, by the conventions of spec/cost.py: equal to `cost` for
+    a network that Dorsal has too. What Dorsal's networks do not have counts as follows. MACs: every product of
+    matrices, those of attention included. Activations: outputs of every convolution, those that stand for a fixed blur
+    included. A network that is folded after training counts as it is trained.
+
+    Raises ValueError when the network does not take images of this size, and as `build_timm` does.
+    """
+    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    with torch.device("meta"):
+        model = build_timm(network).eval().requires_grad_(False)
+        image = torch.empty(1, network.in_channels, height, width)
+    try:
+        with _Outputs() as outputs, FlopCounterMode(display=False) as flops:
+            model(image)
+    except (AssertionError, RuntimeError) as error:
+        side = model.model.default_cfg["input_size"][-1]
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"image_size={min(height, width)} does not suit {network.full_name}, which timm made for {side}: {reason}"
+        ) from None
+    return Cost(
+        params=sum(parameter.numel() for parameter in model.parameters()),
+        macs=flops.get_total_flops() // 2,
+        bias_adds=outputs.biased,
+        activations=outputs.convolved,
+        activations_pycls=outputs.convolved + outputs.others,
+    )
+
+
+class _Outputs(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts output elements: of convolutions, of linear layers and pools, and of those of them that add a bias."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.convolved = self.others = self.biased = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        aten = torch.ops.aten
+        match func.overloadpacket:
+            case aten.convolution:
+                self.convolved += out.numel()
+                self.biased += out.numel() if args[2] is not None else 0
+            case aten.addmm:
+                self.others += out.numel()
+                self.biased += out.numel()
+            case aten.mm | aten.avg_pool2d:
+                self.others += out.numel()
+            case aten.max_pool2d_with_indices:
+                self.others += out[0].numel()
+        return out
+
+
+def _dropouts(model: nn.Module) -> list[float]:
+    return [module.p for module in model.modules() if isinstance(module, nn.Dropout)]
+
+
+def _useless(network: TimmNetwork, field: str, rate: float) -> ValueError:
+    return ValueError(f"{field}={rate} would do nothing in {network.full_name}; nearest valid: {field}=0")

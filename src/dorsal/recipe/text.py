@@ -1,0 +1,127 @@
+"""How a network is trained, as data: frozen, hashable, with a text, a JSON and a TOML form. No torch.
+
+plain                        a named recipe
+tricks(epochs=5, mixup=0)    one with edits
+mine.toml, mine.json         a file with any of the fields; those left out have the defaults of `Recipe`
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from dorsal.language.reader import Call, Reader, suggest
+from dorsal.recipe.named import NAMED
+from dorsal.recipe.recipe import WORDS, Recipe, check_word
+from dorsal.spec.text import show
+
+__all__ = [
+    "NAMED",
+    "Recipe",
+    "from_json",
+    "from_toml",
+    "recipe",
+    "recipe_hash",
+    "recipe_text",
+    "scaled",
+    "to_json",
+    "to_toml",
+]
+
+_TYPES: dict[str, Any] = {field.name: field.type for field in msgspec.structs.fields(Recipe)}
+
+
+def recipe(text: str) -> Recipe:
+    """A recipe from text: a name, a name with edits, or the path of a TOML or JSON file.
+
+    Raises ValueError naming what is misspelt or out of range, with the nearest valid choice.
+    """
+    if text.endswith((".toml", ".json")):
+        path = Path(text)
+        if not path.is_file():
+            raise ValueError(f"recipe file {text!r} does not exist")
+        content = path.read_text(encoding="utf-8")
+        return from_toml(content) if text.endswith(".toml") else from_json(content)
+    call = Reader(text).whole()
+    if not isinstance(call, Call):
+        raise ValueError(f"{text!r} is not a recipe: expected a name, e.g. plain or tricks(epochs=5)")
+    if call.name not in NAMED:
+        raise ValueError(f"unknown recipe {call.name!r}{suggest(call.name, NAMED)}")
+    return _edit(NAMED[call.name], {field: _plain(field, node) for field, node in call.arguments.items()})
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """The shortest text `name(edits)` that `recipe` reads back as this recipe."""
+    texts = []
+    for name, base in NAMED.items():
+        edits = [f"{f}={show(getattr(recipe, f))}" for f in _TYPES if getattr(recipe, f) != getattr(base, f)]
+        texts.append(f"{name}({', '.join(edits)})" if edits else name)
+    return min(texts, key=len)
+
+
+def to_json(recipe: Recipe) -> str:
+    """One line of JSON, every field written out."""
+    return msgspec.json.encode(recipe).decode()
+
+
+def from_json(text: str) -> Recipe:
+    """Reads JSON; fields left out have the defaults of `Recipe`. Raises ValueError as `recipe` does."""
+    try:
+        fields = msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise ValueError(f"not a recipe: {error}") from None
+    return _edit(Recipe(), fields)
+
+
+def to_toml(recipe: Recipe) -> str:
+    """TOML, one field a line, every field written out."""
+    return msgspec.toml.encode(recipe).decode()
+
+
+def from_toml(text: str) -> Recipe:
+    """Reads TOML; fields left out have the defaults of `Recipe`. Raises ValueError as `recipe` does."""
+    try:
+        fields = msgspec.toml.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise ValueError(f"not a recipe: {error}") from None
+    return _edit(Recipe(), fields)
+
+
+def recipe_hash(recipe: Recipe) -> str:
+    """16 hexadecimal digits that depend on the fields and on nothing else; stable across runs."""
+    canonical = msgspec.json.encode(recipe, order="deterministic")
+    return hashlib.sha256(canonical).hexdigest()[:16]
+
+
+def scaled(recipe: Recipe, batch: int) -> Recipe:
+    """The recipe at another batch, its lr in proportion (the linear rule, arXiv 1706.02677 section 2.1)."""
+    return msgspec.structs.replace(recipe, batch=batch, lr=recipe.lr * batch / recipe.batch)
+
+
+def _edit(base: Recipe, fields: Mapping[str, Any]) -> Recipe:
+    values = {}
+    for field, value in fields.items():
+        if field not in _TYPES:
+            raise ValueError(f"unknown field {field!r} of a recipe{suggest(field, _TYPES)}")
+        if field in WORDS:  # before msgspec, which knows no near matches
+            check_word(field, value, WORDS[field])
+        try:
+            values[field] = msgspec.convert(value, _TYPES[field])
+        except msgspec.ValidationError as error:
+            raise ValueError(f"{field}={show(value)}: {error}") from None
+    return msgspec.structs.replace(base, **values)
+
+
+def _plain(field: str, node: Any) -> Any:
+    """Parsed text as builtins."""
+    if isinstance(node, list):
+        return [_plain(field, item) for item in node]
+    if not isinstance(node, Call):
+        return node
+    if node.arguments:
+        raise ValueError(f"{field}={node.name}(…) is not known: {node.name} takes no arguments")
+    return {"true": True, "false": False}.get(node.name, node.name)

@@ -1,0 +1,199 @@
+"""Networks as flat numbers: each choice of the grammar split into *leaves*, of which many networks make columns.
+
+A leaf is a path such as `depths`, `mixer` (which mixer: a code), `mixer.radix`, `mixer.inner.groups`, `stem.widths.0`.
+Words become their index in `words_at`, booleans 0 and 1, and none becomes 0 (no number of the grammar that may be none
+may be 0). Leaves that an element does not have are filled with defaults, so arithmetic on them is safe.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Literal, Union, get_args, get_origin
+
+import msgspec
+
+from dorsal.language.reader import suggest
+from dorsal.spec.block import Basic, Bottleneck, name_of
+from dorsal.spec.network import Network
+from dorsal.spec.stage import Head, Stage
+from dorsal.spec.text import CHOICES, PER_STAGE, TYPES
+
+Number = int | float
+
+_TYPES: dict[str, Any] = {**dict.fromkeys(CHOICES, int), **TYPES, "block": Basic | Bottleneck, "image_size": int}
+_LEAST = {"classes": 0}
+"""Least value of whole numbers; 1 for those not listed."""
+
+MOST = 2**20
+
+
+def is_by_stage(path: str) -> bool:
+    """Whether a leaf is chosen for each stage."""
+    return path.partition(".")[0] in PER_STAGE
+
+
+def may_be_none(path: str) -> bool:
+    """Whether none is a value at a path."""
+    return type(None) in _members(type_at(path))
+
+
+@cache
+def type_at(path: str) -> Any:
+    """The annotated type of the grammar at a path. ValueError with near matches where there is nothing."""
+    choice, *fields = path.split(".")
+    if choice not in _TYPES:
+        raise ValueError(f"{path}: unknown choice {choice!r} of a network{suggest(choice, _TYPES)}")
+    kind = _TYPES[choice]
+    for field in fields:
+        found = _fields(kind)
+        if field not in found:
+            raise ValueError(f"{path}: {choice} has no field {field!r}{suggest(field, found)}")
+        kind = found[field]
+    return kind
+
+
+def _fields(kind: Any) -> dict[str, Any]:
+    """Names and types one step below a type: the fields of all its members, or the positions of a tuple."""
+    if get_origin(kind) is tuple:
+        return {str(index): member for index, member in enumerate(get_args(kind))}
+    members = reversed(_elements(kind))
+    return {field.name: field.type for member in members for field in msgspec.structs.fields(member)}
+
+
+def _members(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+
+
+def _elements(kind: Any) -> list[type[msgspec.Struct]]:
+    """The structs of a union."""
+    return [member for member in _members(kind) if isinstance(member, type) and issubclass(member, msgspec.Struct)]
+
+
+@cache
+def words_at(path: str) -> tuple[str, ...]:
+    """The words that codes at a path stand for; empty where the leaf is a number."""
+    kind = type_at(path)
+    if get_origin(kind) is Literal:
+        return tuple(get_args(kind))
+    if _elements(kind):
+        return tuple("none" if member is type(None) else name_of(member) for member in _members(kind))
+    return ()
+
+
+def flatten(path: str, value: Any) -> dict[str, Number]:
+    """The leaves of a value at a path. ValueError for a number that no network can have there."""
+    if isinstance(value, msgspec.Struct):
+        leaves: dict[str, Number] = {path: words_at(path).index(name_of(value))}
+        if path == "block":
+            return leaves
+        for field in value.__struct_fields__:
+            leaves |= flatten(f"{path}.{field}", getattr(value, field))
+        return leaves
+    if isinstance(value, tuple):
+        return {key: n for i, item in enumerate(value) for key, n in flatten(f"{path}.{i}", item).items()}
+    return {path: _encode(path, value)}
+
+
+def _encode(path: str, value: Any) -> Number:
+    words = words_at(path)
+    if words:
+        return words.index("none" if value is None else value)
+    if value is None:
+        return 0
+    _check_number(path, value)
+    return value if isinstance(value, float) else int(value)
+
+
+def _check_number(path: str, value: Number) -> None:
+    last = path.rpartition(".")[2]
+    if last == "ratio" and not 0 < value <= 16:
+        raise ValueError(f"{path}={value} must be above 0 and at most 16, e.g. 0.25 (RegNetY) or 0.0625 (SENet)")
+    if last in ("stride", "strides") and value not in (1, 2):
+        raise ValueError(f"{path}={value} must be 1 or 2; nearest valid: {min(max(value, 1), 2)}")
+    if last == "expansion" and not _whole_or_inverse(value):
+        raise ValueError(
+            f"{path}={value} must be a whole number, e.g. 4 (ResNet) or 1 (RegNet), or one over a whole number, "
+            "e.g. 0.25 (RegNetZ)"
+        )
+    least = _LEAST.get(path, 1)
+    if type_at(path) in (int, int | None) and value < least:
+        raise ValueError(f"{path}={value} is below {least}; nearest valid: {least}")
+    if value > MOST:
+        raise ValueError(f"{path}={value} is above {MOST}, the most that costs are counted for")
+
+
+def _whole_or_inverse(value: float) -> bool:
+    if value >= 1:
+        return value == int(value)
+    return value > 0 and abs(round(1 / value) * value - 1) <= 1e-6
+
+
+@cache
+def fill(path: str) -> Number:
+    """What a leaf holds where the element there does not have it: the default of an element that has."""
+    parent, _, field = path.rpartition(".")
+    if not parent:
+        return 0 if words_at(path) else 1
+    if field.isdigit():
+        return 1
+    for member in _elements(type_at(parent)):
+        if field in member.__struct_fields__:
+            default = getattr(member(), field)
+            return flatten(path, default).get(path, 1)
+    raise ValueError(f"{path} is no leaf of the grammar")
+
+
+def unflatten(path: str, leaf: Callable[[str], Number]) -> Any:
+    """The value at a path whose leaves are what `leaf` says."""
+    kind = type_at(path)
+    if get_origin(kind) is tuple:
+        return tuple(int(leaf(f"{path}.{index}")) for index in range(len(get_args(kind))))
+    words = words_at(path)
+    if words:
+        word = words[int(leaf(path))]
+        if get_origin(kind) is Literal:
+            return word
+        member = next((member for member in _elements(kind) if name_of(member) == word), None)
+        fields = member.__struct_fields__ if member else ()
+        return member(**{field: unflatten(f"{path}.{field}", leaf) for field in fields}) if member else None
+    value = leaf(path)
+    if kind is bool:
+        return bool(value)
+    if kind == int | None and value == 0:
+        return None
+    return float(value) if kind is float or value != int(value) else int(value)
+
+
+def network_of(leaf: Callable[[str, int], Number], stages: int) -> Network:
+    """The network with these leaves, `leaf(path, stage)`; network leaves are asked for stage 0.
+
+    Raises ValueError when the combination cannot exist.
+    """
+
+    def build(choice: str, stage: int = 0) -> Any:
+        return unflatten(choice, lambda path: leaf(path, stage))
+
+    def block(stage: int) -> Basic | Bottleneck:
+        kind = Basic if words_at("block")[int(leaf("block", stage))] == "basic" else Bottleneck
+        return kind(**{field: build(field, stage) for field in kind.__struct_fields__})
+
+    return Network(
+        stages=tuple(
+            Stage(
+                depth=build("depths", stage),
+                width=build("widths", stage),
+                stride=build("strides", stage),
+                dilation=build("dilations", stage),
+                block=block(stage),
+                arrangement=build("arrangement", stage),
+            )
+            for stage in range(stages)
+        ),
+        stem=build("stem"),
+        head=Head(build("classes"), build("head_width")),
+        activation=build("activation"),
+        norm=build("norm"),
+        in_channels=build("in_channels"),
+    )

@@ -1,0 +1,64 @@
+"""Many networks as a table: one array for each leaf of the grammar, one row for each network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dorsal.space.encoding import fill, words_at
+
+Column = NDArray[Any]
+Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+Table = dict[str, Column]
+"""Leaf → array that broadcasts to (rows, stages): (1, 1) where all networks and stages agree. A stage of depth 0 is one
+that the network does not have; those it has come first."""
+
+
+class StageColumns:
+    """The leaves of one stage: arrays of (rows,), or of (1,) where all rows agree. All stages share network leaves."""
+
+    def __init__(self, table: Table, stage: int) -> None:
+        self._table, self._stage = table, stage
+
+    def __getitem__(self, path: str) -> Column:
+        column = self._table.get(path)
+        if column is None:
+            return np.array([fill(path)])
+        return column[:, self._stage if column.shape[1] > 1 else 0]
+
+    def says(self, path: str, word: str) -> Mask:
+        """Where the leaf is this word."""
+        found: Mask = self[path] == words_at(path).index(word)
+        return found
+
+    def stem_widths(self) -> list[Column]:
+        """Channels of the stem's convolutions, those of its last one repeated up to three."""
+        three = self.says("stem", "deep") | self.says("stem", "dla")
+        return [np.where(three, self[f"stem.widths.{index}"], self["stem.width"]) for index in range(3)]
+
+    def planes(self, width: Column) -> Column:
+        """Planes of the blocks (`spec.block.planes_of`), rounded down where the expansion does not divide."""
+        expansion = np.where(self.says("block", "basic"), 1, self["expansion"])
+        inverse = np.rint(1 / np.minimum(expansion, 1)).astype(np.int64)
+        return np.where(expansion >= 1, width // np.maximum(expansion, 1).astype(np.int64), width * inverse)
+
+    def inner_width(self, planes: Column) -> Column:
+        """Channels within a bottleneck (`spec.block.inner_width`)."""
+        parts = np.ones(1, np.int64)
+        for word, field in PARTS.items():
+            parts = np.where(self.says("mixer", word), self[f"mixer.{field}"], parts)
+        base = self["mixer.width"]
+        return np.where(base == 0, planes, planes * base // 64 * parts)
+
+
+PARTS = {"conv": "groups", "selective_kernel": "groups", "split_attention": "cardinality", "multi_scale": "scales"}
+"""The field by which a base width is multiplied, for each mixer."""
+
+
+def shrink(side: Column, stride: Column | int) -> Column:
+    """Side of a padded convolution's or pool's output: side / stride, rounded up."""
+    found: Column = -(-side // stride)
+    return found

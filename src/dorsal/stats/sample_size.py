@@ -1,0 +1,199 @@
+"""How many networks it takes to tell two populations apart."""
+
+from collections.abc import Sequence
+from math import ceil, exp, log, sqrt
+
+import msgspec
+import numpy as np
+from scipy.special import ndtr, ndtri, stdtrit
+from scipy.stats import kstwobign, trim_mean
+
+from dorsal.stats.checks import Numbers, measured
+from dorsal.stats.interval import Array, check_confidence
+
+POWER = 0.8
+MOST_NETWORKS = 1_000_000
+# A spread from fewer degrees of freedom than this is known to no better than a quarter of itself.
+FEWEST_TO_PLAN = 10
+# Brownian bridges that stand for the noise of a distance, and the points at which each is known.
+PATHS = 2_000
+POINTS = 100
+
+
+class NetworksNeeded(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Networks needed in each population; None above MOST_NETWORKS.
+
+    `low` to `high` are the needs at the ends of a 90 % interval of the spread (`spread_interval`).
+    """
+
+    networks: int | None
+    low: int | None
+    high: int | None
+
+
+class SampleSize(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What it takes to show a `difference` in error points between two populations with probability `power`.
+
+    `mean` is for Welch's t test (or its permutation), `distance` for the Kolmogorov-Smirnov test, each at `confidence`.
+    Training runs in each population are networks x `seeds`. `spread` is the standard deviation within the pilots, whose
+    networks are `pilot_networks` in all. `distance`, None above MOST_NETWORKS, rests on their shape too, and has no
+    interval.
+    """
+
+    difference: float
+    mean: NetworksNeeded
+    distance: int | None
+    spread: float
+    pilot_networks: int
+    noise_share: float
+    seeds: int
+    confidence: float
+    power: float
+
+
+def sample_size(
+    pilots: Sequence[Numbers],
+    difference: float,
+    *,
+    noise_share: float = 0.0,
+    seeds: int = 1,
+    confidence: float = 0.95,
+    power: float = POWER,
+    seed: int = 0,
+) -> SampleSize:
+    """Networks needed in each of two populations that differ by a shift of `difference` error points.
+
+    Each of `pilots` holds errors in percent, one run a network, of a population like the two; it counts around its own
+    mean, so one of a single network says nothing. `noise_share` is the part of the variance that is noise of training
+    (1 - the correlation of two runs of a network): with it known, `seeds` runs a network, averaged, leave 1 -
+    noise_share + noise_share / seeds of the variance. As that saves less than more networks do, one seed is the
+    cheapest plan for telling populations apart. A test that is one of several needs a `confidence` that is corrected.
+
+    The need for the mean follows from the normal approximation with Guenther's (1981) correction for the t
+    distribution; for the distance, from the pilots' smoothed distribution and simulated Brownian bridges,
+    to which the empirical distributions' errors converge. Simulated power of the plans, true distribution
+    known: 77 to 81 % for the mean, 77 to 82 % for the distance, normal and skewed errors, 22 to 343 networks; 93 %
+    for the distance where the density starts with a jump (exponential), which the smoothing blunts.
+
+    Raises ValueError for fewer than FEWEST_TO_PLAN degrees of freedom in the pilots, pilots without spread, a
+    difference not above 0, a noise share outside 0 to 1, no seeds, or a confidence or power not between 0 and 1.
+    """
+    check_confidence(confidence)
+    residuals, freedom = pooled([measured(pilot, "pilots", fewest=0)[0] for pilot in pilots])
+    if freedom < FEWEST_TO_PLAN:
+        raise ValueError(f"pilots have {freedom} degree(s) of freedom: at least {FEWEST_TO_PLAN} are needed")
+    if not residuals.any():
+        raise ValueError("pilots: the errors of each are all equal; without spread there is nothing to plan with")
+    if not difference > 0:
+        raise ValueError(f"difference={difference} must be above 0 error points")
+    if not 0 <= noise_share <= 1:
+        raise ValueError(f"noise_share={noise_share} must lie between 0 and 1")
+    if seeds < 1:
+        raise ValueError(f"seeds={seeds}: at least 1 is needed")
+    if not 1 - confidence < power < 1:
+        raise ValueError(f"power={power} must lie between 1 - confidence and 1, for example {POWER}")
+    spread = sqrt(float(residuals @ residuals) / freedom)
+    shrunk = sqrt(1 - noise_share + noise_share / seeds)
+    networks, low, high = (
+        networks_for_mean(shrunk * each, difference, confidence, power)
+        for each in (spread, *spread_interval(residuals, freedom))
+    )
+    pool = residuals * (shrunk * spread / residuals.std(ddof=1))
+    bridges = _bridges(np.random.default_rng(seed))
+    return SampleSize(
+        difference=difference,
+        mean=NetworksNeeded(networks=networks, low=low, high=high),
+        distance=_networks_for_distance(pool, difference, bridges, _critical(confidence), power),
+        spread=spread,
+        pilot_networks=residuals.size,
+        noise_share=noise_share,
+        seeds=seeds,
+        confidence=confidence,
+        power=power,
+    )
+
+
+def pooled(pilots: Sequence[Array]) -> tuple[Array, int]:
+    """Errors around the means of their pilots, and the degrees of freedom of their variance. A lone one is left out."""
+    # From the first error on, so that equal ones give 0 without rounding.
+    several = [errors - errors[0] for errors in pilots if errors.size > 1]
+    residuals = np.concatenate([np.empty(0), *(errors - errors.mean() for errors in several)])
+    return residuals, residuals.size - len(several)
+
+
+def spread_interval(residuals: Array, freedom: int) -> tuple[float, float]:
+    """90 % interval of the standard deviation that `residuals` of so many degrees of freedom come from.
+
+    Bonett's (2006) interval of the log variance, which allows for the kurtosis, with Student's quantile for the normal
+    one. It is made for 95 %; measured coverage, 10 to 100 networks in 1 to 12 pilots: normal 94 to 98 %, gamma(2) and
+    Student's t(5) 90 to 96 %, exponential 90 to 94 %, two peaks 88 to 97 %. A percentile bootstrap covers 63 to 89 % of
+    skewed and normal spreads.
+    """
+    n, t = freedom + 1, float(stdtrit(freedom, 0.975))
+    correction = n / (n - t)
+    centre = trim_mean(residuals, 1 / (2 * sqrt(n - 4)))
+    kurtosis = residuals.size * float(((residuals - centre) ** 4).sum()) / float(residuals @ residuals) ** 2
+    reach = t * correction * sqrt((kurtosis - (n - 3) / n) / freedom)
+    variance = log(correction * float(residuals @ residuals) / freedom)
+    return exp((variance - reach) / 2), exp((variance + reach) / 2)
+
+
+def networks_for_mean(spread: float, difference: float, confidence: float = 0.95, power: float = POWER) -> int | None:
+    """Networks in each of two populations of standard deviation `spread` to show a `difference` of their means.
+
+    None above MOST_NETWORKS, and for no difference.
+    """
+    z = float(ndtri((1 + confidence) / 2))
+    if difference == 0:
+        return None
+    networks = 2 * ((z + float(ndtri(power))) * spread / difference) ** 2 + z**2 / 4
+    return None if networks > MOST_NETWORKS else max(2, ceil(networks))
+
+
+def _networks_for_distance(
+    pilot: Array, difference: float, bridges: Array, critical: float, power: float
+) -> int | None:
+    """Smallest n at which bridge + sqrt(n / 2) gap exceeds `critical` anywhere with probability `power`.
+
+    Each bridge has its own smallest n; a distance shown on the wrong side is not counted.
+    """
+    gap = np.maximum(_gap(pilot, difference), 1e-12)
+    root = float(np.quantile(((critical - bridges) / gap).min(axis=1), power))
+    networks = 2 * max(root, 0.0) ** 2
+    return None if networks > MOST_NETWORKS else max(2, ceil(networks))
+
+
+def _bridges(random: np.random.Generator) -> Array:
+    """Brownian bridges [PATHS, POINTS - 1] at the inner points of a regular grid on 0 to 1."""
+    walk = random.standard_normal((PATHS, POINTS)).cumsum(axis=1) / sqrt(POINTS)
+    time = np.arange(1, POINTS) / POINTS
+    bridges: Array = walk[:, :-1] - time * walk[:, -1:]
+    return bridges
+
+
+def _gap(pilot: Array, difference: float) -> Array:
+    """F(e) - F(e - difference) at the inner grid points of the shares of both populations together.
+
+    F is the pilot's kernel estimate (Silverman's bandwidth, shrunk to keep the variance): the steps of the
+    raw one are wider than the small gaps that matter.
+    """
+    spread, mean = float(pilot.std(ddof=1)), float(pilot.mean())
+    quartiles = np.quantile(pilot, [0.25, 0.75])
+    width = 0.9 * (min(spread, float(quartiles[1] - quartiles[0]) / 1.349) or spread) * pilot.size**-0.2
+    shrink = 1 / sqrt(1 + (width / spread) ** 2)
+    # As many quantiles as there are grid points stand for the pilot, however large.
+    points = np.quantile(pilot, (np.arange(POINTS) + 0.5) / POINTS)
+    centres, width = mean + shrink * spread * (points - points.mean()) / points.std(), shrink * width
+    errors = np.linspace(centres.min() - 4 * width, centres.max() + 4 * width + difference, 4 * POINTS)
+    first = ndtr((errors[:, None] - centres) / width).mean(axis=1)
+    second = ndtr((errors[:, None] - difference - centres) / width).mean(axis=1)
+    gap: Array = np.interp(np.arange(1, POINTS) / POINTS, (first + second) / 2, first - second)
+    return gap
+
+
+def _critical(confidence: float) -> float:
+    """Quantile of the largest distance of a bridge from 0 as seen at the grid points.
+
+    That of Kolmogorov's distribution, less what a grid misses of the largest distance (Siegmund 1985).
+    """
+    return float(kstwobign.ppf(confidence)) - 0.5826 / sqrt(POINTS)

@@ -1,0 +1,1 @@
+"""Networks compared under the same recipes and seeds."""

@@ -1,0 +1,60 @@
+"""A comparison from question to records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dorsal.jobs.execution import Execution, OnEvent, execute
+from dorsal.jobs.forecast import first_seeds
+from dorsal.jobs.records import Study
+from dorsal.jobs.resources import resources_of
+from dorsal.jobs.store import SEEDS, Categories, Domains, Values
+from dorsal.jobs.train import check_resources, data_facts, recipe_facts, timm_facts
+from dorsal.study.comparison.question import Comparison, command_line
+from dorsal.study.plan import Run, plan_comparison, timm_networks
+from dorsal.study.saved import STUDY_FILE, load_study, refuse_other_studies
+
+
+def compare(comparison: Comparison, *, on_event: OnEvent = lambda _: None) -> Study:
+    """Makes every run of the comparison that has not ended yet, and returns the study with all that have.
+
+    Interrupted at any point, by Ctrl-C or by kill -9 of a worker or of this process, the same call goes on where it
+    was: ended runs are in the store, others have a checkpoint of their last epoch. A run that fails is recorded while
+    the others go on, and made again by the next call. Scripts call this under `if __name__ == "__main__":`, because
+    workers import the main module.
+
+    Raises ValueError for a bad question, a budget that is too small, a folder that another process holds or that
+    cannot be written, a store of another schema; OSError when the disk is full, with all that was stored intact.
+    """
+    check_resources(resources_of(comparison))
+    recipes = [recipe_facts(text, comparison.epochs) for text in comparison.recipes]
+    data = data_facts(comparison.data)
+    timm = timm_facts(timm_networks(comparison, data), recipes, data.image_size)
+    asked = plan_comparison(comparison, data, recipes, timm)
+    folder = Path(comparison.out)
+    domains: Domains = {
+        "arm": Categories(tuple(arm.label for arm in asked.arms)),
+        "recipe": Categories(tuple(recipe.name for recipe in recipes)),
+        "seed": SEEDS,
+    }
+
+    def describe(run: Run) -> tuple[Domains, Values]:
+        return domains, {"arm": run.arm, "recipe": run.recipe, "seed": run.seed}
+
+    session = Execution(
+        plan=asked,
+        timed=tuple(run for run in asked.runs if run.seed == asked.seeds[0]),
+        part=first_seeds,
+        parts=len(asked.seeds),
+        part_name="seeds for every arm and recipe",
+        describe=describe,
+        place=resources_of(comparison),
+        folder=folder,
+        file=STUDY_FILE,
+        name=comparison.name,
+        command=command_line(comparison),
+        storage=comparison.storage,
+        budget=comparison.budget,
+    )
+    execute(session, on_event, check=lambda: refuse_other_studies(folder, None, comparison.name))
+    return load_study(folder, comparison.storage)

@@ -1,1 +1,0 @@
-"""Latency of sampled networks: measured, fitted to their costs, predicted."""

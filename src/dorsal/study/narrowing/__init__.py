@@ -1,1 +1,0 @@
-"""The next design space, from the evidence of a population."""

@@ -1,0 +1,133 @@
+"""Is a short schedule enough? Some networks of a population trained again, longer and under several seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from dorsal.findings.population.records import RecheckRuns
+from dorsal.jobs.execution import Execution, OnEvent, execute
+from dorsal.jobs.records import Arm
+from dorsal.jobs.resources import resources_of
+from dorsal.jobs.train import check_resources, data_facts, facts_at_sizes, recipe_facts
+from dorsal.study import question
+from dorsal.study.plan import DataFacts, Plan, RecipeFacts, run_of
+from dorsal.study.population.run import describer, first_networks, timed_runs
+from dorsal.study.population.saved import changed_since, load_population, read_trained
+from dorsal.study.recheck.saved import RECHECK_FILE, load_recheck
+
+
+class Recheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How to check the schedule of the population in the folder `population[0]`.
+
+    - `networks` of every space, the first ones drawn: a random subset, whose range of errors is the population's.
+    - `epochs`: longer schedules beside the population's own; none stands for twice and four times that.
+    - `seeds`, `storage` and where runs are made: as in `Comparison`. `budget`: as many networks are trained as fit.
+
+    Raises ValueError naming the field whose value cannot be.
+    """
+
+    population: tuple[str, ...]
+    networks: int = 12
+    epochs: tuple[int, ...] = ()
+    seeds: question.Seeds = 3
+    workers: int | None = None
+    threads: int = 1
+    device: str = "cpu"
+    ray: str | None = None
+    gpus: float = 0
+    processes: int = 1
+    storage: str | None = None
+    budget: str | None = None
+
+    def __post_init__(self) -> None:
+        question.check_asked(self, least={"networks": 1}, given=("device",))
+
+    @property
+    def seed_list(self) -> tuple[int, ...]:
+        """The seeds themselves."""
+        return question.seed_list(self.seeds)
+
+    @property
+    def folder(self) -> Path:
+        """The population's."""
+        return Path(self.population[0])
+
+
+def command_line(asked: Recheck) -> str:
+    """The command that asks the same question. Defaults are left out, and a storage's password is hidden."""
+    default = Recheck(population=asked.population)
+    return question.command(("dorsal", "space", "reliability"), asked, default, {})
+
+
+def run_recheck(asked: Recheck, *, on_event: OnEvent = lambda _: None) -> RecheckRuns:
+    """Trains the subset at every schedule with every seed, what the population has already not again.
+
+    Interrupted at any point, the same call goes on. Raises ValueError as `run_population` does, for schedules that are
+    not longer than the population's, and where its data or recipe have changed since.
+    """
+    check_resources(resources_of(asked))
+    folder = asked.folder
+    before = read_trained(folder)
+    population = load_population(folder, asked.storage)
+    own = recipe_facts(before.recipe, before.epochs)
+    recipes = [recipe_facts(before.recipe, epochs) for epochs in _schedules(asked, own.epochs)]
+    data = data_facts(before.data)
+    if changed := changed_since(population.study, own, data):
+        raise ValueError(f"the {changed} is no longer what the population in {str(folder)!r} was trained with")
+    most = min(len(space.labels) for space in population.spaces)
+    if asked.networks > most:
+        raise ValueError(f"networks={asked.networks} is more than the {most} of each space; nearest valid: {most}")
+    arms = {arm.label: arm for arm in population.study.arms}
+    facts_at = facts_at_sizes(data)
+    chosen = [
+        (arms[space.labels[row]], facts_at(int(space.costs["image_size"][row])))
+        for row in range(asked.networks)
+        for space in population.spaces
+    ]
+    plan = _plan(chosen, recipes, asked, data)
+    session = Execution(
+        plan=plan,
+        timed=timed_runs(plan),
+        part=first_networks,
+        parts=asked.networks,
+        part_name="networks of every space",
+        describe=describer(population.spaces),
+        place=resources_of(asked),
+        folder=folder,
+        file=RECHECK_FILE,
+        name=population.study.name,
+        command=command_line(asked),
+        storage=asked.storage,
+        budget=asked.budget,
+    )
+    execute(session, on_event)
+    retrained = load_recheck(folder, asked.storage)
+    assert retrained is not None  # just written
+    return retrained
+
+
+def _schedules(asked: Recheck, own: int) -> tuple[int, ...]:
+    longer = asked.epochs or (2 * own, 4 * own)
+    for epochs in longer:
+        if epochs <= own or longer.count(epochs) > 1:
+            raise ValueError(
+                f"epochs: {epochs} must be there once and more than the population's {own}; nearest valid: {own + 1}"
+            )
+    return (own, *sorted(longer))
+
+
+def _plan(chosen: list[tuple[Arm, DataFacts]], recipes: list[RecipeFacts], asked: Recheck, data: DataFacts) -> Plan:
+    """Network by network, each at all schedules and seeds, so that what is broken off is complete for some."""
+    named = tuple(
+        replace(recipe, name=f"{recipe.name}, {recipe.epochs} epoch{'s' * (recipe.epochs > 1)}") for recipe in recipes
+    )
+    runs = tuple(
+        run_of(arm, recipe, seed, facts, asked.processes)
+        for arm, facts in chosen
+        for seed in asked.seed_list
+        for recipe in named
+    )
+    return Plan(arms=tuple(arm for arm, _ in chosen), recipes=named, seeds=asked.seed_list, data=data, runs=runs)

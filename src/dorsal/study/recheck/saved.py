@@ -1,0 +1,40 @@
+"""`recheck.json`: what was trained again of a population, beside its plan. No torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dorsal.findings.population.records import RecheckRuns
+from dorsal.findings.population.results import run_result
+from dorsal.study.saved import load_study, read_saved
+
+RECHECK_FILE = "recheck.json"
+
+
+def load_recheck(folder: Path, storage: str | None = None) -> RecheckRuns | None:
+    """The runs of the networks that were trained again, None where nothing was.
+
+    Raises ValueError as `saved.load_study` does, and where the population has other networks of these labels.
+    """
+    if not (folder / RECHECK_FILE).exists():
+        return None
+    study, population = load_study(folder, storage, RECHECK_FILE), read_saved(folder)
+    networks = {arm.label: arm.network_hash for arm in population.study.arms} if population else {}
+    for arm in study.arms:
+        if networks.get(arm.label) != arm.network_hash:
+            raise ValueError(
+                f"{str(folder / RECHECK_FILE)!r} is of another {arm.label} than the population there; remove it, and "
+                "run `dorsal space recheck` again"
+            )
+    trials = {(trial.arm, trial.recipe, trial.seed): trial for trial in study.trials}
+    labels = tuple(arm.label for arm in study.arms)
+    return RecheckRuns(
+        labels=labels,
+        budgets=tuple(f"{epochs} epoch{'s' * (epochs > 1)}" for epochs in study.epochs.values()),
+        runs=tuple(
+            tuple(
+                tuple(run_result(trials.get((label, recipe, seed))) for seed in study.seeds) for recipe in study.recipes
+            )
+            for label in labels
+        ),
+    )

@@ -1,0 +1,1 @@
+"""Networks timed, and a model of latency fitted to them."""

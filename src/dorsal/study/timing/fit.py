@@ -1,0 +1,209 @@
+"""Latency of sampled networks from their costs: what is asked, which networks are timed, the fit.
+
+`study.latency.measure` takes the times, `study.latency.prediction` uses the fit. Here is no torch.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import get_args
+
+import msgspec
+import numpy as np
+
+from dorsal.language.reader import suggest
+from dorsal.latency.predict import PREDICTING_COSTS, PREDICTORS, predictor_columns
+from dorsal.latency.records import (
+    LatencyFit,
+    LatencyModel,
+    Measurements,
+    Precision,
+    Setting,
+    TimedCall,
+    TimedNetwork,
+    quantity,
+)
+from dorsal.space.base import with_edit
+from dorsal.space.sample import sample
+from dorsal.space.space import Space
+from dorsal.space.table import Column
+from dorsal.spec.network import Network, network_hash
+from dorsal.stats import compare_predictors, fit_latency, score_predictors
+from dorsal.study.population.records import PopulationStudy
+
+FEWEST_TO_FIT = 2 * (len(PREDICTORS) + 1)
+"""Networks below which `stats.fit_latency` does not fit this many predictors."""
+
+
+class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What to measure.
+
+    - `spaces`: names or files of spaces, of each of which `count` networks are sampled within `bounds`; or folders of
+      populations, of each space of which the first `count` are taken as they are.
+    - `edit` changes the spaces' base networks, `image_size` is in place of their own.
+    - `repeats`: rounds over all networks. `out`: the folder.
+
+    Raises ValueError naming the field, the value and what would be valid.
+    """
+
+    spaces: tuple[str, ...]
+    count: int = 60
+    bounds: dict[str, str] = {}
+    seed: int = 0
+    edit: str = ""
+    image_size: int | None = None
+    calls: tuple[TimedCall, ...] = ("forward", "step")
+    batches: tuple[int, ...] = (1, 16)
+    threads: int = 1
+    device: str = "cpu"
+    precision: Precision = "float32"
+    repeats: int = 5
+    out: str = "runs/latency"
+
+    def __post_init__(self) -> None:
+        if not self.spaces:
+            raise ValueError("spaces is empty: name a space, a space file, or the folder of a population")
+        for field, words, known in (
+            ("calls", self.calls, get_args(TimedCall)),
+            ("precision", (self.precision,), get_args(Precision)),
+        ):
+            for word in words:
+                if word not in known:
+                    raise ValueError(f"{field}: unknown {word!r}{suggest(word, known)}")
+        numbers = [("count", self.count), ("threads", self.threads), ("repeats", self.repeats)]
+        numbers += [("batch", batch) for batch in self.batches]
+        numbers += [] if self.image_size is None else [("image_size", self.image_size)]
+        for field, value in numbers:
+            if value < 1:
+                raise ValueError(f"{field}={value} is below 1; nearest valid: 1")
+        for field, given in (("calls", self.calls), ("batch", self.batches)):
+            if not given or len(set(given)) < len(given):
+                raise ValueError(f"{field}={','.join(map(str, given))}: name at least one, and each once")
+
+    def setting(self) -> Setting:
+        """What of it a measured time depends on, but for the network."""
+        return Setting(
+            calls=self.calls,
+            batches=self.batches,
+            threads=self.threads,
+            device=self.device,
+            precision=self.precision,
+        )
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A network to be timed, of the space called `space`; `record` has no times yet."""
+
+    space: str
+    network: Network
+    record: TimedNetwork
+
+
+def sample_candidates(space: Space, question: Timing, say: Callable[[str], None]) -> list[Candidate]:
+    """`count` networks of the space within the bounds. Raises ValueError as `space.sample.sample` does."""
+    space = with_edit(space, question.edit)
+    if question.image_size is not None:
+        if "image_size" in space.axes:
+            raise ValueError(f"image_size={question.image_size}: {space.name} draws its image sizes; leave it out")
+        space = msgspec.structs.replace(space, image_size=question.image_size)
+    found = sample(space, question.count, question.bounds, question.seed, say=say)
+    return [_candidate(space.name, row, network, found.costs) for row, network in enumerate(found.networks())]
+
+
+def of_population(population: PopulationStudy, question: Timing) -> list[Candidate]:
+    """The first `count` networks of each of its spaces, at their image sizes.
+
+    Raises ValueError where the question has bounds, an edit or an image size.
+    """
+    changes = {"edit": question.edit, "image_size": question.image_size}
+    given = [*question.bounds, *(field for field, value in changes.items() if value)]
+    if given:
+        raise ValueError(f"{', '.join(given)}: a population has been drawn already; leave that out")
+    networks = {arm.label: arm.network for arm in population.study.arms if arm.network is not None}
+    return [
+        _candidate(drawn.space.name, row, networks[label], drawn.costs)
+        for drawn in population.spaces
+        for row, label in enumerate(drawn.labels[: question.count])
+    ]
+
+
+def distinct_candidates(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    """Each network and image size once. Raises ValueError when they are too few for a fit."""
+    unlike = {(found.record.network_hash, found.record.image_size): found for found in candidates}
+    if len(unlike) < FEWEST_TO_FIT:
+        raise ValueError(
+            f"{len(unlike)} different network(s) are too few: a fit of {len(PREDICTORS)} predictors needs {FEWEST_TO_FIT} "
+            "or more; raise count, or name more or wider spaces"
+        )
+    return tuple(unlike.values())
+
+
+def fit_model(measured: Measurements) -> LatencyModel:
+    """Fits each call at each batch.
+
+    Raises ValueError when fewer than FEWEST_TO_FIT networks could be timed, with what went wrong first.
+    """
+    setting = measured.setting
+    return LatencyModel(
+        setting=setting,
+        spaces=measured.spaces,
+        networks=len(measured.networks),
+        rounds=min(len(timed.rounds) for timed in measured.networks),
+        machine=measured.machine,
+        versions=measured.versions,
+        created=measured.created,
+        fits=tuple(_fit(measured.networks, call, batch) for call in setting.calls for batch in setting.batches),
+    )
+
+
+def contest_sentence(fit: LatencyFit) -> str:
+    """Whether activations predict better than MACs, with the difference and its interval."""
+    activations, macs, difference = fit.contest.first.error, fit.contest.second.error, fit.contest.error_difference
+    low, high = difference.low or 0.0, difference.high or 0.0
+    said = "whether activations or MACs predict better is not shown"
+    if high < 0:
+        said = "activations predict better than MACs"
+    elif low > 0:
+        said = "MACs predict better than activations"
+    return (
+        f"{fit.call}, batch {fit.batch}: {said}: median error {activations.value:.1f} % by activations, "
+        f"{macs.value:.1f} % by MACs, a difference of {difference.value:+.1f} points "
+        f"({100 * fit.scores.confidence:g} % interval {low:+.1f} to {high:+.1f}; {fit.scores.n} networks)"
+    )
+
+
+def _candidate(space: str, row: int, network: Network, costs: Mapping[str, Sequence[float] | Column]) -> Candidate:
+    record = TimedNetwork(
+        label=f"{space}/{row}",
+        network_hash=network_hash(network),
+        image_size=int(costs["image_size"][row]),
+        costs={name: float(costs[name][row]) for name in PREDICTING_COSTS},
+    )
+    return Candidate(space, network, record)
+
+
+def _fit(networks: Sequence[TimedNetwork], call: TimedCall, batch: int) -> LatencyFit:
+    name = quantity(call, batch)
+    quartiles = [timed.quartiles(name) for timed in networks]
+    present = [found for found in quartiles if found is not None]
+    if len(present) < FEWEST_TO_FIT:
+        errors = next((timed.errors[name] for timed in networks if name in timed.errors), "there is none")
+        raise ValueError(
+            f"{name}: {len(present)} of {len(networks)} networks have a time, and a fit of {len(PREDICTORS)} "
+            f"predictors needs {FEWEST_TO_FIT}; the first error: {errors}"
+        )
+    features = predictor_columns(
+        {cost: np.array([timed.costs[cost] for timed in networks]) for cost in PREDICTING_COSTS}
+    )
+    times = [None if found is None else found[1] for found in quartiles]
+    sizes = [timed.image_size for timed, time in zip(networks, times, strict=True) if time is not None]
+    return LatencyFit(
+        call=call,
+        batch=batch,
+        fitted=fit_latency(features, times),
+        scores=score_predictors(features, times),
+        contest=compare_predictors(features, times, ["activations"], ["macs"]),
+        spread=statistics.median(100 * (high - low) / median for low, median, high in present),
+        image_sizes=(min(sizes), max(sizes)),
+    )

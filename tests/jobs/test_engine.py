@@ -1,0 +1,104 @@
+"""The pool of processes on this machine."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import psutil
+import pytest
+
+from dorsal.jobs.engine import Job, LocalPool, Trial
+from tests.contracts.engine import ROOT, EngineContract
+from tests.contracts.jobs import make_run, never_ends, says_environment, says_pid_and_threads
+
+ORPHANS = """
+import sys
+from functools import partial
+from pathlib import Path
+from dorsal.jobs.engine import LocalPool
+from tests.contracts.jobs import make_run, never_ends
+if __name__ == "__main__":
+    pool = LocalPool(2, 1, partial(never_ends, folder=Path(sys.argv[1])))
+    for report in pool.run_all([make_run(1), make_run(2)]):
+        pass
+"""
+
+PRELOADED = """
+import torch
+
+def asked(*args):
+    raise AssertionError("a copy of a process that has asked for CUDA devices cannot use them")
+
+torch._C._cuda_getDeviceCount = torch.cuda.is_available = torch.cuda.device_count = asked
+import dorsal.jobs.train
+print(torch.cuda.is_initialized())
+"""
+
+
+class TestLocalPool(EngineContract):
+    def engine(self, workers: int, job: Job) -> LocalPool:
+        return LocalPool(workers, 1, job)
+
+    def test_workers_are_other_processes_kept_across_runs_with_threads_pinned(self) -> None:
+        pool = LocalPool(2, 3, says_pid_and_threads)
+        told = [
+            r.what.error.split() for r in pool.run_all([make_run(s) for s in range(6)]) if isinstance(r.what, Trial)
+        ]
+        assert {threads for _, threads in told} == {"3"}
+        pids = {int(pid) for pid, _ in told}
+        assert len(pids) <= 2
+        assert os.getpid() not in pids
+
+    def test_workers_have_the_environment_of_the_moment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        found = []
+        for name in ("TEST_ONE", "TEST_TWO"):
+            with monkeypatch.context() as patched:
+                patched.setenv(name, "1")
+                (report,) = self.engine(1, says_environment).run_all([make_run(1)])
+            assert isinstance(report.what, Trial)
+            found.append(report.what.error)
+        assert found == ["TEST_ONE=1", "TEST_TWO=1"]
+
+    def test_what_workers_are_copies_of_has_not_asked_for_accelerators(self) -> None:
+        said = subprocess.run([sys.executable, "-c", PRELOADED], capture_output=True, text=True, check=False)
+        assert (said.stdout, said.stderr) == ("False\n", "")
+
+    def test_workers_do_not_hear_ctrl_c(self, tmp_path: Path) -> None:
+        reports = LocalPool(1, 1, partial(never_ends, folder=tmp_path)).run_all([make_run(1)])
+        next(reports)
+        (worker,) = (psutil.Process(int(path.name)) for path in tmp_path.iterdir())
+        worker.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        assert worker.is_running()
+        next(reports)
+        reports.close()
+
+    def test_ctrl_c_still_reaches_this_process_after_workers_started(self) -> None:
+        before = signal.getsignal(signal.SIGINT)
+        list(self.engine(1, says_pid_and_threads).run_all([make_run(1)]))
+        assert signal.getsignal(signal.SIGINT) is before
+
+    @pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+    def test_workers_end_when_the_main_process_is_killed(self, tmp_path: Path, how: signal.Signals) -> None:
+        script = tmp_path / "main.py"
+        script.write_text(ORPHANS)
+        pids = tmp_path / "pids"
+        pids.mkdir()
+        path = os.pathsep.join([str(ROOT), *sys.path])
+        with subprocess.Popen([sys.executable, script, pids], env={**os.environ, "PYTHONPATH": path}) as main:
+            wait_until(lambda: len(list(pids.iterdir())) == 2)
+            workers = [psutil.Process(int(path.name)) for path in pids.iterdir()]
+            main.send_signal(how)
+        _, alive = psutil.wait_procs(workers, timeout=5)
+        assert not alive
+
+
+def wait_until(condition, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)

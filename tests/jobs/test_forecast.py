@@ -1,0 +1,108 @@
+"""What runs will take, what fits a budget, and the time left."""
+
+from functools import partial
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dorsal.jobs.forecast import START_UP_SECONDS, Clock, first_seeds, forecast, makespan, within_budget
+from dorsal.jobs.records import Epoch
+from dorsal.study.comparison.question import Comparison
+from dorsal.study.plan import DataFacts, Plan, RecipeFacts, plan_comparison
+
+SECONDS = {("small", "plain"): 2.0, ("small", "tricks"): 3.0, ("wide", "plain"): 4.0, ("wide", "tricks"): 6.0}
+ROUND = 5 * sum(SECONDS.values())  # the recipes have five epochs
+
+
+@pytest.fixture
+def made(facts: DataFacts, recipes: tuple[RecipeFacts, ...]) -> Plan:
+    return plan_comparison(Comparison(networks=("small", "wide=small(widths=[128,256,512])"), seeds=3), facts, recipes)
+
+
+def epoch(number: int, seconds: float) -> Epoch:
+    return Epoch(number, 1.0, 1.0, 50.0, 0.1, seconds)
+
+
+def test_forecast_of_one_worker_is_the_sum(made: Plan) -> None:
+    result = forecast(made, SECONDS, set(), 1)
+    assert (result.runs, result.done) == (12, 0)
+    assert result.seconds == pytest.approx(3 * ROUND + START_UP_SECONDS)
+    assert result.arm_seconds == {"small": 3 * 25.0, "wide": 3 * 50.0}
+
+
+def test_ended_runs_take_no_time(made: Plan) -> None:
+    ended = {run.key for run in made.runs if run.arm == "wide"}
+    result = forecast(made, SECONDS, ended, 1)
+    assert (result.done, result.arm_seconds) == (6, {"small": 75.0, "wide": 0.0})
+    assert forecast(made, SECONDS, {run.key for run in made.runs}, 2).seconds == 0
+
+
+def test_makespan_known_answers() -> None:
+    assert makespan([3, 3, 3], 1) == 9
+    assert makespan([3, 3, 3], 2) == 6
+    assert makespan([1, 5, 1, 1], 2) == 5
+    assert makespan([], 4) == 0
+
+
+@given(st.lists(st.floats(0, 100), max_size=30), st.integers(1, 8))
+def test_makespan_lies_between_its_bounds(jobs: list[float], workers: int) -> None:
+    taken = makespan(jobs, workers)
+    assert taken >= max([*jobs, sum(jobs) / workers, 0]) * (1 - 1e-9)
+    assert taken <= sum(jobs) / workers + max(jobs, default=0) + 1e-6
+
+
+def by_seeds(made: Plan, ended: set[str], workers: int, budget: str) -> tuple[Plan, str]:
+    cut = partial(first_seeds, made)
+    return within_budget(cut, 3, "seeds for every arm and recipe", SECONDS, ended, workers, budget)
+
+
+def test_a_budget_that_fits_all_changes_nothing(made: Plan) -> None:
+    assert by_seeds(made, set(), 1, "1h") == (made, "")
+
+
+def test_a_budget_keeps_whole_rounds_of_seeds(made: Plan) -> None:
+    part, note = by_seeds(made, set(), 1, f"{2 * ROUND + START_UP_SECONDS + 1}s")
+    assert part.seeds == (1, 2)
+    assert len(part.runs) == 8
+    assert part == first_seeds(made, 2)
+    assert "fits 2 of 3 seeds for every arm and recipe" in note
+
+
+def test_what_has_ended_is_free(made: Plan) -> None:
+    ended = {run.key for run in made.runs if run.seed < 3}
+    part, note = by_seeds(made, ended, 1, f"{ROUND + START_UP_SECONDS + 1}s")
+    assert (part, note) == (made, "")
+
+
+def test_a_budget_too_small_says_what_is_needed(made: Plan) -> None:
+    with pytest.raises(
+        ValueError, match="budget='10s' is too small: 1 of 3 seeds for every arm and recipe needs at least 1m21s"
+    ):
+        by_seeds(made, set(), 1, "10s")
+
+
+def test_where_nothing_could_be_timed_there_is_no_forecast(made: Plan) -> None:
+    unknown = dict.fromkeys(SECONDS, 0.0)
+    assert forecast(made, unknown, set(), 1).seconds is None
+    assert forecast(made, unknown, {run.key for run in made.runs}, 1).seconds == 0
+    with pytest.raises(ValueError, match="budget='1h': no network could be timed here, so what fits is not known"):
+        within_budget(partial(first_seeds, made), 3, "seeds", unknown, set(), 1, "1h")
+    clock = Clock(made.runs, unknown, 1)
+    assert clock.seconds_left() == 0
+    clock.epoch_ended(made.runs[0], epoch(1, 2.0))
+    assert clock.seconds_left() == pytest.approx(2.0 * (5 * 12 - 1))
+
+
+def test_time_left_falls_to_nothing_and_follows_what_is_measured(made: Plan) -> None:
+    clock = Clock(made.runs, SECONDS, 1)
+    assert clock.seconds_left() == pytest.approx(3 * ROUND)
+    first = made.runs[0]
+    clock.epoch_ended(first, epoch(1, 4.0))  # twice as slow as forecast: so will all others be
+    assert clock.seconds_left() == pytest.approx(2 * 3 * ROUND - 4.0)
+    for number in range(2, 6):
+        clock.epoch_ended(first, epoch(number, 4.0))
+    assert clock.seconds_left() == pytest.approx(2 * 3 * ROUND - 20.0)
+    for run in made.runs:
+        clock.run_ended(run)
+    assert clock.seconds_left() == 0

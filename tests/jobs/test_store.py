@@ -1,0 +1,193 @@
+"""Ended runs in an Optuna storage, and storages that are refused."""
+
+import multiprocessing
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import optuna
+import pytest
+
+from dorsal.jobs.lock import hold
+from dorsal.jobs.records import Epoch, Status, Trial
+from dorsal.jobs.store import SEEDS, Categories, Domains, Store, Values
+from dorsal.study.comparison.question import Comparison
+from dorsal.study.plan import DataFacts, Plan, RecipeFacts, Run, plan_comparison
+from dorsal.study.saved import STUDY_FILE, load_study
+
+ARMS, RECIPES = ["small", "wide"], ["plain", "tricks"]
+
+
+@pytest.fixture
+def made(facts: DataFacts, recipes: tuple[RecipeFacts, ...]) -> Plan:
+    return plan_comparison(Comparison(networks=("small", "wide=small(widths=[128,256,512])"), seeds=3), facts, recipes)
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'study.db'}"
+
+
+def trial(made: Plan, index: int, status: Status = "finished") -> Trial:
+    run = made.runs[index]
+    curve = tuple(Epoch(e, 1 / e, 1 / e, 10.0 * e, 0.1, 1.5) for e in (1, 2, 3))
+    error = "" if status == "finished" else "loss is nan"
+    accuracy = 30.0 if status == "finished" else None
+    return Trial(run.arm, run.recipe, run.seed, status, accuracy, curve, 4.5, error)
+
+
+def described(run: Run, arms: Sequence[str] = ARMS) -> tuple[Domains, Values]:
+    domains: Domains = {"arm": Categories(tuple(arms)), "recipe": Categories(tuple(RECIPES)), "seed": SEEDS}
+    return domains, {"arm": run.arm, "recipe": run.recipe, "seed": run.seed}
+
+
+def test_trials_come_back_whole(made: Plan, url: str) -> None:
+    kept = {made.runs[i].key: trial(made, i, s) for i, s in enumerate(("finished", "diverged", "failed"))}
+    with Store(url, "compare") as store:
+        assert store.trials() == {}
+        for index, each in enumerate(kept.values()):
+            store.add(made.runs[index], each, *described(made.runs[index]))
+    with Store(url, "compare") as store:
+        assert store.trials() == kept
+    with Store(url, "another") as store:
+        assert store.trials() == {}
+
+
+def test_optuna_sees_ordinary_trials(made: Plan, url: str) -> None:
+    with Store(url, "compare") as store:
+        store.add(made.runs[0], trial(made, 0), *described(made.runs[0]))
+        store.add(made.runs[1], trial(made, 1, "diverged"), *described(made.runs[1]))
+    (name,) = optuna.get_all_study_names(url)
+    study = optuna.load_study(study_name=name, storage=url)
+    good, bad = study.trials
+    assert study.best_value == 30.0
+    assert good.params == {"arm": "small", "recipe": "plain", "seed": 1}
+    assert good.intermediate_values == {1: 10.0, 2: 20.0, 3: 30.0}
+    assert (bad.state, bad.user_attrs["status"]) == (optuna.trial.TrialState.FAIL, "diverged")
+    assert bad.user_attrs["error"] == "loss is nan"
+
+
+def test_of_a_run_made_again_the_latest_counts(made: Plan, url: str) -> None:
+    with Store(url, "compare") as store:
+        store.add(made.runs[0], trial(made, 0, "failed"), *described(made.runs[0]))
+        store.add(made.runs[0], trial(made, 0), *described(made.runs[0]))
+        assert store.trials()[made.runs[0].key].status == "finished"
+
+
+def test_with_an_arm_more_what_was_run_counts(made: Plan, url: str) -> None:
+    with Store(url, "compare") as store:
+        store.add(made.runs[0], trial(made, 0), *described(made.runs[0]))
+        store.add(made.runs[1], trial(made, 1), *described(made.runs[1], [*ARMS, "third"]))
+        assert set(store.trials()) == {made.runs[0].key, made.runs[1].key}
+
+
+def test_opening_says_nothing(made: Plan, url: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with Store(url, "compare") as store:
+        store.add(made.runs[0], trial(made, 0), *described(made.runs[0]))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_another_schema_is_refused_and_left_alone(made: Plan, url: str, tmp_path: Path) -> None:
+    with Store(url, "compare") as store:
+        store.add(made.runs[0], trial(made, 0), *described(made.runs[0]))
+    (name,) = optuna.get_all_study_names(url)
+    optuna.load_study(study_name=name, storage=url).set_user_attr("dorsal_schema", 0)
+    before = (tmp_path / "study.db").read_bytes()
+    with pytest.raises(ValueError, match="has schema 0 and this version of dorsal reads 1; name another folder"):
+        Store(url, "compare")
+    assert (tmp_path / "study.db").read_bytes() == before
+
+
+def test_a_store_of_an_older_optuna_is_refused(url: str, tmp_path: Path) -> None:
+    Store(url, "compare").__exit__(None, None, None)
+    with sqlite3.connect(tmp_path / "study.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = 'v2.6.0.a'")
+    database.close()
+    with pytest.raises(ValueError, match=r"storage .* cannot be opened: .*no longer compatible"):
+        Store(url, "compare")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("nonsense", "storage nonsense cannot be opened: Could not parse"),
+        ("nonsense://here", "cannot be opened: Can't load plugin"),
+        ("sqlite:////no/such/folder/a.db", "cannot be opened: unable to open database file"),
+    ],
+)
+def test_storages_that_are_none(text: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        Store(text, "compare")
+
+
+def test_a_damaged_file_is_refused_and_left_alone(url: str, tmp_path: Path) -> None:
+    (tmp_path / "study.db").write_text("not a database" * 100)
+    with pytest.raises(ValueError, match="cannot be opened: file is not a database"):
+        Store(url, "compare")
+    assert (tmp_path / "study.db").read_text().startswith("not a database")
+
+
+def test_a_full_disk_keeps_what_is_stored(made: Plan, url: str) -> None:
+    with Store(url, "compare") as store:
+        store.add(made.runs[0], trial(made, 0), *described(made.runs[0]))
+    with Store(url, "compare") as store:
+        _fill_disk(store)
+        with pytest.raises(OSError, match="cannot be written, what it holds is safe: database or disk is full"):
+            store.add(
+                made.runs[1], msgspec.structs.replace(trial(made, 1), error="x" * 100_000), *described(made.runs[1])
+            )
+        assert set(store.trials()) == {made.runs[0].key}
+
+
+def _fill_disk(store: Store) -> None:
+    """SQLite's own limit on the size of its file, which it reports as it does a full disk."""
+    import sqlalchemy
+
+    @sqlalchemy.event.listens_for(store._storage.engine, "checkout")
+    def limit(connection: sqlite3.Connection, *_: object) -> None:
+        connection.execute("PRAGMA max_page_count = 1")
+
+
+def test_one_process_holds_a_study(tmp_path: Path) -> None:
+    with hold(tmp_path / "out"):
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            said = pool.apply(_try_to_hold, (tmp_path / "out",))
+        assert "another process (pid" in said
+    with hold(tmp_path / "out"):
+        assert (tmp_path / "out" / "lock.pid").is_file()
+
+
+def test_a_main_module_that_workers_import_starts_no_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
+    with pytest.raises(RuntimeError, match='under `if __name__ == "__main__":`'), hold(tmp_path / "out"):
+        pass
+    assert not (tmp_path / "out").exists()
+
+
+def _try_to_hold(folder: Path) -> str:
+    try:
+        with hold(folder):
+            return "held"
+    except ValueError as error:
+        return str(error)
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="cannot be written: "), hold(tmp_path / "file" / "out"):
+        pass
+
+
+def test_a_folder_without_study_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"holds no study: there is no study.json"):
+        load_study(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"), [('{"schema": 0}', "has schema 0"), ("{", "is no study"), ("{}", "is no study")]
+)
+def test_study_files_that_cannot_be_read(tmp_path: Path, content: str, says: str) -> None:
+    (tmp_path / STUDY_FILE).write_text(content)
+    with pytest.raises(ValueError, match=says):
+        load_study(tmp_path)

@@ -1,0 +1,232 @@
+"""The fast forms of convolution and norm against their slow twin, `norm(conv(x))`, and whom they leave alone."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from dorsal.nn.build import build
+from dorsal.nn.fast_cpu import convolve_and_norm
+from dorsal.zoo import named, network
+from tests.random_state import randomised
+
+SHAPES = {  # C_in, C_out, kernel, stride, groups, bias
+    "1x1": (8, 12, 1, 1, 1, False),
+    "1x1 with bias": (8, 12, 1, 1, 1, True),
+    "1x1 strided": (8, 12, 1, 2, 1, False),
+    "1x1 grouped": (8, 12, 1, 1, 2, False),
+    "3x3": (8, 12, 3, 1, 1, False),
+    "3x3 strided with bias": (8, 12, 3, 2, 1, True),
+    "3x3 grouped": (8, 12, 3, 1, 4, False),
+    "from one channel": (1, 4, 3, 1, 1, False),
+}
+NETWORKS = ["resnet50", "resnest50", "res2net50_26w_4s", "res2netplus50", "regnety_004"]
+
+
+class Operators(TorchDispatchMode):
+    """Names of the operators that ran."""
+
+    def __init__(self):
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.append(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+    def ran(self, part):
+        return any(part in name for name in self.names)
+
+
+def operators(call):
+    with Operators() as seen:
+        call()
+    return seen
+
+
+def pair(shape, seed=0):
+    torch.manual_seed(seed)
+    c_in, c_out, kernel, stride, groups, bias = SHAPES[shape]
+    conv = nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, groups=groups, bias=bias).double()
+    norm = nn.BatchNorm2d(c_out).double()
+    norm.load_state_dict(randomised(norm.state_dict(), seed) | {"weight": torch.randn(c_out).double()})
+    return conv, norm
+
+
+def images(shape, layout=torch.contiguous_format, size=9):
+    draw = torch.Generator().manual_seed(5)
+    x = torch.randn(3, SHAPES[shape][0], size, size, dtype=torch.float64, generator=draw)
+    return x.to(memory_format=layout)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_values_gradients_and_statistics_equal_the_plain_calls(shape, training, layout):
+    fast, slow = pair(shape), pair(shape)
+    results = []
+    for (conv, norm), call in ((fast, convolve_and_norm), (slow, lambda conv, norm, x: norm(conv(x)))):
+        norm.train(training)
+        x = images(shape, layout).requires_grad_()
+        y = call(conv, norm, x)
+        leaves = [x, *conv.parameters(), *norm.parameters()]
+        first = torch.autograd.grad(y.square().sum(), leaves, create_graph=True)
+        second = torch.autograd.grad(sum(g.square().sum() for g in first), leaves)
+        results.append([y, *first, *second, norm.running_mean, norm.running_var, norm.num_batches_tracked])
+    for mine, other in zip(*results, strict=True):
+        assert (mine - other).abs().max() <= 1e-9 * other.abs().max().clamp(min=1.0)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_folded_equals_the_plain_calls_and_does_not_normalize(shape, layout, mode):
+    conv, norm = pair(shape)
+    norm.eval()
+    x = images(shape, layout, size=17)
+    with mode():
+        expected = norm(conv(x))
+        folded = convolve_and_norm(conv, norm, x)
+        assert not operators(lambda: convolve_and_norm(conv, norm, x)).ran("batch_norm")
+    assert (folded - expected).abs().max() <= 1e-12 * expected.abs().max()
+
+
+@pytest.mark.parametrize("text", NETWORKS)
+def test_whole_networks_answer_alike_folded_and_not_in_both_layouts(text):
+    model = build(network(text)).double().eval()
+    model.load_state_dict(randomised(model.state_dict()))
+    x = torch.randn(2, 3, 65, 65, dtype=torch.float64)
+    expected = model(x).detach()  # gradients on: not folded
+    with torch.inference_mode():
+        for layout in (torch.contiguous_format, torch.channels_last):
+            answer = model(x.to(memory_format=layout))
+            assert (answer - expected).abs().max() <= 1e-10 * expected.abs().max()
+
+
+def test_folding_follows_every_change_of_weights():
+    block = build(named("resnet20")).eval().stages[0][0].mixer
+    x = torch.randn(2, 16, 16, 16)
+
+    def check(x=x):
+        with torch.no_grad():
+            expected = block.act(block.norm(block.conv(x)))
+            assert torch.allclose(block(x), expected, atol=1e-5 if x.dtype == torch.float32 else 0.05)
+
+    check()
+    block.conv.weight.data.mul_(2)  # leaves the version as it is
+    check()
+    block.norm.running_var.data.fill_(3.0)
+    check()
+    block.train()(x)  # as does batch norm
+    block.eval()
+    check()
+    with torch.no_grad():
+        block.norm.bias.add_(1)
+    check()
+    block.load_state_dict(randomised(block.state_dict(), seed=3))
+    check()
+    other = {key: value * 1.5 for key, value in block.state_dict().items()}
+    with torch.no_grad():
+        called = torch.func.functional_call(block, other, (x,))
+    block.load_state_dict(other, assign=True)
+    check()
+    with torch.no_grad():
+        assert torch.allclose(called, block(x))
+    block.to(torch.bfloat16)
+    check(x.bfloat16())
+    block.to(torch.float64)
+    check(x.double())
+    assert set(copy.deepcopy(block).state_dict()) == set(other)
+
+
+def test_autocast_gives_the_precision_of_the_plain_calls():
+    conv, norm = (module.float().eval() for module in pair("3x3"))
+    x = images("3x3").float()
+    with torch.no_grad():
+        exact = norm(conv(x))
+        with torch.autocast("cpu", torch.bfloat16):
+            fast, slow = convolve_and_norm(conv, norm, x), norm(conv(x))
+    assert fast.dtype == slow.dtype == torch.bfloat16
+    assert (fast - exact).abs().mean() <= 1.5 * (slow - exact).abs().mean()
+
+
+def test_half_precision_weights_and_small_maps_are_not_folded():
+    conv, norm = pair("3x3")
+    norm.eval()
+    with torch.no_grad():
+        assert operators(lambda: convolve_and_norm(conv, norm, images("3x3", size=4))).ran("batch_norm")
+        conv.bfloat16()
+        norm.bfloat16()
+        x = images("3x3", size=17).bfloat16()
+        assert operators(lambda: convolve_and_norm(conv, norm, x)).ran("batch_norm")
+
+
+@pytest.mark.parametrize("kind", ["register_forward_hook", "register_forward_pre_hook", "register_full_backward_hook"])
+@pytest.mark.parametrize("watched", [0, 1])
+def test_hooks_on_either_module_are_called(kind, watched):
+    modules = pair("1x1")
+    modules[1].eval()
+    calls: list[int] = []
+    getattr(modules[watched], kind)(lambda *_: calls.append(1))
+    x = images("1x1", size=17).requires_grad_()
+    if kind == "register_full_backward_hook":
+        convolve_and_norm(*modules, x).sum().backward()
+    else:
+        with torch.no_grad():
+            convolve_and_norm(*modules, x)
+    assert calls == [1]
+
+
+def test_global_hooks_and_replaced_forwards_are_called():
+    conv, norm = pair("1x1")
+    x = images("1x1", size=17)
+    calls: list[nn.Module] = []
+    handle = nn.modules.module.register_module_forward_hook(lambda module, *_: calls.append(module))
+    with torch.no_grad():
+        convolve_and_norm(conv, norm.eval(), x)
+        handle.remove()
+        assert calls == [conv, norm]
+        conv.forward = lambda x: calls.append(conv) or nn.Conv2d.forward(conv, x)
+        convolve_and_norm(conv, norm, x)
+    assert calls == [conv, norm, conv]
+
+
+def test_parametrised_convolutions_keep_their_own_call():
+    conv, norm = pair("3x3")
+    nn.utils.parametrizations.weight_norm(conv)
+    x = images("3x3", size=17)
+    with torch.no_grad():
+        assert torch.equal(convolve_and_norm(conv, norm.eval(), x), norm(conv(x)))
+
+
+def test_tracers_and_exporters_see_the_two_modules():
+    block = build(named("resnet20")).eval().stages[0][0].mixer
+    x = torch.randn(2, 16, 16, 16)
+    with torch.no_grad():
+        nodes = torch.fx.symbolic_trace(block).graph.nodes
+        assert [node.target for node in nodes if node.op == "call_module"] == ["conv", "norm", "act"]
+        exported = torch.export.export(block, (x,))
+        targets = [str(node.target) for node in exported.graph.nodes]
+        assert any("conv2d" in target for target in targets)
+        assert any("batch_norm" in target for target in targets)
+        assert torch.allclose(exported.module()(x), block(x), atol=1e-5)
+
+
+def test_compiles_without_a_break_and_to_the_same_answer():
+    block = build(named("resnet20")).eval().stages[0][0].mixer
+    x = torch.randn(2, 16, 16, 16)
+    with torch.no_grad():
+        compiled = torch.compile(block, backend="eager", fullgraph=True)
+        assert torch.allclose(compiled(x), block(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("gradients", [True, False])
+def test_works_in_vmap(gradients):
+    conv, norm = pair("1x1")
+    norm.eval()
+    x = images("1x1", size=17)
+    with torch.set_grad_enabled(gradients):
+        one_by_one = torch.vmap(lambda each: convolve_and_norm(conv, norm, each[None]))(x)
+        assert torch.allclose(one_by_one[:, 0], norm(conv(x)), atol=1e-12)

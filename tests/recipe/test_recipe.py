@@ -1,0 +1,136 @@
+import subprocess
+import sys
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dorsal.recipe.recipe import WORDS
+from dorsal.recipe.text import (
+    NAMED,
+    Recipe,
+    from_json,
+    from_toml,
+    recipe,
+    recipe_hash,
+    recipe_text,
+    scaled,
+    to_json,
+    to_toml,
+)
+
+
+@st.composite
+def recipes(draw: st.DrawFn) -> Recipe:
+    share = st.floats(0, 0.9)
+    fields = {
+        "epochs": draw(st.integers(11, 500)),
+        "batch": draw(st.integers(1, 8192)),
+        "lr": draw(st.floats(1e-6, 10)),
+        "momentum": draw(st.floats(0.1, 0.99)),
+        "weight_decay": draw(share),
+        "steps": tuple(sorted(draw(st.sets(st.floats(0.01, 0.99), max_size=4)))),
+        "warmup_epochs": draw(st.floats(0, 10)),
+        "augment_magnitude": draw(st.integers(0, 30)),
+        "zero_init": draw(st.booleans()),
+        "flip": draw(st.booleans()),
+        "precise_bn": draw(st.integers(0, 10_000)),
+        **{name: draw(share) for name in ("mixup", "cutmix", "erasing", "drop_path", "ema", "label_smoothing")},
+        **{name: draw(st.sampled_from(words)) for name, words in WORDS.items()},
+    }
+    return Recipe(**fields)
+
+
+@given(recipes())
+def test_every_form_reads_back(made: Recipe) -> None:
+    assert from_json(to_json(made)) == made
+    assert from_toml(to_toml(made)) == made
+    assert recipe(recipe_text(made)) == made
+
+
+@given(recipes(), recipes())
+def test_hash_tells_recipes_apart(a: Recipe, b: Recipe) -> None:
+    assert (recipe_hash(a) == recipe_hash(b)) == (a == b)
+    assert hash(a) == hash(from_json(to_json(a)))
+
+
+def test_whole_numbers_are_floats_too() -> None:
+    assert recipe_hash(Recipe(warmup_epochs=1)) == recipe_hash(Recipe(warmup_epochs=1.0))
+
+
+def test_hash_is_pinned() -> None:
+    assert recipe_hash(Recipe(epochs=3, lr=0.25)) == recipe_hash(from_toml("epochs = 3\nlr = 0.25"))
+    assert recipe_hash(NAMED["res2net"]) == "2b8d95e6a3ce50e0"
+
+
+def test_names_are_the_shortest_text() -> None:
+    assert [recipe_text(made) for made in NAMED.values()] == list(NAMED)
+    assert recipe_text(recipe("tricks(ema=0)")) == "tricks(ema=0.0)"
+
+
+def test_files(tmp_path) -> None:
+    for name, text in (("a.toml", to_toml(NAMED["resnest"])), ("a.json", to_json(NAMED["resnest"]))):
+        path = tmp_path / name
+        path.write_text(text)
+        assert recipe(str(path)) == NAMED["resnest"]
+    (tmp_path / "b.toml").write_text("epochs = 3")
+    assert recipe(str(tmp_path / "b.toml")) == Recipe(epochs=3)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("plian", "unknown recipe 'plian'; did you mean plain"),
+        ("plain(epoch=3)", "unknown field 'epoch' of a recipe; did you mean epochs"),
+        ("plain(epochs=x)", "epochs=x: Expected `int`"),
+        ("plain(epochs=0)", "epochs=0 is out of range; nearest valid: 1"),
+        ("plain(optimizer=adam)", "optimizer=adam is not known; did you mean adamw"),
+        ("plain(label_smoothing=1.5)", "label_smoothing=1.5 is out of range; nearest valid: 0.99"),
+        (
+            "plain(warmup_epochs=20)",
+            "warmup_epochs=20 is not below epochs=6; nearest valid: warmup_epochs=3, or epochs=21",
+        ),
+        ("plain(steps=[0.5, 0.2])", r"steps=\[0.5, 0.2\] must increase between 0 and 1; nearest valid: \[0.2, 0.5\]"),
+        (
+            "plain(momentum=0, optimizer=nesterov)",
+            "momentum=0 leaves optimizer=nesterov nothing .* nearest valid: optimizer=sgd",
+        ),
+        ("plain(auto_augment=randaugment(2))", "expected a field name"),
+        ("plain(auto_augment=randaugment(n=2))", "randaugment takes no arguments"),
+        ("nowhere.toml", "recipe file 'nowhere.toml' does not exist"),
+        ("[1]", "is not a recipe"),
+    ],
+)
+def test_mistakes_are_named(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        recipe(text)
+
+
+@pytest.mark.parametrize("read", [from_json, from_toml])
+def test_broken_files_are_refused(read) -> None:
+    with pytest.raises(ValueError, match="not a recipe"):
+        read("{]")
+
+
+def test_not_a_number_is_out_of_range() -> None:
+    with pytest.raises(ValueError, match="lr=nan is out of range"):
+        Recipe(lr=float("nan"))
+
+
+def test_scaled_keeps_the_rate_per_image() -> None:
+    assert scaled(NAMED["regnet-100ep"], 128) == msgspec.structs.replace(NAMED["regnet-100ep"], batch=128, lr=0.1)
+
+
+def test_published_figures() -> None:
+    resnest, res2net, regnet = NAMED["resnest"], NAMED["res2net"], NAMED["regnet-100ep"]
+    assert resnest.lr / resnest.batch * 256 == pytest.approx(0.1)
+    assert (resnest.decayed, resnest.zero_init, resnest.optimizer) == ("weights", True, "nesterov")
+    assert (res2net.decayed, res2net.zero_init, res2net.optimizer) == ("all", False, "sgd")
+    assert regnet.lr / regnet.batch * 128 == pytest.approx(0.1)
+    assert (regnet.decayed, regnet.weight_decay, regnet.precise_bn) == ("all", 5e-5, 8192)
+
+
+def test_reading_recipes_needs_no_torch() -> None:
+    code = "import sys, dorsal.recipe.text as r; r.recipe('tricks(epochs=3)'); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
