@@ -8,6 +8,7 @@ anything differs. About four minutes on two cores.
 """
 
 import argparse
+import functools
 import json
 import os
 import subprocess
@@ -96,7 +97,22 @@ found = {
 }
 """By part what an earlier tree is asked, in its own names. Each leaves what it found in `found`."""
 
-NEW = dict(OLD)
+_RENAMED = {
+    "data = dorsal.open_data(dorsal.parse_data(DATA))": "from dorsal.data.spec import parse_data\n"
+    "data = dorsal.open_data(parse_data(DATA))",
+    "dorsal.compare(": "dorsal.run(",
+    "dorsal.run_population(dorsal.PopulationQuestion": "dorsal.run(dorsal.Population",
+    "dorsal.run_search(dorsal.SearchQuestion": "dorsal.run(dorsal.Search",
+    "dorsal.analyse_population(population)": "dorsal.analyse(population)",
+    "dorsal.search_outcome(search)": "dorsal.analyse(search)",
+    '"trials": sorted([t.arm, t.recipe, t.seed, t.status': '"trials": sorted([*run, t.status',
+    "for t in study.trials)": "for run, t in study.ended().items())",
+    "sorted([t.arm, t.seed, t.accuracy": "sorted([arm, seed, t.accuracy",
+    "for t in population.study.trials)": "for (arm, _, seed), t in population.study.ended().items())",
+}
+NEW = {
+    part: functools.reduce(lambda text, pair: text.replace(*pair), _RENAMED.items(), old) for part, old in OLD.items()
+}
 """The same in today's names."""
 
 _FRAME = """

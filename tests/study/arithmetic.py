@@ -8,11 +8,11 @@ from collections.abc import Callable, Generator, Sequence
 
 import numpy as np
 import pytest
+from dorsal.study.plan import Run
 
 from dorsal.jobs.engine import Report, WorkerDied
 from dorsal.jobs.forecast import RunTiming
 from dorsal.jobs.records import Latency, Trial
-from dorsal.study.plan import Run
 
 QUICK = Latency(1.0, 1.0, 1.0, 1, 1, 1, "cpu")
 EPOCH = RunTiming(forward=QUICK, train_step=QUICK, epoch_seconds=10.0)

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from dorsal.study.saved import read_saved, write_saved
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,7 +38,6 @@ from dorsal.spec.network import network_hash
 from dorsal.study.population.question import Population
 from dorsal.study.population.records import PopulationStudy, SpaceSample
 from dorsal.study.population.run import run_population
-from dorsal.study.saved import read_saved, write_saved
 from dorsal.study.timing import run as measure
 from dorsal.study.timing.fit import (
     FEWEST_TO_FIT,

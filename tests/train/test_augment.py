@@ -61,10 +61,10 @@ def test_flip_needs_recipe_and_data(wanted: bool, allowed: bool, flips: bool) ->
 @pytest.mark.parametrize(
     "change",
     [
-        {"policy": "autoaugment"},
-        {"policy": "randaugment"},
-        {"policy": "randaugment", "augment_ops": 4},
-        {"policy": "randaugment", "augment_magnitude": 25},
+        {"auto_augment": "autoaugment"},
+        {"auto_augment": "randaugment"},
+        {"auto_augment": "randaugment", "augment_ops": 4},
+        {"auto_augment": "randaugment", "augment_magnitude": 25},
         {"color_jitter": 0.4},
         {"lighting": 0.1},
         {"erasing": 0.9},

@@ -15,9 +15,9 @@ def show_outcome(study: Study, folder: Path, as_json: bool) -> None:
     from rich.console import Console
 
     from dorsal.report.comparison.terminal import print_study
-    from dorsal.report.comparison.write import write_report
+    from dorsal.report.comparison.write import write_comparison_report
 
-    analysis = write_report(study, folder)
+    analysis = write_comparison_report(study, folder)
     if as_json:
         sys.stdout.write((folder / "results.json").read_text(encoding="utf-8"))
         return

@@ -1,4 +1,4 @@
-"""Progress of a comparison on stderr: a bar for every worker in a terminal, a line for every run elsewhere."""
+"""Progress of a study on stderr: a bar for every worker in a terminal, a line for every run elsewhere."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from dorsal.jobs.events import Event, Note, Planned, TrialDone, WorkerProgress
+from dorsal.jobs.events import Event, Note, Planned, TrialDone, Visited
+from dorsal.jobs.events import Progress as RunProgress
+from dorsal.jobs.plan import Run
 from dorsal.jobs.records import Trial
 from dorsal.language.duration import show_duration
 
 
 class Watch:
-    """Shows the events of a comparison while it runs."""
+    """Shows the events of a study while it runs."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
@@ -40,15 +42,24 @@ class Watch:
         match event:
             case Note(text):
                 self._say(f"note: {text}")
+            case Visited(done, total):
+                self._visited(done, total)
             case Planned():
                 self._planned(event)
-            case WorkerProgress():
+            case RunProgress():
                 self._worker(event)
-            case TrialDone(trial, done, total, seconds_left):
+            case TrialDone(run, trial, done, total, seconds_left):
                 left = _left(seconds_left)
-                self._say(f"{done}/{total}  {outcome(trial)}" + (f"  {left}" if left and not self._live else ""))
+                self._say(f"{done}/{total}  {outcome(run, trial)}" + (f"  {left}" if left and not self._live else ""))
                 if self._total is not None:
                     self._progress.update(self._total, completed=done, text=left)
+
+    def _visited(self, done: int, total: int) -> None:
+        if self._live:
+            self._total = self._progress.add_task("timing", total=total) if self._total is None else self._total
+            self._progress.update(self._total, completed=done, text=f"{done}/{total}")
+        elif done * 10 // total > (done - 1) * 10 // total:
+            self._say(f"{done} of {total} visits to networks made")
 
     def _say(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -67,17 +78,18 @@ class Watch:
         if self._live:
             self._total = self._progress.add_task("all runs", total=ahead.runs, completed=ahead.done, text="")
 
-    def _worker(self, event: WorkerProgress) -> None:
+    def _worker(self, event: RunProgress) -> None:
         if not self._live:
             return
         if event.worker not in self._bars:
             self._bars[event.worker] = self._progress.add_task("", total=1, text="")
-        share = (event.epoch - 1 + event.step / max(event.steps, 1)) / event.epochs
+        step, epochs = event.step, event.run.recipe.epochs
+        share = (step.epoch - 1 + step.step / max(step.steps, 1)) / epochs
         self._progress.update(
             self._bars[event.worker],
             completed=share,
-            description=f"{event.arm}, {event.recipe}, seed {event.seed}",
-            text=f"epoch {event.epoch}/{event.epochs}",
+            description=event.run.name,
+            text=f"epoch {step.epoch}/{epochs}",
         )
         if self._total is not None:
             self._progress.update(self._total, text=_left(event.seconds_left))
@@ -87,7 +99,7 @@ def _left(seconds: float) -> str:
     return f"about {show_duration(seconds)} left" if seconds else ""
 
 
-def outcome(trial: Trial) -> str:
+def outcome(run: Run, trial: Trial) -> str:
     """One line on how a run ended."""
     what = f"{trial.accuracy:.2f} %" if trial.accuracy is not None else f"{trial.status}: {trial.error}"
-    return f"{trial.arm}, {trial.recipe}, seed {trial.seed}: {what}  ({show_duration(trial.seconds)})"
+    return f"{run.name}: {what}  ({show_duration(trial.seconds)})"

@@ -25,21 +25,19 @@ def report(
     Example: `dorsal report runs/compare`
     """
     from dorsal.cli.finish import show_outcome, show_population, show_search
-    from dorsal.study.saved import SEARCH, SPACES
+    from dorsal.jobs.records import Study
+    from dorsal.study.load import load
+    from dorsal.study.population.records import PopulationStudy
 
     if folder.suffix == ".json":
         from dorsal.report.comparison.results import read_results
 
         show_outcome(read_results(folder), folder.parent, as_json)
-    elif (folder / SPACES).exists():
-        from dorsal.study.population.saved import load_population
-
-        show_population(load_population(folder, storage or None), folder, storage or None, as_json)
-    elif (folder / SEARCH).exists():
-        from dorsal.study.search.saved import load_search
-
-        show_search(load_search(folder, storage or None), None, folder, as_json)
-    else:
-        from dorsal.study.saved import load_study
-
-        show_outcome(load_study(folder, storage or None), folder, as_json)
+        return
+    match load(folder, storage or None):
+        case Study() as study:
+            show_outcome(study, folder, as_json)
+        case PopulationStudy() as population:
+            show_population(population, folder, storage or None, as_json)
+        case search:
+            show_search(search, None, folder, as_json)

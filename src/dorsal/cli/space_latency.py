@@ -66,11 +66,12 @@ def latency(
         out=str(out),
     )
 
+    from dorsal.cli.progress import Watch
     from dorsal.study.timing.run import measure_latency
 
     try:
-        with _Progress() as progress:
-            model = measure_latency(question, say=progress.say, on_visit=progress.visit)
+        with Watch() as watch:
+            model = measure_latency(question, on_event=watch.on_event)
     except KeyboardInterrupt:
         sys.stderr.write(f"stopped; the same command goes on from what is in {out}\n")
         raise typer.Exit(130) from None
@@ -91,36 +92,6 @@ def _numbers(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise ValueError(f"--batch {text!r} is neither a number nor a list like 1,16") from None
-
-
-class _Progress:
-    """Visits made, on stderr: a bar in a terminal, ten lines elsewhere."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-        self._console = Console(stderr=True)
-        columns = ("timing", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
-        self._task = self._bar.add_task("", total=None)
-
-    def __enter__(self) -> _Progress:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def say(self, text: str) -> None:
-        """A note."""
-        self._console.print(f"note: {text}", highlight=False, markup=False, soft_wrap=True)
-
-    def visit(self, done: int, total: int) -> None:
-        """So many of the visits to networks are made."""
-        self._bar.update(self._task, completed=done, total=total)
-        if not self._console.is_terminal and (done * 10 // total) > ((done - 1) * 10 // total):
-            self._console.print(f"{done} of {total} visits to networks made", highlight=False)
 
 
 def _print(model: LatencyModel, out: Path) -> None:

@@ -66,10 +66,10 @@ def reliability(
 
     from dorsal.cli.finish import show_population
     from dorsal.cli.progress import Watch
+    from dorsal.jobs.study_file import load_study
     from dorsal.study.population.saved import load_population
     from dorsal.study.recheck.run import Recheck, run_recheck
     from dorsal.study.recheck.saved import RECHECK_FILE
-    from dorsal.study.saved import load_study
 
     given = {field: value for field, value in given.items() if value is not None}
     asked = Recheck(population=(folder,), **given)

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from dorsal.data.dataset import ImageData
+    from dorsal.recipe.epoch import Epoch
     from dorsal.spec.network import Network
-    from dorsal.train.loop import EpochResult
 
 
 def train(
@@ -43,7 +43,7 @@ def train(
     from dorsal.data.dataset import open_data
     from dorsal.data.spec import parse_data
     from dorsal.recipe.text import recipe as read_recipe
-    from dorsal.spec.text import edit
+    from dorsal.spec.adapt import fitted_to
     from dorsal.zoo import network as read_network
 
     if precision not in ("no", "bf16"):
@@ -55,7 +55,7 @@ def train(
 
     check_device(device)
     opened = open_data(spec)
-    net = edit(net, {"classes": len(opened.classes), "in_channels": 3})
+    net = fitted_to(net, len(opened.classes), len(opened.normalization.mean))
     out.mkdir(parents=True, exist_ok=True)
 
     import torch
@@ -96,7 +96,7 @@ def train(
         print(f"accuracy {accuracy:.2f} % on {len(opened.val)} images; model in {out}")
 
 
-def _show_epoch(epochs: int, result: EpochResult) -> None:
+def _show_epoch(epochs: int, result: Epoch) -> None:
     sys.stderr.write(
         f"epoch {result.epoch:3d}/{epochs}  train loss {result.train_loss:.4f}  "
         f"val loss {result.val_loss:.4f}  accuracy {result.accuracy:6.2f} %  {result.seconds:.1f} s\n"

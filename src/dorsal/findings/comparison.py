@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from dorsal.jobs.records import Study, Trial
+from dorsal.spec.timm import TimmNetwork
 from dorsal.stats import (
     Comparisons,
     Interval,
@@ -71,11 +72,8 @@ class ComparisonFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
 
 def analyse_comparison(study: Study) -> ComparisonFindings:
-    """The statistics of a study and its conclusions in words. Works on unfinished studies and on any failures.
-
-    Raises ValueError for two trials of the same arm, recipe and seed, or a trial that the study did not plan.
-    """
-    trials = _by_cell(study)
+    """The statistics of a study and its conclusions in words. Works on unfinished studies and on any failures."""
+    trials = study.ended()
     cells = tuple(_cell(study, trials, arm.label, recipe) for arm in study.arms for recipe in study.recipes)
     comparisons = _comparisons(study, trials)
     shares, reason = _shares(study, trials)
@@ -97,19 +95,6 @@ def analyse_comparison(study: Study) -> ComparisonFindings:
         planned=planned,
         done=done,
     )
-
-
-def _by_cell(study: Study) -> dict[tuple[str, str, int], Trial]:
-    planned = {(arm.label, recipe, seed) for arm in study.arms for recipe in study.recipes for seed in study.seeds}
-    trials: dict[tuple[str, str, int], Trial] = {}
-    for trial in study.trials:
-        key = (trial.arm, trial.recipe, trial.seed)
-        if key not in planned:
-            raise ValueError(f"trials: {key} is not planned; valid: an arm's label, a recipe and a seed of the study")
-        if key in trials:
-            raise ValueError(f"trials: {key} is recorded twice; each arm, recipe and seed has at most one trial")
-        trials[key] = trial
-    return trials
 
 
 def _cell(study: Study, trials: Mapping[tuple[str, str, int], Trial], arm: str, recipe: str) -> Cell:
@@ -229,11 +214,12 @@ def _losses(cells: Sequence[Cell]) -> list[str]:
 
 
 def _caveats(study: Study, comparisons: Mapping[str, Comparisons]) -> tuple[str, ...]:
-    found = caveats(study.data, max(study.epochs.values()), len(study.seeds), list(study.recipes))
-    if len(set(study.epochs.values())) > 1:
-        lengths = ", ".join(f"{recipe} {epochs}" for recipe, epochs in study.epochs.items())
+    epochs = {name: recipe.epochs for name, recipe in study.recipes.items()}
+    found = caveats(study.data.description, max(epochs.values()), len(study.seeds), list(study.recipes))
+    if len(set(epochs.values())) > 1:
+        lengths = ", ".join(f"{name} {length}" for name, length in epochs.items())
         found.append(f"The recipes train for different numbers of epochs: {lengths}.")
-    if foreign := [arm.label for arm in study.arms if arm.network is None]:
+    if foreign := [arm.label for arm in study.arms if isinstance(arm.network, TimmNetwork)]:
         found.append(f"Built and initialised by timm, whatever a recipe says of zero_init: {', '.join(foreign)}.")
     if len(comparisons) > 1:
         found.append("Differences are corrected for the pairs of one comparison, not across the recipes.")

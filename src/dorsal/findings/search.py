@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Any, get_args
+from collections.abc import Iterator, Mapping, Sequence
+from typing import get_args
 
-import msgspec
 from msgspec.structs import replace
 
 from dorsal.findings.population.analyse import network_results
 from dorsal.findings.population.records import Counts, NamedNetwork, NetworkStatus
+from dorsal.recipe.recipe import Recipe
 from dorsal.stats.pareto import pareto_front
 from dorsal.stats.versus_random import against_random, against_random_sentence
 from dorsal.study.population.records import PopulationStudy, SpaceSample
@@ -44,7 +44,7 @@ def analyse_search(search: SearchStudy, against: PopulationStudy | None = None) 
         space=course.space.name,
         sampler=course.sampler,
         objectives=course.objectives,
-        epochs=next(iter(study.epochs.values())),
+        epochs=next(iter(study.recipes.values())).epochs,
         seeds=len(study.seeds),
         counts=Counts(**{status: statuses.count(status) for status in get_args(NetworkStatus)}),
         drawn=sum(network.drawn for network in course.networks),
@@ -69,7 +69,7 @@ def _least_so_far(errors: Sequence[float | None]) -> Iterator[float | None]:
 
 
 def draws_to_compare(
-    population: PopulationStudy, course: SearchLog, recipes: dict[str, dict[str, Any]], data: str, seeds: int
+    population: PopulationStudy, course: SearchLog, recipes: Mapping[str, Recipe], data: str, seeds: int
 ) -> SpaceSample:
     """The population's draws of the searched space. `data` is the fingerprint, `seeds` how many.
 
@@ -83,8 +83,8 @@ def draws_to_compare(
     for what, same in (
         (f"space called {name}", drawn.space == course.space),
         ("bounds", drawn.bounds == course.bounds),
-        ("recipe", msgspec.json.encode(population.study.recipes) == msgspec.json.encode(recipes)),
-        ("data", population.study.data_fingerprint == data),
+        ("recipe", population.study.recipes == recipes),
+        ("data", population.study.data.fingerprint == data),
         ("number of seeds", len(population.study.seeds) == seeds),
     ):
         if not same:
@@ -95,7 +95,7 @@ def draws_to_compare(
 def _random_errors(search: SearchStudy, population: PopulationStudy) -> list[float | None]:
     """Errors of the population's networks but for those that the search has too, as the same draws are of one seed."""
     study = search.study
-    drawn = draws_to_compare(population, search.course, study.recipes, study.data_fingerprint, len(study.seeds))
+    drawn = draws_to_compare(population, search.course, study.recipes, study.data.fingerprint, len(study.seeds))
     results = network_results(population.study)
     own = {(arm.network_hash, arm.cost) for arm in study.arms}  # the cost tells image sizes apart
     others = {arm.label for arm in population.study.arms if (arm.network_hash, arm.cost) not in own}

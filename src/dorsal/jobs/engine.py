@@ -23,22 +23,15 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 
 from dorsal.jobs.events import Note
-from dorsal.jobs.records import Epoch, Trial
-from dorsal.study.plan import Run
+from dorsal.jobs.plan import Run
+from dorsal.jobs.records import Trial
+from dorsal.recipe.epoch import Epoch, Step
 
 LIVES = 3
-"""So many workers may die of one run; then it has failed."""
+"""A run fails once this many workers have died while running it."""
 
 _SECONDS_BETWEEN_STEPS = 0.2
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-
-
-class Step(msgspec.Struct, frozen=True):
-    """A run has done `step` of `steps` in `epoch`; epochs count from 1."""
-
-    epoch: int
-    step: int
-    steps: int
 
 
 class WorkerDied(msgspec.Struct, frozen=True):
@@ -131,7 +124,7 @@ class LocalPool:
 def failed(run: Run, error: str, curve: tuple[Epoch, ...] = ()) -> Trial:
     """The trial of a run that an error ended."""
     seconds = sum(epoch.seconds for epoch in curve)
-    return Trial(run.arm, run.recipe, run.seed, "failed", None, curve, seconds, error)
+    return Trial(run.key, "failed", None, curve, seconds, error)
 
 
 def begin_again(run: Run, lost: WorkerDied, deaths: Counter[str], waiting: deque[Run]) -> WorkerDied | Trial:

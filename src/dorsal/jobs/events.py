@@ -1,11 +1,13 @@
-"""What happens during a comparison, told to whoever watches. Frozen data; rendering is elsewhere."""
+"""Events of a running study, for progress displays. Frozen data; rendering is elsewhere."""
 
 from __future__ import annotations
 
 import msgspec
 
 from dorsal.jobs.forecast import Forecast
+from dorsal.jobs.plan import Run
 from dorsal.jobs.records import Arm, Trial
+from dorsal.recipe.epoch import Step
 
 
 class Planned(msgspec.Struct, frozen=True):
@@ -15,26 +17,22 @@ class Planned(msgspec.Struct, frozen=True):
     forecast: Forecast
 
 
-class WorkerProgress(msgspec.Struct, frozen=True):
-    """Where a worker's run stands, a few times a second. `seconds_left` is of the whole comparison.
+class Progress(msgspec.Struct, frozen=True):
+    """Where a worker, counted from 0, stands with its run; comes a few times a second.
 
-    `step` of `steps` in `epoch` of `epochs` is done; epochs count from 1, workers from 0.
+    `seconds_left` is of the whole study.
     """
 
     worker: int
-    arm: str
-    recipe: str
-    seed: int
-    epoch: int
-    epochs: int
-    step: int
-    steps: int
+    run: Run
+    step: Step
     seconds_left: float
 
 
 class TrialDone(msgspec.Struct, frozen=True):
     """A run has ended and is in the store; `done` of `total` runs are now. `seconds_left` is for all runs together."""
 
+    run: Run
     trial: Trial
     done: int
     total: int
@@ -47,4 +45,11 @@ class Note(msgspec.Struct, frozen=True):
     text: str
 
 
-Event = Planned | WorkerProgress | TrialDone | Note
+class Visited(msgspec.Struct, frozen=True):
+    """A network has been timed once more: `done` of `total` visits are made."""
+
+    done: int
+    total: int
+
+
+Event = Planned | Progress | TrialDone | Visited | Note

@@ -11,20 +11,22 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from dorsal.jobs.engine import Engine, Job, LocalPool, Step, WorkerDied
+from dorsal.jobs.engine import Engine, Job, LocalPool, WorkerDied
 from dorsal.jobs.epoch_time import predict_epochs
-from dorsal.jobs.events import Event, Note, Planned, TrialDone, WorkerProgress
+from dorsal.jobs.events import Event, Note, Planned, Progress, TrialDone
 from dorsal.jobs.forecast import Clock, RunTiming, Timekeeper, forecast, with_ended, within_budget
 from dorsal.jobs.isolated import Isolated
 from dorsal.jobs.lock import hold
 from dorsal.jobs.machine import available_cores, machine, versions
+from dorsal.jobs.plan import Plan, Run, distinct_runs
 from dorsal.jobs.ray_engine import RayCluster
-from dorsal.jobs.records import Arm, Epoch, Machine, Study, Trial
+from dorsal.jobs.records import Arm, Kind, Machine, Study, Trial
 from dorsal.jobs.resources import LOCAL_CLUSTER, Resources
 from dorsal.jobs.store import Domains, Store, Values
+from dorsal.jobs.study_file import StudyFile, read_study_file, storage_of, storage_url, write_study_file
 from dorsal.jobs.train import run_trial, time_run
-from dorsal.study.plan import Plan, Run, distinct_runs
-from dorsal.study.saved import StudyFile, read_saved, run_name, storage_of, storage_url, write_saved
+from dorsal.recipe.epoch import Epoch, Step
+from dorsal.spec.timm import TimmNetwork
 
 OnEvent = Callable[[Event], None]
 
@@ -37,8 +39,8 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
       the whole plan; a budget is met so. What has ended stays in the plan.
     - `describe`: what a run is in terms of the store's parameters.
     - `folder`: of the store, the checkpoints, and `file`, in which the plan is kept.
-    - `name`, `command`, `storage`, `budget`: as in `Comparison`; the storage of a study that the folder has, where none
-      is named.
+    - `kind`: of the question. `name`, `command`, `budget`: as in `Comparison`. `storage`: None means the one that the
+      folder already uses.
     """
 
     plan: Plan
@@ -50,6 +52,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     place: Resources
     folder: Path
     file: str
+    kind: Kind
     name: str
     command: str
     storage: str | None
@@ -81,7 +84,7 @@ def execute(
         ended = {key for key, trial in store.trials().items() if trial.status != "failed"}
         left = len({run.key for run in asked.runs} - ended)
         here = machine(place.device, max(min(engine.capacity(), left), 1) if left else 1, place.threads)
-        before = read_saved(folder, session.file)
+        before = read_study_file(folder, session.file)
         timings = _timings(session.timed, place, here, before.timings if before else {}, on_event)
         epoch_seconds = _epoch_seconds(asked, session.timed, here, timings)
         todo, note = asked, ""
@@ -126,13 +129,13 @@ def keep(
     note: str = "",
 ) -> Study:
     """Writes the plan as it is about to be carried out here, and returns it. `note` is a sentence on it, or ""."""
-    before = read_saved(session.folder, session.file)
+    before = read_study_file(session.folder, session.file)
     settings = _settings(todo, session.place, ended, here, before)
     notes = tuple(filter(None, [*todo.data.notes, note, _told_apart(settings)]))
     study = _study(session, todo, here, notes, before)
     storage = storage_of(session.folder, session.storage) or ""
-    saved = StudyFile(study, tuple(map(run_name, todo.runs)), storage, dict(timings), settings)
-    write_saved(session.folder, saved, session.file)
+    saved = StudyFile(study, storage, dict(timings), settings)
+    write_study_file(session.folder, saved, session.file)
     return study
 
 
@@ -161,36 +164,20 @@ def make_runs(
             run = report.run
             match report.what:
                 case Step() as step:
-                    on_event(_progress(report.worker, run, step, clock.seconds_left()))
+                    on_event(Progress(report.worker, run, step, clock.seconds_left()))
                 case Epoch() as epoch:
                     clock.epoch_ended(run, epoch)
                 case Note() as note:
                     on_event(note)
                 case WorkerDied(reason):
-                    on_event(
-                        Note(f"{run.arm}, {run.recipe}, seed {run.seed}: {reason}; it goes on from its checkpoint")
-                    )
+                    on_event(Note(f"{run.name}: {reason}; it goes on from its checkpoint"))
                 case Trial() as trial:
                     clock.run_ended(run)
                     store.add(run, trial, *session.describe(run))
                     if trial.status != "failed":
                         (checkpoints / f"{run.key}.pt").unlink(missing_ok=True)
                     done += 1
-                    on_event(TrialDone(trial, done, total, clock.seconds_left()))
-
-
-def _progress(worker: int, run: Run, step: Step, seconds_left: float) -> WorkerProgress:
-    return WorkerProgress(
-        worker=worker,
-        arm=run.arm,
-        recipe=run.recipe,
-        seed=run.seed,
-        epoch=step.epoch,
-        epochs=run.epochs,
-        step=step.step,
-        steps=step.steps,
-        seconds_left=seconds_left,
-    )
+                    on_event(TrialDone(run, trial, done, total, clock.seconds_left()))
 
 
 def _timings(
@@ -211,7 +198,7 @@ def time_runs(runs: Sequence[Run], place: Resources, on_event: OnEvent) -> Itera
                 case RunTiming() as timing:
                     yield run, timing
                 case WorkerDied(why) | str(why):
-                    on_event(Note(f"{run.arm}, {run.recipe} could not be timed: {why}"))
+                    on_event(Note(f"{run.arm}, {run.recipe_name} could not be timed: {why}"))
 
 
 def _timing_key(run: Run, here: Machine) -> str:
@@ -225,7 +212,7 @@ def _epoch_seconds(
     measured = {}
     for run in timed:
         timing = timings.get(_timing_key(run, here))
-        measured[run.arm, run.recipe] = timing.epoch_seconds if timing else 0.0
+        measured[run.arm, run.recipe_name] = timing.epoch_seconds if timing else 0.0
     return predict_epochs(asked, measured)
 
 
@@ -233,7 +220,8 @@ def _with_latencies(
     todo: Plan, timed: Sequence[Run], here: Machine, timings: Mapping[str, RunTiming]
 ) -> tuple[Arm, ...]:
     """The arms with what was measured under the first recipe."""
-    measured = {run.arm: timings.get(_timing_key(run, here)) for run in timed if run.recipe == todo.recipes[0].name}
+    first = next(iter(todo.recipes))
+    measured = {run.arm: timings.get(_timing_key(run, here)) for run in timed if run.recipe_name == first}
     return tuple(
         replace(arm, forward=timing.forward, train_step=timing.train_step)
         if (timing := measured.get(arm.label))
@@ -248,7 +236,11 @@ def _settings(
     """The settings in which runs of this folder were or are about to be made."""
     known = before.settings if before else ()
     found = versions()
-    packages = ("torch", "torchvision", *(["timm"] if any(arm.network is None for arm in todo.arms) else []))
+    packages = (
+        "torch",
+        "torchvision",
+        *(["timm"] if any(isinstance(arm.network, TimmNetwork) for arm in todo.arms) else []),
+    )
     now = ", ".join(f"{package} {found[package]}" for package in packages)
     now += f", {place.device}, {'a Ray cluster' if place.ray else here.processor}, {place.threads} threads a worker"
     now += f", {place.processes} processes a run" if place.processes > 1 else ""
@@ -263,20 +255,16 @@ def _told_apart(settings: Sequence[str]) -> str:
 
 def _study(session: Execution, todo: Plan, here: Machine, notes: tuple[str, ...], before: StudyFile | None) -> Study:
     return Study(
+        kind=session.kind,
         name=session.name,
         command=session.command,
         created=before.study.created if before else datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         arms=todo.arms,
-        recipes={recipe.name: recipe.fields for recipe in todo.recipes},
+        recipes=todo.recipes,
         seeds=todo.seeds,
-        epochs={recipe.name: recipe.epochs for recipe in todo.recipes},
-        image_size=todo.data.image_size,
-        data=todo.data.description,
-        data_fingerprint=todo.data.fingerprint,
-        classes=todo.data.classes,
-        train_images=todo.data.train_images,
-        val_images=todo.data.val_images,
+        data=todo.data,
         machine=here,
         versions=versions(),
+        runs=tuple(run.planned for run in todo.runs),
         notes=notes,
     )

@@ -10,9 +10,10 @@ from typing import Protocol
 
 import msgspec
 
-from dorsal.jobs.records import Epoch, Latency
+from dorsal.jobs.plan import Plan, Run, distinct_runs
+from dorsal.jobs.records import Latency
 from dorsal.language.duration import read_duration, show_duration
-from dorsal.study.plan import Plan, Run, distinct_runs
+from dorsal.recipe.epoch import Epoch
 
 START_UP_SECONDS = 6.0
 """From starting a worker to its first step: importing torch, opening the data."""
@@ -138,14 +139,14 @@ class Clock:
 
     def __init__(self, runs: Iterable[Run], epoch_seconds: EpochSeconds, workers: int) -> None:
         self._runs = {run.key: run for run in runs}
-        self._epochs_left = {key: run.epochs for key, run in self._runs.items()}
+        self._epochs_left = {key: run.recipe.epochs for key, run in self._runs.items()}
         self._forecast, self._workers = epoch_seconds, workers
         self._measured: dict[tuple[str, str], list[float]] = {}
 
     def epoch_ended(self, run: Run, epoch: Epoch) -> None:
         """See `Timekeeper.epoch_ended`."""
-        self._epochs_left[run.key] = run.epochs - epoch.epoch
-        self._measured.setdefault((run.arm, run.recipe), []).append(epoch.seconds)
+        self._epochs_left[run.key] = run.recipe.epochs - epoch.epoch
+        self._measured.setdefault((run.arm, run.recipe_name), []).append(epoch.seconds)
 
     def run_ended(self, run: Run) -> None:
         """See `Timekeeper.run_ended`."""
@@ -160,12 +161,12 @@ class Clock:
         )
 
     def _epoch_seconds(self, run: Run, scale: float) -> float:
-        measured = self._measured.get((run.arm, run.recipe))
+        measured = self._measured.get((run.arm, run.recipe_name))
         if not measured and not any(self._forecast.values()):
             measured = [seconds for each in self._measured.values() for seconds in each]
         if measured:
             return sum(measured) / len(measured)
-        return self._forecast[run.arm, run.recipe] * scale
+        return self._forecast[run.arm, run.recipe_name] * scale
 
     def _scale(self) -> float:
         """How much slower epochs were than forecast, where any has been measured."""
@@ -200,4 +201,4 @@ class Pace:
 
 
 def _seconds(run: Run, epoch_seconds: EpochSeconds) -> float:
-    return run.epochs * epoch_seconds[run.arm, run.recipe]
+    return run.recipe.epochs * epoch_seconds[run.arm, run.recipe_name]

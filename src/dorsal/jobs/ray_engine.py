@@ -30,10 +30,10 @@ from dorsal.jobs.engine import (
     interrupts_ignored,
     thread_variables,
 )
+from dorsal.jobs.plan import Run
 from dorsal.jobs.ray_connection import joined, load_ray
 from dorsal.jobs.records import Trial
 from dorsal.jobs.resources import host_and_port
-from dorsal.study.plan import Run
 
 _SECONDS_TO_STOP = 10.0
 _SECONDS_BETWEEN_COUNTS = 1.0

@@ -1,17 +1,22 @@
-"""What a study is and what came of it: plain frozen data, written as JSON, read by the report. No torch."""
+"""What a study is and what came of it: plain frozen data, written as JSON, read by findings and reports. No torch."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Literal
 
 import msgspec
 
+from dorsal.data.summary import DataSummary
+from dorsal.recipe.epoch import Epoch
+from dorsal.recipe.recipe import Recipe
 from dorsal.spec.cost import Cost
 from dorsal.spec.layers import Feature
-from dorsal.spec.network import Network
+from dorsal.spec.timm import AnyNetwork
 
-STUDY_SCHEMA = 1
+STUDY_SCHEMA = 2
 Status = Literal["finished", "diverged", "failed"]
+Kind = Literal["comparison", "population", "search"]
 
 
 class Latency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -26,20 +31,26 @@ class Latency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     device: str
 
 
-class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One network of a comparison: `label` is its short name in tables, `text` reads back as the network.
+class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One network of a study, fitted to its data.
 
-    `network` is None for a network of timm, which `text` names; `features` is its pyramid then, and empty for Dorsal's
-    own, whose pyramid follows from `network`.
-    `changes` says what `--match` changed; `differences` its choices other than those of the first arm (choice →
-    [first arm's value, this arm's]).
+    - `label`: its short name in tables. `text`: reads back as the network.
+    - `network_hash`: see `spec.timm.hash_of`. `cost`: of one image of the data.
+    - `space`, `row`: the design space it was drawn from and its place among the networks drawn there, from 0; "" and 0
+      where it was named.
+    - `changes`: what `--match` changed, in words. `differences`: its choices that are not those of the first arm
+      (choice → [first arm's value, this arm's]).
+    - `forward`, `train_step`: measured times, None where nothing was timed.
+    - `features`: the pyramid of a network of timm; empty for Dorsal's own, whose pyramid follows from `network`.
     """
 
     label: str
     text: str
-    network: Network | None
+    network: AnyNetwork
     network_hash: str
     cost: Cost
+    space: str = ""
+    row: int = 0
     changes: str = ""
     differences: dict[str, tuple[str, str]] = {}
     forward: Latency | None = None
@@ -47,23 +58,19 @@ class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     features: tuple[Feature, ...] = ()
 
 
-class Epoch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One point of a learning curve, epochs from 1. Losses are means over images, accuracy is top-1 in percent."""
+class PlannedRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A run of a study: the key that the store knows it by, and the names of what it combines."""
 
-    epoch: int
-    train_loss: float
-    val_loss: float
-    accuracy: float
-    learning_rate: float
-    seconds: float
-
-
-class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One training run. `accuracy` is the last epoch's, in percent; None unless finished."""
-
+    key: str
     arm: str
     recipe: str
     seed: int
+
+
+class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What came of the run with this key. `accuracy` is the last epoch's, in percent; None unless finished."""
+
+    key: str
     status: Status
     accuracy: float | None
     curve: tuple[Epoch, ...]
@@ -84,24 +91,32 @@ class Machine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     accelerator: str = ""
 
 
-class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A whole comparison: everything that the tables and the page show, and what is needed to run it again."""
+class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Networks trained under recipes and seeds: all that tables and pages show, and what it takes to run it again.
 
+    - `kind`: the question that was asked. `name`: title, and name in the storage. `command`: asks the same again.
+    - `created`: when, ISO 8601, UTC. `machine`, `versions`: where and with what it ran last.
+    - `arms`, `recipes` (by the name that tables use), `seeds`, `data`: what was combined.
+    - `runs`: all planned runs, in the order in which they are made. `trials`: what came of those that have ended.
+    - `notes`: sentences that a reader should know.
+    """
+
+    kind: Kind
     name: str
     command: str
     created: str
     arms: tuple[Arm, ...]
-    recipes: dict[str, dict[str, Any]]
+    recipes: dict[str, Recipe]
     seeds: tuple[int, ...]
-    epochs: dict[str, int]
-    image_size: int
-    data: str
-    data_fingerprint: str
-    classes: tuple[str, ...]
-    train_images: int
-    val_images: int
+    data: DataSummary
     machine: Machine
     versions: dict[str, str]
+    runs: tuple[PlannedRun, ...]
     trials: tuple[Trial, ...] = ()
     notes: tuple[str, ...] = ()
     schema: int = STUDY_SCHEMA
+
+    def ended(self) -> Mapping[tuple[str, str, int], Trial]:
+        """What came of the runs that have ended, by arm, recipe and seed, in the order of `runs`."""
+        trials = {trial.key: trial for trial in self.trials}
+        return {(run.arm, run.recipe, run.seed): trials[run.key] for run in self.runs if run.key in trials}

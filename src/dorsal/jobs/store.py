@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from types import TracebackType
@@ -15,9 +16,8 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
+from dorsal.jobs.plan import Run
 from dorsal.jobs.records import Trial
-from dorsal.study.plan import Run
-from dorsal.study.question import without_password
 
 if TYPE_CHECKING:
     import optuna
@@ -45,7 +45,9 @@ Domains = Mapping[str, Range | Categories]
 
 SEEDS = Range(0, 2**31 - 1, whole=True)
 
-STORE_SCHEMA = 1
+STORE_SCHEMA = 2
+HIDDEN = "***"
+"""What stands for a password."""
 _SCHEMA_ATTRIBUTE = "dorsal_schema"
 
 
@@ -159,3 +161,12 @@ def _distribution(domain: Range | Categories) -> BaseDistribution:
             return CategoricalDistribution(values)
         case Range(low, high, whole):
             return IntDistribution(int(low), int(high)) if whole else FloatDistribution(low, high)
+
+
+def without_password(url: str) -> str:
+    """A storage URL with `HIDDEN` for its password, be that before the host or in the query.
+
+    A password that is not quoted as it should be may have any character, so all up to the last @ is taken for it.
+    """
+    url = re.sub(r"(?<=://)([^:/]*):[^@]*@(?:[^?]*@)?", rf"\1:{HIDDEN}@", url)
+    return re.sub(r"([?&][^=&]*passw[^=&]*=)[^&]*", rf"\1{HIDDEN}", url, flags=re.IGNORECASE)

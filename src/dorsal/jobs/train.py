@@ -1,4 +1,4 @@
-"""Where a study meets training: facts for the plan, one run, and its timing. The only file here that imports torch."""
+"""Training as a job: what a plan needs to know of data and networks, one run, and its timing. Imports torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import math
 import statistics
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -16,22 +16,24 @@ import torch
 from torch import nn
 
 from dorsal.data.dataset import ImageData, open_data
-from dorsal.data.spec import format_data, parse_data
-from dorsal.jobs.engine import Message, Step, failed
+from dorsal.data.spec import DataSpec, format_data
+from dorsal.data.summary import DataSummary
+from dorsal.jobs.engine import Message, failed
 from dorsal.jobs.events import Note
 from dorsal.jobs.forecast import RunTiming
-from dorsal.jobs.records import Epoch, Latency, Trial
+from dorsal.jobs.plan import Run
+from dorsal.jobs.records import Arm, Latency, Trial
 from dorsal.jobs.resources import Resources
 from dorsal.nn.timm import timm_cost, timm_features
-from dorsal.recipe.text import Recipe, recipe, recipe_hash
-from dorsal.spec.timm import AnyNetwork, TimmNetwork
-from dorsal.study.plan import DataFacts, RecipeFacts, Run, TimmFacts
-from dorsal.train.loop import EpochResult, StepProgress, fit
+from dorsal.recipe.epoch import Epoch, Step
+from dorsal.recipe.recipe import Recipe
+from dorsal.spec.timm import AnyNetwork, TimmNetwork, hash_of, timm_text
+from dorsal.train.loop import fit
 from dorsal.train.model import make_model
 from dorsal.train.timing import time_forward, time_step
 
 _WARMUPS, _REPEATS, _SECONDS = 2, 30, 2.0
-"""Steps and calls are timed after so many to warm up, so often, and once at least but for no longer."""
+"""Warm-up calls, timed calls at most, and seconds at most; at least one call is timed."""
 _EVALUATION_BATCH = 64
 
 
@@ -44,73 +46,70 @@ def check_device(device: str) -> None:
 
 
 def check_resources(place: Resources) -> None:
-    """Raises ValueError where runs are made on this machine and its device is not there. Those of a cluster are its
-    nodes' affair."""
+    """Raises ValueError where runs are made on this machine and its device is not there.
+
+    Devices of a cluster are checked on its nodes.
+    """
     if place.ray is None:
         check_device(place.device)
 
 
-def data_facts(text: str) -> DataFacts:
+def data_summary(spec: DataSpec) -> DataSummary:
     """Opens the data and says what a plan needs to know. Raises ValueError for data that are unknown or unsound."""
     _open.cache_clear()  # a folder may have changed since an earlier call
-    data = _open(text)
-    return DataFacts(
-        text=text,
-        description=parse_data(text).describe(),
+    data = _open(spec)
+    return DataSummary(
+        spec=spec,
         classes=data.classes,
-        image_size=data.size,
+        mean=data.normalization.mean,
+        std=data.normalization.std,
         fingerprint=data.fingerprint,
-        normalization=(*data.normalization.mean, *data.normalization.std),
         train_images=len(data.train),
         val_images=len(data.val),
         notes=data.notes,
     )
 
 
-def facts_at_sizes(data: DataFacts) -> Callable[[int], DataFacts]:
-    """What a plan needs to know of the same data seen at a size in pixels; each size is opened once.
+def summaries_at_sizes(data: DataSummary) -> Callable[[int], DataSummary]:
+    """The same data seen at a size in pixels; each size is opened once.
 
     Raises ValueError for a size that they cannot be seen at.
     """
     known = {data.image_size: data}
 
-    def at(size: int) -> DataFacts:
+    def at(size: int) -> DataSummary:
         if size not in known:
-            known[size] = data_facts(format_data(msgspec.structs.replace(parse_data(data.text), size=size)))
+            known[size] = data_summary(msgspec.structs.replace(data.spec, size=size))
         return known[size]
 
     return at
 
 
-def recipe_facts(text: str, epochs: int | None) -> RecipeFacts:
-    """Reads a recipe, with `epochs` in place of its own if given. Raises ValueError naming what is wrong with it."""
-    read = recipe(text)
-    if epochs is not None:
-        read = msgspec.structs.replace(read, epochs=epochs)
-    name = Path(text).stem if text.endswith((".toml", ".json")) else text
-    return RecipeFacts(
-        name=name, hash=recipe_hash(read), epochs=read.epochs, batch=read.batch, fields=msgspec.to_builtins(read)
-    )
-
-
-def timm_facts(
-    networks: Iterable[TimmNetwork], recipes: Sequence[RecipeFacts], image_size: int
-) -> dict[TimmNetwork, TimmFacts]:
-    """Asks timm what a plan needs to know of its networks, and whether they can be trained by these recipes.
+def timm_arms(
+    networks: Iterable[TimmNetwork], recipes: Mapping[str, Recipe], image_size: int
+) -> dict[TimmNetwork, Arm]:
+    """The networks of timm as arms, with their costs and pyramids, if they can be trained by these recipes.
 
     Raises ValueError for a name that timm does not know, images that do not suit the network, or a recipe that asks for
     something the network has no use for; ModuleNotFoundError without timm.
     """
-    facts = {}
+    arms = {}
     for network in networks:
-        facts[network] = TimmFacts(cost=timm_cost(network, image_size), features=timm_features(network))
-        for asked in recipes:
+        arms[network] = Arm(
+            label=network.full_name,
+            text=timm_text(network),
+            network=network,
+            network_hash=hash_of(network),
+            cost=timm_cost(network, image_size),
+            features=timm_features(network),
+        )
+        for name, asked in recipes.items():
             try:
                 with torch.device("meta"):
-                    make_model(network, msgspec.convert(asked.fields, Recipe))
+                    make_model(network, asked)
             except ValueError as error:
-                raise ValueError(f"recipe {asked.name}: {error}") from None
-    return facts
+                raise ValueError(f"recipe {name}: {error}") from None
+    return arms
 
 
 def run_trial(run: Run, tell: Callable[[Message], None], *, folder: Path, threads: int, device: str) -> Trial:
@@ -121,35 +120,31 @@ def run_trial(run: Run, tell: Callable[[Message], None], *, folder: Path, thread
     torch.set_num_threads(threads)
     curve: list[Epoch] = []
 
-    def on_step(step: StepProgress) -> None:
-        tell(Step(step.epoch, step.step, step.steps))
-
-    def on_epoch(result: EpochResult) -> None:
-        curve.append(_epoch(result))
-        tell(curve[-1])
+    def on_epoch(epoch: Epoch) -> None:
+        curve.append(epoch)
+        tell(epoch)
 
     try:
         data = _open(run.data)
         if data.fingerprint != run.fingerprint:
-            raise ValueError(f"data {run.data!r} changed after the study was planned")
+            raise ValueError(f"data {format_data(run.data)!r} changed after the study was planned")
         result = fit(
             run.network,
-            msgspec.convert(run.recipe_fields, Recipe),
+            run.recipe,
             data,
             seed=run.seed,
             device=device,
             checkpoint=folder / f"{run.key}.pt",
-            on_step=on_step,
+            on_step=tell,
             on_epoch=on_epoch,
         )
     except Exception as error:
         return failed(run, _describe(error), tuple(curve))
     for note in result.notes:
-        tell(Note(f"{run.arm}, {run.recipe}, seed {run.seed}: {note}"))
-    epochs = tuple(map(_epoch, result.curve))
-    accuracy = epochs[-1].accuracy if result.status == "finished" else None
-    seconds = sum(epoch.seconds for epoch in epochs)
-    return Trial(run.arm, run.recipe, run.seed, result.status, accuracy, epochs, seconds, result.error)
+        tell(Note(f"{run.name}: {note}"))
+    accuracy = result.curve[-1].accuracy if result.status == "finished" else None
+    seconds = sum(epoch.seconds for epoch in result.curve)
+    return Trial(run.key, result.status, accuracy, result.curve, seconds, result.error)
 
 
 def time_run(run: Run, *, threads: int, device: str) -> RunTiming | str:
@@ -160,7 +155,7 @@ def time_run(run: Run, *, threads: int, device: str) -> RunTiming | str:
     torch.set_num_threads(threads)
     try:
         data = _open(run.data)
-        made = msgspec.convert(run.recipe_fields, Recipe)
+        made = run.recipe
         model = make_model(run.network, made).to(device).eval()
         forward = _forward_seconds(model, 1, data.size, device)
         evaluation = _forward_seconds(model, _EVALUATION_BATCH, data.size, device)
@@ -179,13 +174,9 @@ def time_run(run: Run, *, threads: int, device: str) -> RunTiming | str:
 
 
 @functools.lru_cache(maxsize=1)
-def _open(text: str) -> ImageData:
+def _open(spec: DataSpec) -> ImageData:
     """A worker opens its data once, not once a run."""
-    return open_data(parse_data(text))
-
-
-def _epoch(result: EpochResult) -> Epoch:
-    return Epoch(**msgspec.structs.asdict(result))
+    return open_data(spec)
 
 
 def _describe(error: Exception) -> str:
@@ -204,7 +195,7 @@ def _step_seconds(network: AnyNetwork, made: Recipe, data: ImageData, device: st
     seconds: list[float] = []
     last = 0.0
 
-    def on_step(step: StepProgress) -> None:
+    def on_step(step: Step) -> None:
         nonlocal last
         now = time.perf_counter()
         if step.step > _WARMUPS:

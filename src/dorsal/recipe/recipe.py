@@ -49,7 +49,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
                           side, zeros moving in
         min_area          smallest share of "area"
         flip              mirror every other image, where the data say that keeps the label
-        policy            "autoaugment" (arXiv 1805.09501, ImageNet's) or "randaugment" (arXiv 1909.13719)
+        auto_augment      "autoaugment" (arXiv 1805.09501, ImageNet's) or "randaugment" (arXiv 1909.13719)
         augment_ops     operations an image, randaugment only
         augment_magnitude  0 to 30, randaugment only
         color_jitter     brightness, contrast and saturation, each by a factor of 1 ± up to this
@@ -142,7 +142,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "lr_per": get_args(LrPer),
     "cosine_starts_at": get_args(CosineStart),
     "crop": get_args(Crop),
-    "policy": get_args(AutoAugment),
+    "auto_augment": get_args(AutoAugment),
 }
 _RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, 10_000),

@@ -7,8 +7,7 @@ mine.toml, mine.json         a file with any of the fields; those left out have 
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import msgspec
 from dorsal.language.reader import Call, Reader, suggest
 from dorsal.recipe.named import NAMED
 from dorsal.recipe.recipe import WORDS, Recipe, check_word
+from dorsal.spec.digest import digest
 from dorsal.spec.text import show
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Recipe",
     "from_json",
     "from_toml",
+    "read_recipes",
     "recipe",
     "recipe_hash",
     "recipe_text",
@@ -52,6 +53,21 @@ def recipe(text: str) -> Recipe:
     if call.name not in NAMED:
         raise ValueError(f"unknown recipe {call.name!r}{suggest(call.name, NAMED)}")
     return _edit(NAMED[call.name], {field: _plain(field, node) for field, node in call.arguments.items()})
+
+
+def read_recipes(texts: Sequence[str], epochs: int | None) -> dict[str, Recipe]:
+    """Recipes by the names that tables use: the text, or the stem of a file's name. `epochs` replaces their own.
+
+    Raises ValueError as `recipe` does, and for a name that is there twice.
+    """
+    found: dict[str, Recipe] = {}
+    for text in texts:
+        read = recipe(text)
+        name = Path(text).stem if text.endswith((".toml", ".json")) else text
+        if name in found:
+            raise ValueError(f"recipe {name!r} is there twice; leave one out, or give its file another name")
+        found[name] = read if epochs is None else msgspec.structs.replace(read, epochs=epochs)
+    return found
 
 
 def recipe_text(recipe: Recipe) -> str:
@@ -92,9 +108,8 @@ def from_toml(text: str) -> Recipe:
 
 
 def recipe_hash(recipe: Recipe) -> str:
-    """16 hexadecimal digits that depend on the fields and on nothing else; stable across runs."""
-    canonical = msgspec.json.encode(recipe, order="deterministic")
-    return hashlib.sha256(canonical).hexdigest()[:16]
+    """16 hexadecimal digits that depend on the fields that are not at their defaults, and on nothing else."""
+    return digest(recipe)
 
 
 def scaled(recipe: Recipe, batch: int) -> Recipe:

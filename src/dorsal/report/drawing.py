@@ -25,6 +25,7 @@ from dorsal.spec.block import (
 from dorsal.spec.layers import Layer, Part, block_name, plan
 from dorsal.spec.network import Network
 from dorsal.spec.text import show
+from dorsal.spec.timm import AnyNetwork
 
 LEFT, RIGHT, TRUNK = 12.0, 300.0, 106.0
 BOX = 2 * (TRUNK - LEFT)
@@ -34,6 +35,11 @@ GAP = 12.0
 MOST_COLUMNS = 8
 
 Layers = dict[str, Layer]
+
+
+def draw_arm(network: AnyNetwork, image_size: int) -> str:
+    """The network at this image size, or the smallest that it takes; "" for one of timm."""
+    return draw_network(network, max(image_size, network.total_stride)) if isinstance(network, Network) else ""
 
 
 def draw_network(network: Network, image_size: int = 224) -> str:

@@ -51,7 +51,7 @@ def networks_csv(study: Study, networks: Sequence[Mapping[str, Any]]) -> bytes:
     Columns that a network does not have are empty.
     """
     arms = {arm.label: arm for arm in study.arms}
-    trials = {(trial.arm, trial.seed): trial for trial in study.trials}
+    trials = {(arm, seed): trial for (arm, _, seed), trial in study.ended().items()}
     rows = []
     for network in networks:
         runs = {seed: trials.get((network["label"], seed)) for seed in study.seeds}

@@ -7,6 +7,7 @@ from html import escape
 
 import msgspec
 
+from dorsal.data.summary import DataSummary
 from dorsal.jobs.records import Study
 from dorsal.report.numerals import plural, seconds
 from dorsal.report.plot import look
@@ -65,9 +66,9 @@ def run_facts(study: Study) -> str:
         "runs": f"on {machine.device}, {machine.workers} at a time, {plural(machine.threads, 'thread')} each, "
         f"{seconds(sum(trial.seconds for trial in study.trials))} of training in all",
         "versions": ", ".join(f"{name} {version}" for name, version in study.versions.items()),
-        "data": f"{study.data}, fingerprint {study.data_fingerprint}",
+        "data": f"{study.data.description}, fingerprint {study.data.fingerprint}",
         "seeds": ", ".join(map(str, study.seeds)),
-        "epochs": ", ".join(f"{recipe} {epochs}" for recipe, epochs in study.epochs.items()),
+        "epochs": ", ".join(f"{name} {recipe.epochs}" for name, recipe in study.recipes.items()),
     }
     facts = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in about.items())
     recipes = "".join(
@@ -79,12 +80,19 @@ def run_facts(study: Study) -> str:
     return f"<dl>{facts}</dl>{notes}{recipes}{lost_runs(study)}"
 
 
+def data_line(data: DataSummary) -> str:
+    """What the images are, in one sentence."""
+    size = f"{data.image_size}×{data.image_size} pixels"
+    images = f"{data.train_images:,} training and {data.val_images:,} validation images of {size}"
+    return f"{data.description}, {images}, {len(data.classes)} classes."
+
+
 def lost_runs(study: Study) -> str:
     """Every run that did not finish, with its reason."""
     rows = [
-        [escape(str(field)) for field in (t.arm, t.recipe, t.seed, t.status, len(t.curve), t.error)]
-        for t in study.trials
-        if t.status != "finished"
+        [escape(str(field)) for field in (*run, trial.status, len(trial.curve), trial.error)]
+        for run, trial in study.ended().items()
+        if trial.status != "finished"
     ]
     if not rows:
         return ""

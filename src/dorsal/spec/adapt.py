@@ -1,13 +1,24 @@
-"""A network adapted to dense tasks: a smaller output stride by dilation, deformable convolution in chosen stages."""
+"""A network adapted to data or to dense tasks: classes and channels, a smaller output stride, deformable stages."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import TypeVar
 
 from msgspec.structs import replace
 
 from dorsal.spec.block import Conv, Mixer, MultiScale, SelectiveKernel, SplitAttention, name_of
 from dorsal.spec.network import Network
+from dorsal.spec.timm import TimmNetwork
+
+AnyKind = TypeVar("AnyKind", Network, TimmNetwork)
+
+
+def fitted_to(network: AnyKind, classes: int, in_channels: int) -> AnyKind:
+    """The network with a classifier of so many classes, for images of so many channels."""
+    if isinstance(network, TimmNetwork):
+        return replace(network, classes=classes, in_channels=in_channels)
+    return replace(network, head=replace(network.head, classes=classes), in_channels=in_channels)
 
 
 def with_output_stride(network: Network, output_stride: int) -> Network:

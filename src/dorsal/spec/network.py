@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 from typing import Any
 
 import msgspec
 
 from dorsal.spec.check import check_network
+from dorsal.spec.digest import digest
 from dorsal.spec.stage import Activation, Head, Norm, Stage
 from dorsal.spec.stem import Conv7x7, Deep, Dla, Simple
 
 
-class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="network"):
     """A whole network. Making one checks it: an impossible combination raises ValueError with the reason."""
 
     stages: tuple[Stage, ...]
@@ -68,23 +67,4 @@ def network_hash(network: Network) -> str:
     Choices at their defaults do not count, so a field added to the grammar later leaves the hashes of all networks
     that do not use it as they were.
     """
-    canonical = msgspec.json.encode(_given(network), order="deterministic")
-    return hashlib.sha256(canonical).hexdigest()[:16]
-
-
-def _given(value: Any) -> Any:
-    """Plain data of everything that is not at its default."""
-    if isinstance(value, tuple):
-        return [_given(item) for item in value]
-    if not isinstance(value, msgspec.Struct):
-        return int(value) if isinstance(value, float) and value.is_integer() else value
-    tag = value.__struct_config__.tag
-    fields = [(name, getattr(value, name), default) for name, default in _defaults(type(value)).items()]
-    given = {name: _given(found) for name, found, default in fields if found != default}
-    return {"type": tag, **given} if tag else given
-
-
-@functools.cache
-def _defaults(kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """The default of every field; reading the fields takes longer than hashing a network."""
-    return {field.name: field.default for field in msgspec.structs.fields(kind)}
+    return digest(network)

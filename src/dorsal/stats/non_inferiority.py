@@ -95,7 +95,8 @@ def populations_cost(
     """The cost by a population of each space: the difference of their mean errors, with its bootstrap-t interval.
 
     Missing errors (percent) are None or NaN; they are left out and counted. `change` is None for fewer than
-    FEWEST_TO_NARROW others in either, and where all are alike. Raises ValueError for infinite errors, a confidence not between 0 and 1,
+    FEWEST_TO_NARROW others in either, and where all are alike. Raises ValueError for infinite errors, a confidence not
+    between 0 and 1,
     or fewer than 100 draws.
     """
     check_confidence(confidence)

@@ -98,7 +98,8 @@ def compare_populations(
 
     Measured coverage of intervals at a nominal 95 %: mean 94 to 95 %, quantiles 95 to 96 % (30 to 200
     networks of the same population). Below FEWEST_TO_RESAMPLE networks, and where the errors of
-    both are all equal, the mean has no interval; a quantile has none where the extreme networks fail to bracket it (below 36 networks for the lowest
+    both are all equal, the mean has no interval; a quantile has none where the extreme networks fail to bracket it
+    (below 36 networks for the lowest
     tenth).
 
     Raises ValueError for fewer than 2 networks with a result, infinite values, a quantile or confidence not

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -10,14 +9,13 @@ from typing import Any, TypeVar
 import msgspec
 
 from dorsal.jobs.resources import resources_of
+from dorsal.jobs.store import without_password
 from dorsal.language.duration import read_duration
 from dorsal.language.reader import suggest
 
 _OWN_OPTION = ("macs", "params", "activations")
 """Bounds that have options of their own."""
 _MOST_SEEDS = 10_000
-HIDDEN = "***"
-"""What stands for a password."""
 
 Question = TypeVar("Question", bound=msgspec.Struct)
 Seeds = int | tuple[int, ...]
@@ -70,15 +68,6 @@ def command(verb: Sequence[str], question: msgspec.Struct, default: msgspec.Stru
             case _:
                 words += [option, without_password(value) if field == "storage" else str(value)]
     return shlex.join(words)
-
-
-def without_password(url: str) -> str:
-    """A storage URL with `HIDDEN` for its password, be that before the host or in the query.
-
-    A password that is not quoted as it should be may have any character, so all up to the last @ is taken for it.
-    """
-    url = re.sub(r"(?<=://)([^:/]*):[^@]*@(?:[^?]*@)?", rf"\1:{HIDDEN}@", url)
-    return re.sub(r"([?&][^=&]*passw[^=&]*=)[^&]*", rf"\1{HIDDEN}", url, flags=re.IGNORECASE)
 
 
 def check_asked(asked: Any, *, least: Mapping[str, int], given: Sequence[str]) -> None:

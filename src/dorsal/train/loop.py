@@ -28,6 +28,7 @@ from torch.utils.data import DataLoader
 
 from dorsal.data.dataset import Evaluation, ImageData, Seeded
 from dorsal.nn.build import set_drop_block
+from dorsal.recipe.epoch import Epoch, Step
 from dorsal.recipe.text import Recipe, recipe_hash
 from dorsal.spec.timm import AnyNetwork, hash_of
 from dorsal.tasks.classify.loss import loss
@@ -42,35 +43,12 @@ from dorsal.train.optim import drop_block_rate, learning_rate, make_average, mak
 Precision = Literal["no", "bf16"]
 
 
-class StepProgress(msgspec.Struct, frozen=True):
-    """A step just made: epoch and step from 1, steps in an epoch, mean loss over the batch, its learning rate."""
-
-    epoch: int
-    step: int
-    steps: int
-    loss: float
-    learning_rate: float
-
-
-class EpochResult(msgspec.Struct, frozen=True):
-    """An epoch, from 1. Losses are means over images: `train_loss` while training, as the recipe mixes and smooths;
-    `val_loss` plain. `accuracy` is top-1 in percent of the validation split, by the averaged model where the recipe
-    has `ema`. `learning_rate` is the last step's; `seconds` include validation."""
-
-    epoch: int
-    train_loss: float
-    val_loss: float
-    accuracy: float
-    learning_rate: float
-    seconds: float
-
-
 class Fit(msgspec.Struct, frozen=True, eq=False):
     """What came of a run. `model` is the one that was evaluated. A diverged run has the epochs before it in `curve`
     and the place in `error`. `notes` are sentences on what happened beside training."""
 
     status: Literal["finished", "diverged"]
-    curve: tuple[EpochResult, ...]
+    curve: tuple[Epoch, ...]
     model: nn.Module
     error: str = ""
     notes: tuple[str, ...] = ()
@@ -111,8 +89,8 @@ def fit(
     device: str = "cpu",
     precision: Precision = "no",
     checkpoint: Path | None = None,
-    on_step: Callable[[StepProgress], None] | None = None,
-    on_epoch: Callable[[EpochResult], None] | None = None,
+    on_step: Callable[[Step], None] | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
     loader_processes: int = 0,
 ) -> Fit:
     """Trains the network from scratch.
@@ -135,7 +113,7 @@ def fit(
             train_loss, rate = _train(run, epoch, on_step)
             val = _evaluate(run, epoch)
             seconds = time.perf_counter() - began
-            result = EpochResult(epoch + 1, train_loss, val.loss, val.accuracy, rate, seconds)
+            result = Epoch(epoch + 1, train_loss, val.loss, val.accuracy, rate, seconds)
             curve.append(result)
             _save(run, checkpoint, identity, curve)
             if on_epoch is not None and run.accelerator.is_main_process:
@@ -146,7 +124,7 @@ def fit(
     return Fit("diverged" if error else "finished", tuple(curve), run.evaluated, error, notes)
 
 
-def _train(run: _Run, epoch: int, on_step: Callable[[StepProgress], None] | None) -> tuple[float, float]:
+def _train(run: _Run, epoch: int, on_step: Callable[[Step], None] | None) -> tuple[float, float]:
     """One pass over the training images. Returns the mean loss over them and the last learning rate."""
     recipe, accelerator, batches = run.recipe, run.accelerator, run.batches
     mix = batch_mixer(recipe, run.classes)
@@ -179,7 +157,7 @@ def _train(run: _Run, epoch: int, on_step: Callable[[StepProgress], None] | None
 
         total += value * batches.size(index)
         if on_step is not None and accelerator.is_main_process:
-            on_step(StepProgress(epoch + 1, index + 1, len(batches), value, rate))
+            on_step(Step(epoch + 1, index + 1, len(batches)))
     return total / len(run.images), rate
 
 
@@ -274,7 +252,7 @@ def _identity(
     }
 
 
-def _save(run: _Run, path: Path | None, identity: dict[str, str | int], curve: list[EpochResult]) -> None:
+def _save(run: _Run, path: Path | None, identity: dict[str, str | int], curve: list[Epoch]) -> None:
     if path is None or not run.accelerator.is_main_process:
         return
     state = {
@@ -286,7 +264,7 @@ def _save(run: _Run, path: Path | None, identity: dict[str, str | int], curve: l
     store.save(path, identity, state)
 
 
-def _resume(run: _Run, path: Path | None, identity: dict[str, str | int]) -> tuple[list[EpochResult], tuple[str, ...]]:
+def _resume(run: _Run, path: Path | None, identity: dict[str, str | int]) -> tuple[list[Epoch], tuple[str, ...]]:
     """The curve so far, with the run's state set to its end, and notes.
 
     The main process, which writes the checkpoint, reads it for all: others may have no folder in common with it.
@@ -305,4 +283,4 @@ def _resume(run: _Run, path: Path | None, identity: dict[str, str | int]) -> tup
     run.optimizer.load_state_dict(state["optimizer"])
     if run.average is not None:
         run.average.load_state_dict(state["average"])
-    return msgspec.convert(state["curve"], list[EpochResult]), ()
+    return msgspec.convert(state["curve"], list[Epoch]), ()

@@ -94,7 +94,7 @@ def propose_space(
         confidence=confidence,
     )
     own, evidence = of_space(population, retrained, drawn.space.name)
-    epochs = next(iter(own.study.epochs.values()))
+    epochs = next(iter(own.study.recipes.values())).epochs
     reliability = reliability_finding(evidence, {drawn.space.name: drawn.labels}, epochs)
     return replace(proposal, sentences=(*conclusion(proposal, alike), reliability.sentence))
 

@@ -57,11 +57,12 @@ def analyse_population(
     recipe = next(iter(study.recipes))
     pairs = space_pairs(spaces, CONFIDENCE)
     plan = planner(spaces, len(study.seeds), CONFIDENCE)
-    reliability = reliability_finding(retrained, {space.name: space.labels for space in spaces}, study.epochs[recipe])
+    epochs = study.recipes[recipe].epochs
+    reliability = reliability_finding(retrained, {space.name: space.labels for space in spaces}, epochs)
     return PopulationFindings(
         name=study.name,
         recipe=recipe,
-        epochs=study.epochs[recipe],
+        epochs=epochs,
         seeds=len(study.seeds),
         sentences=(
             *(_space_sentence(space) for space in spaces),
@@ -98,7 +99,7 @@ def of_space(
 
 def network_results(study: Study) -> dict[str, Result]:
     """By label what became of a network, and its error in percent, the mean over seeds, where all runs finished."""
-    trials = {(trial.arm, trial.seed): trial for trial in study.trials}
+    trials = {(arm, seed): trial for (arm, _, seed), trial in study.ended().items()}
     return {
         arm.label: network_result([run_result(trials.get((arm.label, seed))) for seed in study.seeds])
         for arm in study.arms

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from dorsal.findings.population.records import AxisFinding, Value
 from dorsal.jobs.records import Arm
 from dorsal.space.distributions import EqualTo, LogNormal, LogUniform, PowerOfTwo, PowerOfTwoOrLogUniform
+from dorsal.spec.network import Network
 from dorsal.spec.text import show
 from dorsal.stats import categorical_profile, good_range, good_values, numeric_profile
 from dorsal.stats.populations import holm
@@ -67,7 +68,7 @@ def _plain(column: Sequence[Any]) -> tuple[Value, ...]:
 
 
 def _total_depth(arms: Sequence[Arm]) -> list[AxisFinding]:
-    depths = [sum(stage.depth for stage in arm.network.stages) for arm in arms if arm.network is not None]
+    depths = [sum(stage.depth for stage in arm.network.stages) for arm in arms if isinstance(arm.network, Network)]
     return [
         AxisFinding(
             name=TOTAL_DEPTH,

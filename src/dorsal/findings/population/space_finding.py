@@ -20,6 +20,7 @@ from dorsal.findings.population.records import (
 from dorsal.findings.population.results import Result
 from dorsal.jobs.records import Arm
 from dorsal.space.linear_fit import linear_fit
+from dorsal.spec.network import Network
 from dorsal.stats import edf, normalized_weights, pointwise_band, search_curve, simultaneous_band
 from dorsal.stats.bootstrap import (
     DRAWS,
@@ -169,7 +170,7 @@ def _linear_rule(
     computed = []
     for row in finished[:most]:
         network = arms[row].network
-        if network is not None and len(network.stages) > 1:
+        if isinstance(network, Network) and len(network.stages) > 1:
             fits[row] = linear_fit(network).error
             computed.append(row)
     correlation = _correlation([fits[row] for row in computed], [errors[row] for row in computed], confidence)

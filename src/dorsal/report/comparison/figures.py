@@ -112,8 +112,8 @@ def _curves(study: Study, recipe: str) -> go.Figure:
     accuracies: list[float] = []
     for index, arm in enumerate(study.arms):
         by_epoch: dict[int, list[float]] = {}
-        for trial in study.trials:
-            if (trial.arm, trial.recipe) == (arm.label, recipe):
+        for (label, name, _), trial in study.ended().items():
+            if (label, name) == (arm.label, recipe):
                 for point in trial.curve:
                     by_epoch.setdefault(point.epoch, []).append(point.accuracy)
         if not by_epoch:

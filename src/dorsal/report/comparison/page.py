@@ -10,10 +10,10 @@ from dorsal.findings.comparison import ComparisonFindings
 from dorsal.jobs.records import Arm, Study
 from dorsal.report.comparison.figures import SHARE_COLOURS, cost_views, curve_views, pair_views, share_view
 from dorsal.report.comparison.numerals import COST_COLUMNS, costs, percent, runs, spread
-from dorsal.report.drawing import draw_network
+from dorsal.report.drawing import draw_arm
 from dorsal.report.files import write_whole
 from dorsal.report.numerals import plural
-from dorsal.report.parts import items, legend, run_facts, swatch, table
+from dorsal.report.parts import data_line, items, legend, run_facts, swatch, table
 from dorsal.report.shell import chart, shell
 from dorsal.stats import Shares
 
@@ -44,8 +44,7 @@ def _top(study: Study, analysis: ComparisonFindings) -> str:
     sizes = ((len(study.arms), "arm"), (len(study.recipes), "recipe"), (len(study.seeds), "seed"))
     about = (
         f"{', '.join(plural(*size) for size in sizes)}: {analysis.done} of {analysis.planned} runs done. "
-        f"{study.data}, {study.train_images:,} training and {study.val_images:,} validation images "
-        f"of {study.image_size}×{study.image_size} pixels, {len(study.classes)} classes. {study.created}"
+        f"{data_line(study.data)} {study.created}"
     )
     return f"""<header><h1>{escape(study.name)}</h1><p class="soft">{escape(about)}</p></header>
 <main><ul class="verdicts">{items(analysis.sentences)}</ul>
@@ -149,10 +148,7 @@ def _architectures(study: Study) -> str:
             for choice, (first, ours) in arm.differences.items()
         )
         changes = f'<p class="soft">{escape(arm.changes)}</p>' if arm.changes else ""
-        if arm.network is None:
-            drawing = _features(arm, study.image_size)
-        else:
-            drawing = draw_network(arm.network, max(study.image_size, arm.network.total_stride))
+        drawing = draw_arm(arm.network, study.data.image_size) or _features(arm, study.data.image_size)
         articles.append(
             f"<article><h3>{swatch(index)}{escape(arm.label)}</h3><code>{escape(arm.text)}</code>{changes}{drawing}"
             f"{f'<details open><summary>Differs from the first arm</summary><dl>{rows}</dl></details>' if rows else ''}"

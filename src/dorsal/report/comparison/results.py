@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from dorsal.findings.comparison import ComparisonFindings
-from dorsal.jobs.records import STUDY_SCHEMA, Epoch, Study, Trial
+from dorsal.jobs.records import STUDY_SCHEMA, Study
+from dorsal.recipe.epoch import Epoch
 from dorsal.report.files import csv_of, write_whole
 
 RUN = ("arm", "recipe", "seed")
@@ -41,8 +42,8 @@ def write_results(study: Study, analysis: ComparisonFindings, folder: Path) -> N
     """
     whole = _writable(msgspec.to_builtins({"study": study, "analysis": analysis}))
     write_whole(folder / "results.json", msgspec.json.format(msgspec.json.encode(whole), indent=1))
-    write_whole(folder / "trials.csv", _trials(study.trials))
-    write_whole(folder / "curves.csv", _curves(study.trials))
+    write_whole(folder / "trials.csv", _trials(study))
+    write_whole(folder / "curves.csv", _curves(study))
 
 
 def read_results(path: Path) -> Study:
@@ -82,12 +83,17 @@ def _writable(value: Any) -> Any:
             return value
 
 
-def _trials(trials: tuple[Trial, ...]) -> bytes:
-    names = (*RUN, "status", "accuracy", "seconds", "error")
-    return csv_of((*names, "epochs"), [[*(getattr(t, name) for name in names), len(t.curve)] for t in trials])
+def _trials(study: Study) -> bytes:
+    names = ("status", "accuracy", "seconds", "error")
+    rows = [[*run, *(getattr(trial, name) for name in names), len(trial.curve)] for run, trial in study.ended().items()]
+    return csv_of((*RUN, *names, "epochs"), rows)
 
 
-def _curves(trials: tuple[Trial, ...]) -> bytes:
+def _curves(study: Study) -> bytes:
     names = Epoch.__struct_fields__
-    rows = [[*(getattr(t, n) for n in RUN), *(getattr(e, n) for n in names)] for t in trials for e in t.curve]
+    rows = [
+        [*run, *(getattr(epoch, name) for name in names)]
+        for run, trial in study.ended().items()
+        for epoch in trial.curve
+    ]
     return csv_of((*RUN, *names), rows)

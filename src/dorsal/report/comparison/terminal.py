@@ -23,7 +23,7 @@ def print_study(study: Study, analysis: ComparisonFindings, console: Console) ->
     recipes = list(study.recipes)
     for start in range(0, len(recipes), RECIPES_ABREAST):
         console.print(_accuracies(study, analysis, recipes[start : start + RECIPES_ABREAST]))
-    size = f"{study.image_size}×{study.image_size}"
+    size = f"{study.data.image_size}×{study.data.image_size}"
     head(console, f"Cost of one {size} image; medians of measured times in ms a batch")
     console.print(_costs(study))
     head(console, "What this does not show")

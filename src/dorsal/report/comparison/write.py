@@ -10,7 +10,7 @@ from dorsal.report.comparison.page import write_page
 from dorsal.report.comparison.results import write_results
 
 
-def write_report(study: Study, folder: Path) -> ComparisonFindings:
+def write_comparison_report(study: Study, folder: Path) -> ComparisonFindings:
     """Analyses the study and writes results.json, trials.csv, curves.csv and report.html. Returns the analysis."""
     analysis = analyse_comparison(study)
     write_results(study, analysis, folder)

@@ -6,7 +6,7 @@ from html import escape
 
 from dorsal.findings.population.records import PopulationFindings, SpaceFinding
 from dorsal.jobs.records import Arm
-from dorsal.report.drawing import draw_network
+from dorsal.report.drawing import draw_arm
 from dorsal.report.numerals import count
 from dorsal.report.parts import NONE_FINISHED, clipped, swatch, table
 from dorsal.study.population.records import PopulationStudy
@@ -30,7 +30,7 @@ def drawings(population: PopulationStudy, analysis: PopulationFindings) -> str:
 def _article(index: int, space: SpaceFinding, arm: Arm, rank: str) -> str:
     row = space.labels.index(arm.label)
     side = int(space.costs["image_size"][row])
-    drawing = "" if arm.network is None else draw_network(arm.network, max(side, arm.network.total_stride))
+    drawing = draw_arm(arm.network, side)
     costs = f"{count(arm.cost.macs)} MACs, {count(arm.cost.params)} parameters"
     return (
         f"<article><h3>{swatch(index)}{escape(space.name)}, {rank}: {space.errors[row]:.2f}&nbsp;% error</h3>"

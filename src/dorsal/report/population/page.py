@@ -7,7 +7,7 @@ from html import escape
 from dorsal.findings.population.records import PopulationFindings, RecheckRuns
 from dorsal.report.fronts import POINTS
 from dorsal.report.numerals import cost_title, plural
-from dorsal.report.parts import items, legend, run_facts
+from dorsal.report.parts import data_line, items, legend, run_facts
 from dorsal.report.population.axes import axis_views
 from dorsal.report.population.figures import (
     MOST_BARS,
@@ -87,8 +87,7 @@ def _top(population: PopulationStudy, analysis: PopulationFindings) -> str:
     about = (
         f"{plural(len(analysis.spaces), 'space')}, {finished:,} of {plural(networks, 'network')} finished: "
         f"recipe {analysis.recipe}, {plural(analysis.epochs, 'epoch')}, {plural(analysis.seeds, 'seed')}. "
-        f"{study.data}, {study.train_images:,} training and {study.val_images:,} validation images "
-        f"of {study.image_size}×{study.image_size} pixels, {len(study.classes)} classes. "
+        f"{data_line(study.data)} "
         f"{machine.processor}, {plural(machine.cores, 'core')}, {machine.device}. {study.created}"
     )
     return f"""<header><h1>{escape(analysis.name)}</h1><p class="soft">{prose(about)}</p>

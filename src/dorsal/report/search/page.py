@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from dorsal.report.drawing import draw_network
+from dorsal.report.drawing import draw_arm
 from dorsal.report.fronts import POINTS
 from dorsal.report.numerals import count, plural
-from dorsal.report.parts import NONE_FINISHED, clipped, items, legend, run_facts, table
+from dorsal.report.parts import NONE_FINISHED, clipped, data_line, items, legend, run_facts, table
 from dorsal.report.search.figures import RANDOM, SEARCH, course_view, front_views
 from dorsal.report.search.terminal import heading, value_of
 from dorsal.report.shell import chart, prose, shell
@@ -43,8 +43,7 @@ def _top(search: SearchStudy, outcome: SearchFindings) -> str:
         f"{outcome.sampler} on {outcome.space}, {bounds}, for {' and '.join(outcome.objectives)}: "
         f"{outcome.counts.finished:,} of {plural(len(course.networks), 'network')} finished, "
         f"{plural(outcome.epochs, 'epoch')}, {plural(outcome.seeds, 'seed')}. "
-        f"{study.data}, {study.train_images:,} training and {study.val_images:,} validation images, "
-        f"{len(study.classes)} classes. {study.machine.processor}, {study.machine.device}. {study.created}"
+        f"{data_line(study.data)} {study.machine.processor}, {study.machine.device}. {study.created}"
     )
     return f"""<header><h1>{escape(outcome.name)}</h1><p class="soft">{prose(about)}</p>
 <pre>{escape(study.command)}</pre></header>
@@ -94,7 +93,7 @@ def _best(search: SearchStudy, outcome: SearchFindings) -> str:
         known = {"macs": count(arm.cost.macs), "params": count(arm.cost.params)}
         costs = "".join(f", {heading(n)}: {cost}" for n, cost in known.items() if n not in outcome.objectives)
         side = sizes[arm.label]
-        drawing = "" if arm.network is None else draw_network(arm.network, max(side, arm.network.total_stride))
+        drawing = draw_arm(arm.network, side)
         articles.append(
             f"<article><h3>{escape(arm.label)}</h3>"
             f'<p class="soft">{prose(values + costs)}, {side}×{side} pixels</p>'

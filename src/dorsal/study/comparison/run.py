@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dorsal.data.spec import parse_data
 from dorsal.jobs.execution import Execution, OnEvent, execute
 from dorsal.jobs.forecast import first_seeds
+from dorsal.jobs.plan import Run
 from dorsal.jobs.records import Study
 from dorsal.jobs.resources import resources_of
 from dorsal.jobs.store import SEEDS, Categories, Domains, Values
-from dorsal.jobs.train import check_resources, data_facts, recipe_facts, timm_facts
+from dorsal.jobs.study_file import STUDY_FILE, load_study, refuse_other_studies
+from dorsal.jobs.train import check_resources, data_summary, timm_arms
+from dorsal.recipe.text import read_recipes
+from dorsal.study.comparison.plan import plan_comparison, timm_networks
 from dorsal.study.comparison.question import Comparison, command_line
-from dorsal.study.plan import Run, plan_comparison, timm_networks
-from dorsal.study.saved import STUDY_FILE, load_study, refuse_other_studies
 
 
 def compare(comparison: Comparison, *, on_event: OnEvent = lambda _: None) -> Study:
@@ -27,19 +30,19 @@ def compare(comparison: Comparison, *, on_event: OnEvent = lambda _: None) -> St
     cannot be written, a store of another schema; OSError when the disk is full, with all that was stored intact.
     """
     check_resources(resources_of(comparison))
-    recipes = [recipe_facts(text, comparison.epochs) for text in comparison.recipes]
-    data = data_facts(comparison.data)
-    timm = timm_facts(timm_networks(comparison, data), recipes, data.image_size)
+    recipes = read_recipes(comparison.recipes, comparison.epochs)
+    data = data_summary(parse_data(comparison.data))
+    timm = timm_arms(timm_networks(comparison, data), recipes, data.image_size)
     asked = plan_comparison(comparison, data, recipes, timm)
     folder = Path(comparison.out)
     domains: Domains = {
         "arm": Categories(tuple(arm.label for arm in asked.arms)),
-        "recipe": Categories(tuple(recipe.name for recipe in recipes)),
+        "recipe": Categories(tuple(recipes)),
         "seed": SEEDS,
     }
 
     def describe(run: Run) -> tuple[Domains, Values]:
-        return domains, {"arm": run.arm, "recipe": run.recipe, "seed": run.seed}
+        return domains, {"arm": run.arm, "recipe": run.recipe_name, "seed": run.seed}
 
     session = Execution(
         plan=asked,
@@ -51,10 +54,11 @@ def compare(comparison: Comparison, *, on_event: OnEvent = lambda _: None) -> St
         place=resources_of(comparison),
         folder=folder,
         file=STUDY_FILE,
+        kind="comparison",
         name=comparison.name,
         command=command_line(comparison),
         storage=comparison.storage,
         budget=comparison.budget,
     )
-    execute(session, on_event, check=lambda: refuse_other_studies(folder, None, comparison.name))
+    execute(session, on_event, check=lambda: refuse_other_studies(folder, "comparison", comparison.name))
     return load_study(folder, comparison.storage)

@@ -8,38 +8,42 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from dorsal.data.spec import parse_data
+from dorsal.data.summary import DataSummary
 from dorsal.jobs.events import Note
 from dorsal.jobs.execution import Execution, OnEvent, execute
+from dorsal.jobs.plan import Plan, Run, run_of
 from dorsal.jobs.records import Arm
 from dorsal.jobs.resources import resources_of
 from dorsal.jobs.store import SEEDS, Categories, Domains, Range, Value, Values
-from dorsal.jobs.train import check_resources, data_facts, facts_at_sizes, recipe_facts
+from dorsal.jobs.study_file import STUDY_FILE
+from dorsal.jobs.train import check_resources, data_summary, summaries_at_sizes
 from dorsal.latency.predict import cautions, read_latency_model
+from dorsal.recipe.recipe import Recipe
+from dorsal.recipe.text import read_recipes
 from dorsal.space.base import based_on
 from dorsal.space.sample import Sample, sample
 from dorsal.space.size import dimensions, size
 from dorsal.space.space import Space
+from dorsal.spec.adapt import fitted_to
 from dorsal.spec.cost import cost
-from dorsal.spec.text import edit
 from dorsal.spec.timm import hash_of
-from dorsal.study.plan import DataFacts, Plan, RecipeFacts, Run, run_of
 from dorsal.study.population.question import Population, command_line
 from dorsal.study.population.records import HowTrained, PopulationStudy, SpaceSample
 from dorsal.study.population.saved import drawn_before, load_population, refuse_others, write_spaces
-from dorsal.study.saved import STUDY_FILE
 from dorsal.zoo import network
 
 TIMED = 8
 """So many networks are timed for the forecast; the others are predicted from them."""
 
 
-def fitted_space(space: Space, classes: int, image_size: int) -> Space:
-    """The space with so many classes, three input channels, and this image size where it has no axis of it."""
-    net = edit(network(space.base), {"classes": classes, "in_channels": 3})
-    return replace(space, base=based_on(space.base, net), image_size=image_size)
+def fitted_space(space: Space, data: DataSummary) -> Space:
+    """The space with the classes and channels of the data, and their image size where it has no axis of that."""
+    net = fitted_to(network(space.base), len(data.classes), data.channels)
+    return replace(space, base=based_on(space.base, net), image_size=data.image_size)
 
 
-def sample_spaces(asked: Population, classes: int, image_size: int, on_event: OnEvent) -> tuple[Sample, ...]:
+def sample_spaces(asked: Population, data: DataSummary, on_event: OnEvent) -> tuple[Sample, ...]:
     """A sample of every space. Raises ValueError, naming the space, as `space.sample.sample` does."""
     spaces = asked.asked_spaces
     if asked.latency_model:
@@ -47,7 +51,7 @@ def sample_spaces(asked: Population, classes: int, image_size: int, on_event: On
             on_event(Note(caution))
     samples = []
     for space in spaces:
-        predicted, space_here = asked.predicted, fitted_space(space, classes, image_size)
+        predicted, space_here = asked.predicted, fitted_space(space, data)
         for predictor in predicted.values():
             predictor.check(space_here)
         drawn = sample(
@@ -79,12 +83,12 @@ def run_population(asked: Population, *, on_event: OnEvent = lambda _: None) -> 
     if asked.count < (there := drawn_before(folder)):
         on_event(Note(f"count={asked.count}: {asked.out} holds {there} networks of a space, and keeps them"))
         asked = replace(asked, count=there)
-    recipe = recipe_facts(asked.recipe, asked.epochs)
-    data = data_facts(asked.data)
-    samples = sample_spaces(asked, len(data.classes), data.image_size, on_event)
+    recipes = read_recipes([asked.recipe], asked.epochs)
+    data = data_summary(parse_data(asked.data))
+    samples = sample_spaces(asked, data, on_event)
     drawn = tuple(_drawn(each, asked.bounds) for each in samples)
     trained = HowTrained(recipe=asked.recipe, data=asked.data, epochs=asked.epochs)
-    plan = _plan(samples, drawn, asked, recipe, data)
+    plan = _plan(samples, drawn, asked, recipes, data)
 
     session = Execution(
         plan=plan,
@@ -92,10 +96,11 @@ def run_population(asked: Population, *, on_event: OnEvent = lambda _: None) -> 
         part=first_networks,
         parts=asked.count,
         part_name="networks of every space",
-        describe=describer(drawn),
+        describe=describer(plan, drawn),
         place=resources_of(asked),
         folder=folder,
         file=STUDY_FILE,
+        kind="population",
         name=asked.name,
         command=command_line(asked),
         storage=asked.storage,
@@ -104,27 +109,28 @@ def run_population(asked: Population, *, on_event: OnEvent = lambda _: None) -> 
     execute(
         session,
         on_event,
-        check=lambda: refuse_others(folder, asked.name, drawn, recipe, data),
+        check=lambda: refuse_others(folder, asked.name, drawn, recipes, data),
         write=lambda: write_spaces(folder, trained, drawn),
     )
     return load_population(folder, asked.storage)
 
 
-def describer(drawn: Sequence[SpaceSample]) -> Callable[[Run], tuple[Domains, Values]]:
+def describer(plan: Plan, drawn: Sequence[SpaceSample]) -> Callable[[Run], tuple[Domains, Values]]:
     """What a run of these networks is in terms of the store's parameters: the point that was drawn, seed and epochs."""
-    places = {label: (space, row) for space in drawn for row, label in enumerate(space.labels)}
+    arms = {arm.label: arm for arm in plan.arms}
+    spaces = {space.space.name: space for space in drawn}
     domains = {space.space.name: {**domains_of(space.space), **RUN} for space in drawn}
 
     def describe(run: Run) -> tuple[Domains, Values]:
-        space, row = places[run.arm]
-        point = values_of({name: column[row] for name, column in space.axes.items()})
-        return domains[space.space.name], {**point, "seed": run.seed, "epochs": run.epochs}
+        arm = arms[run.arm]
+        point = values_of({name: column[arm.row] for name, column in spaces[arm.space].axes.items()})
+        return domains[arm.space], {**point, "seed": run.seed, "epochs": run.recipe.epochs}
 
     return describe
 
 
 RUN: Domains = {"seed": SEEDS, "epochs": Range(1, 1_000_000, whole=True)}
-"""What a run has beside the point of its network."""
+"""Parameters every run has in addition to its network's point."""
 
 
 def domains_of(space: Space) -> Domains:
@@ -155,7 +161,8 @@ def values_of(point: Mapping[str, Any]) -> Values:
 
 def first_networks(plan: Plan, count: int) -> Plan:
     """The plan with the runs of the first `count` networks of every space only."""
-    return replace(plan, runs=tuple(run for run in plan.runs if int(run.arm.rpartition("/")[2]) < count))
+    first = {arm.label for arm in plan.arms if arm.row < count}
+    return replace(plan, runs=tuple(run for run in plan.runs if run.arm in first))
 
 
 def _drawn(found: Sample, bounds: dict[str, str]) -> SpaceSample:
@@ -180,37 +187,41 @@ def _plan(
     samples: tuple[Sample, ...],
     drawn: tuple[SpaceSample, ...],
     asked: Population,
-    recipe: RecipeFacts,
-    data: DataFacts,
+    recipes: Mapping[str, Recipe],
+    data: DataSummary,
 ) -> Plan:
     """The runs seed by seed, in each the spaces in turn, so that what is broken off is balanced."""
-    facts_at = facts_at_sizes(data)
+    seen_at = summaries_at_sizes(data)
     arms: dict[str, Arm] = {}
-    sizes: dict[str, DataFacts] = {}
+    sizes: dict[str, DataSummary] = {}
     for found, space in zip(samples, drawn, strict=True):
-        for label, net, pixels in zip(space.labels, found.networks(), space.costs["image_size"], strict=True):
-            side = int(pixels)
-            sizes[label] = facts_at(side)
+        for row, (label, net) in enumerate(zip(space.labels, found.networks(), strict=True)):
+            side = int(space.costs["image_size"][row])
+            sizes[label] = seen_at(side)
             arms[label] = Arm(
                 label=label,
                 text=based_on(space.space.base, net),
                 network=net,
                 network_hash=hash_of(net),
                 cost=cost(net, side),
+                space=space.space.name,
+                row=row,
             )
     in_turn = [label for labels in zip(*(space.labels for space in drawn), strict=True) for label in labels]
     runs = tuple(
-        run_of(arms[label], recipe, seed, sizes[label], asked.processes)
+        run_of(arms[label], name, recipe, seed, sizes[label], asked.processes)
+        for name, recipe in recipes.items()
         for seed in asked.seed_list
         for label in in_turn
     )
-    return Plan(arms=tuple(arms.values()), recipes=(recipe,), seeds=asked.seed_list, data=data, runs=runs)
+    return Plan(arms=tuple(arms.values()), recipes=dict(recipes), seeds=asked.seed_list, data=data, runs=runs)
 
 
 def timed_runs(plan: Plan) -> tuple[Run, ...]:
     """Runs of a few networks, spread evenly over their activations, under the first recipe and seed."""
     activations = {arm.label: arm.cost.activations for arm in plan.arms}
-    first = (run for run in plan.runs if (run.recipe, run.seed) == (plan.recipes[0].name, plan.seeds[0]))
+    kind = next(iter(plan.recipes)), plan.seeds[0]
+    first = (run for run in plan.runs if (run.recipe_name, run.seed) == kind)
     runs = sorted(first, key=lambda run: activations[run.arm])
     last = len(runs) - 1
     return tuple(runs[index] for index in sorted({round(last * n / (TIMED - 1)) for n in range(TIMED)}))

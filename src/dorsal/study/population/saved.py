@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import msgspec
 
+from dorsal.data.summary import DataSummary
 from dorsal.jobs.json_file import read_record, write_record
 from dorsal.jobs.records import Study
+from dorsal.jobs.study_file import load_plan, load_study, read_study_file, refuse_other_studies
+from dorsal.recipe.recipe import Recipe
 from dorsal.space.costs import QUANTITIES
 from dorsal.space.space import Space
-from dorsal.study.plan import DataFacts, RecipeFacts
 from dorsal.study.population.records import POPULATION_SCHEMA, HowTrained, PopulationStudy, SpaceSample
-from dorsal.study.saved import SPACES, load_plan, load_study, read_saved, refuse_other_studies
+
+SPACES_FILE = "spaces.json"
 
 
 def load_population(folder: Path, storage: str | None = None) -> PopulationStudy:
@@ -52,7 +55,9 @@ def read_trained(folder: Path) -> HowTrained:
 def _expect(folder: Path) -> _Spaces:
     found = _read_spaces(folder)
     if found is None:
-        raise ValueError(f"{str(folder)!r} holds no population: there is no {SPACES} in it; see `dorsal space run`")
+        raise ValueError(
+            f"{str(folder)!r} holds no population: there is no {SPACES_FILE} in it; see `dorsal space run`"
+        )
     return found
 
 
@@ -63,11 +68,11 @@ def drawn_before(folder: Path) -> int:
 
 
 def refuse_others(
-    folder: Path, name: str, drawn: tuple[SpaceSample, ...], recipe: RecipeFacts, data: DataFacts
+    folder: Path, name: str, drawn: tuple[SpaceSample, ...], recipes: Mapping[str, Recipe], data: DataSummary
 ) -> None:
     """Raises ValueError where the folder holds something else than a part, or more, of this population."""
-    refuse_other_studies(folder, SPACES, name)
-    before, saved = _read_spaces(folder), read_saved(folder)
+    refuse_other_studies(folder, "population", name)
+    before, saved = _read_spaces(folder), read_study_file(folder)
     where = f"out={str(folder)!r} holds"
     if before is None:
         return
@@ -86,17 +91,16 @@ def refuse_others(
         if then != now:
             model = "; the latency model has changed since" if set(known.bounds) - set(QUANTITIES) else ""
             raise ValueError(f"{where} other networks of {space} than are drawn now{model}; name another folder")
-    changed = saved is not None and changed_since(saved.study, recipe, data)
+    changed = saved is not None and changed_since(saved.study, recipes, data)
     if changed:
         raise ValueError(f"{where} a population trained with another {changed}; name another folder")
 
 
-def changed_since(study: Study, recipe: RecipeFacts, data: DataFacts) -> str:
+def changed_since(study: Study, recipes: Mapping[str, Recipe], data: DataSummary) -> str:
     """What is not as it was in the study: "recipe", "data" or ""."""
-    fields = msgspec.json.decode(msgspec.json.encode({recipe.name: recipe.fields}))  # tuples are lists in a file
-    if fields != study.recipes:
+    if recipes != study.recipes:
         return "recipe"
-    return "" if data.fingerprint == study.data_fingerprint else "data"
+    return "" if data.fingerprint == study.data.fingerprint else "data"
 
 
 def _difference(then: Space, now: Space) -> str:
@@ -115,9 +119,9 @@ class _Spaces(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def _read_spaces(folder: Path) -> _Spaces | None:
-    return read_record(folder / SPACES, _Spaces, POPULATION_SCHEMA, "population")
+    return read_record(folder / SPACES_FILE, _Spaces, POPULATION_SCHEMA, "population")
 
 
 def write_spaces(folder: Path, trained: HowTrained, drawn: tuple[SpaceSample, ...]) -> None:
     """Writes the file atomically. Raises OSError when it cannot be written; the old file is then still there."""
-    write_record(folder / SPACES, _Spaces(trained, drawn))
+    write_record(folder / SPACES_FILE, _Spaces(trained, drawn))

@@ -7,13 +7,17 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from dorsal.data.spec import parse_data
+from dorsal.data.summary import DataSummary
 from dorsal.findings.population.records import RecheckRuns
 from dorsal.jobs.execution import Execution, OnEvent, execute
+from dorsal.jobs.plan import Plan, run_of
 from dorsal.jobs.records import Arm
 from dorsal.jobs.resources import resources_of
-from dorsal.jobs.train import check_resources, data_facts, facts_at_sizes, recipe_facts
+from dorsal.jobs.train import check_resources, data_summary, summaries_at_sizes
+from dorsal.recipe.recipe import Recipe
+from dorsal.recipe.text import read_recipes
 from dorsal.study import question
-from dorsal.study.plan import DataFacts, Plan, RecipeFacts, run_of
 from dorsal.study.population.run import describer, first_networks, timed_runs
 from dorsal.study.population.saved import changed_since, load_population, read_trained
 from dorsal.study.recheck.saved import RECHECK_FILE, load_recheck
@@ -59,7 +63,7 @@ class Recheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 def command_line(asked: Recheck) -> str:
     """The command that asks the same question. Defaults are left out, and a storage's password is hidden."""
     default = Recheck(population=asked.population)
-    return question.command(("dorsal", "space", "reliability"), asked, default, {})
+    return question.command(("dorsal", "space", "recheck"), asked, default, {})
 
 
 def run_recheck(asked: Recheck, *, on_event: OnEvent = lambda _: None) -> RecheckRuns:
@@ -72,18 +76,20 @@ def run_recheck(asked: Recheck, *, on_event: OnEvent = lambda _: None) -> Rechec
     folder = asked.folder
     before = read_trained(folder)
     population = load_population(folder, asked.storage)
-    own = recipe_facts(before.recipe, before.epochs)
-    recipes = [recipe_facts(before.recipe, epochs) for epochs in _schedules(asked, own.epochs)]
-    data = data_facts(before.data)
+    own = read_recipes([before.recipe], before.epochs)
+    ((name, recipe),) = own.items()
+    schedules = _schedules(asked, recipe.epochs)
+    recipes = {f"{name}, {epochs} epoch{'s' * (epochs > 1)}": replace(recipe, epochs=epochs) for epochs in schedules}
+    data = data_summary(parse_data(before.data))
     if changed := changed_since(population.study, own, data):
         raise ValueError(f"the {changed} is no longer what the population in {str(folder)!r} was trained with")
     most = min(len(space.labels) for space in population.spaces)
     if asked.networks > most:
         raise ValueError(f"networks={asked.networks} is more than the {most} of each space; nearest valid: {most}")
     arms = {arm.label: arm for arm in population.study.arms}
-    facts_at = facts_at_sizes(data)
+    seen_at = summaries_at_sizes(data)
     chosen = [
-        (arms[space.labels[row]], facts_at(int(space.costs["image_size"][row])))
+        (arms[space.labels[row]], seen_at(int(space.costs["image_size"][row])))
         for row in range(asked.networks)
         for space in population.spaces
     ]
@@ -94,10 +100,11 @@ def run_recheck(asked: Recheck, *, on_event: OnEvent = lambda _: None) -> Rechec
         part=first_networks,
         parts=asked.networks,
         part_name="networks of every space",
-        describe=describer(population.spaces),
+        describe=describer(plan, population.spaces),
         place=resources_of(asked),
         folder=folder,
         file=RECHECK_FILE,
+        kind="population",
         name=population.study.name,
         command=command_line(asked),
         storage=asked.storage,
@@ -119,15 +126,12 @@ def _schedules(asked: Recheck, own: int) -> tuple[int, ...]:
     return (own, *sorted(longer))
 
 
-def _plan(chosen: list[tuple[Arm, DataFacts]], recipes: list[RecipeFacts], asked: Recheck, data: DataFacts) -> Plan:
+def _plan(chosen: list[tuple[Arm, DataSummary]], recipes: dict[str, Recipe], asked: Recheck, data: DataSummary) -> Plan:
     """Network by network, each at all schedules and seeds, so that what is broken off is complete for some."""
-    named = tuple(
-        replace(recipe, name=f"{recipe.name}, {recipe.epochs} epoch{'s' * (recipe.epochs > 1)}") for recipe in recipes
-    )
     runs = tuple(
-        run_of(arm, recipe, seed, facts, asked.processes)
-        for arm, facts in chosen
+        run_of(arm, name, recipe, seed, seen, asked.processes)
+        for arm, seen in chosen
         for seed in asked.seed_list
-        for recipe in named
+        for name, recipe in recipes.items()
     )
-    return Plan(arms=tuple(arm for arm, _ in chosen), recipes=named, seeds=asked.seed_list, data=data, runs=runs)
+    return Plan(arms=tuple(arm for arm, _ in chosen), recipes=recipes, seeds=asked.seed_list, data=data, runs=runs)

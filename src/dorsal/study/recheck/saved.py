@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dorsal.findings.population.records import RecheckRuns
 from dorsal.findings.population.results import run_result
-from dorsal.study.saved import load_study, read_saved
+from dorsal.jobs.study_file import load_study, read_study_file
 
 RECHECK_FILE = "recheck.json"
 
@@ -18,7 +18,7 @@ def load_recheck(folder: Path, storage: str | None = None) -> RecheckRuns | None
     """
     if not (folder / RECHECK_FILE).exists():
         return None
-    study, population = load_study(folder, storage, RECHECK_FILE), read_saved(folder)
+    study, population = load_study(folder, storage, RECHECK_FILE), read_study_file(folder)
     networks = {arm.label: arm.network_hash for arm in population.study.arms} if population else {}
     for arm in study.arms:
         if networks.get(arm.label) != arm.network_hash:
@@ -26,11 +26,11 @@ def load_recheck(folder: Path, storage: str | None = None) -> RecheckRuns | None
                 f"{str(folder / RECHECK_FILE)!r} is of another {arm.label} than the population there; remove it, and "
                 "run `dorsal space recheck` again"
             )
-    trials = {(trial.arm, trial.recipe, trial.seed): trial for trial in study.trials}
+    trials = study.ended()
     labels = tuple(arm.label for arm in study.arms)
     return RecheckRuns(
         labels=labels,
-        budgets=tuple(f"{epochs} epoch{'s' * (epochs > 1)}" for epochs in study.epochs.values()),
+        budgets=tuple(f"{each.epochs} epoch{'s' * (each.epochs > 1)}" for each in study.recipes.values()),
         runs=tuple(
             tuple(
                 tuple(run_result(trials.get((label, recipe, seed))) for seed in study.seeds) for recipe in study.recipes

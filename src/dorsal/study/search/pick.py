@@ -11,6 +11,7 @@ import msgspec
 from dorsal.findings.population.analyse import network_results
 from dorsal.findings.population.short_schedule import reliability_finding
 from dorsal.jobs.records import Arm, Study
+from dorsal.jobs.study_file import load_plan
 from dorsal.language.reader import suggest
 from dorsal.space.bounds import read_bounds
 from dorsal.space.costs import QUANTITIES
@@ -18,7 +19,6 @@ from dorsal.spec.network import Network
 from dorsal.stats.pareto import pareto_front
 from dorsal.study.population.saved import load_population
 from dorsal.study.recheck.saved import load_recheck
-from dorsal.study.saved import SEARCH, SPACES
 from dorsal.study.search.question import ERROR
 from dorsal.study.search.saved import load_search
 
@@ -82,11 +82,11 @@ def pick_networks(
                 for label, error in finished.items()
             }
         )
-    errors = {(trial.arm, trial.seed): 100 - (trial.accuracy or 0) for trial in study.trials}
+    errors = {(arm, seed): 100 - (trial.accuracy or 0) for (arm, _, seed), trial in study.ended().items()}
     by_seed = {label: tuple(errors[label, seed] for seed in study.seeds) for label in finished}
     arms = {arm.label: arm for arm in study.arms}
     networks = tuple(_picked(arms[label], by_seed[label], costs[label]) for label in chosen)
-    what = (*_what(networks, by, objectives), *_sizes(networks, costs, study.image_size))
+    what = (*_what(networks, by, objectives), *_sizes(networks, costs, study.data.image_size))
     labels = {name: tuple(each) for name, each in spaces.items()}
     return Pick(
         networks=networks,
@@ -97,12 +97,13 @@ def pick_networks(
 
 def _read(folder: Path, storage: str | None) -> tuple[Study, dict[str, dict[str, dict[str, float]]], tuple[str, ...]]:
     """The study, by space the costs of its networks by label, and what a front is of."""
-    if (folder / SEARCH).exists():
+    kind = load_plan(folder).study.kind
+    if kind == "search":
         search = load_search(folder, storage)
         networks = {network.label: network.costs for network in search.course.networks}
         objectives = search.course.objectives if len(search.course.objectives) > 1 else (ERROR, "macs")
         return search.study, {search.course.space.name: networks}, objectives
-    if not (folder / SPACES).exists():
+    if kind != "population":
         raise ValueError(
             f"{str(folder)!r} holds neither a population nor a search; see `dorsal space run` and `dorsal space search`"
         )
@@ -117,7 +118,7 @@ def _read(folder: Path, storage: str | None) -> tuple[Study, dict[str, dict[str,
 
 
 def _picked(arm: Arm, errors: tuple[float, ...], costs: dict[str, float]) -> PickedNetwork:
-    assert arm.network is not None  # drawn from a space
+    assert isinstance(arm.network, Network)  # drawn from a space
     return PickedNetwork(
         label=arm.label, text=arm.text, network=arm.network, error=fmean(errors), errors=errors, costs=costs
     )
@@ -189,8 +190,8 @@ def _schedule(
     folder: Path, storage: str | None, labels: Mapping[str, tuple[str, ...]], space: str | None, study: Study
 ) -> str:
     """What is known of whether the schedule ranks networks as a longer one would."""
-    epochs = next(iter(study.epochs.values()))
-    if (folder / SEARCH).exists():
+    epochs = next(iter(study.recipes.values())).epochs
+    if study.kind == "search":
         return unverified(epochs)
     found = reliability_finding(load_recheck(folder, storage), labels, epochs)
     return next((ranks.sentences[0] for ranks in found.ranks if ranks.space == space), found.sentence)

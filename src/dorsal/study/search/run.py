@@ -10,26 +10,30 @@ from statistics import fmean
 
 from msgspec.structs import replace
 
+from dorsal.data.spec import parse_data
+from dorsal.data.summary import DataSummary
 from dorsal.findings.search import draws_to_compare
 from dorsal.jobs.events import Event, Note, Planned, TrialDone
 from dorsal.jobs.execution import Execution, OnEvent, engine_of, keep, make_runs, time_runs
 from dorsal.jobs.forecast import START_UP_SECONDS, Forecast, Pace
 from dorsal.jobs.lock import hold
 from dorsal.jobs.machine import machine
+from dorsal.jobs.plan import Plan, Run, run_of
 from dorsal.jobs.records import Arm, Machine, Study
 from dorsal.jobs.resources import resources_of
 from dorsal.jobs.store import Domains, Store, Values
-from dorsal.jobs.train import check_resources, data_facts, facts_at_sizes, recipe_facts, run_trial
+from dorsal.jobs.study_file import STUDY_FILE, storage_url
+from dorsal.jobs.train import check_resources, data_summary, run_trial, summaries_at_sizes
+from dorsal.recipe.recipe import Recipe
+from dorsal.recipe.text import read_recipes
 from dorsal.space.base import based_on
 from dorsal.space.bounds import read_bounds
 from dorsal.space.sample import Sample
 from dorsal.spec.cost import cost
 from dorsal.spec.timm import hash_of
-from dorsal.study.plan import DataFacts, Plan, RecipeFacts, Run, run_of
 from dorsal.study.population.question import Population
 from dorsal.study.population.records import PopulationStudy
 from dorsal.study.population.run import RUN, domains_of, first_networks, sample_spaces, values_of
-from dorsal.study.saved import STUDY_FILE, storage_url
 from dorsal.study.search.proposals import Asker, Feedback, Judgement
 from dorsal.study.search.question import ERROR, Search, command_line
 from dorsal.study.search.records import SearchedNetwork, SearchLog, SearchStudy
@@ -55,8 +59,8 @@ def run_search(
     compared with `against`.
     """
     check_resources(resources_of(asked))
-    recipe = recipe_facts(asked.recipe, asked.epochs)
-    data = data_facts(asked.data)
+    recipes = read_recipes([asked.recipe], asked.epochs)
+    data = data_summary(parse_data(asked.data))
     objectives, predicted = asked.asked_objectives, asked.predicted
     bounds = {**{name: "0.." for name in objectives if name in predicted}, **asked.bounds}  # where it is predicted
     population = Population(
@@ -67,7 +71,7 @@ def run_search(
         latency_model=asked.latency_model,
         sample_seed=asked.sample_seed,
     )
-    (draws,) = sample_spaces(population, len(data.classes), data.image_size, on_event)
+    (draws,) = sample_spaces(population, data, on_event)
     course = SearchLog(
         space=draws.space,
         bounds=asked.bounds,
@@ -77,14 +81,13 @@ def run_search(
         latency_model=asked.latency_model,
     )
     if against is not None:
-        recipes = {recipe.name: recipe.fields}
         draws_to_compare(against, course, recipes, data.fingerprint, len(asked.seed_list))
     asker = Asker(draws.space, read_bounds(bounds, predicted), predicted, objectives, asked.sampler, asked.sample_seed)
     folder = Path(asked.out)
     with hold(folder), Store(storage_url(folder, asked.storage), asked.name) as store:
-        course = log_so_far(folder, asked.name, course, recipe, data)
+        course = log_so_far(folder, asked.name, course, recipes, data)
         write_log(folder, course)  # wherever it is broken off, the folder is that of a search
-        _Searcher(asked, course, asker, draws, recipe, data, store, on_event).go_on()
+        _Searcher(asked, course, asker, draws, recipes, data, store, on_event).go_on()
     return load_search(folder, asked.storage)
 
 
@@ -97,17 +100,18 @@ class _Searcher:
         course: SearchLog,
         asker: Asker,
         draws: Sample,
-        recipe: RecipeFacts,
-        data: DataFacts,
+        recipes: dict[str, Recipe],
+        data: DataSummary,
         store: Store,
         on_event: OnEvent,
     ) -> None:
-        self.asked, self.course, self.asker, self.recipe, self.data = asked, course, asker, recipe, data
+        self.asked, self.course, self.asker, self.recipes, self.data = asked, course, asker, recipes, data
         self.store, self.on_event = store, on_event
         self.folder, self.place, self.seeds = Path(asked.out), resources_of(asked), asked.seed_list
         self.trials = max(asked.trials, len(course.networks))
         self.draws = ({axis: index[[row]] for axis, index in draws.points.items()} for row in range(len(draws)))
-        self.facts_at = facts_at_sizes(data)
+        self.seen_at = summaries_at_sizes(data)
+        ((self.recipe_name, self.recipe),) = recipes.items()
         self.arms: list[Arm] = []
         self.keys: set[bytes] = set()
         self.runs: dict[tuple[str, int], Run] = {}
@@ -157,7 +161,7 @@ class _Searcher:
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, TrialDone):
-            self.ended[self.runs[event.trial.arm, event.trial.seed].key] = event.trial
+            self.ended[event.trial.key] = event.trial
         self.on_event(event)
 
     def _ask_ahead(self, ahead: int) -> list[Run]:
@@ -202,11 +206,13 @@ class _Searcher:
             network=judged.network,
             network_hash=hash_of(judged.network),
             cost=cost(judged.network, side),
+            space=self.course.space.name,
+            row=len(self.arms),
         )
         self.arms.append(arm)
         self.keys.add(judged.key)
-        data, processes = self.facts_at(side), self.place.processes
-        runs = {(label, seed): run_of(arm, self.recipe, seed, data, processes) for seed in self.seeds}
+        data, processes = self.seen_at(side), self.place.processes
+        runs = {(label, seed): run_of(arm, self.recipe_name, self.recipe, seed, data, processes) for seed in self.seeds}
         self.runs |= runs
         return list(runs.values())
 
@@ -225,8 +231,8 @@ class _Searcher:
         domains: Domains = {**domains_of(self.course.space), **RUN}
 
         def describe(run: Run) -> tuple[Domains, Values]:
-            network = self.course.networks[int(run.arm.rpartition("/")[2])]
-            return domains, {**values_of(network.point), "seed": run.seed, "epochs": run.epochs}
+            network = next(each for each in self.course.networks if each.label == run.arm)
+            return domains, {**values_of(network.point), "seed": run.seed, "epochs": run.recipe.epochs}
 
         return Execution(
             plan=self._plan(),
@@ -238,6 +244,7 @@ class _Searcher:
             place=self.place,
             folder=self.folder,
             file=STUDY_FILE,
+            kind="search",
             name=self.asked.name,
             command=command_line(self.asked),
             storage=self.asked.storage,
@@ -246,7 +253,7 @@ class _Searcher:
 
     def _plan(self) -> Plan:
         runs = tuple(self.runs.values())
-        return Plan(arms=tuple(self.arms), recipes=(self.recipe,), seeds=self.seeds, data=self.data, runs=runs)
+        return Plan(arms=tuple(self.arms), recipes=self.recipes, seeds=self.seeds, data=self.data, runs=runs)
 
     def _keep(self, session: Execution, here: Machine) -> Study:
         """Writes down what has been asked for: first the plan, which may then know a network more than the course."""

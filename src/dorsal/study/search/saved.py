@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dorsal.data.summary import DataSummary
 from dorsal.jobs.json_file import read_record, write_record
-from dorsal.study.plan import DataFacts, RecipeFacts
+from dorsal.jobs.study_file import load_study, read_study_file, refuse_other_studies
+from dorsal.recipe.recipe import Recipe
 from dorsal.study.population.saved import changed_since
-from dorsal.study.saved import SEARCH, load_study, read_saved, refuse_other_studies
 from dorsal.study.search.records import SEARCH_SCHEMA, SearchLog, SearchStudy
+
+SEARCH_FILE = "search.json"
 
 _FIXED = ("space", "bounds", "sampler", "objectives", "seed", "latency_model")
 """What no two calls on one folder differ in."""
@@ -21,17 +24,17 @@ def load_search(folder: Path, storage: str | None = None) -> SearchStudy:
     """
     course = _read(folder)
     if course is None:
-        raise ValueError(f"{str(folder)!r} holds no search: there is no {SEARCH} in it; see `dorsal space search`")
+        raise ValueError(f"{str(folder)!r} holds no search: there is no {SEARCH_FILE} in it; see `dorsal space search`")
     return SearchStudy(study=load_study(folder, storage), course=course)
 
 
-def log_so_far(folder: Path, name: str, asked: SearchLog, recipe: RecipeFacts, data: DataFacts) -> SearchLog:
+def log_so_far(folder: Path, name: str, asked: SearchLog, recipes: dict[str, Recipe], data: DataSummary) -> SearchLog:
     """The course that the folder holds, or the one asked for, of no network yet, where it holds no network either.
 
     Raises ValueError where the folder holds something else, or a search of another question.
     """
-    refuse_other_studies(folder, SEARCH, name)
-    before, saved = _read(folder), read_saved(folder)
+    refuse_other_studies(folder, "search", name)
+    before, saved = _read(folder), read_study_file(folder)
     where = f"out={str(folder)!r} holds"
     if before is None or not before.networks:
         return asked
@@ -40,15 +43,15 @@ def log_so_far(folder: Path, name: str, asked: SearchLog, recipe: RecipeFacts, d
         if then != now:
             what = f"another {field}" if field == "space" else f"{field} {then or None} instead of {now or None}"
             raise ValueError(f"{where} a search with {what}; name another folder")
-    if saved is not None and (changed := changed_since(saved.study, recipe, data)):
+    if saved is not None and (changed := changed_since(saved.study, recipes, data)):
         raise ValueError(f"{where} a search with another {changed}; name another folder")
     return before
 
 
 def write_log(folder: Path, course: SearchLog) -> None:
     """Writes the file atomically. Raises OSError when it cannot be written; the old file is then still there."""
-    write_record(folder / SEARCH, course)
+    write_record(folder / SEARCH_FILE, course)
 
 
 def _read(folder: Path) -> SearchLog | None:
-    return read_record(folder / SEARCH, SearchLog, SEARCH_SCHEMA, "search")
+    return read_record(folder / SEARCH_FILE, SearchLog, SEARCH_SCHEMA, "search")

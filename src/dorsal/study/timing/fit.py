@@ -120,7 +120,7 @@ def of_population(population: PopulationStudy, question: Timing) -> list[Candida
     given = [*question.bounds, *(field for field, value in changes.items() if value)]
     if given:
         raise ValueError(f"{', '.join(given)}: a population has been drawn already; leave that out")
-    networks = {arm.label: arm.network for arm in population.study.arms if arm.network is not None}
+    networks = {arm.label: arm.network for arm in population.study.arms if isinstance(arm.network, Network)}
     return [
         _candidate(drawn.space.name, row, networks[label], drawn.costs)
         for drawn in population.spaces
@@ -133,8 +133,8 @@ def distinct_candidates(candidates: Iterable[Candidate]) -> tuple[Candidate, ...
     unlike = {(found.record.network_hash, found.record.image_size): found for found in candidates}
     if len(unlike) < FEWEST_TO_FIT:
         raise ValueError(
-            f"{len(unlike)} different network(s) are too few: a fit of {len(PREDICTORS)} predictors needs {FEWEST_TO_FIT} "
-            "or more; raise count, or name more or wider spaces"
+            f"{len(unlike)} different network(s) are too few: a fit of {len(PREDICTORS)} predictors needs "
+            f"{FEWEST_TO_FIT} or more; raise count, or name more or wider spaces"
         )
     return tuple(unlike.values())
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import functools
 import statistics
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +14,8 @@ import numpy as np
 import torch
 
 from dorsal.jobs.engine import WorkerDied
+from dorsal.jobs.events import Note, Visited
+from dorsal.jobs.execution import OnEvent
 from dorsal.jobs.isolated import Isolated
 from dorsal.jobs.json_file import write_record
 from dorsal.jobs.lock import hold
@@ -43,17 +44,13 @@ from dorsal.train.timing import time_forward, time_step
 _WARMUPS, _CALLS = 2, 3
 """In each round a call is made so often to warm up, then so often to be timed."""
 
-OnVisit = Callable[[int, int], None]
 
-
-def measure_latency(
-    question: Timing, *, say: Callable[[str], None] = warnings.warn, on_visit: OnVisit = lambda _, __: None
-) -> LatencyModel:
+def measure_latency(question: Timing, *, on_event: OnEvent = lambda _: None) -> LatencyModel:
     """Times the networks asked for, fits the model, and leaves both in the question's folder.
 
     A round visits every network once in an order of its own, so that a slow phase of the machine spreads over all
     networks, and the rounds of one network over all phases. Every visit is stored; interrupted at any point, the same
-    call goes on. More `repeats` than there are add rounds to those stored. `on_visit` is told visits done and in all.
+    call goes on. More `repeats` than there are add rounds to those stored.
 
     Calls are made in one other process, so that one which takes all memory does not end this one. It imports the main
     module, so scripts call this under `if __name__ == "__main__"`.
@@ -62,28 +59,28 @@ def measure_latency(
     holds another question or another machine's times. A call that fails is stored with its error and not made again.
     """
     check_device(question.device)
-    candidates = distinct_candidates(_candidates(question, say))
+    candidates = distinct_candidates(_candidates(question, on_event))
     folder = Path(question.out)
     with hold(folder):
-        measured = _make_visits(question, candidates, folder, on_visit)
-        _say_errors(measured, say)
+        measured = _make_visits(question, candidates, folder, on_event)
+        _say_errors(measured, on_event)
         model = fit_model(measured)
         write_record(folder / MODEL, model)
     return model
 
 
-def _candidates(question: Timing, say: Callable[[str], None]) -> list[Candidate]:
+def _candidates(question: Timing, on_event: OnEvent) -> list[Candidate]:
     """The networks of all that the question names."""
     found = []
     for text in question.spaces:
         if Path(text).is_dir():
             found += of_population(load_networks(Path(text)), question)
         else:
-            found += sample_candidates(read_space(text), question, say)
+            found += sample_candidates(read_space(text), question, lambda text: on_event(Note(text)))
     return found
 
 
-def _make_visits(question: Timing, candidates: Sequence[Candidate], folder: Path, on_visit: OnVisit) -> Measurements:
+def _make_visits(question: Timing, candidates: Sequence[Candidate], folder: Path, on_event: OnEvent) -> Measurements:
     """All visits of all rounds but for those stored in the folder."""
     measured = _begun(question, candidates, folder)
     networks = list(measured.networks)
@@ -97,7 +94,7 @@ def _make_visits(question: Timing, candidates: Sequence[Candidate], folder: Path
                 measured = msgspec.structs.replace(measured, networks=tuple(networks))
                 write_record(folder / MEASUREMENTS, measured)
                 done += 1
-                on_visit(done, total)
+                on_event(Visited(done, total))
     return measured
 
 
@@ -140,11 +137,12 @@ def _key(timed: TimedNetwork) -> tuple[str, int]:
     return timed.network_hash, timed.image_size
 
 
-def _say_errors(measured: Measurements, say: Callable[[str], None]) -> None:
+def _say_errors(measured: Measurements, on_event: OnEvent) -> None:
     for name in measured.setting.quantities():
         failed = [timed for timed in measured.networks if name in timed.errors]
         if failed:
-            say(f"{name}: {len(failed)} network(s) not measured; {failed[0].label}: {failed[0].errors[name]}")
+            first = f"{failed[0].label}: {failed[0].errors[name]}"
+            on_event(Note(f"{name}: {len(failed)} network(s) not measured; {first}"))
 
 
 class _Measured(NamedTuple):

@@ -1,0 +1,41 @@
+"""What a data set is, as plans and records keep it. No torch, no pixels."""
+
+from __future__ import annotations
+
+import msgspec
+
+from dorsal.data.spec import DataSpec
+
+
+class DataSummary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A data set that was opened and found sound.
+
+    - `spec`: what was opened. `classes`: in the order of the logits.
+    - `mean`, `std`: what images are normalized by, one value a channel (red, green, blue), for values in 0..1.
+    - `fingerprint`: sha256 in hex of all images and labels; equal fingerprints mean equal data.
+    - `train_images`, `val_images`: how many there are. `notes`: sentences on what was converted or passed over.
+    """
+
+    spec: DataSpec
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    fingerprint: str
+    train_images: int
+    val_images: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def image_size(self) -> int:
+        """The side in pixels of the square that a network sees."""
+        return self.spec.size
+
+    @property
+    def channels(self) -> int:
+        """Channels of an image."""
+        return len(self.mean)
+
+    @property
+    def description(self) -> str:
+        """One line for reports."""
+        return self.spec.describe()

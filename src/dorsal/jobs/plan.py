@@ -1,0 +1,87 @@
+"""Runs before they are made: all that a worker needs, and the key that each is known by. No torch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+import msgspec
+
+from dorsal.data.spec import DataSpec
+from dorsal.data.summary import DataSummary
+from dorsal.jobs.records import Arm, PlannedRun
+from dorsal.recipe.recipe import Recipe
+from dorsal.recipe.text import recipe_hash
+from dorsal.spec.timm import AnyNetwork
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One training run. `key` is its name in checkpoints and store, `arm` and `recipe_name` are those of tables.
+
+    A run refuses data that do not have the `fingerprint`.
+    """
+
+    key: str
+    arm: str
+    network: AnyNetwork
+    recipe_name: str
+    recipe: Recipe
+    seed: int
+    data: DataSpec
+    fingerprint: str
+
+    @property
+    def planned(self) -> PlannedRun:
+        """The run as a study keeps it."""
+        return PlannedRun(self.key, self.arm, self.recipe_name, self.seed)
+
+    @property
+    def name(self) -> str:
+        """The run in a sentence."""
+        return f"{self.arm}, {self.recipe_name}, seed {self.seed}"
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """A question worked out. The order of `runs` is such that a study that is broken off is balanced."""
+
+    arms: tuple[Arm, ...]
+    recipes: dict[str, Recipe]
+    seeds: tuple[int, ...]
+    data: DataSummary
+    runs: tuple[Run, ...]
+
+
+def distinct_runs(runs: Iterable[Run]) -> tuple[Run, ...]:
+    """Each run once, by the first name it has: two spaces may draw one network."""
+    first: dict[str, Run] = {}
+    for run in runs:
+        first.setdefault(run.key, run)
+    return tuple(first.values())
+
+
+def run_of(arm: Arm, recipe_name: str, recipe: Recipe, seed: int, data: DataSummary, processes: int) -> Run:
+    """One run of an arm, on the data as that arm sees them, in so many processes."""
+    return Run(
+        key=run_key(arm, recipe, seed, data, processes),
+        arm=arm.label,
+        network=arm.network,
+        recipe_name=recipe_name,
+        recipe=recipe,
+        seed=seed,
+        data=data.spec,
+        fingerprint=data.fingerprint,
+    )
+
+
+def run_key(arm: Arm, recipe: Recipe, seed: int, data: DataSummary, processes: int) -> str:
+    """16 hexadecimal digits of what a run's result depends on: network, recipe, seed, data, and the number of processes
+    where there are several, for batch norm and mixing see the images of one alone.
+
+    Thread count, device and library versions change a result by rounding only. They are left out, so that going on with
+    another number of workers, or after an upgrade, runs nothing twice.
+    """
+    seen = [data.fingerprint, data.image_size, data.mean, data.std]
+    parts = [arm.network_hash, recipe_hash(recipe), seed, *seen]
+    if processes > 1:
+        parts.append(processes)
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]

@@ -1,0 +1,30 @@
+"""Any study back from its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dorsal.jobs.records import Study
+from dorsal.jobs.study_file import load_plan, load_study
+from dorsal.study.population.records import PopulationStudy
+from dorsal.study.population.saved import load_population
+from dorsal.study.search.records import SearchStudy
+from dorsal.study.search.saved import load_search
+
+AnyStudy = Study | PopulationStudy | SearchStudy
+
+
+def load(folder: str | Path, storage: str | None = None) -> AnyStudy:
+    """The comparison, population or search in this folder, with all runs that have ended by now.
+
+    `storage` is needed only where the study has one whose URL has a password. Raises ValueError when there is no study,
+    it cannot be read, it is of another schema, or it is stored elsewhere.
+    """
+    folder = Path(folder)
+    match load_plan(folder).study.kind:
+        case "comparison":
+            return load_study(folder, storage)
+        case "population":
+            return load_population(folder, storage)
+        case "search":
+            return load_search(folder, storage)

@@ -1,0 +1,60 @@
+"""Any question answered: the one call behind every verb that makes many runs."""
+
+from __future__ import annotations
+
+from typing import overload
+
+from dorsal.findings.population.records import RecheckRuns
+from dorsal.jobs.execution import OnEvent
+from dorsal.jobs.records import Study
+from dorsal.latency.records import LatencyModel
+from dorsal.study.comparison.question import Comparison
+from dorsal.study.comparison.run import compare
+from dorsal.study.population.question import Population
+from dorsal.study.population.records import PopulationStudy
+from dorsal.study.population.run import run_population
+from dorsal.study.recheck.run import Recheck, run_recheck
+from dorsal.study.search.question import Search
+from dorsal.study.search.records import SearchStudy
+from dorsal.study.search.run import run_search
+from dorsal.study.timing.fit import Timing
+from dorsal.study.timing.run import measure_latency
+
+
+@overload
+def run(question: Comparison, *, on_event: OnEvent = ...) -> Study: ...
+@overload
+def run(question: Population, *, on_event: OnEvent = ...) -> PopulationStudy: ...
+@overload
+def run(question: Search, *, on_event: OnEvent = ...) -> SearchStudy: ...
+@overload
+def run(question: Recheck, *, on_event: OnEvent = ...) -> RecheckRuns: ...
+@overload
+def run(question: Timing, *, on_event: OnEvent = ...) -> LatencyModel: ...
+def run(
+    question: Comparison | Population | Search | Recheck | Timing, *, on_event: OnEvent = lambda _: None
+) -> Study | PopulationStudy | SearchStudy | RecheckRuns | LatencyModel:
+    """Makes every run that the question takes and that its folder does not hold yet, and returns what came of all.
+
+    Interrupted at any point, by Ctrl-C or by kill -9 of a worker or of this process, the same call goes on where it
+    was. Scripts call this under `if __name__ == "__main__":`, because workers import the main module.
+
+    Raises ValueError before any work for a question that cannot be answered, a folder that holds something else or that
+    another process is at work on, and a budget that is too small; OSError when the disk is full, with all that was
+    stored intact.
+    """
+    match question:
+        case Comparison():
+            return compare(question, on_event=on_event)
+        case Population():
+            return run_population(question, on_event=on_event)
+        case Search():
+            return run_search(question, on_event=on_event)
+        case Recheck():
+            return run_recheck(question, on_event=on_event)
+        case Timing():
+            return measure_latency(question, on_event=on_event)
+    raise ValueError(
+        f"question={question!r} is none; valid: a Comparison, Population, Search, Recheck or Timing, "
+        "e.g. dorsal.Comparison(networks=('resnet18', 'resnest50'))"
+    )
