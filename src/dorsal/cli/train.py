@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from dorsal.data.dataset import ImageData
-    from dorsal.recipe.epoch import Epoch
+    from dorsal.recipes.epoch import Epoch
     from dorsal.spec.network import Network
 
 
@@ -42,7 +42,7 @@ def train(
 
     from dorsal.data.dataset import open_data
     from dorsal.data.spec import parse_data
-    from dorsal.recipe.text import recipe as read_recipe
+    from dorsal.recipes.text import recipe as read_recipe
     from dorsal.spec.adapt import fitted_to
     from dorsal.zoo import network as read_network
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from dorsal.findings.population.analyse import network_results
 from dorsal.findings.population.records import Counts, NamedNetwork, NetworkStatus
-from dorsal.recipe.recipe import Recipe
+from dorsal.recipes.recipe import Recipe
 from dorsal.stats.pareto import pareto_front
 from dorsal.stats.versus_random import against_random, against_random_sentence
 from dorsal.study.population.records import PopulationStudy, SpaceSample

@@ -25,7 +25,7 @@ import msgspec
 from dorsal.jobs.events import Note
 from dorsal.jobs.plan import Run
 from dorsal.jobs.records import Trial
-from dorsal.recipe.epoch import Epoch, Step
+from dorsal.recipes.epoch import Epoch, Step
 
 LIVES = 3
 """A run fails once this many workers have died while running it."""

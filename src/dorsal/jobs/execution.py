@@ -25,7 +25,7 @@ from dorsal.jobs.resources import LOCAL_CLUSTER, Resources
 from dorsal.jobs.store import Domains, Store, Values
 from dorsal.jobs.study_file import StudyFile, read_study_file, storage_of, storage_url, write_study_file
 from dorsal.jobs.train import run_trial, time_run
-from dorsal.recipe.epoch import Epoch, Step
+from dorsal.recipes.epoch import Epoch, Step
 from dorsal.spec.timm import TimmNetwork
 
 OnEvent = Callable[[Event], None]

@@ -10,8 +10,8 @@ import msgspec
 from dorsal.data.spec import DataSpec
 from dorsal.data.summary import DataSummary
 from dorsal.jobs.records import Arm, PlannedRun
-from dorsal.recipe.recipe import Recipe
-from dorsal.recipe.text import recipe_hash
+from dorsal.recipes.recipe import Recipe
+from dorsal.recipes.text import recipe_hash
 from dorsal.spec.timm import AnyNetwork
 
 

@@ -8,8 +8,8 @@ from typing import Literal
 import msgspec
 
 from dorsal.data.summary import DataSummary
-from dorsal.recipe.epoch import Epoch
-from dorsal.recipe.recipe import Recipe
+from dorsal.recipes.epoch import Epoch
+from dorsal.recipes.recipe import Recipe
 from dorsal.spec.cost import Cost
 from dorsal.spec.layers import Feature
 from dorsal.spec.timm import AnyNetwork

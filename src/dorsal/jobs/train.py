@@ -25,11 +25,11 @@ from dorsal.jobs.plan import Run
 from dorsal.jobs.records import Arm, Latency, Trial
 from dorsal.jobs.resources import Resources
 from dorsal.nn.timm import timm_cost, timm_features
-from dorsal.recipe.epoch import Epoch, Step
-from dorsal.recipe.recipe import Recipe
+from dorsal.recipes.epoch import Epoch, Step
+from dorsal.recipes.recipe import Recipe
 from dorsal.spec.timm import AnyNetwork, TimmNetwork, hash_of, timm_text
+from dorsal.tasks.model import make_model
 from dorsal.train.loop import fit
-from dorsal.train.model import make_model
 from dorsal.train.timing import time_forward, time_step
 
 _WARMUPS, _REPEATS, _SECONDS = 2, 30, 2.0

@@ -24,8 +24,8 @@ from dorsal.jobs.resources import resources_of
 from dorsal.jobs.store import Domains, Store, Values
 from dorsal.jobs.study_file import STUDY_FILE, storage_url
 from dorsal.jobs.train import check_resources, data_summary, run_trial, summaries_at_sizes
-from dorsal.recipe.recipe import Recipe
-from dorsal.recipe.text import read_recipes
+from dorsal.recipes.recipe import Recipe
+from dorsal.recipes.text import read_recipes
 from dorsal.space.base import based_on
 from dorsal.space.bounds import read_bounds
 from dorsal.space.sample import Sample

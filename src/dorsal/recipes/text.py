@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 
 from dorsal.language.reader import Call, Reader, suggest
-from dorsal.recipe.named import NAMED
-from dorsal.recipe.recipe import WORDS, Recipe, check_word
+from dorsal.recipes.named import NAMED
+from dorsal.recipes.recipe import WORDS, Recipe, check_word
 from dorsal.spec.digest import digest
 from dorsal.spec.text import show
 
