@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import torch
 from torch import nn
 
 from dorsal.data.dataset import ImageData, open_data
 from dorsal.data.spec import DataSpec, format_data
 from dorsal.data.summary import DataSummary
-from dorsal.jobs.engine import Message, Predictions, failed
+from dorsal.jobs.engine import Message, Predictions
 from dorsal.jobs.events import Note
 from dorsal.jobs.forecast import RunTiming
 from dorsal.jobs.kept import model_folder, pack
@@ -62,6 +63,7 @@ def data_summary(spec: DataSpec) -> DataSummary:
     """Opens the data and says what a plan needs to know. Raises ValueError for data that are unknown or unsound."""
     _open.cache_clear()  # a folder may have changed since an earlier call
     data = _open(spec)
+    constant = 100 * int(np.bincount(data.val.labels).max()) / len(data.val)
     return DataSummary(
         spec=spec,
         classes=data.classes,
@@ -70,8 +72,20 @@ def data_summary(spec: DataSpec) -> DataSummary:
         fingerprint=data.fingerprint,
         train_images=len(data.train),
         val_images=len(data.val),
-        notes=data.notes,
+        constant=constant,
+        notes=(*data.notes, *_imbalance(data, constant)),
     )
+
+
+def _imbalance(data: ImageData, constant: float) -> list[str]:
+    """A note where always answering one class scores far more than chance."""
+    if constant <= 150 / len(data.classes):
+        return []
+    largest = data.classes[int(np.bincount(data.val.labels).argmax())]
+    return [
+        f"the classes are unequal: always answering {largest!r} would score {constant:.1f} % of the validation images; "
+        "see class_weights and sampling of recipes"
+    ]
 
 
 def summaries_at_sizes(data: DataSummary) -> Callable[[int], DataSummary]:
@@ -148,7 +162,7 @@ def run_trial(
             origin = f"run {run.key} of a study: {run.name}"
             save_trained(model_folder(folder, run.key), run.network, result.model, data, result.score.score, origin)
     except Exception as error:
-        return failed(run, _describe(error), tuple(curve))
+        return run.failed(_describe(error), tuple(curve))
     for note in result.notes:
         tell(Note(f"{run.name}: {note}"))
     seconds = sum(epoch.seconds for epoch in result.curve)
