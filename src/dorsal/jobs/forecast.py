@@ -12,7 +12,7 @@ import msgspec
 
 from dorsal.jobs.plan import Plan, Run, distinct_runs
 from dorsal.jobs.records import Latency
-from dorsal.language.duration import read_duration, show_duration
+from dorsal.language.amounts import read_duration, show_duration
 from dorsal.recipe.epoch import Epoch
 
 START_UP_SECONDS = 6.0

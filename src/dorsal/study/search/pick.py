@@ -12,6 +12,7 @@ from dorsal.findings.population.analyse import network_results
 from dorsal.findings.population.short_schedule import reliability_finding
 from dorsal.jobs.records import Arm, Study
 from dorsal.jobs.study_file import load_plan
+from dorsal.language.amounts import show_amount
 from dorsal.language.reader import suggest
 from dorsal.space.bounds import read_bounds
 from dorsal.space.costs import QUANTITIES
@@ -135,11 +136,10 @@ def _keep_within(
             if not bound.low <= value <= bound.high:
                 del finished[label]
         if not finished:
-            nearest = min(values.values(), key=bound.away)
-            said = f"{nearest / 1e6:.4g}M" if nearest >= 1e6 else f"{nearest:.4g}"
+            nearest = show_amount(min(values.values(), key=bound.away))
             beside = " beside the other bounds" if len(bounds) > 1 else ""
             raise ValueError(
-                f"no finished network has {bound.quantity} in {bound.text}{beside}: the nearest has {said}"
+                f"no finished network has {bound.quantity} in {bound.text}{beside}: the nearest has {nearest}"
             )
 
 
