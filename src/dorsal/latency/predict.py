@@ -12,19 +12,9 @@ from numpy.typing import NDArray
 from dorsal.jobs.machine import machine, versions
 from dorsal.language.amounts import show_amount
 from dorsal.language.reader import suggest
-from dorsal.latency.records import MODEL, LatencyFit, LatencyModel, fingerprint, read_latency
+from dorsal.latency.records import MODEL, LatencyFit, LatencyModel, fingerprint, predictor_columns, read_latency
 from dorsal.space.space import Space
 from dorsal.space.table import Column
-
-PREDICTING_COSTS = ("macs", "activations", "params", "layers")
-PREDICTORS = ("macs", "sqrt_macs", "activations", "params", "layers")
-
-
-def predictor_columns(costs: Mapping[str, Column]) -> dict[str, NDArray[np.float64]]:
-    """PREDICTORS from cost columns, one entry a network."""
-    columns = {name: np.asarray(costs[name], dtype=np.float64) for name in PREDICTING_COSTS}
-    columns["sqrt_macs"] = np.sqrt(columns["macs"])
-    return {name: columns[name] for name in PREDICTORS}
 
 
 def read_latency_model(path: Path) -> LatencyModel:
