@@ -13,8 +13,8 @@ from dorsal.data.spec import Folder
 from dorsal.data.summary import DataSummary
 from dorsal.findings.comparison import ComparisonFindings, analyse_comparison
 from dorsal.jobs.records import Arm, Latency, Machine, PlannedRun, Status, Study, Trial
-from dorsal.recipe.epoch import Epoch
-from dorsal.recipe.recipe import Recipe
+from dorsal.recipes.epoch import Epoch
+from dorsal.recipes.recipe import Recipe
 from dorsal.spec.cost import cost
 from dorsal.spec.network import network_hash
 from dorsal.spec.text import difference

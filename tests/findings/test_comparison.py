@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from dorsal.findings.comparison import MEAN_OF_RECIPES, analyse_comparison
 from dorsal.jobs.records import PlannedRun, Study, Trial
-from dorsal.recipe.recipe import Recipe
+from dorsal.recipes.recipe import Recipe
 from tests.findings.studies import with_trials
 
 if TYPE_CHECKING:

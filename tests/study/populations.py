@@ -10,8 +10,8 @@ from dorsal.data.spec import Folder
 from dorsal.data.summary import DataSummary
 from dorsal.jobs.records import Arm, Machine, PlannedRun, Status, Study, Trial
 from dorsal.latency.records import TimedNetwork
-from dorsal.recipe.epoch import Epoch
-from dorsal.recipe.recipe import Recipe
+from dorsal.recipes.epoch import Epoch
+from dorsal.recipes.recipe import Recipe
 from dorsal.space.base import based_on
 from dorsal.space.named import SPACES
 from dorsal.space.sample import sample

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dorsal.data.split import ImageData
-from dorsal.recipe.text import Recipe, recipe
+from dorsal.recipes.text import Recipe, recipe
 from dorsal.spec.network import Network
 from dorsal.train import checkpoint
 from dorsal.train.checkpoint import CorruptError, load, save, set_aside
@@ -80,7 +80,7 @@ import sys, time, torch
 from pathlib import Path
 torch.set_num_threads(1)
 from dorsal.train.loop import fit
-from dorsal.recipe.text import recipe
+from dorsal.recipes.text import recipe
 from tests.train.tiny import make_data, make_network
 
 def on_step(progress):

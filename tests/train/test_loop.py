@@ -6,7 +6,7 @@ import torch
 
 from dorsal.data.split import ImageData
 from dorsal.nn.build import build
-from dorsal.recipe.text import NAMED, Recipe, recipe
+from dorsal.recipes.text import NAMED, Recipe, recipe
 from dorsal.spec.network import Network
 from dorsal.train import loop
 from dorsal.train.evaluate import evaluate

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dorsal.recipe.text import recipe
+from dorsal.recipes.text import recipe
 from dorsal.train.batches import Batches
 from dorsal.train.loop import EpochResult, fit
 from tests.train.tiny import make_data, make_network
@@ -21,7 +21,7 @@ import json, sys, torch
 from pathlib import Path
 torch.set_num_threads(1)
 from dorsal.train.loop import fit
-from dorsal.recipe.text import recipe
+from dorsal.recipes.text import recipe
 from tests.train.tiny import make_data, make_network
 for checkpoint in (None, Path(sys.argv[1])):
     result = fit(make_network(norm="group"), recipe({RECIPE!r}), make_data(train=33), seed=0, checkpoint=checkpoint)

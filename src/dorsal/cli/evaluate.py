@@ -42,7 +42,9 @@ def evaluate(
     from dorsal.data.dataset import Evaluation, open_data
     from dorsal.data.spec import parse_data
     from dorsal.jobs.train import check_device
-    from dorsal.train.evaluate import score
+    from dorsal.spec.task import Classify
+    from dorsal.tasks.method import method_of
+    from dorsal.train.evaluate import scored
     from dorsal.weights.saved import load_model
 
     if split not in ("val", "train", "all"):
@@ -64,12 +66,14 @@ def evaluate(
         resize_to=prepared.resize,
         interpolation=prepared.interpolation,
     )
-    found = score(net.to(device), batches, len(card.classes), torch.device(device))
+    method = method_of(Classify(), opened.train.labels, len(card.classes))
+    found = scored(method, net.to(device), batches, torch.device(device)).score()
     if as_json:
         shown = {"preprocessing": prepared, "classes": card.classes}
         print(json.dumps({"network": card.text, **msgspec.to_builtins(found), **msgspec.to_builtins(shown)}))
         return
-    print(f"accuracy {found.accuracy:.2f} %, top-5 {found.top5:.2f} %, loss {found.loss:.4f} on {found.images} images")
+    others = ", ".join(f"{name} {value:.2f} %" for name, value in found.scores.items())
+    print(f"{method.metric.short} {found.score:.2f} %, {others}, loss {found.loss:.4f} on {found.images} images")
     for name, value in zip(card.class_names or card.classes, found.per_class, strict=True):
         print(f"  {name:20} {'no images' if value is None else f'{value:6.2f} %'}")
 

@@ -11,7 +11,7 @@ from dorsal.jobs.events import Event, Note, Planned, TrialDone, Visited
 from dorsal.jobs.events import Progress as RunProgress
 from dorsal.jobs.plan import Run
 from dorsal.jobs.records import Trial
-from dorsal.language.amounts import show_duration
+from dorsal.language.amounts import show_bytes, show_duration
 
 
 class Watch:
@@ -73,7 +73,7 @@ class Watch:
         takes = "no forecast" if ahead.seconds is None else f"about {show_duration(ahead.seconds)}"
         self._say(
             f"{ahead.runs} runs, {ahead.done} of them done; {takes} "
-            f"on {ahead.workers} worker{'s' if ahead.workers > 1 else ''}"
+            f"on {ahead.workers} worker{'s' if ahead.workers > 1 else ''}, and {show_bytes(ahead.disk_bytes)} of disk"
         )
         if self._live:
             self._total = self._progress.add_task("all runs", total=ahead.runs, completed=ahead.done, text="")

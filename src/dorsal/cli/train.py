@@ -10,11 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from torch.nn import Module
-
-    from dorsal.data.dataset import ImageData
-    from dorsal.recipe.epoch import Epoch
-    from dorsal.spec.network import Network
+    from dorsal.recipes.epoch import Epoch
 
 
 def train(
@@ -42,7 +38,7 @@ def train(
 
     from dorsal.data.dataset import open_data
     from dorsal.data.spec import parse_data
-    from dorsal.recipe.text import recipe as read_recipe
+    from dorsal.recipes.text import recipe as read_recipe
     from dorsal.spec.adapt import fitted_to
     from dorsal.zoo import network as read_network
 
@@ -60,6 +56,7 @@ def train(
 
     import torch
 
+    from dorsal.jobs.trained import save_trained
     from dorsal.train.loop import fit
 
     if threads is not None:
@@ -89,7 +86,7 @@ def train(
         raise typer.Exit(1)
     origin = f"dorsal train: recipe {recipe}, {made.epochs} epochs, data {opened.fingerprint[:16]}, seed {seed}"
     accuracy = result.curve[-1].accuracy
-    text = _save(out, net, result.model, opened, accuracy, origin)
+    text = save_trained(out, net, result.model, opened, accuracy, origin).text
     if as_json:
         print(json.dumps({"folder": str(out), "network": text, "accuracy": accuracy, "epochs": len(result.curve)}))
     else:
@@ -101,22 +98,3 @@ def _show_epoch(epochs: int, result: Epoch) -> None:
         f"epoch {result.epoch:3d}/{epochs}  train loss {result.train_loss:.4f}  "
         f"val loss {result.val_loss:.4f}  accuracy {result.accuracy:6.2f} %  {result.seconds:.1f} s\n"
     )
-
-
-def _save(out: Path, net: Network, model: Module, data: ImageData, accuracy: float, origin: str) -> str:
-    """Writes the model and its card into `out`. Returns the network's text."""
-    from dorsal.data.transform import usual_resize
-    from dorsal.weights.card import Preprocessing
-    from dorsal.weights.saved import make_card, save_model
-
-    norm = data.normalization
-    card = make_card(
-        net,
-        classes=data.classes,
-        preprocessing=Preprocessing(image_size=data.size, resize=usual_resize(data.size), mean=norm.mean, std=norm.std),
-        metrics={"accuracy": accuracy},
-        license="not stated",
-        source="trained here",
-        origin=origin,
-    )
-    return save_model(out, model, card).text

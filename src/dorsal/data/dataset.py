@@ -67,7 +67,7 @@ class Evaluation:
         interpolation: Interpolation = "bilinear",
     ) -> None:
         self._split = split
-        self._batch_size = batch_size
+        self.batch_size = batch_size
         self._crop = eval_crop(size, resize_to, interpolation)
         self._to_float = to_float(normalization)
         self._labels = torch.from_numpy(split.labels)
@@ -76,13 +76,13 @@ class Evaluation:
 
     def __len__(self) -> int:
         """The number of batches."""
-        return math.ceil(len(self._split) / self._batch_size)
+        return math.ceil(len(self._split) / self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         if self._keep and self._kept is None:
             self._kept = _crops(self._split, range(len(self._split)), self._crop)
-        for start in range(0, len(self._split), self._batch_size):
-            stop = min(start + self._batch_size, len(self._split))
+        for start in range(0, len(self._split), self.batch_size):
+            stop = min(start + self.batch_size, len(self._split))
             if self._kept is None:
                 crops = _crops(self._split, range(start, stop), self._crop)
             else:

@@ -25,7 +25,7 @@ import msgspec
 from dorsal.jobs.events import Note
 from dorsal.jobs.plan import Run
 from dorsal.jobs.records import Trial
-from dorsal.recipe.epoch import Epoch, Step
+from dorsal.recipes.epoch import Epoch, Step
 
 LIVES = 3
 """A run fails once this many workers have died while running it."""
@@ -40,7 +40,13 @@ class WorkerDied(msgspec.Struct, frozen=True):
     reason: str
 
 
-Message = Step | Epoch | Note
+class Predictions(msgspec.Struct, frozen=True):
+    """What a finished run said of each validation image, as `jobs.kept.pack` packs it; comes before its trial."""
+
+    content: bytes
+
+
+Message = Step | Epoch | Note | Predictions
 Job = Callable[[Run, Callable[[Message], None]], Trial]
 """Makes one run and tells its steps and epochs on the way. It is pickled on its way to the workers."""
 

@@ -7,7 +7,7 @@ import msgspec
 from dorsal.jobs.forecast import Forecast
 from dorsal.jobs.plan import Run
 from dorsal.jobs.records import Arm, Trial
-from dorsal.recipe.epoch import Step
+from dorsal.recipes.epoch import Step
 
 
 class Planned(msgspec.Struct, frozen=True):

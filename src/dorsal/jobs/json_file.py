@@ -35,11 +35,16 @@ def read_record(path: Path, kind: type[Record], schema: int, what: str) -> Recor
 
 
 def write_record(path: Path, record: msgspec.Struct) -> None:
-    """Writes the file atomically. Raises OSError when it cannot be written; the old file is then still there."""
+    """Writes the file as `write_whole` does."""
+    write_whole(path, msgspec.json.format(msgspec.json.encode(record)))
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes atomically. Raises OSError when the file cannot be written; the old one is then still there."""
     temporary = path.with_name(f"{path.name}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(record)))
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

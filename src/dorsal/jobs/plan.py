@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from pathlib import Path
 
 import msgspec
 
 from dorsal.data.spec import DataSpec
 from dorsal.data.summary import DataSummary
 from dorsal.jobs.records import Arm, PlannedRun
-from dorsal.recipe.recipe import Recipe
-from dorsal.recipe.text import recipe_hash
+from dorsal.recipes.recipe import Recipe
+from dorsal.recipes.text import recipe_hash
 from dorsal.spec.timm import AnyNetwork
 
 
@@ -49,6 +50,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     seeds: tuple[int, ...]
     data: DataSummary
     runs: tuple[Run, ...]
+
+
+def checkpoint_file(folder: Path, key: str) -> Path:
+    """Where the study in `folder` has the checkpoint of the run with this key while it is made."""
+    return folder / "checkpoints" / f"{key}.pt"
 
 
 def distinct_runs(runs: Iterable[Run]) -> tuple[Run, ...]:

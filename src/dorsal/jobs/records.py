@@ -8,8 +8,8 @@ from typing import Literal
 import msgspec
 
 from dorsal.data.summary import DataSummary
-from dorsal.recipe.epoch import Epoch
-from dorsal.recipe.recipe import Recipe
+from dorsal.recipes.epoch import Epoch
+from dorsal.recipes.recipe import Recipe
 from dorsal.spec.cost import Cost
 from dorsal.spec.layers import Feature
 from dorsal.spec.timm import AnyNetwork
@@ -68,7 +68,11 @@ class PlannedRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What came of the run with this key. `accuracy` is the last epoch's, in percent; None unless finished."""
+    """What came of the run with this key.
+
+    - `accuracy`: the last epoch's, in percent; None unless finished. `scores`: other scores of the last epoch by name.
+    - `predictions`: sha256 of the file of what it said of each validation image, see `jobs.kept`; "" unless finished.
+    """
 
     key: str
     status: Status
@@ -76,6 +80,8 @@ class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     curve: tuple[Epoch, ...]
     seconds: float
     error: str = ""
+    scores: dict[str, float] = {}
+    predictions: str = ""
 
 
 class Machine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import math
 import statistics
 import time
@@ -18,18 +19,21 @@ from torch import nn
 from dorsal.data.dataset import ImageData, open_data
 from dorsal.data.spec import DataSpec, format_data
 from dorsal.data.summary import DataSummary
-from dorsal.jobs.engine import Message, failed
+from dorsal.jobs.engine import Message, Predictions, failed
 from dorsal.jobs.events import Note
 from dorsal.jobs.forecast import RunTiming
-from dorsal.jobs.plan import Run
+from dorsal.jobs.kept import model_folder, pack
+from dorsal.jobs.plan import Run, checkpoint_file
 from dorsal.jobs.records import Arm, Latency, Trial
 from dorsal.jobs.resources import Resources
+from dorsal.jobs.trained import save_trained
 from dorsal.nn.timm import timm_cost, timm_features
-from dorsal.recipe.epoch import Epoch, Step
-from dorsal.recipe.recipe import Recipe
+from dorsal.recipes.epoch import Epoch, Step
+from dorsal.recipes.recipe import Recipe
+from dorsal.spec.network import Network
 from dorsal.spec.timm import AnyNetwork, TimmNetwork, hash_of, timm_text
+from dorsal.tasks.model import make_model
 from dorsal.train.loop import fit
-from dorsal.train.model import make_model
 from dorsal.train.timing import time_forward, time_step
 
 _WARMUPS, _REPEATS, _SECONDS = 2, 30, 2.0
@@ -112,8 +116,10 @@ def timm_arms(
     return arms
 
 
-def run_trial(run: Run, tell: Callable[[Message], None], *, folder: Path, threads: int, device: str) -> Trial:
-    """Makes one run, going on from its checkpoint in `folder` if it has one.
+def run_trial(
+    run: Run, tell: Callable[[Message], None], *, folder: Path, threads: int, device: str, keep_models: bool
+) -> Trial:
+    """Makes one run, going on from its checkpoint if the study in `folder` has one. Its model is kept there if wanted.
 
     Whatever is raised, out-of-memory included, makes a trial of status "failed" with type, message and place.
     """
@@ -134,17 +140,24 @@ def run_trial(run: Run, tell: Callable[[Message], None], *, folder: Path, thread
             data,
             seed=run.seed,
             device=device,
-            checkpoint=folder / f"{run.key}.pt",
+            checkpoint=checkpoint_file(folder, run.key),
             on_step=tell,
             on_epoch=on_epoch,
         )
+        if keep_models and result.score is not None and isinstance(run.network, Network):
+            origin = f"run {run.key} of a study: {run.name}"
+            save_trained(model_folder(folder, run.key), run.network, result.model, data, result.score.score, origin)
     except Exception as error:
         return failed(run, _describe(error), tuple(curve))
     for note in result.notes:
         tell(Note(f"{run.name}: {note}"))
-    accuracy = result.curve[-1].accuracy if result.status == "finished" else None
     seconds = sum(epoch.seconds for epoch in result.curve)
-    return Trial(run.key, result.status, accuracy, result.curve, seconds, result.error)
+    if result.score is None or result.evidence is None:
+        return Trial(run.key, "diverged", None, result.curve, seconds, result.error)
+    content = pack(result.evidence)
+    tell(Predictions(content))
+    digest = hashlib.sha256(content).hexdigest()
+    return Trial(run.key, "finished", result.score.score, result.curve, seconds, "", result.score.scores, digest)
 
 
 def time_run(run: Run, *, threads: int, device: str) -> RunTiming | str:

@@ -25,6 +25,14 @@ def show_amount(value: float) -> str:
     return f"{value / _UNITS[unit]:.6g}{unit}"
 
 
+def show_bytes(number: int) -> str:
+    """An amount of memory or disk in the unit a reader would choose, e.g. "3.2 GiB"."""
+    for unit, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if number >= unit:
+            return f"{number / unit:.3g} {name}"
+    return f"{number} bytes"
+
+
 def read_duration(text: str) -> float:
     """Seconds of a duration such as `10m`, `1h30m` or `45s`.
 

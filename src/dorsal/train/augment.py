@@ -15,7 +15,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2.functional import center_crop, resize
 
 from dorsal.data.dataset import ImageData
-from dorsal.recipe.recipe import Recipe
+from dorsal.recipes.recipe import Recipe
 
 Transform = Callable[[Tensor], Tensor]
 

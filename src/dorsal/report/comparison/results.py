@@ -10,7 +10,7 @@ import msgspec
 
 from dorsal.findings.comparison import ComparisonFindings
 from dorsal.jobs.records import STUDY_SCHEMA, Study
-from dorsal.recipe.epoch import Epoch
+from dorsal.recipes.epoch import Epoch
 from dorsal.report.files import csv_of, write_whole
 
 RUN = ("arm", "recipe", "seed")

@@ -19,8 +19,8 @@ from dorsal.jobs.store import SEEDS, Categories, Domains, Range, Value, Values
 from dorsal.jobs.study_file import STUDY_FILE
 from dorsal.jobs.train import check_resources, data_summary, summaries_at_sizes
 from dorsal.latency.predict import cautions, read_latency_model
-from dorsal.recipe.recipe import Recipe
-from dorsal.recipe.text import read_recipes
+from dorsal.recipes.recipe import Recipe
+from dorsal.recipes.text import read_recipes
 from dorsal.space.base import based_on
 from dorsal.space.sample import Sample, sample
 from dorsal.space.size import dimensions, size

@@ -14,8 +14,8 @@ from dorsal.jobs.plan import Plan, run_of
 from dorsal.jobs.records import Arm
 from dorsal.jobs.resources import resources_of
 from dorsal.jobs.train import check_resources, data_summary, summaries_at_sizes
-from dorsal.recipe.recipe import Recipe
-from dorsal.recipe.text import read_recipes
+from dorsal.recipes.recipe import Recipe
+from dorsal.recipes.text import read_recipes
 from dorsal.study import question
 from dorsal.study.population.records import RecheckRuns
 from dorsal.study.population.run import describer, first_networks, timed_runs

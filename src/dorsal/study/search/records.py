@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from dorsal.jobs.records import Study
-from dorsal.recipe.recipe import Recipe
+from dorsal.recipes.recipe import Recipe
 from dorsal.space.space import Space
 from dorsal.study.population.records import PopulationStudy, SpaceSample
 

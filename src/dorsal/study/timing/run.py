@@ -33,12 +33,12 @@ from dorsal.latency.records import (
     quantity,
     read_latency,
 )
-from dorsal.recipe.text import Recipe, recipe
+from dorsal.recipes.text import Recipe, recipe
 from dorsal.space.named import read_space
 from dorsal.spec.network import Network
 from dorsal.study.population.saved import load_networks
 from dorsal.study.timing.fit import Candidate, Timing, distinct_candidates, fit_model, of_population, sample_candidates
-from dorsal.train.model import make_model
+from dorsal.tasks.model import make_model
 from dorsal.train.timing import time_forward, time_step
 
 _WARMUPS, _CALLS = 2, 3

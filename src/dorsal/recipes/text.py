@@ -15,8 +15,8 @@ import msgspec
 
 from dorsal.language.fields import read_fields, show
 from dorsal.language.reader import Call, Reader, suggest
-from dorsal.recipe.named import NAMED
-from dorsal.recipe.recipe import Recipe
+from dorsal.recipes.named import NAMED
+from dorsal.recipes.recipe import Recipe
 from dorsal.spec.digest import digest
 
 __all__ = [

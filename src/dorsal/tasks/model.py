@@ -4,7 +4,7 @@ from torch import nn
 
 from dorsal.nn.build import build
 from dorsal.nn.timm import build_timm
-from dorsal.recipe.text import Recipe
+from dorsal.recipes.recipe import Recipe
 from dorsal.spec.timm import AnyNetwork, TimmNetwork
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dorsal.recipe.recipe import WORDS
-from dorsal.recipe.text import (
+from dorsal.recipes.recipe import WORDS
+from dorsal.recipes.text import (
     NAMED,
     Recipe,
     from_json,
@@ -132,5 +132,5 @@ def test_published_figures() -> None:
 
 
 def test_reading_recipes_needs_no_torch() -> None:
-    code = "import sys, dorsal.recipe.text as r; r.recipe('tricks(epochs=3)'); sys.exit('torch' in sys.modules)"
+    code = "import sys, dorsal.recipes.text as r; r.recipe('tricks(epochs=3)'); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from dorsal.recipe.recipe import Recipe
+from dorsal.recipes.recipe import Recipe
 
 # Ours, for small images and few epochs: a small batch, so that there are steps enough, and AdamW, with which all
 # families leave chance within the first epochs; by SGD at rates that suit one of them, others do not (docs/log.md).

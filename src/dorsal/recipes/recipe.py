@@ -13,6 +13,8 @@ DecayOn = Literal["all", "weights"]
 Schedule = Literal["cosine", "steps"]
 CosineStart = Literal["start", "warmup_end"]
 LrPer = Literal["step", "epoch"]
+ClassWeights = Literal["none", "balanced"]
+Sampling = Literal["shuffled", "balanced"]
 Crop = Literal["pad", "area"]
 AutoAugment = Literal["none", "autoaugment", "randaugment"]
 
@@ -27,6 +29,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         batch             images per step, over all processes together
         optimizer         "sgd" (heavy ball), "nesterov", or "adamw" (arXiv 1711.05101)
         lr                peak learning rate *for this `batch`*; only `scaled` changes one with the other
+        clip              largest norm of a step's gradient, 0 is off (arXiv 1211.5063)
         momentum          beta1 of adamw, whose beta2 is 0.999
         weight_decay      L2 penalty of sgd and nesterov, decoupled in adamw
         decay_on           "all" parameters, or "weights": of convolutions and linear layers; no bias, no norm
@@ -38,11 +41,15 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         cosine_starts_at       the cosine runs from the "start", under the warm-up (pycls), or from "warmup_end" (Gluon)
 
     Loss
+        class_weights     "none", or "balanced": an image counts in inverse proportion to its class's share of the
+                          training images (n / (classes x n of the class))
         label_smoothing   eps / classes on every class (arXiv 1512.00567 section 7)
         mixup, cutmix     alpha of Beta(alpha, alpha), 0 is off (arXiv 1710.09412, 1905.04899); one draw a batch;
                           with both on, each batch gets one of them, by a fair coin
 
     Images, in this order
+        sampling          "shuffled": each training image once an epoch; "balanced": as many images an epoch, of every
+                          class equally many, those of small classes several times
         crop              "area": a random share of the image, `min_area` to 1, aspect 3/4 to 4/3
                           (arXiv 1409.4842 section 6); "pad", for small images: shifted by up to an eighth of the
                           side, zeros moving in
@@ -72,6 +79,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     batch: int = 32
     optimizer: OptimizerName = "nesterov"
     lr: float = 0.2
+    clip: float = 0.0
     momentum: float = 0.9
     weight_decay: float = 5e-4
     decay_on: DecayOn = "weights"
@@ -82,8 +90,10 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     warmup_from: float = 0.0
     cosine_starts_at: CosineStart = "warmup_end"
     label_smoothing: float = 0.0
+    class_weights: ClassWeights = "none"
     mixup: float = 0.0
     cutmix: float = 0.0
+    sampling: Sampling = "shuffled"
     crop: Crop = "pad"
     min_area: float = 0.08
     flip: bool = True
@@ -134,6 +144,8 @@ WORDS: dict[str, tuple[str, ...]] = {
     "schedule": get_args(Schedule),
     "lr_per": get_args(LrPer),
     "cosine_starts_at": get_args(CosineStart),
+    "class_weights": get_args(ClassWeights),
+    "sampling": get_args(Sampling),
     "crop": get_args(Crop),
     "auto_augment": get_args(AutoAugment),
 }
@@ -141,6 +153,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, 10_000),
     "batch": (1, 65_536),
     "lr": (1e-8, 1e8),
+    "clip": (0, 1e8),
     "momentum": (0, 0.9999),
     "weight_decay": (0, 1),
     "warmup_epochs": (0, 10_000),
