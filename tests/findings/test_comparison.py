@@ -11,16 +11,19 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from dorsal.findings.comparison import MEAN_OF_RECIPES, analyse_comparison
-from dorsal.jobs.records import Study
+from dorsal.jobs.records import PlannedRun, Study, Trial
+from dorsal.recipes.recipe import Recipe
+from tests.findings.studies import with_trials
 
 if TYPE_CHECKING:
-    from tests.report.conftest import Case
+    from tests.findings.studies import Case
 
 T_OF_TWO = 4.302653  # Student's 97.5 % quantile with 2 degrees of freedom
 
 
 def accuracies(study: Study, arm: str, recipe: str) -> list[float]:
-    return [t.accuracy for t in study.trials if (t.arm, t.recipe) == (arm, recipe) and t.accuracy is not None]
+    ended = study.ended().items()
+    return [t.accuracy for (label, name, _), t in ended if (label, name) == (arm, recipe) and t.accuracy is not None]
 
 
 def test_a_cell_is_the_mean_and_students_interval_of_its_runs(whole: Case) -> None:
@@ -119,17 +122,18 @@ def test_what_cannot_be_concluded_has_its_reason(
 
 
 def test_recipes_that_disagree_are_pointed_out(whole: Case) -> None:
-    boosted = tuple(
-        replace(t, accuracy=99.0 + t.seed / 9) if (t.arm, t.recipe) == ("regnet", "plain") else t
-        for t in whole.study.trials
-    )
-    sentences = analyse_comparison(replace(whole.study, trials=boosted)).sentences
+    def boosted(run: PlannedRun, trial: Trial) -> Trial:
+        return replace(trial, accuracy=99.0 + run.seed / 9) if (run.arm, run.recipe) == ("regnet", "plain") else trial
+
+    sentences = analyse_comparison(with_trials(whole.study, boosted)).sentences
     assert "The recipes disagree on the highest mean: regnet under plain, resnest under tricks." in sentences
     assert not any("disagree" in line for line in whole.analysis.sentences)
 
 
 def test_recipes_of_different_length_are_a_caveat(whole: Case) -> None:
-    caveats = analyse_comparison(replace(whole.study, epochs={"plain": 12, "tricks": 30})).caveats
+    caveats = analyse_comparison(
+        replace(whole.study, recipes={"plain": Recipe(epochs=12), "tricks": Recipe(epochs=30)})
+    ).caveats
     assert "The recipes train for different numbers of epochs: plain 12, tricks 30." in caveats
     assert any("30 epochs" in caveat for caveat in caveats)
 
@@ -140,13 +144,6 @@ def test_the_order_in_which_runs_end_does_not_matter(broken: Case, seed: int) ->
     shuffled = list(broken.study.trials)
     random.Random(seed).shuffle(shuffled)
     assert analyse_comparison(replace(broken.study, trials=tuple(shuffled))) == broken.analysis
-
-
-def test_a_run_recorded_twice_or_never_planned_is_refused(whole: Case) -> None:
-    with pytest.raises(ValueError, match=r"\('resnet', 'plain', 0\) is recorded twice"):
-        analyse_comparison(replace(whole.study, trials=(*whole.study.trials, whole.study.trials[0])))
-    with pytest.raises(ValueError, match=r"\('resnet', 'plain', 9\) is not planned"):
-        analyse_comparison(replace(whole.study, trials=(replace(whole.study.trials[0], seed=9),)))
 
 
 def test_a_cell_that_is_not_in_the_study_is_a_key_error(whole: Case) -> None:

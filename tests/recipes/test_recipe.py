@@ -83,7 +83,7 @@ def test_files(tmp_path) -> None:
     [
         ("plian", "unknown recipe 'plian'; did you mean plain"),
         ("plain(epoch=3)", "unknown field 'epoch' of a recipe; did you mean epochs"),
-        ("plain(epochs=x)", "epochs=x: Expected `int`"),
+        ("plain(epochs=x)", "epochs=x is not a whole number"),
         ("plain(epochs=0)", "epochs=0 is out of range; nearest valid: 1"),
         ("plain(optimizer=adam)", "optimizer=adam is not known; did you mean adamw"),
         ("plain(label_smoothing=1.5)", "label_smoothing=1.5 is out of range; nearest valid: 0.99"),

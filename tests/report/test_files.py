@@ -15,7 +15,7 @@ from dorsal.report.comparison.results import read_results, write_results
 from dorsal.report.files import write_whole
 
 if TYPE_CHECKING:
-    from tests.report.conftest import Case
+    from tests.findings.studies import Case
 
 
 def write(case: Case, folder: Path) -> Path:
@@ -78,7 +78,7 @@ def test_curves_csv_has_one_line_an_epoch(broken: Case, tmp_path: Path) -> None:
 
 def test_another_schema_is_refused(whole: Case, tmp_path: Path) -> None:
     path = changed(write(whole, tmp_path), schema=0)
-    with pytest.raises(ValueError, match=r"schema=0 and this version of dorsal reads schema 1"):
+    with pytest.raises(ValueError, match=r"schema=0 and this version of dorsal reads schema 2"):
         read_results(path)
 
 

@@ -230,7 +230,7 @@ MIXER = Axis(Choice(("conv", "split_attention")))
     [
         (_space, "'bad' is empty"),
         (lambda: _space(width=WIDTHS), "unknown axis 'width'; did you mean widths"),
-        (lambda: _space(mixer__radios=WIDTHS), "no field 'radios'; did you mean ratio or radix"),
+        (lambda: _space(mixer__radios=WIDTHS), "'radios' of mixer in mixer.radios; did you mean ratio or radix"),
         (lambda: _space(linear__w1=WIDTHS), "unknown axis 'linear.w1'; did you mean linear\\.w"),
         (lambda: _space(mixer=Axis(Choice(("conv", "spilt_attention")))), "axis 'mixer'.*did you mean split_attention"),
         (lambda: _space(mixer=Axis(Choice(("[conv, conv]",)))), "is a list"),
@@ -336,7 +336,7 @@ by_stage = true
     [
         ({"axis": "widhts"}, "unknown axis 'widhts'; did you mean widths"),
         ({"kind": "log_unifrom"}, "axis 'widths': unknown type 'log_unifrom' of a draw; did you mean log_uniform"),
-        ({"high": "hihg"}, "axis 'widths', log_uniform: unknown field 'hihg'; did you mean high"),
+        ({"high": "hihg"}, "unknown field 'hihg' of log_uniform in axis 'widths'; did you mean high"),
     ],
 )
 def test_a_file_with_a_misspelt_word(words, message):
@@ -356,7 +356,7 @@ def test_other_bad_files(tmp_path):
         read_space(str(path))
     with pytest.raises(ValueError, match="not a space"):
         from_toml("name = ")
-    with pytest.raises(ValueError, match="a space: unknown field 'axis'; did you mean axes"):
+    with pytest.raises(ValueError, match="unknown field 'axis' of a space; did you mean axes"):
         from_toml('name = "a"\nbase = "small"\n[axis.widths]\n')
     with pytest.raises(ValueError, match="missing required field `base`"):
         from_json('{"name": "a", "axes": {}}')

@@ -6,8 +6,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from msgspec.structs import replace
 
-from dorsal.jobs.records import Arm, Epoch, Machine, Status, Study, Trial
+from dorsal.data.spec import Folder
+from dorsal.data.summary import DataSummary
+from dorsal.jobs.records import Arm, Machine, PlannedRun, Status, Study, Trial
 from dorsal.latency.records import TimedNetwork
+from dorsal.recipes.epoch import Epoch
+from dorsal.recipes.recipe import Recipe
 from dorsal.space.base import based_on
 from dorsal.space.named import SPACES
 from dorsal.space.sample import sample
@@ -94,6 +98,8 @@ def _draw(part: Part, bounds: dict[str, str]) -> tuple[SpaceSample, list[Arm]]:
             label=label,
             text=based_on(space.base, net),
             network=net,
+            space=space.name,
+            row=row,
             network_hash=hash_of(net),
             cost=Cost(**{name: int(costs[name][row]) for name in Cost.__struct_fields__}),
         )
@@ -123,24 +129,29 @@ def _trial(label: str, seed: int, status: Status, accuracy: float) -> Trial:
         Epoch(epoch, 2.0, 2.0, 10 + (accuracy - 10) * epoch / EPOCHS, 0.1, 1.0) for epoch in range(1, ended + 1)
     )
     error = "" if status == "finished" else f"it {status}"
-    return Trial(label, RECIPE, seed, status, accuracy if status == "finished" else None, curve, 10.0, error)
+    return Trial(f"{label}|{seed}", status, accuracy if status == "finished" else None, curve, 10.0, error)
 
 
 def _study(arms: tuple[Arm, ...], trials: tuple[Trial, ...], seeds: int) -> Study:
+    every = tuple(range(1, seeds + 1))
     return Study(
+        kind="population",
         name="population",
         command="dorsal space run anynetx_a",
         created="2026-01-01T00:00:00+00:00",
         arms=arms,
-        recipes={RECIPE: {"batch": 128}},
-        seeds=tuple(range(1, seeds + 1)),
-        epochs={RECIPE: EPOCHS},
-        image_size=32,
-        data="synthetic",
-        data_fingerprint="f" * 64,
-        classes=tuple("0123456789"),
-        train_images=1000,
-        val_images=1000,
+        recipes={RECIPE: Recipe(epochs=EPOCHS)},
+        seeds=every,
+        data=DataSummary(
+            spec=Folder("synthetic", size=32),
+            classes=tuple("0123456789"),
+            mean=(0.5, 0.5, 0.5),
+            std=(0.2, 0.2, 0.2),
+            fingerprint="f" * 64,
+            train_images=1000,
+            val_images=1000,
+        ),
+        runs=tuple(PlannedRun(f"{arm.label}|{seed}", arm.label, RECIPE, seed) for arm in arms for seed in every),
         machine=Machine("none", 1, 1.0, "none", "cpu", 1, 1),
         versions={},
         trials=trials,

@@ -129,7 +129,7 @@ def test_find_suggests():
         find_published("resnest50.oficial_in1k")
     with pytest.raises(ValueError, match=r"did you mean resnet50\.timm_a1_in1k or"):
         find_published("resnet50")
-    with pytest.raises(ValueError, match="no published weights have the id 'xyz'; `dorsal weights list`"):
+    with pytest.raises(ValueError, match=r"the id .xyz.; there are \d+, see `dorsal weights list`"):
         find_published("xyz")
 
 

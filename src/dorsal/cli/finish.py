@@ -30,9 +30,9 @@ def show_population(population: PopulationStudy, folder: Path, storage: str | No
     tables, or results.json, and where the page is. Latencies measured into `folder`/latency are shown too."""
     from rich.console import Console
 
+    from dorsal.findings.latency import analyse_latency
     from dorsal.findings.population.analyse import analyse_population
     from dorsal.latency.records import MEASUREMENTS, MODEL, LatencyModel, Measurements, read_latency
-    from dorsal.report.population.latency import MeasuredLatency
     from dorsal.report.population.terminal import print_population
     from dorsal.report.population.write import write_population_report
     from dorsal.study.recheck.saved import load_recheck
@@ -42,9 +42,8 @@ def show_population(population: PopulationStudy, folder: Path, storage: str | No
     times = folder / "latency"
     latency = None
     if (times / MODEL).is_file():
-        latency = MeasuredLatency(
-            read_latency(times / MODEL, LatencyModel), read_latency(times / MEASUREMENTS, Measurements)
-        )
+        measured = read_latency(times / MEASUREMENTS, Measurements)
+        latency = analyse_latency(population, analysis, read_latency(times / MODEL, LatencyModel), measured)
     write_population_report(population, analysis, folder, latency, retrained)
     if as_json:
         sys.stdout.write((folder / "results.json").read_text(encoding="utf-8"))

@@ -25,7 +25,7 @@ def list_networks(
     """
     from fnmatch import fnmatchcase
 
-    from dorsal.language.amount import read_amount
+    from dorsal.language.amounts import read_amount
     from dorsal.language.reader import suggest
     from dorsal.spec.cost import cost
     from dorsal.zoo import ALIASES, NETWORKS
@@ -36,7 +36,8 @@ def list_networks(
     also = {target for alias, target in ALIASES.items() if fnmatchcase(alias, wanted)}
     names = [name for name in NETWORKS if fnmatchcase(name, wanted) or name in also]
     if not names:
-        raise ValueError(f"no network's name matches {pattern!r}{suggest(pattern, (*NETWORKS, *ALIASES))}")
+        hint = suggest(pattern, (*NETWORKS, *ALIASES), "dorsal list")
+        raise ValueError(f"no network's name matches {pattern!r}{hint}")
     rows = []
     for name in names:
         found = cost(NETWORKS[name], image_size)

@@ -11,8 +11,7 @@ from dorsal.jobs.events import Event, Note, Planned, TrialDone, Visited
 from dorsal.jobs.events import Progress as RunProgress
 from dorsal.jobs.plan import Run
 from dorsal.jobs.records import Trial
-from dorsal.language.amount import show_bytes
-from dorsal.language.duration import show_duration
+from dorsal.language.amounts import show_bytes, show_duration
 
 
 class Watch:

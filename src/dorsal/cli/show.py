@@ -160,8 +160,8 @@ def _print_one(net: AnyNetwork, image_size: int, with_layers: bool) -> None:
 
 
 def _print_choices(net: Network, console: Console) -> None:
+    from dorsal.language.fields import show as written
     from dorsal.spec.text import choices_of
-    from dorsal.spec.text import show as written
 
     choices = _table("choices", "choice", "value")
     choices.columns[1].justify = "left"

@@ -37,11 +37,21 @@ def pick_networks(
     `dorsal space pick runs/search --by pareto`,
     `dorsal space pick runs/both --space regnetx --macs ..200M --out winner.json && dorsal compare winner.json resnet18`
     """
-    from dorsal.study.search.pick import pick_networks as pick_from
+    from dorsal.findings.pick import pick_networks as pick_from
+    from dorsal.jobs.records import Study
+    from dorsal.study.load import load
+    from dorsal.study.recheck.saved import load_recheck
 
     if out is not None and out.suffix != ".json":
         raise ValueError(f"--out {str(out)!r} must end in .json, so that other verbs can read it")
-    found = pick_from(folder, space, by, read_bounds_given(macs, params, activations, bound), storage)
+    study = load(folder, storage)
+    if isinstance(study, Study):
+        raise ValueError(
+            f"{str(folder)!r} holds a comparison, and picking is of a population or a search; see `dorsal space run` "
+            "and `dorsal space search`"
+        )
+    bounds = read_bounds_given(macs, params, activations, bound)
+    found = pick_from(study, space, by, bounds, retrained=load_recheck(folder, storage))
     for sentence in found.sentences:
         sys.stderr.write(f"{sentence}\n")
     if out is not None:

@@ -3,20 +3,62 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import get_args
+from collections.abc import Iterator, Sequence
 
+import msgspec
 from msgspec.structs import replace
 
-from dorsal.findings.population.analyse import network_results
-from dorsal.findings.population.records import Counts, NamedNetwork, NetworkStatus
-from dorsal.recipes.recipe import Recipe
-from dorsal.stats.pareto import pareto_front
-from dorsal.stats.versus_random import against_random, against_random_sentence
-from dorsal.study.population.records import PopulationStudy, SpaceSample
-from dorsal.study.search.pick import flattery, unverified
-from dorsal.study.search.question import ERROR
-from dorsal.study.search.records import FrontPoint, SearchFindings, SearchLog, SearchStudy
+from dorsal.findings.fronts import Front, front_of, listed
+from dorsal.findings.pick import flattery, unverified
+from dorsal.findings.population.records import Counts, NamedNetwork, counts_of
+from dorsal.jobs.results import NetworkStatus, network_results
+from dorsal.stats.rank import pareto_front
+from dorsal.stats.versus_random import AgainstRandom, against_random, against_random_sentence
+from dorsal.study.population.records import PopulationStudy
+from dorsal.study.search.records import ERROR, SEARCH_SCHEMA, SearchStudy, draws_to_compare
+
+COSTS = ("macs", "params", "activations")
+
+
+class FrontPoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A network that no other equals or beats in all objectives and beats in one; `values` are in their order."""
+
+    label: str
+    values: tuple[float, ...]
+
+
+class SearchFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a search found.
+
+    - `drawn`: networks that were random draws. `passed_over`: points proposed and not trained, by reason.
+    - `statuses`, `errors`, `best_so_far` follow the networks in the order asked: what became of each, its error in
+      percent, None unless all its runs finished, and the least error up to it, None before the first.
+    - `best`: of the finished ones, None where there is none.
+    - `front`: the Pareto front of the objectives, by error; the best alone where the error is the only one.
+    - `fronts`: error against each other objective, of the networks on `front`; where the error is the only objective,
+      against each of COSTS the networks that no other beats in both.
+    - `against`: random search of equal count, where a population is given.
+    - `sentences` are the conclusions in the order to be read, with their limits.
+    """
+
+    name: str
+    space: str
+    sampler: str
+    objectives: tuple[str, ...]
+    epochs: int
+    seeds: int
+    counts: Counts
+    drawn: int
+    passed_over: dict[str, int]
+    statuses: tuple[NetworkStatus, ...]
+    errors: tuple[float | None, ...]
+    best_so_far: tuple[float | None, ...]
+    best: NamedNetwork | None
+    front: tuple[FrontPoint, ...]
+    fronts: tuple[Front, ...]
+    against: AgainstRandom | None
+    sentences: tuple[str, ...]
+    schema: int = SEARCH_SCHEMA
 
 
 def analyse_search(search: SearchStudy, against: PopulationStudy | None = None) -> SearchFindings:
@@ -35,6 +77,7 @@ def analyse_search(search: SearchStudy, against: PopulationStudy | None = None) 
         for network, error in zip(course.networks, errors, strict=True)
         if error is not None
     }
+    front = pareto_front(finished)
     least = min((error for error in errors if error is not None), default=None)
     passed_over: Counter[str] = Counter()
     for network in course.networks:
@@ -46,14 +89,15 @@ def analyse_search(search: SearchStudy, against: PopulationStudy | None = None) 
         objectives=course.objectives,
         epochs=next(iter(study.recipes.values())).epochs,
         seeds=len(study.seeds),
-        counts=Counts(**{status: statuses.count(status) for status in get_args(NetworkStatus)}),
+        counts=counts_of(statuses),
         drawn=sum(network.drawn for network in course.networks),
         passed_over=dict(passed_over.most_common()),
         statuses=tuple(statuses),
         errors=tuple(errors),
         best_so_far=tuple(_least_so_far(errors)),
         best=None if least is None else NamedNetwork(label=course.networks[errors.index(least)].label, error=least),
-        front=tuple(FrontPoint(label=label, values=finished[label]) for label in pareto_front(finished)),
+        front=tuple(FrontPoint(label=label, values=finished[label]) for label in front),
+        fronts=tuple(_fronts(search, errors, front)),
         against=against_random(errors, random) if len(known) > 1 and finished else None,
         sentences=(),
     )
@@ -68,28 +112,19 @@ def _least_so_far(errors: Sequence[float | None]) -> Iterator[float | None]:
         yield least
 
 
-def draws_to_compare(
-    population: PopulationStudy, course: SearchLog, recipes: Mapping[str, Recipe], data: str, seeds: int
-) -> SpaceSample:
-    """The population's draws of the searched space. `data` is the fingerprint, `seeds` how many.
-
-    Raises ValueError where their errors do not compare with those of the search.
-    """
-    name = course.space.name
-    drawn = next((each for each in population.spaces if each.space.name == name), None)
-    if drawn is None:
-        spaces = ", ".join(each.space.name for each in population.spaces)
-        raise ValueError(f"against: the population is of {spaces}, and the search of {name}")
-    for what, same in (
-        (f"space called {name}", drawn.space == course.space),
-        ("bounds", drawn.bounds == course.bounds),
-        ("recipe", population.study.recipes == recipes),
-        ("data", population.study.data.fingerprint == data),
-        ("number of seeds", len(population.study.seeds) == seeds),
-    ):
-        if not same:
-            raise ValueError(f"against: the population has another {what} than the search, so errors do not compare")
-    return drawn
+def _fronts(search: SearchStudy, errors: Sequence[float | None], front: Sequence[str]) -> Iterator[Front]:
+    """The front of all objectives against each cost among them, in rising cost; else a front for each of COSTS."""
+    objectives = [name for name in search.course.objectives if name != ERROR]
+    for cost in objectives or COSTS:
+        networks = {
+            network.label: (network.costs[cost], error)
+            for network, error in zip(search.course.networks, errors, strict=True)
+            if error is not None
+        }
+        if objectives:
+            yield listed(cost, tuple(sorted(front, key=lambda label: (*networks[label], label))), networks)
+        else:
+            yield front_of(cost, networks)
 
 
 def _random_errors(search: SearchStudy, population: PopulationStudy) -> list[float | None]:

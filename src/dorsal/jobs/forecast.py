@@ -13,7 +13,7 @@ import msgspec
 from dorsal.jobs.kept import disk_needed
 from dorsal.jobs.plan import Plan, Run, distinct_runs
 from dorsal.jobs.records import Latency
-from dorsal.language.duration import read_duration, show_duration
+from dorsal.language.amounts import read_duration, show_duration
 from dorsal.recipes.epoch import Epoch
 
 START_UP_SECONDS = 6.0

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from dorsal.data.summary import DataSummary
 from dorsal.jobs.json_file import write_whole
 from dorsal.jobs.records import Trial
-from dorsal.language.amount import show_bytes
+from dorsal.language.amounts import show_bytes
 
 _FLOAT, _HALF, _LABEL = 4, 2, 4
 _CHECKPOINT = 4

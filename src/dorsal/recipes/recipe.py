@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import msgspec
 
-from dorsal.language.reader import suggest
-from dorsal.spec.text import show
+from dorsal.language.fields import check_word, show
 
 OptimizerName = Literal["sgd", "nesterov", "adamw"]
 DecayOn = Literal["all", "weights"]
@@ -130,12 +129,6 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             raise ValueError(
                 "momentum=0 leaves optimizer=nesterov nothing to look ahead by; nearest valid: optimizer=sgd"
             )
-
-
-def check_word(field: str, value: Any, words: tuple[str, ...]) -> None:
-    """Raises ValueError with near matches when `value` is not one of `words`."""
-    if value not in words:
-        raise ValueError(f"{field}={show(value)} is not known{suggest(str(value), words)}")
 
 
 def _check_range(field: str, value: float, low: float, high: float) -> None:

@@ -13,11 +13,11 @@ from typing import Any
 
 import msgspec
 
+from dorsal.language.fields import read_fields, show
 from dorsal.language.reader import Call, Reader, suggest
 from dorsal.recipes.named import NAMED
-from dorsal.recipes.recipe import WORDS, Recipe, check_word
+from dorsal.recipes.recipe import Recipe
 from dorsal.spec.digest import digest
-from dorsal.spec.text import show
 
 __all__ = [
     "NAMED",
@@ -52,7 +52,7 @@ def recipe(text: str) -> Recipe:
         raise ValueError(f"{text!r} is not a recipe: expected a name, e.g. plain or tricks(epochs=5)")
     if call.name not in NAMED:
         raise ValueError(f"unknown recipe {call.name!r}{suggest(call.name, NAMED)}")
-    return _edit(NAMED[call.name], {field: _plain(field, node) for field, node in call.arguments.items()})
+    return _edit(NAMED[call.name], call.arguments)
 
 
 def read_recipes(texts: Sequence[str], epochs: int | None) -> dict[str, Recipe]:
@@ -118,25 +118,4 @@ def scaled(recipe: Recipe, batch: int) -> Recipe:
 
 
 def _edit(base: Recipe, fields: Mapping[str, Any]) -> Recipe:
-    values = {}
-    for field, value in fields.items():
-        if field not in _TYPES:
-            raise ValueError(f"unknown field {field!r} of a recipe{suggest(field, _TYPES)}")
-        if field in WORDS:  # before msgspec, which knows no near matches
-            check_word(field, value, WORDS[field])
-        try:
-            values[field] = msgspec.convert(value, _TYPES[field])
-        except msgspec.ValidationError as error:
-            raise ValueError(f"{field}={show(value)}: {error}") from None
-    return msgspec.structs.replace(base, **values)
-
-
-def _plain(field: str, node: Any) -> Any:
-    """Parsed text as builtins."""
-    if isinstance(node, list):
-        return [_plain(field, item) for item in node]
-    if not isinstance(node, Call):
-        return node
-    if node.arguments:
-        raise ValueError(f"{field}={node.name}(…) is not known: {node.name} takes no arguments")
-    return {"true": True, "false": False}.get(node.name, node.name)
+    return msgspec.structs.replace(base, **read_fields(fields, Recipe, "a recipe"))

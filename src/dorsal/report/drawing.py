@@ -6,6 +6,7 @@ stage's first block does otherwise is said below.
 
 from __future__ import annotations
 
+from dorsal.language.fields import show
 from dorsal.report.sketch import LINE, WIDTH, Sketch, centres, ranges
 from dorsal.spec.arrangement import Tree
 from dorsal.spec.block import (
@@ -24,7 +25,6 @@ from dorsal.spec.block import (
 )
 from dorsal.spec.layers import Layer, Part, block_name, plan
 from dorsal.spec.network import Network
-from dorsal.spec.text import show
 from dorsal.spec.timm import AnyNetwork
 
 LEFT, RIGHT, TRUNK = 12.0, 300.0, 106.0

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dorsal.jobs.records import Study
+from dorsal.jobs.results import error_of
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -56,7 +57,7 @@ def networks_csv(study: Study, networks: Sequence[Mapping[str, Any]]) -> bytes:
     for network in networks:
         runs = {seed: trials.get((network["label"], seed)) for seed in study.seeds}
         errors = {
-            f"error_seed_{seed}": 100 - run.accuracy if run and run.accuracy is not None else None
+            f"error_seed_{seed}": error_of(run.accuracy) if run and run.accuracy is not None else None
             for seed, run in runs.items()
         }
         reason = "; ".join(run.error for run in runs.values() if run and run.error)

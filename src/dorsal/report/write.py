@@ -7,13 +7,13 @@ from pathlib import Path
 from dorsal.findings.analyse import analyse
 from dorsal.findings.comparison import ComparisonFindings
 from dorsal.findings.population.records import PopulationFindings
+from dorsal.findings.search import SearchFindings
 from dorsal.jobs.records import Study
 from dorsal.report.comparison.write import write_comparison_report
 from dorsal.report.population.write import write_population_report
 from dorsal.report.search.write import write_search_report
-from dorsal.study.load import AnyStudy
 from dorsal.study.population.records import PopulationStudy
-from dorsal.study.search.records import SearchFindings
+from dorsal.study.search.records import AnyStudy
 
 
 def write_report(study: AnyStudy, folder: str | Path) -> ComparisonFindings | PopulationFindings | SearchFindings:

@@ -14,6 +14,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
+from dorsal.language.fields import check_fields
 from dorsal.language.reader import suggest
 from dorsal.spec.block import Basic, Bottleneck, name_of
 from dorsal.spec.network import Network
@@ -48,8 +49,7 @@ def type_at(path: str) -> Any:
     kind = _TYPES[choice]
     for field in fields:
         found = _fields(kind)
-        if field not in found:
-            raise ValueError(f"{path}: {choice} has no field {field!r}{suggest(field, found)}")
+        check_fields([field], found, f"{choice} in {path}")
         kind = found[field]
     return kind
 

@@ -59,7 +59,7 @@ def resolve_axes(axes: Mapping[str, Axis], base: Choices) -> dict[str, ResolvedA
 
 def _check_name(name: str) -> None:
     if name not in NAMES and ("." not in name or name.startswith("linear.")):
-        raise ValueError(f"unknown axis {name!r}{suggest(name, NAMES, most=len(NAMES))}")
+        raise ValueError(f"unknown axis {name!r}{suggest(name, NAMES)}")
     if "." in name and name not in LINEAR:
         type_at(name)
 

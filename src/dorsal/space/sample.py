@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from dorsal.language.amounts import show_amount
 from dorsal.space.bounds import Bound, read_bounds
 from dorsal.space.costs import costs
 from dorsal.space.points import Candidates, Points, draw_points, values_of
@@ -211,7 +212,7 @@ class _Search:
         said = f"none has {bound.quantity} in {bound.text}: "
         if bound.quantity not in self.nearest:
             return said + "none could be predicted"
-        return said + f"the nearest is {_amount(self.nearest[bound.quantity])}"
+        return said + f"the nearest is {show_amount(self.nearest[bound.quantity])}"
 
     def result(self, seed: int, chunk: int, count: int) -> Sample:
         """The first `count` networks."""
@@ -227,11 +228,3 @@ class _Search:
             accepted=self.accepted,
             duplicates=self.accepted - len(self.seen),
         )
-
-
-def _amount(value: float) -> str:
-    """A value to six digits with k, M or G."""
-    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= unit:
-            return f"{value / unit:.6g}{name}"
-    return f"{value:.6g}"

@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from dorsal.language.fields import check_fields
 from dorsal.language.reader import suggest
 from dorsal.space.axis import Axis, Linear
 from dorsal.space.compiled import CompiledSpace
@@ -102,13 +103,13 @@ def from_toml(text: str | bytes) -> Space:
 def _convert(data: Any) -> Space:
     """A space from plain data; misspelt words are named with near matches, which msgspec does not do."""
     if isinstance(data, dict):
-        _check_fields("a space", data, Space)
+        check_fields(data, Space.__struct_fields__, "a space")
         if isinstance(data.get("linear"), dict):
-            _check_fields("linear", data["linear"], Linear)
+            check_fields(data["linear"], Linear.__struct_fields__, "linear")
         axes = data.get("axes")
         for name, axis in axes.items() if isinstance(axes, dict) else ():
             if isinstance(axis, dict):
-                _check_fields(f"axis {name!r}", axis, Axis)
+                check_fields(axis, Axis.__struct_fields__, f"axis {name!r}")
                 if isinstance(axis.get("draw"), dict):
                     _check_draw(name, axis["draw"])
             _read(f"axis {name!r}", axis, Axis)
@@ -126,11 +127,4 @@ def _check_draw(name: str, draw: dict[str, Any]) -> None:
     kind = str(draw.get("type"))
     if kind not in DISTRIBUTIONS:
         raise ValueError(f"axis {name!r}: unknown type {kind!r} of a draw{suggest(kind, DISTRIBUTIONS)}")
-    fields = {key: value for key, value in draw.items() if key != "type"}
-    _check_fields(f"axis {name!r}, {kind}", fields, DISTRIBUTIONS[kind])
-
-
-def _check_fields(what: str, data: dict[str, Any], kind: type[msgspec.Struct]) -> None:
-    for field in data:
-        if field not in kind.__struct_fields__:
-            raise ValueError(f"{what}: unknown field {field!r}{suggest(field, kind.__struct_fields__)}")
+    check_fields(draw, ("type", *DISTRIBUTIONS[kind].__struct_fields__), f"{kind} in axis {name!r}")

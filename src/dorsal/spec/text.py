@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 import msgspec
 
+from dorsal.language.fields import check_fields, convert, show
 from dorsal.language.reader import Call, Reader, suggest
 from dorsal.spec.arrangement import Chain, Tree
 from dorsal.spec.block import (
@@ -169,27 +170,6 @@ def format_network(network: Network, bases: Mapping[str, Network]) -> str:
     return best[2]
 
 
-def show(value: Any) -> str:
-    """A value as text that `parse_network` reads."""
-    match value:
-        case None:
-            return "none"
-        case bool():
-            return str(value).lower()
-        case list() | tuple():
-            return f"[{', '.join(map(show, value))}]"
-        case msgspec.Struct():
-            defaults = type(value)()
-            given = [
-                f"{field}={show(getattr(value, field))}"
-                for field in value.__struct_fields__
-                if getattr(value, field) != getattr(defaults, field)
-            ]
-            return f"{name_of(value)}({', '.join(given)})" if given else name_of(value)
-        case _:
-            return str(value)
-
-
 def parse_network(text: str, lookup: Callable[[str], Network]) -> Network:
     """Reads `name` or `name(choice=value, …)`; `lookup` turns the name into a network or raises ValueError.
 
@@ -226,7 +206,7 @@ def _value(key: str, node: Any) -> Any:
             raise ValueError(f"{key}={written} is not known{suggest(written, _WORDS[key])}")
         if key == "block" and not node.arguments:
             return node.name
-    return _convert(key, _plain(key, node), TYPES.get(key, int))
+    return convert(key, _plain(key, node), TYPES.get(key, int))
 
 
 def _plain(where: str, node: Any) -> Any:
@@ -239,18 +219,8 @@ def _plain(where: str, node: Any) -> Any:
         if node.arguments:
             raise ValueError(f"{where}={node.name}(…) is not known{suggest(node.name, _ELEMENTS)}")
         return {"none": None, "true": True, "false": False}.get(node.name, node.name)
-    fields = _ELEMENTS[node.name].__struct_fields__
-    for field in node.arguments:
-        if field not in fields:
-            raise ValueError(f"{node.name} has no field {field!r}{suggest(field, fields)}")
+    check_fields(node.arguments, _ELEMENTS[node.name].__struct_fields__, node.name)
     return {
         "type": node.name,
         **{key: _plain(f"{node.name}.{key}", value) for key, value in node.arguments.items()},
     }
-
-
-def _convert(key: str, plain: Any, kind: Any) -> Any:
-    try:
-        return msgspec.convert(plain, kind)
-    except msgspec.ValidationError as error:
-        raise ValueError(f"{key}: {error}") from None

@@ -1,13 +1,13 @@
 """Latency from the costs of a network: the fit, its error on networks it has not seen, and which cost predicts best."""
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import TypeVar
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from dorsal.language.reader import suggest
 from dorsal.stats.bootstrap import Estimate, members, multiplicities, percentile, start
 from dorsal.stats.checks import Index, Numbers, parallel
 from dorsal.stats.interval import Array, check_confidence
@@ -177,8 +177,7 @@ def compare_predictors(
 
 def _feature(features: Mapping[str, Feature], name: str) -> Feature:
     if name not in features:
-        close = get_close_matches(name, features, n=1, cutoff=0.0)
-        raise ValueError(f"features has no {name!r}" + (f", did you mean {close[0]!r}?" if close else ": it is empty"))
+        raise ValueError(f"features has no {name!r}{suggest(name, features)}")
     return features[name]
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from dorsal.jobs.resources import resources_of
 from dorsal.jobs.store import without_password
-from dorsal.language.duration import read_duration
+from dorsal.language.amounts import read_duration
 from dorsal.language.reader import suggest
 
 _OWN_OPTION = ("macs", "params", "activations")

@@ -8,12 +8,12 @@ files and sources of ResNeSt, Res2Net and pytorch_resnet_cifar10.
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 
 import msgspec
 
+from dorsal.language.reader import suggest
 from dorsal.weights.card import Preprocessing
 
 
@@ -76,9 +76,7 @@ def find_published(name: str) -> Published:
     """The entry of this id. ValueError with near matches when there is none."""
     by_id = {entry.id: entry for entry in published()}
     if name not in by_id:
-        near = [known for known in by_id if known.startswith(f"{name}.")][:3] or get_close_matches(name.lower(), by_id)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
-        raise ValueError(f"no published weights have the id {name!r}{hint}; `dorsal weights list` has them all")
+        raise ValueError(f"no published weights have the id {name!r}{suggest(name, by_id, 'dorsal weights list')}")
     return by_id[name]
 
 

@@ -13,9 +13,10 @@ from dorsal.findings.narrowing.features import Networks, features, sample_more
 from dorsal.findings.narrowing.records import Curve, Evidence, ProposedSpace, StepVerdict
 from dorsal.findings.narrowing.sentences import conclusion, cost_sentence, range_sentence
 from dorsal.findings.narrowing.steps import NarrowingStep, members, order_steps, ranges, shares, unchanged
-from dorsal.findings.population.analyse import network_results, of_space
-from dorsal.findings.population.records import Counts, RecheckRuns
+from dorsal.findings.population.analyse import of_space
+from dorsal.findings.population.records import Counts, counts_of
 from dorsal.findings.population.short_schedule import reliability_finding
+from dorsal.jobs.results import network_results
 from dorsal.language.reader import suggest
 from dorsal.space.refine import rename
 from dorsal.space.size import dimensions, size
@@ -26,7 +27,7 @@ from dorsal.stats.interval import Array
 from dorsal.stats.non_inferiority import ErrorIncrease, members_cost, populations_cost
 from dorsal.stats.populations import holm
 from dorsal.stats.sample_size import networks_for_mean
-from dorsal.study.population.records import PopulationStudy, SpaceSample
+from dorsal.study.population.records import PopulationStudy, RecheckRuns, SpaceSample
 
 MARGIN = 0.5
 """Error points."""
@@ -134,13 +135,7 @@ class _Judge:
 
     def counts(self) -> Counts:
         """What became of the networks."""
-        statuses = [self.results[label][0] for label in self.drawn.labels]
-        return Counts(
-            finished=statuses.count("finished"),
-            diverged=statuses.count("diverged"),
-            failed=statuses.count("failed"),
-            waiting=statuses.count("waiting"),
-        )
+        return counts_of([self.results[label][0] for label in self.drawn.labels])
 
     def steps(self) -> list[tuple[NarrowingStep, StepVerdict]]:
         """Every step with what becomes of it, were it the only one."""

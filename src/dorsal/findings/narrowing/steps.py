@@ -11,11 +11,11 @@ import numpy as np
 
 from dorsal.findings.narrowing.records import Kind
 from dorsal.findings.population.axis_findings import LOGARITHMIC
+from dorsal.language.fields import show
 from dorsal.space.axis import Axis
 from dorsal.space.distributions import Choice, EqualTo, PowerOfTwoOrLogUniform, Ranged, Value, support
 from dorsal.space.refine import monotone, restrict, share
 from dorsal.space.space import Space
-from dorsal.spec.text import show
 from dorsal.stats.good_ranges import GoodRange, GoodValues, good_range, good_values
 from dorsal.stats.non_inferiority import dependence_p
 from dorsal.study.population.records import SpaceSample

@@ -6,23 +6,16 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from dorsal.findings.fronts import Front, front_of
 from dorsal.findings.population.importance import RESAMPLES
-from dorsal.findings.population.records import (
-    Front,
-    PopulationFindings,
-    RecheckRuns,
-    ReliabilityFinding,
-    SpaceFinding,
-    SpacePair,
-)
-from dorsal.findings.population.results import Result, network_result, run_result
+from dorsal.findings.population.records import PopulationFindings, ReliabilityFinding, SpaceFinding, SpacePair
 from dorsal.findings.population.short_schedule import left_out, reliability_finding
 from dorsal.findings.population.space_finding import FITS, complexity_bins, space_finding
 from dorsal.findings.population.space_pairs import planner, space_pairs
 from dorsal.jobs.records import Study
+from dorsal.jobs.results import network_results
 from dorsal.language.reader import suggest
-from dorsal.stats.pareto import pareto_front
-from dorsal.study.population.records import PopulationStudy
+from dorsal.study.population.records import PopulationStudy, RecheckRuns
 
 CONFIDENCE = 0.95
 LEAST_SHARE = 0.01
@@ -97,15 +90,6 @@ def of_space(
     return replace(population, spaces=chosen), retrained
 
 
-def network_results(study: Study) -> dict[str, Result]:
-    """By label what became of a network, and its error in percent, the mean over seeds, where all runs finished."""
-    trials = {(arm, seed): trial for (arm, _, seed), trial in study.ended().items()}
-    return {
-        arm.label: network_result([run_result(trials.get((arm.label, seed))) for seed in study.seeds])
-        for arm in study.arms
-    }
-
-
 def _with_order(pair: SpacePair, reliability: ReliabilityFinding) -> str:
     """The sentence on two spaces and, where it orders them, whether their order holds at the longest schedule."""
     if pair.comparison is None or not pair.comparison.shown:
@@ -128,19 +112,19 @@ def _with_order(pair: SpacePair, reliability: ReliabilityFinding) -> str:
 def _fronts(spaces: Sequence[SpaceFinding]) -> tuple[Front, ...]:
     """For each cost that all spaces know, the networks that none beats in both error and cost."""
     known = [name for name in spaces[0].costs if all(name in space.costs for space in spaces)]
-    fronts = []
-    for name in known:
-        if name in FRONTS or name.endswith("_ms"):
-            networks = {
+    return tuple(
+        front_of(
+            name,
+            {
                 label: (cost, error)
                 for space in spaces
                 for label, cost, error in zip(space.labels, space.costs[name], space.errors, strict=True)
                 if error is not None
-            }
-            labels = pareto_front(networks)
-            costs, errors = zip(*(networks[label] for label in labels), strict=True) if labels else ((), ())
-            fronts.append(Front(cost=name, labels=labels, costs=costs, errors=errors))
-    return tuple(fronts)
+            },
+        )
+        for name in known
+        if name in FRONTS or name.endswith("_ms")
+    )
 
 
 def _space_sentence(space: SpaceFinding) -> str:

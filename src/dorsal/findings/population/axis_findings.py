@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from dorsal.findings.population.records import AxisFinding, Value
 from dorsal.jobs.records import Arm
+from dorsal.language.fields import show
 from dorsal.space.distributions import EqualTo, LogNormal, LogUniform, PowerOfTwo, PowerOfTwoOrLogUniform
 from dorsal.spec.network import Network
-from dorsal.spec.text import show
 from dorsal.stats import categorical_profile, good_range, good_values, numeric_profile
 from dorsal.stats.populations import holm
 from dorsal.study.population.records import SpaceSample

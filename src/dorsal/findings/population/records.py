@@ -6,10 +6,13 @@ the field is None and a sentence beside it says why.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import get_args
 
 import msgspec
 
+from dorsal.findings.fronts import Front
+from dorsal.jobs.results import NetworkStatus
 from dorsal.space.space import Refinement
 from dorsal.stats.axis import CategoricalProfile, NumericProfile
 from dorsal.stats.best_of import SearchCurve
@@ -22,8 +25,6 @@ from dorsal.stats.reliability import Reliability
 from dorsal.stats.sample_size import SampleSize
 
 FINDINGS_SCHEMA = 1
-NetworkStatus = Literal["finished", "diverged", "failed", "waiting"]
-NoResult = Literal["diverged", "failed", "waiting"]
 Value = float | str | None
 
 
@@ -35,6 +36,11 @@ class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     diverged: int
     failed: int
     waiting: int
+
+
+def counts_of(statuses: Sequence[NetworkStatus]) -> Counts:
+    """How many networks have each status."""
+    return Counts(**{status: statuses.count(status) for status in get_args(NetworkStatus)})
 
 
 class ErrorDistribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -184,30 +190,6 @@ class Planner(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     plans: tuple[SampleSize, ...]
     sentence: str
-
-
-class Front(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The networks of all spaces that no other beats in both error and `cost`, from the cheapest to the best.
-
-    `cost` is a key of `SpaceFinding.costs`.
-    """
-
-    cost: str
-    labels: tuple[str, ...]
-    costs: tuple[float, ...]
-    errors: tuple[float, ...]
-
-
-class RecheckRuns(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Evidence on the short schedule: runs of some networks of a population at several budgets.
-
-    `budgets` are named short to long ("10 epochs"); the first is the population's. `runs[network][budget][seed]` is the
-    run's error in percent, or what became of it where it has none; `labels` are the networks' in the population.
-    """
-
-    labels: tuple[str, ...]
-    budgets: tuple[str, ...]
-    runs: tuple[tuple[tuple[float | NoResult, ...], ...], ...]
 
 
 class RankReliability(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -12,18 +12,18 @@ import numpy.typing as npt
 from msgspec.structs import asdict
 
 from dorsal.findings.population.records import (
-    Counts,
     OrderReliability,
     RankReliability,
-    RecheckRuns,
     ReliabilityFinding,
     Retraining,
+    counts_of,
 )
-from dorsal.findings.population.results import network_result
+from dorsal.jobs.results import network_result
 from dorsal.stats import population_reliability, rank_reliability, ranking_sentence, survival_sentence
 from dorsal.stats.bootstrap import FEWEST_TO_RESAMPLE
 from dorsal.stats.interval import Array
 from dorsal.stats.reliability import FEWEST_RANKED, budget_table
+from dorsal.study.population.records import RecheckRuns
 
 WITHIN = "within spaces"
 BEST = 5
@@ -50,7 +50,7 @@ def reliability_finding(
     budgets = retrained.budgets
     found = _evidence(retrained, labels)
     counts = tuple(
-        Retraining(space=name, budget=budget, counts=_counts(evidence.statuses[:, place]))
+        Retraining(space=name, budget=budget, counts=counts_of(evidence.statuses[:, place].tolist()))
         for name, evidence in found.items()
         for place, budget in enumerate(budgets)
     )
@@ -79,10 +79,6 @@ def _evidence(retrained: RecheckRuns, labels: Mapping[str, Sequence[str]]) -> di
     statuses = np.array([[network_result(runs)[0] for runs in each] for each in retrained.runs])
     rows = {name: [places[label] for label in each if label in places] for name, each in labels.items()}
     return {name: _Evidence(table[each], statuses[each]) for name, each in rows.items()}
-
-
-def _counts(statuses: npt.NDArray[np.str_]) -> Counts:
-    return Counts(**{each: int((statuses == each).sum()) for each in Counts.__struct_fields__})
 
 
 def left_out(retrained: Sequence[Retraining], spaces: Collection[str]) -> str:

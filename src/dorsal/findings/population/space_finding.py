@@ -10,15 +10,15 @@ import numpy as np
 from dorsal.findings.population.axis_findings import axis_findings
 from dorsal.findings.population.importance import importances
 from dorsal.findings.population.records import (
-    Counts,
     ErrorDistribution,
     Errors,
     LinearRule,
     NamedNetwork,
     SpaceFinding,
+    counts_of,
 )
-from dorsal.findings.population.results import Result
 from dorsal.jobs.records import Arm
+from dorsal.jobs.results import Result
 from dorsal.space.linear_fit import linear_fit
 from dorsal.spec.network import Network
 from dorsal.stats import edf, normalized_weights, pointwise_band, search_curve, simultaneous_band
@@ -96,12 +96,7 @@ def space_finding(
         statuses=statuses,
         errors=errors,
         costs={name: tuple(column) for name, column in drawn.costs.items()},
-        counts=Counts(
-            finished=statuses.count("finished"),
-            diverged=statuses.count("diverged"),
-            failed=statuses.count("failed"),
-            waiting=statuses.count("waiting"),
-        ),
+        counts=counts_of(statuses),
         summary=_summary(drawn, errors, bins, confidence),
         axes=axes,
         importances=importances(axes, errors, resamples, confidence),

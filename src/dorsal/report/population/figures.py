@@ -9,17 +9,11 @@ from statistics import fmean
 
 import plotly.graph_objects as go
 
-from dorsal.findings.population.records import (
-    ErrorDistribution,
-    Importance,
-    NoResult,
-    PopulationFindings,
-    RecheckRuns,
-    SpaceFinding,
-    Value,
-)
+from dorsal.findings.latency import LatencyFindings
+from dorsal.findings.population.records import ErrorDistribution, Importance, PopulationFindings, SpaceFinding, Value
+from dorsal.jobs.results import NoResult
 from dorsal.report.distributions import Distributed, distribution_figure
-from dorsal.report.fronts import Costs, against, front_of, scatter
+from dorsal.report.fronts import against, scatter
 from dorsal.report.numerals import cost_title
 from dorsal.report.plot import (
     ERROR,
@@ -38,6 +32,7 @@ from dorsal.report.plot import (
     whiskers,
 )
 from dorsal.report.population.numerals import searches
+from dorsal.study.population.records import RecheckRuns
 
 MOST_BARS = 20
 
@@ -102,15 +97,17 @@ def _search(analysis: PopulationFindings, *, luck: bool) -> go.Figure:
     return figure.update_layout(xaxis={"type": "log", "tickvals": powers((1, most), 10)})
 
 
-def front_views(analysis: PopulationFindings, times: Costs) -> list[View]:
+def front_views(analysis: PopulationFindings, latency: LatencyFindings | None) -> list[View]:
     """Error against each cost, with the front of networks that no other beats in both; also against measured times."""
     views = []
     for front in analysis.fronts:
         points = [finished(space, space.costs[front.cost]) for space in analysis.spaces]
         views.append(against(points, front, "predicted"))
-    for name, measured in times.items():
-        points = [finished(space, [measured.get(label) for label in space.labels]) for space in analysis.spaces]
-        views.append(against(points, front_of(name, points), "measured"))
+    if latency is not None:
+        for front in latency.fronts:
+            times = latency.times[front.cost]
+            points = [finished(space, [times.get(label) for label in space.labels]) for space in analysis.spaces]
+            views.append(against(points, front, "measured"))
     return views
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
-from dorsal.findings.population.records import PopulationFindings, RecheckRuns
+from dorsal.findings.latency import LatencyFindings
+from dorsal.findings.population.records import PopulationFindings
 from dorsal.report.fronts import POINTS
 from dorsal.report.numerals import cost_title, plural
 from dorsal.report.parts import data_line, items, legend, run_facts
@@ -18,7 +19,7 @@ from dorsal.report.population.figures import (
     schedule_views,
     search_views,
 )
-from dorsal.report.population.latency import MeasuredLatency, known_times, latency_section
+from dorsal.report.population.latency import latency_section
 from dorsal.report.population.lineage import STYLE, lineage
 from dorsal.report.population.networks import all_networks, drawings
 from dorsal.report.population.tables import (
@@ -34,7 +35,7 @@ from dorsal.report.population.tables import (
     sample_table,
 )
 from dorsal.report.shell import chart, prose, shell
-from dorsal.study.population.records import PopulationStudy
+from dorsal.study.population.records import PopulationStudy, RecheckRuns
 
 # Small plots side by side need a width of their own: on a phone they scroll sideways. A view with more rows of them
 # makes the page scroll; without room kept for its bar the plot would be too wide from then on.
@@ -58,7 +59,7 @@ _TAU = (
 def population_page(
     population: PopulationStudy,
     analysis: PopulationFindings,
-    latency: MeasuredLatency | None = None,
+    latency: LatencyFindings | None = None,
     evidence: RecheckRuns | None = None,
 ) -> str:
     """The page as text; `analysis` was given the same `evidence`. Every string of the population is escaped."""
@@ -69,7 +70,7 @@ def population_page(
         _search(analysis),
         _axes(analysis),
         _importances(analysis),
-        _fronts(population, analysis, latency),
+        _fronts(analysis, latency),
         _linear_rule(analysis),
         _reliability(analysis, evidence),
         latency_section(analysis, latency),
@@ -184,16 +185,15 @@ def _importances(analysis: PopulationFindings) -> str:
     return f"<section><h2>Which axes matter</h2>{figure}{method}</section>"
 
 
-def _fronts(population: PopulationStudy, analysis: PopulationFindings, latency: MeasuredLatency | None) -> str:
+def _fronts(analysis: PopulationFindings, latency: LatencyFindings | None) -> str:
     caption = (
         f"{POINTS} Rings: the front, networks that no other beats in both error and cost; they are chosen and judged "
         "on the same images."
     )
-    times = known_times(population, latency)
-    if times:
+    if latency is not None and latency.times:
         networks = sum(len(space.labels) for space in analysis.spaces)
-        caption += f" {len(set().union(*times.values()))} of {plural(networks, 'network')} timed."
-    views = front_views(analysis, times)
+        caption += f" {len(set().union(*latency.times.values()))} of {plural(networks, 'network')} timed."
+    views = front_views(analysis, latency)
     return f"""<section><h2>Error against cost</h2>{chart("Error against cost", views, caption, _legend(analysis))}
 </section>
 """

@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dorsal.findings.population.records import AxisFinding, Front, Importance, PopulationFindings, SpaceFinding
+from dorsal.findings.fronts import Front
+from dorsal.findings.population.records import AxisFinding, Importance, PopulationFindings, SpaceFinding
 from dorsal.report.comparison.terminal import head, points
 from dorsal.report.numerals import count, plural
 from dorsal.report.population.numerals import chance, magnitude, searches

@@ -9,18 +9,18 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from dorsal.findings.population.records import PopulationFindings, RecheckRuns, SpaceFinding
+from dorsal.findings.latency import LatencyFindings
+from dorsal.findings.population.records import PopulationFindings, SpaceFinding
 from dorsal.report.files import networks_csv, write_whole
-from dorsal.report.population.latency import MeasuredLatency
 from dorsal.report.population.page import population_page
-from dorsal.study.population.records import PopulationStudy
+from dorsal.study.population.records import PopulationStudy, RecheckRuns
 
 
 def write_population_report(
     population: PopulationStudy,
     analysis: PopulationFindings,
     folder: Path,
-    latency: MeasuredLatency | None = None,
+    latency: LatencyFindings | None = None,
     retrained: RecheckRuns | None = None,
 ) -> None:
     """Writes results.json, networks.csv and report.html into `folder`, each whole or not at all.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from dorsal.findings.search import FrontPoint, SearchFindings
 from dorsal.report.drawing import draw_arm
 from dorsal.report.fronts import POINTS
 from dorsal.report.numerals import count, plural
@@ -12,7 +13,7 @@ from dorsal.report.parts import NONE_FINISHED, clipped, data_line, items, legend
 from dorsal.report.search.figures import RANDOM, SEARCH, course_view, front_views
 from dorsal.report.search.terminal import heading, value_of
 from dorsal.report.shell import chart, prose, shell
-from dorsal.study.search.records import FrontPoint, SearchFindings, SearchStudy
+from dorsal.study.search.records import SearchStudy
 
 MOST_DRAWN = 6
 """Networks of the front that are drawn, spread over it."""

@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dorsal.findings.search import SearchFindings
 from dorsal.report.numerals import cost_title, count
-from dorsal.study.search.records import SearchFindings
 
 
 def print_search(outcome: SearchFindings, console: Console) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from dorsal.findings.search import SearchFindings
 from dorsal.report.files import networks_csv, write_whole
 from dorsal.report.search.page import search_page
-from dorsal.study.search.records import SearchFindings, SearchStudy
+from dorsal.study.search.records import SearchStudy
 
 
 def write_search_report(search: SearchStudy, outcome: SearchFindings, folder: Path) -> None:

@@ -6,7 +6,7 @@ import re
 
 import msgspec
 
-from dorsal.language.amount import read_amount
+from dorsal.language.amounts import read_amount
 from dorsal.language.reader import suggest
 from dorsal.spec.timm import AnyNetwork
 from dorsal.spec.widths import MEASURES

@@ -11,7 +11,6 @@ from msgspec.structs import replace
 
 from dorsal.data.spec import parse_data
 from dorsal.data.summary import DataSummary
-from dorsal.findings.search import draws_to_compare
 from dorsal.jobs.events import Event, Note, Planned, TrialDone
 from dorsal.jobs.execution import Execution, OnEvent, engine_of, keep, make_runs, time_runs, training
 from dorsal.jobs.forecast import START_UP_SECONDS, Forecast, Pace
@@ -21,6 +20,7 @@ from dorsal.jobs.machine import machine
 from dorsal.jobs.plan import Plan, Run, run_of
 from dorsal.jobs.records import Arm, Machine, Study
 from dorsal.jobs.resources import resources_of
+from dorsal.jobs.results import network_result, run_result
 from dorsal.jobs.store import Domains, Store, Values
 from dorsal.jobs.study_file import STUDY_FILE, storage_url
 from dorsal.jobs.train import check_resources, data_summary, summaries_at_sizes
@@ -35,8 +35,8 @@ from dorsal.study.population.question import Population
 from dorsal.study.population.records import PopulationStudy
 from dorsal.study.population.run import RUN, domains_of, first_networks, sample_spaces, values_of
 from dorsal.study.search.proposals import Asker, Feedback, Judgement
-from dorsal.study.search.question import ERROR, Search, command_line
-from dorsal.study.search.records import SearchedNetwork, SearchLog, SearchStudy
+from dorsal.study.search.question import Search, command_line
+from dorsal.study.search.records import ERROR, SearchedNetwork, SearchLog, SearchStudy, draws_to_compare
 from dorsal.study.search.saved import load_search, log_so_far, write_log
 
 TIMED = 3
@@ -216,13 +216,12 @@ class _Searcher:
 
     def _result(self, network: SearchedNetwork) -> tuple[float, ...] | str | None:
         """The objectives of a network, None before all of its runs have ended, "diverged" or "failed" where one did."""
-        trials = [self.ended.get(self.runs[network.label, seed].key) for seed in self.seeds]
-        accuracies = [trial.accuracy for trial in trials if trial is not None and trial.accuracy is not None]
-        if None in trials:
+        runs = [run_result(self.ended.get(self.runs[network.label, seed].key)) for seed in self.seeds]
+        status, error = network_result(runs)
+        if "waiting" in runs:
             return None
-        if len(accuracies) < len(trials):
-            return "diverged" if any(trial and trial.status == "diverged" for trial in trials) else "failed"
-        error = 100 - fmean(accuracies)
+        if error is None:
+            return status
         return tuple(error if name == ERROR else network.costs[name] for name in self.course.objectives)
 
     def _session(self) -> Execution:

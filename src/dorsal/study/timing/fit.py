@@ -13,8 +13,9 @@ import msgspec
 import numpy as np
 
 from dorsal.language.reader import suggest
-from dorsal.latency.predict import PREDICTING_COSTS, PREDICTORS, predictor_columns
 from dorsal.latency.records import (
+    PREDICTING_COSTS,
+    PREDICTORS,
     LatencyFit,
     LatencyModel,
     Measurements,
@@ -22,6 +23,7 @@ from dorsal.latency.records import (
     Setting,
     TimedCall,
     TimedNetwork,
+    predictor_columns,
     quantity,
 )
 from dorsal.space.base import with_edit

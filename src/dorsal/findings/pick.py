@@ -1,28 +1,28 @@
-"""The winner of a population or of a search, with what its error is worth. No torch."""
+"""The winner of a population or of a search, with what its error is worth. Pure; no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from statistics import fmean
 
 import msgspec
 
-from dorsal.findings.population.analyse import network_results
 from dorsal.findings.population.short_schedule import reliability_finding
-from dorsal.jobs.records import Arm, Study
-from dorsal.jobs.study_file import load_plan
+from dorsal.jobs.records import Arm
+from dorsal.jobs.results import network_results, run_result
+from dorsal.language.amounts import show_amount
 from dorsal.language.reader import suggest
 from dorsal.space.bounds import read_bounds
 from dorsal.space.costs import QUANTITIES
 from dorsal.spec.network import Network
-from dorsal.stats.pareto import pareto_front
-from dorsal.study.population.saved import load_population
-from dorsal.study.recheck.saved import load_recheck
-from dorsal.study.search.question import ERROR
-from dorsal.study.search.saved import load_search
+from dorsal.stats.rank import pareto_front
+from dorsal.study.population.records import PopulationStudy, RecheckRuns
+from dorsal.study.search.records import ERROR, SearchStudy
 
 WAYS = (ERROR, "pareto")
+
+Costs = Mapping[str, Mapping[str, float]]
+"""By label of a network, by quantity."""
 
 
 class PickedNetwork(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -48,30 +48,31 @@ class Pick(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 def pick_networks(
-    folder: Path,
+    found: PopulationStudy | SearchStudy,
     space: str | None = None,
     by: str = ERROR,
     bounds: Mapping[str, str] = {},
-    storage: str | None = None,
+    *,
+    retrained: RecheckRuns | None = None,
 ) -> Pick:
-    """The network of least error in the folder of a population or a search, or by "pareto" those that none beats.
+    """The network of least error of a population or a search, or by "pareto" those that none beats.
 
     `space` is one of several, `bounds` are on costs. A front is of the objectives of a search that has several, else of
-    error and MACs. Of networks of equal error the one of fewest MACs is picked.
+    error and MACs. Of networks of equal error the one of fewest MACs is picked. `retrained` is evidence on longer
+    schedules.
 
-    Raises ValueError for a folder of neither, an unknown space, quantity or way, and where no network has finished
-    within the bounds.
+    Raises ValueError for an unknown space, quantity or way, and where no network has finished within the bounds.
     """
     if by not in WAYS:
         raise ValueError(f"unknown way to pick {by!r}{suggest(by, WAYS)}")
-    study, spaces, objectives = _read(folder, storage)
+    study, spaces, objectives = found.study, _costs(found), _objectives(found)
     if space is not None and space not in spaces:
-        raise ValueError(f"{str(folder)!r} has no space {space!r}{suggest(space, spaces)}")
+        raise ValueError(f"{study.name!r} has no space {space!r}{suggest(space, spaces)}")
     costs = {label: cost for name, each in spaces.items() if space in (None, name) for label, cost in each.items()}
     results = network_results(study)
     finished = {label: error for label in costs if (error := results[label][1]) is not None}
     if not finished:
-        raise ValueError(f"no network in {str(folder)!r} has finished, so there is none to pick")
+        raise ValueError(f"no network of {study.name!r} has finished, so there is none to pick")
     _keep_within(finished, costs, bounds)
     if by == ERROR:
         chosen: tuple[str, ...] = (min(finished, key=lambda label: (finished[label], costs[label]["macs"])),)
@@ -82,39 +83,38 @@ def pick_networks(
                 for label, error in finished.items()
             }
         )
-    errors = {(arm, seed): 100 - (trial.accuracy or 0) for (arm, _, seed), trial in study.ended().items()}
-    by_seed = {label: tuple(errors[label, seed] for seed in study.seeds) for label in finished}
+    trials = {(arm, seed): trial for (arm, _, seed), trial in study.ended().items()}
+    by_seed = {
+        label: tuple(run for seed in study.seeds if not isinstance(run := run_result(trials[label, seed]), str))
+        for label in finished
+    }
     arms = {arm.label: arm for arm in study.arms}
     networks = tuple(_picked(arms[label], by_seed[label], costs[label]) for label in chosen)
     what = (*_what(networks, by, objectives), *_sizes(networks, costs, study.data.image_size))
-    labels = {name: tuple(each) for name, each in spaces.items()}
     return Pick(
         networks=networks,
         finished=len(finished),
-        sentences=(*what, *_worth(by_seed), _schedule(folder, storage, labels, space, study)),
+        sentences=(*what, *_worth(by_seed), _schedule(found, retrained, spaces, space)),
     )
 
 
-def _read(folder: Path, storage: str | None) -> tuple[Study, dict[str, dict[str, dict[str, float]]], tuple[str, ...]]:
-    """The study, by space the costs of its networks by label, and what a front is of."""
-    kind = load_plan(folder).study.kind
-    if kind == "search":
-        search = load_search(folder, storage)
-        networks = {network.label: network.costs for network in search.course.networks}
-        objectives = search.course.objectives if len(search.course.objectives) > 1 else (ERROR, "macs")
-        return search.study, {search.course.space.name: networks}, objectives
-    if kind != "population":
-        raise ValueError(
-            f"{str(folder)!r} holds neither a population nor a search; see `dorsal space run` and `dorsal space search`"
-        )
-    population = load_population(folder, storage)
-    spaces = {
+def _costs(found: PopulationStudy | SearchStudy) -> dict[str, dict[str, dict[str, float]]]:
+    """By space the costs of its networks by label."""
+    if isinstance(found, SearchStudy):
+        return {found.course.space.name: {network.label: network.costs for network in found.course.networks}}
+    return {
         drawn.space.name: {
             label: {name: column[row] for name, column in drawn.costs.items()} for row, label in enumerate(drawn.labels)
         }
-        for drawn in population.spaces
+        for drawn in found.spaces
     }
-    return population.study, spaces, (ERROR, "macs")
+
+
+def _objectives(found: PopulationStudy | SearchStudy) -> tuple[str, ...]:
+    """What a front is of."""
+    if isinstance(found, SearchStudy) and len(found.course.objectives) > 1:
+        return found.course.objectives
+    return (ERROR, "macs")
 
 
 def _picked(arm: Arm, errors: tuple[float, ...], costs: dict[str, float]) -> PickedNetwork:
@@ -124,9 +124,7 @@ def _picked(arm: Arm, errors: tuple[float, ...], costs: dict[str, float]) -> Pic
     )
 
 
-def _keep_within(
-    finished: dict[str, float], costs: Mapping[str, Mapping[str, float]], bounds: Mapping[str, str]
-) -> None:
+def _keep_within(finished: dict[str, float], costs: Costs, bounds: Mapping[str, str]) -> None:
     """Leaves only networks within all bounds. ValueError, with the nearest value, where that is none."""
     predicted = set.intersection(*(set(costs[label]) for label in finished)) - set(QUANTITIES)
     for bound in read_bounds(bounds, predicted):
@@ -135,11 +133,10 @@ def _keep_within(
             if not bound.low <= value <= bound.high:
                 del finished[label]
         if not finished:
-            nearest = min(values.values(), key=bound.away)
-            said = f"{nearest / 1e6:.4g}M" if nearest >= 1e6 else f"{nearest:.4g}"
+            nearest = show_amount(min(values.values(), key=bound.away))
             beside = " beside the other bounds" if len(bounds) > 1 else ""
             raise ValueError(
-                f"no finished network has {bound.quantity} in {bound.text}{beside}: the nearest has {said}"
+                f"no finished network has {bound.quantity} in {bound.text}{beside}: the nearest has {nearest}"
             )
 
 
@@ -153,7 +150,7 @@ def _what(networks: Sequence[PickedNetwork], by: str, objectives: Sequence[str])
         yield f"{network.label}: {network.error:.2f} % error{mean}, {network.costs['macs'] / 1e6:.2f} M MACs."
 
 
-def _sizes(networks: Sequence[PickedNetwork], costs: Mapping[str, Mapping[str, float]], own: int) -> Iterator[str]:
+def _sizes(networks: Sequence[PickedNetwork], costs: Costs, own: int) -> Iterator[str]:
     """The image sizes of networks, which their texts do not say, where not all have the data's own."""
     if any(cost["image_size"] != own for cost in costs.values()):
         for network in networks:
@@ -187,11 +184,14 @@ def unverified(epochs: int) -> str:
 
 
 def _schedule(
-    folder: Path, storage: str | None, labels: Mapping[str, tuple[str, ...]], space: str | None, study: Study
+    found: PopulationStudy | SearchStudy,
+    retrained: RecheckRuns | None,
+    spaces: Mapping[str, Mapping[str, object]],
+    space: str | None,
 ) -> str:
     """What is known of whether the schedule ranks networks as a longer one would."""
-    epochs = next(iter(study.recipes.values())).epochs
-    if study.kind == "search":
+    epochs = next(iter(found.study.recipes.values())).epochs
+    if isinstance(found, SearchStudy):
         return unverified(epochs)
-    found = reliability_finding(load_recheck(folder, storage), labels, epochs)
-    return next((ranks.sentences[0] for ranks in found.ranks if ranks.space == space), found.sentence)
+    checked = reliability_finding(retrained, {name: tuple(each) for name, each in spaces.items()}, epochs)
+    return next((ranks.sentences[0] for ranks in checked.ranks if ranks.space == space), checked.sentence)
