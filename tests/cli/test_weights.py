@@ -182,13 +182,45 @@ def test_partial_takes_what_fits_and_says_the_rest(dorsal, foreign, tmp_path):
     words = ("weights", "convert", file, "--network", text, "--preprocessing", "image_size=32")
     code, _, err = dorsal(*words, "--out", tmp_path / "a")
     assert code == 2
-    assert "10 classes" in err
+    assert "the file has classes=10 and the network classes=3" in err
     code, _, err = dorsal(*words, "--partial", "--out", tmp_path / "b")
     assert code == 0
     assert "fc.weight" in err
     loaded = load_model(tmp_path / "b")[0]
     assert torch.equal(loaded.stem.convs[0].conv.weight, model.stem.convs[0].conv.weight)
     assert loaded.fc.weight.shape == (3, 32)
+
+
+def test_a_file_of_several_networks_lists_them_and_options_choose(dorsal, foreign, tmp_path):
+    file, model = foreign
+    state = torch.load(file, weights_only=True)
+    average = {f"module.{key}": value + 1 for key, value in state.items()}
+    torch.save({"model": state, "ema": average, "n_averaged": torch.tensor(3)}, tmp_path / "two.pth")
+    words = ("weights", "convert", tmp_path / "two.pth", "--network", SMALL, "--preprocessing", "image_size=32")
+    code, _, err = dorsal(*words, "--out", tmp_path / "a")
+    assert code == 2
+    assert "choose one by state (--state) and prefix (--prefix): state 'model' prefix ''" in err
+    code, _, err = dorsal(*words, "--state", "ema", "--prefix", "module.", "--out", tmp_path / "b")
+    assert (code, err) == (0, "note: took the tensors under 'ema' whose names begin 'module.'\n")
+    assert torch.equal(load_model(tmp_path / "b")[0].fc.bias, model.fc.bias + 1)
+    code, _, err = dorsal(
+        "weights", "convert", tmp_path / "b", "--to-format", "timm", "--prefix", "a", "--out", "x.pth"
+    )
+    assert code == 2
+    assert "its card says the rest" in err
+
+
+def test_weights_that_are_not_finite_become_no_model(dorsal, foreign, tmp_path):
+    file, _ = foreign
+    state = torch.load(file, weights_only=True)
+    state["bn1.weight"][0] = float("nan")
+    torch.save(state, tmp_path / "bad.pth")
+    words = ("weights", "convert", tmp_path / "bad.pth", "--network", SMALL, "--preprocessing", "image_size=32")
+    for more in ((), ("--partial",)):
+        code, out, err = dorsal(*words, *more, "--out", tmp_path / "model")
+        assert (code, out) == (2, "")
+        assert "bad.pth has values that are not finite (NaN or infinity) in bn1.weight\n" in err
+    assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.parametrize("name", ["back.safetensors", "back.pth"])

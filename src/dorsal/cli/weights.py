@@ -18,6 +18,8 @@ _ID = "The id of published weights, as `dorsal weights list` prints it."
 _FROM = "A folder to look into first, for a file got by hand; also DORSAL_WEIGHTS."
 _FILE = "A checkpoint of another package, or (with --to-format) a folder of ours."
 _NETWORK = "The network the file is of; not needed for a published file under its own name."
+_STATE = "Where in the file the network is, if there are several: its keys joined by dots, e.g. ema or model.teacher."
+_PREFIX = "How the network's names begin, if there are several: e.g. 'student.encoder.'."
 _PREPARE = "What differs from the usual, e.g. 'image_size=32, resize=32, interpolation=bicubic, color_order=bgr'."
 
 
@@ -96,7 +98,7 @@ def pull(
     file = fetch(entry, source, offline, _progress())
     if entry.non_commercial:
         sys.stderr.write(f"note: the license of these weights, {entry.license}, forbids commercial use\n")
-    _convert(file, entry, to or Path("weights") / entry.id, f"dorsal weights pull {name}", False, as_json)
+    _convert(file, entry, to or Path("weights") / entry.id, f"dorsal weights pull {name}", as_json)
 
 
 def convert(
@@ -113,6 +115,8 @@ def convert(
     preprocessing: Annotated[str, typer.Option(help=_PREPARE, show_default=False)] = "",
     license: Annotated[str, typer.Option(help="Of the weights; unknown where not given.", show_default=False)] = "",
     partial: Annotated[bool, typer.Option("--partial", help="Load what fits, leave the rest fresh.")] = False,
+    state: Annotated[str | None, typer.Option(help=_STATE, show_default=False)] = None,
+    prefix: Annotated[str | None, typer.Option(help=_PREFIX, show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
 ) -> None:
     """Make a folder of ours of another package's checkpoint, or a checkpoint for another package of our folder.
@@ -126,7 +130,7 @@ def convert(
     if to_format:
         from dorsal.weights.convert import export
 
-        if network or source_format or classes or preprocessing or license or partial:
+        if network or source_format or classes or preprocessing or license or partial or state or prefix:
             raise ValueError("--to-format takes a folder of ours and --out only: its card says the rest")
         export(file, to_format, out)
         if as_json:
@@ -139,7 +143,7 @@ def convert(
     if not file.is_file():
         raise ValueError(f"{str(file)!r} is not a file")
     entry = _entry(file, network, source_format, classes, preprocessing, license)
-    _convert(file, entry, out, f"dorsal weights convert {file.name}", partial, as_json)
+    _convert(file, entry, out, f"dorsal weights convert {file.name}", as_json, partial, state, prefix)
 
 
 def verify(
@@ -246,14 +250,23 @@ def _prepared(text: str, base: Preprocessing) -> Preprocessing:
         raise ValueError(f"--preprocessing {text!r}: {error}") from None
 
 
-def _convert(file: Path, entry: Published, out: Path, origin: str, partial: bool, as_json: bool) -> None:
+def _convert(
+    file: Path,
+    entry: Published,
+    out: Path,
+    origin: str,
+    as_json: bool,
+    partial: bool = False,
+    state: str | None = None,
+    prefix: str | None = None,
+) -> None:
     import msgspec
 
     from dorsal.weights.convert import convert as run
 
-    card, left = run(file, entry, out, origin=origin, partial=partial)
-    if left:
-        sys.stderr.write(f"note: {left}\n")
+    card, notes = run(file, entry, out, origin=origin, partial=partial, state=state, prefix=prefix)
+    for note in notes:
+        sys.stderr.write(f"note: {note}\n")
     if as_json:
         print(msgspec.json.encode({"folder": str(out), "card": card}).decode())
     else:

@@ -7,9 +7,11 @@ files and sources of ResNeSt, Res2Net and pytorch_resnet_cifar10.
 
 from __future__ import annotations
 
+import os
 import re
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 
 import msgspec
 
@@ -72,12 +74,20 @@ def published() -> tuple[Published, ...]:
     return msgspec.json.decode(content, type=tuple[Published, ...])
 
 
-def find_published(name: str) -> Published:
-    """The entry of this id. ValueError with near matches when there is none."""
+def find_published(name: str | Path | Published) -> Published:
+    """The entry of this id, or of the file of this name or path. ValueError with near matches when there is none."""
+    if isinstance(name, Published):
+        return name
+    if not isinstance(name, (str, os.PathLike)):
+        raise ValueError(f"name={name!r} is neither an id of published weights nor the path of their file")
     by_id = {entry.id: entry for entry in published()}
-    if name not in by_id:
-        raise ValueError(f"no published weights have the id {name!r}{suggest(name, by_id, 'dorsal weights list')}")
-    return by_id[name]
+    known = by_id.get(str(name)) or published_as(Path(name).name)
+    if known is None:
+        text = str(name)
+        near = [known for known in by_id if known.startswith(f"{text}.")][:3]
+        hint = f"; did you mean {' or '.join(near)}?" if near else suggest(text, by_id, "dorsal weights list")
+        raise ValueError(f"no published weights have the id {text!r}{hint}")
+    return known
 
 
 def published_as(file_name: str) -> Published | None:

@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import msgspec
 import torch
@@ -21,6 +22,8 @@ from dorsal.nn.backbone import Classifier
 from dorsal.nn.build import build
 from dorsal.spec.network import Network, network_hash
 from dorsal.weights.card import SCHEMA, Card, Preprocessing
+from dorsal.weights.formats import from_ours
+from dorsal.weights.read import check_finite
 from dorsal.zoo import network as read_network
 from dorsal.zoo import text_of
 
@@ -65,38 +68,65 @@ def make_card(
     )
 
 
-def save_model(folder: Path, model: torch.nn.Module, card: Card) -> Card:
+def check_savable(folder: str | Path, card: Card) -> None:
+    """Refuses before training what `save_model` could not write after it. Makes the folder.
+
+    Raises ValueError for a card with text that UTF-8 cannot encode, as in the name of a class folder whose bytes are no
+    UTF-8, and OSError where the folder cannot be made or written.
+    """
+    fields = msgspec.structs.asdict(card)
+    for name, value in fields.items():
+        for text in value if isinstance(value, tuple) else (value,):
+            if isinstance(text, str) and not _is_utf8(text):
+                raise ValueError(f"{name}: {text!r} is not UTF-8 text and cannot be written to {CARD}; rename it")
+    folder = as_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryFile(dir=folder):
+        pass
+
+
+def save_model(folder: str | Path, model: torch.nn.Module, card: Card) -> Card:
     """Writes a model's weights and card into `folder`; see `save_state`."""
+    if not isinstance(model, torch.nn.Module):
+        raise ValueError(f"model={model!r} is not a torch module")
     return save_state(folder, model.state_dict(), card)
 
 
-def save_state(folder: Path, state: Mapping[str, Tensor], card: Card) -> Card:
+def save_state(folder: str | Path, state: Mapping[str, Tensor], card: Card) -> Card:
     """Writes weights, reference output and card into `folder`, each file atomically, the card last.
 
-    Returns the card with the sha256 of the weights. Raises RuntimeError, as torch does, when the state is not that of
-    the card's network.
+    Returns the card with the sha256 of the weights. Raises ValueError when the state is not that of the card's network,
+    or holds values that are not finite; also when the network's output is not.
     """
-    content = save({key: value.detach().cpu().contiguous() for key, value in state.items()})
+    folder = as_folder(folder)
+    state = {key: value.detach().cpu().contiguous() for key, value in from_ours(state, card.network, "dorsal").items()}
+    check_finite(state, "the model")
+    output = _output(_model(card.network, state))
+    if not output.isfinite().all():
+        raise ValueError("the weights are finite and the network's output is not: some are far too large or small")
+    content = save(state)
     card = msgspec.structs.replace(card, sha256=hashlib.sha256(content).hexdigest())
-    reference = save({"output": _output(_model(card.network, content))})
-    folder.mkdir(parents=True, exist_ok=True)
+    check_savable(folder, card)
     _write(folder / WEIGHTS, content)
-    _write(folder / REFERENCE, reference)
+    _write(folder / REFERENCE, save({"output": output}))
     _write(folder / CARD, msgspec.json.format(msgspec.json.encode(card)))
     return card
 
 
-def load_model(folder: Path) -> tuple[Classifier, Card]:
+def load_model(folder: str | Path) -> tuple[Classifier, Card]:
     """The model in evaluation mode, on torch's default device, and its card.
 
     Raises ValueError when there is no model, the card cannot be read or is of another schema, or the weights are not
-    those the card was written for.
+    those the card was written for or not finite.
     """
+    folder = as_folder(folder)
     card = read_card(folder)
     content = _read(folder / WEIGHTS)
     if hashlib.sha256(content).hexdigest() != card.sha256:
         raise ValueError(f"{folder / WEIGHTS} is damaged or of another model: its sha256 is not the one in {CARD}")
-    return _model(card.network, content, torch.get_default_device()), card
+    state = load(content)
+    check_finite(state, str(folder / WEIGHTS))
+    return _model(card.network, state, torch.get_default_device()), card
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -107,11 +137,12 @@ class Check(msgspec.Struct, frozen=True):
     found: str
 
 
-def verify_model(folder: Path) -> tuple[Check, ...]:
+def verify_model(folder: str | Path) -> tuple[Check, ...]:
     """Checks the weights against the card, the card against its network, and the output against the reference.
 
     Raises ValueError when there is no model or a file of it cannot be read.
     """
+    folder = as_folder(folder)
     card, content, reference = read_card(folder), _read(folder / WEIGHTS), _read(folder / REFERENCE)
     sha256 = hashlib.sha256(content).hexdigest()
     try:
@@ -123,8 +154,10 @@ def verify_model(folder: Path) -> tuple[Check, ...]:
         Check("network", same, f"{card.text} ({card.network_hash})"),
     ]
     try:
-        output, expected = _output(_model(card.network, content)), load(reference)["output"]
-    except (SafetensorError, RuntimeError, KeyError) as error:
+        state, expected = load(content), load(reference)["output"]
+        check_finite(state, WEIGHTS)
+        output = _output(_model(card.network, state))
+    except (SafetensorError, RuntimeError, KeyError, ValueError) as error:
         return (*checks, Check("output", False, f"cannot be computed: {str(error).splitlines()[0]}"))
     if output.shape != expected.shape:
         return (*checks, Check("output", False, f"{tuple(output.shape)}, the reference {tuple(expected.shape)}"))
@@ -151,10 +184,10 @@ def _output(model: Classifier) -> Tensor:
     return output.contiguous()
 
 
-def _model(network: Network, content: bytes, device: torch.device = torch.device("cpu")) -> Classifier:
+def _model(network: Network, state: Mapping[str, Tensor], device: torch.device = torch.device("cpu")) -> Classifier:
     with torch.device("meta"):  # nothing is initialised that the file overwrites
         model = build(network)
-    model.load_state_dict({key: value.to(device) for key, value in load(content).items()}, assign=True)
+    model.load_state_dict({key: value.to(device) for key, value in state.items()}, assign=True)
     return model.eval()
 
 
@@ -162,11 +195,12 @@ class _Schema(msgspec.Struct):
     schema: int
 
 
-def read_card(folder: Path) -> Card:
+def read_card(folder: str | Path) -> Card:
     """The card of the model in `folder`.
 
     Raises ValueError when there is none, or it cannot be read or is of another schema.
     """
+    folder = as_folder(folder)
     path = folder / CARD
     if not path.is_file():
         raise ValueError(
@@ -180,6 +214,21 @@ def read_card(folder: Path) -> Card:
         return msgspec.json.decode(content, type=Card)
     except msgspec.DecodeError as error:
         raise ValueError(f"{path} cannot be read: {error}") from None
+
+
+def as_folder(folder: str | Path) -> Path:
+    """A folder by its text or path. Raises ValueError for anything else."""
+    if not isinstance(folder, (str, os.PathLike)):
+        raise ValueError(f"folder={folder!r} is not the path of a folder")
+    return Path(folder)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _read(path: Path) -> bytes:

@@ -16,11 +16,12 @@ from dorsal.weights.formats.compare import (
     likeness,
     sentence,
     shape_differences,
+    with_ends_of,
     without_prefix,
 )
 from dorsal.weights.formats.naming import PREFIX
 from dorsal.weights.formats.packages import FORMATS, naming_of, recognise
-from dorsal.weights.formats.table import COUNTER, Shape, apply, make_table
+from dorsal.weights.formats.table import COUNTER, NamingTable, Shape, apply, make_table
 
 State = Mapping[str, Tensor]
 
@@ -70,10 +71,33 @@ def to_ours(state: State, network: Network, format: str | None = None, partial: 
     found = match(state, network, format)
     if not found.differences or (partial and found.state):
         return found.state
-    like = likeness(_shapes(state), network, found.format)
-    raise ValueError(
-        f"the file ({found.format} names) is not of this network: {sentence(found.differences)}{like and f'; {like}'}"
-    )
+    raise _misfit(state, network, found)
+
+
+def adopt(state: State, network: Network) -> tuple[Network, FormatMatch]:
+    """The network as a file has it, with the file's input channels and classes, and the file's state for it.
+
+    The format is the recognised one, or else the first in which the file fits. The trunk must be complete and hold
+    nothing more, as a deeper network's would. What lies beside it (a head of another form, a detector's neck) stays in
+    `differences.surplus`; without a classifier that fits, the network has none.
+
+    Raises ValueError as `to_ours` does.
+    """
+    recognised = recognise(state)
+    shapes = _shapes(state)
+    nearest = network
+    for format in dict.fromkeys((recognised, *FORMATS)):
+        try:
+            naming = naming_of(format, network)
+        except ValueError:  # the format has no such network
+            continue
+        own = with_ends_of(shapes, network, naming)
+        nearest = own if format == recognised else nearest
+        for candidate in (own, msgspec.structs.replace(own, head=msgspec.structs.replace(own.head, classes=0))):
+            found = match(state, candidate, format)
+            if _fits_but_for_what_is_beside(found.differences, make_table(candidate, naming)):
+                return candidate, found
+    raise _misfit(state, nearest, match(state, nearest, recognised))
 
 
 def from_ours(state: State, network: Network, format: str) -> dict[str, Tensor]:
@@ -97,6 +121,19 @@ def from_ours(state: State, network: Network, format: str) -> dict[str, Tensor]:
     for name, shape in table.unused.items():
         theirs[name] = _zero(state) if name.endswith(COUNTER) else next(iter(state.values())).new_zeros(shape)
     return theirs
+
+
+def _misfit(state: State, network: Network, found: FormatMatch) -> ValueError:
+    like = likeness(_shapes(state), network, found.format)
+    return ValueError(
+        f"the file ({found.format} names) is not of this network: {sentence(found.differences)}{like and f'; {like}'}"
+    )
+
+
+def _fits_but_for_what_is_beside(differences: Differences, table: NamingTable) -> bool:
+    trunk = {entry.theirs.partition(".")[0] for entry in table.entries if not entry.ours.startswith("fc.")}
+    inside = [name for name in differences.surplus if name.partition(".")[0] in trunk]
+    return not (differences.missing or differences.misshapen or inside)
 
 
 def _shapes(state: State) -> dict[str, Shape]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from dorsal.language.reader import suggest
 from dorsal.spec.network import Network
@@ -73,11 +73,36 @@ def recognise(keys: Iterable[str]) -> str:
     """The format whose names these are. Packages that name alike go by the one the architecture is from: a plain
     ResNet is `torchvision`, also from timm. Raises ValueError when it is none."""
     keys = {key.removeprefix(PREFIX) for key in keys}
-    for name, signs in _SIGNS:
-        if keys.issuperset(signs):
-            return name
-    first = ", ".join(sorted(keys)[:3])
-    raise ValueError(f"the names {first}, … are of no known format; known: {', '.join(FORMATS)}")
+    name = _format_of(keys)
+    if name is None:
+        first = ", ".join(sorted(keys)[:3])
+        raise ValueError(f"the names {first}, … are of no known format; known: {', '.join(FORMATS)}")
+    return name
+
+
+def find_networks(keys: Collection[str]) -> dict[str, str]:
+    """The networks among these names: what stands before the names of each, such as "module.", and its format.
+
+    A network is found by names that all files of a format have, so nothing is said of its classifier. MMPretrain's
+    prefix of the backbone is part of its format, and not of the answer.
+    """
+    starts = {key.removesuffix(signs[0]) for _, signs in _SIGNS for key in keys if key.endswith(signs[0])}
+    found: dict[str, str] = {}
+    for start in sorted(start for start in starts if not start or start.endswith(".")):
+        whole = start.removesuffix(PREFIX)
+        if _format_of({name.removeprefix(PREFIX) for name in _after(whole, keys)}) == "mm":
+            found[whole] = "mm"
+        elif name := _format_of(set(_after(start, keys))):
+            found[start] = name
+    return found
+
+
+def _after(start: str, keys: Iterable[str]) -> Iterator[str]:
+    return (key.removeprefix(start) for key in keys if key.startswith(start))
+
+
+def _format_of(keys: set[str]) -> str | None:
+    return next((name for name, signs in _SIGNS if keys.issuperset(signs)), None)
 
 
 def naming_of(name: str, network: Network) -> Naming:
