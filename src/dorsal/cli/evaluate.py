@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -68,9 +69,12 @@ def evaluate(
     )
     method = method_of(Classify(), opened.train.labels, len(card.classes))
     found = scored(method, net.to(device), batches, torch.device(device)).score()
+    if found.loss is None or not math.isfinite(found.loss):
+        raise ValueError(f"{model}: the loss on these images is {found.loss}, so its outputs mean nothing")
     if as_json:
         shown = {"preprocessing": prepared, "classes": card.classes}
-        print(json.dumps({"network": card.text, **msgspec.to_builtins(found), **msgspec.to_builtins(shown)}))
+        whole = {"network": card.text, **msgspec.to_builtins(found), **msgspec.to_builtins(shown)}
+        print(json.dumps(whole, allow_nan=False))
         return
     others = ", ".join(f"{name} {value:.2f} %" for name, value in found.scores.items())
     print(f"{method.metric.short} {found.score:.2f} %, {others}, loss {found.loss:.4f} on {found.images} images")

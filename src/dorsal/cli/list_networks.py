@@ -47,9 +47,8 @@ def list_networks(
         import json
 
         fields = ("params", "macs", "activations")
-        print(
-            json.dumps([{"name": n, **{f: getattr(c, f) for f in fields}, "image_size": image_size} for n, c in rows])
-        )
+        shown = [{"name": n, **{f: getattr(c, f) for f in fields}, "image_size": image_size} for n, c in rows]
+        print(json.dumps(shown, allow_nan=False))
         return
     width = max(map(len, names))
     print(f"{'network':{width}} {'params M':>9} {'MACs M':>10} {'acts M':>8}   at {image_size} px")

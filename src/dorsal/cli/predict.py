@@ -49,13 +49,15 @@ def predict(
         for path, found in scans.items():
             assert found.pixels is not None  # there was no problem, and pixels were to be kept
             probabilities = net(prepare(found.pixels)[None].to(device))[0].softmax(0).cpu()
+            if not probabilities.isfinite().all():
+                raise ValueError(f"{path}: the outputs of {model} on it are not finite, so they name no class")
             best = probabilities.topk(min(top, len(names)))
             answers[str(path)] = [
                 {"class": names[index], "probability": round(value, 6)}
                 for value, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)
             ]
     if as_json:
-        print(json.dumps(answers))
+        print(json.dumps(answers, allow_nan=False))
         return
     for name, guesses in answers.items():
         print(f"{name}: " + ", ".join(f"{guess['class']} {100 * guess['probability']:.1f} %" for guess in guesses))

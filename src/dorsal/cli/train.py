@@ -52,13 +52,16 @@ def train(
     check_device(device)
     opened = open_data(spec)
     net = fitted_to(net, len(opened.classes), len(opened.normalization.mean))
-    out.mkdir(parents=True, exist_ok=True)
+    origin = f"dorsal train: recipe {recipe}, {made.epochs} epochs, data {opened.fingerprint[:16]}, seed {seed}"
 
     import torch
 
-    from dorsal.jobs.trained import save_trained
+    from dorsal.jobs.trained import save_trained, trained_card
     from dorsal.train.loop import fit
+    from dorsal.weights.saved import check_savable
 
+    card = trained_card(net, opened, origin)
+    check_savable(out, card)
     if threads is not None:
         torch.set_num_threads(threads)
     for note in opened.notes:
@@ -84,11 +87,11 @@ def train(
     if result.status == "diverged":
         sys.stderr.write(f"diverged: {result.error}\n")
         raise typer.Exit(1)
-    origin = f"dorsal train: recipe {recipe}, {made.epochs} epochs, data {opened.fingerprint[:16]}, seed {seed}"
     accuracy = result.curve[-1].accuracy
-    text = save_trained(out, net, result.model, opened, accuracy, origin).text
+    save_trained(out, result.model, card, accuracy)
     if as_json:
-        print(json.dumps({"folder": str(out), "network": text, "accuracy": accuracy, "epochs": len(result.curve)}))
+        whole = {"folder": str(out), "network": card.text, "accuracy": accuracy, "epochs": len(result.curve)}
+        print(json.dumps(whole, allow_nan=False))
     else:
         print(f"accuracy {accuracy:.2f} % on {len(opened.val)} images; model in {out}")
 

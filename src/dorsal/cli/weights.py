@@ -61,7 +61,7 @@ def list_weights(
     if as_json:
         import json
 
-        print(json.dumps([_describe(entry) for entry in found]))
+        print(json.dumps([_describe(entry) for entry in found], allow_nan=False))
         return
     if not found:
         asked = f" of --network {network}" * bool(network) + f" under --license {license}" * bool(license)
@@ -136,7 +136,7 @@ def convert(
         if as_json:
             import json
 
-            print(json.dumps({"file": str(out), "format": to_format}))
+            print(json.dumps({"file": str(out), "format": to_format}, allow_nan=False))
         else:
             print(f"{to_format} checkpoint in {out}")
         return
@@ -165,7 +165,8 @@ def verify(
 
         import msgspec
 
-        print(json.dumps({"folder": str(folder), "holds": holds, "checks": msgspec.to_builtins(checks)}))
+        whole = {"folder": str(folder), "holds": holds, "checks": msgspec.to_builtins(checks)}
+        print(json.dumps(whole, allow_nan=False))
     else:
         for check in checks:
             print(f"{'holds' if check.holds else 'FAILS'}  {check.name:8} {check.found}")

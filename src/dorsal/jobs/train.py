@@ -27,7 +27,7 @@ from dorsal.jobs.kept import model_folder, pack
 from dorsal.jobs.plan import Run, checkpoint_file
 from dorsal.jobs.records import Arm, Latency, Trial
 from dorsal.jobs.resources import Resources
-from dorsal.jobs.trained import save_trained
+from dorsal.jobs.trained import save_trained, trained_card
 from dorsal.nn.timm import timm_cost, timm_features
 from dorsal.recipes.epoch import Epoch, Step
 from dorsal.recipes.recipe import Recipe
@@ -160,7 +160,8 @@ def run_trial(
         )
         if keep_models and result.score is not None and isinstance(run.network, Network):
             origin = f"run {run.key} of a study: {run.name}"
-            save_trained(model_folder(folder, run.key), run.network, result.model, data, result.score.score, origin)
+            card = trained_card(run.network, data, origin)
+            save_trained(model_folder(folder, run.key), result.model, card, result.score.score)
     except Exception as error:
         return run.failed(_describe(error), tuple(curve))
     for note in result.notes:

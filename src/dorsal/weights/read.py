@@ -190,7 +190,9 @@ def _places(found: Found) -> tuple[int, ...]:
 def _under(start: str, key: str, tensors: Mapping[str, Tensor]) -> Found:
     """The tensors whose names begin so."""
     own = {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
-    return Found(own, key, start, tuple(name for name in tensors if not name.startswith(start)))
+    # torch's AveragedModel counts its averages beside them: no weights that could be missed.
+    others = tuple(name for name in tensors if not name.startswith(start) and name != "n_averaged")
+    return Found(own, key, start, others)
 
 
 def _heads(groups: Mapping[str, Mapping[str, Tensor]]) -> str:
