@@ -357,7 +357,7 @@ BAD = [
     (["pull", "resnest50.oficial_in1k"], "did you mean resnest50.official_in1k"),
     (["pull", "resnest50.official_in1k", "--from", "nowhere"], "--from 'nowhere' is not a folder"),
     (["convert", "no_such.pth", "--out", "x"], "'no_such.pth' is not a file"),
-    (["convert", "text.pth", "--out", "x"], "--network must say what it is of"),
+    (["convert", "text.pth", "--out", "x"], "name its network with --network"),
     (["convert", "text.pth", "--network", "resnet50", "--out", "x", "--preprocessing", "size=3"], "has no field size"),
     (
         ["convert", "text.pth", "--network", "resnet50", "--out", "x", "--preprocessing", "resize=3"],

@@ -146,6 +146,7 @@ def test_several_networks_are_listed_and_chosen(tmp_path):
     with pytest.raises(ValueError, match=r"state '' prefix 'student\.'.*; state '' prefix 'teacher\.'"):
         read_state(path)
     assert_is(read_state(path, prefix="teacher."), OTHER)
+    assert_is(read_state(path, prefix="teacher"), OTHER)
 
 
 def test_names_of_no_known_format_are_taken_where_there_is_no_choice(tmp_path):

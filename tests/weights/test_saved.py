@@ -192,7 +192,7 @@ def test_weights_that_are_not_finite_are_refused_by_name(saved, tmp_path, wrong)
 def test_finite_weights_whose_output_is_not_are_refused(saved, tmp_path):
     _, model = saved
     model.stages[0][0].expand.norm.running_var.fill_(-1)
-    with pytest.raises(ValueError, match="the weights are finite and the network's output is not"):
+    with pytest.raises(ValueError, match="the weights are finite, but the network's output is not"):
         save_model(tmp_path / "new", model, card_of(model.network, ("a", "b", "c")))
     assert not (tmp_path / "new").exists()
 

@@ -1,4 +1,4 @@
-"""Checkpoints of other packages to our folders, and back."""
+"""Converts checkpoints of other packages to model folders, and back."""
 
 from __future__ import annotations
 
@@ -33,15 +33,16 @@ def convert(
     state: str | None = None,
     prefix: str | None = None,
 ) -> tuple[Card, tuple[str, ...]]:
-    """Writes a checkpoint file into `out` as a folder of ours. Returns its card, and notes on what was taken and left.
+    """Converts a checkpoint file to a model folder `out`. Returns the card, and notes on what was taken and left.
 
-    `entry` says what the file is; one that is not published gets an entry made for it, whose `format` may be empty: it
-    is recognised then. `state` and `prefix` choose in a file that holds several networks, as in `find_state`. Where the
-    conversion turns the first convolution from BGR to RGB, the card says RGB. `partial` takes what fits and leaves the
-    rest freshly initialised; otherwise everything must fit. Half-precision weights become float32. Published metrics
-    are kept where everything fits.
+    - `entry`: what the file is. For a file that is not published make one; an empty `format` is recognised.
+    - `state`, `prefix`: which network of a file that holds several; see `find_state`.
+    - `partial`: take what fits and initialise the rest. Otherwise everything must fit.
 
-    Raises ValueError when the file cannot be read, holds values that are not finite, or does not fit.
+    Half-precision weights become float32. If the format takes images as BGR, the first convolution is turned to RGB,
+    and so is the card. The published metrics are kept if everything fits.
+
+    Raises ValueError if the file cannot be read, holds values that are not finite, or does not fit.
     """
     network = read_network(entry.network)
     labels = read_labels(entry.classes, network.head.classes)
@@ -73,14 +74,14 @@ def convert(
 
 
 def takes_bgr(format: str, network: Network) -> bool:
-    """Whether files of this format hold weights for BGR images, so that converting flips the first convolution."""
+    """Whether files of this format take BGR images, so that conversion flips the first convolution."""
     return any(entry.change == "flip" for entry in make_table(network, naming_of(format, network)).entries)
 
 
 def export(folder: str | Path, format: str, file: str | Path) -> None:
-    """Writes the model in `folder` as a checkpoint of another package: .safetensors, or a plain state dict as .pth.
+    """Writes the model in `folder` as another package's checkpoint: .safetensors, or a state dict as .pth.
 
-    Raises ValueError when there is no model, the format has no such network, or the file's ending is another.
+    Raises ValueError if there is no model, the format has no such network, or the file's suffix is unknown.
     """
     model, _ = load_model(folder)
     state = from_ours(model.state_dict(), model.network, format)

@@ -1,4 +1,4 @@
-"""A network ready to use: by name, with published or own weights, as a classifier or as a backbone of another model."""
+"""`create`: a network with or without weights, as a classifier or as the backbone of another model."""
 
 from __future__ import annotations
 
@@ -45,25 +45,25 @@ def create(
     dropout: float = 0.0,
     zero_init: bool = False,
 ) -> Classifier | Backbone | InnerFeatures:
-    """A network as a module on torch's default device, in training mode as any new module.
+    """A network as a module, on torch's default device and in training mode.
 
-    - `name`: a published name under any of its aliases, one with edits, the path of a JSON file, or a `Network`.
-    - `weights`: the id of a published checkpoint (`dorsal weights list`), a folder that Dorsal saved, or a checkpoint
-      file of any known format. Without, the network is freshly initialised.
-    - `state`, `prefix`: which network of a file that holds several: the keys that lead to it, and how its names begin.
-    - `features`: levels (0 the stem, 1 the first stage, …) or names of inner nodes; the module then returns a tuple of
-      maps, and its `info` has name, channels and stride of each.
-    - `classes`: 0 removes the classifier (pooled vectors come out); another number than the weights' makes a new one.
-      Not given here or in the text of `name`, there are as many as the weights have.
-    - `in_channels`: the weights' own, where neither this nor the text says another number. See `adapt_stem` for what
-      then becomes of the stem.
-    - `output_stride`: dilation in place of the last strides, e.g. 8 or 16.
-    - `deformable`: stages, from 1, that get deformable 3x3 convolutions; with weights only their offsets are new.
-    - `norm`: batch norm that trains, is `frozen` (statistics and affine parameters fixed) or `sync` with all
-      processes; or `group` norm, which batch-norm weights cannot fill.
-    - `freeze`: the first so many levels do not learn (1: stem, 2: and stage 1, …).
-    - `checkpointing`: keep only the inputs of blocks in training and run each again for the gradient.
-    - `zero_init`: for fresh networks; this and the rest as in `dorsal.build`.
+    - `name`: a published name or alias, a name with edits, the path of a JSON file, or a `Network`.
+    - `weights`: the id of a published checkpoint (`dorsal weights list`), a model's folder, or a checkpoint file of any
+      known format. None: the network is initialised.
+    - `state`, `prefix`: which network of a file that holds several: the keys that lead to it, and what its names begin
+      with.
+    - `features`: levels (0 the stem, 1 the first stage, …) or names of inner nodes. The module then returns a tuple of
+      maps, and its `info` has the name, channels and stride of each.
+    - `classes`: the number of classes. 0 removes the classifier, so that pooled vectors come out. Another number than
+      the weights' makes a new classifier. Default: what the text of `name` says, else what the weights have.
+    - `in_channels`: the number of input channels, with the same default. `adapt_stem` says how a stem is adapted.
+    - `output_stride`: dilation in place of the last strides, such as 8 or 16.
+    - `deformable`: stages, from 1, whose 3x3 convolutions become deformable. With weights only their offsets are new.
+    - `norm`: "batch", "frozen" (batch norm with fixed statistics, scale and shift), "sync" (batch norm over all
+      processes) or "group" (which batch-norm weights cannot fill).
+    - `freeze`: how many levels do not learn: 1 the stem, 2 also the first stage, …
+    - `checkpointing`: blocks keep only their inputs in training, and run again for the gradient.
+    - `zero_init` (for networks without weights) and the rest: as in `dorsal.build`.
 
     Warns of tensors in a file that the network has no place for, such as another head.
 
@@ -106,7 +106,7 @@ def _ends(
     in_channels: int | None,
     features: tuple[int, ...] | tuple[str, ...] | None,
 ) -> tuple[int, int]:
-    """Classes and input channels: as the arguments say, else as the text of the network says, else as the weights'."""
+    """Classes and input channels: what the arguments say, else what the network's text says, else the weights' own."""
     whole = isinstance(name, str) and not name.endswith(".json")
     written = Reader(str(name) if whole else text_of(asked)).whole().arguments
     if classes is None:
@@ -138,12 +138,12 @@ def _view(
 def adapt_stem(weight: Tensor, channels: int) -> Tensor:
     """The first convolution's weight [C_out, 3, k, k] of RGB images for another number of input channels.
 
-    - 1: the sum over red, green and blue; exact for a grey image that was repeated three times.
-    - 4 or more: the first three channels are taken to be red, green and blue, and the others start at zero: the answer
-      is exactly that of the first three, and the rest is learned. That the first three are RGB is a guess.
-    - 2: the mean over colours, scaled to keep the size of the response. A guess.
+    - 1: the sum over red, green and blue. Exact for a grey image that was repeated three times.
+    - 4 or more: the first three channels are taken to be red, green and blue, and the filters of the others start at
+      zero. At first the network answers as it does for the first three alone. That these are RGB is a guess.
+    - 2: the mean over the colours, scaled to keep the size of the response. A guess.
 
-    Guesses are warned of.
+    A guess is told as a warning.
     """
     if channels == 1:
         return weight.sum(1, keepdim=True)
@@ -177,7 +177,7 @@ def _target(
 
 
 def _fill(model: Classifier, own: Network, state: dict[str, Tensor]) -> None:
-    """Puts the weights of `own` into the meta model; what it has and they cannot have is freshly initialised."""
+    """Puts the weights of `own` into the meta model and initialises what these do not have."""
     device = torch.get_default_device()
     target = model.network
     state = dict(state)

@@ -20,14 +20,15 @@ from dorsal.weights.card import Preprocessing
 
 
 class Published(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A checkpoint that somebody published.
+    """A published checkpoint.
 
-    - `id`: our network, a dot, who published it and under which tag. `network`: our text of the network.
-    - `format`: whose keys the file has. `hub` with `file`: repository and file on the Hugging Face hub; else `url`.
-    - `license`: SPDX identifier, or words. `classes`: what the logits stand for, as `read_labels` reads it.
-    - `preprocessing`: as published, for the file as it is (`color_order` is what *its* first convolution takes).
-    - `metrics`: top1 and top5 in percent, as published, with that preprocessing. `megabytes`: size of the file.
-    - `note`: what else one should know, e.g. which addresses no longer answer.
+    - `id`: the network's name in Dorsal, a dot, and the publisher with a tag. `network`: the text of the network.
+    - `format`: the package whose names the file uses. `hub` and `file`: repository and file on the Hugging Face hub, or
+      else `url`.
+    - `license`: an SPDX identifier, or words. `classes`: a label set, as `read_labels` reads it.
+    - `preprocessing`: as published. `color_order` is the order that the first convolution of the *file* takes.
+    - `metrics`: top1 and top5 in percent, published for this preprocessing. `megabytes`: size of the file.
+    - `note`: what else one should know, such as an address that no longer answers.
     """
 
     id: str
@@ -47,18 +48,18 @@ class Published(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     @property
     def sha256_prefix(self) -> str:
-        """The first digits of the file's sha256, which torch's convention `name-0123abcd.pth` puts into the name."""
+        """The first digits of the file's sha256: torch's convention is to name files `name-0123abcd.pth`."""
         found = re.search(r"-([0-9a-f]{8,64})\.\w+$", self.file)
         return found[1] if found else ""
 
     @property
     def local_name(self) -> str:
-        """The name of the file in a folder of weights; on the hub all are called model.safetensors."""
+        """The file's name in a local folder. (On the hub all files are called model.safetensors.)"""
         return f"{self.hub.rpartition('/')[2]}.safetensors" if self.hub else self.file
 
     @property
     def source(self) -> str:
-        """Where it is published, in words."""
+        """Where the file is published, in words."""
         return f"{self.hub} on the Hugging Face hub" if self.hub else self.url
 
     @property

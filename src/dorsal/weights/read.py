@@ -1,4 +1,4 @@
-"""Checkpoint files of any origin: the network in them as tensors by name. Nothing in a file is executed."""
+"""Finds the network in a checkpoint file of any origin, and runs nothing that the file holds."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _DEEPEST = 12
 """How many containers inside one another are searched."""
 
 _WRAPPED = re.compile(r"\b(?:_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_module)\.")
-"""What torch.compile, activation checkpointing and FSDP put into names at any place."""
+"""What torch.compile, activation checkpointing and FSDP insert into names."""
 
 
 class Found(msgspec.Struct, frozen=True, eq=False):
-    """A network's tensors in a file. `state` are the keys that lead to them, joined by dots: "" where the file itself
-    holds them. The names of `tensors` are without `prefix`; `others` are the names beside them that lack it."""
+    """A network in a file: its tensors by name, without `prefix`. `state` are the keys that lead to them, joined by
+    dots, or "" if there are none. `others` are the names of tensors that stand beside them and lack the prefix."""
 
     tensors: dict[str, Tensor]
     state: str = ""
@@ -39,7 +39,7 @@ class Found(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def note(self) -> str:
-        """What was taken and what was left; "" where the file holds these tensors and nothing around them."""
+        """What was taken and what was left, or "" if the file holds these tensors and nothing else."""
         under = f" under {self.state!r}" if self.state else ""
         begin = f" whose names begin {self.prefix!r}" if self.prefix else ""
         taken = f"took the tensors{under}{begin}" if under or begin else ""
@@ -53,16 +53,15 @@ def read_state(path: str | Path, state: str | None = None, prefix: str | None = 
 
 
 def find_state(path: str | Path, state: str | None = None, prefix: str | None = None) -> Found:
-    """The network in a checkpoint, on the CPU, mapped from the file where its format allows.
+    """Finds the network in a checkpoint. Its tensors are on the CPU, mapped from the file if the file's kind allows.
 
-    Containers and names are searched for the signs of a known format, wherever the network lies: behind any keys
-    (`model_state_dict`, `ema.module`), after any prefix (`module.`, `student.encoder.`), or in a pickled module.
-    `state` and `prefix` choose among several networks, and name one that no format recognises. A file that holds one
-    group of tensors, and no known network, gives that group.
+    A network is recognised by the names that all files of a known format have, and it may lie anywhere: under any keys
+    (`model_state_dict`, `ema.module`), behind any prefix of names (`module.`, `student.encoder.`), or in a pickled
+    module. If there are several, `state` (the keys, joined by dots) and `prefix` choose. They also choose tensors that
+    no format recognises. If a file holds a single group of such tensors, that is taken.
 
-    Raises ValueError in one sentence for a file that is missing, empty, truncated, damaged or of unknown kind; that
-    holds no tensors by name; that holds several networks, which are then listed; or whose network has values that are
-    not finite.
+    Raises ValueError for a file that is missing, empty, truncated, damaged or of an unknown kind; without tensors that
+    have names; with several networks, which it lists; or with values that are not finite in the network.
     """
     path = Path(path)
     if not path.is_file():
@@ -79,10 +78,10 @@ def find_state(path: str | Path, state: str | None = None, prefix: str | None = 
 
 
 def check_finite(tensors: Mapping[str, Tensor], what: str) -> None:
-    """Raises ValueError naming the tensors that hold NaN or infinity; `what` names their owner.
+    """Raises ValueError naming the tensors that hold NaN or infinity. The message begins with `what`, their owner.
 
-    One pass over the memory and one answer from the device: a sum is finite only where all its terms are. Only where
-    one is not, which large finite terms may cause too, each value is looked at.
+    This reads the memory once, and asks the device once: a sum is finite only if all its terms are. Large finite terms
+    can overflow too, so if a sum is not finite, each value is tested.
     """
     floats = {name: value for name, value in tensors.items() if value.is_floating_point() and not value.is_meta}
     if not floats:
@@ -103,7 +102,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_torch(path: Path) -> dict[str, dict[str, Tensor]]:
-    """Every group of named tensors in a file by the keys that lead to it."""
+    """Every group of named tensors in a file, by the keys that lead to it."""
     try:
         content, not_looked_up = unpickle(path)
         groups = dict(_groups(content, (), set()))
@@ -139,7 +138,7 @@ def _groups(content: Any, keys: tuple[str, ...], seen: set[int]) -> Iterator[tup
 
 
 def _of_module(module: Mapping[str, Any], prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    """The state of a pickled module, read off its fields."""
+    """The state of a pickled module, from its fields."""
     if id(module) in seen:
         return
     seen.add(id(module))
@@ -151,6 +150,7 @@ def _of_module(module: Mapping[str, Any], prefix: str, seen: set[int]) -> Iterat
 
 
 def _chosen(groups: Mapping[str, dict[str, Tensor]], path: Path, state: str | None, prefix: str | None) -> Found:
+    prefix = f"{prefix}." if prefix and not prefix.endswith(".") else prefix
     if state is not None and state not in groups:
         raise ValueError(f"{path} has no state {state!r}{suggest(state, groups)}")
     groups = groups if state is None else {state: groups[state]}
@@ -188,9 +188,9 @@ def _places(found: Found) -> tuple[int, ...]:
 
 
 def _under(start: str, key: str, tensors: Mapping[str, Tensor]) -> Found:
-    """The tensors whose names begin so."""
+    """The tensors whose names begin with `start`."""
     own = {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
-    # torch's AveragedModel counts its averages beside them: no weights that could be missed.
+    # The counter that torch's AveragedModel keeps beside the weights is none of them.
     others = tuple(name for name in tensors if not name.startswith(start) and name != "n_averaged")
     return Found(own, key, start, others)
 

@@ -1,4 +1,4 @@
-"""Our networks as encoders of segmentation_models.pytorch: any network text, under a name its models take."""
+"""Networks as encoders of segmentation_models.pytorch, under names that its models take."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STRIDES = [2, 4, 8, 16, 32]
 
 
 class SmpEncoder(nn.Module, EncoderMixin):  # type: ignore[misc]  # their package has no types
-    """A network as an encoder: the image and a map at each stride 2, 4, 8, 16, 32 (fewer with a smaller `depth`)."""
+    """A network as an encoder: the image, and maps at strides 2, 4, 8, 16, 32 (fewer with a smaller `depth`)."""
 
     def __init__(self, make: Callable[..., Backbone], depth: int = 5, output_stride: int = 32) -> None:
         super().__init__()
@@ -38,12 +38,12 @@ class SmpEncoder(nn.Module, EncoderMixin):  # type: ignore[misc]  # their packag
         return [x, *self.body(x)]
 
     def set_in_channels(self, in_channels: int, pretrained: bool = True) -> None:  # noqa: ARG002 - their signature
-        """Makes the network again for another number of channels, with our policy for the stem (`adapt_stem`)."""
+        """Makes the network again for another number of channels; the stem is adapted as in `adapt_stem`."""
         if in_channels != self._in_channels:
             self._take(self.make(in_channels=in_channels))
 
     def make_dilated(self, output_stride: int) -> None:
-        """Nothing: the network was made with its output stride."""
+        """Does nothing: the network was made with its output stride."""
 
     def _take(self, body: Backbone) -> None:
         self.body = body

@@ -1,7 +1,7 @@
-"""A model as a folder: `model.safetensors`, its card `model.json`, and what it answers to known input.
+"""A model as a folder: its weights `model.safetensors`, its card `model.json`, and its output for known images.
 
-`reference.safetensors` holds the network's `output` (float32, computed on a CPU) for `reference_images`, so that anyone
-can check that the same weights still make the same network (`verify_model`).
+`reference.safetensors` holds the network's `output` for `reference_images` (float32, computed on a CPU). With it
+`verify_model` finds out whether the same weights still make the same network.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from dorsal.zoo import text_of
 
 WEIGHTS, CARD, REFERENCE = "model.safetensors", "model.json", "reference.safetensors"
 TOLERANCE = 1e-4
-"""How far an output may lie from the reference, as a share of the largest output: far above what machines and
-versions of torch differ by (about 1e-6), far below what any wrong layer does."""
+"""How far an output may be from the reference, as a share of the largest output. Machines and versions of torch differ
+by about 1e-6; a wrong layer by far more than this."""
 
 
 def make_card(
@@ -48,7 +48,7 @@ def make_card(
 ) -> Card:
     """The card of a network's weights; see `Card` for the fields.
 
-    Raises ValueError where there are not as many classes as the network has.
+    Raises ValueError if the network has another number of classes.
     """
     if len(classes) != network.head.classes:
         raise ValueError(f"classes: {len(classes)} names for a network of {network.head.classes} classes")
@@ -69,10 +69,10 @@ def make_card(
 
 
 def check_savable(folder: str | Path, card: Card) -> None:
-    """Refuses before training what `save_model` could not write after it. Makes the folder.
+    """Makes the folder, and finds out before training whether `save_model` could write into it after training.
 
-    Raises ValueError for a card with text that UTF-8 cannot encode, as in the name of a class folder whose bytes are no
-    UTF-8, and OSError where the folder cannot be made or written.
+    Raises ValueError for text on the card that is not UTF-8, such as the name of a class folder in another encoding,
+    and OSError if the folder cannot be made or written.
     """
     fields = msgspec.structs.asdict(card)
     for name, value in fields.items():
@@ -95,15 +95,17 @@ def save_model(folder: str | Path, model: torch.nn.Module, card: Card) -> Card:
 def save_state(folder: str | Path, state: Mapping[str, Tensor], card: Card) -> Card:
     """Writes weights, reference output and card into `folder`, each file atomically, the card last.
 
-    Returns the card with the sha256 of the weights. Raises ValueError when the state is not that of the card's network,
-    or holds values that are not finite; also when the network's output is not.
+    Returns the card with the sha256 of the weights. Raises ValueError if the state is not one of the card's network, or
+    if a value in it or in the network's output is not finite.
     """
     folder = as_folder(folder)
     state = {key: value.detach().cpu().contiguous() for key, value in from_ours(state, card.network, "dorsal").items()}
     check_finite(state, "the model")
     output = _output(_model(card.network, state))
     if not output.isfinite().all():
-        raise ValueError("the weights are finite and the network's output is not: some are far too large or small")
+        raise ValueError(
+            "the weights are finite, but the network's output is not: some are far too large, or a variance is below 0"
+        )
     content = save(state)
     card = msgspec.structs.replace(card, sha256=hashlib.sha256(content).hexdigest())
     check_savable(folder, card)
@@ -116,8 +118,8 @@ def save_state(folder: str | Path, state: Mapping[str, Tensor], card: Card) -> C
 def load_model(folder: str | Path) -> tuple[Classifier, Card]:
     """The model in evaluation mode, on torch's default device, and its card.
 
-    Raises ValueError when there is no model, the card cannot be read or is of another schema, or the weights are not
-    those the card was written for or not finite.
+    Raises ValueError if there is no model, the card cannot be read or has another schema, or the weights are damaged,
+    are not the card's, or are not finite.
     """
     folder = as_folder(folder)
     card = read_card(folder)
@@ -130,7 +132,7 @@ def load_model(folder: str | Path) -> tuple[Classifier, Card]:
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One thing that was verified, whether it holds, and what was found."""
+    """A check, whether it holds, and what was found."""
 
     name: str
     holds: bool
@@ -140,7 +142,7 @@ class Check(msgspec.Struct, frozen=True):
 def verify_model(folder: str | Path) -> tuple[Check, ...]:
     """Checks the weights against the card, the card against its network, and the output against the reference.
 
-    Raises ValueError when there is no model or a file of it cannot be read.
+    Raises ValueError if there is no model, or a file of it cannot be read.
     """
     folder = as_folder(folder)
     card, content, reference = read_card(folder), _read(folder / WEIGHTS), _read(folder / REFERENCE)
@@ -167,10 +169,10 @@ def verify_model(folder: str | Path) -> tuple[Check, ...]:
 
 
 def reference_images(in_channels: int, side: int) -> Tensor:
-    """Two images that anyone can make again: float32 [2, in_channels, side, side] in -1..1.
+    """Two images that anyone can make: float32 [2, in_channels, side, side] in -1..1.
 
-    Value i, in row-major order, is byte / 127.5 - 1, where the byte is the highest of the 32 low bits of
-    i * 2654435761 (Knuth's multiplicative hash).
+    Value i in row-major order is byte / 127.5 - 1, where byte is (i * 2654435761 mod 2**32) >> 24 (Knuth's
+    multiplicative hash).
     """
     count = 2 * in_channels * side * side
     values = (torch.arange(count, device="cpu") * 2654435761 & 0xFFFFFFFF) >> 24
@@ -198,7 +200,7 @@ class _Schema(msgspec.Struct):
 def read_card(folder: str | Path) -> Card:
     """The card of the model in `folder`.
 
-    Raises ValueError when there is none, or it cannot be read or is of another schema.
+    Raises ValueError if there is none, it cannot be read, or it has another schema.
     """
     folder = as_folder(folder)
     path = folder / CARD

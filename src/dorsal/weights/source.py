@@ -1,4 +1,4 @@
-"""What may stand for a network and for weights: names, texts, values and paths, each read or refused in a sentence."""
+"""Reads what a caller gives as network or weights: a value, its text, a name or a path."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dorsal.spec.text import difference, edit
 from dorsal.weights.fetch import fetch
 from dorsal.weights.formats import adopt, to_ours
 from dorsal.weights.published import Published, find_published
-from dorsal.weights.read import find_state, read_state
+from dorsal.weights.read import SUFFIXES, find_state, read_state
 from dorsal.weights.saved import CARD, load_model, read_card
 from dorsal.zoo import network as read_network
 
@@ -22,8 +22,8 @@ _STUDY = "study.json"
 
 
 class Weights(msgspec.Struct, frozen=True, eq=False):
-    """Weights that were found: the network they are of, and `load`, which fetches them and gives their state under our
-    names. `left` says what a file holds beside that network, "" where there is nothing."""
+    """Weights that exist. `network` is their own; `load` fetches them and returns their state under Dorsal's names.
+    `left` says what a file holds beside the network, or is ""."""
 
     network: Network
     load: Callable[[], dict[str, Tensor]]
@@ -33,12 +33,12 @@ class Weights(msgspec.Struct, frozen=True, eq=False):
 def find_weights(
     weights: str | Path | Published, asked: Network, state: str | None = None, prefix: str | None = None
 ) -> Weights:
-    """What `weights` are: a model's folder, a checkpoint file, or the id or entry of a published checkpoint.
+    """Finds weights: a model's folder, a checkpoint file, or the id or entry of a published checkpoint.
 
-    The network is `asked` with the weights' own classes and input channels. `state` and `prefix` choose in a file, as
-    in `find_state`. Files are read at once; nothing is fetched before `load`.
+    Their network is `asked` with the weights' own classes and input channels. `state` and `prefix` choose in a file, as
+    in `find_state`. Local files are read at once; nothing is fetched before `load`.
 
-    Raises ValueError when there is nothing of this name, or it is of another network.
+    Raises ValueError if there is nothing of this name, or if it is of another network.
     """
     if not isinstance(weights, (str, os.PathLike, Published)):
         raise ValueError(f"weights={weights!r} is neither an id of published weights, nor a folder, nor a file")
@@ -54,7 +54,7 @@ def find_weights(
         network = read_card(path).network
         _check_same(asked, network, f"weights={str(path)!r}")
         return Weights(network, load_model(path)[0].state_dict)
-    if path is not None and (path.name != str(weights) or path.suffix in (".pth", ".pt", ".safetensors")):
+    if path is not None and (path.name != str(weights) or path.suffix in SUFFIXES):
         raise ValueError(f"weights={str(weights)!r}: there is no such file or folder")
     entry = find_published(weights)
     network = read_network(entry.network)
@@ -63,9 +63,9 @@ def find_weights(
 
 
 def find_network(name: str | Path | Network) -> Network:
-    """The network that `name` is: a value, its text, or the path of its JSON file.
+    """Reads a network: a value, its text, or the path of its JSON file.
 
-    Raises ValueError with the nearest valid choice; a path to something else is answered with what reads that.
+    Raises ValueError with the nearest valid choice, or for the path of something else with the call that reads it.
     """
     if isinstance(name, Network):
         return name
@@ -75,6 +75,8 @@ def find_network(name: str | Path | Network) -> Network:
     try:
         return read_network(text)
     except ValueError as error:
+        if max(map(len, path.parts), default=0) > 255:  # longer than the name of any file
+            raise
         if (path / CARD).is_file():
             said = f"dorsal.create({read_card(path).text!r}, weights={text!r})"
             why = f"is a model's folder; dorsal.load_model({text!r}) loads it, and {said} changes its head or stem"
@@ -92,7 +94,7 @@ def find_network(name: str | Path | Network) -> Network:
 
 
 def _check_same(asked: Network, own: Network, what: str) -> None:
-    """Raises ValueError when weights are of another network than the one asked for, but for classes and channels."""
+    """Raises ValueError if weights are of another network than `asked`, whose classes and channels may differ."""
     differs = difference(edit(asked, {"classes": own.head.classes, "in_channels": own.in_channels}), own)
     if differs:
         listed = "; ".join(f"{key} is {a} and in the weights {b}" for key, (a, b) in differs.items())

@@ -1,10 +1,10 @@
-"""Reads what `torch.save` wrote, and looks up no class that the file names.
+"""Reads what `torch.save` wrote without looking up a class that the file names, so that nothing of it can run.
 
-A checkpoint is a pickle beside raw numbers, and a pickle calls whatever it names. Here every name leads to one of four
-things: a type of number, a tensor over the file's numbers, an ordered dictionary, or `Inert`, which does nothing.
-So a file can hold anything beside its tensors (a command line as `argparse.Namespace`, NumPy scalars, paths, dates,
-configurations, an optimizer's state, mmengine's history of losses, a whole pickled module) and run none of it.
-`torch.load(weights_only=True)` refuses each of these unless its class is imported and listed.
+A checkpoint is a pickle with raw numbers beside it, and a pickle can call whatever it names. Here a name means one of
+four things: a type of number, the function that makes a tensor of the file's numbers, a dictionary, or `Inert`, which
+does nothing. So anything may stand beside the tensors: the `argparse.Namespace` of timm's and torchvision's scripts,
+NumPy scalars, paths, dates, configurations, an optimizer's state, mmengine's history of losses, a whole module.
+`torch.load(weights_only=True)` refuses a file for each such class that is not imported and listed.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ _DTYPES = {
 
 
 class NotSavedByTorchError(Exception):
-    """The file is of another kind; the message says which, after "is"."""
+    """The file is of another kind. The message says which."""
 
 
 class Inert(dict[Any, Any]):
-    """Stands for an object of a class that was not looked up. Keeps the fields and items the file gives it."""
+    """Stands for an object whose class is not looked up. It keeps the fields and items that the file gives it."""
 
     __hash__ = object.__hash__  # type: ignore[assignment]  # paths and enumerations are keys of dictionaries
 
@@ -52,7 +52,7 @@ class Inert(dict[Any, Any]):
         super().__init__(enumerate(fields))
 
     def __call__(self, *_: object, **__: object) -> Inert:
-        """What a pickled call of the object gives."""
+        """Stands for the result of calling the object."""
         return Inert()
 
     def __setstate__(self, state: object) -> None:
@@ -80,7 +80,7 @@ class _Ordered(Inert):
 
 
 class _Builder:
-    """A function of ours as a file may call it. A pickle can set attributes of what it names, but none of this."""
+    """A function that a file may call. A pickle can set attributes of whatever it names, but none of a builder."""
 
     __slots__ = ("_build",)
 
@@ -103,13 +103,13 @@ _BUILDERS: dict[tuple[str, str], Any] = {
     ("torch._utils", "_rebuild_tensor_v2"): _tensor,
     ("torch._utils", "_rebuild_parameter"): _parameter,
     ("torch._utils", "_rebuild_parameter_with_state"): _parameter,
-    # A tensor with attributes of its own: how it is rebuilt, its class, the arguments, the attributes.
+    # A tensor with attributes: the function that makes it, its class, the arguments, the attributes.
     ("torch._tensor", "_rebuild_from_type_v2"): _Builder(lambda rebuild, _, fields, *__: rebuild(*fields)),
 }
 
 
-class _Unpickler(pickle._Unpickler):  # the one in C allots gigabytes where a damaged byte is an index or a length
-    """`numbers` gives the storage of a key as a flat tensor: its type of number, its key, how many numbers it has."""
+class _Unpickler(pickle._Unpickler):  # a damaged index makes the one in C allocate gigabytes
+    """`numbers` returns a storage as a flat tensor, by its type of number, its key and its count of numbers."""
 
     def __init__(self, file: IO[bytes], numbers: Callable[[torch.dtype, str, int], Tensor]) -> None:
         super().__init__(file, encoding="utf-8", errors="replace")
@@ -117,7 +117,7 @@ class _Unpickler(pickle._Unpickler):  # the one in C allots gigabytes where a da
         self.not_looked_up: dict[str, None] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        """What stands for a name. Nothing is imported."""
+        """What a name in the file means. Nothing is imported."""
         if name in _DTYPES:
             return _DTYPES[name]
         if (module, name) in _BUILDERS:
@@ -126,7 +126,7 @@ class _Unpickler(pickle._Unpickler):  # the one in C allots gigabytes where a da
         return Inert
 
     def persistent_load(self, pid: Any) -> Any:
-        """The numbers of a storage; of a module, whose source stood beside it before PyTorch 1.6, its class."""
+        """The numbers of a storage. Before PyTorch 1.6 also a module's class, with its source."""
         kind, *fields = pid
         if kind == "module":
             return fields[0]
@@ -139,10 +139,10 @@ class _Unpickler(pickle._Unpickler):  # the one in C allots gigabytes where a da
 
 
 def unpickle(path: Path) -> tuple[Any, tuple[str, ...]]:
-    """The content of a file and the names in it that were not looked up. Tensors of zip files stay in the file.
+    """The content of a file, and the names in it that were not looked up. Tensors in a zip file are mapped.
 
-    Raises NotSavedByTorchError for a TorchScript archive, a plain pickle, or another byte order, and whatever Python's
-    unpickler and zip reader raise for a damaged file.
+    Raises NotSavedByTorchError for a TorchScript archive, a plain pickle or another byte order. For a damaged file it
+    raises whatever Python's unpickler and zip reader raise.
     """
     with path.open("rb") as file:
         zipped = file.read(4) == b"PK\x03\x04"
@@ -158,7 +158,7 @@ def _read_zip(file: BinaryIO) -> tuple[Any, tuple[str, ...]]:
         if f"{root}constants.pkl" in names:
             raise NotSavedByTorchError("is a TorchScript archive and not a state; save the module's state_dict instead")
         if f"{root}byteorder" in names and archive.read(f"{root}byteorder").decode() != sys.byteorder:
-            raise NotSavedByTorchError(f"is not in this machine's byte order, {sys.byteorder}")
+            raise NotSavedByTorchError(f"was written in another byte order than this machine's, {sys.byteorder}")
         content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         storages: dict[str, Tensor] = {}
 
@@ -180,7 +180,7 @@ def _read_zip(file: BinaryIO) -> tuple[Any, tuple[str, ...]]:
 
 
 def _read_old(file: BinaryIO) -> tuple[Any, tuple[str, ...]]:
-    """Before PyTorch 1.6: five pickles, then the numbers of each storage behind their count."""
+    """Before PyTorch 1.6: five pickles, then for each storage its count and its numbers."""
     storages: dict[str, Tensor] = {}
 
     def numbers(dtype: torch.dtype, key: str, count: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Which tensors a file lacks, has too many, or has in another shape, and one sentence to say so."""
+"""Which tensors a file lacks, has too many of, or has in another shape, and the sentences that say so."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Value = TypeVar("Value")
 
 
 class Differences(msgspec.Struct, frozen=True):
-    """How a file differs from what a network needs, all by the file's names. `misshapen`: name, found, needed."""
+    """How a file differs from what a network needs, by the file's names. `misshapen`: name, found, needed."""
 
     missing: tuple[str, ...] = ()
     surplus: tuple[str, ...] = ()
@@ -32,7 +32,7 @@ class Differences(msgspec.Struct, frozen=True):
 
 
 def shape_differences(found: Shapes, needed: Shapes, unused: Iterable[str] = ()) -> Differences:
-    """Compares names and shapes. Counters of batches may be missing, and `unused` may be there or not."""
+    """Compares names and shapes. Counters of batches may be missing; `unused` names may be there or not."""
     known = {*needed, *unused}
     return Differences(
         missing=tuple(name for name in needed if name not in found and not name.endswith(COUNTER)),
@@ -44,7 +44,7 @@ def shape_differences(found: Shapes, needed: Shapes, unused: Iterable[str] = ())
 
 
 def compare_with_table(found: Shapes, table: NamingTable) -> Differences:
-    """Compares a file with a network's table. A classifier that the format never has is missing under our names."""
+    """Compares a file with a network's table. A classifier that the format never has is missing, by Dorsal's names."""
     differences = shape_differences(found, {entry.theirs: entry.shape for entry in table.entries}, table.unused)
     return msgspec.structs.replace(differences, missing=(*differences.missing, *table.without))
 
@@ -57,8 +57,8 @@ def sentence(differences: Differences) -> str:
 
 
 def likeness(found: Shapes, network: Network, format: str) -> str:
-    """What the file would fit: this network with other classes or input channels, in another format, or a named
-    network. "" for nothing."""
+    """A sentence on what the file would fit: this network with other classes or input channels, another format, or a
+    named network. "" if nothing."""
     fitting = _fitted(found, network, format)
     if fitting:
         differs = difference(fitting, network)
@@ -96,7 +96,7 @@ def _fitted(found: Shapes, network: Network, format: str) -> Network | None:
 
 
 def without_prefix(named: Mapping[str, Value]) -> dict[str, Value]:
-    """The values by their names without a whole model's prefix; as they are where two names would become one."""
+    """The values by their names without the prefix "backbone."; unchanged if two names would become one."""
     bare = {name.removeprefix(PREFIX): value for name, value in named.items()}
     return bare if len(bare) == len(named) else dict(named)
 
