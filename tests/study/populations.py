@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from msgspec.structs import replace
 
-from dorsal.jobs.records import Arm, Epoch, Machine, Status, Study, Trial
+from dorsal.jobs.records import Arm, Machine, Status, Study, Trial
 from dorsal.latency.records import TimedNetwork
+from dorsal.recipe.epoch import Epoch
 from dorsal.space.base import based_on
 from dorsal.space.named import SPACES
 from dorsal.space.sample import sample

@@ -18,7 +18,7 @@ VERBS = {
     "show": "show",
     "report": "report",
 }
-"""Each verb's function, in `dorsal.cli.<verb>` (`list`: `listing`, as `list` is a builtin)."""
+"""Each verb's function, in `dorsal.cli.<verb>` (`list`: `list_networks`)."""
 
 GROUPS = ("weights", "space")
 """Verbs that have verbs of their own, made by `make_group` in `dorsal.cli.<verb>`."""
@@ -38,7 +38,7 @@ def make_app(asked: str) -> typer.Typer:
         callback=_root,
     )
     for verb in [asked] if asked in (*VERBS, *GROUPS) else (*VERBS, *GROUPS):
-        module = importlib.import_module(f"dorsal.cli.{'listing' if verb == 'list' else verb}")
+        module = importlib.import_module(f"dorsal.cli.{'list_networks' if verb == 'list' else verb}")
         if verb in GROUPS:
             app.add_typer(module.make_group(), name=verb)
         else:
