@@ -14,7 +14,7 @@ from dorsal.findings.comparison import MEAN_OF_RECIPES, analyse_comparison
 from dorsal.jobs.records import Study
 
 if TYPE_CHECKING:
-    from tests.report.conftest import Case
+    from tests.findings.studies import Case
 
 T_OF_TWO = 4.302653  # Student's 97.5 % quantile with 2 degrees of freedom
 

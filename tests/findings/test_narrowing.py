@@ -7,11 +7,11 @@ from unittest.mock import patch
 import msgspec
 import numpy as np
 import pytest
-from dorsal.study.narrowing import propose_space as proposing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dorsal.cli import main
+from dorsal.findings.narrowing import propose as proposing
 from dorsal.findings.narrowing.features import features, sample_more
 from dorsal.findings.narrowing.propose import propose_space
 from dorsal.findings.narrowing.sentences import cost_sentence

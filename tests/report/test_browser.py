@@ -9,7 +9,7 @@ import pytest
 
 from dorsal.report.comparison.page import page
 from tests.report.browser import assert_legible, look_at, needs_browser
-from tests.report.conftest import Case
+from tests.findings.studies import Case
 
 pytestmark = needs_browser
 

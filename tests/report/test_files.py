@@ -15,7 +15,7 @@ from dorsal.report.comparison.results import read_results, write_results
 from dorsal.report.files import write_whole
 
 if TYPE_CHECKING:
-    from tests.report.conftest import Case
+    from tests.findings.studies import Case
 
 
 def write(case: Case, folder: Path) -> Path:

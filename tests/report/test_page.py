@@ -18,7 +18,7 @@ from dorsal.stats import variance_shares
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.report.conftest import Case
+    from tests.findings.studies import Case
 
 VOID = {"meta", "br", "img", "input", "link", "hr"}
 

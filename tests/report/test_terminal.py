@@ -15,7 +15,7 @@ from dorsal.report.numerals import count, milliseconds, seconds
 from dorsal.stats import mean_interval
 
 if TYPE_CHECKING:
-    from tests.report.conftest import Case
+    from tests.findings.studies import Case
 
 
 def printed(case: Case, width: int = 80) -> str:
