@@ -7,12 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from dorsal.jobs.events import Event, Note, Planned, TrialDone, WorkerProgress
-from dorsal.jobs.train import data_facts, recipe_facts
+from dorsal.jobs.events import Event, Note, Planned, Progress, TrialDone
+from dorsal.jobs.study_file import STUDY_FILE, load_study, read_study_file, write_study_file
+from dorsal.jobs.train import data_summary
+from dorsal.recipes.text import read_recipes
+from dorsal.study.comparison.plan import plan_comparison
 from dorsal.study.comparison.question import Comparison
 from dorsal.study.comparison.run import compare
-from dorsal.study.plan import plan_comparison
-from dorsal.study.saved import STUDY_FILE, load_study, read_saved, write_saved
 from tests.study.conftest import results, tiny
 
 DIVERGES = "plain(lr=1e8, warmup_epochs=0)"
@@ -36,7 +37,7 @@ class Crashed:
 
 
 def _key_of_b(question: Comparison) -> str:
-    made = plan_comparison(question, data_facts(question.data), [recipe_facts(text, 1) for text in question.recipes])
+    made = plan_comparison(question, data_summary(question.data), [read_recipes(text, 1) for text in question.recipes])
     return next(run.key for run in made.runs if (run.arm, run.recipe) == ("b", "plain"))
 
 
@@ -61,7 +62,7 @@ def test_the_same_call_makes_only_the_crashed_run_again(crashed: Crashed) -> Non
     done = [event for event in crashed.second if isinstance(event, TrialDone)]
     assert [(event.trial.arm, event.trial.recipe, event.trial.status) for event in done] == [("b", "plain", "finished")]
     assert (done[0].done, done[0].total) == (4, 4)
-    assert {event.arm for event in crashed.second if isinstance(event, WorkerProgress)} == {"b"}
+    assert {event.arm for event in crashed.second if isinstance(event, Progress)} == {"b"}
 
 
 def test_events_tell_the_forecast_first_and_every_trial(crashed: Crashed) -> None:
@@ -71,7 +72,7 @@ def test_events_tell_the_forecast_first_and_every_trial(crashed: Crashed) -> Non
     ended = [event for event in crashed.first if isinstance(event, TrialDone)]
     assert [event.done for event in ended] == [1, 2, 3, 4]
     assert [event.seconds_left > 0 for event in ended] == [True, True, True, False]
-    assert all(event.seconds_left >= 0 for event in crashed.first if isinstance(event, WorkerProgress))
+    assert all(event.seconds_left >= 0 for event in crashed.first if isinstance(event, Progress))
 
 
 def test_the_study_holds_what_a_report_needs(crashed: Crashed) -> None:
@@ -87,25 +88,25 @@ def test_the_study_holds_what_a_report_needs(crashed: Crashed) -> None:
 
 
 def test_another_setting_is_told_of(crashed: Crashed) -> None:
-    saved = read_saved(crashed.out)
+    saved = read_study_file(crashed.out)
     assert saved is not None
     assert len(saved.settings) == 1
     assert crashed.repaired.notes == ()
-    write_saved(crashed.out, msgspec.structs.replace(saved, settings=("torch 1.0", *saved.settings)))
+    write_study_file(crashed.out, msgspec.structs.replace(saved, settings=("torch 1.0", *saved.settings)))
     (note,) = compare(crashed.question).notes
     assert note.startswith("runs were made in different settings, which round differently: torch 1.0; torch ")
-    write_saved(crashed.out, saved)
+    write_study_file(crashed.out, saved)
 
 
 def test_a_full_disk_leaves_the_old_study_file(crashed: Crashed, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    saved, content = read_saved(crashed.out), (crashed.out / STUDY_FILE).read_bytes()
+    saved, content = read_study_file(crashed.out), (crashed.out / STUDY_FILE).read_bytes()
     assert saved is not None
     monkeypatch.setattr("dorsal.jobs.json_file.os.fsync", full)
     with pytest.raises(OSError, match="No space left on device"):
-        write_saved(crashed.out, msgspec.structs.replace(saved, settings=("another",)))
+        write_study_file(crashed.out, msgspec.structs.replace(saved, settings=("another",)))
     assert (crashed.out / STUDY_FILE).read_bytes() == content
     assert not list(crashed.out.glob("*.tmp"))
 

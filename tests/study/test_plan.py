@@ -6,15 +6,17 @@ import sys
 import msgspec
 import pytest
 
+from dorsal.data.summary import DataSummary
+from dorsal.recipes.recipe import Recipe
 from dorsal.spec.cost import cost
+from dorsal.study.comparison.plan import plan_comparison
 from dorsal.study.comparison.question import Comparison
-from dorsal.study.plan import DataFacts, RecipeFacts, plan_comparison
 from dorsal.zoo import network
 
-Recipes = tuple[RecipeFacts, ...]
+Recipes = tuple[Recipe, ...]
 
 
-def test_default_arms_are_the_four_families_matched_in_macs(facts: DataFacts, recipes: Recipes) -> None:
+def test_default_arms_are_the_four_families_matched_in_macs(facts: DataSummary, recipes: Recipes) -> None:
     made = plan_comparison(Comparison(), facts, recipes)
     assert [arm.label for arm in made.arms] == ["plain", "res2net", "resnest", "regnet_se"]
     first, *others = made.arms
@@ -28,7 +30,7 @@ def test_default_arms_are_the_four_families_matched_in_macs(facts: DataFacts, re
         assert "mixer" in arm.differences
 
 
-def test_runs_go_round_so_that_a_broken_study_is_balanced(facts: DataFacts, recipes: Recipes) -> None:
+def test_runs_go_round_so_that_a_broken_study_is_balanced(facts: DataSummary, recipes: Recipes) -> None:
     made = plan_comparison(Comparison(seeds=3), facts, recipes)
     runs = [(run.seed, run.recipe, run.arm) for run in made.runs]
     assert len(runs) == len(set(runs)) == 4 * 2 * 3
@@ -37,7 +39,7 @@ def test_runs_go_round_so_that_a_broken_study_is_balanced(facts: DataFacts, reci
     assert len({run.key for run in made.runs}) == 24
 
 
-def test_runs_in_several_processes_are_others(facts: DataFacts, recipes: Recipes) -> None:
+def test_runs_in_several_processes_are_others(facts: DataSummary, recipes: Recipes) -> None:
     one, two, three = (
         {run.key for run in plan_comparison(Comparison(seeds=1, ray="local", processes=n), facts, recipes).runs}
         for n in (1, 2, 3)
@@ -46,12 +48,12 @@ def test_runs_in_several_processes_are_others(facts: DataFacts, recipes: Recipes
     assert len(one | two | three) == len(one) + len(two) + len(three)
 
 
-def test_keys_stay_what_they_are(facts: DataFacts, recipes: Recipes) -> None:
+def test_keys_stay_what_they_are(facts: DataSummary, recipes: Recipes) -> None:
     made = plan_comparison(Comparison(networks=("small",), seeds=1), facts, recipes)
     assert [run.key for run in made.runs] == ["ea5ffecf0f655215", "59d0a9c8892274a6"]
 
 
-def test_networks_get_the_classes_of_the_data_and_keep_their_text(facts: DataFacts, recipes: Recipes) -> None:
+def test_networks_get_the_classes_of_the_data_and_keep_their_text(facts: DataSummary, recipes: Recipes) -> None:
     facts = msgspec.structs.replace(facts, classes=("cat", "dog", "eel"))
     made = plan_comparison(
         Comparison(networks=("resnet18(stem=deep)", "wide=resnet18(widths=[96,128,256,512])")), facts, recipes
@@ -64,14 +66,14 @@ def test_networks_get_the_classes_of_the_data_and_keep_their_text(facts: DataFac
     assert set(made.arms[1].differences) == {"stem", "widths"}
 
 
-def test_without_match_nothing_is_changed(facts: DataFacts, recipes: Recipes) -> None:
+def test_without_match_nothing_is_changed(facts: DataSummary, recipes: Recipes) -> None:
     made = plan_comparison(Comparison(networks=("small", "small(widths=[32,64,128])")), facts, recipes)
     assert [arm.changes for arm in made.arms] == ["", ""]
     assert [stage.width for stage in made.arms[1].network.stages] == [32, 64, 128]
 
 
 @pytest.mark.parametrize("measure", ["macs", "params", "activations"])
-def test_match_to_a_given_cost_moves_every_arm(facts: DataFacts, recipes: Recipes, measure: str) -> None:
+def test_match_to_a_given_cost_moves_every_arm(facts: DataSummary, recipes: Recipes, measure: str) -> None:
     target = {"macs": "30M", "params": "500k", "activations": "400k"}[measure]
     made = plan_comparison(
         Comparison(networks=("small", "small(mixer=split_attention)"), match=f"{measure}={target}"), facts, recipes
@@ -82,15 +84,15 @@ def test_match_to_a_given_cost_moves_every_arm(facts: DataFacts, recipes: Recipe
         assert arm.changes
 
 
-def test_equal_labels_are_numbered(facts: DataFacts, recipes: Recipes) -> None:
+def test_equal_labels_are_numbered(facts: DataSummary, recipes: Recipes) -> None:
     made = plan_comparison(
         Comparison(networks=("small(widths=[32,64,128])", "small(widths=[32,64,256])", "small")), facts, recipes
     )
     assert [arm.label for arm in made.arms] == ["small+widths#1", "small+widths#2", "small"]
 
 
-def test_a_key_depends_on_all_that_decides_a_result_and_on_nothing_else(facts: DataFacts, recipes: Recipes) -> None:
-    def key(comparison: Comparison, facts: DataFacts = facts, recipe: RecipeFacts = recipes[0]) -> str:
+def test_a_key_depends_on_all_that_decides_a_result_and_on_nothing_else(facts: DataSummary, recipes: Recipes) -> None:
+    def key(comparison: Comparison, facts: DataSummary = facts, recipe: Recipe = recipes[0]) -> str:
         return plan_comparison(comparison, facts, [recipe]).runs[0].key
 
     base = Comparison(networks=("small",), seeds=1)
@@ -109,7 +111,7 @@ def test_a_key_depends_on_all_that_decides_a_result_and_on_nothing_else(facts: D
     assert key(same, msgspec.structs.replace(facts, text="./moved", notes=("a note",))) == key(base)
 
 
-def test_a_key_is_stable_across_versions(facts: DataFacts, recipes: Recipes) -> None:
+def test_a_key_is_stable_across_versions(facts: DataSummary, recipes: Recipes) -> None:
     net = "small(depths=[1], widths=[16], strides=[2], stem=simple(width=8), classes=10)"
     assert plan_comparison(Comparison(networks=(net,)), facts, recipes).runs[0].key == "e743621030ad9047"
 
@@ -121,23 +123,23 @@ def test_a_key_is_stable_across_versions(facts: DataFacts, recipes: Recipes) -> 
         (("small", "resnet50"), r"network 'resnet50': image_size=16 is smaller .* nearest valid: 32"),
     ],
 )
-def test_impossible_plans(facts: DataFacts, recipes: Recipes, networks: tuple[str, ...], says: str) -> None:
+def test_impossible_plans(facts: DataSummary, recipes: Recipes, networks: tuple[str, ...], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         plan_comparison(Comparison(networks=networks), msgspec.structs.replace(facts, image_size=16), recipes)
 
 
-def test_one_class_is_refused(facts: DataFacts, recipes: Recipes) -> None:
+def test_one_class_is_refused(facts: DataSummary, recipes: Recipes) -> None:
     with pytest.raises(ValueError, match="has 1 class; a comparison needs at least 2"):
         plan_comparison(Comparison(), msgspec.structs.replace(facts, classes=("cat",)), recipes)
 
 
-def test_one_recipe_under_two_names_is_refused(facts: DataFacts, recipes: Recipes) -> None:
+def test_one_recipe_under_two_names_is_refused(facts: DataSummary, recipes: Recipes) -> None:
     twin = msgspec.structs.replace(recipes[0], name="plain(lr=0.05)")
     with pytest.raises(ValueError, match=r"recipe plain\(lr=0.05\) is the same as plain"):
         plan_comparison(Comparison(), facts, [recipes[0], twin])
 
 
-def test_an_unreachable_match_names_the_network(facts: DataFacts, recipes: Recipes) -> None:
+def test_an_unreachable_match_names_the_network(facts: DataSummary, recipes: Recipes) -> None:
     with pytest.raises(ValueError, match=r"network 'small': no widths .* give macs=1000 within 2%; nearest reached"):
         plan_comparison(Comparison(networks=("small",), match="macs=1k"), facts, recipes)
 

@@ -10,12 +10,12 @@ import pytest
 
 from dorsal.findings.population.analyse import analyse_population
 from dorsal.jobs.events import Event, TrialDone
+from dorsal.jobs.study_file import read_study_file, write_study_file
 from dorsal.study.population.question import Population
 from dorsal.study.population.run import run_population
 from dorsal.study.population.saved import load_population
 from dorsal.study.recheck.run import Recheck, command_line, run_recheck
 from dorsal.study.recheck.saved import load_recheck
-from dorsal.study.saved import read_saved, write_saved
 from tests.study.arithmetic import Arithmetic, put_in_place
 
 BASE = "small(depths=[1, 1], widths=[16, 32], strides=[2, 2], stem=simple(width=8, stride=2))"
@@ -82,12 +82,12 @@ def test_a_subset_is_trained_longer_and_with_more_seeds_and_nothing_twice(folder
 def test_evidence_on_other_networks_than_the_populations_is_refused(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     run_recheck(asked(tmp_path))
-    saved = read_saved(tmp_path)
+    saved = read_study_file(tmp_path)
     assert saved is not None
     first, *others = saved.study.arms
     changed = msgspec.structs.replace(first, network_hash="another")
     study = msgspec.structs.replace(saved.study, arms=(changed, *others))
-    write_saved(tmp_path, msgspec.structs.replace(saved, study=study))
+    write_study_file(tmp_path, msgspec.structs.replace(saved, study=study))
     with pytest.raises(ValueError, match=r"reliability\.json' is of another tiny/0 than the population there; remove"):
         load_recheck(tmp_path)
 

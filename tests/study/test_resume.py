@@ -8,10 +8,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dorsal.jobs.events import Event, Planned, TrialDone, WorkerProgress
+from dorsal.jobs.events import Event, Planned, Progress, TrialDone
 from dorsal.jobs.records import Study
+from dorsal.jobs.study_file import load_study
 from dorsal.study.comparison.run import compare
-from dorsal.study.saved import load_study
 from tests.study.conftest import Session, results, tiny
 
 pytestmark = pytest.mark.alone
@@ -26,7 +26,7 @@ class Broken:
         self.with_worker = self.interrupted.until_midway()
         self.interrupted.workers()[0].kill()
         self.interrupted.until(lambda event: event["kind"] == "Note")
-        self.with_next_worker = self.interrupted.until(lambda event: event["kind"] == "WorkerProgress")
+        self.with_next_worker = self.interrupted.until(lambda event: event["kind"] == "Progress")
         os.killpg(self.interrupted.process.pid, signal.SIGINT)
         self.interrupted_error = self.interrupted.end()
         _, self.left_after_interrupt = psutil.wait_procs(_group(self.interrupted.process.pid), timeout=10)
@@ -97,7 +97,7 @@ def test_ended_runs_are_not_made_again(broken: Broken) -> None:
     ended = [(event["trial"]["arm"], event["trial"]["seed"]) for event in killed]
     ended += [(event.trial.arm, event.trial.seed) for event in broken.last if isinstance(event, TrialDone)]
     assert len(ended) == len(set(ended))
-    begun_last = {(event.arm, event.seed) for event in broken.last if isinstance(event, WorkerProgress)}
+    begun_last = {(event.arm, event.seed) for event in broken.last if isinstance(event, Progress)}
     assert not begun_last & {(trial.arm, trial.seed) for trial in broken.after_kill.trials}
     (planned,) = broken.again
     assert isinstance(planned, Planned)
@@ -106,7 +106,7 @@ def test_ended_runs_are_not_made_again(broken: Broken) -> None:
 
 def test_a_run_in_flight_goes_on_at_the_epoch_it_was_in(broken: Broken) -> None:
     which = (broken.in_flight["arm"], broken.in_flight["seed"])
-    told = [event for event in broken.last if isinstance(event, WorkerProgress) and (event.arm, event.seed) == which]
+    told = [event for event in broken.last if isinstance(event, Progress) and (event.arm, event.seed) == which]
     assert told[0].epoch >= 2
 
 

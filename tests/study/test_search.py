@@ -11,7 +11,7 @@ import pytest
 from dorsal.findings.search import analyse_search
 from dorsal.jobs.events import Event, Note, Planned, TrialDone
 from dorsal.jobs.json_file import write_record
-from dorsal.jobs.train import data_facts
+from dorsal.jobs.train import data_summary
 from dorsal.latency.records import MODEL
 from dorsal.study.comparison.run import compare
 from dorsal.study.population.records import PopulationStudy, SpaceSample
@@ -27,7 +27,7 @@ from tests.study.populations import timed_by_macs
 from tests.study.test_timing import measurements
 
 DATA = "scenes(size=32, train=64, val=32)"
-OPENED = functools.cache(data_facts)  # what never changes is opened once
+OPENED = functools.cache(data_summary)  # what never changes is opened once
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def train(monkeypatch: pytest.MonkeyPatch) -> Callable[..., SearchStudy]:
     def run(
         asked: Search, engine: Arithmetic, events: list[Event] | None = None, against: PopulationStudy | None = None
     ) -> SearchStudy:
-        monkeypatch.setattr("dorsal.study.search.run.data_facts", OPENED)
+        monkeypatch.setattr("dorsal.study.search.run.data_summary", OPENED)
         monkeypatch.setattr("dorsal.study.search.run.engine_of", lambda *_: engine)
         time_by(lambda _: "no time", monkeypatch)
         return run_search(asked, against=against, on_event=(events if events is not None else []).append)

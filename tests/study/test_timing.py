@@ -10,7 +10,6 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from dorsal.study.saved import read_saved, write_saved
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from dorsal.jobs.engine import WorkerDied
 from dorsal.jobs.json_file import write_record
 from dorsal.jobs.machine import machine, versions
 from dorsal.jobs.records import Arm, Machine, Study
+from dorsal.jobs.study_file import read_study_file, write_study_file
 from dorsal.latency.predict import cautions, latency_bounds, predictors, read_latency_model
 from dorsal.latency.records import (
     MEASUREMENTS,
@@ -571,8 +571,8 @@ def test_the_store_of_a_population_is_not_needed(clock, tmp_path, monkeypatch):
     data, space = "scenes(train=64, val=32, size=32)", str(space_file(tmp_path / "out"))
     out = str(tmp_path / "drawn")
     found = run_population(Population(spaces=(space,), count=12, recipe="plain", data=data, epochs=1, out=out))
-    saved = read_saved(tmp_path / "drawn")
-    write_saved(tmp_path / "drawn", msgspec.structs.replace(saved, storage="postgresql://me:secret@nowhere/db"))
+    saved = read_study_file(tmp_path / "drawn")
+    write_study_file(tmp_path / "drawn", msgspec.structs.replace(saved, storage="postgresql://me:secret@nowhere/db"))
     model, _ = quietly(asked(tmp_path / "out", out, image_size=None))
     assert (model.networks, model.spaces) == (12, ("tiny",))
     stored = read_latency(tmp_path / "out" / MEASUREMENTS, Measurements)

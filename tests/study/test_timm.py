@@ -6,31 +6,35 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from dorsal.data.summary import DataSummary
 from dorsal.findings.comparison import analyse_comparison
 from dorsal.jobs.events import Event, TrialDone
+from dorsal.jobs.plan import Plan
 from dorsal.jobs.records import Study
-from dorsal.jobs.train import recipe_facts, timm_facts
+from dorsal.jobs.train import timm_arms
+from dorsal.recipes.recipe import Recipe
+from dorsal.recipes.text import read_recipes
 from dorsal.report.comparison.page import page
 from dorsal.report.comparison.results import read_results, write_results
 from dorsal.spec.cost import Cost, cost
 from dorsal.spec.layers import Feature
 from dorsal.spec.timm import TimmNetwork
+from dorsal.study.comparison.plan import plan_comparison, timm_networks
 from dorsal.study.comparison.question import Comparison
 from dorsal.study.comparison.run import compare
-from dorsal.study.plan import DataFacts, Plan, RecipeFacts, TimmFacts, plan_comparison, timm_networks
 from dorsal.zoo import any_network, network
 from tests.study.conftest import TINY
 
-Recipes = tuple[RecipeFacts, ...]
+Recipes = tuple[Recipe, ...]
 FACTS = TimmFacts(cost=Cost(10**6, 20_000_000, 10, 300_000, 300_010), features=(Feature("blocks.0", 16, 2),))
 
 
-def planned(facts: DataFacts, recipes: Recipes, *networks: str, match: str | None = None) -> Plan:
+def planned(facts: DataSummary, recipes: Recipes, *networks: str, match: str | None = None) -> Plan:
     comparison = Comparison(networks=networks, match=match, seeds=1)
     return plan_comparison(comparison, facts, recipes, dict.fromkeys(timm_networks(comparison, facts), FACTS))
 
 
-def test_an_arm_of_timm_has_its_facts_and_the_classes_of_the_data(facts: DataFacts, recipes: Recipes) -> None:
+def test_an_arm_of_timm_has_its_facts_and_the_classes_of_the_data(facts: DataSummary, recipes: Recipes) -> None:
     made = planned(facts, recipes, "small", "timm:vgg11", "mobile=timm:mobilenetv3_small_050(classes=7)")
     assert [arm.label for arm in made.arms] == ["small", "timm:vgg11", "mobile"]
     small, vgg, mobile = made.arms
@@ -41,12 +45,12 @@ def test_an_arm_of_timm_has_its_facts_and_the_classes_of_the_data(facts: DataFac
     assert len({run.key for run in made.runs}) == len(made.runs) == 6
 
 
-def test_others_differ_from_a_first_arm_of_timm_as_architectures(facts: DataFacts, recipes: Recipes) -> None:
+def test_others_differ_from_a_first_arm_of_timm_as_architectures(facts: DataSummary, recipes: Recipes) -> None:
     made = planned(facts, recipes, "timm:vgg11", "small")
     assert made.arms[1].differences == {"another architecture": ("timm:vgg11(classes=10)", "small")}
 
 
-def test_others_are_matched_to_a_network_of_timm(facts: DataFacts, recipes: Recipes) -> None:
+def test_others_are_matched_to_a_network_of_timm(facts: DataSummary, recipes: Recipes) -> None:
     made = planned(facts, recipes, "timm:vgg11", "small", "small(mixer=split_attention)", match="macs")
     assert made.arms[0].cost == FACTS.cost
     for arm in made.arms[1:]:
@@ -54,24 +58,24 @@ def test_others_are_matched_to_a_network_of_timm(facts: DataFacts, recipes: Reci
         assert arm.changes
 
 
-def test_a_network_of_timm_within_the_tolerance_counts_as_matched(facts: DataFacts, recipes: Recipes) -> None:
+def test_a_network_of_timm_within_the_tolerance_counts_as_matched(facts: DataSummary, recipes: Recipes) -> None:
     made = planned(facts, recipes, "small", "timm:vgg11", match="macs=20.3M")
     assert made.arms[1].changes == ""
 
 
-def test_a_network_of_timm_is_not_scaled(facts: DataFacts, recipes: Recipes) -> None:
+def test_a_network_of_timm_is_not_scaled(facts: DataSummary, recipes: Recipes) -> None:
     with pytest.raises(ValueError, match=r"network 'v=timm:vgg11': its macs are 20,000,000, not 21,000,000, .* scaled"):
         planned(facts, recipes, "small", "v=timm:vgg11", match="macs=21M")
 
 
-def test_one_network_of_timm_twice_is_refused(facts: DataFacts, recipes: Recipes) -> None:
+def test_one_network_of_timm_twice_is_refused(facts: DataSummary, recipes: Recipes) -> None:
     with pytest.raises(ValueError, match="network again is the same as timm:vgg11"):
         planned(facts, recipes, "timm:vgg11", "again=timm:vgg11(classes=5)")
 
 
 def test_facts_are_asked_of_timm(recipes: Recipes) -> None:
     net = TimmNetwork("resnet50", classes=10)
-    found = timm_facts([net], [recipe_facts("tricks", 1)], 64)
+    found = timm_arms([net], [read_recipes("tricks", 1)], 64)
     assert list(found) == [net]
     assert found[net].cost == cost(network("resnet50(classes=10)"), 64)
     assert [level.stride for level in found[net].features] == [2, 4, 8, 16, 32]
@@ -88,7 +92,7 @@ def test_facts_are_asked_of_timm(recipes: Recipes) -> None:
 )
 def test_facts_that_make_a_plan_impossible(name: str, recipe: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        timm_facts([TimmNetwork(name)], [recipe_facts(recipe, 10)], 32)
+        timm_arms([TimmNetwork(name)], [read_recipes(recipe, 10)], 32)
 
 
 def comparison_of(out: Path, **changes: object) -> Comparison:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dorsal.space.sample import Sample
     from dorsal.space.space import Space
 
-VERBS = ("latency", "analyse", "reliability", "narrow", "search", "pick")
+VERBS = ("latency", "analyse", "recheck", "narrow", "search", "pick")
 """Verbs in files of their own: each one's function of that name in `dorsal.cli.space_<verb>`."""
 
 _SPACE = "A name that `dorsal space list` prints, or a TOML or JSON file."
