@@ -9,7 +9,7 @@ from dorsal.nn.build import build
 from dorsal.recipes.epoch import Epoch, Step
 from dorsal.recipes.text import NAMED, Recipe, recipe
 from dorsal.spec.network import Network
-from dorsal.tasks.classify.loss import loss
+from dorsal.tasks.classify.method import cross_entropy as loss
 from dorsal.train import loop
 from dorsal.train.evaluate import evaluate
 from dorsal.train.loop import Fit, fit
