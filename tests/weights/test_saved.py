@@ -207,9 +207,7 @@ def test_what_cannot_be_written_after_training_is_refused_before_it(saved, tmp_p
     net = saved[1].network
     bad = os.fsdecode(b"na\xefve")
     for fields in ({"classes": ("a", bad, "c")}, {"classes": ("a", "b", "c"), "class_names": ("x", "y", bad)}):
-        with pytest.raises(
-            ValueError, match=r"class.*: 'na\\udcefve' is not UTF-8 text and cannot be written to model"
-        ):
+        with pytest.raises(ValueError, match=r"class.*: 'na\\udcefve' is not UTF-8 text and cannot be written"):
             check_savable(tmp_path / "new", card_of(net, **fields))
     with pytest.raises(ValueError, match=r"recipe: .* is not UTF-8"):
         check_savable(tmp_path / "new", card_of(net, ("a", "b", "c"), recipe=bad))
