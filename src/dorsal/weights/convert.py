@@ -70,7 +70,8 @@ def convert(
         recipe=entry.recipe,
         origin=origin,
     )
-    return save_state(out, ours, card), tuple(filter(None, (found.note, misfits)))
+    note = "" if entry.source else found.note  # how a published file is wrapped is no news
+    return save_state(out, ours, card), tuple(filter(None, (note, misfits)))
 
 
 def takes_bgr(format: str, network: Network) -> bool:
