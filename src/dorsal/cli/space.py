@@ -173,11 +173,12 @@ def sample(
 def print_sample(space: Space, found: Sample, as_json: bool) -> None:
     """A line a network: its costs and its text, or all of it as JSON."""
     from dorsal.space.base import based_on
+    from dorsal.spec.cost import COSTS
 
-    axes, shown = found.axes(), ("macs", "params", "activations")
+    axes = found.axes()
     drawn_size = "image_size" in space.axes
     if not as_json:
-        heads = (*(f"{name:>9}" for name in ("MACs M", "params M", "acts M")), *["  px"] * drawn_size, "network")
+        heads = (*(f"{info.head:>9}" for info in COSTS.values()), *["  px"] * drawn_size, "network")
         print(" ".join(heads), file=sys.stderr)
     for row, net in enumerate(found.networks()):
         costs = {name: column[row].item() for name, column in found.costs.items()}
@@ -188,7 +189,7 @@ def print_sample(space: Space, found: Sample, as_json: bool) -> None:
             print(json.dumps({"network": text, **costs, "axes": {name: column[row] for name, column in axes.items()}}))
         else:
             side = [f"{costs['image_size']:4}"] * drawn_size
-            print(" ".join([*(f"{costs[name] / 1e6:9.2f}" for name in shown), *side, text]))
+            print(" ".join([*(f"{costs[name] / info.scale:9.2f}" for name, info in COSTS.items()), *side, text]))
 
 
 def run(

@@ -7,11 +7,10 @@ from math import log, sqrt
 
 import msgspec
 
-from dorsal.spec.cost import cost
+from dorsal.language.reader import suggest
+from dorsal.spec.cost import COSTS, cost
 from dorsal.spec.layers import Size
 from dorsal.spec.network import Network
-
-MEASURES = ("macs", "params", "activations")
 
 
 def regnet_stages(
@@ -66,15 +65,15 @@ class MatchedWidths(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def match_cost(
     network: Network, measure: str, target: int, image_size: int | Size = 224, tolerance: float = 0.02
 ) -> MatchedWidths:
-    """Scales the stage widths until `measure` ("macs", "params" or "activations") is `target` within `tolerance`.
+    """Scales the stage widths until `measure`, one of `COSTS`, is `target` within `tolerance`.
 
     All stages scale by one factor, rounded to the coarsest step of 32, 16, 8 or 4 channels that reaches the target;
     then single stages may move by one step. The stem, the depths and all other choices stay.
 
     Raises ValueError for an unknown measure, or with the nearest value reached when none is within the tolerance.
     """
-    if measure not in MEASURES:
-        raise ValueError(f"match={measure!r} is not a cost; valid: {', '.join(MEASURES)}")
+    if measure not in COSTS:
+        raise ValueError(f"match={measure!r} is not a cost{suggest(measure, COSTS)}")
     if target < 1:
         raise ValueError(f"match {measure}={target} must be positive")
 

@@ -15,10 +15,10 @@ from dorsal.space.costs import QUANTITIES, costs
 from dorsal.space.distributions import Choice, EqualTo
 from dorsal.space.points import Candidates, draw_points, values_of
 from dorsal.space.space import Space
+from dorsal.spec.cost import COSTS
 from dorsal.stats.interval import Array
 from dorsal.study.population.records import SpaceSample
 
-COSTS = ("macs", "params", "activations")
 REFERENCE, FEWEST = 3_000, 100
 """Networks that stand for a space, so that mean features are known to a fiftieth of their spread, and the least."""
 CHUNK, CHUNKS = 10_000, 50
