@@ -17,8 +17,9 @@ import time
 
 import numpy as np
 
+from dorsal.space.candidates import realise
 from dorsal.space.named import SPACES
-from dorsal.space.points import Candidates, draw_points
+from dorsal.space.points import draw_points
 from dorsal.space.sample import sample
 from dorsal.spec.cost import cost
 
@@ -107,7 +108,7 @@ def slow_twin(name):
     numbers = np.random.default_rng(0)
 
     def candidate():
-        realised = Candidates(layout, draw_points(layout, 1, numbers))
+        realised = realise(layout, draw_points(layout, 1, numbers))
         return len(realised.rows) > 0 and LOW * 1e6 <= cost(realised.network(0)).pycls_flops <= HIGH * 1e6
 
     return candidate

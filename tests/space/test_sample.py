@@ -10,9 +10,10 @@ from scipy.stats import chi2_contingency, ks_2samp
 
 from dorsal.space import sample as sample_module
 from dorsal.space.axis import Axis, Linear
+from dorsal.space.candidates import realise
 from dorsal.space.distributions import Choice, LogUniform, PowerOfTwo, Uniform
 from dorsal.space.named import SPACES
-from dorsal.space.points import Candidates, draw_points
+from dorsal.space.points import draw_points
 from dorsal.space.refine import restrict
 from dorsal.space.sample import sample
 from dorsal.space.space import Space
@@ -224,7 +225,7 @@ def test_regnet_rows_equal_the_rule_one_by_one():
     layout = space.layout()
     points = draw_points(layout, 4000, np.random.default_rng(0))
     values = {name: np.array(layout.axes[name].values)[column[:, 0]] for name, column in points.items()}
-    found = Candidates(layout, points)
+    found = realise(layout, points)
     by_rule = {}
     for row in range(4000):
         depth, w0, wa, wm = (values[f"linear.{name}"][row].item() for name in ("depth", "w0", "wa", "wm"))
@@ -253,8 +254,8 @@ def test_widths_and_group_widths_are_fitted_as_in_the_paper():
         layout = SPACES[name].layout()
         points = draw_points(layout, 500, np.random.default_rng(1))
         drawn = {axis: np.broadcast_to(np.array(layout.axes[axis].values)[points[axis]], (500, 4)) for axis in points}
-        assert Candidates(replace(SPACES[name], groups="as_drawn").layout(), points).rejected  # what the rule is for
-        fitted = Candidates(layout, points)
+        assert realise(replace(SPACES[name], groups="as_drawn").layout(), points).rejected  # what the rule is for
+        fitted = realise(layout, points)
         assert len(fitted.rows) == 500
         for row in range(500):
             stages = fitted.network(row).stages
@@ -271,7 +272,7 @@ def test_inverted_bottlenecks_fit_the_common_multiple():
     axes = {"widths": Axis(Uniform(8, 64, 4), by_stage=True), "mixer.group_width": Axis(Choice((6, 8, 20)))}
     layout = Space(name="inverted", base="regnetz_040", axes=axes).layout()
     points = draw_points(layout, 300, np.random.default_rng(2))
-    found = Candidates(layout, points)
+    found = realise(layout, points)
     assert len(found.rows) == 300
     for row in range(300):
         group = (6, 8, 20)[points["mixer.group_width"][row, 0]]

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from dorsal.space.axis import Axis, Linear
+from dorsal.space.candidates import realise
 from dorsal.space.distributions import Choice, EqualTo, LogUniform, Uniform
 from dorsal.space.named import SPACES, read_space
-from dorsal.space.points import Candidates, draw_points
+from dorsal.space.points import draw_points
 from dorsal.space.refine import fix, free, monotone, rename, restrict, share
 from dorsal.space.size import dimensions, size
 from dorsal.space.space import Space, from_json, from_toml, to_json, to_toml
@@ -142,7 +143,7 @@ def test_equal_axes_are_equal():
     assert dimensions(space) == 4
     points = draw_points(space.layout(), 3000, np.random.default_rng(0))
     assert (points["linear.w0"] == points["linear.wa"]).all()
-    assert len(Candidates(space.layout(), points).rows) > 0
+    assert len(realise(space.layout(), points)) > 0
 
 
 def test_changes_return_new_spaces_with_their_history():

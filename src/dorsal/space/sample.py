@@ -10,12 +10,11 @@ from typing import Any, Literal
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from dorsal.language.amounts import show_amount
 from dorsal.space.bounds import Bound, read_bounds
-from dorsal.space.costs import costs
-from dorsal.space.points import Candidates, Points, draw_points, values_of
+from dorsal.space.candidates import Predictor, evaluate, realise
+from dorsal.space.points import Points, draw_points, values_of
 from dorsal.space.size import size
 from dorsal.space.space import Space
 from dorsal.space.table import Column
@@ -23,8 +22,6 @@ from dorsal.spec.network import Network
 
 PILOT = 20_000
 """Candidates after which it is said how hard the bounds are to meet."""
-
-Predictor = Callable[[Mapping[str, Column]], NDArray[np.float64]]
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -57,8 +54,8 @@ class Sample(msgspec.Struct, frozen=True):
 
     def networks(self) -> Iterator[Network]:
         """The networks, made one by one."""
-        realised = Candidates(self.space.layout(), self.points)
-        return (realised.network(row) for row in range(len(self)))
+        found = realise(self.space.layout(), self.points)
+        return (found.network(row) for row in range(len(self)))
 
     def axes(self) -> dict[str, list[Any]]:
         """By axis the drawn values, see `points.values_of`."""
@@ -141,32 +138,26 @@ class _Search:
 
     def _add(self, points: Points) -> None:
         self.candidates += len(next(iter(points.values())))
-        realised = Candidates(self.layout, points)
-        self.rejected.update(realised.rejected)
-        rows = len(realised.rows)
-        if not rows:
-            return
-        found: dict[str, Column] = dict(costs(realised.table, rows, self.layout.stages))
-        found["image_size"] = np.broadcast_to(realised.table["image_size"][:, 0], (rows,))
-        found |= {name: predict(found) for name, predict in self.predicted.items()}
-        fits = np.ones(rows, bool)
+        found = evaluate(self.layout, points, self.predicted)
+        self.rejected.update(found.rejected)
+        fits = np.ones(len(found), bool)
         for bound in self.bounds:
-            value = found[bound.quantity]
+            value = found.costs[bound.quantity]
             fits &= (alone := bound.met_by(value))
             self.met[bound.quantity] += int(alone.sum())
             if (known := value[~np.isnan(value)]).size:
                 here = float(known[np.argmin(bound.away(known))])
                 self.nearest[bound.quantity] = min(here, self.nearest.get(bound.quantity, here), key=bound.away)
         self.accepted += int(fits.sum())
-        realised.keep(fits)
-        points = {name: column[realised.rows] for name, column in points.items()}
-        new = np.zeros(len(realised.rows), bool)
+        found = found.kept(fits)
+        points = {name: column[found.rows] for name, column in points.items()}
+        new = np.zeros(len(found), bool)
         whole = np.concatenate(list(points.values()), axis=1)
-        for row, key in enumerate(realised.keys() if self.distinct == "networks" else map(bytes, whole)):
+        for row, key in enumerate(found.keys() if self.distinct == "networks" else map(bytes, whole)):
             new[row] = key not in self.seen
             self.seen.add(key)
         self.points.append({name: column[new] for name, column in points.items()})
-        self.costs.append({name: column[fits][new] for name, column in found.items()})
+        self.costs.append({name: column[new] for name, column in found.costs.items()})
 
     def judge(self, count: int, most: int, say: Callable[[str], None]) -> bool:
         """Says when `most` candidates will hardly be enough, and whether it did; ValueError when they will all but

@@ -11,9 +11,10 @@ from dorsal.findings.narrowing.steps import ORDERED
 from dorsal.findings.population.axis_findings import LOGARITHMIC
 from dorsal.space.axis import Axis
 from dorsal.space.bounds import read_bounds
-from dorsal.space.costs import QUANTITIES, costs
+from dorsal.space.candidates import evaluate
+from dorsal.space.costs import QUANTITIES
 from dorsal.space.distributions import Choice, EqualTo
-from dorsal.space.points import Candidates, draw_points, values_of
+from dorsal.space.points import draw_points, values_of
 from dorsal.space.space import Space
 from dorsal.spec.cost import COSTS
 from dorsal.stats.interval import Array
@@ -44,15 +45,14 @@ def sample_more(space: Space, drawn: SpaceSample, seed: int) -> Networks | None:
     found: dict[str, list[int]] = {name: [] for name in COSTS}
     for _ in range(CHUNKS):
         points = draw_points(layout, CHUNK, random)
-        realised = Candidates(layout, points)
-        columns = costs(realised.table, len(realised.rows), layout.stages)
-        fits = np.ones(len(realised.rows), dtype=bool)
+        networks = evaluate(layout, points)
+        fits = np.ones(len(networks), dtype=bool)
         for bound in bounds:
-            fits &= bound.met_by(columns[bound.quantity])
+            fits &= bound.met_by(networks.costs[bound.quantity])
         kept = np.flatnonzero(fits)[: REFERENCE - len(found["macs"])]
         for name in COSTS:
-            found[name] += columns[name][kept].tolist()
-        chosen = {name: column[realised.rows[kept]] for name, column in points.items()}
+            found[name] += networks.costs[name][kept].tolist()
+        chosen = {name: column[networks.rows[kept]] for name, column in points.items()}
         for name, values in values_of(layout, chosen).items():
             axes[name] += values
         if len(found["macs"]) == REFERENCE:

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from dorsal.space.bounds import Bound
-from dorsal.space.costs import costs
-from dorsal.space.points import Candidates, Points, chosen_points
-from dorsal.space.sample import Predictor
+from dorsal.space.candidates import Predictor, evaluate
+from dorsal.space.points import Points, chosen_points, values_of
 from dorsal.space.space import Space
 from dorsal.space.table import Column, Ints
 from dorsal.spec.network import Network
@@ -111,11 +110,7 @@ class Encoding:
 
     def values(self, points: Points) -> Point:
         """The values of a point, one row, as the space has them."""
-        point: Point = {}
-        for name, axis in self.layout.axes.items():
-            row = [axis.written[index] if index >= 0 else None for index in points[name][0].tolist()]
-            point[name] = row if axis.by_stage else row[0]
-        return point
+        return {name: rows[0] for name, rows in values_of(self.layout, points).items()}
 
 
 class Feedback(NamedTuple):
@@ -162,15 +157,12 @@ class Asker:
 
     def judge(self, points: Points) -> Judgement:
         """What a point, one row, is."""
-        realised = Candidates(self.genome.layout, points)
-        if not len(realised.rows):
-            return Judgement(None, {}, b"", 1.0, next(iter(realised.rejected)))
-        columns: dict[str, Column] = dict(costs(realised.table, 1, self.genome.layout.stages))
-        columns["image_size"] = realised.table["image_size"][:, 0]
-        columns |= {name: predict(columns) for name, predict in self._predicted.items()}
-        found = {name: float(column[0]) for name, column in columns.items()}
-        violation, reason = self._violation(found)
-        return Judgement(realised.network(0), found, realised.keys()[0], violation, reason)
+        found = evaluate(self.genome.layout, points, self._predicted)
+        if not len(found):
+            return Judgement(None, {}, b"", 1.0, next(iter(found.rejected)))
+        costs = {name: float(column[0]) for name, column in found.costs.items()}
+        violation, reason = self._violation(costs)
+        return Judgement(found.network(0), costs, found.keys()[0], violation, reason)
 
     def _violation(self, found: Mapping[str, float]) -> tuple[float, str]:
         """How far the costs are outside the bounds, at most 0 inside, and why."""
