@@ -104,11 +104,11 @@ def pycls_flops(anynet, depths, widths, ratios, groups):
 
 
 def slow_twin(name):
-    layout = SPACES[name].layout()
+    compiled = SPACES[name].compiled
     numbers = np.random.default_rng(0)
 
     def candidate():
-        realised = realise(layout, draw_points(layout, 1, numbers))
+        realised = realise(compiled, draw_points(compiled, 1, numbers))
         return len(realised.rows) > 0 and LOW * 1e6 <= cost(realised.network(0)).pycls_flops <= HIGH * 1e6
 
     return candidate

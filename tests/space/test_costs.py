@@ -20,8 +20,8 @@ from tests.space.spaces import spaces
 
 
 def drawn(space, rows, seed=0):
-    layout = space.layout()
-    return layout, draw_points(layout, rows, np.random.default_rng(seed))
+    compiled = space.compiled
+    return compiled, draw_points(compiled, rows, np.random.default_rng(seed))
 
 
 def slow_costs(net, size):
@@ -44,8 +44,8 @@ def assert_costs_are_exact(networks, rows):
 
 @pytest.mark.parametrize("name", SPACES)
 def test_costs_of_every_space_are_those_of_the_built_networks(name):
-    layout, points = drawn(SPACES[name], 2000)
-    networks = evaluate(layout, points)
+    compiled, points = drawn(SPACES[name], 2000)
+    networks = evaluate(compiled, points)
     assert len(networks) > 100
     assert_costs_are_exact(networks, range(100))
 
@@ -53,10 +53,10 @@ def test_costs_of_every_space_are_those_of_the_built_networks(name):
 @settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(spaces())
 def test_whole_grammar_costs_and_refusals(space):
-    layout, points = drawn(space, 12)
+    compiled, points = drawn(space, 12)
     with patch.object(candidates_module, "reasons", return_value=(None, ())):
-        everything = realise(layout, points)
-    fast = set(evaluate(layout, points).rows.tolist())
+        everything = realise(compiled, points)
+    fast = set(evaluate(compiled, points).rows.tolist())
     sizes = np.broadcast_to(everything.table["image_size"][:, 0], 12)
     slow = set()
     for row in range(12):
@@ -66,7 +66,7 @@ def test_whole_grammar_costs_and_refusals(space):
             continue
         slow.add(row)
     assert fast == slow
-    networks = evaluate(layout, points)
+    networks = evaluate(compiled, points)
     assert sum(networks.rejected.values()) == 12 - len(slow)
     if slow:
         assert_costs_are_exact(networks, range(len(slow)))
@@ -75,20 +75,20 @@ def test_whole_grammar_costs_and_refusals(space):
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(spaces())
 def test_every_axis_says_what_the_network_is(space):
-    layout, points = drawn(msgspec.structs.replace(space, groups="as_drawn"), 12)
-    networks = evaluate(layout, points)
+    compiled, points = drawn(msgspec.structs.replace(space, groups="as_drawn"), 12)
+    networks = evaluate(compiled, points)
     for row, origin in enumerate(networks.rows):
         net = networks.network(row)
-        for name, axis in layout.axes.items():
+        for name, axis in compiled.axes.items():
             for stage in range(len(net.stages)):
                 index = points[name][origin, stage if axis.by_stage else 0]
                 if index >= 0 and name not in ("image_size", "stages"):
                     found, wanted = _choice_of(net, name, stage), axis.values[index]
-                    if is_by_stage(name) and any(other.startswith(f"{name}.") for other in layout.axes):
+                    if is_by_stage(name) and any(other.startswith(f"{name}.") for other in compiled.axes):
                         found, wanted = type(found), type(wanted)  # its fields have axes of their own
                     assert found == wanted, name
-        if "stages" in layout.axes:
-            assert len(net.stages) == layout.axes["stages"].values[points["stages"][origin, 0]]
+        if "stages" in compiled.axes:
+            assert len(net.stages) == compiled.axes["stages"].values[points["stages"][origin, 0]]
 
 
 def _choice_of(net, name, stage):
@@ -109,8 +109,8 @@ def _choice_of(net, name, stage):
 
 
 def test_networks_of_a_space_have_a_text():
-    layout, points = drawn(SPACES["crossed"], 20)
-    networks = evaluate(layout, points)
+    compiled, points = drawn(SPACES["crossed"], 20)
+    networks = evaluate(compiled, points)
     for row in range(20):
         net = networks.network(row)
         assert network(text_of(net)) == net
@@ -123,7 +123,7 @@ def test_every_published_network_survives_its_leaves(name):
     from dorsal.space.space import Space
 
     space = Space(name="one", base=name, axes={"norm": Axis(Choice(("batch",)))}, groups="as_drawn")
-    layout, points = drawn(space, 1)
-    networks = evaluate(layout, points)
+    compiled, points = drawn(space, 1)
+    networks = evaluate(compiled, points)
     assert networks.network(0) == NETWORKS[name]
     assert_costs_are_exact(networks, [0])

@@ -222,10 +222,10 @@ def test_regnet_rows_equal_the_rule_one_by_one():
         "mixer.group_width": Axis(Choice((1, 8, 24, 32))),
     }
     space = Space(name="ties", base="regnetx_002", linear=Linear(stages=(2, 5)), axes=axes, groups="as_drawn")
-    layout = space.layout()
-    points = draw_points(layout, 4000, np.random.default_rng(0))
-    values = {name: np.array(layout.axes[name].values)[column[:, 0]] for name, column in points.items()}
-    found = realise(layout, points)
+    compiled = space.compiled
+    points = draw_points(compiled, 4000, np.random.default_rng(0))
+    values = {name: np.array(compiled.axes[name].values)[column[:, 0]] for name, column in points.items()}
+    found = realise(compiled, points)
     by_rule = {}
     for row in range(4000):
         depth, w0, wa, wm = (values[f"linear.{name}"][row].item() for name in ("depth", "w0", "wa", "wm"))
@@ -251,11 +251,11 @@ def test_fitted_regnets_are_those_of_the_zoo():
 
 def test_widths_and_group_widths_are_fitted_as_in_the_paper():
     for name in ("anynetx_a", "anynetx_d"):
-        layout = SPACES[name].layout()
-        points = draw_points(layout, 500, np.random.default_rng(1))
-        drawn = {axis: np.broadcast_to(np.array(layout.axes[axis].values)[points[axis]], (500, 4)) for axis in points}
-        assert realise(replace(SPACES[name], groups="as_drawn").layout(), points).rejected  # what the rule is for
-        fitted = realise(layout, points)
+        compiled = SPACES[name].compiled
+        points = draw_points(compiled, 500, np.random.default_rng(1))
+        drawn = {axis: np.broadcast_to(np.array(compiled.axes[axis].values)[points[axis]], (500, 4)) for axis in points}
+        assert realise(replace(SPACES[name], groups="as_drawn").compiled, points).rejected  # what the rule is for
+        fitted = realise(compiled, points)
         assert len(fitted.rows) == 500
         for row in range(500):
             stages = fitted.network(row).stages
@@ -270,9 +270,9 @@ def test_widths_and_group_widths_are_fitted_as_in_the_paper():
 
 def test_inverted_bottlenecks_fit_the_common_multiple():
     axes = {"widths": Axis(Uniform(8, 64, 4), by_stage=True), "mixer.group_width": Axis(Choice((6, 8, 20)))}
-    layout = Space(name="inverted", base="regnetz_040", axes=axes).layout()
-    points = draw_points(layout, 300, np.random.default_rng(2))
-    found = realise(layout, points)
+    compiled = Space(name="inverted", base="regnetz_040", axes=axes).compiled
+    points = draw_points(compiled, 300, np.random.default_rng(2))
+    found = realise(compiled, points)
     assert len(found.rows) == 300
     for row in range(300):
         group = (6, 8, 20)[points["mixer.group_width"][row, 0]]

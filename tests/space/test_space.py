@@ -1,5 +1,6 @@
 """Spaces as data: round trips, sizes against the paper and against enumeration, changes with history, refusals."""
 
+import pickle
 import time
 from itertools import product
 from math import comb
@@ -10,10 +11,12 @@ from hypothesis import HealthCheck, given, settings
 
 from dorsal.space.axis import Axis, Linear
 from dorsal.space.candidates import realise
+from dorsal.space.compiled import CompiledSpace
 from dorsal.space.distributions import Choice, EqualTo, LogUniform, Uniform
 from dorsal.space.named import SPACES, read_space
 from dorsal.space.points import draw_points
 from dorsal.space.refine import fix, free, monotone, rename, restrict, share
+from dorsal.space.sample import sample
 from dorsal.space.size import dimensions, size
 from dorsal.space.space import Space, from_json, from_toml, to_json, to_toml
 from tests.space.spaces import spaces
@@ -36,6 +39,19 @@ def test_any_space_round_trips(space):
     assert from_json(to_json(space)) == space
 
 
+def test_a_space_is_compiled_once_and_that_is_no_part_of_it(monkeypatch):
+    made = []
+    init = CompiledSpace.__init__
+    monkeypatch.setattr(CompiledSpace, "__init__", lambda self, *args: made.append(self) or init(self, *args))
+    space = from_json(to_json(SPACES["crossed"]))
+    assert size(space) > dimensions(space) > 1
+    assert len(list(sample(space, 3).networks())) == 3
+    assert made == [space.compiled]
+    assert space == SPACES["crossed"] == pickle.loads(pickle.dumps(space))
+    assert "compiled" not in to_json(space)
+    assert repr(space) == repr(SPACES["crossed"])
+
+
 def test_sizes_are_those_of_the_paper():
     per_stage, pairs = 16 * 128, 3 * 6
     sizes = {name[-1]: size(SPACES[name]) for name in SPACES if name.startswith("anynetx")}
@@ -52,10 +68,10 @@ def test_sizes_are_those_of_the_paper():
 
 def _enumerated(space):
     """All points by drawing until nothing new comes."""
-    layout = space.layout()
+    compiled = space.compiled
     found = set()
     for seed in range(40):
-        points = draw_points(layout, 2000, np.random.default_rng(seed))
+        points = draw_points(compiled, 2000, np.random.default_rng(seed))
         whole = np.concatenate(list(points.values()), axis=1)
         before = len(found)
         found |= {row.tobytes() for row in whole}
@@ -141,9 +157,9 @@ def test_equal_axes_are_equal():
         axes={**SPACES["regnetx_pycls"].axes, "linear.wa": Axis(EqualTo("linear.w0"))},
     )
     assert dimensions(space) == 4
-    points = draw_points(space.layout(), 3000, np.random.default_rng(0))
+    points = draw_points(space.compiled, 3000, np.random.default_rng(0))
     assert (points["linear.w0"] == points["linear.wa"]).all()
-    assert len(realise(space.layout(), points)) > 0
+    assert len(realise(space.compiled, points)) > 0
 
 
 def test_changes_return_new_spaces_with_their_history():
@@ -382,9 +398,9 @@ def test_drawn_sequences_are_those_that_rejection_leaves():
         },
         non_decreasing=("depths",),
     )
-    layout = space.layout()
-    points = draw_points(layout, 60_000, np.random.default_rng(3))
-    probabilities = layout.axes["depths"].probabilities
+    compiled = space.compiled
+    points = draw_points(compiled, 60_000, np.random.default_rng(3))
+    probabilities = compiled.axes["depths"].probabilities
     kept = [
         sum(np.prod(probabilities[list(s)]) for s in product(range(4), repeat=n) if list(s) == sorted(s))
         for n in (1, 2, 3)

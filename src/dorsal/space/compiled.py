@@ -97,11 +97,11 @@ class CompiledSpace:
         return table
 
 
-def _check_non_decreasing(layout: CompiledSpace) -> None:
-    for name in layout.non_decreasing:
-        if name not in layout.axes:
-            raise ValueError(f"non_decreasing: {name!r} is no axis of this space; valid: {', '.join(layout.axes)}")
-        axis = layout.axes[name]
+def _check_non_decreasing(compiled: CompiledSpace) -> None:
+    for name in compiled.non_decreasing:
+        if name not in compiled.axes:
+            raise ValueError(f"non_decreasing: {name!r} is no axis of this space; valid: {', '.join(compiled.axes)}")
+        axis = compiled.axes[name]
         if not axis.by_stage or axis.allowed or axis.same:
             raise ValueError(
                 f"non_decreasing: {name!r} must be drawn by stage (by_stage = true), and neither equal another axis "

@@ -19,29 +19,29 @@ from dorsal.space.table import Column, Ints
 Points = dict[str, NDArray[np.int32]]
 
 
-def draw_points(layout: CompiledSpace, rows: int, random: np.random.Generator) -> Points:
+def draw_points(compiled: CompiledSpace, rows: int, random: np.random.Generator) -> Points:
     """Independent draws from the space's axes, given that non-decreasing ones do not fall."""
-    rising = {name: _tails(layout.axes[name].probabilities, layout.stages) for name in layout.non_decreasing}
+    rising = {name: _tails(compiled.axes[name].probabilities, compiled.stages) for name in compiled.non_decreasing}
 
     def draw(name: str, columns: int, counts: Ints) -> Column:
         if name in rising:
             return _non_decreasing(rising[name], counts, columns, random)
-        probabilities = layout.axes[name].probabilities
+        probabilities = compiled.axes[name].probabilities
         if name == "stages":  # sequences of more stages fall more often
-            kept = [prod(tails[stages][-1] for tails in rising.values()) for stages in layout.axes[name].values]
+            kept = [prod(tails[stages][-1] for tails in rising.values()) for stages in compiled.axes[name].values]
             probabilities = probabilities * kept / np.sum(probabilities * kept)
         return _inverse(np.cumsum(probabilities), random.random((rows, columns)))
 
-    return chosen_points(layout, rows, draw)
+    return chosen_points(compiled, rows, draw)
 
 
-def chosen_points(layout: CompiledSpace, rows: int, choose: Callable[[str, int, Ints], Column]) -> Points:
+def chosen_points(compiled: CompiledSpace, rows: int, choose: Callable[[str, int, Ints], Column]) -> Points:
     """Points of which `choose(axis, columns, stages)` says each index, (rows, columns), wherever the axis is drawn and
     does not equal another; `stages` are those of each point, (rows,)."""
     points: Points = {}
-    counts = np.full(rows, layout.stages)
-    for name, axis in layout.axes.items():
-        columns = layout.stages if axis.by_stage else 1
+    counts = np.full(rows, compiled.stages)
+    for name, axis in compiled.axes.items():
+        columns = compiled.stages if axis.by_stage else 1
         if axis.same is not None:
             index: Column = np.broadcast_to(points[axis.same], (rows, columns))
         else:
@@ -57,10 +57,10 @@ def chosen_points(layout: CompiledSpace, rows: int, choose: Callable[[str, int, 
     return points
 
 
-def values_of(layout: CompiledSpace, points: Points) -> dict[str, list[Any]]:
+def values_of(compiled: CompiledSpace, points: Points) -> dict[str, list[Any]]:
     """By axis the drawn values as written: numbers or text, None where not drawn; a list for an axis by stage."""
     columns = {}
-    for name, axis in layout.axes.items():
+    for name, axis in compiled.axes.items():
         rows = np.array([*axis.written, None], dtype=object)[points[name]].tolist()  # not drawn is -1, the last
         columns[name] = rows if axis.by_stage else [row[0] for row in rows]
     return columns

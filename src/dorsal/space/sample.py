@@ -54,12 +54,12 @@ class Sample(msgspec.Struct, frozen=True):
 
     def networks(self) -> Iterator[Network]:
         """The networks, made one by one."""
-        found = realise(self.space.layout(), self.points)
+        found = realise(self.space.compiled, self.points)
         return (found.network(row) for row in range(len(self)))
 
     def axes(self) -> dict[str, list[Any]]:
         """By axis the drawn values, see `points.values_of`."""
-        return values_of(self.space.layout(), self.points)
+        return values_of(self.space.compiled, self.points)
 
 
 def sample(
@@ -94,7 +94,7 @@ def sample(
     told, judged_at = False, PILOT
     for index in range(-(-most // chunk)):
         random = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(index,))))
-        points = draw_points(search.layout, chunk, random)  # whole, so that `most` does not change what is drawn
+        points = draw_points(search.compiled, chunk, random)  # whole, so that `most` does not change what is drawn
         search.add({name: column[: most - search.candidates] for name, column in points.items()})
         if len(search.seen) >= count:
             return search.result(seed, chunk, count)
@@ -120,7 +120,7 @@ class _Search:
     def __init__(
         self, space: Space, bounds: tuple[Bound, ...], predicted: Mapping[str, Predictor], distinct: str
     ) -> None:
-        self.space, self.layout = space, space.layout()
+        self.space, self.compiled = space, space.compiled
         self.bounds, self.predicted, self.distinct = bounds, predicted, distinct
         self.candidates = self.accepted = 0
         self.rejected: Counter[str] = Counter()
@@ -138,7 +138,7 @@ class _Search:
 
     def _add(self, points: Points) -> None:
         self.candidates += len(next(iter(points.values())))
-        found = evaluate(self.layout, points, self.predicted)
+        found = evaluate(self.compiled, points, self.predicted)
         self.rejected.update(found.rejected)
         fits = np.ones(len(found), bool)
         for bound in self.bounds:

@@ -40,12 +40,12 @@ def sample_more(space: Space, drawn: SpaceSample, seed: int) -> Networks | None:
     """
     if not set(drawn.bounds) <= set(QUANTITIES):
         return None
-    layout, bounds, random = space.layout(), read_bounds(drawn.bounds), np.random.default_rng(seed)
-    axes: dict[str, list[Any]] = {name: [] for name in layout.axes}
+    compiled, bounds, random = space.compiled, read_bounds(drawn.bounds), np.random.default_rng(seed)
+    axes: dict[str, list[Any]] = {name: [] for name in compiled.axes}
     found: dict[str, list[int]] = {name: [] for name in COSTS}
     for _ in range(CHUNKS):
-        points = draw_points(layout, CHUNK, random)
-        networks = evaluate(layout, points)
+        points = draw_points(compiled, CHUNK, random)
+        networks = evaluate(compiled, points)
         fits = np.ones(len(networks), dtype=bool)
         for bound in bounds:
             fits &= bound.met_by(networks.costs[bound.quantity])
@@ -53,7 +53,7 @@ def sample_more(space: Space, drawn: SpaceSample, seed: int) -> Networks | None:
         for name in COSTS:
             found[name] += networks.costs[name][kept].tolist()
         chosen = {name: column[networks.rows[kept]] for name, column in points.items()}
-        for name, values in values_of(layout, chosen).items():
+        for name, values in values_of(compiled, chosen).items():
             axes[name] += values
         if len(found["macs"]) == REFERENCE:
             break
@@ -66,7 +66,7 @@ def features(space: Space, axes: Mapping[str, Sequence[Any]], costs: Mapping[str
     `axes` holds the values drawn, by axis, of networks of this space or of a narrower one, where an axis may be shared
     by all stages or gone.
     """
-    stages = space.layout().stages
+    stages = space.compiled.stages
     columns = [np.log(np.asarray(costs[name], dtype=np.float64))[:, None] for name in COSTS]
     for name, axis in space.axes.items():
         if isinstance(axis.draw, EqualTo):

@@ -135,15 +135,15 @@ RUN: Domains = {"seed": SEEDS, "epochs": Range(1, 1_000_000, whole=True)}
 
 def domains_of(space: Space) -> Domains:
     """The axes of a space as parameters of the store, those by stage one for each stage (`depths.0`, …)."""
-    layout = space.layout()
+    compiled = space.compiled
     domains: dict[str, Range | Categories] = {}
-    for name, axis in layout.axes.items():
+    for name, axis in compiled.axes.items():
         numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in axis.written)
         domain: Range | Categories = Categories(axis.written)
         if numbers:
             whole = all(isinstance(value, int) for value in axis.written)
             domain = Range(min(axis.written), max(axis.written), whole)
-        stages = layout.stages if axis.by_stage else 0
+        stages = compiled.stages if axis.by_stage else 0
         domains |= {f"{name}.{stage}": domain for stage in range(stages)} if stages else {name: domain}
     return domains
 

@@ -57,16 +57,16 @@ class Encoding:
     def __init__(self, space: Space) -> None:
         from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-        self.layout = space.layout()
+        self.compiled = space.compiled
         self.distributions: dict[str, BaseDistribution] = {}
         self._numbers: dict[str, Column] = {}
-        for name, axis in self.layout.axes.items():
+        for name, axis in self.compiled.axes.items():
             if axis.same is not None or len(axis.values) == 1:
                 continue
             numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in axis.written)
             if numeric and list(axis.written) == sorted(axis.written):
                 self._numbers[name] = np.cumsum(axis.probabilities)
-            for column in range(self.layout.stages if axis.by_stage else 1):
+            for column in range(self.compiled.stages if axis.by_stage else 1):
                 self.distributions[f"{name}.{column}"] = (
                     FloatDistribution(0, 1) if name in self._numbers else CategoricalDistribution(axis.written)
                 )
@@ -76,17 +76,17 @@ class Encoding:
 
         def choose(name: str, columns: int, stages: Ints) -> Column:
             index = np.array([[self._index(name, params.get(f"{name}.{column}")) for column in range(columns)]])
-            if name in self.layout.non_decreasing:
+            if name in self.compiled.non_decreasing:
                 index[0, : stages[0]].sort()
             return index
 
-        return chosen_points(self.layout, 1, choose)
+        return chosen_points(self.compiled, 1, choose)
 
     def _index(self, name: str, param: Any) -> int:
         if param is None:  # the axis has one value
             return 0
         if name not in self._numbers:
-            return self.layout.axes[name].written.index(param)
+            return self.compiled.axes[name].written.index(param)
         return min(int(np.searchsorted(self._numbers[name], param, side="right")), len(self._numbers[name]) - 1)
 
     def params(self, point: Point, undrawn: bool) -> Params:
@@ -95,7 +95,7 @@ class Encoding:
         params = {}
         for param in self.distributions:
             name, _, column = param.rpartition(".")
-            axis = self.layout.axes[name]
+            axis = self.compiled.axes[name]
             value = point[name][int(column)] if axis.by_stage else point[name]
             if value is None and not undrawn:
                 continue
@@ -110,7 +110,7 @@ class Encoding:
 
     def values(self, points: Points) -> Point:
         """The values of a point, one row, as the space has them."""
-        return {name: rows[0] for name, rows in values_of(self.layout, points).items()}
+        return {name: rows[0] for name, rows in values_of(self.compiled, points).items()}
 
 
 class Feedback(NamedTuple):
@@ -157,7 +157,7 @@ class Asker:
 
     def judge(self, points: Points) -> Judgement:
         """What a point, one row, is."""
-        found = evaluate(self.genome.layout, points, self._predicted)
+        found = evaluate(self.genome.compiled, points, self._predicted)
         if not len(found):
             return Judgement(None, {}, b"", 1.0, next(iter(found.rejected)))
         costs = {name: float(column[0]) for name, column in found.costs.items()}
