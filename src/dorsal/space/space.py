@@ -24,6 +24,8 @@ from dorsal.language.reader import suggest
 from dorsal.space.axis import Axis, Linear
 from dorsal.space.compiled import CompiledSpace
 from dorsal.space.distributions import DISTRIBUTIONS
+from dorsal.spec.network import Network
+from dorsal.zoo import network
 
 _Read = TypeVar("_Read", bound=msgspec.Struct)
 
@@ -69,10 +71,15 @@ class Space(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
         _ = self.compiled  # which checks the axes
 
     @cached_property
+    def base_network(self) -> Network:
+        """The network that `base` spells."""
+        return network(self.base)
+
+    @cached_property
     def compiled(self) -> CompiledSpace:
         """The space made ready for sampling. It is made once, with the space, and is no field of it."""
         return CompiledSpace(
-            self.base, self.axes, self.linear, self.non_decreasing, self.groups == "fitted", self.image_size
+            self.base_network, self.axes, self.linear, self.non_decreasing, self.groups == "fitted", self.image_size
         )
 
 

@@ -31,7 +31,6 @@ from dorsal.spec.timm import hash_of
 from dorsal.study.population.question import Population, command_line
 from dorsal.study.population.records import HowTrained, PopulationStudy, SpaceSample
 from dorsal.study.population.saved import drawn_before, load_population, refuse_others, write_spaces
-from dorsal.zoo import network
 
 TIMED = 8
 """So many networks are timed for the forecast; the others are predicted from them."""
@@ -39,7 +38,7 @@ TIMED = 8
 
 def fitted_space(space: Space, data: DataSummary) -> Space:
     """The space with the classes and channels of the data, and their image size where it has no axis of that."""
-    net = fitted_to(network(space.base), len(data.classes), data.channels)
+    net = fitted_to(space.base_network, len(data.classes), data.channels)
     return replace(space, base=based_on(space.base, net), image_size=data.image_size)
 
 
