@@ -128,7 +128,7 @@ def million():
     for candidates in (100_000, 1_000_000):
         start = time.perf_counter()
         found = sample(
-            space, round(0.0049 * candidates), {"pycls_flops": BOUND}, distinct="points", most=2 * candidates
+            space, round(0.0049 * candidates), {"pycls_flops": BOUND}, distinct="points", max_candidates=2 * candidates
         )
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         seconds = time.perf_counter() - start

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -119,11 +119,7 @@ def sample(
         int | None, typer.Option(help="In pixels, where it is no axis.", show_default="the space's")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
-    distinct: Annotated[
-        Literal["networks", "points"],
-        typer.Option(help="What no two share: the network, or the values drawn of axes (pycls's way)."),
-    ] = "networks",
-    most: Annotated[int, typer.Option(help="Give up after so many candidates.")] = 1_000_000,
+    max_candidates: Annotated[int, typer.Option(help="Give up after drawing this many candidates.")] = 1_000_000,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line, a network each.")] = False,
 ) -> None:
     """Draw different networks that meet all bounds, and print them as text that every verb takes.
@@ -157,7 +153,7 @@ def sample(
             _note(caution)
     elif latency:
         raise ValueError(_NO_MODEL)
-    found = draw(asked, count, bounds, seed, distinct=distinct, most=most, predicted=predicted, say=_note)
+    found = draw(asked, count, bounds, seed, max_candidates=max_candidates, predicted=predicted, on_note=_note)
     for predictor in predicted.values():
         _note(predictor.sentence())
     print_sample(asked, found, as_json)

@@ -37,19 +37,19 @@ def regnet_stages(
 
 
 def compatible_group_width(
-    width: int, group_width: int, expansion: float = 1, most_lost: float = 1.0
+    width: int, group_width: int, expansion: float = 1, max_loss: float = 1.0
 ) -> tuple[int, int]:
     """Width and group width that fit each other (pycls `adjust_block_compatibility`, paper appendix D).
 
     The group width is at most the inner width; the inner width moves to the nearest multiple of it, or to the next
-    where it would lose a larger share than `most_lost` (torchvision's and timm's `make_divisible` with 0.1, which
+    where it would lose a larger share than `max_loss` (torchvision's and timm's `make_divisible` with 0.1, which
     round halves up).
     """
     inner = max(1, int(width / expansion))
     group_width = min(group_width, inner)
-    if most_lost < 1:
+    if max_loss < 1:
         fitting = max(group_width, int(inner + group_width / 2) // group_width * group_width)
-        fitting += group_width if fitting < (1 - most_lost) * inner else 0
+        fitting += group_width if fitting < (1 - max_loss) * inner else 0
     else:
         fitting = max(group_width, round(inner / group_width) * group_width)
     return int(fitting * expansion), group_width

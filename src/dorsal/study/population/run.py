@@ -59,7 +59,7 @@ def sample_spaces(asked: Population, data: DataSummary, on_event: OnEvent) -> tu
             asked.bounds,
             asked.sample_seed,
             predicted=predicted,
-            say=lambda text: on_event(Note(text)),
+            on_note=lambda text: on_event(Note(text)),
         )
         on_event(Note(f"{space.name}: {len(drawn)} networks from {drawn.candidates:,} candidates"))
         for predictor in predicted.values():
