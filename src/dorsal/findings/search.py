@@ -12,12 +12,11 @@ from dorsal.findings.fronts import Front, front_of, listed
 from dorsal.findings.pick import flattery, unverified
 from dorsal.findings.population.records import Counts, NamedNetwork, counts_of
 from dorsal.jobs.results import NetworkStatus, network_results
+from dorsal.spec.cost import COSTS
 from dorsal.stats.rank import pareto_front
 from dorsal.stats.versus_random import AgainstRandom, against_random, against_random_sentence
 from dorsal.study.population.records import PopulationStudy
 from dorsal.study.search.records import ERROR, SEARCH_SCHEMA, SearchStudy, draws_to_compare
-
-COSTS = ("macs", "params", "activations")
 
 
 class FrontPoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

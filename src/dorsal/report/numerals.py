@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 from dorsal.jobs.records import Latency
-
-_COSTS = {
-    "macs": ("MACs", "MACs, millions", 1e6),
-    "params": ("parameters", "parameters, millions", 1e6),
-    "activations": ("activations", "activations, millions", 1e6),
-}
+from dorsal.spec.cost import COSTS
 
 
 def count(number: int) -> str:
@@ -47,4 +42,6 @@ def cost_title(name: str, time: str = "") -> tuple[str, str, float]:
     if name.endswith("_ms") and batch.isdecimal():
         called = f"{time} {'training step' if call == 'step' else call}".lstrip()
         return f"{called}, batch {batch}", f"{called}, ms, batch of {batch}", 1.0
-    return _COSTS.get(name, (name.replace("_", " "), name.replace("_", " "), 1.0))
+    if name in COSTS:
+        return COSTS[name].label, COSTS[name].title, COSTS[name].scale
+    return name.replace("_", " "), name.replace("_", " "), 1.0

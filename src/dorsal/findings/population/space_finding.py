@@ -154,16 +154,16 @@ def _distribution(errors: Array, weights: Array | None, confidence: float) -> Er
 
 
 def _linear_rule(
-    drawn: SpaceSample, arms: Sequence[Arm], errors: Sequence[float | None], most: int, confidence: float
+    drawn: SpaceSample, arms: Sequence[Arm], errors: Sequence[float | None], max_fits: int, confidence: float
 ) -> LinearRule:
-    """The fit of the first `most` finished networks in the order drawn, which has nothing to do with their errors."""
+    """The fit of the first `max_fits` finished networks in the order drawn, so that errors choose none of them."""
     finished = [row for row, error in enumerate(errors) if error is not None]
     fits: list[float | None] = [None] * len(arms)
     if drawn.space.linear is not None:
         said = "Widths follow the linear rule: that is how this space is drawn."
         return LinearRule(fits=tuple(fits), computed=0, correlation=None, sentence=said)
     computed = []
-    for row in finished[:most]:
+    for row in finished[:max_fits]:
         network = arms[row].network
         if isinstance(network, Network) and len(network.stages) > 1:
             fits[row] = linear_fit(network).error

@@ -13,6 +13,7 @@ from dorsal.report.parts import NONE_FINISHED, clipped, data_line, items, legend
 from dorsal.report.search.figures import RANDOM, SEARCH, course_view, front_views
 from dorsal.report.search.terminal import heading, value_of
 from dorsal.report.shell import chart, prose, shell
+from dorsal.spec.cost import COSTS
 from dorsal.study.search.records import SearchStudy
 
 MOST_DRAWN = 6
@@ -112,7 +113,7 @@ def _spread(items: Sequence[FrontPoint]) -> list[FrontPoint]:
 
 def _all(search: SearchStudy, outcome: SearchFindings) -> str:
     arms = {arm.label: arm for arm in search.study.arms}
-    costs = [name for name in outcome.objectives if name != "error"] or ["macs", "params", "activations"]
+    costs = [name for name in outcome.objectives if name != "error"] or list(COSTS)
     rows = [
         [
             escape(network.label),
