@@ -24,4 +24,3 @@ def whole() -> Case:
 @pytest.fixture(scope="session")
 def broken() -> Case:
     return make_case("broken")
-

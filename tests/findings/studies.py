@@ -10,7 +10,8 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from dorsal.findings.comparison import ComparisonFindings, analyse_comparison
-from dorsal.jobs.records import Arm, Epoch, Latency, Machine, Study, Trial
+from dorsal.jobs.records import Arm, Latency, Machine, Study, Trial
+from dorsal.recipe.epoch import Epoch
 from dorsal.spec.cost import cost
 from dorsal.spec.network import network_hash
 from dorsal.spec.text import difference

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from dorsal.report.comparison.page import page
-from tests.report.browser import assert_legible, look_at, needs_browser
 from tests.findings.studies import Case
+from tests.report.browser import assert_legible, look_at, needs_browser
 
 pytestmark = needs_browser
 

@@ -12,7 +12,7 @@ from dorsal.cli.options import Storage
 from dorsal.cli.space import Activations, Bounds, Macs, Params, read_bounds_given
 
 
-def pick_networks(
+def pick(
     folder: Annotated[Path, typer.Argument(help="The folder of a population or of a search.")],
     space: Annotated[
         str | None, typer.Option(help="Of this space, where the folder has several.", show_default=False)
@@ -37,11 +37,11 @@ def pick_networks(
     `dorsal space pick runs/search --by pareto`,
     `dorsal space pick runs/both --space regnetx --macs ..200M --out winner.json && dorsal compare winner.json resnet18`
     """
-    from dorsal.study.search.pick import pick_networks as pick_from
+    from dorsal.study.search.pick import pick_networks
 
     if out is not None and out.suffix != ".json":
         raise ValueError(f"--out {str(out)!r} must end in .json, so that other verbs can read it")
-    found = pick_from(folder, space, by, read_bounds_given(macs, params, activations, bound), storage)
+    found = pick_networks(folder, space, by, read_bounds_given(macs, params, activations, bound), storage)
     for sentence in found.sentences:
         sys.stderr.write(f"{sentence}\n")
     if out is not None:

@@ -12,7 +12,7 @@ from dorsal.jobs.json_file import read_record
 from dorsal.jobs.records import Machine
 from dorsal.stats import Contest, LinearModel, PredictorScores
 
-LATENCY_SCHEMA = 1
+LATENCY_SCHEMA = 2
 MEASUREMENTS, MODEL = "measurements.json", "latency.json"
 """The two files in the folder of a measurement."""
 

@@ -21,7 +21,7 @@ from dorsal.stats.populations import PopulationComparison
 from dorsal.stats.reliability import Reliability
 from dorsal.stats.sample_size import SampleSize
 
-FINDINGS_SCHEMA = 1
+FINDINGS_SCHEMA = 2
 NetworkStatus = Literal["finished", "diverged", "failed", "waiting"]
 NoResult = Literal["diverged", "failed", "waiting"]
 Value = float | str | None

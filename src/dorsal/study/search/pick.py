@@ -11,7 +11,7 @@ import msgspec
 from dorsal.findings.population.analyse import network_results
 from dorsal.findings.population.short_schedule import reliability_finding
 from dorsal.jobs.records import Arm, Study
-from dorsal.jobs.study_file import load_plan
+from dorsal.jobs.study_file import read_study_file
 from dorsal.language.reader import suggest
 from dorsal.space.bounds import read_bounds
 from dorsal.space.costs import QUANTITIES
@@ -97,7 +97,8 @@ def pick_networks(
 
 def _read(folder: Path, storage: str | None) -> tuple[Study, dict[str, dict[str, dict[str, float]]], tuple[str, ...]]:
     """The study, by space the costs of its networks by label, and what a front is of."""
-    kind = load_plan(folder).study.kind
+    saved = read_study_file(folder)
+    kind = saved.study.kind if saved else None
     if kind == "search":
         search = load_search(folder, storage)
         networks = {network.label: network.costs for network in search.course.networks}

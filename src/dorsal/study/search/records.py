@@ -11,7 +11,7 @@ from dorsal.jobs.records import Study
 from dorsal.space.space import Space
 from dorsal.stats.versus_random import AgainstRandom
 
-SEARCH_SCHEMA = 1
+SEARCH_SCHEMA = 2
 
 
 class SearchedNetwork(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -36,7 +36,7 @@ class SearchLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """The networks that a search of one space asked for, in order, and how it was to.
 
     - `space`: as it was searched, its base and image size fitted to the data.
-    - `bounds`, `sampler`, `objectives`, `seed`, `latency_model`: see `SearchQuestion`.
+    - `bounds`, `sampler`, `objectives`, `seed`, `latency_model`: see `Search`.
     """
 
     space: Space
