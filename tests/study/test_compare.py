@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from dorsal.data.spec import parse_data
 from dorsal.jobs.events import Event, Note, Planned, Progress, TrialDone
 from dorsal.jobs.study_file import STUDY_FILE, load_study, read_study_file, write_study_file
 from dorsal.jobs.train import data_summary
@@ -37,8 +38,9 @@ class Crashed:
 
 
 def _key_of_b(question: Comparison) -> str:
-    made = plan_comparison(question, data_summary(question.data), [read_recipes(text, 1) for text in question.recipes])
-    return next(run.key for run in made.runs if (run.arm, run.recipe) == ("b", "plain"))
+    recipes = read_recipes(question.recipes, question.epochs)
+    made = plan_comparison(question, data_summary(parse_data(question.data)), recipes)
+    return next(run.key for run in made.runs if (run.arm, run.recipe_name) == ("b", "plain"))
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,7 @@ def crashed(tmp_path_factory: pytest.TempPathFactory) -> Crashed:
 
 
 def test_a_crashed_run_is_recorded_while_the_others_go_on(crashed: Crashed) -> None:
-    outcomes = {(trial.arm, trial.recipe): trial for trial in crashed.study.trials}
+    outcomes = {(arm, recipe): trial for (arm, recipe, _), trial in crashed.study.ended().items()}
     assert {pair: trial.status for pair, trial in outcomes.items()} == {
         ("a", "plain"): "finished",
         ("b", "plain"): "failed",
@@ -60,9 +62,12 @@ def test_a_crashed_run_is_recorded_while_the_others_go_on(crashed: Crashed) -> N
 
 def test_the_same_call_makes_only_the_crashed_run_again(crashed: Crashed) -> None:
     done = [event for event in crashed.second if isinstance(event, TrialDone)]
-    assert [(event.trial.arm, event.trial.recipe, event.trial.status) for event in done] == [("b", "plain", "finished")]
+    assert [(event.run.arm, event.run.recipe_name, event.trial.status) for event in done] == [
+        ("b", "plain", "finished")
+    ]
+    assert done[0].trial.key == done[0].run.key
     assert (done[0].done, done[0].total) == (4, 4)
-    assert {event.arm for event in crashed.second if isinstance(event, Progress)} == {"b"}
+    assert {event.run.arm for event in crashed.second if isinstance(event, Progress)} == {"b"}
 
 
 def test_events_tell_the_forecast_first_and_every_trial(crashed: Crashed) -> None:
@@ -81,7 +86,9 @@ def test_the_study_holds_what_a_report_needs(crashed: Crashed) -> None:
     assert not (crashed.out / "study.db").exists()
     assert all(arm.forward is not None and arm.train_step is not None for arm in study.arms)
     assert study.command.startswith("dorsal compare 'a=small(")
-    assert (study.epochs["plain"], study.recipes["plain"]["epochs"], study.image_size) == (1, 1, 32)
+    assert study.kind == "comparison"
+    assert study.recipes == read_recipes(("plain", DIVERGES), 1)
+    assert study.data == data_summary(parse_data(crashed.question.data))
     assert (study.machine.workers, study.machine.threads) == (1, 1)  # one run was left
     assert {"python", "torch", "optuna"} <= set(study.versions)
     assert study.created == crashed.study.created
