@@ -38,6 +38,7 @@ def summary() -> DataSummary:
         fingerprint="f" * 64,
         train_images=1000,
         val_images=100,
+        constant=10.0,
     )
 
 
