@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 
@@ -155,6 +156,7 @@ def test_convert_of_ones_own_file_takes_options(dorsal, foreign, tmp_path):
         "mean": [0.485, 0.456, 0.406],
         "std": [0.5, 0.5, 0.5],
         "color_order": "bgr",
+        "levels": None,
     }
     code, _, err = dorsal(*words)
     assert code == 0
@@ -255,9 +257,10 @@ def test_evaluate_prepares_images_as_the_card_says(dorsal, listed, foreign, pict
     from torchvision.transforms import v2
 
     dorsal("weights", "convert", listed, "--out", tmp_path / "model")
-    code, out, err = dorsal("evaluate", tmp_path / "model", "--data", pictures, "--split", "all", "--json")
-    assert (code, err) == (0, "")
+    code, out, err = dorsal("evaluate", tmp_path / "model", "--data", pictures, "--json")
+    assert (code, err) == (0, f"scoring 40 images of {pictures}, all of it\n")
     found = json.loads(out)
+    assert found["data"] == f"40 images of {pictures}, all of it"
     peer = v2.Compose(
         [
             v2.Resize(36, interpolation=v2.InterpolationMode.BICUBIC, antialias=True),
@@ -282,6 +285,7 @@ def test_evaluate_prepares_images_as_the_card_says(dorsal, listed, foreign, pict
 def test_evaluate_splits(dorsal, listed, pictures, tmp_path):
     dorsal("weights", "convert", listed, "--out", tmp_path / "model")
     words = ("evaluate", tmp_path / "model", "--data", f"{pictures}(val_fraction=0.25)", "--json", "--split")
+    assert f"scoring 10 images of {pictures} that training holds out" in dorsal(*words, "val")[2]
     found = {split: json.loads(dorsal(*words, split)[1]) for split in ("val", "train", "all")}
     assert [found[split]["images"] for split in ("val", "train", "all")] == [10, 30, 40]
     assert 4 * found["all"]["loss"] == pytest.approx(found["val"]["loss"] + 3 * found["train"]["loss"])
@@ -295,7 +299,25 @@ def test_evaluate_refuses_other_splits_and_other_classes(dorsal, listed, picture
     (pictures / "cat").rename(pictures / "lion")
     code, _, err = dorsal("evaluate", tmp_path / "model", "--data", pictures)
     assert code == 2
-    assert "not in both: cat, lion" in err
+    assert "1 of the data's 10 classes are not among the model's 10: lion" in err
+
+
+def test_evaluate_scores_a_part_of_the_classes_and_says_how_many_are_absent(dorsal, listed, pictures, tmp_path):
+    dorsal("weights", "convert", listed, "--out", tmp_path / "model")
+    whole = json.loads(dorsal("evaluate", tmp_path / "model", "--data", pictures, "--json")[1])
+    for name in CIFAR10:
+        if name not in ("cat", "ship"):
+            shutil.rmtree(pictures / name)
+    for path in sorted((pictures / "ship").iterdir())[1:]:
+        path.unlink()
+    code, out, err = dorsal("evaluate", tmp_path / "model", "--data", pictures, "--json")
+    assert code == 0
+    assert "note: 8 of the model's 10 classes have no images here and no accuracy" in err
+    found = json.loads(out)
+    assert found["images"] == 5
+    per_class = dict(zip(found["classes"], found["per_class"], strict=True))
+    assert [name for name in CIFAR10 if per_class[name] is not None] == ["cat", "ship"]
+    assert per_class["cat"] == whole["per_class"][CIFAR10.index("cat")]
 
 
 def test_evaluate_finds_classes_in_another_order(dorsal, foreign, pictures, tmp_path):

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dorsal.data.spec import DATA_HELP
+
 if TYPE_CHECKING:
     from dorsal.recipes.epoch import Epoch
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 def train(
     network: Annotated[str, typer.Argument(help="A name, a name with edits, or a JSON file.")],
     recipe: Annotated[str, typer.Option(help="A named recipe, one with edits, or a TOML or JSON file.")] = "plain",
-    data: Annotated[str, typer.Option(help="scenes, scenes(size=64), or a folder of class folders.")] = "scenes",
+    data: Annotated[str, typer.Option(help=DATA_HELP)] = "scenes",
     seed: Annotated[int, typer.Option(min=0, help="Decides initialisation, order and augmentation.")] = 1,
     epochs: Annotated[int | None, typer.Option(min=1, help="In place of the recipe's own.", show_default=False)] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
@@ -51,7 +53,7 @@ def train(
 
     check_device(device)
     opened = open_data(spec)
-    net = fitted_to(net, len(opened.classes), len(opened.normalization.mean))
+    net = fitted_to(net, len(opened.classes), opened.channels)
     origin = f"dorsal train: recipe {recipe}, {made.epochs} epochs, data {opened.fingerprint[:16]}, seed {seed}"
 
     import torch
@@ -64,7 +66,7 @@ def train(
     check_savable(out, card)
     if threads is not None:
         torch.set_num_threads(threads)
-    for note in opened.notes:
+    for note in (opened.summary, *opened.notes):
         sys.stderr.write(f"note: {note}\n")
     try:
         result = fit(

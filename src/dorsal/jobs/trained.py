@@ -21,7 +21,9 @@ def trained_card(network: Network, data: ImageData, origin: str) -> Card:
     return make_card(
         network,
         classes=data.classes,
-        preprocessing=Preprocessing(image_size=data.size, resize=usual_resize(data.size), mean=norm.mean, std=norm.std),
+        preprocessing=Preprocessing(
+            image_size=data.size, resize=usual_resize(data.size), mean=norm.mean, std=norm.std, levels=data.levels
+        ),
         metrics={},
         license="not stated",
         source="trained here",

@@ -9,7 +9,7 @@ import msgspec
 from dorsal.spec.network import Network
 
 SCHEMA = 2
-Channels = tuple[float, float, float]
+Channels = tuple[float, ...]
 
 
 class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -17,7 +17,8 @@ class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     The short side is resized to `resize` pixels and the central `image_size` x `image_size` pixels are cut out. From
     values in 0..1, `mean` is subtracted, and the result is divided by `std`. Both are in the order red, green, blue,
-    also for a network that takes the channels as `color_order="bgr"`.
+    also for a network that takes the channels as `color_order="bgr"`. `levels` are the values, by channel, that become
+    0 and 255 in images of more than 8 bits, None where the model was trained on none.
 
     Raises ValueError if the crop is larger than the resized image, or a deviation is not above 0.
     """
@@ -28,6 +29,7 @@ class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     mean: Channels = (0.485, 0.456, 0.406)
     std: Channels = (0.229, 0.224, 0.225)
     color_order: Literal["rgb", "bgr"] = "rgb"
+    levels: tuple[tuple[int, int], ...] | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.image_size <= self.resize:
