@@ -112,11 +112,11 @@ def pixels(data: bytes, reading: Reading, levels: Levels | None = None) -> NDArr
     return scaled
 
 
-def grey(color_order: NDArray[Number]) -> NDArray[Number]:
+def grey(colors: NDArray[Number]) -> NDArray[Number]:
     """The luma of [..., 3, H, W], as Pillow rounds it, [..., 1, H, W] of the same type."""
-    red, green, blue = np.moveaxis(colours, -3, 0).astype(np.int64)
+    red, green, blue = np.moveaxis(colors, -3, 0).astype(np.int64)
     luma = (_LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue + 0x8000) >> 16
-    result: NDArray[Number] = luma.astype(colours.dtype)[..., None, :, :]
+    result: NDArray[Number] = luma.astype(colors.dtype)[..., None, :, :]
     return result
 
 
