@@ -27,6 +27,13 @@ def test_a_name_may_be_any_text():
     assert Reader("../cats (new) (size=64)").named() == Call("../cats (new)", {"size": 64})
 
 
+def test_arguments_may_stand_alone():
+    assert Reader("stem=deep, widths=[8, 16]").fields() == {"stem": Call("deep", {}), "widths": [8, 16]}
+    assert Reader(" ").fields() == {}
+    with pytest.raises(ValueError, match="expected the end at character 7"):
+        Reader("size=1) or").fields()
+
+
 def test_fields_are_read_by_their_types():
     assert read("here(size=64, share=1, crop=pad, limit=none, mirror=true, stages=[1, 2])") == {
         "size": 64,
@@ -51,7 +58,7 @@ def test_fields_are_read_by_their_types():
         ("here(crop=padd)", r"crop=padd is not known; did you mean pad\?"),
         ("here(crop=pad(n=1))", "expected the end at character 19"),
         ("here(stages=3)", "stages: Expected `array`"),
-        ("here(size=64", r"expected ',' at character 13, found the end"),
+        ("here(size=64", r"expected '\)' at character 13, found the end"),
         ("here(size)", "expected '='"),
     ],
 )

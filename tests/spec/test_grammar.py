@@ -72,7 +72,7 @@ def test_aliases():
         ("resnet50(mixer=split_attention(radux=2))", "unknown field 'radux' of split_attention; did you mean radix"),
         ("resnet50(mixer=splitattention)", "did you mean split_attention"),
         ("resnet50(activation=gelu)", "did you mean relu"),
-        ("resnet50(stem=deep", "expected ',' at character 19, found the end"),
+        ("resnet50(stem=deep", "expected ')' at character 19, found the end"),
         ("resnet50(stem=deep))", "expected the end"),
         ("resnet50(stem=)", "expected a value"),
         ("resnet50(stem=deep, stem=deep)", "given twice"),

@@ -42,8 +42,8 @@ class Watch:
         match event:
             case Note(text):
                 self._say(f"note: {text}")
-            case Visited(done, total):
-                self._visited(done, total)
+            case Visited(done, total, seconds_left):
+                self._visited(done, total, _left(seconds_left))
             case Planned():
                 self._planned(event)
             case RunProgress():
@@ -54,12 +54,12 @@ class Watch:
                 if self._total is not None:
                     self._progress.update(self._total, completed=done, text=left)
 
-    def _visited(self, done: int, total: int) -> None:
+    def _visited(self, done: int, total: int, left: str) -> None:
         if self._live:
             self._total = self._progress.add_task("timing", total=total) if self._total is None else self._total
-            self._progress.update(self._total, completed=done, text=f"{done}/{total}")
+            self._progress.update(self._total, completed=done, text=f"{done}/{total}  {left}")
         elif done * 10 // total > (done - 1) * 10 // total:
-            self._say(f"{done} of {total} visits to networks made")
+            self._say(f"{done} of {total} visits to networks made  {left}".rstrip())
 
     def _say(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)

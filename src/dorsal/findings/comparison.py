@@ -94,7 +94,7 @@ def analyse_comparison(study: Study) -> ComparisonFindings:
 
 
 def learning_curves(study: Study, recipe: str) -> dict[str, dict[int, Estimate]]:
-    """By arm and epoch the accuracy in percent, as in `Cell`. A run that diverged or failed counts as far as it came."""
+    """By arm and epoch the accuracy in percent, as in `Cell`. A run that was lost counts as far as it came."""
     ended = study.ended()
     runs = {
         (arm, seed): {point.epoch: point.accuracy for point in trial.curve}

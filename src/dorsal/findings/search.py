@@ -10,12 +10,11 @@ import msgspec
 from dorsal.findings.fronts import Front, front_of, listed
 from dorsal.findings.population.records import FINDINGS_SCHEMA, Counts, NamedNetwork, counts_of
 from dorsal.jobs.results import NetworkStatus, network_results
+from dorsal.spec.cost import COSTS
 from dorsal.stats.rank import pareto_front
 from dorsal.stats.versus_random import AgainstRandom, against_random
 from dorsal.study.population.records import PopulationStudy
 from dorsal.study.search.records import ERROR, SearchStudy, draws_to_compare
-
-COSTS = ("macs", "params", "activations")
 
 
 class FrontPoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -46,10 +46,11 @@ class Note(msgspec.Struct, frozen=True):
 
 
 class Visited(msgspec.Struct, frozen=True):
-    """A network has been timed once more: `done` of `total` visits are made."""
+    """A network has been timed once more, and that is in the store: `done` of `total` visits are made."""
 
     done: int
     total: int
+    seconds_left: float
 
 
 Event = Planned | Progress | TrialDone | Visited | Note

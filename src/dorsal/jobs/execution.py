@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from dorsal.jobs.engine import Engine, Job, LocalPool, Predictions, WorkerDied
+from dorsal.jobs.engine import Engine, LocalPool, Predictions, Work, WorkerDied
 from dorsal.jobs.epoch_time import predict_epochs
 from dorsal.jobs.events import Event, Note, Planned, Progress, TrialDone
 from dorsal.jobs.forecast import Clock, RunTiming, Timekeeper, forecast, with_ended, within_budget
@@ -19,7 +19,7 @@ from dorsal.jobs.isolated import Isolated
 from dorsal.jobs.kept import check_disk, write_predictions
 from dorsal.jobs.lock import hold
 from dorsal.jobs.machine import available_cores, machine, versions
-from dorsal.jobs.plan import Plan, Run, checkpoint_file, distinct_runs
+from dorsal.jobs.plan import Plan, Run, checkpoint_file, distinct_runs, recipe_notes
 from dorsal.jobs.ray_engine import RayCluster
 from dorsal.jobs.records import Arm, Kind, Machine, Study, Trial
 from dorsal.jobs.resources import LOCAL_CLUSTER, Resources
@@ -79,7 +79,7 @@ def execute(
     the disk is full, with all stored intact.
     """
     asked, folder, place = session.plan, session.folder, session.place
-    engine = engine_of(place, training_job(session))
+    engine = engine_of(place, training(session))
     with hold(folder), Store(storage_url(folder, session.storage), session.name) as store:
         check()
         ended = {key for key, trial in store.trials().items() if trial.status != "failed"}
@@ -108,7 +108,7 @@ def execute(
         make_runs(session, runs, ended, engine, clock, store, on_event)
 
 
-def training_job(session: Execution) -> Job:
+def training(session: Execution) -> Work[Run]:
     """What a worker does with a run of this study."""
     place = session.place
     return functools.partial(
@@ -120,14 +120,14 @@ def training_job(session: Execution) -> Job:
     )
 
 
-def engine_of(place: Resources, job: Job) -> Engine:
-    """The engine that makes runs by `job` there. Raises ModuleNotFoundError where Ray is wanted and not installed."""
+def engine_of(place: Resources, work: Work[Run]) -> Engine[Run]:
+    """The engine that makes runs by `work` there. Raises ModuleNotFoundError where Ray is wanted and not installed."""
     if place.ray is None:
         room = available_cores() // place.threads if place.device == "cpu" else 1
-        return LocalPool(place.workers or max(room, 1), place.threads, job)
+        return LocalPool(place.workers or max(room, 1), place.threads, work)
     return RayCluster(
         None if place.ray == LOCAL_CLUSTER else place.ray,
-        job,
+        work,
         cpus=place.threads,
         gpus=place.gpus,
         processes=place.processes,
@@ -146,7 +146,8 @@ def keep(
     """Writes the plan as it is about to be carried out here, and returns it. `note` is a sentence on it, or ""."""
     before = read_study_file(session.folder, session.file)
     settings = _settings(todo, session.place, ended, here, before)
-    notes = tuple(filter(None, [*todo.data.notes, note, _told_apart(settings)]))
+    unfit = recipe_notes(todo.recipes, todo.data.train_images)
+    notes = tuple(filter(None, [*todo.data.notes, *unfit, note, _told_apart(settings)]))
     study = _study(session, todo, here, notes, before)
     storage = storage_of(session.folder, session.storage) or ""
     saved = StudyFile(study, storage, dict(timings), settings)
@@ -158,7 +159,7 @@ def make_runs(
     session: Execution,
     runs: Sequence[Run],
     ended: Collection[str],
-    engine: Engine,
+    engine: Engine[Run],
     clock: Timekeeper,
     store: Store,
     on_event: OnEvent,
@@ -176,7 +177,7 @@ def make_runs(
     done, total = len(runs) - len(left), total or len(runs)
     with contextlib.closing(engine.run_all(left, more)) as reports:
         for report in reports:
-            run = report.run
+            run = report.job
             match report.what:
                 case Step() as step:
                     on_event(Progress(report.worker, run, step, clock.seconds_left()))
@@ -192,7 +193,7 @@ def make_runs(
                     clock.run_ended(run)
                     if trial.predictions:
                         write_predictions(folder, run.key, said.pop(run.key))
-                    store.add(run, trial, *session.describe(run))
+                    store.add(trial, *session.describe(run))
                     if trial.status != "failed":
                         checkpoint_file(folder, run.key).unlink(missing_ok=True)
                     done += 1

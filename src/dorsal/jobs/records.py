@@ -67,8 +67,8 @@ class PlannedRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: int
 
 
-class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What came of the run with this key.
+class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="trial"):
+    """What came of the training run with this key.
 
     - `accuracy`: the last epoch's, in percent; None unless finished. `scores`: other scores of the last epoch by name.
     - `predictions`: sha256 of the file of what it said of each validation image, see `jobs.kept`; "" unless finished.
@@ -82,6 +82,18 @@ class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     error: str = ""
     scores: dict[str, float] = {}
     predictions: str = ""
+
+
+class Visit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="visit"):
+    """What came of the measurement with this key: the median of a few calls, None where they failed with `error`."""
+
+    key: str
+    milliseconds: float | None
+    error: str = ""
+
+
+Outcome = Trial | Visit
+"""What came of a job; every kind of job has its own."""
 
 
 class Machine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

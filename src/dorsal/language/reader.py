@@ -73,6 +73,12 @@ class Reader:
         self._end()
         return Call(name.strip(), arguments)
 
+    def fields(self) -> dict[str, Any]:
+        """The whole text as `key=value, …`, without a name and brackets."""
+        fields = self._fields()
+        self._end()
+        return fields
+
     def value(self) -> Any:
         """A number, a list, or a word with or without arguments."""
         kind, token = self._next()
@@ -95,21 +101,25 @@ class Reader:
         return items
 
     def _arguments(self) -> dict[str, Any]:
-        arguments: dict[str, Any] = {}
         self._expect("(")
-        while self._peek()[1] != ")":
-            if arguments:
+        arguments = self._fields()
+        self._expect(")")
+        return arguments
+
+    def _fields(self) -> dict[str, Any]:
+        fields: dict[str, Any] = {}
+        while self._peek()[1] not in (")", ""):
+            if fields:
                 self._expect(",")
             kind, key = self._next()
             if kind != "word":
                 self.position -= len(key)
                 raise self._error("a field name")
             self._expect("=")
-            if key in arguments:
+            if key in fields:
                 raise ValueError(f"{key} is given twice in {self.text!r}")
-            arguments[key] = self.value()
-        self._expect(")")
-        return arguments
+            fields[key] = self.value()
+        return fields
 
     def _end(self) -> None:
         if self._peek()[0] is not None:

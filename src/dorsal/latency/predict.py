@@ -55,7 +55,7 @@ class LatencyPredictor:
     def check(self, space: Space) -> None:
         """Raises ValueError where no image size of the space is one that the fit has seen."""
         low, high = self.ranges["image_size"]
-        axis = space.layout().axes.get("image_size")
+        axis = space.compiled.axes.get("image_size")
         sizes = axis.written if axis else (space.image_size,)
         if not any(low <= size <= high for size in sizes):
             raise ValueError(

@@ -27,7 +27,7 @@ _TYPES: dict[str, Any] = {**dict.fromkeys(CHOICES, int), **TYPES, "block": Basic
 _LEAST = {"classes": 0}
 """Least value of whole numbers; 1 for those not listed."""
 
-MOST = 2**20
+MAX_NUMBER = 2**20
 
 
 def is_by_stage(path: str) -> bool:
@@ -120,8 +120,8 @@ def _check_number(path: str, value: Number) -> None:
     least = _LEAST.get(path, 1)
     if type_at(path) in (int, int | None) and value < least:
         raise ValueError(f"{path}={value} is below {least}; nearest valid: {least}")
-    if value > MOST:
-        raise ValueError(f"{path}={value} is above {MOST}, the most that costs are counted for")
+    if value > MAX_NUMBER:
+        raise ValueError(f"{path}={value} is above {MAX_NUMBER}, the most that costs are counted for")
 
 
 def _whole_or_inverse(value: float) -> bool:

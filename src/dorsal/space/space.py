@@ -14,6 +14,7 @@ draw = { type = "log_uniform", low = 8, high = 128, quantum = 8 }
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -23,6 +24,8 @@ from dorsal.language.reader import suggest
 from dorsal.space.axis import Axis, Linear
 from dorsal.space.compiled import CompiledSpace
 from dorsal.space.distributions import DISTRIBUTIONS
+from dorsal.spec.network import Network
+from dorsal.zoo import network
 
 _Read = TypeVar("_Read", bound=msgspec.Struct)
 
@@ -35,7 +38,7 @@ class Refinement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     points: float
 
 
-class Space(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+class Space(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True, dict=True):
     """A design space: each point of it is a network and an image size.
 
     - `base`: a network as text; what no axis says is as it is there.
@@ -65,12 +68,18 @@ class Space(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
             raise ValueError(f"space {self.name!r} is empty: it has no axes; give at least one, e.g. widths")
         if self.image_size < 1:
             raise ValueError(f"image_size={self.image_size} is below 1; nearest valid: 1")
-        self.layout()
+        _ = self.compiled  # which checks the axes
 
-    def layout(self) -> CompiledSpace:
-        """The space made ready for arrays, which checks it."""
+    @cached_property
+    def base_network(self) -> Network:
+        """The network that `base` spells."""
+        return network(self.base)
+
+    @cached_property
+    def compiled(self) -> CompiledSpace:
+        """The space made ready for sampling. It is made once, with the space, and is no field of it."""
         return CompiledSpace(
-            self.base, self.axes, self.linear, self.non_decreasing, self.groups == "fitted", self.image_size
+            self.base_network, self.axes, self.linear, self.non_decreasing, self.groups == "fitted", self.image_size
         )
 
 

@@ -250,15 +250,15 @@ def _cascaded(mixer: MultiScale, name: str, records: Records, entering: Map) -> 
     return Map(Paths(), tuple(leaving))
 
 
-def binned(levels: Sequence[LevelField], most: int) -> tuple[int, tuple[tuple[float, ...], ...]]:
+def binned(levels: Sequence[LevelField], max_bins: int) -> tuple[int, tuple[tuple[float, ...], ...]]:
     """Levels of several networks on one axis: the width of a bin in pixels, and for each level the share of its paths
-    in each bin, from 0 pixels to the largest size of all. There are at most `most` bins.
+    in each bin, from 0 pixels to the largest size of all. There are at most `max_bins` bins.
 
     Sizes come in steps. The width is a multiple of every level's step, so that each bin holds equally many sizes.
     """
     steps = (math.gcd(*(after - before for before, after in pairwise(level.sizes))) or 1 for level in levels)
     step, largest = math.lcm(*steps), max(level.largest for level in levels)
-    width = step * math.ceil((largest + 1) / (step * most))
+    width = step * math.ceil((largest + 1) / (step * max_bins))
     rows = []
     for level in levels:
         counts = [0] * (largest // width + 1)

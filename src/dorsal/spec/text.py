@@ -178,8 +178,15 @@ def parse_network(text: str, lookup: Callable[[str], Network]) -> Network:
     call = Reader(text).whole()
     if not isinstance(call, Call):
         raise ValueError(f"{text!r} is not a network: expected a name, e.g. resnet50 or resnet50(stem=deep)")
-    network = lookup(call.name)
-    return edit(network, {key: _value(key, node) for key, node in call.arguments.items()})
+    return edit(lookup(call.name), _values(call.arguments))
+
+
+def edit_by_text(network: Network, changes: str) -> Network:
+    """The network with some of its choices replaced, as in `stem=deep, widths=[32, 64]`.
+
+    Raises ValueError as `parse_network` does.
+    """
+    return edit(network, _values(Reader(changes).fields()))
 
 
 def read_choice(key: str, text: str) -> Any:
@@ -188,6 +195,10 @@ def read_choice(key: str, text: str) -> Any:
     Raises ValueError as `parse_network` does.
     """
     return _value(key, Reader(text).whole())
+
+
+def _values(arguments: Mapping[str, Any]) -> Choices:
+    return {key: _value(key, node) for key, node in arguments.items()}
 
 
 def _value(key: str, node: Any) -> Any:

@@ -14,11 +14,10 @@ from dorsal.findings.population.space_finding import FITS, complexity_bins, spac
 from dorsal.findings.population.space_pairs import planner, space_pairs
 from dorsal.jobs.results import network_results
 from dorsal.language.reader import suggest
+from dorsal.spec.cost import COSTS
 from dorsal.study.population.records import PopulationStudy, RecheckRuns
 
 CONFIDENCE = 0.95
-FRONTS = ("macs", "params", "activations")
-"""Costs that have a front of their own; so has every column in milliseconds."""
 
 
 def analyse_population(
@@ -80,7 +79,8 @@ def of_space(
 
 
 def _fronts(spaces: Sequence[SpaceFinding]) -> tuple[Front, ...]:
-    """For each cost that all spaces know, the networks that none beats in both error and cost."""
+    """For each of `COSTS`, and each time in milliseconds that all spaces know: the networks on the front of error and
+    cost."""
     known = [name for name in spaces[0].costs if all(name in space.costs for space in spaces)]
     return tuple(
         front_of(
@@ -93,5 +93,5 @@ def _fronts(spaces: Sequence[SpaceFinding]) -> tuple[Front, ...]:
             },
         )
         for name in known
-        if name in FRONTS or name.endswith("_ms")
+        if name in COSTS or name.endswith("_ms")
     )

@@ -146,14 +146,14 @@ def _distribution(errors: Array, weights: Array | None, confidence: float) -> Er
 
 
 def _linear_rule(
-    drawn: SpaceSample, arms: Sequence[Arm], errors: Sequence[float | None], most: int, confidence: float
+    drawn: SpaceSample, arms: Sequence[Arm], errors: Sequence[float | None], max_fits: int, confidence: float
 ) -> LinearRule:
-    """The fit of the first `most` finished networks in the order drawn, which has nothing to do with their errors."""
+    """The fit of the first `max_fits` finished networks in the order drawn, so that errors choose none of them."""
     finished = [row for row, error in enumerate(errors) if error is not None]
     drawn_so = drawn.space.linear is not None
     fits: list[float | None] = [None] * len(arms)
     computed = []
-    for row in [] if drawn_so else finished[:most]:
+    for row in [] if drawn_so else finished[:max_fits]:
         network = arms[row].network
         if isinstance(network, Network) and len(network.stages) > 1:
             fits[row] = linear_fit(network).error

@@ -12,15 +12,17 @@ from dorsal.findings.comparison import ComparisonFindings, learning_curves
 from dorsal.jobs.records import Latency, Study
 from dorsal.report.plot import SYMBOLS, View, look, pale, plane, remark, shown
 from dorsal.report.words.numerals import percent
+from dorsal.spec.cost import COSTS
 from dorsal.stats import Comparisons, Estimate, Shares
 
 
 def cost_views(study: Study, analysis: ComparisonFindings) -> list[View]:
     """Accuracy against each cost, one point an arm and recipe; latencies only where one was measured."""
     views = []
-    for name, field in (("MACs", "macs"), ("Parameters", "params"), ("Activations", "activations")):
-        costs = [(getattr(arm.cost, field) / 1e6, 0.0, 0.0) for arm in study.arms]
-        views.append(View(name, _against(study, analysis, f"{name}, millions", costs)))
+    for field, info in COSTS.items():
+        costs = [(getattr(arm.cost, field) / info.scale, 0.0, 0.0) for arm in study.arms]
+        name, title = (text[0].upper() + text[1:] for text in (info.label, info.title))
+        views.append(View(name, _against(study, analysis, title, costs)))
     for name, field in (("Forward", "forward"), ("Train step", "train_step")):
         measured: list[Latency | None] = [getattr(arm, field) for arm in study.arms]
         example = next((latency for latency in measured if latency), None)

@@ -161,9 +161,9 @@ def _axes(found: PopulationFindings) -> str:
     caption = (
         "One point a network. Diamonds: means of bins of about as many networks each, or of each value, with intervals "
         "that hold in all of them at once; a hollow diamond has too few networks for an interval. A line and a band "
-        "join neighbouring bins that both have one. Between the grey lines: where the best networks lie, shaded where the "
-        "axis is shown to matter to them (p below 0.05, adjusted for all axes of the space). Below a value in percent: "
-        "how often the best of a quarter of the networks has it."
+        "join neighbouring bins that both have one. Between the grey lines: where the best networks lie, shaded where "
+        "the axis is shown to matter to them (p below 0.05, adjusted for all axes of the space). Below a value in "
+        "percent: how often the best of a quarter of the networks has it."
     )
     figure = chart("Error against each axis", axis_views(found), caption)
     tables = "".join(details(f"Good ranges of {space.name}", good_values(space.axes)) for space in found.spaces)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 
-from dorsal.findings.search import COSTS, FrontPoint, SearchFindings
+from dorsal.findings.search import FrontPoint, SearchFindings
 from dorsal.jobs.json_file import write_whole
 from dorsal.report.fronts import POINTS
 from dorsal.report.parts import (
@@ -25,6 +25,7 @@ from dorsal.report.search.results import write_results
 from dorsal.report.shell import chart, prose
 from dorsal.report.words.numerals import count, plural
 from dorsal.report.words.search import conclusions, heading, value_of
+from dorsal.spec.cost import COSTS
 from dorsal.study.search.records import ERROR, SearchStudy
 
 MOST_DRAWN = 6

@@ -18,7 +18,7 @@ def contest_sentence(fit: LatencyFit) -> str:
     between = interval(difference, fit.scores.confidence, 1)
     return (
         f"{cost_title(fit.quantity)[0]}: activations {verdict}: median error {errors[0].value:.1f} % against "
-        f"{errors[1].value:.1f} % (a difference of {difference.value:+.1f} points, {between or 'no interval'}), "
-        f"tau {contest.first.tau.value:.2f} against {contest.second.tau.value:.2f}, over {fit.scores.n} networks. Rounds "
+        f"{errors[1].value:.1f} % (a difference of {difference.value:+.1f} points, {between or 'no interval'}), tau "
+        f"{contest.first.tau.value:.2f} against {contest.second.tau.value:.2f}, over {fit.scores.n} networks. Rounds "
         f"of one network differ by {fit.spread:.1f} %."
     )

@@ -5,15 +5,11 @@ from __future__ import annotations
 from math import floor, isfinite, log10
 
 from dorsal.jobs.records import Latency
+from dorsal.spec.cost import COSTS
 from dorsal.stats import Estimate, Need
 
 NONE = "–"
 """Stands where there is no figure."""
-_COSTS = {
-    "macs": ("MACs", "MACs, millions", 1e6),
-    "params": ("parameters", "parameters, millions", 1e6),
-    "activations": ("activations", "activations, millions", 1e6),
-}
 _RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
@@ -120,4 +116,6 @@ def cost_title(name: str, time: str = "") -> tuple[str, str, float]:
     if name.endswith("_ms") and batch.isdecimal():
         called = f"{time} {'training step' if call == 'step' else call}".lstrip()
         return f"{called}, batch {batch}", f"{called}, ms, batch of {batch}", 1.0
-    return _COSTS.get(name, (name.replace("_", " "), name.replace("_", " "), 1.0))
+    if name in COSTS:
+        return COSTS[name].label, COSTS[name].title, COSTS[name].scale
+    return name.replace("_", " "), name.replace("_", " "), 1.0

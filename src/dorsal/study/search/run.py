@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from dorsal.data.spec import parse_data
 from dorsal.data.summary import DataSummary
 from dorsal.jobs.events import Event, Note, Planned, TrialDone
-from dorsal.jobs.execution import Execution, OnEvent, engine_of, keep, make_runs, time_runs, training_job
+from dorsal.jobs.execution import Execution, OnEvent, engine_of, keep, make_runs, time_runs, training
 from dorsal.jobs.forecast import START_UP_SECONDS, Forecast, Pace
 from dorsal.jobs.kept import check_disk, disk_needed
 from dorsal.jobs.lock import hold
@@ -54,7 +54,7 @@ def run_search(
     the same call with as many workers goes on and ends as it would have, unless a run failed that now does not; with
     more `trials` or seeds it goes on from what is there.
 
-    Raises ValueError as `study.compare.compare` does, for bounds that fewer than `trials` networks meet, for a folder
+    Raises ValueError as `compare` does, for bounds that fewer than `trials` networks meet, for a folder
     with something else or a search of another question; and before anything is trained, where the search could not be
     compared with `against`.
     """
@@ -132,7 +132,7 @@ class _Searcher:
         """Makes all runs that are left, and asks for networks as it goes."""
         total = self.trials * len(self.seeds)
         left = total - sum(run.key in self.ended for run in self.runs.values())
-        engine = engine_of(self.place, training_job(self._session()))
+        engine = engine_of(self.place, training(self._session()))
         workers = engine.capacity() if left else 1
         ahead = 1 + ceil((workers + workers // 2 - 1) / len(self.seeds))
         workers = min(workers, left) or 1

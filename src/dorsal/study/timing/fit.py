@@ -102,14 +102,14 @@ class Candidate(msgspec.Struct, frozen=True):
     record: TimedNetwork
 
 
-def sample_candidates(space: Space, question: Timing, say: Callable[[str], None]) -> list[Candidate]:
+def sample_candidates(space: Space, question: Timing, on_note: Callable[[str], None]) -> list[Candidate]:
     """`count` networks of the space within the bounds. Raises ValueError as `space.sample.sample` does."""
     space = with_edit(space, question.edit)
     if question.image_size is not None:
         if "image_size" in space.axes:
             raise ValueError(f"image_size={question.image_size}: {space.name} draws its image sizes; leave it out")
         space = msgspec.structs.replace(space, image_size=question.image_size)
-    found = sample(space, question.count, question.bounds, question.seed, say=say)
+    found = sample(space, question.count, question.bounds, question.seed, on_note=on_note)
     return [_candidate(space.name, row, network, found.costs) for row, network in enumerate(found.networks())]
 
 
