@@ -16,14 +16,14 @@ import msgspec
 
 from dorsal.language.fields import check_fields
 from dorsal.language.reader import suggest
-from dorsal.spec.block import Basic, Bottleneck, name_of
+from dorsal.spec.block import Basic, Block, Bottleneck, name_of
 from dorsal.spec.network import Network
 from dorsal.spec.stage import Head, Stage
-from dorsal.spec.text import CHOICES, PER_STAGE, TYPES
+from dorsal.spec.text import PER_STAGE, TYPES, words_of
 
 Number = int | float
 
-_TYPES: dict[str, Any] = {**dict.fromkeys(CHOICES, int), **TYPES, "block": Basic | Bottleneck, "image_size": int}
+_TYPES: dict[str, Any] = {**TYPES, "block": Block, "image_size": int}
 _LEAST = {"classes": 0}
 """Least value of whole numbers; 1 for those not listed."""
 
@@ -74,12 +74,7 @@ def _elements(kind: Any) -> list[type[msgspec.Struct]]:
 @cache
 def words_at(path: str) -> tuple[str, ...]:
     """The words that codes at a path stand for; empty where the leaf is a number."""
-    kind = type_at(path)
-    if get_origin(kind) is Literal:
-        return tuple(get_args(kind))
-    if _elements(kind):
-        return tuple("none" if member is type(None) else name_of(member) for member in _members(kind))
-    return ()
+    return words_of(type_at(path))
 
 
 def flatten(path: str, value: Any) -> dict[str, Number]:
@@ -175,7 +170,7 @@ def network_of(leaf: Callable[[str, int], Number], stages: int) -> Network:
     def build(choice: str, stage: int = 0) -> Any:
         return unflatten(choice, lambda path: leaf(path, stage))
 
-    def block(stage: int) -> Basic | Bottleneck:
+    def block(stage: int) -> Block:
         kind = Basic if words_at("block")[int(leaf("block", stage))] == "basic" else Bottleneck
         return kind(**{field: build(field, stage) for field in kind.__struct_fields__})
 

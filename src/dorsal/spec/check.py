@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import log2
+from typing import assert_never
 
 from dorsal.spec.arrangement import Chain
 from dorsal.spec.block import (
@@ -118,6 +119,8 @@ def _check_mixer(mixer: Mixer, w_in: int, w_out: int) -> None:
                 exact_share(w_in, 2, "input width", "offset groups of a deformable split attention")
         case SelectiveKernel():
             _check_selective_kernel(mixer, w_in, w_out)
+        case _:
+            assert_never(mixer)
 
 
 def _check_conv(mixer: Conv, w_in: int, w_out: int) -> None:
