@@ -17,6 +17,7 @@ import msgspec
 from dorsal.language.fields import check_fields
 from dorsal.language.reader import suggest
 from dorsal.spec.block import Basic, Block, Bottleneck, name_of
+from dorsal.spec.check import check_number
 from dorsal.spec.network import Network
 from dorsal.spec.stage import Head, Stage
 from dorsal.spec.text import PER_STAGE, TYPES, words_of
@@ -97,32 +98,17 @@ def _encode(path: str, value: Any) -> Number:
         return words.index("none" if value is None else value)
     if value is None:
         return 0
-    _check_number(path, value)
+    _check_range(path, value)
     return value if isinstance(value, float) else int(value)
 
 
-def _check_number(path: str, value: Number) -> None:
-    last = path.rpartition(".")[2]
-    if last == "ratio" and not 0 < value <= 16:
-        raise ValueError(f"{path}={value} must be above 0 and at most 16, e.g. 0.25 (RegNetY) or 0.0625 (SENet)")
-    if last in ("stride", "strides") and value not in (1, 2):
-        raise ValueError(f"{path}={value} must be 1 or 2; nearest valid: {min(max(value, 1), 2)}")
-    if last == "expansion" and not _whole_or_inverse(value):
-        raise ValueError(
-            f"{path}={value} must be a whole number, e.g. 4 (ResNet) or 1 (RegNet), or one over a whole number, "
-            "e.g. 0.25 (RegNetZ)"
-        )
+def _check_range(path: str, value: Number) -> None:
+    check_number(path, value)
     least = _LEAST.get(path, 1)
     if type_at(path) in (int, int | None) and value < least:
         raise ValueError(f"{path}={value} is below {least}; nearest valid: {least}")
     if value > MAX_NUMBER:
         raise ValueError(f"{path}={value} is above {MAX_NUMBER}, the most that costs are counted for")
-
-
-def _whole_or_inverse(value: float) -> bool:
-    if value >= 1:
-        return value == int(value)
-    return value > 0 and abs(round(1 / value) * value - 1) <= 1e-6
 
 
 @cache

@@ -156,15 +156,18 @@ def planes_of(block: Block, width: int) -> int:
     Raises ValueError when the expansion does not divide the width.
     """
     expansion = block.expansion if isinstance(block, Bottleneck) else 1
-    if expansion >= 1 and expansion == int(expansion):
-        return exact_share(width, int(expansion), "width", "expansion")
-    inverse = round(1 / expansion) if 0 < expansion < 1 else 0
-    if not inverse or abs(inverse * expansion - 1) > 1e-6:
+    check_expansion("expansion", expansion)
+    return exact_share(width, int(expansion), "width", "expansion") if expansion >= 1 else width * round(1 / expansion)
+
+
+def check_expansion(name: str, value: float) -> None:
+    """Raises ValueError unless the value is a whole number, or one over a whole number. `name` is what messages say."""
+    whole = value >= 1 and value == int(value)
+    if not whole and not (0 < value < 1 and abs(round(1 / value) * value - 1) <= 1e-6):
         raise ValueError(
-            f"expansion={expansion} must be a whole number, e.g. 4 (ResNet) or 1 (RegNet), or one over a whole number, "
+            f"{name}={value} must be a whole number, e.g. 4 (ResNet) or 1 (RegNet), or one over a whole number, "
             "e.g. 0.25 (RegNetZ)"
         )
-    return width * inverse
 
 
 def inner_width(mixer: Mixer, planes: int) -> int:
