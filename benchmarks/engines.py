@@ -16,9 +16,9 @@ import time
 from collections.abc import Callable, Iterator
 
 from dorsal.jobs.engine import Engine, LocalPool, Message
+from dorsal.jobs.plan import Run
 from dorsal.jobs.ray_engine import RayCluster
 from dorsal.jobs.records import Trial
-from dorsal.study.plan import Run
 from dorsal.zoo import network
 
 WORKERS = (1, 2, 4, 8)

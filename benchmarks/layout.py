@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 
 from dorsal import Comparison, build
-from dorsal.jobs.train import data_facts
-from dorsal.study.plan import plan_comparison
+from dorsal.jobs.train import data_summary
+from dorsal.study.comparison.plan import plan_comparison
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
@@ -31,7 +31,7 @@ def main():
     given = parser.parse_args()
     torch.set_num_threads(1)
     images, labels = torch.randn(given.batch, 3, 48, 48), torch.zeros(given.batch, dtype=torch.long)
-    for arm in plan_comparison(Comparison(), data_facts("scenes(train=10, val=10)"), []).arms:
+    for arm in plan_comparison(Comparison(), data_summary("scenes(train=10, val=10)"), []).arms:
         models = {name: build(arm.network).to(memory_format=layout).train() for name, layout in LAYOUTS.items()}
         seconds = {name: [] for name in models}
         for _ in range(given.rounds + 2):

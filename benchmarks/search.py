@@ -18,11 +18,11 @@ import numpy as np
 import torch  # noqa: F401 - a worker that trains imports it, which takes its time
 
 from dorsal.jobs.engine import LocalPool
+from dorsal.jobs.plan import Run
 from dorsal.jobs.records import Trial
 from dorsal.space.bounds import read_bounds
 from dorsal.space.named import SPACES
 from dorsal.space.sample import sample
-from dorsal.study.plan import Run
 from dorsal.study.search.proposals import Asker, Feedback
 from dorsal.zoo import network
 

@@ -16,10 +16,12 @@ from pathlib import Path
 
 from dorsal.jobs.engine import LocalPool, Message
 from dorsal.jobs.machine import available_cores
+from dorsal.jobs.plan import Run
 from dorsal.jobs.records import Trial
-from dorsal.jobs.train import data_facts, recipe_facts, run_trial
+from dorsal.jobs.train import data_summary, run_trial
+from dorsal.recipes.text import read_recipes
+from dorsal.study.comparison.plan import plan_comparison
 from dorsal.study.comparison.question import Comparison
-from dorsal.study.plan import Run, plan_comparison
 
 
 def nothing(run: Run, _: Callable[[Message], None]) -> Trial:
@@ -50,8 +52,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--train", type=int, default=640)
     asked = parser.parse_args()
-    data = data_facts(f"scenes(train={asked.train}, val=64)")
-    runs = plan_comparison(Comparison(seeds=2), data, [recipe_facts("plain", 1)]).runs
+    data = data_summary(f"scenes(train={asked.train}, val=64)")
+    runs = plan_comparison(Comparison(seeds=2), data, [read_recipes("plain", 1)]).runs
     cores = available_cores()
     many, one = [], []
     for _ in range(asked.repeats):

@@ -7,9 +7,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dorsal.jobs.engine import LIVES, Engine, Job, Step, WorkerDied
-from dorsal.jobs.records import Epoch, Trial
-from dorsal.study.plan import Run
+from dorsal.jobs.engine import LIVES, Engine, Job, WorkerDied
+from dorsal.jobs.plan import Run
+from dorsal.jobs.records import Trial
+from dorsal.recipes.epoch import Epoch, Step
 from tests.contracts.jobs import (
     at_once,
     dies_of_seed_2,

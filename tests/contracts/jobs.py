@@ -5,9 +5,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from dorsal.jobs.engine import Message, Step
-from dorsal.jobs.records import Epoch, Trial
-from dorsal.study.plan import Run
+from dorsal.data.spec import Scenes
+from dorsal.jobs.engine import Message
+from dorsal.jobs.plan import Run
+from dorsal.jobs.records import Trial
+from dorsal.recipes.epoch import Epoch, Step
+from dorsal.recipes.recipe import Recipe
 from dorsal.zoo import network
 
 
@@ -16,17 +19,16 @@ def make_run(seed: int) -> Run:
         key=f"key{seed}",
         arm="arm",
         network=network("small"),
-        recipe="plain",
-        recipe_fields={},
-        epochs=1,
+        recipe_name="plain",
+        recipe=Recipe(epochs=1, warmup_epochs=0),
         seed=seed,
-        data="scenes",
+        data=Scenes(),
         fingerprint="",
     )
 
 
 def trial_of(run: Run, error: str = "") -> Trial:
-    return Trial(run.arm, run.recipe, run.seed, "finished", float(run.seed), (), 0.0, error)
+    return Trial(run.key, "finished", float(run.seed), (), 0.0, error)
 
 
 def at_once(run: Run, tell: Callable[[Message], None]) -> Trial:

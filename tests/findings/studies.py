@@ -105,6 +105,7 @@ def _study() -> Study:
             fingerprint="9f2c61d0a7b34e58",
             train_images=5000,
             val_images=1000,
+            constant=10.0,
         ),
         runs=runs_of(TEXTS, recipes, SEEDS),
         machine=Machine("a processor", 8, 31.2, "Linux 6.1", "cpu", 2, 1),

@@ -18,8 +18,8 @@ import pytest
 from dorsal.cli import main
 from dorsal.jobs.events import Event, TrialDone
 from dorsal.jobs.store import Store
+from dorsal.jobs.study_file import load_study, read_study_file
 from dorsal.study.comparison.run import compare
-from dorsal.study.saved import load_study, read_saved
 from tests.study.arithmetic import Arithmetic, put_in_place
 from tests.study.conftest import DATA, tiny
 
@@ -85,7 +85,7 @@ def test_a_comparison_in_postgresql_goes_on_as_one_in_sqlite_does(url: str, tmp_
     assert [trial.status for trial in first.trials] == ["finished"] * 2
     events: list[Event] = []
     second = compare(tiny(tmp_path, storage=url, seeds=2, epochs=1), on_event=events.append)
-    assert [event.trial.seed for event in events if isinstance(event, TrialDone)] == [2, 2]
+    assert [event.run.seed for event in events if isinstance(event, TrialDone)] == [2, 2]
     assert set(first.trials) <= set(second.trials)
     assert not (tmp_path / "study.db").exists()
     with Store(url, "compare") as store:
@@ -94,7 +94,7 @@ def test_a_comparison_in_postgresql_goes_on_as_one_in_sqlite_does(url: str, tmp_
 
 def test_the_password_is_kept_out_of_the_folder_and_asked_for(url: str, tmp_path: Path) -> None:
     compare(tiny(tmp_path, storage=url, seeds=1, epochs=1, name="other"))
-    saved = read_saved(tmp_path)
+    saved = read_study_file(tmp_path)
     assert saved is not None
     assert ":***@" in saved.storage
     assert b"secret" not in (tmp_path / "study.json").read_bytes()

@@ -21,10 +21,11 @@ import psutil
 import pytest
 
 from dorsal.jobs import ray_connection
-from dorsal.jobs.engine import LIVES, Job, Report, Step, WorkerDied
+from dorsal.jobs.engine import LIVES, Job, Report, WorkerDied
 from dorsal.jobs.ray_engine import RayCluster
 from dorsal.jobs.records import Trial
 from dorsal.jobs.store import Store
+from dorsal.recipes.epoch import Step
 from dorsal.study.population.run import run_population
 from dorsal.study.search.run import run_search
 from tests.contracts.engine import ROOT, EngineContract
@@ -70,9 +71,10 @@ class TestRayCluster(EngineContract):
 
 def trials_of(reports: list[Report]) -> dict[int, Trial]:
     """The trials by seed, each of which there is one."""
-    trials = [report.what for report in reports if isinstance(report.what, Trial)]
-    assert max(Counter(trial.seed for trial in trials).values()) == 1
-    return {trial.seed: trial for trial in trials}
+    trials = [(report.run.seed, report.what) for report in reports if isinstance(report.what, Trial)]
+    assert max(Counter(seed for seed, _ in trials).values()) == 1
+    assert all(trial.key == f"key{seed}" for seed, trial in trials)
+    return dict(trials)
 
 
 def most_at_once(trials: list[Trial]) -> int:

@@ -9,19 +9,25 @@ import msgspec
 import optuna
 import pytest
 
+from dorsal.data.summary import DataSummary
 from dorsal.jobs.lock import hold
-from dorsal.jobs.records import Epoch, Status, Trial
+from dorsal.jobs.plan import Plan, Run
+from dorsal.jobs.records import Status, Trial
 from dorsal.jobs.store import SEEDS, Categories, Domains, Store, Values
+from dorsal.jobs.study_file import STUDY_FILE, load_study
+from dorsal.recipes.epoch import Epoch
+from dorsal.recipes.recipe import Recipe
+from dorsal.study.comparison.plan import plan_comparison
 from dorsal.study.comparison.question import Comparison
-from dorsal.study.plan import DataFacts, Plan, RecipeFacts, Run, plan_comparison
-from dorsal.study.saved import STUDY_FILE, load_study
 
 ARMS, RECIPES = ["small", "wide"], ["plain", "tricks"]
 
 
 @pytest.fixture
-def made(facts: DataFacts, recipes: tuple[RecipeFacts, ...]) -> Plan:
-    return plan_comparison(Comparison(networks=("small", "wide=small(widths=[128,256,512])"), seeds=3), facts, recipes)
+def made(summary: DataSummary, recipes: dict[str, Recipe]) -> Plan:
+    return plan_comparison(
+        Comparison(networks=("small", "wide=small(widths=[128,256,512])"), seeds=3), summary, recipes
+    )
 
 
 @pytest.fixture
@@ -34,12 +40,12 @@ def trial(made: Plan, index: int, status: Status = "finished") -> Trial:
     curve = tuple(Epoch(e, 1 / e, 1 / e, 10.0 * e, 0.1, 1.5) for e in (1, 2, 3))
     error = "" if status == "finished" else "loss is nan"
     accuracy = 30.0 if status == "finished" else None
-    return Trial(run.arm, run.recipe, run.seed, status, accuracy, curve, 4.5, error)
+    return Trial(run.key, status, accuracy, curve, 4.5, error)
 
 
 def described(run: Run, arms: Sequence[str] = ARMS) -> tuple[Domains, Values]:
     domains: Domains = {"arm": Categories(tuple(arms)), "recipe": Categories(tuple(RECIPES)), "seed": SEEDS}
-    return domains, {"arm": run.arm, "recipe": run.recipe, "seed": run.seed}
+    return domains, {"arm": run.arm, "recipe": run.recipe_name, "seed": run.seed}
 
 
 def test_trials_come_back_whole(made: Plan, url: str) -> None:
@@ -92,9 +98,9 @@ def test_another_schema_is_refused_and_left_alone(made: Plan, url: str, tmp_path
     with Store(url, "compare") as store:
         store.add(made.runs[0], trial(made, 0), *described(made.runs[0]))
     (name,) = optuna.get_all_study_names(url)
-    optuna.load_study(study_name=name, storage=url).set_user_attr("dorsal_schema", 0)
+    optuna.load_study(study_name=name, storage=url).set_user_attr("dorsal_schema", 1)
     before = (tmp_path / "study.db").read_bytes()
-    with pytest.raises(ValueError, match="has schema 0 and this version of dorsal reads 1; name another folder"):
+    with pytest.raises(ValueError, match="has schema 1 and this version of dorsal reads 2; name another folder"):
         Store(url, "compare")
     assert (tmp_path / "study.db").read_bytes() == before
 
@@ -185,7 +191,12 @@ def test_a_folder_without_study_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"), [('{"schema": 0}', "has schema 0"), ("{", "is no study"), ("{}", "is no study")]
+    ("content", "says"),
+    [
+        ('{"schema": 1}', r"study.json has schema 1 and this version of dorsal reads 2; name another folder"),
+        ("{", "is no study"),
+        ("{}", "is no study"),
+    ],
 )
 def test_study_files_that_cannot_be_read(tmp_path: Path, content: str, says: str) -> None:
     (tmp_path / STUDY_FILE).write_text(content)

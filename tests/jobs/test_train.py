@@ -6,13 +6,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from dorsal.jobs.engine import Step
+from dorsal.data.spec import Folder, parse_data
 from dorsal.jobs.events import Note
 from dorsal.jobs.forecast import RunTiming
-from dorsal.jobs.records import Epoch, Trial
-from dorsal.jobs.train import check_device, data_facts, recipe_facts, run_trial, time_run
+from dorsal.jobs.plan import Run
+from dorsal.jobs.records import Trial
+from dorsal.jobs.train import check_device, data_summary, run_trial, time_run
+from dorsal.recipes.epoch import Epoch, Step
+from dorsal.recipes.text import read_recipes
+from dorsal.study.comparison.plan import plan_comparison
 from dorsal.study.comparison.question import Comparison
-from dorsal.study.plan import Run, plan_comparison
 from tests.study.conftest import TINY
 
 DATA = "scenes(train=100, val=20, size=32)"
@@ -20,7 +23,7 @@ DATA = "scenes(train=100, val=20, size=32)"
 
 def make_run(recipe: str = "plain(batch=50)", **changes: Any) -> Run:
     comparison = Comparison(networks=(f"tiny={TINY}",), data=DATA, seeds=1)
-    (run,) = plan_comparison(comparison, data_facts(DATA), [recipe_facts(recipe, 2)]).runs
+    (run,) = plan_comparison(comparison, data_summary(parse_data(DATA)), read_recipes([recipe], 2)).runs
     return msgspec.structs.replace(run, **changes)
 
 
@@ -30,9 +33,11 @@ def make(run: Run, folder: Path) -> tuple[Trial, list[Any]]:
 
 
 def test_a_run_tells_all_and_ends_as_its_last_epoch(tmp_path: Path) -> None:
-    trial, told = make(make_run(), tmp_path)
+    run = make_run()
+    trial, told = make(run, tmp_path)
     epochs = tuple(what for what in told if isinstance(what, Epoch))
-    assert (trial.arm, trial.recipe, trial.seed, trial.status) == ("tiny", "plain(batch=50)", 1, "finished")
+    assert (run.arm, run.recipe_name, run.seed) == ("tiny", "plain(batch=50)", 1)
+    assert (trial.key, trial.status) == (run.key, "finished")
     assert trial.curve == epochs
     assert [epoch.epoch for epoch in epochs] == [1, 2]
     assert trial.accuracy == epochs[-1].accuracy
@@ -88,23 +93,10 @@ def test_timing_is_of_the_run() -> None:
 
 
 def test_a_run_that_cannot_be_timed_says_why() -> None:
-    run = msgspec.structs.replace(make_run(), data="scene")
+    run = msgspec.structs.replace(make_run(), data=Folder("nowhere"))
     said = time_run(run, threads=1, device="cpu")
     assert isinstance(said, str)
-    assert said.startswith("ValueError: data: 'scene' is neither")
-
-
-def test_epochs_of_a_recipe_are_replaced() -> None:
-    own, given = recipe_facts("tricks", None), recipe_facts("tricks", 3)
-    assert (given.epochs, given.fields["epochs"]) == (3, 3)
-    assert own.hash != given.hash
-    assert own.name == given.name == "tricks"
-
-
-def test_a_recipe_file_is_called_by_its_name(tmp_path: Path) -> None:
-    (tmp_path / "mine.toml").write_text("epochs = 4\n")
-    facts = recipe_facts(str(tmp_path / "mine.toml"), None)
-    assert (facts.name, facts.epochs) == ("mine", 4)
+    assert said.startswith("DataError: path: 'nowhere' cannot be used as a data set")
 
 
 @pytest.mark.parametrize(
@@ -113,7 +105,7 @@ def test_a_recipe_file_is_called_by_its_name(tmp_path: Path) -> None:
 )
 def test_recipes_that_are_none(recipe: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        recipe_facts(recipe, None)
+        read_recipes([recipe], None)
 
 
 def test_devices_that_are_not_there() -> None:

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -12,6 +13,7 @@ from dorsal.recipes.text import (
     Recipe,
     from_json,
     from_toml,
+    read_recipes,
     recipe,
     recipe_hash,
     recipe_text,
@@ -19,6 +21,7 @@ from dorsal.recipes.text import (
     to_json,
     to_toml,
 )
+from dorsal.spec.digest import digest
 
 
 @st.composite
@@ -59,9 +62,48 @@ def test_whole_numbers_are_floats_too() -> None:
     assert recipe_hash(Recipe(warmup_epochs=1)) == recipe_hash(Recipe(warmup_epochs=1.0))
 
 
-def test_hash_is_pinned() -> None:
+def test_hashes_are_pinned() -> None:
     assert recipe_hash(Recipe(epochs=3, lr=0.25)) == recipe_hash(from_toml("epochs = 3\nlr = 0.25"))
-    assert recipe_hash(NAMED["res2net"]) == "2b8d95e6a3ce50e0"
+    assert {name: recipe_hash(made) for name, made in NAMED.items()} == {
+        "plain": "27d688442892720e",
+        "tricks": "8a2e9f55ebf076e3",
+        "resnest": "f9d28f3f8f42c53c",
+        "res2net": "651df7c7d8d3cd23",
+        "regnet-10ep": "2243fda80e18627d",
+        "regnet-100ep": "29b9fc91f750dd14",
+    }
+
+
+def test_a_field_of_a_later_version_leaves_hashes_as_they_were() -> None:
+    fields = [(field.name, field.type, field.default) for field in msgspec.structs.fields(Recipe)]
+    later = msgspec.defstruct("Later", [*fields, ("clip", float, 0.0)], kw_only=True, frozen=True)
+    given = msgspec.structs.asdict(NAMED["resnest"])
+    assert digest(later(**given)) == recipe_hash(NAMED["resnest"])
+    assert digest(later(**given, clip=1.0)) != recipe_hash(NAMED["resnest"])
+
+
+def test_recipes_are_known_by_their_texts_and_files_by_their_names(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("epochs = 4\n")
+    texts = ["tricks", "plain(batch=50)", str(tmp_path / "mine.toml")]
+    assert read_recipes(texts, None) == {
+        "tricks": NAMED["tricks"], "plain(batch=50)": recipe("plain(batch=50)"), "mine": Recipe(epochs=4),
+    }  # fmt: skip
+
+
+def test_epochs_of_recipes_are_replaced() -> None:
+    own, given = read_recipes(["tricks"], None)["tricks"], read_recipes(["tricks"], 3)["tricks"]
+    assert given == msgspec.structs.replace(own, epochs=3)
+    assert recipe_hash(own) != recipe_hash(given)
+    with pytest.raises(ValueError, match="warmup_epochs=5 is not below epochs=3"):
+        read_recipes(["tricks", "resnest"], 3)
+
+
+def test_recipes_of_one_name_are_refused(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.toml").write_text("epochs = 4\n")
+    with pytest.raises(ValueError, match="recipe 'mine' is there twice; leave one out, or give its file another name"):
+        read_recipes([str(tmp_path / folder / "mine.toml") for folder in ("a", "b")], None)
 
 
 def test_names_are_the_shortest_text() -> None:
@@ -125,10 +167,10 @@ def test_scaled_keeps_the_rate_per_image() -> None:
 def test_published_figures() -> None:
     resnest, res2net, regnet = NAMED["resnest"], NAMED["res2net"], NAMED["regnet-100ep"]
     assert resnest.lr / resnest.batch * 256 == pytest.approx(0.1)
-    assert (resnest.decayed, resnest.zero_init, resnest.optimizer) == ("weights", True, "nesterov")
-    assert (res2net.decayed, res2net.zero_init, res2net.optimizer) == ("all", False, "sgd")
+    assert (resnest.decay_on, resnest.zero_init, resnest.optimizer) == ("weights", True, "nesterov")
+    assert (res2net.decay_on, res2net.zero_init, res2net.optimizer) == ("all", False, "sgd")
     assert regnet.lr / regnet.batch * 128 == pytest.approx(0.1)
-    assert (regnet.decayed, regnet.weight_decay, regnet.precise_bn) == ("all", 5e-5, 8192)
+    assert (regnet.decay_on, regnet.weight_decay, regnet.precise_bn) == ("all", 5e-5, 8192)
 
 
 def test_reading_recipes_needs_no_torch() -> None:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Generator, Sequence
 
 import numpy as np
 import pytest
-from dorsal.study.plan import Run
 
 from dorsal.jobs.engine import Report, WorkerDied
 from dorsal.jobs.forecast import RunTiming
+from dorsal.jobs.plan import Run
 from dorsal.jobs.records import Latency, Trial
 
 QUICK = Latency(1.0, 1.0, 1.0, 1, 1, 1, "cpu")
@@ -63,4 +63,4 @@ class Arithmetic:
     def trial(self, run: Run) -> Trial:
         status = self.ends.get(run.arm, "finished")
         accuracy = 90.0 - sum(stage.depth for stage in run.network.stages) + 0.1 * run.seed
-        return Trial(run.arm, run.recipe, run.seed, status, accuracy if status == "finished" else None, (), 1.0, "")
+        return Trial(run.key, status, accuracy if status == "finished" else None, (), 1.0, "")

@@ -9,36 +9,15 @@ from typing import Any
 
 import msgspec
 import psutil
-import pytest
 
 from dorsal.jobs.records import Study, Trial
 from dorsal.study.comparison.question import Comparison
-from dorsal.study.plan import DataFacts, RecipeFacts
 from dorsal.study.population.question import Population
 from dorsal.study.question import to_toml
 
 TINY = "small(depths=[1], widths=[16], strides=[2], stem=simple(width=8, stride=2))"
 WIDER = TINY.replace("[16]", "[32]")
 DATA = "scenes(train=320, val=32, size=32)"
-
-
-@pytest.fixture
-def facts() -> DataFacts:
-    return DataFacts(
-        text="scenes",
-        description="scenes",
-        classes=tuple("0123456789"),
-        image_size=48,
-        fingerprint="f" * 64,
-        normalization=(0.5,) * 6,
-        train_images=1000,
-        val_images=100,
-    )
-
-
-@pytest.fixture
-def recipes() -> tuple[RecipeFacts, ...]:
-    return tuple(RecipeFacts(name=n, hash=f"hash of {n}", epochs=5, batch=64, fields={}) for n in ("plain", "tricks"))
 
 
 def tiny(out: Path, **changes: Any) -> Comparison:
@@ -95,7 +74,9 @@ class Session:
 
     def until_midway(self) -> dict[str, Any]:
         """Reads events until a run has a checkpoint and is far from its end."""
-        return self.until(lambda e: e["kind"] == "WorkerProgress" and 2 <= e["epoch"] <= e["epochs"] // 2)
+        return self.until(
+            lambda e: e["kind"] == "Progress" and 2 <= e["step"]["epoch"] <= e["run"]["recipe"]["epochs"] // 2
+        )
 
     def workers(self) -> list[psutil.Process]:
         started = psutil.Process(self.process.pid).children(recursive=True)

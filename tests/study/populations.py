@@ -150,6 +150,7 @@ def _study(arms: tuple[Arm, ...], trials: tuple[Trial, ...], seeds: int) -> Stud
             fingerprint="f" * 64,
             train_images=1000,
             val_images=1000,
+            constant=10.0,
         ),
         runs=tuple(PlannedRun(f"{arm.label}|{seed}", arm.label, RECIPE, seed) for arm in arms for seed in every),
         machine=Machine("none", 1, 1.0, "none", "cpu", 1, 1),

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from dorsal.jobs.engine import Message, Step
+from dorsal.jobs.engine import Message
+from dorsal.jobs.plan import Run
 from dorsal.jobs.ray_engine import RayCluster
 from dorsal.jobs.records import Trial
 from dorsal.jobs.store import SEEDS, Store
-from dorsal.study.plan import Run
+from dorsal.recipes.epoch import Step
 from tests.contracts.jobs import make_run, trial_of
 
 

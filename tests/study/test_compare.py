@@ -7,12 +7,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from dorsal.jobs.events import Event, Note, Planned, TrialDone, WorkerProgress
-from dorsal.jobs.train import data_facts, recipe_facts
+from dorsal.data.spec import parse_data
+from dorsal.jobs.events import Event, Note, Planned, Progress, TrialDone
+from dorsal.jobs.study_file import STUDY_FILE, load_study, read_study_file, write_study_file
+from dorsal.jobs.train import data_summary
+from dorsal.recipes.text import read_recipes
+from dorsal.study.comparison.plan import plan_comparison
 from dorsal.study.comparison.question import Comparison
 from dorsal.study.comparison.run import compare
-from dorsal.study.plan import plan_comparison
-from dorsal.study.saved import STUDY_FILE, load_study, read_saved, write_saved
 from tests.study.conftest import results, tiny
 
 DIVERGES = "plain(lr=1e8, warmup_epochs=0)"
@@ -36,8 +38,9 @@ class Crashed:
 
 
 def _key_of_b(question: Comparison) -> str:
-    made = plan_comparison(question, data_facts(question.data), [recipe_facts(text, 1) for text in question.recipes])
-    return next(run.key for run in made.runs if (run.arm, run.recipe) == ("b", "plain"))
+    recipes = read_recipes(question.recipes, question.epochs)
+    made = plan_comparison(question, data_summary(parse_data(question.data)), recipes)
+    return next(run.key for run in made.runs if (run.arm, run.recipe_name) == ("b", "plain"))
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +49,7 @@ def crashed(tmp_path_factory: pytest.TempPathFactory) -> Crashed:
 
 
 def test_a_crashed_run_is_recorded_while_the_others_go_on(crashed: Crashed) -> None:
-    outcomes = {(trial.arm, trial.recipe): trial for trial in crashed.study.trials}
+    outcomes = {(arm, recipe): trial for (arm, recipe, _), trial in crashed.study.ended().items()}
     assert {pair: trial.status for pair, trial in outcomes.items()} == {
         ("a", "plain"): "finished",
         ("b", "plain"): "failed",
@@ -59,9 +62,12 @@ def test_a_crashed_run_is_recorded_while_the_others_go_on(crashed: Crashed) -> N
 
 def test_the_same_call_makes_only_the_crashed_run_again(crashed: Crashed) -> None:
     done = [event for event in crashed.second if isinstance(event, TrialDone)]
-    assert [(event.trial.arm, event.trial.recipe, event.trial.status) for event in done] == [("b", "plain", "finished")]
+    assert [(event.run.arm, event.run.recipe_name, event.trial.status) for event in done] == [
+        ("b", "plain", "finished")
+    ]
+    assert done[0].trial.key == done[0].run.key
     assert (done[0].done, done[0].total) == (4, 4)
-    assert {event.arm for event in crashed.second if isinstance(event, WorkerProgress)} == {"b"}
+    assert {event.run.arm for event in crashed.second if isinstance(event, Progress)} == {"b"}
 
 
 def test_events_tell_the_forecast_first_and_every_trial(crashed: Crashed) -> None:
@@ -71,7 +77,7 @@ def test_events_tell_the_forecast_first_and_every_trial(crashed: Crashed) -> Non
     ended = [event for event in crashed.first if isinstance(event, TrialDone)]
     assert [event.done for event in ended] == [1, 2, 3, 4]
     assert [event.seconds_left > 0 for event in ended] == [True, True, True, False]
-    assert all(event.seconds_left >= 0 for event in crashed.first if isinstance(event, WorkerProgress))
+    assert all(event.seconds_left >= 0 for event in crashed.first if isinstance(event, Progress))
 
 
 def test_the_study_holds_what_a_report_needs(crashed: Crashed) -> None:
@@ -80,32 +86,34 @@ def test_the_study_holds_what_a_report_needs(crashed: Crashed) -> None:
     assert not (crashed.out / "study.db").exists()
     assert all(arm.forward is not None and arm.train_step is not None for arm in study.arms)
     assert study.command.startswith("dorsal compare 'a=small(")
-    assert (study.epochs["plain"], study.recipes["plain"]["epochs"], study.image_size) == (1, 1, 32)
+    assert study.kind == "comparison"
+    assert study.recipes == read_recipes(("plain", DIVERGES), 1)
+    assert study.data == data_summary(parse_data(crashed.question.data))
     assert (study.machine.workers, study.machine.threads) == (1, 1)  # one run was left
     assert {"python", "torch", "optuna"} <= set(study.versions)
     assert study.created == crashed.study.created
 
 
 def test_another_setting_is_told_of(crashed: Crashed) -> None:
-    saved = read_saved(crashed.out)
+    saved = read_study_file(crashed.out)
     assert saved is not None
     assert len(saved.settings) == 1
     assert crashed.repaired.notes == ()
-    write_saved(crashed.out, msgspec.structs.replace(saved, settings=("torch 1.0", *saved.settings)))
+    write_study_file(crashed.out, msgspec.structs.replace(saved, settings=("torch 1.0", *saved.settings)))
     (note,) = compare(crashed.question).notes
     assert note.startswith("runs were made in different settings, which round differently: torch 1.0; torch ")
-    write_saved(crashed.out, saved)
+    write_study_file(crashed.out, saved)
 
 
 def test_a_full_disk_leaves_the_old_study_file(crashed: Crashed, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    saved, content = read_saved(crashed.out), (crashed.out / STUDY_FILE).read_bytes()
+    saved, content = read_study_file(crashed.out), (crashed.out / STUDY_FILE).read_bytes()
     assert saved is not None
     monkeypatch.setattr("dorsal.jobs.json_file.os.fsync", full)
     with pytest.raises(OSError, match="No space left on device"):
-        write_saved(crashed.out, msgspec.structs.replace(saved, settings=("another",)))
+        write_study_file(crashed.out, msgspec.structs.replace(saved, settings=("another",)))
     assert (crashed.out / STUDY_FILE).read_bytes() == content
     assert not list(crashed.out.glob("*.tmp"))
 

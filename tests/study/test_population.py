@@ -11,12 +11,12 @@ import msgspec
 import optuna
 import pytest
 
-from dorsal.data.spec import parse_data
 from dorsal.findings.population.analyse import analyse_population
 from dorsal.jobs.engine import WorkerDied
 from dorsal.jobs.events import Event, Note, Planned, TrialDone
 from dorsal.jobs.json_file import write_record
 from dorsal.jobs.store import Categories
+from dorsal.jobs.study_file import read_study_file, write_study_file
 from dorsal.latency.records import MODEL
 from dorsal.space.axis import Axis
 from dorsal.space.base import with_edit
@@ -24,6 +24,7 @@ from dorsal.space.distributions import Choice
 from dorsal.space.named import read_space
 from dorsal.space.space import Space, to_toml
 from dorsal.spec.cost import cost
+from dorsal.spec.network import Network
 from dorsal.study import question
 from dorsal.study.comparison.run import compare
 from dorsal.study.population.question import Population, command_line, from_toml
@@ -92,7 +93,8 @@ def test_a_population_is_what_was_drawn_within_the_bounds(population: Population
         assert space.accepted >= 2
         for row, label in enumerate(space.labels):
             arm = arms[label]
-            assert arm.network is not None
+            assert isinstance(arm.network, Network)
+            assert (arm.space, arm.row) == (space.space.name, row)
             assert arm.network.head.classes == 10
             assert 1_000_000 <= arm.cost.macs <= 3_000_000
             assert arm.cost == cost(arm.network, 32)
@@ -103,7 +105,7 @@ def test_a_population_is_what_was_drawn_within_the_bounds(population: Population
 
 
 def test_every_network_is_trained_and_told_in_turn(population: PopulationStudy) -> None:
-    assert [(trial.arm, trial.status) for trial in population.study.trials] == [
+    assert [(arm, trial.status) for (arm, _, _), trial in population.study.ended().items()] == [
         (label, "finished") for label in ("anynetx_e/0", "crossed/0", "anynetx_e/1", "crossed/1")
     ]
 
@@ -115,7 +117,7 @@ def test_optuna_sees_the_axes_of_each_space(population: PopulationStudy, folder:
     by_axes = {"mixer.0" in study.trials[0].params: study for study in studies}
     space = population.spaces[0]
     label = space.labels[0]
-    (trial,) = (trial for trial in population.study.trials if trial.arm == label)
+    (trial,) = (trial for (arm, _, _), trial in population.study.ended().items() if arm == label)
     point = {name: column[0] for name, column in space.axes.items()}
     (stored,) = (t for t in by_axes[False].trials if t.params == {**values_of(point), "seed": 1, "epochs": 1})
     assert stored.params["depths.3"] == point["depths"][3]
@@ -134,7 +136,7 @@ def test_the_same_call_runs_nothing_and_a_larger_count_only_what_is_new(
     assert not any(isinstance(event, TrialDone) for event in again)
     more: list[Event] = []
     larger = run_population(asked(folder, count=3), on_event=more.append)
-    assert {event.trial.arm for event in more if isinstance(event, TrialDone)} == {"anynetx_e/2", "crossed/2"}
+    assert {event.run.arm for event in more if isinstance(event, TrialDone)} == {"anynetx_e/2", "crossed/2"}
     assert len(larger.study.trials) == 6
     assert larger.spaces[0].labels[:2] == population.spaces[0].labels
 
@@ -199,10 +201,37 @@ def test_a_comparison_does_not_replace_a_population_nor_the_reverse(
         run_population(asked(folder, name="b"))
     for name in ("study.json", "study.db"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
-    with pytest.raises(ValueError, match="holds a comparison; name another folder"):
+    with pytest.raises(
+        ValueError, match=r"holds a population without its spaces\.json; put that back, or name another"
+    ):
         run_population(asked(tmp_path))
     with pytest.raises(ValueError, match=r"holds no population: there is no spaces\.json"):
         load_population(tmp_path)
+    saved = read_study_file(folder)
+    assert saved is not None
+    compared = msgspec.structs.replace(saved, study=msgspec.structs.replace(saved.study, kind="comparison"))
+    write_study_file(tmp_path, compared)
+    with pytest.raises(ValueError, match="holds a comparison; name another folder"):
+        run_population(asked(tmp_path))
+    (tmp_path / "spaces.json").write_bytes((folder / "spaces.json").read_bytes())
+    with pytest.raises(ValueError, match="holds no population but a comparison; see `dorsal space run`"):
+        load_population(tmp_path)
+
+
+def test_a_folder_of_another_schema_is_refused(population: PopulationStudy, folder: Path, tmp_path: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_file():
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    refused = "has schema 1 and this version of dorsal reads 2; use the version that wrote it, or name another folder"
+    for name in ("study.json", "spaces.json"):
+        whole = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(msgspec.json.encode({**msgspec.json.decode(whole), "schema": 1}))
+        with pytest.raises(ValueError, match=rf"{name} {refused}"):
+            load_population(tmp_path)
+        with pytest.raises(ValueError, match=rf"{name} {refused}"):
+            run_population(asked(tmp_path))
+        (tmp_path / name).write_bytes(whole)
+    assert load_population(tmp_path) == load_population(folder)
 
 
 def test_the_storage_of_a_folder_is_kept_and_another_is_refused(
@@ -239,7 +268,7 @@ def test_a_network_of_two_spaces_is_trained_once(tmp_path: Path, monkeypatch: py
     spaces = tuple(map(str, files))
     found = run_population(asked(tmp_path / "out", spaces=spaces, bounds={}, edit="", count=3), on_event=events.append)
     assert [run.arm for run in sorted(engine.made, key=lambda run: run.arm)] == ["tiny/0", "tiny/1", "tiny/2"]
-    accuracies = {trial.arm: trial.accuracy for trial in found.study.trials}
+    accuracies = {arm: trial.accuracy for (arm, _, _), trial in found.study.ended().items()}
     assert [accuracies[f"twin/{n}"] for n in range(3)] == [accuracies[f"tiny/{n}"] for n in range(3)]
     (planned,) = (event.forecast for event in events if isinstance(event, Planned))
     assert (planned.runs, planned.arm_seconds["tiny/0"], planned.arm_seconds["twin/0"]) == (3, pytest.approx(10), 0)
@@ -252,7 +281,7 @@ def test_diverged_and_failed_runs_are_recorded_and_others_go_on(
     engine = put_in_place(Arithmetic(1), monkeypatch)
     engine.ends = {"anynetx_e/0": "diverged", "crossed/0": "failed"}
     found = run_population(asked(tmp_path))
-    fared = {trial.arm: (trial.status, trial.accuracy is None) for trial in found.study.trials}
+    fared = {arm: (trial.status, trial.accuracy is None) for (arm, _, _), trial in found.study.ended().items()}
     assert fared == {
         "anynetx_e/0": ("diverged", True),
         "crossed/0": ("failed", True),
@@ -332,10 +361,10 @@ def test_resolution_can_be_an_axis(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     by_label = {arm.label: arm for arm in found.study.arms}
     for row, label in enumerate(drawn.labels):
         net = by_label[label].network
-        assert net is not None
+        assert isinstance(net, Network)
         side = int(drawn.costs["image_size"][row])
         assert by_label[label].cost == cost(net, side)
-        assert parse_data(data_of[label]).size == side
+        assert data_of[label].size == side
 
 
 def test_interrupted_between_any_two_runs_the_same_call_goes_on(
@@ -389,7 +418,7 @@ def test_killed_at_any_point_the_same_call_goes_on(tmp_path: Path) -> None:
     assert len(load_population(tmp_path / "broken").study.trials) == 1
     events: list[Event] = []
     broken = run_population(asked(tmp_path / "broken", **slow), on_event=events.append)
-    assert [event.trial.arm for event in events if isinstance(event, TrialDone)] == ["tiny/1"]
+    assert [event.run.arm for event in events if isinstance(event, TrialDone)] == ["tiny/1"]
     unbroken = run_population(asked(tmp_path / "unbroken", **slow))
     assert results(broken.study) == results(unbroken.study)
 

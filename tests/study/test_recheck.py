@@ -10,12 +10,12 @@ import pytest
 
 from dorsal.findings.population.analyse import analyse_population
 from dorsal.jobs.events import Event, TrialDone
+from dorsal.jobs.study_file import read_study_file, write_study_file
 from dorsal.study.population.question import Population
 from dorsal.study.population.run import run_population
 from dorsal.study.population.saved import load_population
 from dorsal.study.recheck.run import Recheck, command_line, run_recheck
 from dorsal.study.recheck.saved import load_recheck
-from dorsal.study.saved import read_saved, write_saved
 from tests.study.arithmetic import Arithmetic, put_in_place
 
 BASE = "small(depths=[1, 1], widths=[16, 32], strides=[2, 2], stem=simple(width=8, stride=2))"
@@ -58,13 +58,13 @@ def test_a_subset_is_trained_longer_and_with_more_seeds_and_nothing_twice(folder
     assert found.labels == ("tiny/0", "twin/0", "tiny/1", "twin/1")
     assert found.budgets == ("1 epoch", "2 epochs")
     runs = {(label, budget): found.runs[i][j] for i, label in enumerate(found.labels) for j, budget in enumerate("12")}
-    by_label = {trial.arm: trial.accuracy for trial in population.study.trials}
+    by_label = {arm: trial.accuracy for (arm, _, _), trial in population.study.ended().items()}
     for label in found.labels:
         accuracy = by_label[label]
         assert accuracy is not None
         assert runs[label, "1"][0] == 100 - accuracy
         assert all(isinstance(run, float) for budget in "12" for run in runs[label, budget])
-    made = [(e.trial.arm, e.trial.recipe, e.trial.seed) for e in events if isinstance(e, TrialDone)]
+    made = [(e.run.arm, e.run.recipe_name, e.run.seed) for e in events if isinstance(e, TrialDone)]
     assert len(made) == len(set(made)) == 2 * 3  # both spaces draw the same networks
     assert not any(recipe == "plain, 1 epoch" and seed == 1 for _, recipe, seed in made)
     again: list[Event] = []
@@ -82,13 +82,24 @@ def test_a_subset_is_trained_longer_and_with_more_seeds_and_nothing_twice(folder
 def test_evidence_on_other_networks_than_the_populations_is_refused(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     run_recheck(asked(tmp_path))
-    saved = read_saved(tmp_path)
+    saved = read_study_file(tmp_path)
     assert saved is not None
     first, *others = saved.study.arms
     changed = msgspec.structs.replace(first, network_hash="another")
     study = msgspec.structs.replace(saved.study, arms=(changed, *others))
-    write_saved(tmp_path, msgspec.structs.replace(saved, study=study))
-    with pytest.raises(ValueError, match=r"reliability\.json' is of another tiny/0 than the population there; remove"):
+    write_study_file(tmp_path, msgspec.structs.replace(saved, study=study))
+    with pytest.raises(ValueError, match=r"recheck\.json' is of another tiny/0 than the population there; remove"):
+        load_recheck(tmp_path)
+
+
+def test_evidence_of_another_schema_is_refused(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    run_recheck(asked(tmp_path))
+    file = tmp_path / "recheck.json"
+    file.write_bytes(msgspec.json.encode({**msgspec.json.decode(file.read_bytes()), "schema": 1}))
+    with pytest.raises(
+        ValueError, match=r"recheck\.json has schema 1 and this version of dorsal reads 2; use the vers"
+    ):
         load_recheck(tmp_path)
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dorsal.jobs.events import Event, Planned, TrialDone, WorkerProgress
+from dorsal.jobs.events import Event, Planned, Progress, TrialDone
 from dorsal.jobs.records import Study
+from dorsal.jobs.study_file import load_study
 from dorsal.study.comparison.run import compare
-from dorsal.study.saved import load_study
 from tests.study.conftest import Session, results, tiny
 
 pytestmark = pytest.mark.alone
@@ -26,7 +26,7 @@ class Broken:
         self.with_worker = self.interrupted.until_midway()
         self.interrupted.workers()[0].kill()
         self.interrupted.until(lambda event: event["kind"] == "Note")
-        self.with_next_worker = self.interrupted.until(lambda event: event["kind"] == "WorkerProgress")
+        self.with_next_worker = self.interrupted.until(lambda event: event["kind"] == "Progress")
         os.killpg(self.interrupted.process.pid, signal.SIGINT)
         self.interrupted_error = self.interrupted.end()
         _, self.left_after_interrupt = psutil.wait_procs(_group(self.interrupted.process.pid), timeout=10)
@@ -76,9 +76,8 @@ def test_a_killed_worker_is_told_of_and_its_run_goes_on(broken: Broken) -> None:
     notes = [event["text"] for event in broken.interrupted.kinds("Note")]
     death = "worker died (signal 9, most likely for want of memory)"
     assert notes == [f"a, plain, seed 1: {death}; it goes on from its checkpoint"]
-    run = ("arm", "recipe", "seed")
-    assert [broken.with_next_worker[field] for field in run] == [broken.with_worker[field] for field in run]
-    assert broken.with_next_worker["epoch"] >= broken.with_worker["epoch"] >= 2
+    assert broken.with_next_worker["run"] == broken.with_worker["run"]
+    assert broken.with_next_worker["step"]["epoch"] >= broken.with_worker["step"]["epoch"] >= 2
 
 
 def test_ctrl_c_leaves_no_process_and_no_noise_of_workers(broken: Broken) -> None:
@@ -94,26 +93,28 @@ def test_workers_of_a_killed_main_process_end(broken: Broken) -> None:
 
 def test_ended_runs_are_not_made_again(broken: Broken) -> None:
     killed = [*broken.interrupted.kinds("TrialDone"), *broken.main_killed.kinds("TrialDone")]
-    ended = [(event["trial"]["arm"], event["trial"]["seed"]) for event in killed]
-    ended += [(event.trial.arm, event.trial.seed) for event in broken.last if isinstance(event, TrialDone)]
-    assert len(ended) == len(set(ended))
-    begun_last = {(event.arm, event.seed) for event in broken.last if isinstance(event, WorkerProgress)}
-    assert not begun_last & {(trial.arm, trial.seed) for trial in broken.after_kill.trials}
+    ended = [event["trial"]["key"] for event in killed]
+    ended += [event.trial.key for event in broken.last if isinstance(event, TrialDone)]
+    assert len(ended) == len(set(ended)) == 4
+    begun_last = {event.run.key for event in broken.last if isinstance(event, Progress)}
+    assert not begun_last & {trial.key for trial in broken.after_kill.trials}
     (planned,) = broken.again
     assert isinstance(planned, Planned)
     assert (planned.forecast.done, planned.forecast.seconds) == (4, 0)
 
 
 def test_a_run_in_flight_goes_on_at_the_epoch_it_was_in(broken: Broken) -> None:
-    which = (broken.in_flight["arm"], broken.in_flight["seed"])
-    told = [event for event in broken.last if isinstance(event, WorkerProgress) and (event.arm, event.seed) == which]
-    assert told[0].epoch >= 2
+    which = broken.in_flight["run"]["key"]
+    told = [event for event in broken.last if isinstance(event, Progress) and event.run.key == which]
+    assert told[0].step.epoch >= 2
 
 
 def test_a_broken_study_can_be_read_and_is_in_order(broken: Broken) -> None:
     assert len(broken.after_interrupt.trials) < 4
     assert 1 <= len(broken.after_kill.trials) < 4
-    assert [(trial.seed, trial.arm) for trial in broken.study.trials] == [(1, "a"), (1, "b"), (2, "a"), (2, "b")]
+    in_order = [(1, "a"), (1, "b"), (2, "a"), (2, "b")]
+    assert [(seed, arm) for arm, _, seed in broken.study.ended()] == in_order
+    assert [trial.key for trial in broken.study.trials] == [run.key for run in broken.study.runs]
 
 
 def test_checkpoints_of_ended_runs_are_gone(broken: Broken) -> None:

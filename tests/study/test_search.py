@@ -11,7 +11,7 @@ import pytest
 from dorsal.findings.search import analyse_search
 from dorsal.jobs.events import Event, Note, Planned, TrialDone
 from dorsal.jobs.json_file import write_record
-from dorsal.jobs.train import data_facts
+from dorsal.jobs.train import data_summary
 from dorsal.latency.records import MODEL
 from dorsal.study.comparison.run import compare
 from dorsal.study.population.records import PopulationStudy, SpaceSample
@@ -27,7 +27,7 @@ from tests.study.populations import timed_by_macs
 from tests.study.test_timing import measurements
 
 DATA = "scenes(size=32, train=64, val=32)"
-OPENED = functools.cache(data_facts)  # what never changes is opened once
+OPENED = functools.cache(data_summary)  # what never changes is opened once
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def train(monkeypatch: pytest.MonkeyPatch) -> Callable[..., SearchStudy]:
     def run(
         asked: Search, engine: Arithmetic, events: list[Event] | None = None, against: PopulationStudy | None = None
     ) -> SearchStudy:
-        monkeypatch.setattr("dorsal.study.search.run.data_facts", OPENED)
+        monkeypatch.setattr("dorsal.study.search.run.data_summary", OPENED)
         monkeypatch.setattr("dorsal.study.search.run.engine_of", lambda *_: engine)
         time_by(lambda _: "no time", monkeypatch)
         return run_search(asked, against=against, on_event=(events if events is not None else []).append)
@@ -67,7 +67,7 @@ def test_networks_are_asked_for_trained_and_told_of(train: Callable[..., SearchS
     assert [network.drawn for network in search.course.networks[:3]] == [True] * 3
     assert not any(network.drawn for network in search.course.networks[3:])
     assert all(1e6 <= network.costs["macs"] <= 4e6 for network in search.course.networks)
-    assert [trial.arm for trial in search.study.trials] == [arm.label for arm in search.study.arms]
+    assert [arm for arm, _, _ in search.study.ended()] == [arm.label for arm in search.study.arms]
     assert len({arm.network_hash for arm in search.study.arms}) == 5
     notes = [event.text for event in events if isinstance(event, Note)]
     assert notes[1].startswith("anynetx_e/0, drawn: regnetx_002(")
@@ -322,12 +322,12 @@ def test_other_folders_are_refused(train: Callable[..., SearchStudy], tmp_path: 
         load_search(tmp_path)
     search = train(question(tmp_path / "search", trials=1), Arithmetic(1))
     (tmp_path / "search" / "search.json").rename(tmp_path / "kept.json")
-    with pytest.raises(ValueError, match="holds a comparison; name another folder"):
+    with pytest.raises(ValueError, match=r"holds a search without its search\.json; put that back, or name another"):
         train(question(tmp_path / "search", trials=1), Arithmetic(1))
     for content, says in (
-        (b'{"schema": 99}', "has schema 99"),
+        (b'{"schema": 1}', r"search\.json has schema 1 and this version of dorsal reads 2; use the version that"),
         (b"{", "is no search: Input"),
-        (b'{"schema": 1}', "is no search"),
+        (b'{"schema": 2}', "is no search"),
     ):
         (tmp_path / "search" / "search.json").write_bytes(content)
         with pytest.raises(ValueError, match=says):

@@ -10,14 +10,17 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from dorsal.study.saved import read_saved, write_saved
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dorsal.data.spec import Scenes
+from dorsal.data.summary import DataSummary
 from dorsal.jobs.engine import WorkerDied
+from dorsal.jobs.events import Event, Note, Visited
 from dorsal.jobs.json_file import write_record
 from dorsal.jobs.machine import machine, versions
 from dorsal.jobs.records import Arm, Machine, Study
+from dorsal.jobs.study_file import read_study_file, write_study_file
 from dorsal.latency.predict import cautions, latency_bounds, predictors, read_latency_model
 from dorsal.latency.records import (
     MEASUREMENTS,
@@ -76,7 +79,7 @@ def space_file(out: Path, space: Space = SPACE) -> Path:
 def quietly(question: Timing) -> Any:
     """Measures, and returns the model and what was said."""
     said: list[str] = []
-    return measure_latency(question, say=said.append, on_visit=lambda *_: None), said
+    return measure_latency(question, on_event=lambda e: said.append(e.text) if isinstance(e, Note) else None), said
 
 
 def costs(n: int, seed: int = 0) -> dict[str, np.ndarray]:
@@ -304,8 +307,11 @@ def test_a_model_is_read_as_it_was_written(model, tmp_path):
     [
         (None, "there is no such file"),
         ("a model", "is no latency model: JSON is malformed"),
-        ('{"schema": 1}', "is no latency model: Object missing required field"),
-        ('{"schema": 99}', "schema 99 and this version of dorsal reads 1"),
+        ('{"schema": 2}', "is no latency model: Object missing required field"),
+        (
+            '{"schema": 1}',
+            "x.json has schema 1 and this version of dorsal reads 2; use the version that wrote it, or name",
+        ),
         ("{}", "is no latency model: Object missing required field `schema`"),
     ],
 )
@@ -314,6 +320,16 @@ def test_files_that_hold_no_model(tmp_path, content, says):
         (tmp_path / "x.json").write_text(content)
     with pytest.raises(ValueError, match=says):
         read_latency_model(tmp_path / "x.json")
+
+
+def test_measurements_of_another_schema_are_not_gone_on_with(clock, tmp_path):
+    quietly(asked(tmp_path / "out"))
+    path = tmp_path / "out" / MEASUREMENTS
+    write_record(path, msgspec.structs.replace(read_latency(path, Measurements), schema=1))
+    with pytest.raises(
+        ValueError, match=r"measurements\.json has schema 1 and this version of dorsal reads 2; use the "
+    ):
+        quietly(asked(tmp_path / "out"))
 
 
 def test_measurements_are_no_model(tmp_path):
@@ -421,15 +437,16 @@ def test_rounds_visit_every_network_in_an_order_of_their_own(clock, tmp_path):
 
 
 def test_what_was_broken_off_goes_on(clock, tmp_path, monkeypatch):
-    def breaks_off(done: int, total: int) -> None:
-        if done == 17:
+    def breaks_off(event: Event) -> None:
+        assert isinstance(event, Visited)
+        if event.done == 17:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        measure_latency(asked(tmp_path / "out"), say=pytest.fail, on_visit=breaks_off)
-    told: list[tuple[int, int]] = []
-    measure_latency(asked(tmp_path / "out"), say=pytest.fail, on_visit=lambda *visit: told.append(visit))
-    assert told[0] == (18, 24)
+        measure_latency(asked(tmp_path / "out"), on_event=breaks_off)
+    told: list[Event] = []
+    measure_latency(asked(tmp_path / "out"), on_event=told.append)
+    assert told == [Visited(done, 24) for done in range(18, 25)]
     assert len(clock.visits) == 24
     assert len(set(clock[12:24])) == 12
     more, _ = quietly(asked(tmp_path / "out", repeats=3))
@@ -511,24 +528,29 @@ def population() -> PopulationStudy:
     labels = tuple(f"tiny/{row}" for row in range(20))
     return PopulationStudy(
         study=Study(
+            kind="population",
             name="p",
             command="",
             created="",
             arms=tuple(
-                Arm(label, label, net, network_hash(net), cost(net, 32))
+                Arm(label=label, text=label, network=net, network_hash=network_hash(net), cost=cost(net, 32))
                 for label, net in zip(labels, networks, strict=True)
             ),
             recipes={},
             seeds=(1,),
-            epochs={},
-            image_size=32,
-            data="",
-            data_fingerprint="",
-            classes=(),
-            train_images=0,
-            val_images=0,
+            data=DataSummary(
+                spec=Scenes(size=32),
+                classes=(),
+                mean=(),
+                std=(),
+                fingerprint="",
+                train_images=0,
+                val_images=0,
+                constant=0.0,
+            ),
             machine=machine("cpu", 1, 1),
             versions={},
+            runs=(),
         ),
         spaces=(
             SpaceSample(
@@ -571,8 +593,8 @@ def test_the_store_of_a_population_is_not_needed(clock, tmp_path, monkeypatch):
     data, space = "scenes(train=64, val=32, size=32)", str(space_file(tmp_path / "out"))
     out = str(tmp_path / "drawn")
     found = run_population(Population(spaces=(space,), count=12, recipe="plain", data=data, epochs=1, out=out))
-    saved = read_saved(tmp_path / "drawn")
-    write_saved(tmp_path / "drawn", msgspec.structs.replace(saved, storage="postgresql://me:secret@nowhere/db"))
+    saved = read_study_file(tmp_path / "drawn")
+    write_study_file(tmp_path / "drawn", msgspec.structs.replace(saved, storage="postgresql://me:secret@nowhere/db"))
     model, _ = quietly(asked(tmp_path / "out", out, image_size=None))
     assert (model.networks, model.spaces) == (12, ("tiny",))
     stored = read_latency(tmp_path / "out" / MEASUREMENTS, Measurements)

@@ -6,73 +6,97 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from dorsal.data.summary import DataSummary
 from dorsal.findings.comparison import analyse_comparison
 from dorsal.jobs.events import Event, TrialDone
-from dorsal.jobs.records import Study
-from dorsal.jobs.train import recipe_facts, timm_facts
+from dorsal.jobs.plan import Plan
+from dorsal.jobs.records import Arm, Study
+from dorsal.jobs.train import timm_arms
+from dorsal.recipes.recipe import Recipe
+from dorsal.recipes.text import read_recipes
 from dorsal.report.comparison.page import page
 from dorsal.report.comparison.results import read_results, write_results
 from dorsal.spec.cost import Cost, cost
 from dorsal.spec.layers import Feature
-from dorsal.spec.timm import TimmNetwork
+from dorsal.spec.timm import TimmNetwork, hash_of, timm_text
+from dorsal.study.comparison.plan import plan_comparison, timm_networks
 from dorsal.study.comparison.question import Comparison
 from dorsal.study.comparison.run import compare
-from dorsal.study.plan import DataFacts, Plan, RecipeFacts, TimmFacts, plan_comparison, timm_networks
 from dorsal.zoo import any_network, network
 from tests.study.conftest import TINY
 
-Recipes = tuple[RecipeFacts, ...]
-FACTS = TimmFacts(cost=Cost(10**6, 20_000_000, 10, 300_000, 300_010), features=(Feature("blocks.0", 16, 2),))
+Recipes = dict[str, Recipe]
+COST = Cost(10**6, 20_000_000, 10, 300_000, 300_010)
+FEATURES = (Feature("blocks.0", 16, 2),)
 
 
-def planned(facts: DataFacts, recipes: Recipes, *networks: str, match: str | None = None) -> Plan:
+def arm_of(net: TimmNetwork) -> Arm:
+    """An arm that timm was not asked for."""
+    return Arm(
+        label=net.full_name,
+        text=timm_text(net),
+        network=net,
+        network_hash=hash_of(net),
+        cost=COST,
+        features=FEATURES,
+    )
+
+
+def planned(summary: DataSummary, recipes: Recipes, *networks: str, match: str | None = None) -> Plan:
     comparison = Comparison(networks=networks, match=match, seeds=1)
-    return plan_comparison(comparison, facts, recipes, dict.fromkeys(timm_networks(comparison, facts), FACTS))
+    timm = {net: arm_of(net) for net in timm_networks(comparison, summary)}
+    return plan_comparison(comparison, summary, recipes, timm)
 
 
-def test_an_arm_of_timm_has_its_facts_and_the_classes_of_the_data(facts: DataFacts, recipes: Recipes) -> None:
-    made = planned(facts, recipes, "small", "timm:vgg11", "mobile=timm:mobilenetv3_small_050(classes=7)")
+def test_an_arm_of_timm_has_its_facts_and_the_classes_of_the_data(summary: DataSummary, recipes: Recipes) -> None:
+    made = planned(summary, recipes, "small", "timm:vgg11", "mobile=timm:mobilenetv3_small_050(classes=7)")
     assert [arm.label for arm in made.arms] == ["small", "timm:vgg11", "mobile"]
     small, vgg, mobile = made.arms
-    assert (vgg.network, vgg.cost, vgg.features, vgg.changes) == (None, FACTS.cost, FACTS.features, "")
+    assert (vgg.network, vgg.cost, vgg.features, vgg.changes) == (TimmNetwork("vgg11", 10), COST, FEATURES, "")
     assert any_network(mobile.text) == TimmNetwork("mobilenetv3_small_050", classes=10)
     assert vgg.differences == {"another architecture": (small.text, vgg.text)}
     assert [run.network for run in made.runs[:3]] == [any_network(arm.text) for arm in made.arms]
+    assert [arm.network for arm in made.arms] == [run.network for run in made.runs[:3]]
     assert len({run.key for run in made.runs}) == len(made.runs) == 6
 
 
-def test_others_differ_from_a_first_arm_of_timm_as_architectures(facts: DataFacts, recipes: Recipes) -> None:
-    made = planned(facts, recipes, "timm:vgg11", "small")
+def test_others_differ_from_a_first_arm_of_timm_as_architectures(summary: DataSummary, recipes: Recipes) -> None:
+    made = planned(summary, recipes, "timm:vgg11", "small")
     assert made.arms[1].differences == {"another architecture": ("timm:vgg11(classes=10)", "small")}
 
 
-def test_others_are_matched_to_a_network_of_timm(facts: DataFacts, recipes: Recipes) -> None:
-    made = planned(facts, recipes, "timm:vgg11", "small", "small(mixer=split_attention)", match="macs")
-    assert made.arms[0].cost == FACTS.cost
+def test_others_are_matched_to_a_network_of_timm(summary: DataSummary, recipes: Recipes) -> None:
+    made = planned(summary, recipes, "timm:vgg11", "small", "small(mixer=split_attention)", match="macs")
+    assert made.arms[0].cost == COST
     for arm in made.arms[1:]:
-        assert arm.cost.macs == pytest.approx(FACTS.cost.macs, rel=0.02)
+        assert arm.cost.macs == pytest.approx(COST.macs, rel=0.02)
         assert arm.changes
 
 
-def test_a_network_of_timm_within_the_tolerance_counts_as_matched(facts: DataFacts, recipes: Recipes) -> None:
-    made = planned(facts, recipes, "small", "timm:vgg11", match="macs=20.3M")
+def test_a_network_of_timm_within_the_tolerance_counts_as_matched(summary: DataSummary, recipes: Recipes) -> None:
+    made = planned(summary, recipes, "small", "timm:vgg11", match="macs=20.3M")
     assert made.arms[1].changes == ""
 
 
-def test_a_network_of_timm_is_not_scaled(facts: DataFacts, recipes: Recipes) -> None:
+def test_a_network_of_timm_is_not_scaled(summary: DataSummary, recipes: Recipes) -> None:
     with pytest.raises(ValueError, match=r"network 'v=timm:vgg11': its macs are 20,000,000, not 21,000,000, .* scaled"):
-        planned(facts, recipes, "small", "v=timm:vgg11", match="macs=21M")
+        planned(summary, recipes, "small", "v=timm:vgg11", match="macs=21M")
 
 
-def test_one_network_of_timm_twice_is_refused(facts: DataFacts, recipes: Recipes) -> None:
+def test_one_network_of_timm_twice_is_refused(summary: DataSummary, recipes: Recipes) -> None:
     with pytest.raises(ValueError, match="network again is the same as timm:vgg11"):
-        planned(facts, recipes, "timm:vgg11", "again=timm:vgg11(classes=5)")
+        planned(summary, recipes, "timm:vgg11", "again=timm:vgg11(classes=5)")
 
 
 def test_facts_are_asked_of_timm(recipes: Recipes) -> None:
     net = TimmNetwork("resnet50", classes=10)
-    found = timm_facts([net], [recipe_facts("tricks", 1)], 64)
+    found = timm_arms([net], read_recipes(["tricks"], 1), 64)
     assert list(found) == [net]
+    assert (found[net].network, found[net].text, found[net].label) == (
+        net,
+        "timm:resnet50(classes=10)",
+        "timm:resnet50",
+    )
     assert found[net].cost == cost(network("resnet50(classes=10)"), 64)
     assert [level.stride for level in found[net].features] == [2, 4, 8, 16, 32]
 
@@ -88,7 +112,7 @@ def test_facts_are_asked_of_timm(recipes: Recipes) -> None:
 )
 def test_facts_that_make_a_plan_impossible(name: str, recipe: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        timm_facts([TimmNetwork(name)], [recipe_facts(recipe, 10)], 32)
+        timm_arms([TimmNetwork(name)], read_recipes([recipe], 10), 32)
 
 
 def comparison_of(out: Path, **changes: object) -> Comparison:
@@ -115,7 +139,7 @@ def study(folder: Path) -> Study:
 
 
 def test_runs_end_and_are_not_made_again(folder: Path, study: Study) -> None:
-    assert [(trial.arm, trial.status) for trial in study.trials] == [
+    assert [(arm, trial.status) for (arm, _, _), trial in study.ended().items()] == [
         ("a", "finished"),
         ("timm:mobilenetv3_small_050", "finished"),
     ]

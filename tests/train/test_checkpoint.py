@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from dorsal.data.split import ImageData
+from dorsal.recipes.epoch import Step
 from dorsal.recipes.text import Recipe, recipe
 from dorsal.spec.network import Network
 from dorsal.train import checkpoint
 from dorsal.train.checkpoint import CorruptError, load, save, set_aside
-from dorsal.train.loop import Fit, StepProgress, fit
+from dorsal.train.loop import Fit, fit
 from tests.train.tiny import make_data, make_network
 
 PLAIN = recipe("plain(epochs=4, batch=16)")
@@ -26,7 +27,7 @@ class StopError(Exception):
 
 
 def stop_at(epoch: int, step: int):
-    def on_step(progress: StepProgress) -> None:
+    def on_step(progress: Step) -> None:
         if (progress.epoch, progress.step) == (epoch, step):
             raise StopError
 
@@ -80,6 +81,7 @@ import sys, time, torch
 from pathlib import Path
 torch.set_num_threads(1)
 from dorsal.train.loop import fit
+from dorsal.recipes.epoch import Step
 from dorsal.recipes.text import recipe
 from tests.train.tiny import make_data, make_network
 

@@ -6,11 +6,14 @@ import torch
 
 from dorsal.data.split import ImageData
 from dorsal.nn.build import build
+from dorsal.recipes.epoch import Epoch, Step
 from dorsal.recipes.text import NAMED, Recipe, recipe
 from dorsal.spec.network import Network
+from dorsal.tasks.classify.method import cross_entropy as loss
 from dorsal.train import loop
 from dorsal.train.evaluate import evaluate
-from dorsal.train.loop import EpochResult, Fit, StepProgress, fit
+from dorsal.train.loop import Fit, fit
+from dorsal.train.optim import learning_rate
 from dorsal.train.timing import time_step
 from tests.train.tiny import make_data, make_network
 
@@ -74,13 +77,21 @@ def test_divergence_is_an_outcome(network: Network, data: ImageData) -> None:
     assert all(math.isfinite(value) for row in losses(result) for value in row)
 
 
-def test_train_loss_is_the_mean_over_images(network: Network) -> None:
-    steps: list[StepProgress] = []
-    result = fit(network, recipe("plain(epochs=1, batch=16)"), make_data(train=40), seed=0, on_step=steps.append)
-    assert [(p.epoch, p.step, p.steps) for p in steps] == [(1, 1, 3), (1, 2, 3), (1, 3, 3)]
-    expected = (16 * steps[0].loss + 16 * steps[1].loss + 8 * steps[2].loss) / 40
-    assert result.curve[0].train_loss == pytest.approx(expected)
-    assert result.curve[0].learning_rate == steps[-1].learning_rate
+def test_train_loss_is_the_mean_over_images(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[Step] = []
+    lost: list[float] = []
+
+    def watch(logits: torch.Tensor, targets: torch.Tensor, smoothing: float) -> torch.Tensor:
+        value = loss(logits, targets, smoothing)
+        lost.append(float(value.detach()))
+        return value
+
+    monkeypatch.setattr(loop, "loss", watch)
+    made = recipe("plain(epochs=1, batch=16)")
+    result = fit(network, made, make_data(train=40), seed=0, on_step=steps.append)
+    assert steps == [Step(1, 1, 3), Step(1, 2, 3), Step(1, 3, 3)]
+    assert result.curve[0].train_loss == pytest.approx((16 * lost[0] + 16 * lost[1] + 8 * lost[2]) / 40)
+    assert result.curve[0].learning_rate == learning_rate(made, 2, 3)
 
 
 def test_the_returned_model_is_the_one_evaluated(network: Network, data: ImageData) -> None:
@@ -189,7 +200,7 @@ def test_every_named_recipe_trains(network: Network, name: str) -> None:
 
 def test_callbacks_come_after_the_checkpoint(network: Network, data: ImageData, tmp_path: Path) -> None:
     path = tmp_path / "run.pt"
-    seen: list[tuple[EpochResult, bool]] = []
+    seen: list[tuple[Epoch, bool]] = []
     fit(
         network,
         recipe("plain(epochs=1)"),

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from dorsal.recipes.epoch import Epoch
 from dorsal.recipes.text import recipe
 from dorsal.train.batches import Batches
-from dorsal.train.loop import EpochResult, fit
+from dorsal.train.loop import fit
 from tests.train.tiny import make_data, make_network
 
 RECIPE = "plain(epochs=2, batch=16, ema=0.5)"
@@ -68,9 +69,9 @@ def test_two_processes_are_one_with_the_same_batches_and_go_on_from_the_checkpoi
     """Group norm, since batch norm sees one process's part. The last batch has one image, so one process has none.
     Their folders are of their own, as those of two machines are."""
 
-    before: list[EpochResult] = []
+    before: list[Epoch] = []
 
-    def stop(epoch: EpochResult) -> None:
+    def stop(epoch: Epoch) -> None:
         before.append(epoch)
         raise KeyboardInterrupt
 

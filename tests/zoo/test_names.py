@@ -2,7 +2,9 @@
 
 import pytest
 
+from dorsal.spec.network import network_hash
 from dorsal.zoo import ALIASES, NETWORKS, named, network
+from tests.zoo.hashes import HASHES
 from tests.zoo.names import NAMES, UNPUBLISHED
 
 PAIRS = [(source, name) for source, names in NAMES.items() for name in names]
@@ -25,6 +27,10 @@ def test_names_of_different_networks_differ():
     assert not set(ALIASES) & set(NETWORKS)
     assert set(ALIASES.values()) <= set(NETWORKS)
     assert len(set(NETWORKS.values())) == len(NETWORKS)
+
+
+def test_hashes_are_pinned():
+    assert {name: network_hash(net) for name, net in NETWORKS.items()} == HASHES
 
 
 def test_timm_and_torchvision_have_these_names():

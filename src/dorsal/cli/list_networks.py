@@ -46,7 +46,8 @@ def list_networks(
     if as_json:
         import json
 
-        print(json.dumps([{"name": n, **{f: getattr(c, f) for f in COSTS}, "image_size": image_size} for n, c in rows]))
+        shown = [{"name": n, **{f: getattr(c, f) for f in COSTS}, "image_size": image_size} for n, c in rows]
+        print(json.dumps(shown, allow_nan=False))
         return
     width = max(map(len, names))
     print(f"{'network':{width}} {' '.join(f'{info.head:>9}' for info in COSTS.values())}   at {image_size} px")

@@ -60,7 +60,7 @@ def show(
 
         described = [_describe(net, image_size, layers) for net in parsed]
         both = {"networks": described, "differs": _differs(parsed, networks)} if len(parsed) == 2 else None
-        print(json.dumps(both or described[0]))
+        print(json.dumps(both or described[0], allow_nan=False))
     elif len(parsed) == 1:
         _print_one(parsed[0], image_size, layers)
     else:

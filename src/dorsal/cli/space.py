@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dorsal.space.sample import Sample
     from dorsal.space.space import Space
 
-VERBS = ("latency", "analyse", "reliability", "narrow", "search", "pick")
+VERBS = ("latency", "analyse", "recheck", "narrow", "search", "pick")
 """Verbs in files of their own: each one's function of that name in `dorsal.cli.space_<verb>`."""
 
 _SPACE = "A name that `dorsal space list` prints, or a TOML or JSON file."
@@ -75,7 +75,7 @@ def list_spaces(as_json: Annotated[bool, typer.Option("--json", help="Print JSON
             {"name": name, "dimensions": dimensions(space), "points": size(space), "base": space.base}
             for name, space in SPACES.items()
         ]
-        print(json.dumps(rows))
+        print(json.dumps(rows, allow_nan=False))
         return
     width = max(map(len, SPACES))
     print(f"{'space':{width}} dimensions  points   base")
@@ -182,7 +182,8 @@ def print_sample(space: Space, found: Sample, as_json: bool) -> None:
         if as_json:
             import json
 
-            print(json.dumps({"network": text, **costs, "axes": {name: column[row] for name, column in axes.items()}}))
+            drawn = {name: column[row] for name, column in axes.items()}
+            print(json.dumps({"network": text, **costs, "axes": drawn}, allow_nan=False))
         else:
             side = [f"{costs['image_size']:4}"] * drawn_size
             print(" ".join([*(f"{costs[name] / info.scale:9.2f}" for name, info in COSTS.items()), *side, text]))

@@ -21,7 +21,7 @@ from dorsal.cli.options import (
 )
 
 
-def reliability(
+def recheck(
     folder: Annotated[str, typer.Argument(help="The folder of a population that `dorsal space run` made.")],
     networks: Annotated[
         int | None, typer.Option(help="How many of each space to train again.", show_default="12")

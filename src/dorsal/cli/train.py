@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dorsal.data.spec import DATA_HELP
+
 if TYPE_CHECKING:
     from dorsal.recipes.epoch import Epoch
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 def train(
     network: Annotated[str, typer.Argument(help="A name, a name with edits, or a JSON file.")],
     recipe: Annotated[str, typer.Option(help="A named recipe, one with edits, or a TOML or JSON file.")] = "plain",
-    data: Annotated[str, typer.Option(help="scenes, scenes(size=64), or a folder of class folders.")] = "scenes",
+    data: Annotated[str, typer.Option(help=DATA_HELP)] = "scenes",
     seed: Annotated[int, typer.Option(min=0, help="Decides initialisation, order and augmentation.")] = 1,
     epochs: Annotated[int | None, typer.Option(min=1, help="In place of the recipe's own.", show_default=False)] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
@@ -51,17 +53,20 @@ def train(
 
     check_device(device)
     opened = open_data(spec)
-    net = fitted_to(net, len(opened.classes), len(opened.normalization.mean))
-    out.mkdir(parents=True, exist_ok=True)
+    net = fitted_to(net, len(opened.classes), opened.channels)
+    origin = f"dorsal train: recipe {recipe}, {made.epochs} epochs, data {opened.fingerprint[:16]}, seed {seed}"
 
     import torch
 
-    from dorsal.jobs.trained import save_trained
+    from dorsal.jobs.trained import save_trained, trained_card
     from dorsal.train.loop import fit
+    from dorsal.weights.saved import check_savable
 
+    card = trained_card(net, opened, origin)
+    check_savable(out, card)
     if threads is not None:
         torch.set_num_threads(threads)
-    for note in opened.notes:
+    for note in (opened.summary, *opened.notes):
         sys.stderr.write(f"note: {note}\n")
     try:
         result = fit(
@@ -84,11 +89,11 @@ def train(
     if result.status == "diverged":
         sys.stderr.write(f"diverged: {result.error}\n")
         raise typer.Exit(1)
-    origin = f"dorsal train: recipe {recipe}, {made.epochs} epochs, data {opened.fingerprint[:16]}, seed {seed}"
     accuracy = result.curve[-1].accuracy
-    text = save_trained(out, net, result.model, opened, accuracy, origin).text
+    save_trained(out, result.model, card, accuracy)
     if as_json:
-        print(json.dumps({"folder": str(out), "network": text, "accuracy": accuracy, "epochs": len(result.curve)}))
+        whole = {"folder": str(out), "network": card.text, "accuracy": accuracy, "epochs": len(result.curve)}
+        print(json.dumps(whole, allow_nan=False))
     else:
         print(f"accuracy {accuracy:.2f} % on {len(opened.val)} images; model in {out}")
 

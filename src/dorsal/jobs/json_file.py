@@ -27,7 +27,8 @@ def read_record(path: Path, kind: type[Record], schema: int, what: str) -> Recor
         found = msgspec.json.decode(content, type=_Schema).schema
         if found != schema:
             raise ValueError(
-                f"{path} has schema {found} and this version of dorsal reads {schema}; name another folder"
+                f"{path} has schema {found} and this version of dorsal reads {schema}; use the version that wrote it, "
+                "or name another folder"
             )
         return msgspec.json.decode(content, type=kind)
     except msgspec.DecodeError as error:

@@ -27,7 +27,7 @@ from dorsal.jobs.kept import model_folder, pack
 from dorsal.jobs.plan import Run, checkpoint_file
 from dorsal.jobs.records import Arm, Latency, Trial
 from dorsal.jobs.resources import Resources
-from dorsal.jobs.trained import save_trained
+from dorsal.jobs.trained import save_trained, trained_card
 from dorsal.nn.timm import timm_cost, timm_features
 from dorsal.recipes.epoch import Epoch, Step
 from dorsal.recipes.recipe import Recipe
@@ -59,10 +59,14 @@ def check_resources(place: Resources) -> None:
         check_device(place.device)
 
 
-def data_summary(spec: DataSpec) -> DataSummary:
-    """Opens the data and says what a plan needs to know. Raises ValueError for data that are unknown or unsound."""
+def data_summary(spec: DataSpec, fingerprint: str | None = None) -> DataSummary:
+    """Opens the data and says what a plan needs to know.
+
+    With the `fingerprint` of data that were opened before, a folder is not looked at again. Raises ValueError for data
+    that are unknown or unsound.
+    """
     _open.cache_clear()  # a folder may have changed since an earlier call
-    data = _open(spec)
+    data = _open(spec, fingerprint)
     constant = 100 * int(np.bincount(data.val.labels).max()) / len(data.val)
     return DataSummary(
         spec=spec,
@@ -73,7 +77,7 @@ def data_summary(spec: DataSpec) -> DataSummary:
         train_images=len(data.train),
         val_images=len(data.val),
         constant=constant,
-        notes=(*data.notes, *_imbalance(data, constant)),
+        notes=(data.summary, *data.notes, *_imbalance(data, constant)),
     )
 
 
@@ -97,7 +101,7 @@ def summaries_at_sizes(data: DataSummary) -> Callable[[int], DataSummary]:
 
     def at(size: int) -> DataSummary:
         if size not in known:
-            known[size] = data_summary(msgspec.structs.replace(data.spec, size=size))
+            known[size] = data_summary(msgspec.structs.replace(data.spec, size=size), data.fingerprint)
         return known[size]
 
     return at
@@ -145,7 +149,7 @@ def run_trial(
         tell(epoch)
 
     try:
-        data = _open(run.data)
+        data = _open(run.data, run.fingerprint)
         if data.fingerprint != run.fingerprint:
             raise ValueError(f"data {format_data(run.data)!r} changed after the study was planned")
         result = fit(
@@ -160,7 +164,8 @@ def run_trial(
         )
         if keep_models and result.score is not None and isinstance(run.network, Network):
             origin = f"run {run.key} of a study: {run.name}"
-            save_trained(model_folder(folder, run.key), run.network, result.model, data, result.score.score, origin)
+            card = trained_card(run.network, data, origin)
+            save_trained(model_folder(folder, run.key), result.model, card, result.score.score)
     except Exception as error:
         return run.failed(_describe(error), tuple(curve))
     for note in result.notes:
@@ -181,11 +186,11 @@ def time_run(run: Run, *, threads: int, device: str) -> RunTiming | str:
     """
     torch.set_num_threads(threads)
     try:
-        data = _open(run.data)
+        data = _open(run.data, run.fingerprint)
         made = run.recipe
         model = make_model(run.network, made).to(device).eval()
-        forward = _forward_seconds(model, 1, data.size, device)
-        evaluation = _forward_seconds(model, _EVALUATION_BATCH, data.size, device)
+        forward = _forward_seconds(model, 1, data, device)
+        evaluation = _forward_seconds(model, _EVALUATION_BATCH, data, device)
         steps = _step_seconds(run.network, made, data, device) or [
             time_step(run.network, made, data.size, device=device)
         ]
@@ -201,9 +206,9 @@ def time_run(run: Run, *, threads: int, device: str) -> RunTiming | str:
 
 
 @functools.lru_cache(maxsize=1)
-def _open(spec: DataSpec) -> ImageData:
-    """A worker opens its data once, not once a run."""
-    return open_data(spec)
+def _open(spec: DataSpec, fingerprint: str | None) -> ImageData:
+    """A worker opens its data once, not once a run, and from the index of the data that were planned with."""
+    return open_data(spec, fingerprint=fingerprint)
 
 
 def _describe(error: Exception) -> str:
@@ -236,8 +241,8 @@ def _step_seconds(network: AnyNetwork, made: Recipe, data: ImageData, device: st
     return seconds
 
 
-def _forward_seconds(model: nn.Module, batch: int, size: int, device: str) -> list[float]:
-    images = torch.randn(batch, 3, size, size, device=device)
+def _forward_seconds(model: nn.Module, batch: int, data: ImageData, device: str) -> list[float]:
+    images = torch.randn(batch, data.channels, data.size, data.size, device=device)
     return time_forward(model, images, calls=_REPEATS, most_seconds=_SECONDS)
 
 

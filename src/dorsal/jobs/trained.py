@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 from torch.nn import Module
 
 from dorsal.data.dataset import ImageData
@@ -14,19 +15,22 @@ from dorsal.weights.card import Card, Preprocessing
 from dorsal.weights.saved import make_card, save_model
 
 
-def save_trained(folder: Path, network: Network, model: Module, data: ImageData, score: float, origin: str) -> Card:
-    """Writes the model with its card into `folder`, and returns the card. `origin` says how it came to be.
-
-    Raises ValueError for what cannot be on a card, OSError when it cannot be written.
-    """
+def trained_card(network: Network, data: ImageData, origin: str) -> Card:
+    """The card of a network that is trained on these data, without its score. `origin` says how it comes to be."""
     norm = data.normalization
-    card = make_card(
+    return make_card(
         network,
         classes=data.classes,
-        preprocessing=Preprocessing(image_size=data.size, resize=usual_resize(data.size), mean=norm.mean, std=norm.std),
-        metrics={ACCURACY.short: score},
+        preprocessing=Preprocessing(
+            image_size=data.size, resize=usual_resize(data.size), mean=norm.mean, std=norm.std, levels=data.levels
+        ),
+        metrics={},
         license="not stated",
         source="trained here",
         origin=origin,
     )
-    return save_model(folder, model, card)
+
+
+def save_trained(folder: Path, model: Module, card: Card, score: float) -> None:
+    """Writes the model with its card and score in percent into `folder`. Raises OSError when it cannot be written."""
+    save_model(folder, model, msgspec.structs.replace(card, metrics={ACCURACY.short: score}))

@@ -16,7 +16,7 @@ from dorsal.jobs.records import Machine
 from dorsal.space.table import Column
 from dorsal.stats import Contest, LinearModel, PredictorScores
 
-LATENCY_SCHEMA = 1
+LATENCY_SCHEMA = 2
 MEASUREMENTS, MODEL = "measurements.json", "latency.json"
 """The two files in the folder of a measurement."""
 

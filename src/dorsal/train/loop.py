@@ -302,8 +302,11 @@ def _check(network: AnyNetwork, data: ImageData, seed: int, micro_batch: int | N
             f"classes={network.head.classes} of the network, but the data have {len(data.classes)}; "
             f"nearest valid: classes={len(data.classes)}"
         )
-    if network.in_channels != 3:
-        raise ValueError(f"in_channels={network.in_channels}, but images are RGB; nearest valid: in_channels=3")
+    if network.in_channels != data.channels:
+        raise ValueError(
+            f"in_channels={network.in_channels} of the network, but the images have {data.channels}; "
+            f"nearest valid: in_channels={data.channels}"
+        )
     if micro_batch is not None and micro_batch < 1:
         raise ValueError(f"micro_batch={micro_batch} is below 1; nearest valid: 1")
     if seed < 0:

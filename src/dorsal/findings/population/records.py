@@ -24,7 +24,7 @@ from dorsal.stats.populations import PopulationComparison
 from dorsal.stats.reliability import Reliability
 from dorsal.stats.sample_size import SampleSize
 
-FINDINGS_SCHEMA = 1
+FINDINGS_SCHEMA = 2
 Value = float | str | None
 
 

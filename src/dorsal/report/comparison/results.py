@@ -18,14 +18,11 @@ RUN = ("arm", "recipe", "seed")
 
 class _Versioned(msgspec.Struct):
     schema: int
+    kind: str = ""
 
 
 class _Header(msgspec.Struct):
-    """`spaces` is in the results of a population alone, `course` in those of a search."""
-
     study: _Versioned
-    spaces: tuple[Any, ...] = ()
-    course: dict[str, Any] = {}
 
 
 class _Results(msgspec.Struct, forbid_unknown_fields=True):
@@ -55,16 +52,14 @@ def read_results(path: Path) -> Study:
         raise ValueError(f"results file {str(path)!r} does not exist; give the results.json of a study")
     text = path.read_bytes()
     try:
-        header = msgspec.json.decode(text, type=_Header)
-        if header.spaces or header.course:
-            what = "population" if header.spaces else "search"
-            raise ValueError(f"{str(path)!r} is that of a {what}, not of a comparison; give its folder")
-        schema = header.study.schema
-        if schema != STUDY_SCHEMA:
+        header = msgspec.json.decode(text, type=_Header).study
+        if header.schema != STUDY_SCHEMA:
             raise ValueError(
-                f"{str(path)!r} has schema={schema} and this version of dorsal reads schema {STUDY_SCHEMA}; "
-                "read it with the version that wrote it"
+                f"{str(path)!r} has schema {header.schema} and this version of dorsal reads {STUDY_SCHEMA}; "
+                "use the version that wrote it"
             )
+        if header.kind != "comparison":
+            raise ValueError(f"{str(path)!r} is that of a {header.kind}, not of a comparison; give its folder")
         # Not strict, so that the strings of numbers that are not finite become numbers again.
         return msgspec.json.decode(text, type=_Results, strict=False).study
     except msgspec.DecodeError as error:

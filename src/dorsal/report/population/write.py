@@ -31,7 +31,7 @@ def write_population_report(
     stage 2).
     """
     whole = {
-        "study": replace(population.study, arms=(), trials=()),
+        "study": replace(population.study, arms=(), runs=(), trials=()),
         "spaces": [drawn.space for drawn in population.spaces],
         "analysis": analysis,
         "latency": None if latency is None else latency.model,

@@ -22,7 +22,7 @@ def write_search_report(search: SearchStudy, outcome: SearchFindings, folder: Pa
     turn. networks.csv has a line a network in that order, with its status, error in percent, costs, and axes
     (`widths.2` is that of stage 2).
     """
-    whole = {"study": replace(search.study, arms=(), trials=()), "course": search.course, "outcome": outcome}
+    whole = {"study": replace(search.study, arms=(), runs=(), trials=()), "course": search.course, "outcome": outcome}
     write_whole(folder / "results.json", msgspec.json.format(msgspec.json.encode(whole), indent=1))
     write_whole(folder / "networks.csv", networks_csv(search.study, list(_networks(search, outcome))))
     write_whole(folder / "report.html", search_page(search, outcome).encode())

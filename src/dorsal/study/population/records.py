@@ -10,7 +10,7 @@ from dorsal.jobs.records import Study
 from dorsal.jobs.results import NoResult
 from dorsal.space.space import Space
 
-POPULATION_SCHEMA = 1
+POPULATION_SCHEMA = 2
 
 
 class SpaceSample(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -71,7 +71,7 @@ def sample_spaces(asked: Population, data: DataSummary, on_event: OnEvent) -> tu
 def run_population(asked: Population, *, on_event: OnEvent = lambda _: None) -> PopulationStudy:
     """Samples the spaces and trains every network that has not been trained yet; returns all that have ended.
 
-    Interrupted at any point, the same call goes on, as `study.compare.compare` does; with a larger `count` or more
+    Interrupted at any point, the same call goes on, as `compare` does; with a larger `count` or more
     seeds it goes on from what is there. With a smaller `count` what is there stays.
 
     Raises ValueError as that does, for a bound that too few networks meet, and for a folder with a comparison, other

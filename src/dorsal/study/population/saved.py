@@ -22,9 +22,9 @@ SPACES_FILE = "spaces.json"
 def load_population(folder: Path, storage: str | None = None) -> PopulationStudy:
     """The population in this folder with all runs that have ended by now.
 
-    Raises ValueError when there is none, and as `saved.load_study` does.
+    Raises ValueError when there is none, and as `load_study` does.
     """
-    return _population(_expect(folder).spaces, load_study(folder, storage))
+    return _population(folder, _expect(folder).spaces, load_study(folder, storage))
 
 
 def load_networks(folder: Path) -> PopulationStudy:
@@ -32,10 +32,12 @@ def load_networks(folder: Path) -> PopulationStudy:
 
     Raises ValueError when there is none.
     """
-    return _population(_expect(folder).spaces, load_plan(folder).study)
+    return _population(folder, _expect(folder).spaces, load_plan(folder).study)
 
 
-def _population(spaces: tuple[SpaceSample, ...], study: Study) -> PopulationStudy:
+def _population(folder: Path, spaces: tuple[SpaceSample, ...], study: Study) -> PopulationStudy:
+    if study.kind != "population":
+        raise ValueError(f"{str(folder)!r} holds no population but a {study.kind}; see `dorsal space run`")
     planned = {arm.label for arm in study.arms}
     return PopulationStudy(study=study, spaces=tuple(part for each in spaces if (part := _part(each, planned)).labels))
 
@@ -75,6 +77,8 @@ def refuse_others(
     before, saved = _read_spaces(folder), read_study_file(folder)
     where = f"out={str(folder)!r} holds"
     if before is None:
+        if saved is not None:
+            raise ValueError(f"{where} a population without its {SPACES_FILE}; put that back, or name another folder")
         return
     asked = {space.space.name: space for space in drawn}
     for known in before.spaces:

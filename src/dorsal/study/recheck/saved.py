@@ -14,7 +14,7 @@ RECHECK_FILE = "recheck.json"
 def load_recheck(folder: Path, storage: str | None = None) -> RecheckRuns | None:
     """The runs of the networks that were trained again, None where nothing was.
 
-    Raises ValueError as `saved.load_study` does, and where the population has other networks of these labels.
+    Raises ValueError as `load_study` does, and where the population has other networks of these labels.
     """
     if not (folder / RECHECK_FILE).exists():
         return None

@@ -12,7 +12,7 @@ from dorsal.recipes.recipe import Recipe
 from dorsal.space.space import Space
 from dorsal.study.population.records import PopulationStudy, SpaceSample
 
-SEARCH_SCHEMA = 1
+SEARCH_SCHEMA = 2
 ERROR = "error"
 """The objective that takes training."""
 
@@ -39,7 +39,7 @@ class SearchLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """The networks that a search of one space asked for, in order, and how it was to.
 
     - `space`: as it was searched, its base and image size fitted to the data.
-    - `bounds`, `sampler`, `objectives`, `seed`, `latency_model`: see `SearchQuestion`.
+    - `bounds`, `sampler`, `objectives`, `seed`, `latency_model`: see `Search`.
     """
 
     space: Space

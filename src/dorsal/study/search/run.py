@@ -54,7 +54,7 @@ def run_search(
     the same call with as many workers goes on and ends as it would have, unless a run failed that now does not; with
     more `trials` or seeds it goes on from what is there.
 
-    Raises ValueError as `study.compare.compare` does, for bounds that fewer than `trials` networks meet, for a folder
+    Raises ValueError as `compare` does, for bounds that fewer than `trials` networks meet, for a folder
     with something else or a search of another question; and before anything is trained, where the search could not be
     compared with `against`.
     """

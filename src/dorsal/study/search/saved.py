@@ -20,12 +20,15 @@ _FIXED = ("space", "bounds", "sampler", "objectives", "seed", "latency_model")
 def load_search(folder: Path, storage: str | None = None) -> SearchStudy:
     """The search in this folder with all runs that have ended by now.
 
-    Raises ValueError when there is none, and as `saved.load_study` does.
+    Raises ValueError when there is none, and as `load_study` does.
     """
     course = _read(folder)
     if course is None:
         raise ValueError(f"{str(folder)!r} holds no search: there is no {SEARCH_FILE} in it; see `dorsal space search`")
-    return SearchStudy(study=load_study(folder, storage), course=course)
+    study = load_study(folder, storage)
+    if study.kind != "search":
+        raise ValueError(f"{str(folder)!r} holds no search but a {study.kind}; see `dorsal space search`")
+    return SearchStudy(study=study, course=course)
 
 
 def log_so_far(folder: Path, name: str, asked: SearchLog, recipes: dict[str, Recipe], data: DataSummary) -> SearchLog:
@@ -36,6 +39,8 @@ def log_so_far(folder: Path, name: str, asked: SearchLog, recipes: dict[str, Rec
     refuse_other_studies(folder, "search", name)
     before, saved = _read(folder), read_study_file(folder)
     where = f"out={str(folder)!r} holds"
+    if before is None and saved is not None:
+        raise ValueError(f"{where} a search without its {SEARCH_FILE}; put that back, or name another folder")
     if before is None or not before.networks:
         return asked
     for field in _FIXED:
