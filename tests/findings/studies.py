@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from dorsal.data.spec import Folder
+from dorsal.data.summary import DataSummary
 from dorsal.findings.comparison import ComparisonFindings, analyse_comparison
-from dorsal.jobs.records import Arm, Latency, Machine, Study, Trial
+from dorsal.jobs.records import Arm, Latency, Machine, PlannedRun, Status, Study, Trial
 from dorsal.recipe.epoch import Epoch
+from dorsal.recipe.recipe import Recipe
 from dorsal.spec.cost import cost
 from dorsal.spec.network import network_hash
 from dorsal.spec.text import difference
@@ -62,12 +66,23 @@ def trial(arm: str, recipe: str, seed: int, accuracy: float) -> Trial:
         loss = 2.3 * (1 - progress) + 0.2
         curve.append(Epoch(epoch, loss, loss * 1.1, value, 0.1 * (1 - epoch / EPOCHS), 1.5))
     curve[-1] = replace(curve[-1], accuracy=accuracy)
-    return Trial(arm, recipe, seed, "finished", accuracy, tuple(curve), 18.0)
+    return Trial(key_of(arm, recipe, seed), "finished", accuracy, tuple(curve), 18.0)
 
 
-def failure(arm: str, recipe: str, seed: int, status: str, error: str) -> Trial:
-    curve = trial(arm, recipe, seed, 80.0).curve[:3] if status == "diverged" else ()
-    return Trial(arm, recipe, seed, status, None, curve, 4.0, error)
+def key_of(arm: str, recipe: str, seed: int) -> str:
+    return f"{arm}/{recipe}/{seed}"
+
+
+def planned(arms: Iterable[str], recipes: Iterable[str], seeds: Iterable[int]) -> tuple[PlannedRun, ...]:
+    return tuple(
+        PlannedRun(key_of(arm, recipe, seed), arm, recipe, seed)
+        for seed, arm, recipe in itertools.product(seeds, arms, recipes)
+    )
+
+
+def failure(run: PlannedRun, status: Status, error: str) -> Trial:
+    curve = trial(run.arm, run.recipe, run.seed, 80.0).curve[:3] if status == "diverged" else ()
+    return Trial(run.key, status, None, curve, 4.0, error)
 
 
 @cache
@@ -79,22 +94,27 @@ def _study() -> Study:
         for label, by_recipe in TRUTH.items():
             for recipe, truth in by_recipe.items():
                 trials.append(trial(label, recipe, seed, truth + shift + noise.gauss(0, 0.4)))
+    recipe = Recipe(epochs=EPOCHS, lr=0.1)
     return Study(
+        kind="comparison",
         name="Four mixers in one small network",
         command="dorsal compare small 'small(mixer=split_attention)' --recipe plain,tricks --seeds 3",
         created="2026-01-15T10:00:00Z",
         arms=tuple(arm(label, text, 3.0 + i) for i, (label, text) in enumerate(TEXTS.items())),
-        recipes={"plain": {"epochs": EPOCHS, "lr": 0.1}, "tricks": {"epochs": EPOCHS, "lr": 0.1, "mixup": 0.2}},
+        recipes={"plain": recipe, "tricks": replace(recipe, mixup=0.2)},
         seeds=SEEDS,
-        epochs={"plain": EPOCHS, "tricks": EPOCHS},
-        image_size=32,
-        data="shapes10",
-        data_fingerprint="9f2c61d0a7b34e58",
-        classes=tuple(f"class {i}" for i in range(10)),
-        train_images=5000,
-        val_images=1000,
+        data=DataSummary(
+            spec=Folder("shapes10", size=32),
+            classes=tuple(f"class {i}" for i in range(10)),
+            mean=(0.4,) * 3,
+            std=(0.2,) * 3,
+            fingerprint="9f2c61d0a7b34e58",
+            train_images=5000,
+            val_images=1000,
+        ),
         machine=Machine("a processor", 8, 31.2, "Linux 6.1", "cpu", 2, 1),
         versions={"dorsal": "0.1.0", "python": "3.11.4", "torch": "2.9.0"},
+        runs=planned(TRUTH, ("plain", "tricks"), SEEDS),
         trials=tuple(trials),
         notes=("Forecast: 12 min; needed 13 min.",),
     )
@@ -103,31 +123,37 @@ def _study() -> Study:
 def _broken(study: Study) -> Study:
     """One run diverged, one failed, the last three were not done."""
     trials = list(study.trials)
-    trials[1] = failure(trials[1].arm, trials[1].recipe, trials[1].seed, "diverged", "loss is nan at epoch 4, step 12")
-    trials[3] = failure(trials[3].arm, trials[3].recipe, trials[3].seed, "failed", "RuntimeError: <b>no memory</b>")
+    trials[1] = failure(study.runs[1], "diverged", "loss is nan at epoch 4, step 12")
+    trials[3] = failure(study.runs[3], "failed", "RuntimeError: <b>no memory</b>")
     return replace(study, trials=tuple(trials[:-3]))
 
 
+def _part(study: Study, kept: Callable[[PlannedRun], bool]) -> Study:
+    """The study with these runs only."""
+    runs = tuple(run for run in study.runs if kept(run))
+    keys = {run.key for run in runs}
+    return replace(study, runs=runs, trials=tuple(trial for trial in study.trials if trial.key in keys))
+
+
 def _one_seed(study: Study) -> Study:
-    return replace(study, seeds=(0,), trials=tuple(t for t in study.trials if t.seed == 0))
+    return replace(_part(study, lambda run: run.seed == 0), seeds=(0,))
 
 
 def _one_recipe(study: Study) -> Study:
-    trials = tuple(t for t in study.trials if t.recipe == "plain")
-    return replace(study, recipes={"plain": {}}, epochs={"plain": EPOCHS}, trials=trials)
+    return replace(_part(study, lambda run: run.recipe == "plain"), recipes={"plain": study.recipes["plain"]})
 
 
 def _one_arm(study: Study) -> Study:
-    return replace(study, arms=study.arms[:1], trials=tuple(t for t in study.trials if t.arm == "resnet"))
+    return replace(_part(study, lambda run: run.arm == "resnet"), arms=study.arms[:1])
 
 
 def _arm_failed(study: Study) -> Study:
-    lost = [failure(t.arm, t.recipe, t.seed, "failed", "no") if t.arm == "regnet" else t for t in study.trials]
-    return replace(study, trials=tuple(lost))
+    ended = zip(study.runs, study.trials, strict=True)
+    return replace(study, trials=tuple(failure(r, "failed", "no") if r.arm == "regnet" else t for r, t in ended))
 
 
 def _all_diverged(study: Study) -> Study:
-    return replace(study, trials=tuple(failure(t.arm, t.recipe, t.seed, "diverged", "nan") for t in study.trials))
+    return replace(study, trials=tuple(failure(run, "diverged", "nan") for run in study.runs))
 
 
 def _not_finite(study: Study) -> Study:
@@ -137,35 +163,27 @@ def _not_finite(study: Study) -> Study:
     return replace(study, trials=(lost, *study.trials[1:]))
 
 
-def _relabelled(study: Study, labels: dict[str, str]) -> Study:
-    return replace(
-        study,
-        arms=tuple(replace(a, label=labels[a.label]) for a in study.arms),
-        trials=tuple(replace(t, arm=labels[t.arm]) for t in study.trials),
-    )
-
-
 def _markup(study: Study) -> Study:
     """Every string of the user tries to be HTML, or markup of the terminal."""
     evil = "<script>document.title='owned'</script><img src=x onerror=alert(1)>[red]&amp;\"'"
-    study = _relabelled(study, {label: f"{evil}{label}" for label in TEXTS})
-    arms = tuple(replace(a, text=evil, changes=evil, differences={evil: (evil, evil)}) for a in study.arms)
+    arms = tuple(
+        replace(a, label=f"{evil}{a.label}", text=evil, changes=evil, differences={evil: (evil, evil)})
+        for a in study.arms
+    )
     lost = replace(study.trials[0], status="failed", accuracy=None, error=evil)
-    trials = tuple(replace(t, recipe=f"{evil}{t.recipe}") for t in (lost, *study.trials[1:]))
-    recipes = {f"{evil}{name}": {evil: evil} for name in study.recipes}
+    data = replace(study.data, spec=Folder(evil, size=32), fingerprint=evil, classes=(evil,) * 10, notes=(evil,))
     return replace(
         study,
         name=evil,
         command=evil,
-        data=evil,
+        data=data,
         created=evil,
         notes=(evil,),
         versions={evil: evil},
-        data_fingerprint=evil,
         arms=arms,
-        trials=trials,
-        recipes=recipes,
-        epochs=dict.fromkeys(recipes, EPOCHS),
+        runs=tuple(replace(r, arm=f"{evil}{r.arm}", recipe=f"{evil}{r.recipe}") for r in study.runs),
+        trials=(lost, *study.trials[1:]),
+        recipes={f"{evil}{name}": recipe for name, recipe in study.recipes.items()},
         machine=replace(study.machine, processor=evil, system=evil, device=evil),
     )
 
@@ -181,7 +199,8 @@ def _twelve_arms(study: Study) -> Study:
         for recipe in study.recipes
         for seed in study.seeds
     ]
-    return replace(study, arms=tuple(arm(label, "small") for label in labels), trials=tuple(trials))
+    arms = tuple(arm(label, "small") for label in labels)
+    return replace(study, arms=arms, runs=planned(labels, study.recipes, study.seeds), trials=tuple(trials))
 
 
 EDGES: dict[str, Callable[[Study], Study]] = {

@@ -20,7 +20,8 @@ T_OF_TWO = 4.302653  # Student's 97.5 % quantile with 2 degrees of freedom
 
 
 def accuracies(study: Study, arm: str, recipe: str) -> list[float]:
-    return [t.accuracy for t in study.trials if (t.arm, t.recipe) == (arm, recipe) and t.accuracy is not None]
+    trials = [trial for (label, name, _), trial in study.ended().items() if (label, name) == (arm, recipe)]
+    return [trial.accuracy for trial in trials if trial.accuracy is not None]
 
 
 def test_a_cell_is_the_mean_and_students_interval_of_its_runs(whole: Case) -> None:
@@ -120,8 +121,8 @@ def test_what_cannot_be_concluded_has_its_reason(
 
 def test_recipes_that_disagree_are_pointed_out(whole: Case) -> None:
     boosted = tuple(
-        replace(t, accuracy=99.0 + t.seed / 9) if (t.arm, t.recipe) == ("regnet", "plain") else t
-        for t in whole.study.trials
+        replace(trial, accuracy=99.0 + seed / 9) if (arm, recipe) == ("regnet", "plain") else trial
+        for (arm, recipe, seed), trial in whole.study.ended().items()
     )
     sentences = analyse_comparison(replace(whole.study, trials=boosted)).sentences
     assert "The recipes disagree on the highest mean: regnet under plain, resnest under tricks." in sentences
@@ -129,7 +130,9 @@ def test_recipes_that_disagree_are_pointed_out(whole: Case) -> None:
 
 
 def test_recipes_of_different_length_are_a_caveat(whole: Case) -> None:
-    caveats = analyse_comparison(replace(whole.study, epochs={"plain": 12, "tricks": 30})).caveats
+    epochs_of = {"plain": 12, "tricks": 30}
+    recipes = {name: replace(whole.study.recipes[name], epochs=epochs) for name, epochs in epochs_of.items()}
+    caveats = analyse_comparison(replace(whole.study, recipes=recipes)).caveats
     assert "The recipes train for different numbers of epochs: plain 12, tricks 30." in caveats
     assert any("30 epochs" in caveat for caveat in caveats)
 
@@ -143,10 +146,10 @@ def test_the_order_in_which_runs_end_does_not_matter(broken: Case, seed: int) ->
 
 
 def test_a_run_recorded_twice_or_never_planned_is_refused(whole: Case) -> None:
-    with pytest.raises(ValueError, match=r"\('resnet', 'plain', 0\) is recorded twice"):
+    with pytest.raises(ValueError, match="trials: run 'resnet/plain/0' is recorded 2 times; each run has at most one"):
         analyse_comparison(replace(whole.study, trials=(*whole.study.trials, whole.study.trials[0])))
-    with pytest.raises(ValueError, match=r"\('resnet', 'plain', 9\) is not planned"):
-        analyse_comparison(replace(whole.study, trials=(replace(whole.study.trials[0], seed=9),)))
+    with pytest.raises(ValueError, match="trials: run 'another' is not planned; valid: the keys of the study's runs"):
+        analyse_comparison(replace(whole.study, trials=(replace(whole.study.trials[0], key="another"),)))
 
 
 def test_a_cell_that_is_not_in_the_study_is_a_key_error(whole: Case) -> None:

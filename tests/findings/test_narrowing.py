@@ -59,8 +59,10 @@ def with_errors(*parts):
     arm, trial = ONE.study.arms[0], ONE.study.trials[0]
     errors = {label: error for drawn, errors in parts for label, error in zip(drawn.labels, errors, strict=True)}
     arms = [msgspec.structs.replace(arm, label=label) for label in errors]
-    trials = [msgspec.structs.replace(trial, arm=label, accuracy=100 - errors[label]) for label in errors]
-    study = msgspec.structs.replace(ONE.study, arms=tuple(arms), trials=tuple(trials))
+    (run,) = ONE.study.runs
+    runs = [msgspec.structs.replace(run, key=label, arm=label) for label in errors]
+    trials = [msgspec.structs.replace(trial, key=label, accuracy=100 - errors[label]) for label in errors]
+    study = msgspec.structs.replace(ONE.study, arms=tuple(arms), runs=tuple(runs), trials=tuple(trials))
     return msgspec.structs.replace(ONE, study=study, spaces=tuple(drawn for drawn, _ in parts))
 
 

@@ -222,7 +222,10 @@ def test_spaces_of_other_complexities_have_no_curves_to_compare() -> None:
     both = replace(
         small,
         study=replace(
-            small.study, arms=small.study.arms + large.study.arms, trials=small.study.trials + large.study.trials
+            small.study,
+            arms=small.study.arms + large.study.arms,
+            runs=small.study.runs + large.study.runs,
+            trials=small.study.trials + large.study.trials,
         ),
         spaces=small.spaces + large.spaces,
     )
@@ -278,7 +281,8 @@ def test_the_linear_rule_is_fitted_to_so_many_networks_and_no_more() -> None:
 def test_networks_near_the_linear_rule_are_found_better_where_they_are() -> None:
     drawn = population(Part("anynetx_e", 12, level(50)), noise=0)
     fits = {arm.label: linear_fit(arm.network).error for arm in drawn.study.arms}
-    trials = tuple(replace(trial, accuracy=60 - 20 * fits[trial.arm]) for trial in drawn.study.trials)
+    ended = drawn.study.ended().items()
+    trials = tuple(replace(trial, accuracy=60 - 20 * fits[arm]) for (arm, _, _), trial in ended)
     rule = (
         analyse_population(replace(drawn, study=replace(drawn.study, trials=trials)), resamples=FEW)
         .spaces[0]
@@ -358,9 +362,10 @@ def test_an_error_is_the_mean_over_seeds_and_needs_all_of_them() -> None:
     drawn = population(Part("regnetx", 5, level(50)), seeds=2)
     lost = replace(drawn.study.trials[1], status="failed", accuracy=None)
     trials = (drawn.study.trials[0], lost, *drawn.study.trials[2:9])
-    found = analyse_population(replace(drawn, study=replace(drawn.study, trials=trials))).spaces[0]
+    study = replace(drawn.study, trials=trials)
+    found = analyse_population(replace(drawn, study=study)).spaces[0]
     assert found.statuses == ("failed", "finished", "finished", "finished", "waiting")
-    runs = [100 - trial.accuracy for trial in trials if trial.arm == "regnetx/2"]
+    runs = [100 - trial.accuracy for (arm, _, _), trial in study.ended().items() if arm == "regnetx/2"]
     assert found.errors[2] == pytest.approx(sum(runs) / 2)
 
 

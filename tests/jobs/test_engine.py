@@ -14,6 +14,7 @@ import pytest
 from dorsal.jobs.engine import Job, LocalPool, Trial
 from tests.contracts.engine import ROOT, EngineContract
 from tests.contracts.jobs import make_run, never_ends, says_environment, says_pid_and_threads
+from tests.processes import still_running
 
 ORPHANS = """
 import sys
@@ -93,8 +94,7 @@ class TestLocalPool(EngineContract):
             wait_until(lambda: len(list(pids.iterdir())) == 2)
             workers = [psutil.Process(int(path.name)) for path in pids.iterdir()]
             main.send_signal(how)
-        _, alive = psutil.wait_procs(workers, timeout=5)
-        assert not alive
+        assert not still_running(workers, 5)
 
 
 def wait_until(condition, seconds: float = 60.0) -> None:

@@ -193,7 +193,7 @@ def test_a_folder_without_study_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ('{"schema": 1}', r"study.json has schema 1 and this version of dorsal reads 2; name another folder"),
+        ('{"schema": 1}', r"study.json has schema 1 and this version of dorsal reads 2; use the version that"),
         ("{", "is no study"),
         ("{}", "is no study"),
     ],

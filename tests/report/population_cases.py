@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from msgspec.structs import replace
 
+from dorsal.data.spec import Folder
 from dorsal.findings.population.analyse import analyse_population
 from dorsal.findings.population.records import Importance, Importances, PopulationFindings, RecheckRuns, SpaceFinding
 from dorsal.latency.records import Measurements, Setting, TimedNetwork
@@ -145,11 +146,10 @@ def _markup() -> Case:
             study,
             name=EVIL,
             command=EVIL,
-            data=EVIL,
+            data=replace(study.data, spec=Folder(EVIL, size=32), fingerprint=EVIL),
             created=EVIL,
             notes=(EVIL,),
             versions={EVIL: EVIL},
-            data_fingerprint=EVIL,
             arms=tuple(replace(arm, text=EVIL) for arm in study.arms),
             trials=tuple(replace(trial, error=trial.error and EVIL) for trial in study.trials),
             machine=replace(study.machine, processor=EVIL, system=EVIL, device=EVIL),

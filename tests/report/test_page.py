@@ -72,7 +72,7 @@ def test_every_edge_case_is_a_well_formed_page(edge: Case) -> None:
 def test_the_page_holds_what_is_needed_to_trust_it_and_run_it_again(broken: Case) -> None:
     reader, study = read(broken), broken.study
     assert all(line in reader.text for line in (*broken.analysis.sentences, *broken.analysis.caveats, *study.notes))
-    for fact in (study.command, study.data_fingerprint, study.created, study.machine.processor, "torch 2.9.0"):
+    for fact in (study.command, study.data.fingerprint, study.created, study.machine.processor, "torch 2.9.0"):
         assert fact in reader.text
     assert percent(broken.analysis.cell("resnest", "plain").accuracy) in reader.text
     for fact in ("loss is nan at epoch 4, step 12", "RuntimeError: <b>no memory</b>", "21 of 24 runs done"):
@@ -149,7 +149,8 @@ def test_costs_that_were_not_measured_have_no_view(case: Callable[[str], Case]) 
 
 def test_curves_are_means_with_bands(whole: Case, case: Callable[[str], Case]) -> None:
     band, line = curve_views(whole.study)[0].figure.data[:2]
-    runs = [t.curve for t in whole.study.trials if (t.arm, t.recipe) == ("resnet", "plain")]
+    ended = whole.study.ended().items()
+    runs = [trial.curve for (arm, recipe, _), trial in ended if (arm, recipe) == ("resnet", "plain")]
     assert line.y[3] == pytest.approx(sum(curve[3].accuracy for curve in runs) / 3)
     assert band.y[3] > line.y[3]
     assert len(band.x) == 2 * len(line.x)

@@ -6,6 +6,7 @@ in `Cell` and named in the sentences.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -72,7 +73,11 @@ class ComparisonFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
 
 def analyse_comparison(study: Study) -> ComparisonFindings:
-    """The statistics of a study and its conclusions in words. Works on unfinished studies and on any failures."""
+    """The statistics of a study and its conclusions in words. Works on unfinished studies and on any failures.
+
+    Raises ValueError for a trial of a run that is not planned, and for two of one run.
+    """
+    _check_keys(study)
     trials = study.ended()
     cells = tuple(_cell(study, trials, arm.label, recipe) for arm in study.arms for recipe in study.recipes)
     comparisons = _comparisons(study, trials)
@@ -95,6 +100,15 @@ def analyse_comparison(study: Study) -> ComparisonFindings:
         planned=planned,
         done=done,
     )
+
+
+def _check_keys(study: Study) -> None:
+    planned, recorded = {run.key for run in study.runs}, Counter(trial.key for trial in study.trials)
+    for key, count in recorded.items():
+        if key not in planned:
+            raise ValueError(f"trials: run {key!r} is not planned; valid: the keys of the study's runs")
+        if count > 1:
+            raise ValueError(f"trials: run {key!r} is recorded {count} times; each run has at most one trial")
 
 
 def _cell(study: Study, trials: Mapping[tuple[str, str, int], Trial], arm: str, recipe: str) -> Cell:
