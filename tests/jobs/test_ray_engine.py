@@ -31,6 +31,7 @@ from dorsal.study.population.run import run_population
 from dorsal.study.search.run import run_search
 from tests.contracts.engine import ROOT, EngineContract
 from tests.contracts.jobs import at_once, make_run, never_ends, says_pid_and_threads
+from tests.processes import still_running
 from tests.study.conftest import results
 from tests.study.ray_driver import adds_up_ranks, grows, says_rank, sleeps, sleeps_at_first
 from tests.study.test_population import asked as population_question
@@ -141,8 +142,7 @@ def test_a_host_killed_loses_its_run_once_and_its_worker_ends(cluster: Any, tmp_
     rest = list(reports)
     assert [type(report.what) for report in rest] == [WorkerDied, Step, Trial]
     assert "worker process has died" in rest[0].what.reason
-    psutil.wait_procs([worker], timeout=5)
-    assert not worker.is_running()
+    assert not still_running([worker], 5)
 
 
 @pytest.mark.slow
@@ -202,8 +202,7 @@ def test_a_killed_driver_leaves_nothing_and_the_next_one_makes_the_rest(
     assert workers
     killed.process.send_signal(signal.SIGKILL)
     killed.process.communicate()
-    _, alive = psutil.wait_procs(workers, timeout=20)
-    assert not alive
+    assert not still_running(workers, 20)
     with Store(killed.url, "study") as store:
         stored = set(store.trials())
     assert 5 <= len(stored) < 12
@@ -226,8 +225,7 @@ def test_a_cluster_of_its_own_is_started_and_ended(tmp_path: Path, capfd: pytest
     started = set(psutil.Process().children(recursive=True)) - before
     assert any("raylet" in process.name() for process in started)
     assert set(trials_of([first, *reports])) == {0, 1, 2}
-    _, alive = psutil.wait_procs(list(started), timeout=10)
-    assert not alive
+    assert not still_running(started, 10)
     assert signal.getsignal(signal.SIGTERM) is handler
     assert not ray.is_initialized()
     assert capfd.readouterr() == ("", "")

@@ -65,7 +65,9 @@ def made(
         latency_model="",
         networks=networks,
     )
-    return SearchStudy(study=replace(found.study, name=name, command=f"dorsal space search {name}"), course=course)
+    return SearchStudy(
+        study=replace(found.study, kind="search", name=name, command=f"dorsal space search {name}"), course=course
+    )
 
 
 def random_draws() -> PopulationStudy:
