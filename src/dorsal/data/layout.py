@@ -128,7 +128,7 @@ def _look(folder: Path, reading: Reading) -> frozenset[str]:
                     continue
                 if entry.is_dir():
                     found.add("folders")
-                elif reading.reads(Path(entry.name).suffix.lower()):
+                elif Path(entry.name).suffix.lower() in reading.suffixes:
                     found.add("images")
                 if len(found) == 2:
                     break
