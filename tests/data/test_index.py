@@ -19,7 +19,7 @@ import torch
 
 from dorsal.data import check as check_module
 from dorsal.data import decode, index, progress
-from dorsal.data.dataset import open_data
+from dorsal.data.dataset import open_data, open_for_scoring
 from dorsal.data.folder import open_folder
 from dorsal.data.index import read_indices
 from dorsal.data.spec import DataError, Folder
@@ -256,7 +256,7 @@ def test_what_is_no_index_of_ours_is_made_anew_with_a_note(
     again = open_data(pets)
     assert len(decoded) == 10
     assert (again.fingerprint, again.normalization) == (before.fingerprint, before.normalization)
-    assert any(str(file_of(pets)) in note and "made anew" in note for note in again.notes)
+    assert f"{file_of(pets)}: is damaged, or no index of this version of Dorsal; it is made anew" in again.notes
     decoded.clear()
     assert open_data(pets).notes == before.notes
     assert decoded == []
@@ -398,6 +398,17 @@ def test_a_worker_without_that_index_checks_for_itself(pets: Path, decoded: list
     rewrite(pets / "cat" / "003.png")
     open_data(pets)
     assert open_data(pets, fingerprint=planned).fingerprint != planned
+
+
+def test_a_worker_believes_no_index_of_what_cannot_be_trained_on(pets: Path) -> None:
+    """One that was made to score a model, or by a check that was broken off."""
+    planned = open_data(pets).fingerprint
+    for name in ("cat", "dog"):
+        (pets / "val").mkdir(exist_ok=True)
+        (pets / name).rename(pets / "val" / name)
+    open_for_scoring(pets)
+    with pytest.raises(DataError, match="has val and no train"):
+        open_data(pets, fingerprint=planned)
 
 
 def test_a_copy_with_other_times_is_read_and_a_changed_file_is_not(pets: Path) -> None:

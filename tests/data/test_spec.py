@@ -128,7 +128,7 @@ def test_a_home_is_found_wherever_a_path_is_given(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "photos").mkdir()
     expected = Folder(str(tmp_path / "photos"))
-    for data in ("~/photos", "~/photos()", Path("~/photos"), Folder("~/photos")):
+    for data in ("~/photos", "~/photos()", Path("~/photos"), Folder("~/photos"), Folder(Path("~/photos"))):  # type: ignore[arg-type]
         assert data_spec(data) == expected
 
 

@@ -1,4 +1,4 @@
-"""Images of more than 8 bits a channel in colour, of which Pillow hands on the upper 8. No torch."""
+"""Colour images of more than 8 bits a channel: Pillow hands on the upper 8, here are all of them. No torch."""
 
 from __future__ import annotations
 

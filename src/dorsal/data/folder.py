@@ -97,9 +97,10 @@ def open_folder(spec: Folder, fingerprint: str | None = None, on_progress: Progr
     root, reading = Path(spec.path), _reading(spec)
     if fingerprint is not None:
         for index in read_indices(root, reading)[0]:
-            data = _for_training(index, spec)
-            if data.fingerprint == fingerprint:
-                return data
+            if index.known().all() and not training_problems(index.listing):
+                data = _for_training(index, spec)
+                if data.fingerprint == fingerprint:
+                    return data
     tell = on_progress or on_stderr(root)
     listing = list_folder(root, reading, tell)
     index, notes = check(listing, reading, tell, training_problems(listing))

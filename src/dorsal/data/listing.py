@@ -153,7 +153,8 @@ class _Walk:
     def listing(self, parts: tuple[Part, ...], notes: tuple[str, ...]) -> Listing:
         if self._others:
             count = "1 file that is no image" if self._others == 1 else f"{self._others:,} files that are no images"
-            notes = (*notes, f"{count} passed over, first: {shown(self._root / self._first_other)}")
+            first = shown(self._root / self._first_other)
+            notes = (*notes, f"{count} or in no class folder passed over, first: {first}")
         train, val = (next((part for part in parts if part.role == role), None) for role in ("train", "val"))
         absent = [name for name in train.images if name not in val.images] if train and val and val.images else []
         if absent:

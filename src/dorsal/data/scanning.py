@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import struct
 import subprocess
 import sys
@@ -122,6 +121,7 @@ class _Child:
             self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            start_new_session=True,  # the parent decides what an interruption from the terminal ends
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"},
         )
         assert self._process.stdin is not None
@@ -168,7 +168,6 @@ def _receive(source: IO[bytes]) -> bytes | None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interruption ends
     with os.fdopen(os.dup(1), "wb") as answers:
         os.dup2(2, 1)  # libraries that print must not write among the answers
         serve(sys.stdin.buffer, answers)

@@ -98,13 +98,14 @@ class Folder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="folde
     max_pixels: int = MAX_PIXELS
 
     def __post_init__(self) -> None:
+        path = _at_home(os.fspath(self.path))
         try:
-            self.path.encode()
+            path.encode()
         except UnicodeEncodeError:
             raise ValueError(
-                f"data='{shown(self.path)}' is not valid UTF-8, so no record could name it; rename the folder"
+                f"data='{shown(path)}' is not valid UTF-8, so no record could name it; rename it"
             ) from None
-        msgspec.structs.force_setattr(self, "path", _at_home(self.path))
+        msgspec.structs.force_setattr(self, "path", path)
         _check_range("size", self.size, 8, 2048)
         _check_range("val_fraction", self.val_fraction, 0.01, 0.99)
         _check_range("seed", self.seed, 0, 2**32 - 1)
