@@ -40,7 +40,6 @@ os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # Ray's way to say: liste
 os.environ |= ray_connection.QUIET | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 ray = pytest.importorskip("ray", reason="needs the extra dorsal[ray]", exc_type=ModuleNotFoundError)
 NODES = 4
-pytestmark = pytest.mark.alone
 
 
 @pytest.fixture(scope="module")

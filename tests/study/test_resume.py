@@ -15,8 +15,6 @@ from dorsal.study.comparison.run import compare
 from tests.processes import still_running
 from tests.study.conftest import Session, results, tiny
 
-pytestmark = pytest.mark.alone
-
 
 class Broken:
     """A study of which a worker is killed, that is interrupted, killed, taken to its end, and asked once more."""
