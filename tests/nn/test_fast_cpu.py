@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from dorsal.nn import fast_cpu
 from dorsal.nn.build import build
 from dorsal.nn.fast_cpu import convolve_and_norm
 from dorsal.zoo import named, network
@@ -31,9 +32,9 @@ NETWORKS = ["resnet50", "resnest50", "res2net50_26w_4s", "res2netplus50", "regne
 def folds(monkeypatch):
     """Takes the fast forms whatever the processor; the convolutions that a norm is folded into."""
     folded: list[nn.Module] = []
-    original = convolve._folded
-    monkeypatch.setattr(convolve, "is_faster_here", lambda: True)
-    monkeypatch.setattr(convolve, "_folded", lambda conv, norm: folded.append(conv) or original(conv, norm))
+    original = fast_cpu._folded
+    monkeypatch.setattr(fast_cpu, "is_faster_here", lambda: True)
+    monkeypatch.setattr(fast_cpu, "_folded", lambda conv, norm: folded.append(conv) or original(conv, norm))
     return folded
 
 

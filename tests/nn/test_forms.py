@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
 
+from dorsal.nn import fast_cpu
 from dorsal.nn.backbone import set_checkpointing
 from dorsal.nn.build import build
 from dorsal.nn.inner_features import InnerFeatures
@@ -196,7 +197,7 @@ def test_autocast_to_bfloat16(family, monkeypatch):
         full = model(IMAGES)
         errors = []
         for fast in (True, False):
-            monkeypatch.setattr(convolve, "is_faster_here", lambda fast=fast: fast)
+            monkeypatch.setattr(fast_cpu, "is_faster_here", lambda fast=fast: fast)
             with torch.autocast("cpu", torch.bfloat16):
                 errors.append(float((model(IMAGES).float() - full).abs().mean()))
     assert errors[0] <= 3 * errors[1]

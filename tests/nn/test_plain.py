@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.ops import FrozenBatchNorm2d
 
-from dorsal.nn import convolve, plain
+from dorsal.nn import fast_cpu, plain
 from dorsal.nn.fast_cpu import convolve_and_norm
 from tests.random_state import randomised
 
@@ -28,9 +28,9 @@ shapes = pytest.mark.parametrize("shape", SHAPES)
 def taken(monkeypatch):
     """Takes the fast forms whatever the processor; the convolutions that took one."""
     seen: list[nn.Module] = []
-    original = convolve._convolve
-    monkeypatch.setattr(convolve, "is_faster_here", lambda: True)
-    monkeypatch.setattr(convolve, "_convolve", lambda conv, *rest: seen.append(conv) or original(conv, *rest))
+    original = fast_cpu._convolve
+    monkeypatch.setattr(fast_cpu, "is_faster_here", lambda: True)
+    monkeypatch.setattr(fast_cpu, "_convolve", lambda conv, *rest: seen.append(conv) or original(conv, *rest))
     plain._original_calls.cache_clear()
     yield seen
     plain._original_calls.cache_clear()
