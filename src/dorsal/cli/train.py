@@ -43,6 +43,7 @@ def train(
     from dorsal.recipes.text import recipe as read_recipe
     from dorsal.spec.adapt import fitted_to
     from dorsal.zoo import network as read_network
+    from dorsal.zoo import written_choices
 
     if precision not in ("no", "bf16"):
         raise ValueError(f"--precision {precision!r} is not known; valid: no, bf16")
@@ -53,7 +54,7 @@ def train(
 
     check_device(device)
     opened = open_data(spec)
-    net = fitted_to(net, len(opened.classes), opened.channels)
+    net = fitted_to(net, len(opened.classes), opened.channels, written_choices(network))
     origin = f"dorsal train: recipe {recipe}, {made.epochs} epochs, data {opened.fingerprint[:16]}, seed {seed}"
 
     import torch

@@ -14,8 +14,21 @@ from dorsal.spec.timm import TimmNetwork
 AnyKind = TypeVar("AnyKind", Network, TimmNetwork)
 
 
-def fitted_to(network: AnyKind, classes: int, in_channels: int) -> AnyKind:
-    """The network with a classifier of so many classes, for images of so many channels."""
+def fitted_to(network: AnyKind, classes: int, in_channels: int, written: Collection[str] = ()) -> AnyKind:
+    """The network with a classifier of so many classes, for images of so many channels.
+
+    `written` names choices that somebody wrote out. Raises ValueError where one of them would be overridden.
+    """
+    given = {"classes": network.head.classes, "in_channels": network.in_channels}
+    if "classes" in written and given["classes"] != classes:
+        raise ValueError(
+            f"classes={given['classes']} is written out, but the data have {classes} classes; leave it out"
+        )
+    if "in_channels" in written and given["in_channels"] != in_channels:
+        raise ValueError(
+            f"in_channels={given['in_channels']} is written out, but the images have {in_channels} channels; leave it "
+            f"out, or open the data with channels={given['in_channels']}"
+        )
     if isinstance(network, TimmNetwork):
         return replace(network, classes=classes, in_channels=in_channels)
     return replace(network, head=replace(network.head, classes=classes), in_channels=in_channels)
