@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from statistics import mean, stdev
+from statistics import mean
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,15 +10,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from dorsal.findings.comparison import MEAN_OF_RECIPES, analyse_comparison
+from dorsal.findings.comparison import MEAN_OF_RECIPES, analyse_comparison, learning_curves
 from dorsal.jobs.records import PlannedRun, Study, Trial
 from dorsal.recipes.recipe import Recipe
+from dorsal.report.words.comparison import caveats, conclusions, no_shares
 from tests.findings.studies import with_trials
 
 if TYPE_CHECKING:
     from tests.findings.studies import Case
 
-T_OF_TWO = 4.302653  # Student's 97.5 % quantile with 2 degrees of freedom
+T_OF_SIX = 2.446912  # Student's 97.5 % quantile with 6 degrees of freedom: 3 of 4 arms by 2 of 3 seeds
+
+
+def said(case: Case) -> tuple[str, ...]:
+    return conclusions(*case)
 
 
 def accuracies(study: Study, arm: str, recipe: str) -> list[float]:
@@ -26,33 +31,35 @@ def accuracies(study: Study, arm: str, recipe: str) -> list[float]:
     return [t.accuracy for (label, name, _), t in ended if (label, name) == (arm, recipe) and t.accuracy is not None]
 
 
-def test_a_cell_is_the_mean_and_students_interval_of_its_runs(whole: Case) -> None:
+def test_a_cell_is_the_mean_of_its_runs_with_an_interval_by_the_noise_of_all_arms(whole: Case) -> None:
     values = accuracies(whole.study, "resnest", "tricks")
     cell = whole.analysis.cell("resnest", "tricks")
     assert cell.accuracy is not None
-    assert cell.accuracy.mean == pytest.approx(mean(values))
-    assert cell.accuracy.high == pytest.approx(mean(values) + T_OF_TWO * stdev(values) / 3**0.5)
+    assert cell.accuracy.value == pytest.approx(mean(values))
+    noise = whole.analysis.comparisons["tricks"].noise_sd
+    assert noise is not None
+    assert cell.accuracy.high == pytest.approx(mean(values) + T_OF_SIX * noise / 3**0.5)
     assert (cell.planned, cell.finished, cell.diverged, cell.failed, cell.missing) == (3, 3, 0, 0, 0)
 
 
 def test_the_true_winner_leads_and_the_first_sentence_says_so(whole: Case) -> None:
     analysis = whole.analysis
-    assert analysis.sentences[0] == "On the mean of the recipes, resnest is better than each of the other arms."
+    assert said(whole)[0] == "On the mean of the recipes, resnest is better than each of the other arms."
     assert list(analysis.comparisons) == [MEAN_OF_RECIPES, "plain", "tricks"]
     pair = analysis.comparisons[MEAN_OF_RECIPES].pairs[0]
     by_hand = {
         arm: mean(mean(accuracies(whole.study, arm, recipe)) for recipe in whole.study.recipes)
         for arm in ("resnest", pair.worse)
     }
-    assert pair.difference == pytest.approx(by_hand["resnest"] - by_hand[pair.worse])
+    assert pair.difference.value == pytest.approx(by_hand["resnest"] - by_hand[pair.worse])
 
 
 def test_architecture_explains_most_of_the_variance_here(whole: Case) -> None:
     shares = whole.analysis.shares
     assert shares is not None
-    by_name = {share.name: share.share for share in shares.shares}
+    by_name = {name: share.value for name, share in shares.shares.items()}
     assert by_name["architecture"] > by_name["recipe"] > by_name["residual"]
-    assert any(line.startswith("Share of the variance") for line in whole.analysis.sentences)
+    assert any(line.startswith("Share of the variance") for line in said(whole))
 
 
 def test_every_planned_run_is_accounted_for(broken: Case) -> None:
@@ -61,11 +68,11 @@ def test_every_planned_run_is_accounted_for(broken: Case) -> None:
     assert sum(cell.missing for cell in analysis.cells) == 3
     assert sum(cell.diverged for cell in analysis.cells) == 1
     assert sum(cell.failed for cell in analysis.cells) == 1
-    assert analysis.sentences[0] == "Unfinished: 21 of 24 runs done."
-    assert "resnet under tricks: of 3 runs 1 diverged; the mean is over the 2 that finished." in analysis.sentences
+    assert said(broken)[0] == "Unfinished: 21 of 24 runs done."
+    assert "resnet under tricks: of 3 runs 1 diverged; the mean is over the 2 that finished." in said(broken)
     cell = analysis.cell("resnet", "tricks")
     assert cell.accuracy is not None
-    assert cell.accuracy.mean == pytest.approx(mean(accuracies(broken.study, "resnet", "tricks")))
+    assert cell.accuracy.value == pytest.approx(mean(accuracies(broken.study, "resnet", "tricks")))
 
 
 def test_the_mean_of_the_recipes_needs_every_recipe_at_a_seed(broken: Case) -> None:
@@ -76,28 +83,30 @@ def test_the_mean_of_the_recipes_needs_every_recipe_at_a_seed(broken: Case) -> N
 
 
 def test_an_arm_without_results_is_named_and_not_compared(case: Callable[[str], Case]) -> None:
-    analysis = case("arm_failed").analysis
+    failed = case("arm_failed")
+    analysis = failed.analysis
     assert analysis.cell("regnet", "plain").accuracy is None
-    assert "regnet under plain: of 3 runs 3 failed; it has no result." in analysis.sentences
+    assert "regnet under plain: of 3 runs 3 failed; it has no result." in said(failed)
     assert all("regnet" not in (p.better, p.worse) for c in analysis.comparisons.values() for p in c.pairs)
-    assert any("regnet" in caveat for caveat in analysis.caveats)
+    assert any("regnet" in caveat for caveat in caveats(*failed))
     assert analysis.shares is not None
 
 
 def test_one_seed_shows_nothing(case: Callable[[str], Case]) -> None:
-    analysis = case("one_seed").analysis
+    one = case("one_seed")
+    analysis = one.analysis
     assert all(cell.accuracy is not None and cell.accuracy.low is None for cell in analysis.cells)
     assert not any(pair.significant for c in analysis.comparisons.values() for pair in c.pairs)
-    assert analysis.sentences[0].startswith("On the mean of the recipes, no arm is shown to be the best")
-    assert (analysis.shares, "two seeds" in analysis.shares_reason) == (None, True)
+    assert said(one)[0].startswith("On the mean of the recipes, no arm is shown to be the best")
+    assert (analysis.shares, analysis.no_shares, "two seeds" in no_shares(analysis)) == (None, "few seeds", True)
 
 
 def test_one_recipe_has_no_mean_of_recipes(case: Callable[[str], Case]) -> None:
     analysis = case("one_recipe").analysis
     assert list(analysis.comparisons) == ["plain"]
-    assert analysis.sentences[0].startswith("Under the recipe plain, ")
+    assert said(case("one_recipe"))[0].startswith("Under the recipe plain, ")
     assert analysis.shares is not None
-    assert [share.name for share in analysis.shares.shares] == ["architecture", "seed", "residual"]
+    assert list(analysis.shares.shares) == ["architecture", "seed", "residual"]
 
 
 @pytest.mark.parametrize(
@@ -115,27 +124,26 @@ def test_one_recipe_has_no_mean_of_recipes(case: Callable[[str], Case]) -> None:
 def test_what_cannot_be_concluded_has_its_reason(
     case: Callable[[str], Case], name: str, sentence: str, reason: str
 ) -> None:
-    analysis = case(name).analysis
-    assert analysis.sentences[0].startswith(sentence)
-    assert analysis.shares is None
-    assert reason in analysis.shares_reason
+    assert said(case(name))[0].startswith(sentence)
+    assert case(name).analysis.shares is None
+    assert reason in no_shares(case(name).analysis)
 
 
 def test_recipes_that_disagree_are_pointed_out(whole: Case) -> None:
     def boosted(run: PlannedRun, trial: Trial) -> Trial:
         return replace(trial, accuracy=99.0 + run.seed / 9) if (run.arm, run.recipe) == ("regnet", "plain") else trial
 
-    sentences = analyse_comparison(with_trials(whole.study, boosted)).sentences
+    study = with_trials(whole.study, boosted)
+    sentences = conclusions(study, analyse_comparison(study))
     assert "The recipes disagree on the highest mean: regnet under plain, resnest under tricks." in sentences
-    assert not any("disagree" in line for line in whole.analysis.sentences)
+    assert not any("disagree" in line for line in said(whole))
 
 
 def test_recipes_of_different_length_are_a_caveat(whole: Case) -> None:
-    caveats = analyse_comparison(
-        replace(whole.study, recipes={"plain": Recipe(epochs=12), "tricks": Recipe(epochs=30)})
-    ).caveats
-    assert "The recipes train for different numbers of epochs: plain 12, tricks 30." in caveats
-    assert any("30 epochs" in caveat for caveat in caveats)
+    recipes = {"plain": Recipe(epochs=12), "tricks": Recipe(epochs=30)}
+    found = caveats(replace(whole.study, recipes=recipes), whole.analysis)
+    assert "The recipes train for different numbers of epochs: plain 12, tricks 30." in found
+    assert any("30 epochs" in caveat for caveat in found)
 
 
 @settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -149,3 +157,23 @@ def test_the_order_in_which_runs_end_does_not_matter(broken: Case, seed: int) ->
 def test_a_cell_that_is_not_in_the_study_is_a_key_error(whole: Case) -> None:
     with pytest.raises(KeyError, match="vgg"):
         whole.analysis.cell("vgg", "plain")
+
+
+def test_learning_curves_are_means_over_seeds_epoch_by_epoch(broken: Case) -> None:
+    curves = learning_curves(broken.study, "tricks")
+    runs = [
+        trial.curve for (arm, recipe, _), trial in broken.study.ended().items() if (arm, recipe) == ("resnet", "tricks")
+    ]
+    assert sorted(len(run) for run in runs) == [3, 12, 12]  # one diverged after three epochs
+    for epoch in (1, 3, 4, 12):
+        there = [run[epoch - 1].accuracy for run in runs if len(run) >= epoch]
+        assert curves["resnet"][epoch].value == pytest.approx(mean(there))
+    assert all(curve[2].low is not None for curve in curves.values())
+
+
+def test_what_a_comparison_does_not_show_names_the_facts(whole: Case, case: Callable[[str], Case]) -> None:
+    text = " ".join(caveats(*whole))
+    for fact in ("shapes10", "12 epochs", "3 seeds only", "The recipes (plain, tricks)", "test images"):
+        assert fact in text
+    assert "One recipe (plain)" in " ".join(caveats(*case("one_recipe")))
+    assert "One seed gives no interval" in " ".join(caveats(*case("one_seed")))

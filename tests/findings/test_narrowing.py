@@ -7,7 +7,6 @@ from unittest.mock import patch
 import msgspec
 import numpy as np
 import pytest
-from dorsal.findings.narrowing.sentences import cost_sentence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,10 +14,13 @@ from dorsal.cli import main
 from dorsal.findings.narrowing import propose as proposing
 from dorsal.findings.narrowing.features import features, sample_more
 from dorsal.findings.narrowing.propose import propose_space
+from dorsal.findings.narrowing.records import StepVerdict
 from dorsal.findings.narrowing.steps import members
 from dorsal.findings.population.short_schedule import reliability_finding
 from dorsal.report.distributions import distribution_figure
 from dorsal.report.narrowing import _distributions, narrowing_page
+from dorsal.report.words.narrowing import conclusions, step_change, step_sentence
+from dorsal.report.words.schedule import schedule_sentence
 from dorsal.space.axis import Axis
 from dorsal.space.distributions import Choice, LogUniform, PowerOfTwo, PowerOfTwoOrLogUniform, Uniform
 from dorsal.space.named import SPACES, read_space
@@ -80,7 +82,7 @@ def spread(values):
 
 def step(proposal, change):
     """The step of this change; one that is only asked about by its words."""
-    return next(each for each in proposal.considered if each.change == change)
+    return next(each for each in proposal.considered if step_change(each) == change)
 
 
 def changes(proposal):
@@ -97,13 +99,13 @@ def test_finds_what_costs_nothing_and_refuses_what_costs():
     assert rising.taken
     assert rising.evidence == "members"
     assert rising.cost.verdict(0.5) == "gains"
-    assert "gain of at least" in rising.sentence
-    assert f"(in it already: {rising.cost.inside} of 400 networks)" in rising.sentence
+    assert "gain of at least" in step_sentence(rising, proposal)
+    assert f"(in it already: {rising.cost.inside} of 400 networks)" in step_sentence(rising, proposal)
     shared = step(proposal, "share expansion")
     assert not shared.taken
     # The expected variance of four draws of 0, 1, 2 is 3/4 of 2/3.
     assert shared.cost.change.low < 5 * 0.5 < shared.cost.change.high
-    assert shared.sentence.startswith("Refused: sharing expansion changes the mean error by +2.")
+    assert step_sentence(shared, proposal).startswith("Refused: sharing expansion changes the mean error by +2.")
     new = proposal.space
     assert new.non_decreasing[:1] == ("widths",)
     assert new.axes["expansion"].by_stage
@@ -117,11 +119,13 @@ def test_shares_what_costs_nothing_with_enough_members():
     rule = level(40)
     proposal = propose_space(population(Part("anynetx_a", 250, rule), noise=0.8), margin=1, draws=DRAWS)
     assert "share expansion" in changes(proposal)
-    assert "the margin is 1" in step(proposal, "share expansion").sentence
+    assert "the margin is 1" in step_sentence(step(proposal, "share expansion"), proposal)
     assert proposal.space.axes["expansion"] == Axis(PowerOfTwo(1, 4))
     few = step(proposal, "share mixer.group_width")
     assert (few.taken, few.cost.change) == (False, None)
-    assert f"(in it already: {few.cost.inside} of 250 networks; 5 in and 5 out are the least)" in few.sentence
+    assert f"(in it already: {few.cost.inside} of 250 networks; 5 in and 5 out are the least)" in step_sentence(
+        few, proposal
+    )
 
 
 def test_without_a_sample_of_the_space_the_members_stand_alone():
@@ -145,7 +149,7 @@ def test_a_population_of_the_narrower_space_counts_for_more_than_members():
     assert found.evidence == "population"
     assert (found.cost.inside, found.cost.outside) == (60, 100)
     assert found.cost.verdict(0.5) == "costly"
-    assert "60 networks of that space against 100 of this one" in found.sentence
+    assert "60 networks of that space against 100 of this one" in step_sentence(found, proposal)
     # Under other bounds it is no evidence.
     whole = population(*parts, noise=1)
     bounded = msgspec.structs.replace(whole.spaces[1], bounds={"macs": "..1G"})
@@ -174,10 +178,10 @@ def test_a_range_that_matters():
     assert (found.kind, found.evidence) == ("range", "members")
     assert found.adjusted_p < 0.05
     assert found.good_range.high == high
-    assert found.sentence.startswith("linear.depth matters")
+    assert step_sentence(found, proposal).startswith("linear.depth matters")
     others = [each for each in proposal.considered if each is not found]
     assert all(each.adjusted_p > 0.05 and each.cost is None for each in others)
-    assert all("may be chance" in each.sentence for each in others)
+    assert all("may be chance" in step_sentence(each, proposal) for each in others)
     depths = drawn_from(SPACES["regnetx_pycls"], 200, 0).axes["linear.depth"]
     assert found.cost.inside == proposal.after.edf.n == sum(depth <= high for depth in depths)
 
@@ -233,7 +237,8 @@ def test_a_step_on_an_axis_that_is_never_drawn_any_more_is_left_out():
     ratio = step(proposal, "restrict attention.ratio to [0.0625]")
     assert not ratio.taken
     assert ratio.cost.verdict(0.5) == "gains"
-    assert ratio.sentence.endswith("with other steps attention.ratio is never drawn.")
+    assert ratio.dropped
+    assert step_sentence(ratio, proposal).endswith("with other steps attention.ratio is never drawn.")
     assert "attention.ratio" not in proposal.space.axes
 
 
@@ -244,17 +249,19 @@ def test_a_small_population_is_too_small_to_say():
     assert proposal.points[0] == proposal.points[1]
     rising = step(proposal, "monotone widths")
     assert rising.cost.change is None
-    assert rising.sentence.startswith("Too small to say what non-decreasing widths costs (")
-    assert f"about {rising.needed:,} networks of each space" in rising.sentence
-    assert rising.needed > 20
-    assert "Nothing is proposed: of 12 steps considered, 12 finished networks show none" in proposal.sentences[0]
+    said = step_sentence(rising, proposal)
+    assert said.startswith("Too small to say what non-decreasing widths costs (")
+    assert "; if it costs nothing, roughly " in said
+    assert said.endswith(" networks of each space would show it.")
+    assert 20 < rising.needed.low < rising.needed.value < rising.needed.high
+    assert "Nothing is proposed: of 12 steps considered, 12 finished networks show none" in conclusions(proposal)[0]
 
 
 def test_the_number_needed_is_about_enough():
     random = np.random.default_rng(0)
     drawn = drawn_from(SPACES["anynetx_a"], 60, 0)
     first = propose_space(with_errors((drawn, random.normal(40, 1.5, 60))), margin=1, draws=DRAWS)
-    needed = step(first, "monotone depths").needed
+    needed = step(first, "monotone depths").needed.value
     ordered = monotone(rename(SPACES["anynetx_a"], "b"), "depths")
     both = [drawn_from(space, needed, 0) for space in (SPACES["anynetx_a"], ordered)]
     shown = 0
@@ -276,7 +283,7 @@ def test_missing_networks_are_counted_and_left_out():
     counts = proposal.counts
     assert (counts.finished, counts.diverged, counts.failed, counts.waiting) == (96, 2, 1, 1)
     assert proposal.before.edf.n == 96
-    said = " ".join(proposal.sentences)
+    said = " ".join(conclusions(proposal))
     assert "diverged (2) or failed (1)" in said
     assert "1 network not trained to the end yet" in said
     share_cost = step(proposal, "share expansion").cost
@@ -286,7 +293,7 @@ def test_missing_networks_are_counted_and_left_out():
 def test_without_any_result_nothing_is_proposed():
     whole = population(Part("anynetx_a", 5, level(40)), waiting=[f"anynetx_a/{index}" for index in range(5)])
     proposal = propose_space(whole)
-    assert proposal.sentences[0] == "Nothing is proposed: no network of anynetx_a has finished."
+    assert conclusions(proposal)[0] == "Nothing is proposed: no network of anynetx_a has finished."
     assert (proposal.considered, proposal.before, proposal.space) == ((), None, None)
 
 
@@ -303,13 +310,19 @@ def test_errors_that_are_alike_propose_nothing(better, noise, said):
     errors = np.where(np.arange(45) < better, 60, 90 - noise * np.random.default_rng(0).random(45))
     proposal = propose_space(with_errors((drawn, errors)), draws=DRAWS)
     assert (proposal.considered, proposal.space, proposal.after) == ((), None, None)
-    assert proposal.sentences[0].startswith(f"Nothing is proposed: {said}")
-    assert "within the margin of 0.5, so the schedule or the data tell them hardly apart" in proposal.sentences[0]
+    assert conclusions(proposal)[0].startswith(f"Nothing is proposed: {said}")
+    assert (
+        "within the margin of 0.5, so the schedule or the data can hardly tell them apart" in conclusions(proposal)[0]
+    )
 
 
 def test_a_narrow_interval_has_three_decimals():
     tiny = ErrorIncrease(change=Estimate(value=1e-15, low=-1e-14, high=1e-14), inside=30, outside=30, missing=0)
-    assert "by +0.000 points, +0.000 at most" in cost_sentence("sharing expansion", "members", tiny, 0.5, None)
+    shared = StepVerdict(kind="share", axis="expansion", change="share expansion", taken=True, cost=tiny)
+    proposal = propose_space(ONE)
+    assert "sharing expansion changes the mean error by +0.000 points, +0.000 at most" in step_sentence(
+        shared, proposal
+    )
 
 
 @pytest.mark.parametrize("longer", [True, False])
@@ -319,9 +332,9 @@ def test_what_reliability_found_of_this_space_is_said(longer):
     errors = np.random.default_rng(0).normal(40, 1, len(labels))
     runs = tuple(((error,), (error - 5,)) for error in errors.tolist())  # the order holds
     retrained = RecheckRuns(labels=labels, budgets=("10 epochs", "50 epochs"), runs=runs)
-    said = propose_space(whole, "anynetx_a", retrained=retrained, draws=DRAWS).sentences[-1]
+    said = conclusions(propose_space(whole, "anynetx_a", retrained=retrained, draws=DRAWS))[-1]
     own = RecheckRuns(labels=labels[:12], budgets=retrained.budgets, runs=runs[:12]) if longer else None
-    assert said == reliability_finding(own, {"anynetx_a": whole.spaces[0].labels}, 10).sentence
+    assert said == schedule_sentence(reliability_finding(own, {"anynetx_a": whole.spaces[0].labels}, 10))
     assert said.startswith("Unverified: nothing shows that a schedule of 10 epochs") is not longer
 
 
@@ -770,7 +783,7 @@ def test_the_command_says_what_reliability_found(narrow, falling):
     runs = tuple(((40.0 + index,), (35.0 + index,)) for index in range(12))
     retrained = RecheckRuns(labels=labels, budgets=("10 epochs", "50 epochs"), runs=runs)
     code, shown, _ = narrow(falling, retrained=retrained)
-    said = propose_space(falling, retrained=retrained).sentences[-1]
+    said = conclusions(propose_space(falling, retrained=retrained))[-1]
     assert code == 0
     assert "50 epochs" in said
     assert " ".join(shown.split()).endswith(said)
@@ -811,8 +824,8 @@ def test_the_command_draws_what_was_before_and_after(narrow, followed, tmp_path)
     code, shown, _ = narrow(followed, "--space", "anynetx_c", "--margin", "0", "--plot", page)
     assert (code, f"page: {page}" in shown) == (0, True)
     text, proposal = page.read_text(), propose_space(followed, "anynetx_c", margin=0)
-    assert all(html.escape(sentence).split(" %")[0] in text for sentence in proposal.sentences)
-    assert all(f'<th scope="row">{html.escape(step.change)}</th>' in text for step in proposal.considered)
+    assert all(html.escape(sentence).split(" %")[0] in text for sentence in conclusions(proposal))
+    assert all(f'<th scope="row">{html.escape(step_change(step))}</th>' in text for step in proposal.considered)
     figure = distribution_figure(_distributions(proposal))
     before, after = (trace for trace in figure.data if trace.hoverinfo != "skip")
     assert len(before.x) == proposal.before.edf.n + 2

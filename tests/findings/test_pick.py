@@ -6,8 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from dorsal.findings.pick import Pick, flattery
+from dorsal.findings.pick import Pick
 from dorsal.findings.pick import pick_networks as pick
+from dorsal.report.words.search import flattery, pick_sentences
 from dorsal.space.axis import Axis
 from dorsal.space.distributions import Choice
 from dorsal.space.space import Space, to_toml
@@ -66,14 +67,14 @@ def test_the_winner_is_the_network_of_least_error(folder: Path) -> None:
 
 def test_the_sentences_say_what_the_error_is_worth(folder: Path) -> None:
     found = pick_networks(folder / "population")
-    what, worth, left_out, schedule = found.sentences
+    what, worth, left_out, schedule = pick_sentences(found)
     (winner,) = found.networks
     each = ", ".join(f"{error:.2f}" for error in winner.errors)
     assert what.startswith(f"{winner.label}: {winner.error:.2f} % error, the mean of 2 seeds ({each}), ")
     assert "7 noisy means over 2 seeds" in worth
     assert left_out.startswith(f"Picked by all seeds but one, the winner has {winner.error:.2f} % error under the one")
     assert schedule.startswith("Unverified: nothing shows that a schedule of 1 epoch ranks these networks")
-    what, worth, schedule = pick_networks(folder / "search").sentences
+    what, worth, schedule = pick_sentences(pick_networks(folder / "search"))
     assert "% error, " in what
     assert "4 noisy runs" in worth
     assert schedule.startswith("Unverified: nothing shows that 1 epoch")
@@ -91,7 +92,9 @@ def test_a_drawn_image_size_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     run_search(Search(space=drawn, trials=6, out=str(tmp_path / "search"), **asked))
     for name, by in (("population", "error"), ("population", "pareto"), ("search", "error")):
         found = pick_networks(tmp_path / name, by=by)
-        said = [sentence for sentence in found.sentences if " px: give its data that size, as in --data " in sentence]
+        said = [
+            sentence for sentence in pick_sentences(found) if " px: give its data that size, as in --data " in sentence
+        ]
         assert [sentence.split()[-1] for sentence in said] == [
             f'"photos(size={each.costs["image_size"]:g})".' for each in found.networks
         ]
@@ -104,7 +107,7 @@ def test_a_front_is_of_the_objectives(folder: Path) -> None:
         assert errors == sorted(errors)
         assert costs == sorted(costs, reverse=True)
         assert errors[0] == pick_networks(folder / name).networks[0].error
-        assert found.sentences[0] == f"No network beats these {len(errors)} in error and {cost}."
+        assert pick_sentences(found)[0] == f"No network beats these {len(errors)} in error and {cost}."
 
 
 def test_bounds_are_kept(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """The analysis of populations of known truth."""
 
 import io
+import json
 from collections.abc import Iterable
 from functools import cache, partial
 from itertools import chain
@@ -21,6 +22,17 @@ from dorsal.findings.population.records import AxisFinding, PopulationFindings
 from dorsal.findings.population.short_schedule import reliability_finding
 from dorsal.findings.population.space_pairs import planner, space_pairs
 from dorsal.report.population.terminal import print_population
+from dorsal.report.words.populations import (
+    conclusions,
+    no_importances,
+    no_profile,
+    notes,
+    pair_sentence,
+    plan_sentence,
+    populations_method,
+    rule_sentence,
+)
+from dorsal.report.words.schedule import order_sentences, rank_sentences, schedule_sentence
 from dorsal.space.axis import Axis
 from dorsal.space.distributions import Choice, PowerOfTwo
 from dorsal.space.linear_fit import linear_fit
@@ -60,16 +72,16 @@ def printed(found: PopulationFindings, width: int = 80) -> str:
 def test_a_space_three_points_better_is_found_better_and_equal_ones_are_not_told_apart() -> None:
     parts = [Part(name, 28, level(error), seed) for seed, (name, error) in enumerate(THREE.items())]
     found = analyse_population(population(*parts), fits=0, resamples=FEW)
-    worse, other, equal = (pair.sentence for pair in found.pairs)
+    worse, other, equal = (pair_sentence(pair, found) for pair in found.pairs)
     assert worse.startswith("regnetx has a lower mean error than anynetx_e, by ")
     assert other.startswith("regnety has a lower mean error than anynetx_e, by ")
     assert equal.startswith("No difference shown between regnetx and regnety")
     assert [plan.difference for plan in found.planner.plans] == [1.0, 0.5]
     one, half = found.planner.plans
     assert 1.5 < one.spread < 2.5  # that within spaces, and not the distance between them
-    assert half.mean.networks == pytest.approx(4 * one.mean.networks, rel=0.05)
-    assert "28 of anynetx_e, 28 of regnetx, 28 of regnety" in found.planner.sentence
-    assert "corrected for all tests of 3 pairs, takes" in found.planner.sentence
+    assert half.mean.value == pytest.approx(4 * one.mean.value, rel=0.05)
+    assert "28 of anynetx_e, 28 of regnetx, 28 of regnety" in plan_sentence(found)
+    assert "corrected for all tests of 3 pairs, takes, at 1 seed a network, roughly " in plan_sentence(found)
     assert one.confidence == pytest.approx(1 - 0.05 / 12)  # the distance, the mean and two quantiles of three pairs
 
 
@@ -98,7 +110,7 @@ def planned(spaces: int) -> int:
         SimpleNamespace(name=str(place), errors=tuple(each), counts=SimpleNamespace(finished=1500))
         for place, each in enumerate(random.normal(50, 2, (spaces, 1500)).tolist())
     ]
-    networks = planner(found, 1, 0.95).plans[0].mean.networks
+    networks = planner(found, 0.95).plans[0].mean.value
     assert networks is not None
     return networks
 
@@ -123,7 +135,7 @@ def test_what_matters_explains_more_than_noise_and_the_rest_does_not() -> None:
     assert relevant.above_null
     assert relevant.share.low > max(axis.share.value for axis in shares.values())
     assert sum(axis.above_null for axis in shares.values()) <= 1  # of five, each with one chance in 20
-    assert any("than noise: linear.depth " in sentence for sentence in analysis().sentences)
+    assert any("than noise: linear.depth " in sentence for sentence in conclusions(analysis()))
 
 
 @pytest.mark.slow
@@ -174,8 +186,8 @@ def test_networks_without_a_result_are_counted_and_shown() -> None:
     assert found.space("anynetx_a").statuses[:6] == ("finished", "diverged", "failed", *["finished"] * 2, "waiting")
     assert found.space("anynetx_a").errors[1:3] == (None, None)
     assert found.space("anynetx_a").summary.distribution.edf.n == 25
-    assert "25 of 28 networks finished (1 diverged, 1 failed, 1 not trained to the end yet)" in found.sentences[0]
-    assert any("3 that diverged or failed" in note for note in found.notes)
+    assert "25 of 28 networks finished (1 diverged, 1 failed, 1 not trained to the end yet)" in conclusions(found)[0]
+    assert any("3 networks diverged or failed" in note for note in notes(found))
     for words in ("1 diverged", "1 failed", "1 waiting"):
         assert words in printed(found)
 
@@ -243,7 +255,7 @@ def test_tests_are_adjusted_over_all_pairs() -> None:
         for test in (pair.distance_test, pair.mean.test, *(effect.test for effect in pair.quantiles))
     ]
     assert [test.adjusted_p for test in tests] == pytest.approx(holm([test.p for test in tests]))
-    assert "over all tests of 3 pairs" in pairs[0].method
+    assert "over all of these tests of all 3 pairs" in populations_method(analysis())
 
 
 def test_networks_on_a_front_are_those_that_none_beats() -> None:
@@ -274,7 +286,7 @@ def test_the_linear_rule_is_fitted_to_so_many_networks_and_no_more() -> None:
     assert {label: fit for label, fit in found.items() if fit is not None} == {
         label: linear_fit(networks[label]).error for label in fitted
     }
-    assert f"the {FITS} networks fitted, of 25 finished" in space.linear_rule.sentence
+    assert f"the {FITS} networks fitted, of 25 finished" in rule_sentence(space.linear_rule, 0.95)
     assert analysis().space("regnetx").linear_rule.computed == 0
 
 
@@ -308,10 +320,10 @@ def test_conditional_axes_are_judged_where_they_are_drawn() -> None:
         assert counts[radix_here.name] == drawn
         if drawn < 20:
             assert radix_here.numeric is radix_here.good_range is None
-            assert radix_here.reason == f"{drawn} networks draw it and have a result; at least 20 are needed"
+            assert no_profile(radix_here) == f"{drawn} networks draw it and have a result; at least 20 are needed"
         else:
             assert radix_here.numeric.missing == 40 - drawn
-    assert found["total depth"].reason == "it is 13 in all networks"
+    assert no_profile(found["total depth"]) == "it is 13 in all networks"
 
 
 def test_the_history_of_a_narrowed_space_is_told() -> None:
@@ -325,9 +337,10 @@ def test_the_history_of_a_narrowed_space_is_told() -> None:
 def test_of_a_few_networks_it_says_that_they_are_few(networks: int) -> None:
     found = analyse_population(population(Part("anynetx_a", networks, level(50)), Part("regnetx", networks, level(50))))
     axis = found.space("anynetx_a").axes[0]
-    assert axis.reason == f"{networks} networks have a result; at least 20 are needed"
-    assert found.space("anynetx_a").importances.reason == f"{networks} networks have a result; at least 30 are needed"
-    assert f"{2 * (networks - 1)} networks beside one of each space to go by" in found.planner.sentence
+    assert no_profile(axis) == f"{networks} networks have a result; at least 20 are needed"
+    reason = f"{networks} networks have a result; at least 30 are needed"
+    assert no_importances(found.space("anynetx_a").importances) == reason
+    assert f"{2 * (networks - 1)} networks beside one of each space to go by" in plan_sentence(found)
     assert found.space("regnetx").summary.mean.low is None
     assert "…" not in printed(found)
 
@@ -336,7 +349,7 @@ def test_where_nothing_has_finished_it_says_so() -> None:
     labels = {f"regnetx/{index}" for index in range(3)}
     found = analyse_population(population(Part("regnetx", 3, level(50)), waiting=labels))
     assert found.spaces[0].summary is None
-    assert found.sentences[0].endswith(
+    assert conclusions(found)[0].endswith(
         "0 of 3 networks finished (3 not trained to the end yet); nothing can be said of its errors."
     )
     assert "0 networks" in printed(found)
@@ -344,8 +357,8 @@ def test_where_nothing_has_finished_it_says_so() -> None:
 
 def test_equal_errors_have_no_shares_and_no_plan() -> None:
     found = analyse_population(population(Part("regnetx", 32, level(50)), noise=0))
-    assert found.spaces[0].importances.reason == "all errors are 50 %"
-    assert "all errors of a space are equal" in found.planner.sentence
+    assert no_importances(found.spaces[0].importances) == "all errors are 50 %"
+    assert "all errors of a space are equal" in plan_sentence(found)
 
 
 def test_errors_of_which_nearly_all_are_equal_have_shares() -> None:
@@ -388,21 +401,25 @@ def trained_again(labels: Iterable[str], errors: np.ndarray) -> RecheckRuns:
 
 
 def test_without_evidence_the_schedule_is_called_unverified() -> None:
-    found = analysis().reliability
-    assert found.sentence.startswith("Unverified: nothing shows that a schedule of 10 epochs ranks")
-    assert "`dorsal space recheck`" in found.sentence
-    assert found.sentence in analysis().sentences
+    said = schedule_sentence(analysis().reliability)
+    assert said.startswith("Unverified: nothing shows that a schedule of 10 epochs ranks")
+    assert "`dorsal space recheck`" in said
+    assert said in conclusions(analysis())
 
 
 def test_evidence_on_the_schedule_is_told_by_space_and_within_spaces() -> None:
     steady = reliability_finding(evidence(0.5), TWELVE, 10)
     assert [rank.space for rank in steady.ranks] == ["anynetx_a", "regnetx", "within spaces"]
-    assert steady.sentence.startswith("Within spaces: One run at 10 epochs ranks networks as one at 40 epochs does")
-    assert "The schedule itself keeps the order" in steady.sentence
-    assert any("in the mean error survives: regnetx is ahead" in said for said in steady.orders[0].sentences)
-    assert "Left out" not in steady.sentence
+    assert schedule_sentence(steady).startswith(
+        "Within spaces: One run at 10 epochs ranks networks as one at 40 epochs does"
+    )
+    assert "The schedule itself keeps the order" in schedule_sentence(steady)
+    assert any("in the mean error survives: regnetx is ahead" in said for said in order_sentences(steady.orders[0]))
+    assert "Left out" not in schedule_sentence(steady)
     shaken = reliability_finding(evidence(50), TWELVE, 10)
-    assert shaken.sentence.startswith("Within spaces: One run at 10 epochs does not rank networks as one at 40 epochs")
+    assert schedule_sentence(shaken).startswith(
+        "Within spaces: One run at 10 epochs does not rank networks as one at 40 epochs"
+    )
 
 
 def test_the_distance_between_spaces_is_no_agreement_of_ranks() -> None:
@@ -411,7 +428,9 @@ def test_the_distance_between_spaces_is_no_agreement_of_ranks() -> None:
     labels = {space: [f"{space}/{index}" for index in range(12)] for space in "abcd"}
     errors = random.normal(size=(48, 2, 3)) + 10 * np.repeat(np.arange(4), 12)[:, None, None]
     found = reliability_finding(trained_again(chain(*labels.values()), errors), labels, 10)
-    assert found.sentence.startswith("Within spaces: One run at 10 epochs does not rank networks as one at 40 epochs")
+    assert schedule_sentence(found).startswith(
+        "Within spaces: One run at 10 epochs does not rank networks as one at 40 epochs"
+    )
     (pair,) = found.ranks[-1].reliability.agreements
     assert (pair.n, pair.verdict) == (48, "unreliable")
     assert pair.tau.high < 0.3
@@ -423,23 +442,26 @@ def test_noise_as_large_as_the_spread_is_not_laid_to_the_schedule() -> None:
     found = reliability_finding(
         trained_again(labels["a"], random.normal(size=(60, 1, 1)) + random.normal(size=(60, 2, 3))), labels, 10
     )
-    assert found.sentence.startswith("One run at 10 epochs is too noisy to rank networks as one at 40 epochs does: ")
-    assert "The schedule itself keeps the order: " in found.sentence
+    assert schedule_sentence(found).startswith(
+        "One run at 10 epochs is too noisy to rank networks as one at 40 epochs does: "
+    )
+    assert "The schedule itself keeps the order: " in schedule_sentence(found)
 
 
 def test_little_evidence_is_called_little() -> None:
     some = evidence(0.5)
     found = reliability_finding(replace(some, labels=some.labels[:4], runs=some.runs[:4]), TWELVE, 10)
-    assert found.sentence == (
-        "Within spaces: Nothing can be said on ranks: that takes 5 networks of one space trained again to the end."
+    assert schedule_sentence(found) == (
+        "Within spaces: Nothing can be said on ranks: that takes 5 networks of one space that were trained again to "
+        "the end."
     )
-    assert found.orders[0].sentences == (
+    assert order_sentences(found.orders[0]) == [
         "The order of anynetx_a and regnetx is unverified: 2 and 2 networks have a result at every schedule, and at "
-        "least 6 of each are needed.",
-    )
+        "least 6 of each are needed."
+    ]
     alone = reliability_finding(replace(some, labels=some.labels[::2], runs=some.runs[::2]), TWELVE, 10)
-    assert [len(rank.sentences) for rank in alone.ranks] == [1, 1, 1]
-    assert "12 and 0 networks have a result" in alone.orders[0].sentences[0]
+    assert [len(rank_sentences(rank, alone)) for rank in alone.ranks] == [1, 1, 1]
+    assert "12 and 0 networks have a result" in order_sentences(alone.orders[0])[0]
 
 
 def sixteen(seeds: int = 3) -> tuple[dict[str, list[str]], np.ndarray]:
@@ -452,19 +474,19 @@ def sixteen(seeds: int = 3) -> tuple[dict[str, list[str]], np.ndarray]:
 def test_networks_whose_runs_were_lost_are_said_to_be_left_out_and_may_turn_the_order() -> None:
     labels, errors = sixteen()
     whole = reliability_finding(trained_again(chain(*labels.values()), errors), labels, 10)
-    assert whole.orders[0].sentences[0].startswith("The order of a and b in the mean error survives")
+    assert order_sentences(whole.orders[0])[0].startswith("The order of a and b in the mean error survives")
     errors[:8, 1] = np.nan
     errors[8:12, 1, 1:] = np.nan  # one of three runs is not enough, as in the population
     found = reliability_finding(trained_again(chain(*labels.values()), errors), labels, 10)
     left_out = "Left out: 12 of 16 of a diverged at 40 epochs."
-    assert found.sentence.endswith(left_out)
-    assert found.ranks[0].sentences[0].endswith(left_out)
-    assert "Left out" not in found.ranks[1].sentences[0]
+    assert schedule_sentence(found).endswith(left_out)
+    assert rank_sentences(found.ranks[0], found)[0].endswith(left_out)
+    assert "Left out" not in rank_sentences(found.ranks[1], found)[0]
     assert found.orders[0].reliability is None  # four networks of a are left
     errors[6:12] = errors[22:28] - 8
     order = reliability_finding(trained_again(chain(*labels.values()), errors), labels, 10).orders[0]
     assert order.reliability.networks == (10, 16)
-    assert "hinges on lost runs" in order.sentences[0]
+    assert "hinges on lost runs" in order_sentences(order)[0]
     counts = {(each.space, each.budget): each.counts for each in found.retrained}
     assert (counts["a", "40 epochs"].diverged, counts["a", "40 epochs"].finished) == (12, 4)
     assert counts["b", "40 epochs"].finished == counts["a", "10 epochs"].finished == 16
@@ -477,9 +499,9 @@ def test_networks_still_waiting_are_no_evidence_against_an_order() -> None:
     found = reliability_finding(replace(whole, runs=runs), labels, 10)
     order = found.orders[0]
     assert order.reliability.networks == (8, 8)
-    assert order.sentences[0].startswith("The order of a and b in the mean error survives")
+    assert order_sentences(order)[0].startswith("The order of a and b in the mean error survives")
     left_out = " Left out: 8 of 16 of a waiting at 40 epochs; 8 of 16 of b waiting at 40 epochs."
-    assert found.sentence.endswith(left_out)
+    assert schedule_sentence(found).endswith(left_out)
 
 
 def two_spaces() -> PopulationStudy:
@@ -493,7 +515,7 @@ def test_a_space_that_is_called_better_is_followed_by_whether_longer_training_ke
 
     def conclusion(retrained: RecheckRuns | None) -> str:
         found = analyse_population(drawn, retrained=retrained, fits=0, resamples=FEW)
-        return next(sentence for sentence in found.sentences if sentence.startswith(better))
+        return next(sentence for sentence in conclusions(found) if sentence.startswith(better))
 
     assert conclusion(None).endswith(" Order unverified: neither was trained longer.")
     kept = evidence(0.5)
@@ -515,8 +537,8 @@ def test_a_space_that_is_called_better_is_followed_by_whether_longer_training_ke
 def test_spaces_that_are_not_told_apart_have_no_order_to_verify() -> None:
     same = population(Part("anynetx_a", 16, level(50)), Part("regnetx", 16, level(50)))
     found = analyse_population(same, retrained=evidence(0.5), fits=0, resamples=FEW)
-    (sentence,) = [sentence for sentence in found.sentences if sentence.startswith("No difference shown")]
-    assert sentence == found.pairs[0].sentence
+    (sentence,) = [sentence for sentence in conclusions(found) if sentence.startswith("No difference shown")]
+    assert sentence == pair_sentence(found.pairs[0], found)
 
 
 def test_one_space_can_be_asked_for_alone() -> None:
@@ -558,5 +580,6 @@ def test_the_command_prints_tables_or_the_whole_analysis(
     command(tmp_path)
     assert "regnety" in capsys.readouterr().out
     command(tmp_path, space="regnetx", as_json=True)
-    found = msgspec.json.decode(capsys.readouterr().out, type=PopulationFindings)
-    assert [space.name for space in found.spaces] == ["regnetx"]
+    found = json.loads(capsys.readouterr().out)
+    assert [space["name"] for space in found["spaces"]] == ["regnetx"]
+    assert found["sentences"][0].startswith("regnetx: 4 of 4 networks finished")

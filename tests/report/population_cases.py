@@ -101,7 +101,7 @@ def _importances(space: SpaceFinding) -> Importances:
         )
         for name, share in zip(names, shares, strict=True)
     )
-    return Importances(axes=axes, resamples=100, permutations=100, method="a forest")
+    return Importances(axes=axes, resamples=100, permutations=100, n=NETWORKS)
 
 
 def measurements(found: PopulationStudy) -> Measurements:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dorsal.report.comparison.page import page
+from dorsal.report.comparison.page import comparison_page as page
 from tests.findings.studies import Case
 from tests.report.browser import assert_legible, look_at, needs_browser
 

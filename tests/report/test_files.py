@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from dorsal.jobs.json_file import write_whole
 from dorsal.report.comparison.results import read_results, write_results
+from dorsal.report.words.comparison import caveats, conclusions
 
 if TYPE_CHECKING:
     from tests.findings.studies import Case
@@ -45,8 +46,10 @@ def test_numbers_that_are_not_finite_survive_in_valid_json(case: Callable[[str],
 
 def test_the_analysis_is_in_the_file(whole: Case, tmp_path: Path) -> None:
     read = json.loads(write(whole, tmp_path).read_text())
-    assert read["analysis"]["sentences"] == list(whole.analysis.sentences)
+    assert read["analysis"]["sentences"] == list(conclusions(*whole))
+    assert read["analysis"]["caveats"] == list(caveats(*whole))
     assert len(read["analysis"]["cells"]) == 8
+    assert all(each["method"] and each["assumptions"] for each in read["analysis"]["comparisons"].values())
 
 
 def test_trials_csv_has_one_line_a_run(broken: Case, tmp_path: Path) -> None:
@@ -78,7 +81,7 @@ def test_curves_csv_has_one_line_an_epoch(broken: Case, tmp_path: Path) -> None:
 
 def test_another_schema_is_refused(whole: Case, tmp_path: Path) -> None:
     path = changed(write(whole, tmp_path), schema=0)
-    with pytest.raises(ValueError, match=r"schema=0 and this version of dorsal reads schema 2"):
+    with pytest.raises(ValueError, match=r"schema 0 and this version of dorsal reads 2"):
         read_results(path)
 
 
@@ -96,13 +99,10 @@ def test_other_files_are_refused(tmp_path: Path, content: str) -> None:
         read_results(path)
 
 
-@pytest.mark.parametrize(("field", "value", "what"), [("spaces", [{}], "population"), ("course", {"a": 1}, "search")])
-def test_of_populations_and_searches_the_folder_is_asked_for(
-    whole: Case, tmp_path: Path, field: str, value: object, what: str
-) -> None:
-    path = write(whole, tmp_path)
-    path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
-    with pytest.raises(ValueError, match=f"that of a {what}, not of a comparison; give its folder"):
+@pytest.mark.parametrize("kind", ["population", "search"])
+def test_of_populations_and_searches_the_folder_is_asked_for(whole: Case, tmp_path: Path, kind: str) -> None:
+    path = changed(write(whole, tmp_path), kind=kind)
+    with pytest.raises(ValueError, match=f"that of a {kind}, not of a comparison; give its folder"):
         read_results(path)
 
 

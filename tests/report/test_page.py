@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from dorsal.report.comparison.numerals import percent
 from plotly.offline import get_plotlyjs
 
 from dorsal.report.comparison.figures import cost_views, curve_views, pair_views, share_view
-from dorsal.report.comparison.page import page, write_page
+from dorsal.report.comparison.page import comparison_page as page
+from dorsal.report.comparison.page import write_comparison_report
 from dorsal.report.plot import LONGEST_LABEL, look, shown
+from dorsal.report.words.comparison import caveats, conclusions
+from dorsal.report.words.numerals import percent
 from dorsal.stats import variance_shares
 
 if TYPE_CHECKING:
@@ -65,13 +67,13 @@ def read(case: Case) -> Reader:
 def test_every_edge_case_is_a_well_formed_page(edge: Case) -> None:
     reader = read(edge)
     assert reader.open == []
-    assert all(sentence in reader.text for sentence in edge.analysis.sentences)
+    assert all(sentence in reader.text for sentence in conclusions(*edge))
     assert len(reader.figures) == sum(attributes.get("class") == "chart" for _, attributes in reader.tags)
 
 
 def test_the_page_holds_what_is_needed_to_trust_it_and_run_it_again(broken: Case) -> None:
     reader, study = read(broken), broken.study
-    assert all(line in reader.text for line in (*broken.analysis.sentences, *broken.analysis.caveats, *study.notes))
+    assert all(line in reader.text for line in (*conclusions(*broken), *caveats(*broken), *study.notes))
     for fact in (study.command, study.data.fingerprint, study.created, study.machine.processor, "torch 2.9.0"):
         assert fact in reader.text
     assert percent(broken.analysis.cell("resnest", "plain").accuracy) in reader.text
@@ -84,7 +86,7 @@ def test_conclusions_come_before_caveats_before_results(whole: Case) -> None:
     text = page(whole.study, whole.analysis)
     headings = ["What this does not show", "<h2>Results", "<h2>Accuracy against cost", "<h2>Learning curves"]
     headings += ["<h2>Where the variance", "<h2>Differences", "<h2>Architectures", "<h2>How it was run"]
-    places = [text.index(whole.analysis.sentences[0]), *map(text.index, headings)]
+    places = [text.index(conclusions(*whole)[0]), *map(text.index, headings)]
     assert places == sorted(places)
 
 
@@ -133,8 +135,8 @@ def test_points_and_bars_are_those_of_the_analysis(whole: Case) -> None:
     assert interval.high is not None
     trace = views[0].figure.data[5]
     assert trace.x[0] == whole.study.arms[2].cost.macs / 1e6
-    assert trace.y[0] == interval.mean
-    assert trace.error_y.array[0] == interval.high - interval.mean
+    assert trace.y[0] == interval.value
+    assert trace.error_y.array[0] == interval.high - interval.value
     times = views[3].figure.data[0].error_x
     assert (times.array[0], times.arrayminus[0]) == pytest.approx((0.3, 0.15))
 
@@ -185,6 +187,6 @@ def test_labels_in_plots_are_short_and_safe() -> None:
 
 
 def test_the_page_is_written_whole(whole: Case, tmp_path: Path) -> None:
-    write_page(whole.study, whole.analysis, tmp_path / "report.html")
+    write_comparison_report(whole.study, whole.analysis, tmp_path)
     assert (tmp_path / "report.html").read_text() == page(whole.study, whole.analysis)
-    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+    assert {path.name for path in tmp_path.iterdir()} == {"report.html", "results.json", "trials.csv", "curves.csv"}

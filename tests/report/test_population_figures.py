@@ -11,7 +11,6 @@ from msgspec.structs import replace
 from dorsal.findings.fronts import Front
 from dorsal.findings.latency import analyse_latency
 from dorsal.findings.population.records import SpaceFinding
-from dorsal.report.fronts import cost_title
 from dorsal.report.plot import View, look, powers, short
 from dorsal.report.population.axes import axis_views, drawn_axes
 from dorsal.report.population.figures import (
@@ -23,6 +22,8 @@ from dorsal.report.population.figures import (
     schedule_views,
     search_views,
 )
+from dorsal.report.words.numerals import cost_title
+from dorsal.report.words.populations import no_importances, no_profile
 from dorsal.stats import Estimate
 from tests.report.population_cases import COUNTS, NAMES, NETWORKS, case, measurements
 
@@ -212,7 +213,7 @@ def test_an_axis_of_too_few_networks_says_so() -> None:
     space = case("three_networks").analysis.spaces[0]
     found = panels(axes_of("three_networks")[0].figure).values()
     for panel, axis in zip(found, drawn_axes(space), strict=True):
-        assert axis.reason in re.sub(r"<[^>]+>", " ", panel["title"]["text"].replace("<br>", " "))
+        assert no_profile(axis) in re.sub(r"<[^>]+>", " ", panel["title"]["text"].replace("<br>", " "))
 
 
 def test_shares_up_to_noise_are_grey() -> None:
@@ -240,7 +241,9 @@ def test_a_share_without_an_interval_has_no_bar() -> None:
 
 def test_why_there_are_no_shares_is_said_in_the_plot() -> None:
     view = importance_views(case("three_networks").analysis)[0]
-    assert view.figure.layout.annotations[0].text == case("three_networks").analysis.spaces[0].importances.reason
+    assert view.figure.layout.annotations[0].text == no_importances(
+        case("three_networks").analysis.spaces[0].importances
+    )
 
 
 def test_fronts_are_those_of_the_analysis_and_one_of_measured_times() -> None:

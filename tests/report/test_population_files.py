@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from dorsal.report.population.page import population_page
-from dorsal.report.population.write import write_population_report
+from dorsal.report.population.page import population_page, write_population_report
+from dorsal.report.words.populations import conclusions, pair_sentence
 from tests.report.population_cases import COUNTS, EVIL, FEW, case
 
 
@@ -42,7 +42,14 @@ def test_the_page_is_that_of_the_analysis(tmp_path: Path) -> None:
 
 def test_results_hold_the_analysis_and_what_was_asked(tmp_path: Path) -> None:
     read, (population, analysis, *_) = written("whole", tmp_path), case("whole")
-    assert read["analysis"]["sentences"] == list(analysis.sentences)
+    assert read["analysis"]["sentences"] == list(conclusions(analysis))
+    assert [pair["sentence"] for pair in read["analysis"]["pairs"]] == [
+        pair_sentence(pair, analysis) for pair in analysis.pairs
+    ]
+    assert all(
+        axis["reason"] or axis["numeric"] or axis["categorical"] for axis in read["analysis"]["spaces"][0]["axes"]
+    )
+    assert read["analysis"]["reliability"]["ranks"][0]["sentences"][0].startswith("One run at 10 epochs")
     assert read["study"]["command"] == population.study.command
     assert [space["name"] for space in read["spaces"]] == [space.name for space in analysis.spaces]
     assert [fit["batch"] for fit in read["latency"]["fits"]] == [16, 16]

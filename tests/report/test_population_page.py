@@ -9,11 +9,14 @@ from plotly.offline import get_plotlyjs
 
 from dorsal.findings.population.analyse import analyse_population
 from dorsal.findings.population.records import PopulationFindings
+from dorsal.report.parts import estimated
 from dorsal.report.population.figures import MOST_BARS, importance_views
 from dorsal.report.population.latency import FITTED
 from dorsal.report.population.lineage import lineage
-from dorsal.report.population.numerals import amount, chance, estimated, magnitude
 from dorsal.report.population.page import population_page
+from dorsal.report.words.numerals import amount, chance, magnitude
+from dorsal.report.words.populations import conclusions, notes, pair_sentence, rule_sentence
+from dorsal.report.words.schedule import order_sentences, rank_sentences, schedule_sentence
 from dorsal.space.space import Refinement
 from dorsal.stats import Estimate
 from tests.report.population_cases import COUNTS, EVIL, NAMES, NETWORKS, case
@@ -37,8 +40,8 @@ def read(name: str) -> Reader:
 def test_every_case_is_a_well_formed_page_with_all_that_was_concluded(name: str) -> None:
     reader, analysis = read(name), case(name).analysis
     assert reader.open == []
-    assert all(line in reader.text for line in (*analysis.sentences, *analysis.notes))
-    assert all(space.linear_rule.sentence in reader.text for space in analysis.spaces)
+    assert all(line in reader.text for line in (*conclusions(analysis), *notes(analysis)))
+    assert all(rule_sentence(space.linear_rule, 0.95) in reader.text for space in analysis.spaces)
     assert len(reader.figures) == sum(attributes.get("class") == "chart" for _, attributes in reader.tags)
     assert len(reader.figures) >= 5
 
@@ -49,8 +52,9 @@ def test_what_a_reader_asks_first_comes_first() -> None:
     headings = ["Spaces", "Errors", "Random search", "Error against each axis", "Which axes matter"]
     headings += ["Error against cost", "Distance from the linear rule", "Is the short schedule enough?", "Latency"]
     headings += ["Best, median and worst networks", "All networks", "How it was run"]
-    places = [text.index("<pre>dorsal space run"), text.index(analysis.sentences[0].replace(" %", "&nbsp;%"))]
+    places = [text.index(conclusions(analysis)[0].replace(" %", "&nbsp;%"))]
     places += [text.index(f"<h2>{heading}") for heading in headings]
+    places += [text.index("<pre>dorsal space run")]
     assert places == sorted(places)
 
 
@@ -67,13 +71,13 @@ def test_the_clearest_difference_is_the_headline() -> None:
     assert style == "verdicts"
     assert first.startswith("regnetx has a lower mean error than anynetx_e, by ")
     clear = [pair for pair in analysis.pairs if {pair.a, pair.b} == {"anynetx_e", "regnetx"}]
-    unclear = [pair for pair in analysis.pairs if pair.sentence.startswith("No difference")]
+    unclear = [pair for pair in analysis.pairs if pair_sentence(pair, analysis).startswith("No difference")]
     assert clear
     assert unclear
     assert verdicts(replace(analysis, pairs=tuple(unclear))) == ("verdicts", "No two spaces are shown to differ.")
     assert verdicts(replace(analysis, pairs=())) == (
         "verdicts alike",
-        analysis.sentences[0].replace(" %", "&nbsp;%"),
+        conclusions(analysis)[0].replace(" %", "&nbsp;%"),
     )
 
 
@@ -131,8 +135,8 @@ def test_networks_without_a_time_are_counted_beside_the_fronts() -> None:
 
 def test_reliability_is_told_or_said_to_be_missing() -> None:
     whole, found = read("whole").text, case("whole").analysis.reliability
-    assert all(line in whole for rank in found.ranks for line in rank.sentences)
-    assert all(line in whole for order in found.orders for line in order.sentences)
+    assert all(line in whole for rank in found.ranks for line in rank_sentences(rank, found))
+    assert all(line in whole for order in found.orders for line in order_sentences(order))
     assert "10 epochs, two seeds" in whole
     assert "10 epochs and 30 epochs" in whole
     assert "Left out: 1 of 8 of anynetx_a diverged at 30 epochs." in whole
@@ -142,7 +146,7 @@ def test_reliability_is_told_or_said_to_be_missing() -> None:
         *("30 epochs", "8", "7", "1", "0", "0"),
     ]
     missing = read("three_networks").text
-    assert case("three_networks").analysis.reliability.sentence in missing
+    assert schedule_sentence(case("three_networks").analysis.reliability) in missing
     assert "two seeds" not in missing
 
 

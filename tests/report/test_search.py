@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dorsal.report.search.write import write_search_report
 from msgspec.structs import replace
 from rich.console import Console
 
 from dorsal.findings.search import FrontPoint, SearchFindings, analyse_search
 from dorsal.report.parts import NONE_FINISHED
 from dorsal.report.search.figures import course_view, front_views
-from dorsal.report.search.page import search_page
+from dorsal.report.search.page import search_page, write_search_report
 from dorsal.report.search.terminal import print_search
+from dorsal.report.words.search import conclusions
 from dorsal.space.named import SPACES
 from dorsal.study.population.records import PopulationStudy
 from dorsal.study.search.records import SearchedNetwork, SearchLog, SearchStudy
@@ -65,9 +65,7 @@ def made(
         latency_model="",
         networks=networks,
     )
-    return SearchStudy(
-        study=replace(found.study, kind="search", name=name, command=f"dorsal space search {name}"), course=course
-    )
+    return SearchStudy(study=replace(found.study, name=name, command=f"dorsal space search {name}"), course=course)
 
 
 def random_draws() -> PopulationStudy:
@@ -156,7 +154,7 @@ def test_three_files_with_all_that_is_known(tmp_path: Path) -> None:
     write_search_report(search, outcome, tmp_path / "new")
     assert {file.name for file in (tmp_path / "new").iterdir()} == {"results.json", "networks.csv", "report.html"}
     read = json.loads((tmp_path / "new" / "results.json").read_text())
-    assert read["outcome"]["sentences"] == list(outcome.sentences)
+    assert read["outcome"]["sentences"] == list(conclusions(outcome))
     assert read["study"]["command"] == search.study.command
     rows = list(csv.DictReader((tmp_path / "new" / "networks.csv").read_text().splitlines()))
     assert [row["label"] for row in rows] == NAMES

@@ -9,10 +9,9 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from dorsal.jobs.records import Latency
-from dorsal.report.comparison.numerals import percent
-from dorsal.report.comparison.terminal import print_study
-from dorsal.report.numerals import count, milliseconds, seconds
-from dorsal.stats import mean_interval
+from dorsal.report.comparison.terminal import print_comparison
+from dorsal.report.words.numerals import count, milliseconds, percent, seconds
+from dorsal.stats import Estimate
 
 if TYPE_CHECKING:
     from tests.findings.studies import Case
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 def printed(case: Case, width: int = 80) -> str:
     stream = io.StringIO()
-    print_study(case.study, case.analysis, Console(file=stream, width=width, color_system=None))
+    print_comparison(case.study, case.analysis, Console(file=stream, width=width, color_system=None))
     return stream.getvalue()
 
 
@@ -70,8 +69,8 @@ def test_counts_keep_three_digits(number: int, text: str) -> None:
 
 def test_numbers_in_words() -> None:
     assert percent(None) == "–"
-    assert percent(mean_interval([81.0])) == "81.00"
-    assert percent(mean_interval([80.0, 82.0])) == "81.00 ± 12.71"
+    assert percent(Estimate(value=81.0, low=None, high=None)) == "81.00"
+    assert percent(Estimate(value=81.0, low=79.5, high=82.5)) == "81.00 ± 1.50"
     assert milliseconds(None) == "–"
     assert milliseconds(Latency(12.345, 12, 13, 1, 1, 5, "cpu")) == "12.3"
     assert [seconds(s) for s in (4.0, 90.0, 7200.0)] == ["4.0 s", "1.5 min", "2.0 h"]

@@ -64,12 +64,12 @@ def test_two_networks_each_can_show_nothing():
 
 def test_constant_errors():
     same = compare_populations([5.0] * 8, [5.0] * 9, quantiles=(0.5,), draws=200)
-    assert (same.mean.test.p, same.distance_test.p, same.distance, same.networks_needed) == (1.0, 1.0, 0.0, None)
+    assert (same.mean.test.p, same.distance_test.p, same.distance, same.needed) == (1.0, 1.0, 0.0, None)
     assert (same.mean.difference.low, same.mean.difference.high, same.shown) == (None, None, ())
     apart = compare_populations([5.0] * 8, [6.0] * 8, quantiles=(0.5,), draws=999)
     assert apart.mean.test.p < 0.01
     assert apart.shown == (apart.mean,)
-    assert apart.networks_needed == 2
+    assert apart.needed is None  # two networks each do not tell the spread
 
 
 def test_low_quantile_needs_36_networks_for_an_interval():

@@ -72,11 +72,11 @@ def test_gap_of_a_known_shift():
 
 def test_smaller_differences_need_more():
     needs = [plan(difference) for difference in (4.0, 1.0, 0.25)]
-    assert [p.mean.networks for p in needs] == sorted(p.mean.networks for p in needs)
+    assert [p.mean.value for p in needs] == sorted(p.mean.value for p in needs)
     assert [p.distance for p in needs] == sorted(p.distance for p in needs)
     for need in (p.mean for p in needs):
-        assert need.low <= need.networks <= need.high
-    assert plan(1e-4).mean.networks is None
+        assert need.low <= need.value <= need.high
+    assert plan(1e-4).mean.value is None
     assert plan(1e-4).mean.high is None
     assert plan(1e-4).distance is None
 
@@ -85,8 +85,8 @@ def test_seeds_pay_only_where_there_is_noise():
     one, three = (plan(1.0, noise_share=0.5, seeds=seeds) for seeds in (1, 3))
     assert one.mean == plan(1.0).mean
     # Variance 0.5 + 0.5 / 3 of what it was; in runs, dearer.
-    assert three.mean.networks == pytest.approx(one.mean.networks * 2 / 3, abs=2)
-    assert 3 * three.mean.networks > one.mean.networks
+    assert three.mean.value == pytest.approx(one.mean.value * 2 / 3, abs=2)
+    assert 3 * three.mean.value > one.mean.value
     assert three.spread == one.spread
     assert plan(1.0, noise_share=0.0, seeds=3).mean == one.mean
 
@@ -98,7 +98,7 @@ def test_interval_narrows_with_the_pilot():
 
 
 def test_small_pilots_and_ties():
-    assert plan(5.0, [30.0, 40.0] * 5 + [30.0]).mean.networks > 2
+    assert plan(5.0, [30.0, 40.0] * 5 + [30.0]).mean.value > 2
     assert plan(5.0, [30.0] * 20 + [40.0]).distance is not None
 
 
@@ -115,7 +115,7 @@ def test_pilots_count_around_their_own_means():
 def test_small_pilots_of_several_populations_are_not_biased():
     """Twelve populations of two networks; with one degree of freedom lost in all, the plans had half the networks."""
     random = np.random.default_rng(0)
-    plans = [plan(1.0, *random.normal(40, 2, (12, 2))).mean.networks for _ in range(60)]
+    plans = [plan(1.0, *random.normal(40, 2, (12, 2))).mean.value for _ in range(60)]
     assert np.mean(plans) == pytest.approx(networks_for_mean(2.0, 1.0), rel=0.12)
 
 
@@ -150,7 +150,7 @@ def test_same_seed_same_plan_and_round_trip():
     result = plan(1.0)
     assert result == plan(1.0)
     assert msgspec.json.decode(msgspec.json.encode(result), type=SampleSize) == result
-    assert (result.mean.networks < MOST_NETWORKS, result.pilot_networks) == (True, 60)
+    assert (result.mean.value < MOST_NETWORKS, result.pilot_networks) == (True, 60)
 
 
 def critical_distance(n, random):
@@ -180,7 +180,7 @@ def normal(random, size):
 @pytest.mark.parametrize(("draw", "difference"), [(skewed, 1.0), (normal, 2.0)])
 def test_plans_have_the_power_they_promise(draw, difference):
     result = plan(difference, draw(np.random.default_rng(1), 2000))
-    of_mean, _ = simulated_power(draw, difference, result.mean.networks, 1500)
+    of_mean, _ = simulated_power(draw, difference, result.mean.value, 1500)
     _, of_distance = simulated_power(draw, difference, result.distance, 1500)
     assert of_mean == pytest.approx(0.8, abs=0.035)
     assert of_distance == pytest.approx(0.8, abs=0.07)
@@ -191,7 +191,7 @@ def test_plans_have_the_power_they_promise(draw, difference):
 @pytest.mark.parametrize("difference", [2.0, 1.0])
 def test_power_is_what_the_docstring_says(draw, difference):
     result = plan(difference, draw(np.random.default_rng(1), 3000))
-    of_mean, _ = simulated_power(draw, difference, result.mean.networks, 4000)
+    of_mean, _ = simulated_power(draw, difference, result.mean.value, 4000)
     _, of_distance = simulated_power(draw, difference, result.distance, 4000)
     # Networks and power, mean and distance: skewed 32 0.80, 29 0.78 and 123 0.77, 105 0.82; normal 64 0.81,
     # 88 0.77 and 251 0.79, 343 0.80; exponential 36 0.80, 22 0.91 and 140 0.79, 67 0.93.

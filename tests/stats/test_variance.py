@@ -23,11 +23,11 @@ few = settings(max_examples=25, deadline=None)
 
 
 def as_dict(shares):
-    return {share.name: share.share for share in shares.shares}
+    return {name: share.value for name, share in shares.shares.items()}
 
 
 def bounds(shares):
-    return np.array([(share.low, share.high) for share in shares.shares])
+    return np.array([(share.low, share.high) for share in shares.shares.values()])
 
 
 def test_textbook_sums_of_squares():
@@ -84,13 +84,13 @@ def test_invariance(results, shift, scale, random):
     if np.ptp(results) == 0:
         return
     before = variance_shares(results)
-    assert sum(share.share for share in before.shares) == pytest.approx(1)
+    assert sum(share.value for share in before.shares.values()) == pytest.approx(1)
     order = [random.sample(range(size), size) for size in results.shape]
     after = variance_shares(scale * results[np.ix_(*order)] + shift)
     assert as_dict(after) == pytest.approx(as_dict(before), abs=1e-8)
-    if before.shares[0].low is not None:
+    if before.shares["architecture"].low is not None:
         assert bounds(after) == pytest.approx(bounds(before), abs=1e-6)
-        assert all(0 <= share.low <= share.share <= share.high <= 1 for share in before.shares)
+        assert all(0 <= share.low <= share.value <= share.high <= 1 for share in before.shares.values())
 
 
 def test_swapping_arms_and_recipes_swaps_their_shares():
@@ -113,7 +113,7 @@ def test_incomplete_seeds_are_dropped_and_counted():
 def test_no_residual_gives_shares_without_intervals():
     shares = variance_shares([[[93.1, 93.2]], [[95.1, 95.2]]])
     assert as_dict(shares) == pytest.approx({"architecture": 1 / 1.005, "seed": 0.005 / 1.005, "residual": 0})
-    assert all(share.low is None and share.high is None for share in shares.shares)
+    assert all(share.low is None and share.high is None for share in shares.shares.values())
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dorsal.report.words.search import against_random_sentence
 from dorsal.stats.rank import pareto_front
-from dorsal.stats.versus_random import against_random, against_random_sentence
+from dorsal.stats.versus_random import against_random
 
 
 def test_the_chance_of_beating_all_is_the_share_of_the_search() -> None:
@@ -22,7 +23,7 @@ def test_the_chance_of_beating_all_is_the_share_of_the_search() -> None:
 def test_needed_networks_are_just_enough() -> None:
     enough, short = (against_random([1.0, 99.0], np.arange(n) + 2.0) for n in (78, 77))
     assert (enough.verdict, short.verdict) == ("better", "not shown")
-    assert "fewer than 78" in against_random_sentence(short)
+    assert "With fewer than 78 random networks" in against_random_sentence(short)
     assert against_random_sentence(enough).startswith("The search did better than random search")
 
 

@@ -31,6 +31,7 @@ from dorsal.latency.records import (
     read_latency,
 )
 from dorsal.nn.build import build
+from dorsal.report.words.latency import contest_sentence
 from dorsal.space.axis import Axis
 from dorsal.space.distributions import Uniform
 from dorsal.space.named import SPACES
@@ -45,7 +46,6 @@ from dorsal.study.timing import run as measure
 from dorsal.study.timing.fit import (
     FEWEST_TO_FIT,
     Timing,
-    contest_sentence,
     distinct_candidates,
     fit_model,
     of_population,
@@ -235,12 +235,13 @@ def test_which_of_two_costs_predicts_better_is_a_figure(model):
     assert fit.contest.first.predictors == ("activations",)
     said = contest_sentence(fit)
     difference = fit.contest.error_difference
-    assert f"{difference.value:+.1f} points (95 % interval {difference.low:+.1f} to {difference.high:+.1f}; 60" in said
+    assert f"{difference.value:+.1f} points, 95 % interval {difference.low:.1f} to {difference.high:.1f})" in said
+    assert "over 60 networks" in said
     timed = measurements()
     for cost_name, verdict in (
         ("activations", "activations predict better than MACs"),
-        ("macs", "MACs predict better than activations"),
-        ("layers", "whether activations or MACs predict better is not shown"),
+        ("macs", "activations predict worse than MACs"),
+        ("layers", "activations are not shown to predict better or worse than MACs"),
     ):
         networks = tuple(
             msgspec.structs.replace(each, rounds=({"forward_b1_ms": each.costs[cost_name]},)) for each in timed.networks

@@ -1,14 +1,21 @@
+"""What is said of findings, word by word."""
+
 import msgspec
 import numpy as np
 import pytest
 
+from dorsal.report.words.comparison import pair_sentence
+from dorsal.report.words.numerals import decimals, interval, p_value, plural, roughly
+from dorsal.report.words.populations import comparison_sentence
+from dorsal.report.words.schedule import ranking_sentence, survival_sentence
 from dorsal.stats import (
+    Estimate,
+    Need,
+    Pair,
+    compare_arms,
     compare_populations,
     population_reliability,
-    population_sentence,
     rank_reliability,
-    ranking_sentence,
-    survival_sentence,
 )
 
 BUDGETS = ("10 epochs", "100 epochs")
@@ -21,18 +28,18 @@ def compare(shift=0.0, scale=1.0, n=60):
 
 
 def test_a_difference_of_means():
-    better = population_sentence(compare(shift=2.0), "RegNetX", "AnyNetX_A")
+    better = comparison_sentence(compare(shift=2.0), "RegNetX", "AnyNetX_A")
     assert better.startswith("RegNetX has a lower mean error than AnyNetX_A, by 2.")
     assert "points (95 % interval 1." in better
     assert better.endswith("60 and 60 networks).")
-    worse = population_sentence(compare(shift=-2.0), "RegNetX", "AnyNetX_A")
+    worse = comparison_sentence(compare(shift=-2.0), "RegNetX", "AnyNetX_A")
     assert worse.startswith("AnyNetX_A has a lower mean error than RegNetX, by 1.")
     # The size and its interval are stated as what the better one gains.
     assert "interval -" not in worse
 
 
 def test_a_difference_among_the_best_only():
-    text = population_sentence(compare(scale=4.0), "A", "B")
+    text = comparison_sentence(compare(scale=4.0), "A", "B")
     assert text.startswith(
         "The mean errors of A and B are not shown to differ, but the 10 % quantile of errors of B is below"
     )
@@ -43,31 +50,33 @@ def test_a_difference_of_distributions_only():
     # Two peaks against one, the same median and lowest tenth.
     a = np.concatenate([random.normal(-3, 0.3, 200), random.normal(3, 0.3, 200)])
     result = compare_populations(a, random.normal(0, 2.5, 400), quantiles=(), draws=500)
-    text = population_sentence(result, "A", "B")
+    text = comparison_sentence(result, "A", "B")
     assert text.startswith(
         "The mean errors of A and B are not shown to differ, but their distributions differ, by at most 0."
     )
 
 
 def test_no_difference_says_what_is_needed():
-    text = population_sentence(compare(shift=0.3), "A", "B")
+    text = comparison_sentence(compare(shift=0.3), "A", "B")
     assert text.startswith("No difference shown between A and B: their mean errors differ by 0.")
     assert " networks in each would be needed to show a difference of this size." in text
-    assert "more than 1,000,000 networks" in population_sentence(
-        msgspec.structs.replace(compare(shift=0.3), networks_needed=None), "A", "B"
-    )
+    found = compare(shift=0.3)
+    beyond = msgspec.structs.replace(found, needed=Need(value=None, low=None, high=None))
+    assert "more than 1,000,000 networks in each would be needed" in comparison_sentence(beyond, "A", "B")
+    unknown = comparison_sentence(msgspec.structs.replace(found, needed=None), "A", "B")
+    assert unknown.endswith("; they are too few to say how many would show a difference of this size.")
 
 
 def test_level_populations_and_missing_networks():
     result = compare_populations([1.0, 2.0, 3.0, None], [1.0, 2.0, 3.0], draws=100)
-    assert population_sentence(result, "A", "B") == (
+    assert comparison_sentence(result, "A", "B") == (
         "No difference shown between A and B: their mean errors are equal (too few networks for an interval, or all "
         "equal; 3 and 3 networks, 1 without a result left out)."
     )
 
 
 def test_constant_populations_have_no_interval():
-    text = population_sentence(compare_populations([5.0] * 9, [6.0] * 9, draws=500), "A", "B")
+    text = comparison_sentence(compare_populations([5.0] * 9, [6.0] * 9, draws=500), "A", "B")
     assert text.startswith(
         "A has a lower mean error than B, by 1 points (too few networks for an interval, or all equal; "
     )
@@ -78,13 +87,13 @@ def test_an_interval_of_one_difference_is_called_so_where_correction_leaves_noth
     found = compare(shift=0.8)
     assert found.mean.difference.high < 0
     assert found.mean.test.p < 0.05 < found.mean.test.adjusted_p
-    text = population_sentence(found, "A", "B")
+    text = comparison_sentence(found, "A", "B")
     assert text.startswith(
         "No difference shown between A and B after correction for all tests: their mean errors differ by 0."
     )
     assert " points (95 % interval of this difference alone 0." in text
     for shift in (0.3, 2.0):
-        other = population_sentence(compare(shift=shift), "A", "B")
+        other = comparison_sentence(compare(shift=shift), "A", "B")
         assert "correction" not in other
         assert "alone" not in other
 
@@ -118,7 +127,7 @@ def test_ranking(correlation, noise, opening, schedule):
 def test_ranking_without_ceiling_or_without_anything():
     assert rank(1.0, seeds=1).endswith(
         "40 networks). Noise and the schedule itself cannot be told apart: that takes two runs at both schedules, and "
-        "that they agree."
+        "the two must agree."
     )
     assert rank(1.0, n=12).endswith("; 15 networks are needed to judge it.")
     assert (
@@ -149,9 +158,76 @@ def test_survival():
     )
     assert survive(-3, -3, lost=15) == (
         "Whether the order of A and B in the mean error survives from 10 epochs to 100 epochs hinges on lost runs: "
-        "left out, they leave the same order in 100.0 % of bootstrap draws, but counted as errors of 100 % they no "
-        "longer show it."
+        "without them, the same order in 100.0 % of bootstrap draws; counted as errors of 100 %, they no longer show "
+        "it."
     )
     assert survive(0, 0, quantiles=(0.1,)) == (
         "Too few networks to say whether the order of A and B in the 10 % quantile of errors survives."
     )
+
+
+def pair(difference=(2.1, 1.28, 2.92), **changes):
+    value, low, high = difference
+    fields = {
+        "better": "resnest",
+        "worse": "plain",
+        "difference": Estimate(value=value, low=low, high=high),
+        "p": 0.004,
+        "n": 3,
+        "significant": True,
+        "needed": None,
+        "confidence": 0.95,
+    }
+    return Pair(**(fields | changes))
+
+
+def test_an_arm_that_is_better():
+    assert pair_sentence(pair()) == (
+        "resnest is better than plain by 2.10 ± 0.82 points (95 % simultaneous interval, 3 seeds, p = 0.004)."
+    )
+    said = pair_sentence(pair(p=1e-9, confidence=0.9, n=1))
+    assert said.endswith("by 2.10 ± 0.82 points (90 % simultaneous interval, 1 seed, p < 0.001).")
+    assert "by 0.023 ± 0.012 points" in pair_sentence(pair((0.0231, 0.0111, 0.0351)))
+
+
+@pytest.mark.parametrize(
+    ("needed", "said"),
+    [
+        (Need(value=37, low=22, high=58), "roughly 22 to 58 seeds would be needed to show a difference of this size."),
+        (
+            Need(value=1233, low=321, high=None),
+            "roughly 320 to more than 10,000 seeds would be needed to show a difference of this size.",
+        ),
+        (
+            Need(value=None, low=None, high=None),
+            "more than 10,000 seeds would be needed to show a difference of this size.",
+        ),
+        (None, "that is too few to say how many would show a difference of this size."),
+    ],
+)
+def test_a_difference_that_is_not_shown_says_roughly_what_it_takes(needed, said):
+    found = pair_sentence(pair((0.4, -1.5, 2.3), p=0.6, significant=False, needed=needed))
+    assert found == f"No difference shown between resnest and plain: 0.4 ± 1.9 points over 3 seeds; {said}"
+
+
+def test_two_seeds_of_two_arms_do_not_say_how_many_seeds_it_takes():
+    (two,) = compare_arms({"a": [90.0, 93.0], "b": [90.5, 92.0]}).pairs
+    assert "that is too few to say how many" in pair_sentence(two)
+
+
+def test_one_seed_and_no_noise():
+    (only,) = compare_arms({"a": [1.0], "b": [1.4]}).pairs
+    assert pair_sentence(only) == "b is ahead of a by 0.4 points, but one seed cannot tell a difference from chance."
+    (tie,) = compare_arms({"a": [1.0, 1.0], "b": [1.0, 1.0]}).pairs
+    assert pair_sentence(tie) == "a and b are level, but the results of 2 seeds show no noise to judge it by."
+
+
+def test_figures_in_sentences():
+    assert [plural(n, "seed") for n in (1, 0, 2, 12_345)] == ["1 seed", "0 seeds", "2 seeds", "12,345 seeds"]
+    assert [p_value(p) for p in (0.0004, 0.0314)] == ["p < 0.001", "p = 0.031"]
+    assert [decimals(*ends) for ends in ((0, 50), (0, 5), (0, 0.4), (0, 1e-9), (1, 1))] == [1, 1, 2, 3, 1]
+    found = Estimate(value=1.5, low=1.0, high=2.0)
+    assert interval(found, 0.95) == "95 % interval 1.00 to 2.00"
+    assert interval(Estimate(value=1.5, low=None, high=None), 0.95) == ""
+    assert roughly(Need(value=1315, low=1009, high=1769), "networks", 10**6) == "roughly 1,000 to 1,800 networks"
+    assert roughly(Need(value=2, low=2, high=2), "networks", 10**6) == "roughly 2 networks"
