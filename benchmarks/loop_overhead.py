@@ -19,7 +19,7 @@ from torch import Tensor
 from dorsal.data.dataset import ImageData, open_data, order, to_float
 from dorsal.data.spec import Scenes
 from dorsal.nn.build import build
-from dorsal.recipe.text import recipe
+from dorsal.recipes.text import recipe
 from dorsal.train import loop
 from dorsal.zoo import network
 

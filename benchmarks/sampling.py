@@ -17,8 +17,9 @@ import time
 
 import numpy as np
 
+from dorsal.space.candidates import realise
 from dorsal.space.named import SPACES
-from dorsal.space.points import Candidates, draw_points
+from dorsal.space.points import draw_points
 from dorsal.space.sample import sample
 from dorsal.spec.cost import cost
 
@@ -103,11 +104,11 @@ def pycls_flops(anynet, depths, widths, ratios, groups):
 
 
 def slow_twin(name):
-    layout = SPACES[name].layout()
+    compiled = SPACES[name].compiled
     numbers = np.random.default_rng(0)
 
     def candidate():
-        realised = Candidates(layout, draw_points(layout, 1, numbers))
+        realised = realise(compiled, draw_points(compiled, 1, numbers))
         return len(realised.rows) > 0 and LOW * 1e6 <= cost(realised.network(0)).pycls_flops <= HIGH * 1e6
 
     return candidate
@@ -127,7 +128,7 @@ def million():
     for candidates in (100_000, 1_000_000):
         start = time.perf_counter()
         found = sample(
-            space, round(0.0049 * candidates), {"pycls_flops": BOUND}, distinct="points", most=2 * candidates
+            space, round(0.0049 * candidates), {"pycls_flops": BOUND}, distinct="points", max_candidates=2 * candidates
         )
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         seconds = time.perf_counter() - start

@@ -19,7 +19,7 @@ from dorsal.jobs.machine import available_cores
 from dorsal.jobs.plan import Run
 from dorsal.jobs.records import Trial
 from dorsal.jobs.train import data_summary, run_trial
-from dorsal.recipe.text import read_recipes
+from dorsal.recipes.text import read_recipes
 from dorsal.study.comparison.plan import plan_comparison
 from dorsal.study.comparison.question import Comparison
 

@@ -12,8 +12,8 @@ import pytest
 
 from dorsal.data.spec import Scenes
 from dorsal.data.summary import DataSummary
-from dorsal.recipe.recipe import Recipe
-from dorsal.recipe.text import read_recipes
+from dorsal.recipes.recipe import Recipe
+from dorsal.recipes.text import read_recipes
 
 hypothesis.settings.register_profile("same", deadline=None, derandomize=True, database=None)
 hypothesis.settings.register_profile("explore", deadline=None)
@@ -38,6 +38,7 @@ def summary() -> DataSummary:
         fingerprint="f" * 64,
         train_images=1000,
         val_images=100,
+        constant=10.0,
     )
 
 

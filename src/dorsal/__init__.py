@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from dorsal.data.dataset import open_data
     from dorsal.findings.analyse import analyse
     from dorsal.nn.build import build
-    from dorsal.recipe.recipe import Recipe
-    from dorsal.recipe.text import recipe
+    from dorsal.recipes.recipe import Recipe
+    from dorsal.recipes.text import recipe
     from dorsal.report.write import write_report
     from dorsal.space.named import read_space
     from dorsal.space.sample import sample
@@ -60,8 +60,8 @@ _ROOMS = {
     ),
     "dorsal.weights.register_timm": ("register_timm",),
     "dorsal.weights.register_smp": ("register_smp",),
-    "dorsal.recipe.recipe": ("Recipe",),
-    "dorsal.recipe.text": ("recipe",),
+    "dorsal.recipes.recipe": ("Recipe",),
+    "dorsal.recipes.text": ("recipe",),
     "dorsal.data.dataset": ("open_data",),
     "dorsal.train.loop": ("fit",),
     "dorsal.train.evaluate": ("evaluate",),

@@ -66,7 +66,7 @@ def test_a_sample_is_networks_within_the_bounds_as_text(dorsal):
         (("sample", "regnetx", "--macs", "1T.."), "macs"),
         (("sample", "regnetx", "--latency", "..8"), "--latency needs --latency-model"),
         (("sample", "regnet"), "unknown space 'regnet'; did you mean regnet"),
-        (("sample", "anynetx_e", "--params", "9G..10G", "--most", 20000), "none has params in 9G..10G"),
+        (("sample", "anynetx_e", "--params", "9G..10G", "--max-candidates", 20000), "none has params in 9G..10G"),
         (("run",), "name at least one space"),
         (("run", "regnetx", "--ray", "nowhere"), "Ray address 'nowhere' is not HOST:PORT"),
         (("run", "regnetx", "--recipe", "plane"), "plane"),

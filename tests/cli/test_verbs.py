@@ -1,6 +1,7 @@
 """The verbs as a user calls them: output, JSON, and one clear sentence with exit code 2 for bad input."""
 
 import json
+import os
 import sys
 
 import pytest
@@ -116,6 +117,22 @@ def test_train_again_goes_on_from_the_checkpoint(trained, dorsal):
     code, _, err = dorsal("train", TINY, "--data", SCENES, "--epochs", 1, "--seed", 2, "--out", trained)
     assert code == 2
     assert "seed" in err
+
+
+def test_what_cannot_be_written_after_training_is_refused_before_it(dorsal, tmp_path, monkeypatch):
+    monkeypatch.setattr("dorsal.train.loop.fit", lambda *_, **__: pytest.fail("trained"))
+    for name in (b"cat", b"na\xefve"):
+        folder = tmp_path / "photos" / os.fsdecode(name)
+        folder.mkdir(parents=True)
+        for index in range(4):
+            Image.new("RGB", (16, 16), (index, 0, 0)).save(folder / f"{index}.png")
+    code, _, err = dorsal("train", TINY, "--data", tmp_path / "photos", "--out", tmp_path / "model")
+    assert code == 2
+    assert "UTF-8" in err
+    assert not (tmp_path / "model").exists()
+    (tmp_path / "file").write_bytes(b"")
+    code, _, err = dorsal("train", TINY, "--data", SCENES, "--out", tmp_path / "file")
+    assert (code, "file" in err) == (2, True)
 
 
 def test_predict_names_classes_with_probabilities(trained, dorsal, tmp_path):

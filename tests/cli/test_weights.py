@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 
@@ -155,6 +156,7 @@ def test_convert_of_ones_own_file_takes_options(dorsal, foreign, tmp_path):
         "mean": [0.485, 0.456, 0.406],
         "std": [0.5, 0.5, 0.5],
         "color_order": "bgr",
+        "levels": None,
     }
     code, _, err = dorsal(*words)
     assert code == 0
@@ -182,13 +184,45 @@ def test_partial_takes_what_fits_and_says_the_rest(dorsal, foreign, tmp_path):
     words = ("weights", "convert", file, "--network", text, "--preprocessing", "image_size=32")
     code, _, err = dorsal(*words, "--out", tmp_path / "a")
     assert code == 2
-    assert "10 classes" in err
+    assert "the file has classes=10 and the network classes=3" in err
     code, _, err = dorsal(*words, "--partial", "--out", tmp_path / "b")
     assert code == 0
     assert "fc.weight" in err
     loaded = load_model(tmp_path / "b")[0]
     assert torch.equal(loaded.stem.convs[0].conv.weight, model.stem.convs[0].conv.weight)
     assert loaded.fc.weight.shape == (3, 32)
+
+
+def test_a_file_of_several_networks_lists_them_and_options_choose(dorsal, foreign, tmp_path):
+    file, model = foreign
+    state = torch.load(file, weights_only=True)
+    average = {f"module.{key}": value + 1 for key, value in state.items()}
+    torch.save({"model": state, "ema": average, "n_averaged": torch.tensor(3)}, tmp_path / "two.pth")
+    words = ("weights", "convert", tmp_path / "two.pth", "--network", SMALL, "--preprocessing", "image_size=32")
+    code, _, err = dorsal(*words, "--out", tmp_path / "a")
+    assert code == 2
+    assert "choose one by state (--state) and prefix (--prefix): state 'model' prefix ''" in err
+    code, _, err = dorsal(*words, "--state", "ema", "--prefix", "module.", "--out", tmp_path / "b")
+    assert (code, err) == (0, "note: took the tensors under 'ema' whose names begin 'module.'\n")
+    assert torch.equal(load_model(tmp_path / "b")[0].fc.bias, model.fc.bias + 1)
+    code, _, err = dorsal(
+        "weights", "convert", tmp_path / "b", "--to-format", "timm", "--prefix", "a", "--out", "x.pth"
+    )
+    assert code == 2
+    assert "its card says the rest" in err
+
+
+def test_weights_that_are_not_finite_become_no_model(dorsal, foreign, tmp_path):
+    file, _ = foreign
+    state = torch.load(file, weights_only=True)
+    state["bn1.weight"][0] = float("nan")
+    torch.save(state, tmp_path / "bad.pth")
+    words = ("weights", "convert", tmp_path / "bad.pth", "--network", SMALL, "--preprocessing", "image_size=32")
+    for more in ((), ("--partial",)):
+        code, out, err = dorsal(*words, *more, "--out", tmp_path / "model")
+        assert (code, out) == (2, "")
+        assert "bad.pth has values that are not finite (NaN or infinity) in bn1.weight\n" in err
+    assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.parametrize("name", ["back.safetensors", "back.pth"])
@@ -223,9 +257,10 @@ def test_evaluate_prepares_images_as_the_card_says(dorsal, listed, foreign, pict
     from torchvision.transforms import v2
 
     dorsal("weights", "convert", listed, "--out", tmp_path / "model")
-    code, out, err = dorsal("evaluate", tmp_path / "model", "--data", pictures, "--split", "all", "--json")
-    assert (code, err) == (0, "")
+    code, out, err = dorsal("evaluate", tmp_path / "model", "--data", pictures, "--json")
+    assert (code, err) == (0, f"scoring 40 images of {pictures}, all of it\n")
     found = json.loads(out)
+    assert found["data"] == f"40 images of {pictures}, all of it"
     peer = v2.Compose(
         [
             v2.Resize(36, interpolation=v2.InterpolationMode.BICUBIC, antialias=True),
@@ -250,6 +285,7 @@ def test_evaluate_prepares_images_as_the_card_says(dorsal, listed, foreign, pict
 def test_evaluate_splits(dorsal, listed, pictures, tmp_path):
     dorsal("weights", "convert", listed, "--out", tmp_path / "model")
     words = ("evaluate", tmp_path / "model", "--data", f"{pictures}(val_fraction=0.25)", "--json", "--split")
+    assert f"scoring 10 images of {pictures} that training holds out" in dorsal(*words, "val")[2]
     found = {split: json.loads(dorsal(*words, split)[1]) for split in ("val", "train", "all")}
     assert [found[split]["images"] for split in ("val", "train", "all")] == [10, 30, 40]
     assert 4 * found["all"]["loss"] == pytest.approx(found["val"]["loss"] + 3 * found["train"]["loss"])
@@ -263,7 +299,25 @@ def test_evaluate_refuses_other_splits_and_other_classes(dorsal, listed, picture
     (pictures / "cat").rename(pictures / "lion")
     code, _, err = dorsal("evaluate", tmp_path / "model", "--data", pictures)
     assert code == 2
-    assert "not in both: cat, lion" in err
+    assert "1 of the data's 10 classes are not among the model's 10: lion" in err
+
+
+def test_evaluate_scores_a_part_of_the_classes_and_says_how_many_are_absent(dorsal, listed, pictures, tmp_path):
+    dorsal("weights", "convert", listed, "--out", tmp_path / "model")
+    whole = json.loads(dorsal("evaluate", tmp_path / "model", "--data", pictures, "--json")[1])
+    for name in CIFAR10:
+        if name not in ("cat", "ship"):
+            shutil.rmtree(pictures / name)
+    for path in sorted((pictures / "ship").iterdir())[1:]:
+        path.unlink()
+    code, out, err = dorsal("evaluate", tmp_path / "model", "--data", pictures, "--json")
+    assert code == 0
+    assert "note: 8 of the model's 10 classes have no images here and no accuracy" in err
+    found = json.loads(out)
+    assert found["images"] == 5
+    per_class = dict(zip(found["classes"], found["per_class"], strict=True))
+    assert [name for name in CIFAR10 if per_class[name] is not None] == ["cat", "ship"]
+    assert per_class["cat"] == whole["per_class"][CIFAR10.index("cat")]
 
 
 def test_evaluate_finds_classes_in_another_order(dorsal, foreign, pictures, tmp_path):
@@ -325,7 +379,7 @@ BAD = [
     (["pull", "resnest50.oficial_in1k"], "did you mean resnest50.official_in1k"),
     (["pull", "resnest50.official_in1k", "--from", "nowhere"], "--from 'nowhere' is not a folder"),
     (["convert", "no_such.pth", "--out", "x"], "'no_such.pth' is not a file"),
-    (["convert", "text.pth", "--out", "x"], "--network must say what it is of"),
+    (["convert", "text.pth", "--out", "x"], "name its network with --network"),
     (["convert", "text.pth", "--network", "resnet50", "--out", "x", "--preprocessing", "size=3"], "has no field size"),
     (
         ["convert", "text.pth", "--network", "resnet50", "--out", "x", "--preprocessing", "resize=3"],

@@ -9,8 +9,8 @@ from dorsal.data.spec import Scenes
 from dorsal.jobs.engine import Message
 from dorsal.jobs.plan import Run
 from dorsal.jobs.records import Trial
-from dorsal.recipe.epoch import Epoch, Step
-from dorsal.recipe.recipe import Recipe
+from dorsal.recipes.epoch import Epoch, Step
+from dorsal.recipes.recipe import Recipe
 from dorsal.zoo import network
 
 

@@ -2,6 +2,7 @@ import io
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,23 +10,10 @@ import torch
 from PIL import Image
 
 from dorsal.data import folder as folder_module
-from dorsal.data.folder import DataError, FolderSplit, check_folder, open_folder
-from dorsal.data.spec import Folder
+from dorsal.data.folder import FolderSplit, open_folder
+from dorsal.data.spec import DataError, Folder
 from dorsal.data.transform import IMAGENET
-
-
-def picture(seed: int, size: tuple[int, int] = (24, 16)) -> Image.Image:
-    """A smooth RGB image of (width, height) pixels, so that JPEG keeps it nearly as it is."""
-    corners = np.random.default_rng(seed).integers(0, 256, (2, 2, 3), dtype=np.uint8)
-    return Image.fromarray(corners).resize(size, Image.Resampling.BILINEAR)
-
-
-def fill(root: Path, classes: dict[str, int], suffix: str = ".png") -> Path:
-    for number, (name, count) in enumerate(classes.items()):
-        (root / name).mkdir(parents=True)
-        for index in range(count):
-            picture(1000 * number + index).save(root / name / f"{index:03}{suffix}")
-    return root
+from tests.data.pictures import all_paths, fill, paths, picture
 
 
 @pytest.fixture
@@ -35,8 +23,21 @@ def pets(tmp_path: Path) -> Path:
 
 def problems(path: Path) -> str:
     with pytest.raises(DataError) as caught:
-        check_folder(Folder(str(path)))
+        open_folder(Folder(str(path)))
     return str(caught.value)
+
+
+def count_calls(monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str) -> list[object]:
+    """A list that grows by one with each call of the module's function."""
+    calls: list[object] = []
+    original = getattr(module, name)
+
+    def counted(*arguments: object) -> object:
+        calls.append(arguments)
+        return original(*arguments)
+
+    monkeypatch.setattr(module, name, counted)
+    return calls
 
 
 # --- splits
@@ -51,20 +52,20 @@ def test_class_folders_are_split_by_class(pets: Path) -> None:
 
 
 def test_splits_share_no_file_and_miss_none(pets: Path) -> None:
-    checked = check_folder(Folder(str(pets)))
-    assert sorted(checked.train.paths + checked.val.paths) == sorted(pets.rglob("*.png"))
+    checked = open_folder(Folder(str(pets)))
+    assert sorted(all_paths(checked)) == sorted(pets.rglob("*.png"))
 
 
 def test_seed_chooses_what_is_held_out(pets: Path) -> None:
-    held = {seed: check_folder(Folder(str(pets), seed=seed)).val.paths for seed in range(8)}
-    assert held[0] == check_folder(Folder(str(pets), seed=0)).val.paths
+    held = {seed: paths(open_folder(Folder(str(pets), seed=seed)).val) for seed in range(8)}
+    assert held[0] == paths(open_folder(Folder(str(pets), seed=0)).val)
     assert len(set(held.values())) > 4
 
 
 def test_held_out_files_stay_when_one_is_added(pets: Path) -> None:
-    before = set(check_folder(Folder(str(pets), val_fraction=0.5)).val.paths)
+    before = set(paths(open_folder(Folder(str(pets), val_fraction=0.5)).val))
     picture(99).save(pets / "cat" / "new.png")
-    after = set(check_folder(Folder(str(pets), val_fraction=0.5)).val.paths)
+    after = set(paths(open_folder(Folder(str(pets), val_fraction=0.5)).val))
     assert len(before - after) <= 1
 
 
@@ -79,9 +80,9 @@ def test_every_class_keeps_an_image_on_either_side(tmp_path: Path) -> None:
 def test_own_train_and_val_are_kept(tmp_path: Path) -> None:
     fill(tmp_path / "train", {"a": 3, "b": 2})
     fill(tmp_path / "val", {"a": 1, "b": 2})
-    checked = check_folder(Folder(str(tmp_path)))
-    assert {path.parts[-3] for path in checked.train.paths} == {"train"}
-    assert {path.parts[-3] for path in checked.val.paths} == {"val"}
+    checked = open_folder(Folder(str(tmp_path)))
+    assert {path.parts[-3] for path in paths(checked.train)} == {"train"}
+    assert {path.parts[-3] for path in paths(checked.val)} == {"val"}
     assert checked.val.labels.tolist() == [0, 1, 1]
     # the second picture of each class was written from the same seed in both
     assert any("also in train" in note for note in checked.notes)
@@ -90,7 +91,7 @@ def test_own_train_and_val_are_kept(tmp_path: Path) -> None:
 def test_deeper_images_belong_to_their_class(pets: Path) -> None:
     (pets / "cat" / "kittens").mkdir()
     picture(7).save(pets / "cat" / "kittens" / "a.PNG")
-    assert len(check_folder(Folder(str(pets))).train) + len(check_folder(Folder(str(pets))).val) == 16
+    assert len(open_folder(Folder(str(pets))).train) + len(open_folder(Folder(str(pets))).val) == 16
 
 
 def test_names_may_be_of_any_script(tmp_path: Path) -> None:
@@ -104,50 +105,61 @@ def test_names_may_be_undecodable(pets: Path) -> None:
         picture(4).save(odd)
     except (OSError, UnicodeError):
         pytest.skip("this file system takes names of valid text only")
-    checked = check_folder(Folder(str(pets)))
-    assert odd in checked.train.paths + checked.val.paths
+    checked = open_folder(Folder(str(pets)))
+    assert odd in all_paths(checked)
 
 
 # --- what the images are
 
 
 def test_images_keep_their_own_size_and_pixels(pets: Path) -> None:
-    checked = check_folder(Folder(str(pets)))
-    expected = torch.from_numpy(np.array(Image.open(checked.train.paths[3]))).permute(2, 0, 1)
+    checked = open_folder(Folder(str(pets)))
+    expected = torch.from_numpy(np.array(Image.open(paths(checked.train)[3]))).permute(2, 0, 1)
     assert expected.shape == (3, 16, 24)
     assert torch.equal(checked.train.image(3), expected)
     assert checked.train.targets(3).label == 0
     assert checked.train.targets(3).box is None
 
 
-def test_large_sets_are_decoded_on_demand(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = check_folder(Folder(str(pets)))
+def test_small_sets_are_decoded_once_and_large_ones_on_demand(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = open_folder(Folder(str(pets)))
+    assert data.train.stacked is None
+    decoded = count_calls(monkeypatch, folder_module, "pixels")
+    first = [data.train.image(index) for index in range(12)]
+    assert len(decoded) == 12
+    assert all(data.train.image(index) is first[index] for index in range(12))
+    assert len(decoded) == 12
     monkeypatch.setattr(folder_module, "_CACHE_BYTES", 15 * 3 * 16 * 24 - 1)
-    lazy = check_folder(Folder(str(pets)))
-    assert lazy.train.pixels is lazy.train.stacked is None
-    assert kept.train.stacked is not None
-    assert kept.fingerprint == lazy.fingerprint
-    assert kept.measured == lazy.measured
-    for index in range(len(lazy.train)):
-        assert torch.equal(kept.train.image(index), lazy.train.image(index))
-        assert torch.equal(kept.train.image(index), kept.train.stacked[index])
+    lazy = open_folder(Folder(str(pets)))
+    for _ in range(2):
+        assert all(torch.equal(lazy.train.image(index), first[index]) for index in range(12))
+    assert len(decoded) == 12 + 24
 
 
-def test_images_of_several_sizes_are_kept_but_not_stacked(pets: Path) -> None:
+def test_loader_processes_share_what_may_be_kept(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each keeps its own, so that so many may keep no more than one."""
+    monkeypatch.setattr(folder_module, "_CACHE_BYTES", 15 * 3 * 16 * 24)
+    data = open_folder(Folder(str(pets)))
+    decoded = count_calls(monkeypatch, folder_module, "pixels")
+    monkeypatch.setattr(folder_module, "get_worker_info", lambda: SimpleNamespace(num_workers=2))
+    for _ in range(2):
+        data.train.image(0)
+    assert len(decoded) == 2
+
+
+def test_images_of_several_sizes(pets: Path) -> None:
     picture(5, (40, 30)).save(pets / "cat" / "large.png")
-    data = check_folder(Folder(str(pets)))
-    split = data.train if pets / "cat" / "large.png" in data.train.paths else data.val
-    assert split.stacked is None
-    assert split.pixels is not None
-    assert split.image(split.paths.index(pets / "cat" / "large.png")).shape == (3, 30, 40)
+    data = open_folder(Folder(str(pets)))
+    split = data.train if pets / "cat" / "large.png" in paths(data.train) else data.val
+    assert split.image(paths(split).index(pets / "cat" / "large.png")).shape == (3, 30, 40)
 
 
 def converted(root: Path, image: Image.Image, name: str, **options: object) -> tuple[torch.Tensor, str]:
     """How `image` is read back once in class cat of `root`, and the notes."""
     image.save(root / "cat" / name, **options)
-    checked = check_folder(Folder(str(root)))
-    split = checked.train if root / "cat" / name in checked.train.paths else checked.val
-    return split.image(split.paths.index(root / "cat" / name)), "\n".join(checked.notes)
+    checked = open_folder(Folder(str(root)))
+    split = checked.train if root / "cat" / name in paths(checked.train) else checked.val
+    return split.image(paths(split).index(root / "cat" / name)), "\n".join(checked.notes)
 
 
 def test_16_bit_grey_is_scaled_not_clipped(pets: Path) -> None:
@@ -156,7 +168,7 @@ def test_16_bit_grey_is_scaled_not_clipped(pets: Path) -> None:
         image, notes = converted(pets, Image.fromarray(ramp), name)
         assert image.shape == (3, 16, 16)
         assert torch.equal(image[0].flatten(), torch.arange(256, dtype=torch.uint8))
-        assert "16-bit grey" in notes
+        assert "1 image with more than 8 bits a channel" in notes
         assert name in notes
         (pets / "cat" / name).unlink()
 
@@ -164,7 +176,7 @@ def test_16_bit_grey_is_scaled_not_clipped(pets: Path) -> None:
 def test_grey_and_bilevel_are_repeated(pets: Path) -> None:
     grey, notes = converted(pets, picture(1).convert("L"), "grey.png")
     assert torch.equal(grey[0], grey[2])
-    assert "1 images in grey" in notes
+    assert "1 image in grey" in notes
     bilevel, notes = converted(pets, picture(1).convert("1"), "one.png")
     assert set(bilevel.unique().tolist()) <= {0, 255}
     assert "2 images in grey" in notes
@@ -374,10 +386,13 @@ def test_no_such_folder(tmp_path: Path) -> None:
     assert "is not a folder" in problems(tmp_path / "absent")
 
 
-@pytest.mark.parametrize("present", ["train", "val"])
-def test_train_without_val_and_the_reverse(tmp_path: Path, present: str) -> None:
-    fill(tmp_path / present, {"a": 2, "b": 2})
-    assert f"{tmp_path / ({'train', 'val'} - {present}).pop()}: cannot be read" in problems(tmp_path)
+def test_train_without_val_and_the_reverse(tmp_path: Path) -> None:
+    fill(tmp_path / "one" / "train", {"a": 2, "b": 2})
+    message = problems(tmp_path / "one")
+    assert "has train and no val; add a folder `val`" in message
+    assert f"name {tmp_path / 'one' / 'train'} itself to have it split" in message
+    fill(tmp_path / "other" / "val", {"a": 2, "b": 2})
+    assert "has val and no train" in problems(tmp_path / "other")
 
 
 def test_a_class_of_val_that_train_lacks(tmp_path: Path) -> None:
@@ -390,7 +405,7 @@ def test_a_class_of_val_that_train_lacks(tmp_path: Path) -> None:
 def test_a_class_of_train_that_val_lacks_is_a_note(tmp_path: Path) -> None:
     fill(tmp_path / "train", {"cat": 2, "dog": 2})
     fill(tmp_path / "val", {"dog": 1})
-    assert any("no validation images, first: 'cat'" in note for note in check_folder(Folder(str(tmp_path))).notes)
+    assert any("no validation images, first: 'cat'" in note for note in open_folder(Folder(str(tmp_path))).notes)
 
 
 @pytest.mark.parametrize("target", ["cat", ".", "cat/deep"])
@@ -404,7 +419,7 @@ def test_links_in_a_circle(pets: Path, target: str) -> None:
 def test_a_link_that_leads_elsewhere_is_followed(pets: Path, tmp_path: Path) -> None:
     other = fill(tmp_path / "other", {"more": 4})
     (pets / "cat" / "linked").symlink_to(other / "more", target_is_directory=True)
-    checked = check_folder(Folder(str(pets)))
+    checked = open_folder(Folder(str(pets)))
     assert len(checked.train) + len(checked.val) == 19
 
 
@@ -429,22 +444,22 @@ def test_a_root_without_permission(pets: Path) -> None:
 
 def test_a_folder_that_refuses_to_be_read(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the test above, for root too."""
-    original = Path.iterdir
+    original = os.scandir
 
     def refuse(path: Path) -> object:
-        if path.name == "cat":
+        if Path(path).name == "cat":
             raise PermissionError(13, "Permission denied", str(path))
         return original(path)
 
-    monkeypatch.setattr(Path, "iterdir", refuse)
+    monkeypatch.setattr(os, "scandir", refuse)
     message = problems(pets)
     assert f"{pets / 'cat'}: cannot be read: Permission denied" in message
     assert "1 problem:" in message
 
 
 def test_splits_are_what_they_say(pets: Path) -> None:
-    checked = check_folder(Folder(str(pets)))
+    checked = open_folder(Folder(str(pets)))
     assert isinstance(checked.train, FolderSplit)
     for split in (checked.train, checked.val):
-        for path, label in zip(split.paths, split.labels, strict=True):
+        for path, label in zip(paths(split), split.labels, strict=True):
             assert path.parent.name == checked.classes[label]

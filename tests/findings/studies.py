@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 from collections.abc import Callable, Iterable
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -14,8 +13,8 @@ from dorsal.data.spec import Folder
 from dorsal.data.summary import DataSummary
 from dorsal.findings.comparison import ComparisonFindings, analyse_comparison
 from dorsal.jobs.records import Arm, Latency, Machine, PlannedRun, Status, Study, Trial
-from dorsal.recipe.epoch import Epoch
-from dorsal.recipe.recipe import Recipe
+from dorsal.recipes.epoch import Epoch
+from dorsal.recipes.recipe import Recipe
 from dorsal.spec.cost import cost
 from dorsal.spec.network import network_hash
 from dorsal.spec.text import difference
@@ -70,19 +69,13 @@ def trial(arm: str, recipe: str, seed: int, accuracy: float) -> Trial:
 
 
 def key_of(arm: str, recipe: str, seed: int) -> str:
-    return f"{arm}/{recipe}/{seed}"
+    return f"{arm}|{recipe}|{seed}"
 
 
-def planned(arms: Iterable[str], recipes: Iterable[str], seeds: Iterable[int]) -> tuple[PlannedRun, ...]:
-    return tuple(
-        PlannedRun(key_of(arm, recipe, seed), arm, recipe, seed)
-        for seed, arm, recipe in itertools.product(seeds, arms, recipes)
-    )
-
-
-def failure(run: PlannedRun, status: Status, error: str) -> Trial:
-    curve = trial(run.arm, run.recipe, run.seed, 80.0).curve[:3] if status == "diverged" else ()
-    return Trial(run.key, status, None, curve, 4.0, error)
+def failure(trial: Trial, status: Status, error: str) -> Trial:
+    """The trial lost; one that diverged has a curve of three epochs."""
+    curve = trial.curve[:3] if status == "diverged" else ()
+    return replace(trial, status=status, accuracy=None, curve=curve, seconds=4.0, error=error)
 
 
 @cache
@@ -94,66 +87,80 @@ def _study() -> Study:
         for label, by_recipe in TRUTH.items():
             for recipe, truth in by_recipe.items():
                 trials.append(trial(label, recipe, seed, truth + shift + noise.gauss(0, 0.4)))
-    recipe = Recipe(epochs=EPOCHS, lr=0.1)
+    arms = tuple(arm(label, text, 3.0 + i) for i, (label, text) in enumerate(TEXTS.items()))
+    recipes = {"plain": Recipe(epochs=EPOCHS), "tricks": Recipe(epochs=EPOCHS, mixup=0.2)}
     return Study(
         kind="comparison",
         name="Four mixers in one small network",
         command="dorsal compare small 'small(mixer=split_attention)' --recipe plain,tricks --seeds 3",
         created="2026-01-15T10:00:00Z",
-        arms=tuple(arm(label, text, 3.0 + i) for i, (label, text) in enumerate(TEXTS.items())),
-        recipes={"plain": recipe, "tricks": replace(recipe, mixup=0.2)},
+        arms=arms,
+        recipes=recipes,
         seeds=SEEDS,
         data=DataSummary(
             spec=Folder("shapes10", size=32),
             classes=tuple(f"class {i}" for i in range(10)),
-            mean=(0.4,) * 3,
-            std=(0.2,) * 3,
+            mean=(0.5, 0.5, 0.5),
+            std=(0.2, 0.2, 0.2),
             fingerprint="9f2c61d0a7b34e58",
             train_images=5000,
             val_images=1000,
+            constant=10.0,
         ),
+        runs=runs_of(TEXTS, recipes, SEEDS),
         machine=Machine("a processor", 8, 31.2, "Linux 6.1", "cpu", 2, 1),
         versions={"dorsal": "0.1.0", "python": "3.11.4", "torch": "2.9.0"},
-        runs=planned(TRUTH, ("plain", "tricks"), SEEDS),
         trials=tuple(trials),
         notes=("Forecast: 12 min; needed 13 min.",),
     )
 
 
+def runs_of(arms: Iterable[str], recipes: Iterable[str], seeds: Iterable[int]) -> tuple[PlannedRun, ...]:
+    recipes = list(recipes)
+    return tuple(
+        PlannedRun(key_of(arm, recipe, seed), arm, recipe, seed) for seed in seeds for arm in arms for recipe in recipes
+    )
+
+
+def part(study: Study, keep: Callable[[PlannedRun], bool], **changes: Any) -> Study:
+    """The study with some of its runs, and what came of them."""
+    runs = tuple(run for run in study.runs if keep(run))
+    keys = {run.key for run in runs}
+    return replace(study, runs=runs, trials=tuple(t for t in study.trials if t.key in keys), **changes)
+
+
+def with_trials(study: Study, change: Callable[[PlannedRun, Trial], Trial]) -> Study:
+    """The study with other ends of its runs."""
+    by_key = {run.key: run for run in study.runs}
+    return replace(study, trials=tuple(change(by_key[trial.key], trial) for trial in study.trials))
+
+
 def _broken(study: Study) -> Study:
     """One run diverged, one failed, the last three were not done."""
     trials = list(study.trials)
-    trials[1] = failure(study.runs[1], "diverged", "loss is nan at epoch 4, step 12")
-    trials[3] = failure(study.runs[3], "failed", "RuntimeError: <b>no memory</b>")
+    trials[1] = failure(trials[1], "diverged", "loss is nan at epoch 4, step 12")
+    trials[3] = failure(trials[3], "failed", "RuntimeError: <b>no memory</b>")
     return replace(study, trials=tuple(trials[:-3]))
 
 
-def _part(study: Study, kept: Callable[[PlannedRun], bool]) -> Study:
-    """The study with these runs only."""
-    runs = tuple(run for run in study.runs if kept(run))
-    keys = {run.key for run in runs}
-    return replace(study, runs=runs, trials=tuple(trial for trial in study.trials if trial.key in keys))
-
-
 def _one_seed(study: Study) -> Study:
-    return replace(_part(study, lambda run: run.seed == 0), seeds=(0,))
+    return part(study, lambda run: run.seed == 0, seeds=(0,))
 
 
 def _one_recipe(study: Study) -> Study:
-    return replace(_part(study, lambda run: run.recipe == "plain"), recipes={"plain": study.recipes["plain"]})
+    return part(study, lambda run: run.recipe == "plain", recipes={"plain": study.recipes["plain"]})
 
 
 def _one_arm(study: Study) -> Study:
-    return replace(_part(study, lambda run: run.arm == "resnet"), arms=study.arms[:1])
+    return part(study, lambda run: run.arm == "resnet", arms=study.arms[:1])
 
 
 def _arm_failed(study: Study) -> Study:
-    ended = zip(study.runs, study.trials, strict=True)
-    return replace(study, trials=tuple(failure(r, "failed", "no") if r.arm == "regnet" else t for r, t in ended))
+    return with_trials(study, lambda run, trial: failure(trial, "failed", "no") if run.arm == "regnet" else trial)
 
 
 def _all_diverged(study: Study) -> Study:
-    return replace(study, trials=tuple(failure(run, "diverged", "nan") for run in study.runs))
+    return with_trials(study, lambda _, trial: failure(trial, "diverged", "nan"))
 
 
 def _not_finite(study: Study) -> Study:
@@ -163,27 +170,31 @@ def _not_finite(study: Study) -> Study:
     return replace(study, trials=(lost, *study.trials[1:]))
 
 
+def _renamed(study: Study, arms: dict[str, str], recipes: dict[str, str]) -> Study:
+    return replace(
+        study,
+        arms=tuple(replace(a, label=arms[a.label]) for a in study.arms),
+        recipes={recipes[name]: recipe for name, recipe in study.recipes.items()},
+        runs=tuple(replace(run, arm=arms[run.arm], recipe=recipes[run.recipe]) for run in study.runs),
+    )
+
+
 def _markup(study: Study) -> Study:
     """Every string of the user tries to be HTML, or markup of the terminal."""
     evil = "<script>document.title='owned'</script><img src=x onerror=alert(1)>[red]&amp;\"'"
-    arms = tuple(
-        replace(a, label=f"{evil}{a.label}", text=evil, changes=evil, differences={evil: (evil, evil)})
-        for a in study.arms
+    study = _renamed(
+        study, {label: f"{evil}{label}" for label in TEXTS}, {name: f"{evil}{name}" for name in study.recipes}
     )
-    lost = replace(study.trials[0], status="failed", accuracy=None, error=evil)
-    data = replace(study.data, spec=Folder(evil, size=32), fingerprint=evil, classes=(evil,) * 10, notes=(evil,))
     return replace(
         study,
         name=evil,
         command=evil,
-        data=data,
         created=evil,
         notes=(evil,),
         versions={evil: evil},
-        arms=arms,
-        runs=tuple(replace(r, arm=f"{evil}{r.arm}", recipe=f"{evil}{r.recipe}") for r in study.runs),
-        trials=(lost, *study.trials[1:]),
-        recipes={f"{evil}{name}": recipe for name, recipe in study.recipes.items()},
+        data=replace(study.data, spec=Folder(evil, size=32), fingerprint=evil, notes=(evil,)),
+        arms=tuple(replace(a, text=evil, changes=evil, differences={evil: (evil, evil)}) for a in study.arms),
+        trials=(failure(study.trials[0], "failed", evil), *study.trials[1:]),
         machine=replace(study.machine, processor=evil, system=evil, device=evil),
     )
 
@@ -199,8 +210,12 @@ def _twelve_arms(study: Study) -> Study:
         for recipe in study.recipes
         for seed in study.seeds
     ]
-    arms = tuple(arm(label, "small") for label in labels)
-    return replace(study, arms=arms, runs=planned(labels, study.recipes, study.seeds), trials=tuple(trials))
+    return replace(
+        study,
+        arms=tuple(arm(label, "small") for label in labels),
+        runs=runs_of(labels, study.recipes, study.seeds),
+        trials=tuple(trials),
+    )
 
 
 EDGES: dict[str, Callable[[Study], Study]] = {

@@ -7,6 +7,7 @@ from unittest.mock import patch
 import msgspec
 import numpy as np
 import pytest
+from dorsal.findings.narrowing.sentences import cost_sentence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,9 +15,7 @@ from dorsal.cli import main
 from dorsal.findings.narrowing import propose as proposing
 from dorsal.findings.narrowing.features import features, sample_more
 from dorsal.findings.narrowing.propose import propose_space
-from dorsal.findings.narrowing.sentences import cost_sentence
 from dorsal.findings.narrowing.steps import members
-from dorsal.findings.population.records import RecheckRuns
 from dorsal.findings.population.short_schedule import reliability_finding
 from dorsal.report.distributions import distribution_figure
 from dorsal.report.narrowing import _distributions, narrowing_page
@@ -29,6 +28,7 @@ from dorsal.space.size import dimensions, size
 from dorsal.space.space import Space, to_json
 from dorsal.stats import ErrorIncrease, Estimate, members_cost
 from dorsal.study.population import saved as population_saved
+from dorsal.study.population.records import RecheckRuns
 from dorsal.study.recheck import saved as recheck_saved
 from tests.report.browser import assert_legible, look_at, needs_browser
 from tests.study.populations import Part, level, population
@@ -59,9 +59,8 @@ def with_errors(*parts):
     arm, trial = ONE.study.arms[0], ONE.study.trials[0]
     errors = {label: error for drawn, errors in parts for label, error in zip(drawn.labels, errors, strict=True)}
     arms = [msgspec.structs.replace(arm, label=label) for label in errors]
-    (run,) = ONE.study.runs
-    runs = [msgspec.structs.replace(run, key=label, arm=label) for label in errors]
     trials = [msgspec.structs.replace(trial, key=label, accuracy=100 - errors[label]) for label in errors]
+    runs = [msgspec.structs.replace(ONE.study.runs[0], key=label, arm=label) for label in errors]
     study = msgspec.structs.replace(ONE.study, arms=tuple(arms), runs=tuple(runs), trials=tuple(trials))
     return msgspec.structs.replace(ONE, study=study, spaces=tuple(drawn for drawn, _ in parts))
 

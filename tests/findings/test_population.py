@@ -17,7 +17,7 @@ from rich.console import Console
 
 from dorsal.findings.population.analyse import analyse_population, of_space
 from dorsal.findings.population.importance import importances
-from dorsal.findings.population.records import AxisFinding, PopulationFindings, RecheckRuns
+from dorsal.findings.population.records import AxisFinding, PopulationFindings
 from dorsal.findings.population.short_schedule import reliability_finding
 from dorsal.findings.population.space_pairs import planner, space_pairs
 from dorsal.report.population.terminal import print_population
@@ -29,7 +29,7 @@ from dorsal.space.refine import share
 from dorsal.space.size import size
 from dorsal.space.space import Space
 from dorsal.stats.populations import compare_populations, holm
-from dorsal.study.population.records import PopulationStudy
+from dorsal.study.population.records import PopulationStudy, RecheckRuns
 from tests.study.populations import Part, level, population
 
 FEW = 20
@@ -281,8 +281,7 @@ def test_the_linear_rule_is_fitted_to_so_many_networks_and_no_more() -> None:
 def test_networks_near_the_linear_rule_are_found_better_where_they_are() -> None:
     drawn = population(Part("anynetx_e", 12, level(50)), noise=0)
     fits = {arm.label: linear_fit(arm.network).error for arm in drawn.study.arms}
-    ended = drawn.study.ended().items()
-    trials = tuple(replace(trial, accuracy=60 - 20 * fits[arm]) for (arm, _, _), trial in ended)
+    trials = tuple(replace(trial, accuracy=60 - 20 * fits[trial.key.partition("|")[0]]) for trial in drawn.study.trials)
     rule = (
         analyse_population(replace(drawn, study=replace(drawn.study, trials=trials)), resamples=FEW)
         .spaces[0]
@@ -362,10 +361,9 @@ def test_an_error_is_the_mean_over_seeds_and_needs_all_of_them() -> None:
     drawn = population(Part("regnetx", 5, level(50)), seeds=2)
     lost = replace(drawn.study.trials[1], status="failed", accuracy=None)
     trials = (drawn.study.trials[0], lost, *drawn.study.trials[2:9])
-    study = replace(drawn.study, trials=trials)
-    found = analyse_population(replace(drawn, study=study)).spaces[0]
+    found = analyse_population(replace(drawn, study=replace(drawn.study, trials=trials))).spaces[0]
     assert found.statuses == ("failed", "finished", "finished", "finished", "waiting")
-    runs = [100 - trial.accuracy for (arm, _, _), trial in study.ended().items() if arm == "regnetx/2"]
+    runs = [100 - trial.accuracy for trial in trials if trial.key.startswith("regnetx/2|")]
     assert found.errors[2] == pytest.approx(sum(runs) / 2)
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from dorsal.data.summary import DataSummary
 from dorsal.jobs.forecast import START_UP_SECONDS, Clock, first_seeds, forecast, makespan, within_budget
 from dorsal.jobs.plan import Plan
-from dorsal.recipe.epoch import Epoch
-from dorsal.recipe.recipe import Recipe
+from dorsal.recipes.epoch import Epoch
+from dorsal.recipes.recipe import Recipe
 from dorsal.study.comparison.plan import plan_comparison
 from dorsal.study.comparison.question import Comparison
 

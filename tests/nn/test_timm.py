@@ -104,7 +104,7 @@ def test_a_rate_that_is_taken_acts_in_training_and_only_there(rates: dict[str, f
         ("resnet18", {"drop_block": 0.1}, "drop_block=0.1 would do nothing in timm:resnet18"),
         ("resnet51", {}, "timm:resnet51 is not a model of timm; did you mean .*resnet50"),
         ("resnet50.a1_in1k", {}, r"timm:resnet50.a1_in1k is not a model of timm; did you mean resnet50 "),
-        ("qqqq", {}, "timm:qqqq is not a model of timm; did you mean "),
+        ("qqqq", {}, r"timm:qqqq is not a model of timm; there are [\d,]+, see `timm.list_models\(\)`"),
     ],
 )
 def test_what_timm_does_not_know_or_would_not_use_is_refused(name: str, rates: dict[str, float], says: str) -> None:

@@ -10,16 +10,16 @@ import numpy as np
 from msgspec.structs import replace
 
 from dorsal.data.spec import Folder
+from dorsal.findings.latency import LatencyFindings, analyse_latency
 from dorsal.findings.population.analyse import analyse_population
-from dorsal.findings.population.records import Importance, Importances, PopulationFindings, RecheckRuns, SpaceFinding
+from dorsal.findings.population.records import Importance, Importances, PopulationFindings, SpaceFinding
 from dorsal.latency.records import Measurements, Setting, TimedNetwork
-from dorsal.report.population.latency import MeasuredLatency
 from dorsal.space.axis import Axis
 from dorsal.space.distributions import Choice, LogUniform, PowerOfTwo
 from dorsal.space.named import SPACES
 from dorsal.space.space import Space
 from dorsal.stats import Estimate
-from dorsal.study.population.records import PopulationStudy
+from dorsal.study.population.records import PopulationStudy, RecheckRuns
 from dorsal.study.timing.fit import fit_model
 from tests.study.populations import Part, level, population
 
@@ -49,7 +49,7 @@ class Case(NamedTuple):
 
     population: PopulationStudy
     analysis: PopulationFindings
-    latency: MeasuredLatency | None = None
+    latency: LatencyFindings | None = None
     retrained: RecheckRuns | None = None
 
 
@@ -69,7 +69,9 @@ def _whole() -> Case:
     retrained = _retrained(found)
     analysis = analyse_population(found, retrained=retrained, fits=2)
     spaces = tuple(replace(space, importances=_importances(space)) for space in analysis.spaces)
-    return Case(found, replace(analysis, spaces=spaces), _latency(found), retrained)
+    analysis = replace(analysis, spaces=spaces)
+    measured = measurements(found)
+    return Case(found, analysis, analyse_latency(found, analysis, fit_model(measured), measured), retrained)
 
 
 def _retrained(found: PopulationStudy) -> RecheckRuns:
@@ -102,7 +104,7 @@ def _importances(space: SpaceFinding) -> Importances:
     return Importances(axes=axes, resamples=100, permutations=100, method="a forest")
 
 
-def _latency(found: PopulationStudy) -> MeasuredLatency:
+def measurements(found: PopulationStudy) -> Measurements:
     """Times that follow from activations, of the networks of the first space and of one that was not trained."""
     random = np.random.default_rng(0)
     drawn, arms = found.spaces[0], found.study.arms
@@ -120,7 +122,7 @@ def _latency(found: PopulationStudy) -> MeasuredLatency:
             TimedNetwork(label=label, network_hash=arms[row].network_hash, image_size=side, costs=costs, rounds=rounds)
         )
     timed.append(replace(timed[0], label="elsewhere/0", network_hash="of no network"))
-    measured = Measurements(
+    return Measurements(
         setting=setting,
         spaces=("anynetx_a", "elsewhere"),
         machine=found.study.machine,
@@ -128,7 +130,6 @@ def _latency(found: PopulationStudy) -> MeasuredLatency:
         created="2026-01-02",
         networks=tuple(timed),
     )
-    return MeasuredLatency(fit_model(measured), measured)
 
 
 def _bare(found: PopulationStudy) -> Case:
@@ -146,10 +147,10 @@ def _markup() -> Case:
             study,
             name=EVIL,
             command=EVIL,
-            data=replace(study.data, spec=Folder(EVIL, size=32), fingerprint=EVIL),
             created=EVIL,
             notes=(EVIL,),
             versions={EVIL: EVIL},
+            data=replace(study.data, spec=Folder(EVIL, size=32), fingerprint=EVIL),
             arms=tuple(replace(arm, text=EVIL) for arm in study.arms),
             trials=tuple(replace(trial, error=trial.error and EVIL) for trial in study.trials),
             machine=replace(study.machine, processor=EVIL, system=EVIL, device=EVIL),

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
+from dorsal.jobs.json_file import write_whole
 from dorsal.report.comparison.results import read_results, write_results
-from dorsal.report.files import write_whole
 
 if TYPE_CHECKING:
     from tests.findings.studies import Case
@@ -77,10 +77,8 @@ def test_curves_csv_has_one_line_an_epoch(broken: Case, tmp_path: Path) -> None:
 
 
 def test_another_schema_is_refused(whole: Case, tmp_path: Path) -> None:
-    path = changed(write(whole, tmp_path), schema=1)
-    with pytest.raises(
-        ValueError, match="has schema 1 and this version of dorsal reads 2; use the version that wrote it"
-    ):
+    path = changed(write(whole, tmp_path), schema=0)
+    with pytest.raises(ValueError, match=r"schema=0 and this version of dorsal reads schema 2"):
         read_results(path)
 
 
@@ -98,10 +96,13 @@ def test_other_files_are_refused(tmp_path: Path, content: str) -> None:
         read_results(path)
 
 
-@pytest.mark.parametrize("kind", ["population", "search"])
-def test_of_populations_and_searches_the_folder_is_asked_for(whole: Case, tmp_path: Path, kind: str) -> None:
-    path = changed(write(whole, tmp_path), kind=kind)
-    with pytest.raises(ValueError, match=f"that of a {kind}, not of a comparison; give its folder"):
+@pytest.mark.parametrize(("field", "value", "what"), [("spaces", [{}], "population"), ("course", {"a": 1}, "search")])
+def test_of_populations_and_searches_the_folder_is_asked_for(
+    whole: Case, tmp_path: Path, field: str, value: object, what: str
+) -> None:
+    path = write(whole, tmp_path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
+    with pytest.raises(ValueError, match=f"that of a {what}, not of a comparison; give its folder"):
         read_results(path)
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from dorsal.report.comparison.numerals import percent
 from plotly.offline import get_plotlyjs
 
 from dorsal.report.comparison.figures import cost_views, curve_views, pair_views, share_view
-from dorsal.report.comparison.numerals import percent
 from dorsal.report.comparison.page import page, write_page
 from dorsal.report.plot import LONGEST_LABEL, look, shown
 from dorsal.stats import variance_shares
@@ -149,8 +149,7 @@ def test_costs_that_were_not_measured_have_no_view(case: Callable[[str], Case]) 
 
 def test_curves_are_means_with_bands(whole: Case, case: Callable[[str], Case]) -> None:
     band, line = curve_views(whole.study)[0].figure.data[:2]
-    ended = whole.study.ended().items()
-    runs = [trial.curve for (arm, recipe, _), trial in ended if (arm, recipe) == ("resnet", "plain")]
+    runs = [t.curve for (arm, recipe, _), t in whole.study.ended().items() if (arm, recipe) == ("resnet", "plain")]
     assert line.y[3] == pytest.approx(sum(curve[3].accuracy for curve in runs) / 3)
     assert band.y[3] > line.y[3]
     assert len(band.x) == 2 * len(line.x)

@@ -8,7 +8,9 @@ import plotly.graph_objects as go
 import pytest
 from msgspec.structs import replace
 
-from dorsal.findings.population.records import Front, SpaceFinding
+from dorsal.findings.fronts import Front
+from dorsal.findings.latency import analyse_latency
+from dorsal.findings.population.records import SpaceFinding
 from dorsal.report.fronts import cost_title
 from dorsal.report.plot import View, look, powers, short
 from dorsal.report.population.axes import axis_views, drawn_axes
@@ -21,9 +23,8 @@ from dorsal.report.population.figures import (
     schedule_views,
     search_views,
 )
-from dorsal.report.population.latency import known_times
 from dorsal.stats import Estimate
-from tests.report.population_cases import COUNTS, NAMES, NETWORKS, case
+from tests.report.population_cases import COUNTS, NAMES, NETWORKS, case, measurements
 
 
 @cache
@@ -33,14 +34,14 @@ def axes_of(name: str) -> list[View]:
 
 @cache
 def all_views(name: str) -> list[View]:
-    population, analysis, latency, retrained = case(name)
+    _, analysis, latency, retrained = case(name)
     return [
         *(schedule_views(analysis, retrained) if retrained else ()),
         *distribution_views(analysis),
         *search_views(analysis),
         *axes_of(name),
         *importance_views(analysis),
-        *front_views(analysis, known_times(population, latency)),
+        *front_views(analysis, latency),
         rule_view(analysis),
     ]
 
@@ -68,7 +69,7 @@ def test_a_space_has_one_colour_in_all_plots() -> None:
     colours = [look(index).colour for index in range(4)]
     for view in (*distribution_views(analysis), *search_views(analysis)):
         assert [trace.line.color for trace in view.figure.data if trace.hovertemplate] == colours
-    for view in front_views(analysis, {}):
+    for view in front_views(analysis, None):
         assert [trace.marker.color for trace in view.figure.data[:-1]] == colours
     for index, view in enumerate(axes_of("whole")):
         clouds = [trace for trace in view.figure.data if trace.mode == "markers" and trace.customdata is not None]
@@ -243,8 +244,8 @@ def test_why_there_are_no_shares_is_said_in_the_plot() -> None:
 
 
 def test_fronts_are_those_of_the_analysis_and_one_of_measured_times() -> None:
-    population, analysis, latency, _ = case("whole")
-    views = front_views(analysis, known_times(population, latency))
+    _, analysis, latency, _ = case("whole")
+    views = front_views(analysis, latency)
     names = [cost_title(front.cost)[0] for front in analysis.fronts]
     assert [view.name for view in views] == [*names, "measured forward, batch 16", "measured training step, batch 16"]
     for view, front in zip(views, analysis.fronts, strict=False):
@@ -259,11 +260,10 @@ def test_fronts_are_those_of_the_analysis_and_one_of_measured_times() -> None:
 
 
 def test_predicted_times_are_told_from_measured_ones() -> None:
-    population, analysis, latency, _ = case("whole")
-    times = known_times(population, latency)
+    _, analysis, latency, _ = case("whole")
     front = Front(cost="forward_b16_ms", labels=(), costs=(), errors=())
     spaces = tuple(replace(s, costs={**s.costs, front.cost: s.costs["macs"]}) for s in analysis.spaces)
-    views = front_views(replace(analysis, spaces=spaces, fronts=(front,)), times)
+    views = front_views(replace(analysis, spaces=spaces, fronts=(front,)), latency)
     assert [view.name.partition(",")[0] for view in views] == [
         "predicted forward",
         "measured forward",
@@ -290,12 +290,12 @@ def test_networks_trained_again_are_points_where_all_their_runs_finished() -> No
 
 
 def test_times_are_known_for_the_networks_that_were_measured_at_their_size() -> None:
-    population, _, latency, _ = case("whole")
-    assert known_times(population, None) == {}
-    assert set(known_times(population, latency)["step_b16_ms"]) == set(population.spaces[0].labels)
-    other = tuple(replace(each, image_size=each.image_size + 32) for each in latency.measurements.networks)
-    larger = latency._replace(measurements=replace(latency.measurements, networks=other))
-    assert known_times(population, larger) == {}
+    population, analysis, latency, _ = case("whole")
+    assert set(latency.times["step_b16_ms"]) == set(population.spaces[0].labels)
+    measured = measurements(population)
+    other = tuple(replace(each, image_size=each.image_size + 32) for each in measured.networks)
+    larger = analyse_latency(population, analysis, latency.model, replace(measured, networks=other))
+    assert (larger.times, larger.fronts) == ({}, ())
 
 
 def test_ticks_of_logarithmic_axes_are_few_and_round() -> None:

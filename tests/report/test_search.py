@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dorsal.report.search.write import write_search_report
 from msgspec.structs import replace
 from rich.console import Console
 
-from dorsal.findings.search import analyse_search
+from dorsal.findings.search import FrontPoint, SearchFindings, analyse_search
 from dorsal.report.parts import NONE_FINISHED
 from dorsal.report.search.figures import course_view, front_views
 from dorsal.report.search.page import search_page
 from dorsal.report.search.terminal import print_search
-from dorsal.report.search.write import write_search_report
 from dorsal.space.named import SPACES
 from dorsal.study.population.records import PopulationStudy
-from dorsal.study.search.records import FrontPoint, SearchedNetwork, SearchFindings, SearchLog, SearchStudy
+from dorsal.study.search.records import SearchedNetwork, SearchLog, SearchStudy
 from dorsal.zoo import network
 from tests.report.browser import assert_legible, look_at, needs_browser
 from tests.study.populations import Part, level, population

@@ -7,56 +7,77 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from dorsal.space import points as points_module
+from dorsal.space import candidates as candidates_module
+from dorsal.space.axis import Axis
+from dorsal.space.candidates import evaluate, realise
+from dorsal.space.check import reasons
 from dorsal.space.costs import QUANTITIES, costs
-from dorsal.space.encoding import is_by_stage
+from dorsal.space.distributions import Choice
+from dorsal.space.encoding import is_by_stage, words_at
 from dorsal.space.named import SPACES
-from dorsal.space.points import Candidates, draw_points
+from dorsal.space.points import draw_points
+from dorsal.space.space import Space
+from dorsal.space.table import StageColumns
 from dorsal.spec.cost import cost
 from dorsal.spec.layers import layers, plan
 from dorsal.zoo import NETWORKS, network, text_of
-from tests.space.spaces import spaces
+from tests.space.spaces import MIXERS, spaces
 
 
 def drawn(space, rows, seed=0):
-    layout = space.layout()
-    return layout, draw_points(layout, rows, np.random.default_rng(seed))
+    compiled = space.compiled
+    return compiled, draw_points(compiled, rows, np.random.default_rng(seed))
 
 
 def slow_costs(net, size):
     found = cost(net, size)
     return {
         **msgspec.structs.asdict(found),
+        "image_size": size,
         "pycls_flops": found.pycls_flops,
         "blocks": sum(stage.depth for stage in net.stages),
         "layers": sum(layer.kind in ("conv", "deform_conv", "linear") for layer in layers(net, size)),
     }
 
 
-def assert_costs_are_exact(realised, rows):
-    found = costs(realised.table, len(realised.rows), realised.layout.stages)
-    sizes = np.broadcast_to(realised.table["image_size"][:, 0], len(realised.rows))
-    assert set(found) == set(QUANTITIES)
+def assert_costs_are_exact(networks, rows):
+    assert set(networks.costs) == {*QUANTITIES, "image_size"}
     for row in rows:
-        expected = slow_costs(realised.network(row), int(sizes[row]))
-        assert {name: int(column[row]) for name, column in found.items()} == expected
+        found = {name: int(column[row]) for name, column in networks.costs.items()}
+        assert found == slow_costs(networks.network(row), found["image_size"])
 
 
 @pytest.mark.parametrize("name", SPACES)
 def test_costs_of_every_space_are_those_of_the_built_networks(name):
-    layout, points = drawn(SPACES[name], 2000)
-    realised = Candidates(layout, points)
-    assert len(realised.rows) > 100
-    assert_costs_are_exact(realised, range(100))
+    compiled, points = drawn(SPACES[name], 2000)
+    networks = evaluate(compiled, points)
+    assert len(networks) > 100
+    assert_costs_are_exact(networks, range(100))
+
+
+@pytest.mark.parametrize("read", [costs, reasons])
+def test_no_mixer_is_forgotten_over_arrays(read, monkeypatch):
+    """Words are compared here, so that mypy misses nothing: each mixer has to be asked for at the inner mixer too."""
+    networks = realise(*drawn(Space(name="nested", base="res2net50_26w_4s", axes={"widths": Axis(Choice((256,)))}), 1))
+    asked, says = set(), StageColumns.says
+    monkeypatch.setattr(
+        StageColumns, "says", lambda self, path, word: asked.add((path, word)) or says(self, path, word)
+    )
+    read(networks.table, len(networks), networks.compiled.stages)
+    assert {word for path, word in asked if path == "mixer.inner"} == set(words_at("mixer"))
+
+
+def test_random_spaces_have_every_mixer():
+    assert {text.partition("(")[0] for text in MIXERS} == set(words_at("mixer"))
 
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(spaces())
 def test_whole_grammar_costs_and_refusals(space):
-    layout, points = drawn(space, 12)
-    with patch.object(points_module, "reasons", return_value=(None, ())):
-        everything = Candidates(layout, points)
-    fast = set(Candidates(layout, points).rows.tolist())
+    compiled, points = drawn(space, 12)
+    with patch.object(candidates_module, "reasons", return_value=(None, ())):
+        everything = realise(compiled, points)
+    fast = set(evaluate(compiled, points).rows.tolist())
     sizes = np.broadcast_to(everything.table["image_size"][:, 0], 12)
     slow = set()
     for row in range(12):
@@ -66,29 +87,29 @@ def test_whole_grammar_costs_and_refusals(space):
             continue
         slow.add(row)
     assert fast == slow
-    realised = Candidates(layout, points)
-    assert sum(realised.rejected.values()) == 12 - len(slow)
+    networks = evaluate(compiled, points)
+    assert sum(networks.rejected.values()) == 12 - len(slow)
     if slow:
-        assert_costs_are_exact(realised, range(len(slow)))
+        assert_costs_are_exact(networks, range(len(slow)))
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(spaces())
 def test_every_axis_says_what_the_network_is(space):
-    layout, points = drawn(msgspec.structs.replace(space, groups="as_drawn"), 12)
-    realised = Candidates(layout, points)
-    for row, origin in enumerate(realised.rows):
-        net = realised.network(row)
-        for name, axis in layout.axes.items():
+    compiled, points = drawn(msgspec.structs.replace(space, groups="as_drawn"), 12)
+    networks = evaluate(compiled, points)
+    for row, origin in enumerate(networks.rows):
+        net = networks.network(row)
+        for name, axis in compiled.axes.items():
             for stage in range(len(net.stages)):
                 index = points[name][origin, stage if axis.by_stage else 0]
                 if index >= 0 and name not in ("image_size", "stages"):
                     found, wanted = _choice_of(net, name, stage), axis.values[index]
-                    if is_by_stage(name) and any(other.startswith(f"{name}.") for other in layout.axes):
+                    if is_by_stage(name) and any(other.startswith(f"{name}.") for other in compiled.axes):
                         found, wanted = type(found), type(wanted)  # its fields have axes of their own
                     assert found == wanted, name
-        if "stages" in layout.axes:
-            assert len(net.stages) == layout.axes["stages"].values[points["stages"][origin, 0]]
+        if "stages" in compiled.axes:
+            assert len(net.stages) == compiled.axes["stages"].values[points["stages"][origin, 0]]
 
 
 def _choice_of(net, name, stage):
@@ -109,21 +130,17 @@ def _choice_of(net, name, stage):
 
 
 def test_networks_of_a_space_have_a_text():
-    layout, points = drawn(SPACES["crossed"], 20)
-    realised = Candidates(layout, points)
+    compiled, points = drawn(SPACES["crossed"], 20)
+    networks = evaluate(compiled, points)
     for row in range(20):
-        net = realised.network(row)
+        net = networks.network(row)
         assert network(text_of(net)) == net
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_published_network_survives_its_leaves(name):
-    from dorsal.space.axis import Axis
-    from dorsal.space.distributions import Choice
-    from dorsal.space.space import Space
-
     space = Space(name="one", base=name, axes={"norm": Axis(Choice(("batch",)))}, groups="as_drawn")
-    layout, points = drawn(space, 1)
-    realised = Candidates(layout, points)
-    assert realised.network(0) == NETWORKS[name]
-    assert_costs_are_exact(realised, [0])
+    compiled, points = drawn(space, 1)
+    networks = evaluate(compiled, points)
+    assert networks.network(0) == NETWORKS[name]
+    assert_costs_are_exact(networks, [0])

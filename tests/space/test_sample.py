@@ -10,9 +10,10 @@ from scipy.stats import chi2_contingency, ks_2samp
 
 from dorsal.space import sample as sample_module
 from dorsal.space.axis import Axis, Linear
+from dorsal.space.candidates import realise
 from dorsal.space.distributions import Choice, LogUniform, PowerOfTwo, Uniform
 from dorsal.space.named import SPACES
-from dorsal.space.points import Candidates, draw_points
+from dorsal.space.points import draw_points
 from dorsal.space.refine import restrict
 from dorsal.space.sample import sample
 from dorsal.space.space import Space
@@ -221,10 +222,10 @@ def test_regnet_rows_equal_the_rule_one_by_one():
         "mixer.group_width": Axis(Choice((1, 8, 24, 32))),
     }
     space = Space(name="ties", base="regnetx_002", linear=Linear(stages=(2, 5)), axes=axes, groups="as_drawn")
-    layout = space.layout()
-    points = draw_points(layout, 4000, np.random.default_rng(0))
-    values = {name: np.array(layout.axes[name].values)[column[:, 0]] for name, column in points.items()}
-    found = Candidates(layout, points)
+    compiled = space.compiled
+    points = draw_points(compiled, 4000, np.random.default_rng(0))
+    values = {name: np.array(compiled.axes[name].values)[column[:, 0]] for name, column in points.items()}
+    found = realise(compiled, points)
     by_rule = {}
     for row in range(4000):
         depth, w0, wa, wm = (values[f"linear.{name}"][row].item() for name in ("depth", "w0", "wa", "wm"))
@@ -250,11 +251,11 @@ def test_fitted_regnets_are_those_of_the_zoo():
 
 def test_widths_and_group_widths_are_fitted_as_in_the_paper():
     for name in ("anynetx_a", "anynetx_d"):
-        layout = SPACES[name].layout()
-        points = draw_points(layout, 500, np.random.default_rng(1))
-        drawn = {axis: np.broadcast_to(np.array(layout.axes[axis].values)[points[axis]], (500, 4)) for axis in points}
-        assert Candidates(replace(SPACES[name], groups="as_drawn").layout(), points).rejected  # what the rule is for
-        fitted = Candidates(layout, points)
+        compiled = SPACES[name].compiled
+        points = draw_points(compiled, 500, np.random.default_rng(1))
+        drawn = {axis: np.broadcast_to(np.array(compiled.axes[axis].values)[points[axis]], (500, 4)) for axis in points}
+        assert realise(replace(SPACES[name], groups="as_drawn").compiled, points).rejected  # what the rule is for
+        fitted = realise(compiled, points)
         assert len(fitted.rows) == 500
         for row in range(500):
             stages = fitted.network(row).stages
@@ -269,9 +270,9 @@ def test_widths_and_group_widths_are_fitted_as_in_the_paper():
 
 def test_inverted_bottlenecks_fit_the_common_multiple():
     axes = {"widths": Axis(Uniform(8, 64, 4), by_stage=True), "mixer.group_width": Axis(Choice((6, 8, 20)))}
-    layout = Space(name="inverted", base="regnetz_040", axes=axes).layout()
-    points = draw_points(layout, 300, np.random.default_rng(2))
-    found = Candidates(layout, points)
+    compiled = Space(name="inverted", base="regnetz_040", axes=axes).compiled
+    points = draw_points(compiled, 300, np.random.default_rng(2))
+    found = realise(compiled, points)
     assert len(found.rows) == 300
     for row in range(300):
         group = (6, 8, 20)[points["mixer.group_width"][row, 0]]
@@ -287,7 +288,7 @@ def test_a_million_candidates_take_constant_memory(monkeypatch):
     for count, most in ((100, 50_000), (100, 1_000_000)):
         tracemalloc.start()
         with pytest.raises(ValueError, match=f"networks of anynetx_e found in {most:,} candidates"):
-            sample(SPACES["anynetx_e"], count, {"macs": "399.9M..400M"}, most=most, say=lambda _: None)
+            sample(SPACES["anynetx_e"], count, {"macs": "399.9M..400M"}, max_candidates=most, on_note=lambda _: None)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.1 * peaks[0] < 64e6
@@ -317,19 +318,19 @@ def test_mistyped_bounds(bounds, message):
 
 def test_bounds_that_no_network_meets_end_early_with_the_nearest():
     with pytest.raises(ValueError, match=r"none has macs in 20k..50k: the nearest is [\d.]+M") as refused:
-        sample(SPACES["regnetx_pycls"], 500, {"macs": "20k..50k"}, most=100_000)
+        sample(SPACES["regnetx_pycls"], 500, {"macs": "20k..50k"}, max_candidates=100_000)
     assert "0 of 500 networks of regnetx_pycls found in 20,000 candidates" in str(refused.value)
     with pytest.raises(
         ValueError, match=r"bounds are met: macs in ..200M by .* params in 30M.. by .*, all together by 0.00%"
     ):
-        sample(SPACES["anynetx_a"], 500, {"macs": "..200M", "params": "30M.."}, most=50_000)
+        sample(SPACES["anynetx_a"], 500, {"macs": "..200M", "params": "30M.."}, max_candidates=50_000)
 
 
 def test_a_space_with_fewer_networks_than_points_says_so():
     axes = {"depths": Axis(Uniform(1, 2)), "mixer.group_width": Axis(Choice((64, 128, 256)))}
     space = Space(name="few", base="regnetx_002(widths=[24, 48, 56, 64])", axes=axes)
     with pytest.raises(ValueError, match=r"2 of 3 networks of few found in .* most of them networks found before"):
-        sample(space, 3, most=5000)
+        sample(space, 3, max_candidates=5000)
 
 
 def test_a_space_that_runs_dry_is_said_early_and_ends_early():
@@ -338,7 +339,7 @@ def test_a_space_that_runs_dry_is_said_early_and_ends_early():
     few = Space(name="few", base="regnetx_002(widths=[24, 48, 56, 64])", axes=axes)
     said = []
     with pytest.raises(ValueError, match=r"4 of 12 networks of few found in .* would not be enough") as refused:
-        sample(few, 12, say=said.append)
+        sample(few, 12, on_note=said.append)
     assert len(said) == 1
     assert "4 of 12 networks of few found in 20,000 candidates" in said[0]
     assert "in 1,000,000 candidates" not in str(refused.value)
@@ -346,13 +347,15 @@ def test_a_space_that_runs_dry_is_said_early_and_ends_early():
 
 def test_what_is_drawn_does_not_depend_on_when_to_give_up():
     space, bounds = SPACES["regnetx_pycls"], {"macs": "360M..400M"}
-    texts = [[text_of(net) for net in sample(space, 5, bounds, most=most).networks()] for most in (9000, 1_000_000)]
+    texts = [
+        [text_of(net) for net in sample(space, 5, bounds, max_candidates=most).networks()] for most in (9000, 1_000_000)
+    ]
     assert texts[0] == texts[1]
 
 
 def test_networks_too_large_for_64_bits_are_refused():
     huge = Space(name="huge", base="regnetx_002", axes={"widths": Axis(PowerOfTwo(2**14, 2**20))})
-    found = sample(huge, 1, most=1000)
+    found = sample(huge, 1, max_candidates=1000)
     assert (found.costs["macs"] > 0).all()
     assert "its MACs may exceed a 64-bit number" in found.rejected
     for net, macs in zip(found.networks(), found.costs["macs"].tolist(), strict=True):
@@ -364,11 +367,14 @@ def test_networks_too_large_for_64_bits_are_refused():
 def test_bounds_that_are_hard_to_meet_are_said_early_and_end():
     said = []
     with pytest.raises(ValueError, match="in 60,000 candidates; none has macs"):
-        sample(SPACES["regnetx_pycls"], 2, {"macs": "20k..50k"}, most=60_000, say=said.append)
+        sample(SPACES["regnetx_pycls"], 2, {"macs": "20k..50k"}, max_candidates=60_000, on_note=said.append)
     assert len(said) == 1
     assert "0 of 2 networks of regnetx_pycls found in 20,000 candidates; none has macs in 20k..50k" in said[0]
-    with pytest.warns(UserWarning, match="going on to most=60,000"), pytest.raises(ValueError, match="none has macs"):
-        sample(SPACES["regnetx_pycls"], 2, {"macs": "20k..50k"}, most=60_000)
+    with (
+        pytest.warns(UserWarning, match="going on to max_candidates=60,000"),
+        pytest.raises(ValueError, match="none has macs"),
+    ):
+        sample(SPACES["regnetx_pycls"], 2, {"macs": "20k..50k"}, max_candidates=60_000)
 
 
 def test_a_space_without_a_network_says_why():
@@ -381,16 +387,15 @@ def test_a_space_without_a_network_says_why():
     with pytest.raises(
         ValueError, match=r"0 of the candidates are networks at all, mostly because conv.groups does not"
     ):
-        sample(space, 6, most=30_000)
+        sample(space, 6, max_candidates=30_000)
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         ({"count": 0}, "count=0 is below 1; nearest valid: 1"),
-        ({"count": 5, "chunk": 0}, "chunk=0 is below 1"),
         ({"count": 5, "seed": -1}, "seed=-1 is below 0"),
-        ({"count": 5, "most": 3}, "count=5 networks cannot come from most=3 candidates"),
+        ({"count": 5, "max_candidates": 3}, "count=5 networks cannot come from max_candidates=3"),
     ],
 )
 def test_bad_numbers(given, message):
@@ -403,4 +408,4 @@ def test_a_bound_of_what_cannot_be_predicted_is_said():
         return np.where(costs["macs"] < 0, 1.0, np.nan)
 
     with pytest.raises(ValueError, match=r"none has ms in \.\.5: none could be predicted"):
-        sample(SPACES["regnetx"], 1, {"ms": "..5"}, most=2000, chunk=1000, predicted={"ms": predict})
+        sample(SPACES["regnetx"], 1, {"ms": "..5"}, max_candidates=2000, predicted={"ms": predict})

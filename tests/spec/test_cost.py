@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import dorsal.spec
 from dorsal.nn.build import build
-from dorsal.spec.cost import Cost, cost, layer_cost
+from dorsal.spec.cost import COSTS, Cost, cost, layer_cost
 from dorsal.spec.layers import features, layers
 from dorsal.zoo import NETWORKS, named, network
 from tests.networks import networks
@@ -140,3 +140,7 @@ def test_cost_takes_less_than_a_millisecond(name):
 def test_spec_does_not_import_torch():
     for path in Path(dorsal.spec.__path__[0]).glob("*.py"):
         assert "import torch" not in path.read_text()
+
+
+def test_the_costs_to_choose_from_are_counted():
+    assert set(COSTS) <= set(Cost.__struct_fields__)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dorsal.stats.pareto import pareto_front
+from dorsal.stats.rank import pareto_front
 from dorsal.stats.versus_random import against_random, against_random_sentence
 
 

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from msgspec.structs import replace
 
-from dorsal.data.spec import Scenes
+from dorsal.data.spec import Folder
 from dorsal.data.summary import DataSummary
 from dorsal.jobs.records import Arm, Machine, PlannedRun, Status, Study, Trial
 from dorsal.latency.records import TimedNetwork
-from dorsal.recipe.epoch import Epoch
-from dorsal.recipe.text import read_recipes
+from dorsal.recipes.epoch import Epoch
+from dorsal.recipes.recipe import Recipe
 from dorsal.space.base import based_on
 from dorsal.space.named import SPACES
 from dorsal.space.sample import sample
@@ -72,7 +72,7 @@ def population(
     `diverged`, `failed` and `waiting` name networks ("anynetx_a/3") whose runs all ended so, or have not ended.
     """
     random = np.random.default_rng(random_state)
-    spaces, arms, runs, trials = [], [], [], []
+    spaces, arms, trials = [], [], []
     for part in parts:
         drawn, networks = _draw(part, bounds or {})
         spaces.append(drawn)
@@ -81,12 +81,11 @@ def population(
             columns = {**drawn.axes, **drawn.costs}
             truth = part.rule({name: column[row] for name, column in columns.items()})
             for seed in range(1, seeds + 1):
-                runs.append(PlannedRun(f"{label} {seed}", label, RECIPE, seed))
                 error = min(max(truth + noise * float(random.standard_normal()), 0.5), 90.0)
                 if label not in waiting:
                     status = "diverged" if label in diverged else "failed" if label in failed else "finished"
-                    trials.append(_trial(runs[-1].key, status, 100 - error))
-    return PopulationStudy(study=_study(tuple(arms), tuple(runs), tuple(trials), seeds), spaces=tuple(spaces))
+                    trials.append(_trial(label, seed, status, 100 - error))
+    return PopulationStudy(study=_study(tuple(arms), tuple(trials), seeds), spaces=tuple(spaces))
 
 
 def _draw(part: Part, bounds: dict[str, str]) -> tuple[SpaceSample, list[Arm]]:
@@ -99,10 +98,10 @@ def _draw(part: Part, bounds: dict[str, str]) -> tuple[SpaceSample, list[Arm]]:
             label=label,
             text=based_on(space.base, net),
             network=net,
-            network_hash=hash_of(net),
-            cost=Cost(**{name: int(costs[name][row]) for name in Cost.__struct_fields__}),
             space=space.name,
             row=row,
+            network_hash=hash_of(net),
+            cost=Cost(**{name: int(costs[name][row]) for name in Cost.__struct_fields__}),
         )
         for row, (label, net) in enumerate(zip(labels, found.networks(), strict=True))
     ]
@@ -123,36 +122,38 @@ def _draw(part: Part, bounds: dict[str, str]) -> tuple[SpaceSample, list[Arm]]:
     return drawn, arms
 
 
-def _trial(key: str, status: Status, accuracy: float) -> Trial:
+def _trial(label: str, seed: int, status: Status, accuracy: float) -> Trial:
     """A run whose accuracy rises evenly to its end; a diverged one stops after two epochs, a failed one has none."""
     ended = {"finished": EPOCHS, "diverged": 2, "failed": 0}[status]
     curve = tuple(
         Epoch(epoch, 2.0, 2.0, 10 + (accuracy - 10) * epoch / EPOCHS, 0.1, 1.0) for epoch in range(1, ended + 1)
     )
     error = "" if status == "finished" else f"it {status}"
-    return Trial(key, status, accuracy if status == "finished" else None, curve, 10.0, error)
+    return Trial(f"{label}|{seed}", status, accuracy if status == "finished" else None, curve, 10.0, error)
 
 
-def _study(arms: tuple[Arm, ...], runs: tuple[PlannedRun, ...], trials: tuple[Trial, ...], seeds: int) -> Study:
+def _study(arms: tuple[Arm, ...], trials: tuple[Trial, ...], seeds: int) -> Study:
+    every = tuple(range(1, seeds + 1))
     return Study(
         kind="population",
         name="population",
         command="dorsal space run anynetx_a",
         created="2026-01-01T00:00:00+00:00",
         arms=arms,
-        recipes=read_recipes([RECIPE], None),
-        seeds=tuple(range(1, seeds + 1)),
+        recipes={RECIPE: Recipe(epochs=EPOCHS)},
+        seeds=every,
         data=DataSummary(
-            spec=Scenes(size=32),
+            spec=Folder("synthetic", size=32),
             classes=tuple("0123456789"),
-            mean=(0.5,) * 3,
-            std=(0.5,) * 3,
+            mean=(0.5, 0.5, 0.5),
+            std=(0.2, 0.2, 0.2),
             fingerprint="f" * 64,
             train_images=1000,
             val_images=1000,
+            constant=10.0,
         ),
+        runs=tuple(PlannedRun(f"{arm.label}|{seed}", arm.label, RECIPE, seed) for arm in arms for seed in every),
         machine=Machine("none", 1, 1.0, "none", "cpu", 1, 1),
         versions={},
-        runs=runs,
         trials=trials,
     )

@@ -16,7 +16,7 @@ from dorsal.jobs.plan import Run
 from dorsal.jobs.ray_engine import RayCluster
 from dorsal.jobs.records import Trial
 from dorsal.jobs.store import SEEDS, Store
-from dorsal.recipe.epoch import Step
+from dorsal.recipes.epoch import Step
 from tests.contracts.jobs import make_run, trial_of
 
 
@@ -72,8 +72,8 @@ def main(address: str, url: str, folder: Path, count: int) -> None:
         with contextlib.closing(cluster.run_all([run for run in runs if run.key not in ended])) as reports:
             for report in reports:
                 if isinstance(report.what, Trial):
-                    store.add(report.run, report.what, {"seed": SEEDS}, {"seed": report.run.seed})
-                    print(report.run.key, flush=True)
+                    store.add(report.what, {"seed": SEEDS}, {"seed": report.job.seed})
+                    print(report.job.key, flush=True)
 
 
 if __name__ == "__main__":

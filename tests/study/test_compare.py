@@ -11,7 +11,7 @@ from dorsal.data.spec import parse_data
 from dorsal.jobs.events import Event, Note, Planned, Progress, TrialDone
 from dorsal.jobs.study_file import STUDY_FILE, load_study, read_study_file, write_study_file
 from dorsal.jobs.train import data_summary
-from dorsal.recipe.text import read_recipes
+from dorsal.recipes.text import read_recipes
 from dorsal.study.comparison.plan import plan_comparison
 from dorsal.study.comparison.question import Comparison
 from dorsal.study.comparison.run import compare

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dorsal.language.duration import read_duration, show_duration
+from dorsal.language.amounts import read_duration, show_duration
 from dorsal.study.comparison.question import Comparison, MatchedCost, command_line, from_toml, read_match
 from dorsal.study.question import to_toml, without_password
 

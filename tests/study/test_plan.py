@@ -8,7 +8,7 @@ import pytest
 
 from dorsal.data.spec import Folder, Scenes
 from dorsal.data.summary import DataSummary
-from dorsal.recipe.recipe import Recipe
+from dorsal.recipes.recipe import Recipe
 from dorsal.spec.cost import cost
 from dorsal.study.comparison.plan import plan_comparison
 from dorsal.study.comparison.question import Comparison

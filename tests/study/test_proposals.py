@@ -58,7 +58,7 @@ def play(asked: Asker, networks: int, drawn: Sample) -> list[tuple[Proposal, Fee
 @pytest.mark.parametrize("name", SPACES)
 def test_points_come_back_from_their_parameters(name: str) -> None:
     genome = Encoding(SPACES[name])
-    points = draw_points(genome.layout, 50, np.random.default_rng(0))
+    points = draw_points(genome.compiled, 50, np.random.default_rng(0))
     for row in range(50):
         point = {axis: index[[row]] for axis, index in points.items()}
         values = genome.values(point)
@@ -75,7 +75,7 @@ def test_blind_parameters_give_the_spaces_own_distribution() -> None:
     genome = Encoding(space)
     random = np.random.default_rng(1)
     index = [int(genome.points({"widths.0": random.random()})["widths"][0, 0]) for _ in range(4000)]
-    expected = genome.layout.axes["widths"].probabilities * 4000
+    expected = genome.compiled.axes["widths"].probabilities * 4000
     coarse = np.add.reduceat(np.bincount(index, minlength=len(expected)), range(0, 128, 8))
     assert chisquare(coarse, np.add.reduceat(expected, range(0, 128, 8))).pvalue > 1e-3
 

@@ -539,7 +539,14 @@ def population() -> PopulationStudy:
             recipes={},
             seeds=(1,),
             data=DataSummary(
-                spec=Scenes(size=32), classes=(), mean=(), std=(), fingerprint="", train_images=0, val_images=0
+                spec=Scenes(size=32),
+                classes=(),
+                mean=(),
+                std=(),
+                fingerprint="",
+                train_images=0,
+                val_images=0,
+                constant=0.0,
             ),
             machine=machine("cpu", 1, 1),
             versions={},

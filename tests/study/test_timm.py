@@ -12,8 +12,8 @@ from dorsal.jobs.events import Event, TrialDone
 from dorsal.jobs.plan import Plan
 from dorsal.jobs.records import Arm, Study
 from dorsal.jobs.train import timm_arms
-from dorsal.recipe.recipe import Recipe
-from dorsal.recipe.text import read_recipes
+from dorsal.recipes.recipe import Recipe
+from dorsal.recipes.text import read_recipes
 from dorsal.report.comparison.page import page
 from dorsal.report.comparison.results import read_results, write_results
 from dorsal.spec.cost import Cost, cost

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dorsal.recipe.text import Recipe, recipe
+from dorsal.recipes.text import Recipe, recipe
 from dorsal.train.augment import batch_mixer, draws_of, seed_of, train_transform
 from tests.train.tiny import make_data
 

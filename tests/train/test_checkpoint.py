@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from dorsal.data.split import ImageData
-from dorsal.recipe.epoch import Step
-from dorsal.recipe.text import Recipe, recipe
+from dorsal.recipes.epoch import Step
+from dorsal.recipes.text import Recipe, recipe
 from dorsal.spec.network import Network
 from dorsal.train import checkpoint
 from dorsal.train.checkpoint import CorruptError, load, save, set_aside
@@ -81,8 +81,8 @@ import sys, time, torch
 from pathlib import Path
 torch.set_num_threads(1)
 from dorsal.train.loop import fit
-from dorsal.recipe.epoch import Step
-from dorsal.recipe.text import recipe
+from dorsal.recipes.epoch import Step
+from dorsal.recipes.text import recipe
 from tests.train.tiny import make_data, make_network
 
 def on_step(progress):
@@ -217,8 +217,8 @@ def test_a_full_disk_ends_fit_with_its_error(
 def test_another_schema_is_refused_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "folder" / "run.pt"
     save(path, RUN, {})
-    monkeypatch.setattr(checkpoint, "SCHEMA", 2)
-    with pytest.raises(ValueError, match="has schema 1; this version of dorsal reads 2"):
+    monkeypatch.setattr(checkpoint, "SCHEMA", 3)
+    with pytest.raises(ValueError, match="has schema 2; this version of dorsal reads 3"):
         load(path, RUN)
 
 

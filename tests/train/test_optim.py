@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from dorsal.nn.build import build
-from dorsal.recipe.text import NAMED, Recipe, recipe
+from dorsal.recipes.text import NAMED, Recipe, recipe
 from dorsal.train.optim import drop_block_rate, learning_rate, make_optimizer, parameter_groups
 from dorsal.zoo import named, network
 

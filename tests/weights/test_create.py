@@ -1,5 +1,6 @@
 """Networks ready to use: what `create` loads, changes, leaves fresh and refuses."""
 
+import re
 import shutil
 import warnings
 from pathlib import Path
@@ -12,10 +13,12 @@ from torchvision.ops import FrozenBatchNorm2d
 import dorsal
 from dorsal.nn.build import build
 from dorsal.nn.norms import SyncBatchNorm
+from dorsal.spec.network import to_json
 from dorsal.spec.text import edit
 from dorsal.weights.create import adapt_stem, create
-from dorsal.weights.formats import from_ours
+from dorsal.weights.formats import from_ours, to_ours
 from dorsal.weights.published import published
+from dorsal.weights.read import read_state
 from dorsal.weights.saved import save_model
 from dorsal.zoo import named, network
 from tests.random_state import randomised
@@ -115,8 +118,138 @@ def test_another_number_of_classes_makes_a_new_classifier_and_keeps_the_rest(fol
         assert key.startswith("fc.") or torch.equal(made.state_dict()[key], value)
     pooled = create(NET, weights=where, classes=0).eval()
     assert torch.equal(pooled(IMAGES), model.features(IMAGES)[-1].mean((2, 3)))
-    with pytest.raises(ValueError, match="the weights have 5 classes and the network 1000: say classes=5"):
-        create("resnest14", weights=where)
+
+
+def test_classes_and_channels_are_the_weights_own_unless_written_out(folder, tmp_path):
+    """From a folder and from a file alike; whether by the text, by a network or by an argument."""
+    where, model = folder
+    file = tmp_path / "own.pth"
+    torch.save({"model_state_dict": from_ours(model.state_dict(), model.network, "timm")}, file)
+    for weights in (where, file):
+        for name in ("resnest14", named("resnest14")):
+            assert torch.equal(create(name, weights=weights).eval()(IMAGES), model(IMAGES))
+        for name in ("resnest14(classes=9)", network("resnest14(classes=9)")):
+            assert create(name, weights=weights).fc.out_features == 9
+        assert create("resnest14(classes=9)", weights=weights, classes=5).fc.weight.equal(model.fc.weight)
+        assert create("resnest14(in_channels=1)", weights=weights).network.in_channels == 1
+        assert create("resnest14", weights=weights, features=(4,)).network == model.network
+
+
+def test_weights_of_one_channel(tmp_path):
+    net = network("resnet18(depths=[1, 1], widths=[4, 8], strides=[1, 2], classes=3, in_channels=1)")
+    grey = build(net)
+    name = "resnet18(depths=[1, 1], widths=[4, 8], strides=[1, 2])"
+    file = tmp_path / "grey.pth"
+    torch.save(from_ours(grey.state_dict(), net, "torchvision"), file)
+    assert create(name, weights=file).network == net
+    with pytest.raises(ValueError, match="in_channels=3: the weights take in_channels=1, which fits"):
+        create(name, weights=file, in_channels=3)
+    with pytest.raises(ValueError, match=r"the file has in_channels=1, classes=3 and the network .* would fit$"):
+        to_ours(read_state(file), network(name))
+
+
+OTHER_HEADS = {
+    "an MLP": {"fc.0.weight": torch.ones(8, 8), "fc.2.weight": torch.ones(4, 8)},
+    "of another width": {"fc.weight": torch.ones(4, 3)},
+    "of another name": {"linear.weight": torch.ones(4, 2048), "linear.bias": torch.ones(4)},
+}
+
+
+@pytest.mark.parametrize("head", OTHER_HEADS.values(), ids=OTHER_HEADS)
+def test_a_trunk_is_taken_from_a_file_with_another_head(folder, tmp_path, head):
+    model = folder[1]
+    state = from_ours(model.state_dict(), model.network, "timm")
+    trunk = {key: value for key, value in state.items() if not key.startswith("fc.")}
+    file = tmp_path / "other.pth"
+    torch.save({"state_dict": {f"net.{key}": value for key, value in (trunk | head).items()}}, file)
+    said = f"other.pth: took the tensors under 'state_dict' whose names begin 'net.'; left {next(iter(head))}"
+    with pytest.warns(UserWarning, match=re.escape(said)):
+        pyramid = create("resnest14", weights=file, features=(1, 4)).eval()
+    assert torch.equal(pyramid(IMAGES)[1], model.features(IMAGES)[4])
+    with pytest.warns(UserWarning, match="left"):
+        made = create("resnest14", weights=file, classes=7)
+    assert made.fc.out_features == 7
+    with pytest.raises(ValueError, match="the weights have no classifier: say classes=… for a new one, classes=0"):
+        create("resnest14", weights=file)
+
+
+def test_a_detectors_backbone_is_taken_and_its_neck_is_said(folder, tmp_path):
+    model = folder[1]
+    state = {
+        f"backbone.{k}": v for k, v in from_ours(model.state_dict(), model.network, "timm").items() if k[:2] != "fc"
+    }
+    torch.save({"model": state | {"fpn.weight": torch.ones(3)}}, tmp_path / "detector.pth")
+    with pytest.warns(UserWarning, match=r"whose names begin 'backbone\.'; left fpn\.weight$"):
+        pyramid = create("resnest14", weights=tmp_path / "detector.pth", features=(2,)).eval()
+    assert torch.equal(pyramid(IMAGES)[0], model.features(IMAGES)[2])
+
+
+def test_a_deeper_network_is_not_taken_for_a_trunk_with_another_head(tmp_path):
+    shallow, deep = (f"resnet18(depths=[1, {n}], widths=[4, 8], strides=[1, 2])" for n in (1, 2))
+    net = network(deep)
+    torch.save(from_ours(build(net).state_dict(), net, "torchvision"), tmp_path / "deep.pth")
+    with pytest.raises(ValueError, match=r"is not of this network: surplus layer2\.1\.conv1\.weight"):
+        create(shallow, weights=tmp_path / "deep.pth")
+
+
+def test_state_and_prefix_choose_in_a_file(folder, tmp_path):
+    state = from_ours(folder[1].state_dict(), network(NET), "timm")
+    file = tmp_path / "two.pth"
+    average = {f"module.{key}": value * 2 for key, value in state.items()}
+    torch.save({"model": state, "ema": average}, file)
+    with pytest.raises(ValueError, match="2 sets of weights; choose one by state"):
+        create(NET, weights=file)
+    made = create(NET, weights=file, state="ema", prefix="module.")
+    assert torch.equal(made.fc.bias, 2 * folder[1].fc.bias)
+    for weights in (folder[0], "resnest14.gluon_in1k", None):
+        with pytest.raises(ValueError, match="state and prefix choose in a checkpoint file"):
+            create(NET, weights=weights, state="ema")
+
+
+def test_weights_that_are_not_finite_are_refused_by_name(folder, tmp_path):
+    state = {key: value.clone() for key, value in folder[1].state_dict().items()}
+    state["fc.bias"][0] = float("nan")
+    torch.save(state, tmp_path / "bad.pth")
+    with pytest.raises(ValueError, match=r"bad\.pth has values that are not finite .* in fc\.bias$"):
+        create(NET, weights=tmp_path / "bad.pth")
+
+
+def test_a_network_may_be_given_as_a_value_a_text_or_a_path(tmp_path):
+    (tmp_path / "net.json").write_text(to_json(network(NET)))
+    for name in (network(NET), NET, tmp_path / "net.json", str(tmp_path / "net.json")):
+        with torch.device("meta"):
+            assert create(name).network == network(NET)
+
+
+def test_what_is_no_network_is_answered_with_what_was_meant(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "study.json").write_text("{}")
+    (tmp_path / "best.pth").write_bytes(b"x")
+    where = str(folder[0])
+    answers = {
+        where: f"is a model's folder; dorsal.load_model({where!r}) loads it, and dorsal.create('{NET}', weights=",
+        "study": "'study' is a study's folder, not a network; dorsal.load_study('study') reads it",
+        "best.pth": "'best.pth' is a file; name its network too, as in dorsal.create('resnet50', weights='best.pth')",
+        str(tmp_path): "is a folder without a model",
+        "runs/m": "'runs/m' is no file or folder, nor the text of a network, such as resnet50",
+        Path("gone"): "'gone' is no file or folder",
+        "gone.json": "network file 'gone.json' does not exist",
+        3: "name=3 is neither a network, nor its text, nor the path of its JSON file",
+    }
+    for name, message in answers.items():
+        with pytest.raises(ValueError, match=re.escape(message)):
+            create(name)
+
+
+def test_what_are_no_weights_is_said():
+    for weights in ("runs/m", "gone.pth", "gone.safetensors", Path("gone/m")):
+        with pytest.raises(ValueError, match=f"weights='{weights}': there is no such file or folder"):
+            create(NET, weights=weights)
+    with pytest.raises(ValueError, match="weights=3 is neither an id of published weights, nor a folder, nor a file"):
+        create(NET, weights=3)
+    with pytest.raises(ValueError, match=r"features=3 must be a tuple: features=\(3,\)"):
+        create(NET, features=3)
 
 
 def test_one_channel_answers_as_a_repeated_grey_image_does(folder):
@@ -222,8 +355,3 @@ def test_weights_of_another_network_are_named(folder):
     with pytest.raises(ValueError, match=r"weights=.* are of another network: depths"):
         create("resnest26", weights=folder[0], classes=5)
     assert edit(named("resnest14"), {"classes": 5}) == network(NET)
-
-
-def test_a_missing_file_is_not_taken_for_an_id(tmp_path: Path):
-    with pytest.raises(ValueError, match=r"gone\.pth"):
-        create("resnest14", weights=tmp_path / "gone.pth")

@@ -4,6 +4,8 @@ import pytest
 import torch
 
 import dorsal
+from dorsal.nn.build import build
+from dorsal.weights.formats import from_ours
 from dorsal.zoo import NETWORKS, network
 
 timm = pytest.importorskip("timm", reason="timm is in the test extra")
@@ -130,7 +132,6 @@ def test_encoder_maps_are_ours_and_a_smaller_depth_builds_less():
 
 
 def test_weights_of_an_encoder_are_said_when_it_is_registered(tmp_path, monkeypatch):
-    from dorsal.nn.build import build
     from dorsal.weights.saved import save_model
     from tests.random_state import randomised
     from tests.weights.test_saved import card_of
@@ -145,6 +146,32 @@ def test_weights_of_an_encoder_are_said_when_it_is_registered(tmp_path, monkeypa
         assert torch.equal(mine, other)
 
 
-def test_a_network_without_an_image_pyramid_is_refused():
-    with pytest.raises(ValueError, match="'resnet20' has maps at strides 1, 1, 2, 4; an encoder needs 2, 4, 8"):
+def test_an_encoder_has_its_weights_channels(tmp_path):
+    """The model's default is three channels, and of one channel's weights it is told what fits."""
+    text = "resnet18(depths=[1, 1, 1, 1], widths=[8, 8, 8, 8])"
+    net = network(f"{text[:-1]}, in_channels=1, classes=2)")
+    state = from_ours(build(net).state_dict(), net, "torchvision")
+    torch.save({"net": state, "ema": state | {"fc.bias": torch.ones(2)}}, tmp_path / "grey.pth")
+    name = dorsal.register_smp(text, weights=tmp_path / "grey.pth", state="ema")
+    model = smp.FPN(name, encoder_weights=None, in_channels=1).eval()
+    assert torch.equal(model.encoder.body.stem.convs[0].conv.weight, state["conv1.weight"])
+    assert model.encoder.out_channels[0] == 1
+    with pytest.raises(ValueError, match="in_channels=3: the weights take in_channels=1"):
+        smp.FPN(name, encoder_weights=None)
+
+
+def test_what_is_no_encoder_is_refused_when_it_is_registered(tmp_path):
+    with pytest.raises(ValueError, match="'resnet20' has maps at strides 1, 1, 2, 4, and an encoder needs 2, 4, 8, 16"):
         dorsal.register_smp("resnet20")
+    with pytest.raises(ValueError, match=r"'small' has maps at strides 2, 4, 8, 16, and .*; resnet18 has them"):
+        dorsal.register_smp("small")
+    with pytest.raises(ValueError, match="there is no such file or folder"):
+        dorsal.register_smp("resnet18", weights=tmp_path / "gone")
+    net = network("resnet18")
+    bad = from_ours(build(net).state_dict(), net, "timm")
+    bad["bn1.bias"][0] = float("inf")
+    torch.save(bad, tmp_path / "bad.pth")
+    with pytest.raises(ValueError, match=r"not finite .* in bn1\.bias"):
+        dorsal.register_smp("resnet18", weights=tmp_path / "bad.pth")
+    with pytest.raises(ValueError, match="is no file or folder"):
+        dorsal.register_smp("runs/m")

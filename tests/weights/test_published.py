@@ -2,6 +2,7 @@
 
 import math
 import re
+from pathlib import Path
 
 import pytest
 
@@ -129,7 +130,7 @@ def test_find_suggests():
         find_published("resnest50.oficial_in1k")
     with pytest.raises(ValueError, match=r"did you mean resnet50\.timm_a1_in1k or"):
         find_published("resnet50")
-    with pytest.raises(ValueError, match="no published weights have the id 'xyz'; `dorsal weights list`"):
+    with pytest.raises(ValueError, match=r"the id .xyz.; there are \d+, see `dorsal weights list`"):
         find_published("xyz")
 
 
@@ -166,3 +167,11 @@ def test_preprocessing_is_checked_and_scales():
         Preprocessing(image_size=256, resize=224)
     with pytest.raises(ValueError, match="above 0 in every channel"):
         Preprocessing(image_size=224, resize=224, std=(1, 0, 1))
+
+
+def test_an_entry_is_found_by_its_id_itself_or_its_file():
+    entry = find_published("resnet20.akamaster_cifar10")
+    for name in (entry, Path("somewhere") / entry.local_name, f"somewhere/{entry.local_name}", entry.local_name):
+        assert find_published(name) == entry
+    with pytest.raises(ValueError, match="name=3 is neither an id of published weights nor the path of their file"):
+        find_published(3)

@@ -1,6 +1,8 @@
 """Models on disk: what is written is what is read, nothing else is accepted, and their output can be verified."""
 
+import hashlib
 import json
+import os
 
 import pytest
 import torch
@@ -8,7 +10,15 @@ from safetensors.torch import load_file, save_file
 
 from dorsal.nn.build import build
 from dorsal.weights.card import Preprocessing
-from dorsal.weights.saved import load_model, make_card, reference_images, save_model, verify_model
+from dorsal.weights.saved import (
+    check_savable,
+    load_model,
+    make_card,
+    read_card,
+    reference_images,
+    save_model,
+    verify_model,
+)
 from dorsal.zoo import network
 from tests.random_state import randomised
 
@@ -154,3 +164,68 @@ def test_a_missing_reference_is_said(saved):
     (saved[0] / "reference.safetensors").unlink()
     with pytest.raises(ValueError, match=r"reference\.safetensors is missing"):
         verify_model(saved[0])
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused_by_name(saved, tmp_path, wrong):
+    folder, model = saved
+    state = load_file(folder / "model.safetensors")
+    state["stages.1.0.reduce.norm.bias"][0] = wrong
+    save_file(state, folder / "model.safetensors")
+    sha256 = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    card = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps({**card, "sha256": sha256}))
+    with pytest.raises(
+        ValueError, match=r"model\.safetensors has values that are not finite .* in stages\.1\.0\.reduce"
+    ):
+        load_model(folder)
+    assert [check.name for check in verify_model(folder) if not check.holds] == ["output"]
+    assert "not finite" in verify_model(folder)[2].found
+    model.load_state_dict(state)
+    with pytest.raises(
+        ValueError, match=r"the model has values that are not finite .* in stages\.1\.0\.reduce\.norm\.bias"
+    ):
+        save_model(tmp_path / "new", model, card_of(model.network, ("a", "b", "c")))
+    assert not (tmp_path / "new").exists()
+
+
+def test_finite_weights_whose_output_is_not_are_refused(saved, tmp_path):
+    _, model = saved
+    model.stages[0][0].expand.norm.running_var.fill_(-1)
+    with pytest.raises(ValueError, match="the weights are finite, but the network's output is not"):
+        save_model(tmp_path / "new", model, card_of(model.network, ("a", "b", "c")))
+    assert not (tmp_path / "new").exists()
+
+
+def test_another_networks_state_is_refused_in_a_sentence(saved, tmp_path):
+    _, model = saved
+    with pytest.raises(ValueError, match=r"the state is not of this network: missing .*fc\.weight"):
+        save_model(tmp_path / "new", model.pyramid((1, 3)), card_of(model.network, ("a", "b", "c")))
+
+
+def test_what_cannot_be_written_after_training_is_refused_before_it(saved, tmp_path):
+    net = saved[1].network
+    bad = os.fsdecode(b"na\xefve")
+    for fields in ({"classes": ("a", bad, "c")}, {"classes": ("a", "b", "c"), "class_names": ("x", "y", bad)}):
+        with pytest.raises(ValueError, match=r"class.*: 'na\\udcefve' is not UTF-8 text and cannot be written"):
+            check_savable(tmp_path / "new", card_of(net, **fields))
+    with pytest.raises(ValueError, match=r"recipe: .* is not UTF-8"):
+        check_savable(tmp_path / "new", card_of(net, ("a", "b", "c"), recipe=bad))
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OSError, match="file"):
+        check_savable(tmp_path / "file", card_of(net, ("a", "b", "c")))
+    check_savable(tmp_path / "new", card_of(net, ("ä", "b", "c")))
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_a_folder_may_be_given_as_text_or_path(saved, tmp_path):
+    folder, model = saved
+    card = save_model(str(tmp_path / "again"), model, load_model(str(folder))[1])
+    assert read_card(str(tmp_path / "again")) == card
+    assert all(check.holds for check in verify_model(str(tmp_path / "again")))
+    for call in (load_model, read_card, verify_model, lambda folder: save_model(folder, model, card)):
+        with pytest.raises(ValueError, match="folder=3 is not the path of a folder"):
+            call(3)
+    with pytest.raises(ValueError, match="model='x' is not a torch module"):
+        save_model(tmp_path, "x", card)

@@ -18,7 +18,7 @@ VERBS = {
     "show": "show",
     "report": "report",
 }
-"""Each verb's function, in `dorsal.cli.<verb>` (`list`: `list_networks`)."""
+"""Each verb's function, in `dorsal.cli.<verb>` (`list`: `list_networks`, as `list` is a builtin)."""
 
 GROUPS = ("weights", "space")
 """Verbs that have verbs of their own, made by `make_group` in `dorsal.cli.<verb>`."""

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dorsal.data.spec import DATA_HELP
+
 if TYPE_CHECKING:
-    from dorsal.data.dataset import ImageData, Split
+    from dorsal.data.dataset import Images, Split
     from dorsal.data.spec import DataSpec
     from dorsal.weights.card import Card, Preprocessing
 
 
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A folder that `dorsal train` or `dorsal weights` made.")],
-    data: Annotated[str, typer.Option(help="scenes, scenes(size=64), or a folder of class folders.")] = "scenes",
-    split: Annotated[str, typer.Option(help="val, train, or all: every image there is.")] = "val",
+    data: Annotated[str, typer.Option(help=DATA_HELP)] = "scenes",
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="val, train, or all. Left out: val where the data have splits, else all.", show_default=False
+        ),
+    ] = None,
     image_size: Annotated[
         int | None, typer.Option(min=1, help="In place of the card's; resizing scales along.", show_default=False)
     ] = None,
@@ -27,66 +35,102 @@ def evaluate(
 ) -> None:
     """Score a model: accuracy, top-5, loss, and accuracy by class.
 
-    Images are prepared as the model's card says: size, crop, interpolation, normalization, order of colours. The data
-    must have the model's classes.
+    Images are prepared as the model's card says: size, crop, interpolation, normalization, order of colours. The
+    classes of the data must be among the model's. A folder without splits is scored whole.
 
-    Examples: `dorsal evaluate runs/train --data photos`,
-    `dorsal evaluate weights/resnet50.torchvision_v2 --data imagenet/val --split all`
+    Examples: `dorsal evaluate runs/train --data photos --split val`,
+    `dorsal evaluate weights/resnet50.torchvision_v2 --data imagenet/val`
     """
     import json
 
     import msgspec
+    import numpy as np
     import torch
 
     from dorsal.cli.prepared import normalization_of
-    from dorsal.data.dataset import Evaluation, open_data
+    from dorsal.data.dataset import Evaluation, open_for_scoring
     from dorsal.data.spec import parse_data
     from dorsal.jobs.train import check_device
-    from dorsal.train.evaluate import score
+    from dorsal.spec.task import Classify
+    from dorsal.tasks.method import method_of
+    from dorsal.train.evaluate import scored
     from dorsal.weights.saved import load_model
 
-    if split not in ("val", "train", "all"):
+    if split not in (None, "val", "train", "all"):
         raise ValueError(f"--split {split!r} is not known; valid: val, train, all")
     spec = parse_data(data)
     check_device(device)
     net, card = load_model(model)
     if not card.classes:
         raise ValueError(f"{model} has no classifier, so there is no accuracy to measure")
-    opened = open_data(spec)
+    spec = _in_channels_of(card, spec)
+    opened = open_for_scoring(spec, split, levels=card.preprocessing.levels)  # type: ignore[arg-type]
     prepared = card.preprocessing if image_size is None else card.preprocessing.at(image_size)
-    for note in _notes(card.preprocessing, image_size, spec):
+    images = _in_order_of(card, opened)
+    sys.stderr.write(f"scoring {opened.summary}\n")
+    for note in (*opened.notes, *_notes(card.preprocessing, image_size, spec), *_data_notes(opened, split, card)):
         sys.stderr.write(f"note: {note}\n")
     batches = Evaluation(
-        _images(opened, split, card),
+        images,
         prepared.image_size,
         normalization_of(prepared),
         batch,
         resize_to=prepared.resize,
         interpolation=prepared.interpolation,
     )
-    found = score(net.to(device), batches, len(card.classes), torch.device(device))
+    method = method_of(Classify(), np.zeros(0, np.int64), len(card.classes))  # training labels are for losses alone
+    found = scored(method, net.to(device), batches, torch.device(device)).score()
+    if found.loss is None or not math.isfinite(found.loss):
+        raise ValueError(f"{model}: the loss on these images is {found.loss}, so its outputs mean nothing")
     if as_json:
-        shown = {"preprocessing": prepared, "classes": card.classes}
-        print(json.dumps({"network": card.text, **msgspec.to_builtins(found), **msgspec.to_builtins(shown)}))
+        shown = {"data": opened.summary, "preprocessing": prepared, "classes": card.classes}
+        whole = {"network": card.text, **msgspec.to_builtins(found), **msgspec.to_builtins(shown)}
+        print(json.dumps(whole, allow_nan=False))
         return
-    print(f"accuracy {found.accuracy:.2f} %, top-5 {found.top5:.2f} %, loss {found.loss:.4f} on {found.images} images")
+    others = ", ".join(f"{name} {value:.2f} %" for name, value in found.scores.items())
+    print(f"{method.metric.short} {found.score:.2f} %, {others}, loss {found.loss:.4f} on {found.images} images")
     for name, value in zip(card.class_names or card.classes, found.per_class, strict=True):
         print(f"  {name:20} {'no images' if value is None else f'{value:6.2f} %'}")
 
 
-def _images(data: ImageData, split: str, card: Card) -> Split:
-    """The images of `data` that are asked for, labelled in the order of the model's classes."""
-    from dorsal.data.dataset import Joined
+def _in_channels_of(card: Card, spec: DataSpec) -> DataSpec:
+    """The data in as many channels as the model takes."""
+    import msgspec
 
-    known = card.class_names if set(data.classes) == set(card.class_names) else card.classes
-    if set(data.classes) != set(known):
-        missing = sorted(set(known) ^ set(data.classes))
-        raise ValueError(f"the data's classes are not the model's; not in both: {', '.join(missing[:10])}")
-    splits = {"val": [data.val], "train": [data.train], "all": [data.train, data.val]}[split]
-    order = [known.index(name) for name in data.classes]
-    if len(splits) == 1 and order == list(range(len(order))):
-        return splits[0]
-    return Joined(splits, order)
+    wanted = card.network.in_channels
+    if spec.channels not in (3, wanted):
+        raise ValueError(f"channels={spec.channels} of the data, but the model takes {wanted}; leave it out")
+    return msgspec.structs.replace(spec, channels=wanted)
+
+
+def _in_order_of(card: Card, opened: Images) -> Split:
+    """The images, labelled in the order of the model's classes."""
+    from dorsal.data.dataset import Joined
+    from dorsal.data.spec import nearest
+
+    known = card.class_names if set(opened.classes) <= set(card.class_names) else card.classes
+    strange = [name for name in opened.classes if name not in known]
+    if strange:
+        more = ", ..." if len(strange) > 5 else ""
+        raise ValueError(
+            f"{len(strange)} of the data's {len(opened.classes)} classes are not among the model's {len(known)}: "
+            f"{', '.join(strange[:5])}{more}{nearest(strange[0], known)}"
+        )
+    if opened.classes == known:
+        return opened.images
+    return Joined([opened.images], [known.index(name) for name in opened.classes])
+
+
+def _data_notes(opened: Images, split: str | None, card: Card) -> list[str]:
+    """What the score does not say by itself: classes without images, and images that the model has learnt from."""
+    notes = []
+    absent = len(card.classes) - len(opened.classes)
+    if absent:
+        verb = "has" if absent == 1 else "have"
+        notes.append(f"{absent} of the model's {len(card.classes)} classes {verb} no images here and no accuracy")
+    if split != "val" and opened.fingerprint and opened.fingerprint[:16] in card.origin:
+        notes.append("the model was trained on a part of these images; --split val scores those it has not seen")
+    return notes
 
 
 def _notes(card: Preprocessing, image_size: int | None, spec: DataSpec) -> list[str]:

@@ -25,9 +25,9 @@ def list_networks(
     """
     from fnmatch import fnmatchcase
 
-    from dorsal.language.amount import read_amount
+    from dorsal.language.amounts import read_amount
     from dorsal.language.reader import suggest
-    from dorsal.spec.cost import cost
+    from dorsal.spec.cost import COSTS, cost
     from dorsal.zoo import ALIASES, NETWORKS
 
     most_macs = read_amount("--max-macs", max_macs) if max_macs else None
@@ -36,7 +36,8 @@ def list_networks(
     also = {target for alias, target in ALIASES.items() if fnmatchcase(alias, wanted)}
     names = [name for name in NETWORKS if fnmatchcase(name, wanted) or name in also]
     if not names:
-        raise ValueError(f"no network's name matches {pattern!r}{suggest(pattern, (*NETWORKS, *ALIASES))}")
+        hint = suggest(pattern, (*NETWORKS, *ALIASES), "dorsal list")
+        raise ValueError(f"no network's name matches {pattern!r}{hint}")
     rows = []
     for name in names:
         found = cost(NETWORKS[name], image_size)
@@ -45,14 +46,12 @@ def list_networks(
     if as_json:
         import json
 
-        fields = ("params", "macs", "activations")
-        print(
-            json.dumps([{"name": n, **{f: getattr(c, f) for f in fields}, "image_size": image_size} for n, c in rows])
-        )
+        shown = [{"name": n, **{f: getattr(c, f) for f in COSTS}, "image_size": image_size} for n, c in rows]
+        print(json.dumps(shown, allow_nan=False))
         return
     width = max(map(len, names))
-    print(f"{'network':{width}} {'params M':>9} {'MACs M':>10} {'acts M':>8}   at {image_size} px")
+    print(f"{'network':{width}} {' '.join(f'{info.head:>9}' for info in COSTS.values())}   at {image_size} px")
     for name, found in rows:
-        print(f"{name:{width}} {found.params / 1e6:9.2f} {found.macs / 1e6:10.1f} {found.activations / 1e6:8.2f}")
+        print(f"{name:{width}} {' '.join(f'{getattr(found, f) / info.scale:9.2f}' for f, info in COSTS.items())}")
     if not rows:
         print(f"none of {len(names)} networks is within --max-macs {max_macs or '-'}, --max-params {max_params or '-'}")

@@ -28,17 +28,20 @@ def predict(
     import torch
 
     from dorsal.cli.prepared import normalization_of
-    from dorsal.data.decode import scan
+    from dorsal.data.decode import Reading, read_pixels, scan
     from dorsal.data.transform import eval_transform
     from dorsal.jobs.train import check_device
     from dorsal.weights.saved import load_model
 
     check_device(device)
-    scans = {path: scan(path, keep=True) for path in images}
-    bad = [f"{path} {found.problem}" for path, found in scans.items() if found.problem]
+    missing = [str(path) for path in images if not path.is_file()]
+    if missing:
+        raise ValueError(f"no such file: {', '.join(missing)}")
+    net, card = load_model(model)
+    reading = Reading(channels=card.network.in_channels)
+    bad = [f"{path} {found.problem}" for path in images if (found := scan(path, reading)).problem]
     if bad:
         raise ValueError("; ".join(bad))
-    net, card = load_model(model)
     if not card.classes:
         raise ValueError(f"{model} has no classifier, so it names no class")
     net.to(device)
@@ -46,16 +49,18 @@ def predict(
     prepare = eval_transform(prep.image_size, normalization_of(prep), prep.resize, prep.interpolation)
     answers = {}
     with torch.inference_mode():
-        for path, found in scans.items():
-            assert found.pixels is not None  # there was no problem, and pixels were to be kept
-            probabilities = net(prepare(found.pixels)[None].to(device))[0].softmax(0).cpu()
+        for path in images:
+            pixels = torch.from_numpy(read_pixels(path, reading, prep.levels))
+            probabilities = net(prepare(pixels)[None].to(device))[0].softmax(0).cpu()
+            if not probabilities.isfinite().all():
+                raise ValueError(f"{path}: the outputs of {model} on it are not finite, so they name no class")
             best = probabilities.topk(min(top, len(names)))
             answers[str(path)] = [
                 {"class": names[index], "probability": round(value, 6)}
                 for value, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)
             ]
     if as_json:
-        print(json.dumps(answers))
+        print(json.dumps(answers, allow_nan=False))
         return
     for name, guesses in answers.items():
         print(f"{name}: " + ", ".join(f"{guess['class']} {100 * guess['probability']:.1f} %" for guess in guesses))

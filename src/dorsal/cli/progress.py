@@ -11,7 +11,7 @@ from dorsal.jobs.events import Event, Note, Planned, TrialDone, Visited
 from dorsal.jobs.events import Progress as RunProgress
 from dorsal.jobs.plan import Run
 from dorsal.jobs.records import Trial
-from dorsal.language.duration import show_duration
+from dorsal.language.amounts import show_bytes, show_duration
 
 
 class Watch:
@@ -42,8 +42,8 @@ class Watch:
         match event:
             case Note(text):
                 self._say(f"note: {text}")
-            case Visited(done, total):
-                self._visited(done, total)
+            case Visited(done, total, seconds_left):
+                self._visited(done, total, _left(seconds_left))
             case Planned():
                 self._planned(event)
             case RunProgress():
@@ -54,12 +54,12 @@ class Watch:
                 if self._total is not None:
                     self._progress.update(self._total, completed=done, text=left)
 
-    def _visited(self, done: int, total: int) -> None:
+    def _visited(self, done: int, total: int, left: str) -> None:
         if self._live:
             self._total = self._progress.add_task("timing", total=total) if self._total is None else self._total
-            self._progress.update(self._total, completed=done, text=f"{done}/{total}")
+            self._progress.update(self._total, completed=done, text=f"{done}/{total}  {left}")
         elif done * 10 // total > (done - 1) * 10 // total:
-            self._say(f"{done} of {total} visits to networks made")
+            self._say(f"{done} of {total} visits to networks made  {left}".rstrip())
 
     def _say(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -73,7 +73,7 @@ class Watch:
         takes = "no forecast" if ahead.seconds is None else f"about {show_duration(ahead.seconds)}"
         self._say(
             f"{ahead.runs} runs, {ahead.done} of them done; {takes} "
-            f"on {ahead.workers} worker{'s' if ahead.workers > 1 else ''}"
+            f"on {ahead.workers} worker{'s' if ahead.workers > 1 else ''}, and {show_bytes(ahead.disk_bytes)} of disk"
         )
         if self._live:
             self._total = self._progress.add_task("all runs", total=ahead.runs, completed=ahead.done, text="")

@@ -47,7 +47,7 @@ def show_receptive_fields(texts: Sequence[str], image_size: int, as_json: bool, 
     if as_json:
         import json
 
-        print(json.dumps(described[0] if len(described) == 1 else {"networks": described}))
+        print(json.dumps(described[0] if len(described) == 1 else {"networks": described}, allow_nan=False))
         return
     _print(fields, image_size)
     if plot is not None:

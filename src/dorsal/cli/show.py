@@ -60,7 +60,7 @@ def show(
 
         described = [_describe(net, image_size, layers) for net in parsed]
         both = {"networks": described, "differs": _differs(parsed, networks)} if len(parsed) == 2 else None
-        print(json.dumps(both or described[0]))
+        print(json.dumps(both or described[0], allow_nan=False))
     elif len(parsed) == 1:
         _print_one(parsed[0], image_size, layers)
     else:
@@ -160,8 +160,8 @@ def _print_one(net: AnyNetwork, image_size: int, with_layers: bool) -> None:
 
 
 def _print_choices(net: Network, console: Console) -> None:
+    from dorsal.language.fields import show as written
     from dorsal.spec.text import choices_of
-    from dorsal.spec.text import show as written
 
     choices = _table("choices", "choice", "value")
     choices.columns[1].justify = "left"
@@ -187,6 +187,8 @@ def _print_layers(net: Network, image_size: int) -> None:
 def _print_two(parsed: list[AnyNetwork], texts: list[str], image_size: int) -> None:
     from rich.console import Console
 
+    from dorsal.spec.cost import COSTS
+
     console = Console()
     differs = _differs(parsed, texts)
     if not differs:
@@ -194,9 +196,9 @@ def _print_two(parsed: list[AnyNetwork], texts: list[str], image_size: int) -> N
         return
     table = _table(f"at {image_size} px", "", *(text.replace("[", r"\[") for text in texts), "ratio")
     first, second = (_facts(net, image_size)[1] for net in parsed)
-    for label, field in (("parameters M", "params"), ("MACs M", "macs"), ("activations M", "activations")):
+    for field, info in COSTS.items():
         a, b = getattr(first, field), getattr(second, field)
-        table.add_row(label, _millions(a), _millions(b), f"{b / a:.3f}")
+        table.add_row(info.head, _millions(a), _millions(b), f"{b / a:.3f}")
     console.print(table)
     choices = _table("differs in", "choice", *(text.replace("[", r"\[") for text in texts))
     for key, (a, b) in differs.items():

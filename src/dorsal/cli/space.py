@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -75,7 +75,7 @@ def list_spaces(as_json: Annotated[bool, typer.Option("--json", help="Print JSON
             {"name": name, "dimensions": dimensions(space), "points": size(space), "base": space.base}
             for name, space in SPACES.items()
         ]
-        print(json.dumps(rows))
+        print(json.dumps(rows, allow_nan=False))
         return
     width = max(map(len, SPACES))
     print(f"{'space':{width}} dimensions  points   base")
@@ -119,11 +119,7 @@ def sample(
         int | None, typer.Option(help="In pixels, where it is no axis.", show_default="the space's")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
-    distinct: Annotated[
-        Literal["networks", "points"],
-        typer.Option(help="What no two share: the network, or the values drawn of axes (pycls's way)."),
-    ] = "networks",
-    most: Annotated[int, typer.Option(help="Give up after so many candidates.")] = 1_000_000,
+    max_candidates: Annotated[int, typer.Option(help="Give up after drawing this many candidates.")] = 1_000_000,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line, a network each.")] = False,
 ) -> None:
     """Draw different networks that meet all bounds, and print them as text that every verb takes.
@@ -157,7 +153,7 @@ def sample(
             _note(caution)
     elif latency:
         raise ValueError(_NO_MODEL)
-    found = draw(asked, count, bounds, seed, distinct=distinct, most=most, predicted=predicted, say=_note)
+    found = draw(asked, count, bounds, seed, max_candidates=max_candidates, predicted=predicted, on_note=_note)
     for predictor in predicted.values():
         _note(predictor.sentence())
     print_sample(asked, found, as_json)
@@ -173,11 +169,12 @@ def sample(
 def print_sample(space: Space, found: Sample, as_json: bool) -> None:
     """A line a network: its costs and its text, or all of it as JSON."""
     from dorsal.space.base import based_on
+    from dorsal.spec.cost import COSTS
 
-    axes, shown = found.axes(), ("macs", "params", "activations")
+    axes = found.axes()
     drawn_size = "image_size" in space.axes
     if not as_json:
-        heads = (*(f"{name:>9}" for name in ("MACs M", "params M", "acts M")), *["  px"] * drawn_size, "network")
+        heads = (*(f"{info.head:>9}" for info in COSTS.values()), *["  px"] * drawn_size, "network")
         print(" ".join(heads), file=sys.stderr)
     for row, net in enumerate(found.networks()):
         costs = {name: column[row].item() for name, column in found.costs.items()}
@@ -185,10 +182,11 @@ def print_sample(space: Space, found: Sample, as_json: bool) -> None:
         if as_json:
             import json
 
-            print(json.dumps({"network": text, **costs, "axes": {name: column[row] for name, column in axes.items()}}))
+            drawn = {name: column[row] for name, column in axes.items()}
+            print(json.dumps({"network": text, **costs, "axes": drawn}, allow_nan=False))
         else:
             side = [f"{costs['image_size']:4}"] * drawn_size
-            print(" ".join([*(f"{costs[name] / 1e6:9.2f}" for name in shown), *side, text]))
+            print(" ".join([*(f"{costs[name] / info.scale:9.2f}" for name, info in COSTS.items()), *side, text]))
 
 
 def run(

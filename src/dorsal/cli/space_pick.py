@@ -12,7 +12,7 @@ from dorsal.cli.options import Storage
 from dorsal.cli.space import Activations, Bounds, Macs, Params, read_bounds_given
 
 
-def pick(
+def pick_networks(
     folder: Annotated[Path, typer.Argument(help="The folder of a population or of a search.")],
     space: Annotated[
         str | None, typer.Option(help="Of this space, where the folder has several.", show_default=False)
@@ -37,15 +37,26 @@ def pick(
     `dorsal space pick runs/search --by pareto`,
     `dorsal space pick runs/both --space regnetx --macs ..200M --out winner.json && dorsal compare winner.json resnet18`
     """
-    from dorsal.study.search.pick import pick_networks
+    from dorsal.findings.pick import pick_networks as pick_from
+    from dorsal.jobs.records import Study
+    from dorsal.report.words.search import pick_sentences
+    from dorsal.study.load import load
+    from dorsal.study.recheck.saved import load_recheck
 
     if out is not None and out.suffix != ".json":
         raise ValueError(f"--out {str(out)!r} must end in .json, so that other verbs can read it")
-    found = pick_networks(folder, space, by, read_bounds_given(macs, params, activations, bound), storage)
-    for sentence in found.sentences:
+    study = load(folder, storage)
+    if isinstance(study, Study):
+        raise ValueError(
+            f"{str(folder)!r} holds a comparison, and picking is of a population or a search; see `dorsal space run` "
+            "and `dorsal space search`"
+        )
+    bounds = read_bounds_given(macs, params, activations, bound)
+    found = pick_from(study, space, by, bounds, retrained=load_recheck(folder, storage))
+    for sentence in pick_sentences(found):
         sys.stderr.write(f"{sentence}\n")
     if out is not None:
-        from dorsal.report.files import write_whole
+        from dorsal.jobs.json_file import write_whole
         from dorsal.spec.network import to_json
 
         several = len(found.networks) > 1
@@ -56,7 +67,7 @@ def pick(
     if as_json:
         import msgspec
 
-        print(msgspec.json.encode(found).decode())
+        print(msgspec.json.encode({**msgspec.to_builtins(found), "sentences": pick_sentences(found)}).decode())
     else:
         for network in found.networks:
             print(network.text)

@@ -9,18 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from torch.nn import Module
+from dorsal.data.spec import DATA_HELP
 
-    from dorsal.data.dataset import ImageData
-    from dorsal.recipe.epoch import Epoch
-    from dorsal.spec.network import Network
+if TYPE_CHECKING:
+    from dorsal.recipes.epoch import Epoch
 
 
 def train(
     network: Annotated[str, typer.Argument(help="A name, a name with edits, or a JSON file.")],
     recipe: Annotated[str, typer.Option(help="A named recipe, one with edits, or a TOML or JSON file.")] = "plain",
-    data: Annotated[str, typer.Option(help="scenes, scenes(size=64), or a folder of class folders.")] = "scenes",
+    data: Annotated[str, typer.Option(help=DATA_HELP)] = "scenes",
     seed: Annotated[int, typer.Option(min=0, help="Decides initialisation, order and augmentation.")] = 1,
     epochs: Annotated[int | None, typer.Option(min=1, help="In place of the recipe's own.", show_default=False)] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
@@ -42,7 +40,7 @@ def train(
 
     from dorsal.data.dataset import open_data
     from dorsal.data.spec import parse_data
-    from dorsal.recipe.text import recipe as read_recipe
+    from dorsal.recipes.text import recipe as read_recipe
     from dorsal.spec.adapt import fitted_to
     from dorsal.zoo import network as read_network
 
@@ -55,16 +53,20 @@ def train(
 
     check_device(device)
     opened = open_data(spec)
-    net = fitted_to(net, len(opened.classes), len(opened.normalization.mean))
-    out.mkdir(parents=True, exist_ok=True)
+    net = fitted_to(net, len(opened.classes), opened.channels)
+    origin = f"dorsal train: recipe {recipe}, {made.epochs} epochs, data {opened.fingerprint[:16]}, seed {seed}"
 
     import torch
 
+    from dorsal.jobs.trained import save_trained, trained_card
     from dorsal.train.loop import fit
+    from dorsal.weights.saved import check_savable
 
+    card = trained_card(net, opened, origin)
+    check_savable(out, card)
     if threads is not None:
         torch.set_num_threads(threads)
-    for note in opened.notes:
+    for note in (opened.summary, *opened.notes):
         sys.stderr.write(f"note: {note}\n")
     try:
         result = fit(
@@ -87,11 +89,11 @@ def train(
     if result.status == "diverged":
         sys.stderr.write(f"diverged: {result.error}\n")
         raise typer.Exit(1)
-    origin = f"dorsal train: recipe {recipe}, {made.epochs} epochs, data {opened.fingerprint[:16]}, seed {seed}"
     accuracy = result.curve[-1].accuracy
-    text = _save(out, net, result.model, opened, accuracy, origin)
+    save_trained(out, result.model, card, accuracy)
     if as_json:
-        print(json.dumps({"folder": str(out), "network": text, "accuracy": accuracy, "epochs": len(result.curve)}))
+        whole = {"folder": str(out), "network": card.text, "accuracy": accuracy, "epochs": len(result.curve)}
+        print(json.dumps(whole, allow_nan=False))
     else:
         print(f"accuracy {accuracy:.2f} % on {len(opened.val)} images; model in {out}")
 
@@ -101,22 +103,3 @@ def _show_epoch(epochs: int, result: Epoch) -> None:
         f"epoch {result.epoch:3d}/{epochs}  train loss {result.train_loss:.4f}  "
         f"val loss {result.val_loss:.4f}  accuracy {result.accuracy:6.2f} %  {result.seconds:.1f} s\n"
     )
-
-
-def _save(out: Path, net: Network, model: Module, data: ImageData, accuracy: float, origin: str) -> str:
-    """Writes the model and its card into `out`. Returns the network's text."""
-    from dorsal.data.transform import usual_resize
-    from dorsal.weights.card import Preprocessing
-    from dorsal.weights.saved import make_card, save_model
-
-    norm = data.normalization
-    card = make_card(
-        net,
-        classes=data.classes,
-        preprocessing=Preprocessing(image_size=data.size, resize=usual_resize(data.size), mean=norm.mean, std=norm.std),
-        metrics={"accuracy": accuracy},
-        license="not stated",
-        source="trained here",
-        origin=origin,
-    )
-    return save_model(out, model, card).text

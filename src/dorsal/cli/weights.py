@@ -1,4 +1,4 @@
-"""`dorsal weights`: published checkpoints and foreign files."""
+"""`dorsal weights`: published checkpoints, and files of other packages."""
 
 from __future__ import annotations
 
@@ -15,10 +15,14 @@ if TYPE_CHECKING:
     from dorsal.weights.published import Published
 
 _ID = "The id of published weights, as `dorsal weights list` prints it."
-_FROM = "A folder to look into first, for a file got by hand; also DORSAL_WEIGHTS."
-_FILE = "A checkpoint of another package, or (with --to-format) a folder of ours."
-_NETWORK = "The network the file is of; not needed for a published file under its own name."
-_PREPARE = "What differs from the usual, e.g. 'image_size=32, resize=32, interpolation=bicubic, color_order=bgr'."
+_FROM = "Look for the file in this folder first; also DORSAL_WEIGHTS."
+_FILE = "A checkpoint file, or with --to-format a model's folder."
+_NETWORK = "The network in the file; not needed for a published file under its own name."
+_STATE = "Which of several networks: the keys that lead to it in the file, such as ema or model.teacher."
+_PREFIX = "Which of several networks: what its names begin with, such as student.encoder."
+_PREPARE = (
+    "How images are prepared, where not as usual: 'image_size=32, resize=32, interpolation=bicubic, color_order=bgr'."
+)
 
 
 def make_group() -> typer.Typer:
@@ -35,11 +39,11 @@ def list_weights(
     pattern: Annotated[str, typer.Argument(help="Part of an id, or a pattern with * and ?.")] = "*",
     network: Annotated[str, typer.Option(help="Only weights of this network.", show_default=False)] = "",
     license: Annotated[str, typer.Option(help="Part of a license's name, e.g. Apache.", show_default=False)] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with everything that is known.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON with all fields.")] = False,
 ) -> None:
-    """List published weights: accuracy in percent as published, image size, license, and who published them.
+    """List published weights: accuracy in percent, image size, license, and where they are published.
 
-    Accuracies come from different evaluations; `dorsal evaluate` measures yours.
+    Each publisher measured accuracy in its own way; `dorsal evaluate` measures all in one way.
 
     Examples: `dorsal weights list 'resnest50*'`, `dorsal weights list --network resnet50 --license apache --json`
     """
@@ -59,7 +63,7 @@ def list_weights(
     if as_json:
         import json
 
-        print(json.dumps([_describe(entry) for entry in found]))
+        print(json.dumps([_describe(entry) for entry in found], allow_nan=False))
         return
     if not found:
         asked = f" of --network {network}" * bool(network) + f" under --license {license}" * bool(license)
@@ -74,15 +78,16 @@ def list_weights(
 def pull(
     name: Annotated[str, typer.Argument(metavar="ID", help=_ID)],
     to: Annotated[
-        Path | None, typer.Option(help="Folder of the model; weights/ID if not given.", show_default=False)
+        Path | None, typer.Option(help="The model's folder (default: weights/ID).", show_default=False)
     ] = None,
     source: Annotated[Path | None, typer.Option("--from", help=_FROM, show_default=False)] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Use local files only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
 ) -> None:
-    """Download published weights, once, and make a folder of them that `dorsal evaluate` and `dorsal predict` take.
+    """Download published weights and make a model's folder of them, which `dorsal evaluate` and `predict` take.
 
-    Interrupted, the same command goes on. Without a network, put the file into a folder and name that with --from.
+    A file is downloaded once. After an interruption the same command goes on. On a machine without internet, put the
+    file into a folder and name the folder with --from.
 
     Examples: `dorsal weights pull resnest50.official_in1k`,
     `dorsal weights pull resnet50.timm_a1_in1k --to models/a1 --from /mnt/checkpoints`
@@ -96,28 +101,32 @@ def pull(
     file = fetch(entry, source, offline, _progress())
     if entry.non_commercial:
         sys.stderr.write(f"note: the license of these weights, {entry.license}, forbids commercial use\n")
-    _convert(file, entry, to or Path("weights") / entry.id, f"dorsal weights pull {name}", False, as_json)
+    _convert(file, entry, to or Path("weights") / entry.id, f"dorsal weights pull {name}", as_json)
 
 
 def convert(
     file: Annotated[Path, typer.Argument(help=_FILE)],
-    out: Annotated[Path, typer.Option(help="Folder of the model, or with --to-format the file to write.")],
+    out: Annotated[Path, typer.Option(help="The model's folder, or with --to-format the file to write.")],
     network: Annotated[str, typer.Option(help=_NETWORK, show_default=False)] = "",
     source_format: Annotated[
-        str, typer.Option("--format", help="Of the file; recognised where not given.", show_default=False)
+        str, typer.Option("--format", help="Format of the file (default: recognised).", show_default=False)
     ] = "",
-    to_format: Annotated[str, typer.Option(help="Write a foreign file: timm, torchvision …", show_default=False)] = "",
+    to_format: Annotated[
+        str, typer.Option(help="Write a file for this package: timm, torchvision, …", show_default=False)
+    ] = "",
     classes: Annotated[
-        str, typer.Option(help="imagenet, cifar10, numbered, or a file with a class a line.", show_default=False)
+        str, typer.Option(help="imagenet, cifar10, numbered, or a file with one class a line.", show_default=False)
     ] = "",
     preprocessing: Annotated[str, typer.Option(help=_PREPARE, show_default=False)] = "",
-    license: Annotated[str, typer.Option(help="Of the weights; unknown where not given.", show_default=False)] = "",
-    partial: Annotated[bool, typer.Option("--partial", help="Load what fits, leave the rest fresh.")] = False,
+    license: Annotated[str, typer.Option(help="License of the weights (default: unknown).", show_default=False)] = "",
+    partial: Annotated[bool, typer.Option("--partial", help="Load what fits and initialise the rest.")] = False,
+    state: Annotated[str | None, typer.Option(help=_STATE, show_default=False)] = None,
+    prefix: Annotated[str | None, typer.Option(help=_PREFIX, show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
 ) -> None:
-    """Make a folder of ours of another package's checkpoint, or a checkpoint for another package of our folder.
+    """Convert a checkpoint of another package to a model's folder, or (--to-format) back.
 
-    A published file under its own name needs no more than --out: network, classes, preprocessing and license are known.
+    A published file under its own name needs only --out: network, classes, preprocessing and license are known.
 
     Examples: `dorsal weights convert resnet20-12fca82f.th --out models/resnet20`,
     `dorsal weights convert best.pth --network "resnet50(classes=5)" --classes names.txt --out models/mine`,
@@ -126,29 +135,29 @@ def convert(
     if to_format:
         from dorsal.weights.convert import export
 
-        if network or source_format or classes or preprocessing or license or partial:
-            raise ValueError("--to-format takes a folder of ours and --out only: its card says the rest")
+        if network or source_format or classes or preprocessing or license or partial or state or prefix:
+            raise ValueError("--to-format takes a model's folder and --out only: its card says the rest")
         export(file, to_format, out)
         if as_json:
             import json
 
-            print(json.dumps({"file": str(out), "format": to_format}))
+            print(json.dumps({"file": str(out), "format": to_format}, allow_nan=False))
         else:
             print(f"{to_format} checkpoint in {out}")
         return
     if not file.is_file():
         raise ValueError(f"{str(file)!r} is not a file")
     entry = _entry(file, network, source_format, classes, preprocessing, license)
-    _convert(file, entry, out, f"dorsal weights convert {file.name}", partial, as_json)
+    _convert(file, entry, out, f"dorsal weights convert {file.name}", as_json, partial, state, prefix)
 
 
 def verify(
-    folder: Annotated[Path, typer.Argument(help="A folder that `dorsal train` or `dorsal weights` made.")],
+    folder: Annotated[Path, typer.Argument(help="A model's folder, made by `dorsal train` or `dorsal weights`.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check a model: file against card, card against network, and its output for known input against the stored one.
+    """Check a model: its weights against its card, the card against its network, its output against the stored one.
 
-    Exit code 1 when something does not hold.
+    Exit code 1 if a check fails.
 
     Example: `dorsal weights verify models/resnet20`
     """
@@ -161,7 +170,8 @@ def verify(
 
         import msgspec
 
-        print(json.dumps({"folder": str(folder), "holds": holds, "checks": msgspec.to_builtins(checks)}))
+        whole = {"folder": str(folder), "holds": holds, "checks": msgspec.to_builtins(checks)}
+        print(json.dumps(whole, allow_nan=False))
     else:
         for check in checks:
             print(f"{'holds' if check.holds else 'FAILS'}  {check.name:8} {check.found}")
@@ -195,7 +205,7 @@ def _progress() -> Callable[[int, int | None], None] | None:
 
 
 def _entry(file: Path, network: str, source_format: str, classes: str, preprocessing: str, license: str) -> Published:
-    """What is known about a file: from the table where it is published there under this name, else from options."""
+    """What is known about a file: from the table if a published file has this name, else from options."""
     import msgspec
 
     from dorsal.weights.card import Preprocessing
@@ -219,7 +229,7 @@ def _entry(file: Path, network: str, source_format: str, classes: str, preproces
         if not preprocessing:
             sys.stderr.write(f"note: the card will say {entry.preprocessing.describe()}; --preprocessing changes it\n")
     else:
-        raise ValueError(f"{file.name} is not the name of a published file, so --network must say what it is of")
+        raise ValueError(f"{file.name} is not the name of a published file: name its network with --network")
     given = {"format": source_format, "classes": classes, "license": license}
     entry = msgspec.structs.replace(entry, **{field: value for field, value in given.items() if value})
     prepared = _prepared(preprocessing, entry.preprocessing)
@@ -246,14 +256,23 @@ def _prepared(text: str, base: Preprocessing) -> Preprocessing:
         raise ValueError(f"--preprocessing {text!r}: {error}") from None
 
 
-def _convert(file: Path, entry: Published, out: Path, origin: str, partial: bool, as_json: bool) -> None:
+def _convert(
+    file: Path,
+    entry: Published,
+    out: Path,
+    origin: str,
+    as_json: bool,
+    partial: bool = False,
+    state: str | None = None,
+    prefix: str | None = None,
+) -> None:
     import msgspec
 
     from dorsal.weights.convert import convert as run
 
-    card, left = run(file, entry, out, origin=origin, partial=partial)
-    if left:
-        sys.stderr.write(f"note: {left}\n")
+    card, notes = run(file, entry, out, origin=origin, partial=partial, state=state, prefix=prefix)
+    for note in notes:
+        sys.stderr.write(f"note: {note}\n")
     if as_json:
         print(msgspec.json.encode({"folder": str(out), "card": card}).decode())
     else:

@@ -8,6 +8,8 @@ Coordinates: pixel i covers i to i + 1, its centre is i + 0.5; x runs right, y d
 scenes, S the side of a scene in pixels.
 """
 
+from __future__ import annotations
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray

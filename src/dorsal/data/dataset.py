@@ -1,25 +1,30 @@
 """Open a data set: the room's face to training and evaluation."""
 
+from __future__ import annotations
+
 import math
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import assert_never
+from typing import Literal, assert_never
 
 import torch
 from torch import Tensor
 
-from dorsal.data.folder import open_folder
+from dorsal.data.check import Progress
+from dorsal.data.decode import Levels
+from dorsal.data.folder import open_folder, open_images
 from dorsal.data.sampling import Seeded, order
-from dorsal.data.scenes import open_scenes
-from dorsal.data.spec import DataSpec, Folder, Scenes
-from dorsal.data.split import ImageData, Joined, Split, Target
+from dorsal.data.scenes import open_scene_images, open_scenes
+from dorsal.data.spec import DataSpec, Folder, Scenes, data_spec
+from dorsal.data.split import ImageData, Images, Joined, Split, Target
 from dorsal.data.transform import IMAGENET, Interpolation, Normalization, eval_crop, eval_transform, to_float
 
 __all__ = [
     "IMAGENET",
     "Evaluation",
     "ImageData",
+    "Images",
     "Joined",
     "Normalization",
     "Seeded",
@@ -27,6 +32,7 @@ __all__ = [
     "Target",
     "eval_transform",
     "open_data",
+    "open_for_scoring",
     "order",
     "to_float",
 ]
@@ -34,17 +40,49 @@ __all__ = [
 _CACHE_BYTES = 512 * 2**20
 
 
-def open_data(spec: DataSpec) -> ImageData:
-    """Compose or check and open what `spec` says.
+def open_data(
+    data: DataSpec | str | os.PathLike[str], *, fingerprint: str | None = None, on_progress: Progress | None = None
+) -> ImageData:
+    """Open a data set for training: a record, its text (see `dorsal.data.spec`), or the path of a folder.
 
-    Raises DataError, a ValueError, listing everything wrong with a folder, and ModuleNotFoundError where the
-    digits behind `Scenes` are not installed.
+    A folder is checked as far as it is not known from before, and `on_progress` hears of that; see
+    `dorsal.data.check`. With the `fingerprint` of data that were checked, as in a worker that carries out a plan, the
+    index of that check is taken without a look at the files; a file that has changed since is found when it is read.
+
+    Raises DataError, a ValueError, listing everything wrong with a folder; ValueError for a text that names no data;
+    TypeError for anything else; and ModuleNotFoundError where the digits behind `Scenes` are not installed.
     """
+    spec = data_spec(data)
     match spec:
         case Scenes():
             return open_scenes(spec)
         case Folder():
-            return open_folder(spec)
+            return open_folder(spec, fingerprint, on_progress)
+        case _:
+            assert_never(spec)
+
+
+def open_for_scoring(
+    data: DataSpec | str | os.PathLike[str],
+    split: Literal["train", "val", "all"] | None = None,
+    *,
+    levels: Levels | None = None,
+    on_progress: Progress | None = None,
+) -> Images:
+    """Open images for a model to be scored on. They are taken as they are given: a folder without splits is scored
+    whole, with classes of one image or none; see `dorsal.data.folder.open_images`.
+
+    `split` chooses where there are splits; where it is None, val is taken. `levels` are those of the images that the
+    model was trained on. Raises as `open_data` does, and ValueError for a split that the data do not have.
+    """
+    if split not in (None, "train", "val", "all"):
+        raise ValueError(f"split={split!r} is not known; valid: val, train, all")
+    spec = data_spec(data)
+    match spec:
+        case Scenes():
+            return open_scene_images(spec, split)
+        case Folder():
+            return open_images(spec, split, levels, on_progress)
         case _:
             assert_never(spec)
 
@@ -52,7 +90,7 @@ def open_data(spec: DataSpec) -> ImageData:
 class Evaluation:
     """A split as evaluation sees it: in order, through `eval_transform`, the same every time.
 
-    Iterating yields (images float32 [B, 3, size, size], labels int64 [B]); the last batch may be smaller. A
+    Iterating yields (images float32 [B, channels, size, size], labels int64 [B]); the last batch may be smaller. A
     split whose crops fit into 512 MiB is decoded and cropped once and kept as uint8: a quarter of the memory
     of normalized floats, and normalizing a batch is nothing beside a network's forward pass over it.
     """
@@ -67,22 +105,22 @@ class Evaluation:
         interpolation: Interpolation = "bilinear",
     ) -> None:
         self._split = split
-        self._batch_size = batch_size
+        self.batch_size = batch_size
         self._crop = eval_crop(size, resize_to, interpolation)
         self._to_float = to_float(normalization)
         self._labels = torch.from_numpy(split.labels)
-        self._keep = len(split) * 3 * size * size <= _CACHE_BYTES
+        self._keep = len(split) * len(normalization.mean) * size * size <= _CACHE_BYTES
         self._kept: Tensor | None = None
 
     def __len__(self) -> int:
         """The number of batches."""
-        return math.ceil(len(self._split) / self._batch_size)
+        return math.ceil(len(self._split) / self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         if self._keep and self._kept is None:
             self._kept = _crops(self._split, range(len(self._split)), self._crop)
-        for start in range(0, len(self._split), self._batch_size):
-            stop = min(start + self._batch_size, len(self._split))
+        for start in range(0, len(self._split), self.batch_size):
+            stop = min(start + self.batch_size, len(self._split))
             if self._kept is None:
                 crops = _crops(self._split, range(start, stop), self._crop)
             else:

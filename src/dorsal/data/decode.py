@@ -1,105 +1,261 @@
-"""One image file to RGB pixels."""
+"""One image file: its pixels, and what a check keeps of it. No torch."""
+
+from __future__ import annotations
 
 import hashlib
 import io
+import threading
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
-from torch import Tensor
+from PIL import Image, ImageFile, UnidentifiedImageError
 
-from dorsal.data.transform import histogram
+from dorsal.data.deep import all_bits, is_deep, upright
+from dorsal.data.spec import MAX_PIXELS
 
 MIN_SIDE = 8
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+SUFFIXES = frozenset(
+    ".avif .bmp .gif .jfif .jp2 .jpeg .jpg .pbm .pgm .png .ppm .tif .tiff .webp".split()  # noqa: SIM905
+)
+ARRAY_SUFFIX = ".npy"
+
+Number = TypeVar("Number", np.uint8, np.int32)
+Levels = tuple[tuple[int, int], ...]
+"""For each channel, the values of deep images (of more than 8 bits) that become 0 and 255."""
+
+_WHOLE_RANGE = ((0, 0xFFFF),)
+_GREYS = np.arange(256)
+_NPY_MAGIC = b"\x93NUMPY"
+_LUMA = (19595, 38470, 7471)  # Pillow's weights of red, green and blue, in 1/65536 (ITU-R 601-2)
+_LIMIT = threading.Lock()
 
 
-class Scan(msgspec.Struct, frozen=True, eq=False, kw_only=True):
-    """What reading one file told.
+class Reading(msgspec.Struct, frozen=True):
+    """How files are read: see `channels` and `max_pixels` of `dorsal.data.spec.Folder`."""
 
-    `problem` says why it cannot be used, and then nothing else is set. `note` says how it was converted, if
-    it was. `digest` is the sha256 of the file; `shares` [3, 256] how often each value occurs in each channel,
-    each row summing to 1; `pixels` uint8 [3, H, W] or None if not asked for.
+    channels: int = 3
+    max_pixels: int = MAX_PIXELS
+
+    @property
+    def as_stored(self) -> bool:
+        """Whether files are taken as they are, which they are where neither grey nor colour is asked for."""
+        return self.channels not in (1, 3)
+
+    def reads(self, suffix: str) -> bool:
+        """Whether a file of this suffix (lower case, with its dot) is taken for an image."""
+        return suffix in SUFFIXES or (self.as_stored and suffix == ARRAY_SUFFIX)
+
+
+class Scan(msgspec.Struct, frozen=True, array_like=True):
+    """What a check keeps of one file.
+
+    `problem` says why it cannot be used, and then nothing else is set. `digest` is the sha256 of the file; where that
+    is the one known before, nothing else is set. `note` says how the image was converted, if it was. `mean` and
+    `square` are the means of its values and of their squares by channel, over 0..255, or over the file's own range
+    where it is `deep`; `low` and `high` are the smallest and largest values of each channel.
     """
 
-    problem: str | None = None
-    note: str | None = None
+    problem: str = ""
     digest: bytes = b""
-    shares: NDArray[np.float64] | None = None
-    pixels: Tensor | None = None
+    note: str = ""
+    width: int = 0
+    height: int = 0
+    deep: bool = False
+    low: tuple[int, ...] = ()
+    high: tuple[int, ...] = ()
+    mean: tuple[float, ...] = ()
+    square: tuple[float, ...] = ()
 
 
-def header_bytes(path: Path) -> int:
-    """Bytes of the image once decoded to RGB, from its header alone; 0 where there is no readable header."""
+def scan(path: Path | str, reading: Reading, known: bytes = b"") -> Scan:
+    """Read and decode all of `path`, as only that finds truncated files.
+
+    A file whose sha256 is `known` is not decoded again.
+    """
     try:
-        with Image.open(path) as image:
-            return 3 * image.width * image.height
-    except Exception:
-        return 0  # `scan` will say what is wrong with it
-
-
-def scan(path: Path, *, keep: bool) -> Scan:
-    """Read and decode all of `path`, as only that finds truncated files; pixels are returned if `keep`."""
-    try:
-        data = path.read_bytes()
-        pixels, note = _decode(data)
+        data = Path(path).read_bytes()
+        digest = hashlib.sha256(data).digest()
+        if digest == known:
+            return Scan(digest=digest)
+        found = _measured(*_convert(data, reading), digest)
+        if min(found.height, found.width) < MIN_SIDE:
+            raise ValueError(f"is {found.width}x{found.height} px; the smallest side allowed is {MIN_SIDE} px")
+        return found
     except Exception as error:  # Pillow raises whatever its parsers stumbled on: OSError, SyntaxError, ...
         return Scan(problem=_reason(error))
-    _, height, width = pixels.shape
-    if min(height, width) < MIN_SIDE:
-        return Scan(problem=f"is {width}x{height} px; the smallest side allowed is {MIN_SIDE} px")
-    return Scan(
-        note=note,
-        digest=hashlib.sha256(data).digest(),
-        shares=histogram(pixels) / (height * width),
-        pixels=torch.from_numpy(pixels) if keep else None,
-    )
 
 
-def read_image(path: Path) -> Tensor:
-    """The first frame of `path` as uint8 RGB [3, H, W], turned as its EXIF orientation says.
+def read_pixels(path: Path | str, reading: Reading, levels: Levels | None = None) -> NDArray[np.uint8]:
+    """The image in `path` as `pixels` has it. Raises ValueError saying why it cannot be read."""
+    try:
+        return pixels(Path(path).read_bytes(), reading, levels)
+    except Exception as error:
+        raise ValueError(_reason(error)) from None
 
-    16-bit values are scaled, not clipped; transparent pixels are laid over white.
+
+def pixels(data: bytes, reading: Reading, levels: Levels | None = None) -> NDArray[np.uint8]:
+    """The first frame of an image file as uint8 [channels, H, W], turned as its EXIF orientation says.
+
+    Transparent pixels are laid over white. Deep values are scaled by `levels`, and clipped to them; where that is None,
+    by the whole range of 16 bits.
     """
-    return torch.from_numpy(_decode(path.read_bytes())[0])
+    image, _ = _convert(data, reading)
+    values = _values(image)
+    if values.dtype == np.uint8:
+        return values
+    low, high = np.array(levels or _WHOLE_RANGE * reading.channels, np.int64).T[:, :, None, None]
+    span = np.maximum(high - low, 1)
+    scaled: NDArray[np.uint8] = (((values.clip(low, high) - low) * 255 + span // 2) // span).astype(np.uint8)
+    return scaled
 
 
-def _decode(data: bytes) -> tuple[NDArray[np.uint8], str | None]:
-    with Image.open(io.BytesIO(data)) as image:
-        image.load()
-        upright = ImageOps.exif_transpose(image)
-        rgb, note = _to_rgb(upright)
-    return np.ascontiguousarray(np.moveaxis(np.asarray(rgb), -1, 0)), note
+def grey(colors: NDArray[Number]) -> NDArray[Number]:
+    """The luma of [..., 3, H, W], as Pillow rounds it, [..., 1, H, W] of the same type."""
+    red, green, blue = np.moveaxis(colors, -3, 0).astype(np.int64)
+    luma = (_LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue + 0x8000) >> 16
+    result: NDArray[Number] = luma.astype(colors.dtype)[..., None, :, :]
+    return result
 
 
-def _to_rgb(image: Image.Image) -> tuple[Image.Image, str | None]:
-    """`image` in mode RGB, and what had to be converted."""
+def _convert(data: bytes, reading: Reading) -> tuple[Image.Image | NDArray[Any], str]:
+    """The image in as many channels as asked for, and how it was converted, if it was.
+
+    8-bit images stay in Pillow, in mode L or RGB or as stored; deep ones are int32 [channels, H, W].
+    """
+    if reading.as_stored and data.startswith(_NPY_MAGIC):
+        return _array(data, reading)
+    image = _open(data, reading)
+    if image.mode == "F":
+        raise ValueError("has floating-point values; save it with 8 or 16 bits a channel")
+    if image.mode.startswith("I"):
+        return _deep_grey(upright(image), reading)
+    deep = is_deep(image, data)
+    if deep:
+        colour = _deep_colour(image, data, reading)
+        if colour is not None:
+            return colour, ""
+    converted, note = _to_channels(upright(image), reading)
+    lost = "with more than 8 bits a channel, of which the upper 8 are kept" if deep else ""
+    return converted, ", ".join(filter(None, [note, lost]))
+
+
+def _open(data: bytes, reading: Reading) -> ImageFile.ImageFile:
+    with _LIMIT:  # Pillow's own limit is a global, so it is lifted for no longer than it takes to read a header
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            image = Image.open(io.BytesIO(data))
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+    _check_pixels(image.width, image.height, reading)
+    return image
+
+
+def _check_pixels(width: int, height: int, reading: Reading) -> None:
+    if width * height > reading.max_pixels:
+        raise ValueError(
+            f"is {width}x{height} px, more than max_pixels={reading.max_pixels}; max_pixels={width * height} allows it"
+        )
+
+
+def _to_channels(image: Image.Image, reading: Reading) -> tuple[Image.Image, str]:
+    """An 8-bit `image` in as many bands as asked for, and how it was converted, if it was."""
+    if reading.as_stored:
+        bands = len(image.getbands())
+        if bands != reading.channels or image.mode == "P":
+            raise ValueError(f"has {bands} channel{'s' * (bands > 1)} (mode {image.mode}), not {reading.channels}")
+        return image, ""
+    note = ""
     if image.has_transparency_data:
         # convert("RGB") alone would uncover whatever colour lies under transparent pixels
         white = Image.new("RGBA", image.size, "white")
-        laid = Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
-        return laid, "with transparency, laid over white"
-    match image.mode:
-        case "RGB":
-            return image, None
-        case "L" | "1":
-            return image.convert("RGB"), "in grey, repeated over three channels"
-        case "P":
-            return image.convert("RGB"), "with a palette, looked up"
-        case "I" | "I;16" | "I;16B" | "I;16L":
-            # convert("RGB") would clip at 255 and turn the image white
-            values = np.asarray(image).astype(np.int64)
-            if values.min() < 0 or values.max() > 0xFFFF:
-                raise ValueError("has 32-bit values; save it with 8 or 16 bits a channel")
-            grey = ((values + 128) // 257).astype(np.uint8)
-            return Image.fromarray(grey).convert("RGB"), "in 16-bit grey, scaled to 8 bits"
-        case "F":
-            raise ValueError("has floating-point values; save it with 8 or 16 bits a channel")
-        case mode:
-            return image.convert("RGB"), f"in mode {mode}, converted"
+        image, note = Image.alpha_composite(white, image.convert("RGBA")), "with transparency, laid over white"
+    elif image.mode == "P":
+        note = "with a palette, looked up"
+    elif image.mode in ("1", "L"):
+        note = "in grey, repeated over three channels" if reading.channels == 3 else ""
+    elif image.mode != "RGB":
+        note = f"in mode {image.mode}, converted"
+    if reading.channels == 1 and image.mode not in ("1", "L"):
+        return image.convert("RGB").convert("L"), note
+    mode = "L" if reading.channels == 1 else "RGB"
+    return image if image.mode == mode else image.convert(mode), note
+
+
+def _deep_grey(image: Image.Image, reading: Reading) -> tuple[NDArray[np.int32], str]:
+    if reading.as_stored:
+        raise ValueError(f"has 1 channel (mode {image.mode}), not {reading.channels}")
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < -0x8000 or values.max() > 0xFFFF:
+        raise ValueError("has 32-bit values; save it with 8 or 16 bits a channel")
+    note = "in grey, repeated over three channels" if reading.channels == 3 else ""
+    return values.astype(np.int32)[None].repeat(reading.channels, axis=0), note
+
+
+def _deep_colour(image: ImageFile.ImageFile, data: bytes, reading: Reading) -> NDArray[np.int32] | None:
+    """All 16 bits of a colour image, int32 [channels, H, W]; None where Pillow has no way to them, or where pixels are
+    transparent: white has no value before the range of the training images is known."""
+    values = all_bits(image, _open(data, reading), data)
+    if values is None:
+        return None
+    if reading.as_stored:
+        if len(values) != reading.channels:
+            raise ValueError(f"has {len(values)} channels (mode {image.mode}), not {reading.channels}")
+        return values
+    opaque = len(values) == 3 or (values[-1] == 0xFFFF).all()
+    if image.mode == "CMYK" or "transparency" in image.info or not opaque:
+        return None
+    if len(values) == 2:
+        return values[:1].repeat(reading.channels, axis=0)
+    if reading.channels == 3:
+        return values[:3]
+    return grey(values[:3])
+
+
+def _array(data: bytes, reading: Reading) -> tuple[NDArray[np.uint8] | NDArray[np.int32], str]:
+    values = np.load(io.BytesIO(data), allow_pickle=False)
+    if values.ndim != 3 or values.shape[-1] != reading.channels or values.dtype not in (np.uint8, np.uint16):
+        raise ValueError(
+            f"is an array {list(values.shape)} of {values.dtype}, not [H, W, {reading.channels}] of uint8 or uint16"
+        )
+    _check_pixels(values.shape[1], values.shape[0], reading)
+    values = np.ascontiguousarray(np.moveaxis(values, -1, 0))
+    return (values if values.dtype == np.uint8 else values.astype(np.int32)), ""
+
+
+def _values(image: Image.Image | NDArray[Any]) -> NDArray[Any]:
+    """The values of an image as `_convert` gives it, [channels, H, W]."""
+    if isinstance(image, np.ndarray):
+        return image
+    values = np.asarray(image)
+    return values[None] if values.ndim == 2 else np.ascontiguousarray(np.moveaxis(values, -1, 0))
+
+
+def _measured(image: Image.Image | NDArray[Any], note: str, digest: bytes) -> Scan:
+    """All that a scan says of a sound image. Sums are of whole numbers, so they are the same on every machine."""
+    if isinstance(image, np.ndarray):
+        _, height, width = image.shape
+        flat = image.reshape(len(image), -1).astype(np.int64)
+        sums, squares = flat.sum(axis=1), (flat * flat).sum(axis=1)
+        low, high = flat.min(axis=1).tolist(), flat.max(axis=1).tolist()
+    else:
+        width, height = image.size
+        counts = np.array(image.histogram()).reshape(-1, 256)  # of each band
+        sums, squares = counts @ _GREYS, counts @ _GREYS**2
+        low = high = [0] * len(counts)
+    return Scan(
+        digest=digest,
+        note=note,
+        width=width,
+        height=height,
+        deep=isinstance(image, np.ndarray) and image.dtype != np.uint8,
+        low=tuple(low),
+        high=tuple(high),
+        mean=tuple((sums / (width * height)).tolist()),
+        square=tuple((squares / (width * height)).tolist()),
+    )
 
 
 def _reason(error: Exception) -> str:

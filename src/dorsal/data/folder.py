@@ -1,163 +1,296 @@
-"""A folder of class folders, checked in full before anything trains on it."""
+"""A folder of class folders, opened from its index: for training, or for a model to be scored on."""
+
+from __future__ import annotations
 
 import hashlib
+import math
 import os
-from collections import defaultdict
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
-from dorsal.data.decode import header_bytes, read_image, scan
-from dorsal.data.listing import Listing, list_folder
-from dorsal.data.spec import Folder
-from dorsal.data.split import ImageData, Target
-from dorsal.data.transform import IMAGENET, Normalization, measured
+from dorsal.data.check import Progress, check
+from dorsal.data.decode import Levels, Reading, pixels
+from dorsal.data.index import Index, read_indices
+from dorsal.data.layout import Role
+from dorsal.data.listing import list_folder, training_problems
+from dorsal.data.spec import DataError, Folder, shown
+from dorsal.data.split import ImageData, Images, Target
+from dorsal.data.transform import IMAGENET, Normalization
 
 _CACHE_BYTES = 512 * 2**20
-_SHOWN = 20
 
-
-class DataError(ValueError):
-    """Everything found wrong with a folder, one line each, by path."""
+Rows = NDArray[np.int64]
+_KEPT = np.dtype([("label", "<i8"), ("digest", "u1", (32,))])
 
 
 class FolderSplit(msgspec.Struct, frozen=True, eq=False, kw_only=True):
-    """Files and labels, a `dorsal.data.split.Split`. `pixels` holds the decoded images of a small set."""
+    """Files of an index and their labels, a `dorsal.data.split.Split`. Images are decoded when they are asked for; a
+    small set is then kept, by each process its own."""
 
-    paths: tuple[Path, ...]
+    index: Index
+    rows: Rows
     labels: NDArray[np.int64]
-    pixels: tuple[Tensor, ...] | None
-    stacked: Tensor | None
+    levels: Levels | None
+    set_bytes: int
+    kept: dict[int, Tensor] = {}
+
+    @property
+    def stacked(self) -> None:
+        """None: images are read one at a time."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    def path(self, index: int) -> Path:
+        """The file of an image."""
+        return Path(self.index.path(int(self.rows[index])))
+
     def image(self, index: int) -> Tensor:
-        """Uint8 RGB [3, H, W] in the file's own size."""
-        return read_image(self.paths[index]) if self.pixels is None else self.pixels[index]
+        """Uint8 [channels, H, W] in the file's own size.
+
+        Raises DataError where the file is not the one that was checked, and OSError where it cannot be read.
+        """
+        found = self.kept.get(index)
+        if found is None:
+            data = self._read(int(self.rows[index]))
+            found = torch.from_numpy(pixels(data, self.index.reading, self.levels))
+            worker = get_worker_info()
+            if self.set_bytes * (1 if worker is None else worker.num_workers) <= _CACHE_BYTES:
+                self.kept[index] = found
+        return found
 
     def targets(self, index: int) -> Target:
         """The label alone."""
         return Target(label=int(self.labels[index]))
 
+    def _read(self, row: int) -> bytes:
+        path, file = self.index.path(row), self.index.listing.files[row]
+        with Path(path).open("rb") as opened:
+            data, found = opened.read(), os.fstat(opened.fileno())
+        # On another machine a file may have another time. What it holds is what counts.
+        same = (found.st_size, found.st_mtime_ns) == (file["size"], file["time"])
+        if not same and hashlib.sha256(data).digest() != self.index.facts["digest"][row].tobytes():
+            raise DataError(shown(path), ["it was changed after it was checked; open the data set again"])
+        return data
 
-class Checked(msgspec.Struct, frozen=True, eq=False, kw_only=True):
-    """A folder found sound: its splits, what its training images measure, what is worth knowing."""
 
-    classes: tuple[str, ...]
-    train: FolderSplit
-    val: FolderSplit
-    measured: Normalization
-    fingerprint: str
-    notes: tuple[str, ...]
+def open_folder(spec: Folder, fingerprint: str | None = None, on_progress: Progress | None = None) -> ImageData:
+    """Check a folder and open it for training.
 
+    With the `fingerprint` of a folder that was checked before, its index is taken as it is, without a look at the
+    files; where there is no index of that fingerprint, the folder is checked. Each training image weighs the same in
+    the measured normalization, whatever its size, as it does in training.
 
-def open_folder(spec: Folder) -> ImageData:
-    """Check the folder and open it.
-
-    Raises DataError as `check_folder` does.
+    Raises DataError for a folder that cannot be read or has no class folders; classes that are empty, alone, in val but
+    not in train, or too small to split; links that run in a circle; and images as `dorsal.data.check.check` says.
     """
-    checked = check_folder(spec)
+    root, reading = Path(spec.path), _reading(spec)
+    if fingerprint is not None:
+        for index in read_indices(root, reading)[0]:
+            data = _for_training(index, spec)
+            if data.fingerprint == fingerprint:
+                return data
+    listing = list_folder(root, reading)
+    index, notes = check(listing, reading, training_problems(listing), on_progress)
+    return _for_training(index, spec, notes)
+
+
+def open_images(
+    spec: Folder,
+    split: Literal["train", "val", "all"] | None = None,
+    levels: Levels | None = None,
+    on_progress: Progress | None = None,
+) -> Images:
+    """Check a folder and open it for a model to be scored on.
+
+    Where `split` is None that is val where the folder has splits, else all there is. "train" and "val" of a folder
+    without splits are those that `open_folder` makes. Classes may be empty, or have one image. `levels` are those of
+    the images that the model was trained on.
+
+    Raises DataError as `open_folder` does, for what does not only matter to training, and ValueError where the folder
+    has no such split.
+    """
+    root, reading = Path(spec.path), _reading(spec)
+    listing = list_folder(root, reading)
+    unfit = training_problems(listing)
+    index, notes = check(listing, reading, [], on_progress)
+    rows, what = _chosen(index, spec, split, unfit)
+    if not len(rows):
+        raise DataError(shown(root), [f"{what}: holds no images"])
+    labels = listing.files["label"][rows]
+    present = np.unique(labels)
+    range_of, whose = (levels, "the model's training images") if levels else (_levels(index, rows), "these images")
+    empty = len(listing.classes) - len(present)
+    said = (
+        [f"{empty} of {len(listing.classes)} classes {'has' if empty == 1 else 'have'} no images here"] if empty else []
+    )
+    return Images(
+        classes=tuple(listing.classes[label] for label in present),
+        images=_split(index, rows, range_of, np.searchsorted(present, labels)),
+        summary=f"{_count(len(rows), 'image')} of {what}",
+        fingerprint="" if unfit else _fingerprint(index, *_rows(index, spec)),
+        notes=(*listing.notes, *_conversions(index, rows, range_of, whose), *said, *notes),
+    )
+
+
+def _chosen(
+    index: Index, spec: Folder, split: Literal["train", "val", "all"] | None, unfit: Sequence[str]
+) -> tuple[Rows, str]:
+    """The rows of a split, and what they are in words. `unfit` are the problems that training would have."""
+    listing = index.listing
+    where, parts = shown(listing.root), {part.role: number for number, part in enumerate(listing.parts)}
+    whole = "whole" in parts
+    if split == "all" or (split is None and "val" not in parts):
+        everything = np.arange(len(listing.files))
+        return everything, f"{where}, all of it" if whole else f"all splits of {where}"
+    split = split or "val"
+    if whole:
+        if unfit:
+            raise DataError(where, [f"split={split} is not to be had: {problem}" for problem in unfit])
+        rows = dict(zip(("train", "val"), _rows(index, spec), strict=True))[split]
+        does = "holds out" if split == "val" else "learns from"
+        return rows, f"{where} that training {does} (val_fraction={spec.val_fraction}, seed={spec.seed})"
+    if split not in parts:
+        raise ValueError(f"data={where!r} has no split {split!r}; nearest valid: {next(iter(parts))!r}")
+    rows = np.flatnonzero(listing.files["part"] == parts[split])
+    return rows, shown(listing.root / listing.parts[parts[split]].folder)
+
+
+def _for_training(index: Index, spec: Folder, notes: Sequence[str] = ()) -> ImageData:
+    train, val = _rows(index, spec)
+    levels = _levels(index, train)
+    listing, where = index.listing, shown(index.listing.root)
+    here = f"{where}, split here (val_fraction={spec.val_fraction}, seed={spec.seed})"
+    both = np.concatenate([train, val])
     return ImageData(
-        classes=checked.classes,
-        train=checked.train,
-        val=checked.val,
-        normalization=IMAGENET if spec.normalization == "imagenet" else checked.measured,
-        fingerprint=checked.fingerprint,
+        classes=listing.classes,
+        train=_split(index, train, levels),
+        val=_split(index, val, levels),
+        normalization=IMAGENET if spec.normalization == "imagenet" else _measured(index, train, levels),
+        fingerprint=_fingerprint(index, train, val),
         size=spec.size,
         flip=True,
-        notes=checked.notes,
+        levels=levels,
+        source=where if listing.part("whole") is None else here,
+        notes=(
+            *listing.notes,
+            *_conversions(index, both, levels, "the training images"),
+            *_leaks(index, train, val),
+            *notes,
+        ),
     )
 
 
-def check_folder(spec: Folder) -> Checked:
-    """Decode every image once and say all that is wrong in one error.
-
-    Sets of up to 512 MiB of pixels stay in memory. Each training image weighs the same in the measured
-    normalization, whatever its size, as it does in training. Identical files in train and val are a note.
-
-    Raises DataError for a folder that cannot be read or has no class folders; classes that are empty, alone,
-    in val but not in train, or too small to split; images that are unreadable, truncated, smaller than 8 px,
-    or of 32-bit or floating-point values; and links that run in a circle.
-    """
-    listing = list_folder(spec)
-    scanned = _scan_all(listing)
-    problems = [*listing.problems, *scanned.problems]
-    if problems:
-        shown = "".join(f"\n  {problem}" for problem in problems[:_SHOWN])
-        more = f"\n  and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise DataError(f"path: {spec.path!r} cannot be used as a data set, {count}:{shown}{more}")
-    cut = len(listing.train)
-    return Checked(
-        classes=listing.classes,
-        train=_split(listing.train, scanned.pixels[:cut]),
-        val=_split(listing.val, scanned.pixels[cut:]),
-        measured=measured(scanned.shares),
-        fingerprint=_fingerprint(listing, scanned.digests),
-        notes=(*listing.notes, *scanned.notes, *_leaks(listing, scanned.digests)),
-    )
+def _reading(spec: Folder) -> Reading:
+    return Reading(channels=spec.channels, max_pixels=spec.max_pixels)
 
 
-class _Scanned(msgspec.Struct, frozen=True, eq=False, kw_only=True):
-    """All files, training first. `shares` [3, 256] sums over training; `pixels` is empty for a large set."""
-
-    problems: list[str]
-    notes: list[str]
-    digests: list[bytes]
-    pixels: list[Tensor]
-    shares: NDArray[np.float64]
-
-
-def _scan_all(listing: Listing) -> _Scanned:
-    paths = [path for path, _ in (*listing.train, *listing.val)]
-    problems, digests, pixels = [], [], []
-    noted: dict[str, list[Path]] = defaultdict(list)
-    shares = np.zeros((3, 256))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        keep = sum(pool.map(header_bytes, paths)) <= _CACHE_BYTES
-        results = pool.map(lambda path: scan(path, keep=keep), paths)
-        for index, (path, result) in enumerate(zip(paths, results, strict=True)):
-            if result.problem is not None:
-                problems.append(f"{path}: {result.problem}")
-                continue
-            digests.append(result.digest)
-            if result.note is not None:
-                noted[result.note].append(path)
-            if result.pixels is not None:
-                pixels.append(result.pixels)
-            if result.shares is not None and index < len(listing.train):
-                shares += result.shares
-    notes = [f"{len(group)} images {note}, first: {group[0]}" for note, group in noted.items()]
-    return _Scanned(problems=problems, notes=notes, digests=digests, pixels=pixels, shares=shares)
-
-
-def _split(files: Sequence[tuple[Path, int]], pixels: list[Tensor]) -> FolderSplit:
-    stacked = torch.stack(pixels) if len({image.shape for image in pixels}) == 1 else None
+def _split(index: Index, rows: Rows, levels: Levels | None, labels: NDArray[np.int64] | None = None) -> FolderSplit:
+    facts = index.facts
+    pixel_count = int((facts["width"].astype(np.int64) * facts["height"]).sum())
     return FolderSplit(
-        paths=tuple(path for path, _ in files),
-        labels=np.array([label for _, label in files], np.int64),
-        pixels=tuple(pixels if stacked is None else stacked) if pixels else None,
-        stacked=stacked,
+        index=index,
+        rows=rows,
+        labels=index.listing.files["label"][rows].astype(np.int64) if labels is None else labels,
+        levels=levels,
+        set_bytes=index.reading.channels * pixel_count,
+        kept={},
     )
 
 
-def _leaks(listing: Listing, digests: list[bytes]) -> list[str]:
-    cut = len(listing.train)
-    known = set(digests[:cut])
-    twins = [path for (path, _), digest in zip(listing.val, digests[cut:], strict=True) if digest in known]
-    return [f"{len(twins)} validation images are also in train, first: {twins[0]}"] if twins else []
+def _rows(index: Index, spec: Folder) -> tuple[Rows, Rows]:
+    """The files of training and of validation, each in order: those of the folder's own splits, or made here.
+
+    Made here, each class is split by `val_fraction`, rounded, with at least one image on either side. The same seed
+    holds out the same files on every machine, and a file keeps its rank when others are added.
+    """
+    listing = index.listing
+    roles: list[Role] = [part.role for part in listing.parts]
+    if "whole" not in roles:
+        train, val = (np.flatnonzero(listing.files["part"] == roles.index(role)) for role in ("train", "val"))
+        return train, val
+    begin = f"{spec.seed}/".encode()
+    ranks = b"".join(hashlib.sha256(begin + path).digest()[:8] for path in index.paths())
+    rank, labels = np.frombuffer(ranks, ">u8"), listing.files["label"]
+    held = np.zeros(len(labels), bool)
+    for label in range(len(listing.classes)):
+        start, stop = np.searchsorted(labels, [label, label + 1])
+        count = min(max(round((stop - start) * spec.val_fraction), 1), stop - start - 1)
+        held[start + rank[start:stop].argsort(kind="stable")[:count]] = True
+    return np.flatnonzero(~held), np.flatnonzero(held)
 
 
-def _fingerprint(listing: Listing, digests: list[bytes]) -> str:
+def _levels(index: Index, rows: Rows) -> Levels | None:
+    """The range of the deep images among the files, the same for all channels of grey and colour; None without any."""
+    deep = rows[index.facts["deep"][rows] != 0]
+    if not len(deep):
+        return None
+    low, high = index.facts["low"][deep].min(axis=0), index.facts["high"][deep].max(axis=0)
+    if not index.reading.as_stored:
+        low[:], high[:] = low.min(), high.max()
+    return tuple(zip(low.tolist(), high.tolist(), strict=True))
+
+
+def _measured(index: Index, rows: Rows, levels: Levels | None) -> Normalization:
+    """Mean and standard deviation over the files, each of the same weight. Sums are rounded once, so that they are the
+    same on every machine."""
+    mean, square = index.facts["mean"][rows], index.facts["square"][rows]
+    low, span = np.zeros_like(mean), np.full_like(mean, 255)
+    if levels is not None:
+        deep = index.facts["deep"][rows] != 0
+        low[deep], span[deep] = [first for first, _ in levels], [max(last - first, 1) for first, last in levels]
+    square = (square - 2 * low * mean + low * low) / (span * span)
+    mean = (mean - low) / span
+    means = [math.fsum(column) / len(rows) for column in mean.T.tolist()]
+    squares = [math.fsum(column) / len(rows) for column in square.T.tolist()]
+    # A channel that never varies gets one grey level, so that dividing by it stays harmless.
+    stds = [math.sqrt(max(each - mean * mean, 1 / 255**2)) for each, mean in zip(squares, means, strict=True)]
+    return Normalization(mean=tuple(means), std=tuple(stds), source="measured on the training split")
+
+
+def _conversions(index: Index, rows: Rows, levels: Levels | None, whose: str) -> list[str]:
+    """Notes on images that were converted. `levels` are the range of the images that `whose` names."""
+    notes = []
+    facts = index.facts
+    for place, conversion in enumerate(index.conversions):
+        group = rows[facts["note"][rows] == place]
+        if conversion and len(group):
+            notes.append(f"{_count(len(group), 'image')} {conversion}, first: {shown(index.path(int(group[0])))}")
+    deep = rows[facts["deep"][rows] != 0]
+    if len(deep):
+        found = sorted(set(levels or [(0, 0xFFFF)]))
+        ranges = ", ".join(f"{low} to {high}" for low, high in found)
+        whence = f"the range of {whose}" if levels else f"as {whose} have no more than 8 bits"
+        many = f"{_count(len(deep), 'image')} with more than 8 bits a channel, first: {shown(index.path(int(deep[0])))}"
+        notes.append(f"{many}; values {ranges}, {whence}, become 0 to 255")
+    return notes
+
+
+def _leaks(index: Index, train: Rows, val: Rows) -> list[str]:
+    digests = np.ascontiguousarray(index.facts["digest"][:, :8]).view("<u8")[:, 0]
+    twins = val[np.isin(digests[val], digests[train])]  # by 64 of 256 bits: enough for a note
+    if not len(twins):
+        return []
+    return [f"{_count(len(twins), 'validation image')} also in train, first: {shown(index.path(int(twins[0])))}"]
+
+
+def _fingerprint(index: Index, train: Rows, val: Rows) -> str:
     """Of contents, classes and splits; names of files and of the folder enter by the order they give only."""
-    total = hashlib.sha256(repr((listing.classes, len(listing.train))).encode())
-    for (_, label), digest in zip((*listing.train, *listing.val), digests, strict=True):
-        total.update(label.to_bytes(8, "little") + digest)
+    total = hashlib.sha256(repr((index.listing.classes, len(train))).encode())
+    both = np.concatenate([train, val])
+    kept = np.empty(len(both), _KEPT)
+    kept["label"], kept["digest"] = index.listing.files["label"][both], index.facts["digest"][both]
+    total.update(kept.tobytes())
     return total.hexdigest()
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"

@@ -1,138 +1,282 @@
-"""Which files of a folder belong to which class and split. Looks at names only; opens no image."""
+"""Which files of a folder belong to which class and split. Looks at names, sizes and times; opens no image."""
 
-import hashlib
+from __future__ import annotations
+
 import os
-from collections.abc import Mapping
+import stat
 from pathlib import Path
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-from dorsal.data.decode import SUFFIXES
-from dorsal.data.spec import Folder, is_folder, nearest
+from dorsal.data.decode import Reading
+from dorsal.data.layout import Role, find_layout, nested
+from dorsal.data.spec import is_folder, nearest, shown
 
-Files = tuple[tuple[Path, int], ...]
+FILE = np.dtype(
+    [
+        ("folder", "<u4"),
+        ("part", "<u4"),
+        ("label", "<u4"),
+        ("size", "<i8"),
+        ("time", "<i8"),
+        ("inode", "<i8"),
+    ]
+)
+"""A file: where its folder stands in `Listing.folders`, its part and class; bytes, nanoseconds of its last change and
+number in the file system, all of the file that a link leads to, -1 where it leads nowhere."""
+
+_BELOW_2_63 = 2**63 - 1
 
 
-class Listing(msgspec.Struct, frozen=True, kw_only=True):
-    """Files with the index of their class, per split, ordered by class and path; what is wrong or passed over."""
+class Part(msgspec.Struct, frozen=True):
+    """The class folders of one split, or of the whole set: for each class how many images it holds, -1 where a problem
+    of the listing keeps that from being known, and how many other files. `folder` is the part's name within the root,
+    "" for the root itself."""
 
-    classes: tuple[str, ...]
-    train: Files
-    val: Files
-    problems: tuple[str, ...]
-    notes: tuple[str, ...]
+    role: Role
+    folder: str
+    images: dict[str, int]
+    others: dict[str, int]
 
 
-def list_folder(spec: Folder) -> Listing:
-    """List `train/<class>/*` and `val/<class>/*` where `spec.path` has those, else split `<class>/*`.
+class Listing(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """The files of a data set, ordered by part, class and path.
 
-    Classes are the names of folders in the order of their code points; images may lie deeper, and names that
-    begin with a dot are ignored. A split holds out the same files for the same seed on every machine, and a
-    file keeps its rank when others are added.
+    `folders` are paths within `root`, as the file system spells them, with `/`. `names` are the names of all files, a
+    zero byte after each; row i of `files` says where file i is. `problems` and `notes` are sentences.
     """
-    root = Path(spec.path)
-    finder = _Finder()
+
+    root: Path
+    classes: tuple[str, ...]
+    parts: tuple[Part, ...]
+    folders: tuple[bytes, ...]
+    names: bytes
+    files: NDArray[np.void]
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def part(self, role: Role) -> Part | None:
+        """The part of this role, if there is one."""
+        return next((part for part in self.parts if part.role == role), None)
+
+
+def list_folder(root: Path, reading: Reading) -> Listing:
+    """List `train/<class>/*` and `val/<class>/*` where `root` has splits, else `<class>/*`.
+
+    Splits are found by `dorsal.data.layout`. Classes are the names of folders in the order of their code points;
+    images may lie deeper, and names that begin with a dot are ignored. Classes of val that train lacks come last.
+    """
+    walk = _Walk(root, reading)
     if not is_folder(root):
-        finder.problems.append(f"{root}: is not a folder, or one that may not be entered")
-        return finder.listing((), {}, {})
-    if is_folder(root / "train") or is_folder(root / "val"):
-        train, val = (finder.images_by_class(root / name) for name in ("train", "val"))
-        finder.compare(train, val, root / "val")
-    else:
-        train, val = finder.hold_out(finder.images_by_class(root), spec)
-    if len(train) == 1:
-        finder.problems.append(f"{root}: has one class only, {next(iter(train))!r}; two are needed")
-    return finder.listing(tuple(train), train, val)
+        walk.problems.append(f"{shown(root)}: is not a folder, or one that may not be entered")
+        return walk.listing((), ())
+    layout = find_layout(root, [entry.name for entry in walk.entries("") if _leads_to_folder(entry)], reading)
+    if layout.problem or walk.problems:
+        walk.problems += filter(None, [layout.problem])
+        return walk.listing((), layout.notes)
+    parts = tuple(walk.part(role, folder) for role, folder in layout.folders.items())
+    return walk.listing(parts, layout.notes)
 
 
-class _Finder:
-    """Collects problems and notes while it looks."""
+def training_problems(listing: Listing) -> list[str]:
+    """What keeps a listing from being trained on, though a model might be scored on it."""
+    problems = [
+        f"{shown(listing.root / part.folder / name)}: holds no images{_hint(part.others[name])}"
+        for part in listing.parts
+        for name, count in part.images.items()
+        if count == 0
+    ]
+    whole, train, val = (listing.part(role) for role in ("whole", "train", "val"))
+    if whole is not None:
+        problems += [
+            f"{shown(listing.root / name)}: holds the only image of its class; splitting needs two"
+            for name, count in whole.images.items()
+            if count == 1
+        ]
+    elif listing.parts and train is None:
+        problems.append(f"{shown(listing.root)}: has {val.folder if val else ''} and no train; add a folder `train`")
+    elif train is not None and val is None:
+        problems.append(
+            f"{shown(listing.root)}: has {train.folder} and no val; add a folder `val`, or name "
+            f"{shown(listing.root / train.folder)} itself to have it split"
+        )
+    elif train is not None and val is not None:
+        problems += [
+            f"{shown(listing.root / val.folder / name)}: class {name!r} is not in {train.folder}"
+            f"{nearest(name, train.images)}"
+            for name in val.images
+            if name not in train.images
+        ]
+    known = whole or train
+    if known is not None and len(known.images) == 1:
+        problems.append(_alone(listing, known))
+    return problems
 
-    def __init__(self) -> None:
+
+def _alone(listing: Listing, part: Part) -> str:
+    name = next(iter(part.images))
+    inner = {os.fsdecode(folder).rpartition("/")[0] for folder in listing.folders}
+    below = listing.root / part.folder / name
+    deeper = f"; did you mean {shown(below)!r}?" if f"{part.folder}/{name}".strip("/") in inner else ""
+    return f"{shown(listing.root)}: has one class only, {name!r}; two are needed{deeper}"
+
+
+def _hint(others: int) -> str:
+    return f"; {others} files there are of no known image format" if others else ""
+
+
+def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+class _Walk:
+    """Collects files, problems and notes while it looks. Paths are text within the root, with `/`."""
+
+    def __init__(self, root: Path, reading: Reading) -> None:
         self.problems: list[str] = []
-        self._skipped: list[Path] = []
-        self._notes: list[str] = []
+        self._root, self._reading = root, reading
+        self._labels: dict[str, int] = {}
+        self._folders: dict[str, int] = {}
+        self._names: list[bytes] = []
+        self._rows: list[NDArray[np.void]] = []
+        self._others, self._first_other = 0, ""
+        self._parts = 0
 
-    def listing(
-        self, classes: tuple[str, ...], train: Mapping[str, list[Path]], val: Mapping[str, list[Path]]
-    ) -> Listing:
-        if self._skipped:
-            self._notes.append(f"{len(self._skipped)} files that are no images passed over, first: {self._skipped[0]}")
-        first, second = (
-            tuple((path, label) for label, name in enumerate(classes) for path in files.get(name, []))
-            for files in (train, val)
-        )
+    def listing(self, parts: tuple[Part, ...], notes: tuple[str, ...]) -> Listing:
+        if self._others:
+            count = "1 file that is no image" if self._others == 1 else f"{self._others:,} files that are no images"
+            notes = (*notes, f"{count} passed over, first: {shown(self._root / self._first_other)}")
+        train, val = (next((part for part in parts if part.role == role), None) for role in ("train", "val"))
+        absent = [name for name in train.images if name not in val.images] if train and val and val.images else []
+        if absent:
+            count = "1 class has" if len(absent) == 1 else f"{len(absent)} classes have"
+            notes = (*notes, f"{count} no validation images, first: {absent[0]!r}")
         return Listing(
-            classes=classes,
-            train=first,
-            val=second,
+            root=self._root,
+            classes=tuple(self._labels),
+            parts=parts,
+            folders=tuple(os.fsencode(folder) for folder in self._folders),
+            names=b"".join(self._names),
+            files=np.concatenate([np.empty(0, FILE), *self._rows]),
             problems=tuple(self.problems),
-            notes=tuple(self._notes),
+            notes=notes,
         )
 
-    def images_by_class(self, folder: Path) -> dict[str, list[Path]]:
-        """The images under each class folder of `folder`; an empty class is a problem."""
+    def part(self, role: Role, folder: str) -> Part:
+        """The images under each class folder of `folder`."""
         problems = len(self.problems)
-        entries = self._entries(folder)
-        found = {entry.name: self._images(entry) for entry in entries if is_folder(entry)}
-        self._skipped += [entry for entry in entries if not is_folder(entry)]
-        if not found and len(self.problems) == problems:
-            self.problems.append(f"{folder}: has no class folders; put the images of each class into their own")
-        return found
+        part = Part(role, folder, {}, {})
+        inside = []
+        for entry in self.entries(folder):
+            if not _leads_to_folder(entry):
+                self._pass_over(f"{folder}/{entry.name}".lstrip("/"))
+                continue
+            inside.append((entry.name, self._class(part, entry.name)))
+        self._parts += 1
+        if not part.images and len(self.problems) == problems:
+            where = shown(self._root / folder)
+            self.problems.append(f"{where}: has no class folders; put the images of each class into their own")
+        wrong = nested(self._root / folder, inside)
+        if wrong:
+            self.problems.append(wrong)
+        return part
 
-    def _images(self, folder: Path) -> list[Path]:
-        images: list[Path] = []
-        problems, skipped = len(self.problems), len(self._skipped)
-        self._gather(folder, frozenset({folder.parent.resolve()}), images)
-        if not images and len(self.problems) == problems:
-            others = len(self._skipped) - skipped
-            hint = f"; {others} files there are of no known image format" if others else ""
-            self.problems.append(f"{folder}: holds no images{hint}")
-        return sorted(images)
-
-    def _gather(self, folder: Path, above: frozenset[Path], images: list[Path]) -> None:
-        real = folder.resolve()
-        if real in above:
-            self.problems.append(f"{folder}: is a link to a folder that contains it")
-            return
-        for entry in self._entries(folder):
-            if is_folder(entry):
-                self._gather(entry, above | {real}, images)
-            elif entry.suffix.lower() in SUFFIXES:
-                images.append(entry)
-            else:
-                self._skipped.append(entry)
-
-    def _entries(self, folder: Path) -> list[Path]:
+    def _class(self, part: Part, name: str) -> frozenset[str]:
+        """Lists one class. Returns the names of the folders in it, none where it also holds images itself."""
+        path = f"{part.folder}/{name}".lstrip("/")
         try:
-            return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+            name.encode()
+        except UnicodeEncodeError:
+            self.problems.append(
+                f"{shown(self._root / path)}: the name of this class is not valid UTF-8, so no model could carry it; "
+                "rename the folder"
+            )
+        label = self._labels.setdefault(name, len(self._labels))
+        others, problems = self._others, len(self.problems)
+        images, direct, folders = self._gather(path, (self._identity(part.folder),), label)
+        part.images[name] = images if images or len(self.problems) == problems else -1
+        part.others[name] = self._others - others
+        return frozenset() if direct else frozenset(folders)
+
+    def _gather(self, path: str, above: tuple[tuple[int, int] | None, ...], label: int) -> tuple[int, int, list[str]]:
+        """Lists all images in and under a folder. Returns how many there are, how many lie in the folder itself, and
+        the names of the folders in it."""
+        here = self._identity(path)
+        if here is not None and here in above:
+            self.problems.append(f"{shown(self._root / path)}: is a link to a folder that contains it")
+            return 0, 0, []
+        total, direct, folders = 0, 0, []
+        names: list[str] = []
+        stats: list[tuple[int, int, int]] = []
+        for entry in self.entries(path):
+            if _leads_to_folder(entry):
+                self._keep(path, label, names, stats)
+                folders.append(entry.name)
+                total += self._gather(f"{path}/{entry.name}", (*above, here), label)[0]
+            elif self._is_image(entry.name):
+                found = self._stat(entry, path)
+                if found is not None:
+                    direct += 1
+                    names.append(entry.name)
+                    stats.append(found)
+            else:
+                self._pass_over(f"{path}/{entry.name}")
+        self._keep(path, label, names, stats)
+        return total + direct, direct, folders
+
+    def _keep(self, path: str, label: int, names: list[str], stats: list[tuple[int, int, int]]) -> None:
+        """Adds files of one folder, in order, and empties both lists."""
+        if names:
+            rows = np.empty(len(names), FILE)
+            rows["folder"] = self._folders.setdefault(path, len(self._folders))
+            rows["part"], rows["label"] = self._parts, label
+            rows["size"], rows["time"], rows["inode"] = np.array(stats, np.int64).T
+            self._rows.append(rows)
+            self._names.append(os.fsencode("\0".join(names)) + b"\0")
+            names.clear()
+            stats.clear()
+
+    def _stat(self, entry: os.DirEntry[str], path: str) -> tuple[int, int, int] | None:
+        """Size, time and inode; None and a problem for what is neither a file nor a folder: a pipe never ends."""
+        try:
+            found = entry.stat()
+        except OSError:
+            return -1, -1, -1  # reading it will say why
+        if not stat.S_ISREG(found.st_mode):
+            self.problems.append(f"{shown(self._root / path / entry.name)}: is neither a file nor a folder")
+            return None
+        return found.st_size, found.st_mtime_ns, found.st_ino & _BELOW_2_63
+
+    def _is_image(self, name: str) -> bool:
+        stem, dot, suffix = name.rpartition(".")
+        return bool(stem) and self._reading.reads(dot + suffix.lower())
+
+    def _pass_over(self, path: str) -> None:
+        self._first_other = self._first_other or path
+        self._others += 1
+
+    def _identity(self, path: str) -> tuple[int, int] | None:
+        try:
+            found = (self._root / path).stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def entries(self, path: str) -> list[os.DirEntry[str]]:
+        """What is in a folder, by name, without names that begin with a dot; [] and a problem where that is closed."""
+        folder = self._root / path
+        try:
+            with os.scandir(folder) as entries:
+                return sorted((entry for entry in entries if not entry.name.startswith(".")), key=_name)
         except OSError as error:
-            self.problems.append(f"{folder}: cannot be read: {error.strerror}")
+            self.problems.append(f"{shown(folder)}: cannot be read: {error.strerror}")
             return []
 
-    def compare(self, train: Mapping[str, list[Path]], val: Mapping[str, list[Path]], val_folder: Path) -> None:
-        for name in val:
-            if name not in train:
-                self.problems.append(f"{val_folder / name}: class {name!r} is not in train{nearest(name, train)}")
-        absent = [name for name in train if name not in val]
-        if absent and val:
-            self._notes.append(f"{len(absent)} classes have no validation images, first: {absent[0]!r}")
 
-    def hold_out(
-        self, images: Mapping[str, list[Path]], spec: Folder
-    ) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
-        """Split each class by `val_fraction`, rounded, with at least one image on either side."""
-        train: dict[str, list[Path]] = {}
-        val: dict[str, list[Path]] = {}
-
-        def rank(path: Path) -> bytes:
-            place = path.relative_to(spec.path).as_posix()
-            return hashlib.sha256(f"{spec.seed}/".encode() + os.fsencode(place)).digest()
-
-        for name, paths in images.items():
-            if len(paths) == 1:
-                self.problems.append(f"{paths[0]}: is the only image of its class; splitting needs two")
-            held = min(max(round(len(paths) * spec.val_fraction), 1), len(paths) - 1)
-            ranked = sorted(paths, key=rank)
-            val[name], train[name] = sorted(ranked[:held]), sorted(ranked[held:])
-        return train, val
+def _name(entry: os.DirEntry[str]) -> str:
+    return entry.name

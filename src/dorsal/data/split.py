@@ -1,5 +1,7 @@
 """What an opened data set offers, whatever it is made of."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -8,7 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dorsal.data.decode import Levels
 from dorsal.data.transform import Normalization
+
+_NAMED = 5
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -24,7 +29,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 class Split(Protocol):
-    """Images with targets, in a fixed order. Images are uint8 RGB [3, H, W] and may differ in size."""
+    """Images with targets, in a fixed order. Images are uint8 [channels, H, W] and may differ in size."""
 
     @property
     def labels(self) -> NDArray[np.int64]:
@@ -32,7 +37,7 @@ class Split(Protocol):
 
     @property
     def stacked(self) -> Tensor | None:
-        """All images as one uint8 [n, 3, H, W], where they are in memory and of one size; None elsewhere.
+        """All images as one uint8 [n, channels, H, W], where they are in memory and of one size; None elsewhere.
 
         `stacked.index_select(0, indices)` is the fast path to a batch; writing `stacked[indices]` costs
         many times as much.
@@ -77,12 +82,13 @@ class Joined:
 
 
 class ImageData(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """An opened data set.
+    """A data set opened for training.
 
     `size` is the side in pixels of the square the network sees. `flip` says whether mirroring an image left
     to right keeps its label. `fingerprint` is a sha256 in hex of every image and label and of which split
-    holds it: equal fingerprints mean equal data. `notes` are sentences on what was converted or passed over
-    when opening.
+    holds it: equal fingerprints mean equal data. `levels` are the values that became 0 and 255 in images of more than
+    8 bits a channel, None where there are none. `source` says in words where the images are from, and how they were
+    split if that was done here. `notes` are sentences on what was converted or passed over when opening.
     """
 
     classes: tuple[str, ...]
@@ -92,4 +98,41 @@ class ImageData(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     fingerprint: str
     size: int
     flip: bool
+    levels: Levels | None = None
+    source: str = ""
     notes: tuple[str, ...] = ()
+
+    @property
+    def channels(self) -> int:
+        """Channels of every image, and so of a network's input."""
+        return len(self.normalization.mean)
+
+    @property
+    def summary(self) -> str:
+        """One line to be read before training: where the images are from, how many there are, and the first classes.
+
+        `photos, split here (val_fraction=0.2, seed=0): 149 training and 37 validation images of 3 classes: boot, hat,
+        shoe`
+        """
+        counts = f"{len(self.train):,} training and {len(self.val):,} validation images"
+        return f"{self.source}{': ' if self.source else ''}{counts} of {named(self.classes)}"
+
+
+class Images(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """Images for a model to be scored on.
+
+    `classes` are those that have images. `summary` says in words which images they are. `fingerprint` is the one that
+    the same data have when they are opened for training, "" where that cannot be.
+    """
+
+    classes: tuple[str, ...]
+    images: Split
+    summary: str
+    fingerprint: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def named(classes: Sequence[str]) -> str:
+    """How many classes there are, and the first five by name."""
+    first = ", ".join(classes[:_NAMED])
+    return f"{len(classes):,} class{'es' * (len(classes) != 1)}: {first}{', ...' * (len(classes) > _NAMED)}"

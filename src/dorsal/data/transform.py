@@ -1,5 +1,7 @@
 """What happens to every image alike: resize, centre crop, normalize. Augmentation is the recipe's."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Literal
 
@@ -11,15 +13,17 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import center_crop, resize
 
-Channels = tuple[float, float, float]
+Channels = tuple[float, ...]
 Interpolation = Literal["bilinear", "bicubic"]
 
 
 class Normalization(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Per-channel mean and standard deviation of RGB values in 0..1, and where they come from.
+    """Mean and standard deviation of each channel of values in 0..1, and where they come from.
 
     `color_order` is the order of channels afterwards: weights trained with OpenCV's images want "bgr". Mean and
-    standard deviation are given red, green, blue all the same.
+    standard deviation are given red, green, blue all the same. Only images of three channels can be "bgr".
+
+    Raises ValueError where mean and standard deviation differ in length, or grey is to be "bgr".
     """
 
     mean: Channels
@@ -27,18 +31,24 @@ class Normalization(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     source: str
     color_order: Literal["rgb", "bgr"] = "rgb"
 
+    def __post_init__(self) -> None:
+        if len(self.mean) != len(self.std):
+            raise ValueError(f"mean={self.mean} and std={self.std} differ in their number of channels")
+        if self.color_order == "bgr" and len(self.mean) != 3:
+            raise ValueError(f"color_order=bgr needs 3 channels, not {len(self.mean)}; nearest valid: color_order=rgb")
+
 
 IMAGENET = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), source="imagenet")
 
 
 def histogram(images: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """How often each value occurs in each channel, [3, 256], of images [..., 3, H, W]."""
+    """How often each value occurs in each channel, [C, 256], of images [..., C, H, W]."""
     channels = np.moveaxis(images, -3, 0)
     return np.stack([np.bincount(channel.ravel(), minlength=256) for channel in channels])
 
 
-def measured(counts: NDArray[np.int64] | NDArray[np.float64]) -> Normalization:
-    """The normalization of the images whose `histogram` (or weighted sum of histograms) this is.
+def measured(counts: NDArray[np.int64]) -> Normalization:
+    """The normalization of the images whose `histogram` this is.
 
     Pass the training split only. A channel that never varies gets one grey level, 1/255, as standard
     deviation, so that dividing by it stays harmless.
@@ -47,14 +57,14 @@ def measured(counts: NDArray[np.int64] | NDArray[np.float64]) -> Normalization:
     share = counts / counts.sum(axis=1, keepdims=True)
     mean = (share * values).sum(axis=1)
     std = np.sqrt((share * (values - mean[:, None]) ** 2).sum(axis=1)).clip(min=1 / 255)
-    return Normalization(mean=_channels(mean), std=_channels(std), source="measured on the training split")
+    return Normalization(mean=tuple(mean.tolist()), std=tuple(std.tolist()), source="measured on the training split")
 
 
 def to_float(normalization: Normalization) -> Callable[[Tensor], Tensor]:
-    """uint8 [..., 3, H, W] to normalized float32 of the same shape."""
+    """uint8 [..., C, H, W] to normalized float32 of the same shape."""
     # (x / 255 - mean) / std as one product and one sum: half the passes over memory
-    std = torch.tensor(normalization.std).view(3, 1, 1)
-    scale, shift = 1 / (255 * std), -torch.tensor(normalization.mean).view(3, 1, 1) / std
+    std = torch.tensor(normalization.std).view(-1, 1, 1)
+    scale, shift = 1 / (255 * std), -torch.tensor(normalization.mean).view(-1, 1, 1) / std
 
     def convert(image: Tensor) -> Tensor:
         converted = image.to(torch.float32).mul_(scale.to(image.device)).add_(shift.to(image.device))
@@ -74,7 +84,7 @@ def usual_resize(size: int) -> int:
 def eval_crop(
     size: int, resize_to: int | None = None, interpolation: Interpolation = "bilinear"
 ) -> Callable[[Tensor], Tensor]:
-    """uint8 [..., 3, H, W] to uint8 [..., 3, size, size].
+    """uint8 [..., C, H, W] to uint8 [..., C, size, size].
 
     Resize the short side to `resize_to`, `usual_resize` where that is None, antialiased; then crop the centre. Images
     that are size x size already stay untouched.
@@ -97,11 +107,6 @@ def eval_transform(
     resize_to: int | None = None,
     interpolation: Interpolation = "bilinear",
 ) -> Callable[[Tensor], Tensor]:
-    """`eval_crop`, then `to_float`: uint8 [..., 3, H, W] to normalized float32 [..., 3, size, size]."""
+    """`eval_crop`, then `to_float`: uint8 [..., C, H, W] to normalized float32 [..., C, size, size]."""
     crop, convert = eval_crop(size, resize_to, interpolation), to_float(normalization)
     return lambda image: convert(crop(image))
-
-
-def _channels(values: NDArray[np.float64]) -> Channels:
-    red, green, blue = values.tolist()
-    return red, green, blue

@@ -7,11 +7,10 @@ from typing import overload
 from dorsal.findings.comparison import ComparisonFindings, analyse_comparison
 from dorsal.findings.population.analyse import analyse_population
 from dorsal.findings.population.records import PopulationFindings
-from dorsal.findings.search import analyse_search
+from dorsal.findings.search import SearchFindings, analyse_search
 from dorsal.jobs.records import Study
-from dorsal.study.load import AnyStudy
 from dorsal.study.population.records import PopulationStudy
-from dorsal.study.search.records import SearchFindings, SearchStudy
+from dorsal.study.search.records import AnyStudy, SearchStudy
 
 
 @overload

@@ -1,22 +1,59 @@
-"""What a search found, in data and in sentences. Pure; no torch."""
+"""What a search found. Pure; no torch."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import get_args
+from collections.abc import Iterator, Sequence
 
-from msgspec.structs import replace
+import msgspec
 
-from dorsal.findings.population.analyse import network_results
-from dorsal.findings.population.records import Counts, NamedNetwork, NetworkStatus
-from dorsal.recipe.recipe import Recipe
-from dorsal.stats.pareto import pareto_front
-from dorsal.stats.versus_random import against_random, against_random_sentence
-from dorsal.study.population.records import PopulationStudy, SpaceSample
-from dorsal.study.search.pick import flattery, unverified
-from dorsal.study.search.question import ERROR
-from dorsal.study.search.records import FrontPoint, SearchFindings, SearchLog, SearchStudy
+from dorsal.findings.fronts import Front, front_of, listed
+from dorsal.findings.population.records import FINDINGS_SCHEMA, Counts, NamedNetwork, counts_of
+from dorsal.jobs.results import NetworkStatus, network_results
+from dorsal.spec.cost import COSTS
+from dorsal.stats.rank import pareto_front
+from dorsal.stats.versus_random import AgainstRandom, against_random
+from dorsal.study.population.records import PopulationStudy
+from dorsal.study.search.records import ERROR, SearchStudy, draws_to_compare
+
+
+class FrontPoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A network that no other equals or beats in all objectives and beats in one; `values` are in their order."""
+
+    label: str
+    values: tuple[float, ...]
+
+
+class SearchFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a search found.
+
+    - `drawn`: networks that were random draws. `passed_over`: points proposed and not trained, by reason.
+    - `statuses`, `errors`, `best_so_far` follow the networks in the order asked: what became of each, its error in
+      percent, None unless all its runs finished, and the least error up to it, None before the first.
+    - `best`: of the finished ones, None where there is none.
+    - `front`: the Pareto front of the objectives, by error; the best alone where the error is the only one.
+    - `fronts`: error against each other objective, of the networks on `front`; where the error is the only objective,
+      against each of COSTS the networks that no other beats in both.
+    - `against`: random search of equal count, where a population is given.
+    """
+
+    name: str
+    space: str
+    sampler: str
+    objectives: tuple[str, ...]
+    epochs: int
+    seeds: int
+    counts: Counts
+    drawn: int
+    passed_over: dict[str, int]
+    statuses: tuple[NetworkStatus, ...]
+    errors: tuple[float | None, ...]
+    best_so_far: tuple[float | None, ...]
+    best: NamedNetwork | None
+    front: tuple[FrontPoint, ...]
+    fronts: tuple[Front, ...]
+    against: AgainstRandom | None
+    schema: int = FINDINGS_SCHEMA
 
 
 def analyse_search(search: SearchStudy, against: PopulationStudy | None = None) -> SearchFindings:
@@ -35,29 +72,29 @@ def analyse_search(search: SearchStudy, against: PopulationStudy | None = None) 
         for network, error in zip(course.networks, errors, strict=True)
         if error is not None
     }
+    front = pareto_front(finished)
     least = min((error for error in errors if error is not None), default=None)
     passed_over: Counter[str] = Counter()
     for network in course.networks:
         passed_over.update(network.passed_over)
-    outcome = SearchFindings(
+    return SearchFindings(
         name=study.name,
         space=course.space.name,
         sampler=course.sampler,
         objectives=course.objectives,
         epochs=next(iter(study.recipes.values())).epochs,
         seeds=len(study.seeds),
-        counts=Counts(**{status: statuses.count(status) for status in get_args(NetworkStatus)}),
+        counts=counts_of(statuses),
         drawn=sum(network.drawn for network in course.networks),
         passed_over=dict(passed_over.most_common()),
         statuses=tuple(statuses),
         errors=tuple(errors),
         best_so_far=tuple(_least_so_far(errors)),
         best=None if least is None else NamedNetwork(label=course.networks[errors.index(least)].label, error=least),
-        front=tuple(FrontPoint(label=label, values=finished[label]) for label in pareto_front(finished)),
+        front=tuple(FrontPoint(label=label, values=finished[label]) for label in front),
+        fronts=tuple(_fronts(search, errors, front)),
         against=against_random(errors, random) if len(known) > 1 and finished else None,
-        sentences=(),
     )
-    return replace(outcome, sentences=tuple(_sentences(outcome, len(course.networks))))
 
 
 def _least_so_far(errors: Sequence[float | None]) -> Iterator[float | None]:
@@ -68,28 +105,19 @@ def _least_so_far(errors: Sequence[float | None]) -> Iterator[float | None]:
         yield least
 
 
-def draws_to_compare(
-    population: PopulationStudy, course: SearchLog, recipes: Mapping[str, Recipe], data: str, seeds: int
-) -> SpaceSample:
-    """The population's draws of the searched space. `data` is the fingerprint, `seeds` how many.
-
-    Raises ValueError where their errors do not compare with those of the search.
-    """
-    name = course.space.name
-    drawn = next((each for each in population.spaces if each.space.name == name), None)
-    if drawn is None:
-        spaces = ", ".join(each.space.name for each in population.spaces)
-        raise ValueError(f"against: the population is of {spaces}, and the search of {name}")
-    for what, same in (
-        (f"space called {name}", drawn.space == course.space),
-        ("bounds", drawn.bounds == course.bounds),
-        ("recipe", population.study.recipes == recipes),
-        ("data", population.study.data.fingerprint == data),
-        ("number of seeds", len(population.study.seeds) == seeds),
-    ):
-        if not same:
-            raise ValueError(f"against: the population has another {what} than the search, so errors do not compare")
-    return drawn
+def _fronts(search: SearchStudy, errors: Sequence[float | None], front: Sequence[str]) -> Iterator[Front]:
+    """The front of all objectives against each cost among them, in rising cost; else a front for each of COSTS."""
+    objectives = [name for name in search.course.objectives if name != ERROR]
+    for cost in objectives or COSTS:
+        networks = {
+            network.label: (network.costs[cost], error)
+            for network, error in zip(search.course.networks, errors, strict=True)
+            if error is not None
+        }
+        if objectives:
+            yield listed(cost, tuple(sorted(front, key=lambda label: (*networks[label], label))), networks)
+        else:
+            yield front_of(cost, networks)
 
 
 def _random_errors(search: SearchStudy, population: PopulationStudy) -> list[float | None]:
@@ -100,30 +128,3 @@ def _random_errors(search: SearchStudy, population: PopulationStudy) -> list[flo
     own = {(arm.network_hash, arm.cost) for arm in study.arms}  # the cost tells image sizes apart
     others = {arm.label for arm in population.study.arms if (arm.network_hash, arm.cost) not in own}
     return [results[label][1] for label in drawn.labels if label in others]
-
-
-def _sentences(found: SearchFindings, asked: int) -> Iterator[str]:
-    counts = found.counts
-    left = ", ".join(f"{getattr(counts, what):,} {what}" for what in ("diverged", "failed", "waiting"))
-    fared = f"{counts.finished:,} of {asked:,} networks of {found.space} finished ({left})"
-    if found.sampler == "random":
-        yield f"{fared}; all were random draws."
-    else:
-        points = sum(found.passed_over.values())
-        reasons = "; ".join(f"{reason}: {count:,}" for reason, count in found.passed_over.items())
-        yield (
-            f"{fared}; {asked - found.drawn:,} were proposed by {found.sampler} and {found.drawn:,} were random draws; "
-            f"{points:,} points that it proposed besides were not trained{f' ({reasons})' * bool(points)}."
-        )
-    if found.best is None:
-        yield "No network has finished, so there is nothing to compare."
-        return
-    yield f"Least error: {found.best.error:.2f} %, {found.best.label}. {flattery(counts.finished, found.seeds)}"
-    if len(found.objectives) > 1:
-        front = ", ".join(point.label for point in found.front)
-        yield f"No network beats these in {' and '.join(found.objectives)}: {front}."
-    if found.against is not None:
-        yield against_random_sentence(found.against)
-    elif found.sampler != "random":
-        yield "Whether random draws do as well is not known: no population with two other networks was given."
-    yield unverified(found.epochs)

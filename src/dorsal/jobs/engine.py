@@ -1,7 +1,7 @@
-"""Runs made by a pool of processes on this machine. Knows of training only the name of what workers start with, and
+"""Jobs done by a pool of processes on this machine. Knows of training only the name of what workers start with, and
 imports no torch.
 
-The main process alone decides and stores. A worker gets a run through its pipe, tells what it does through the same
+The main process alone decides and stores. A worker gets a job through its pipe, tells what it does through the same
 pipe, and ends by itself when the main process is gone.
 """
 
@@ -23,116 +23,137 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 
 from dorsal.jobs.events import Note
-from dorsal.jobs.plan import Run
-from dorsal.jobs.records import Trial
-from dorsal.recipe.epoch import Epoch, Step
+from dorsal.jobs.records import Outcome
+from dorsal.recipes.epoch import Epoch, Step
 
 LIVES = 3
-"""A run fails once this many workers have died while running it."""
+"""A job fails once this many workers have died while doing it."""
 
 _SECONDS_BETWEEN_STEPS = 0.2
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 class WorkerDied(msgspec.Struct, frozen=True):
-    """A worker died in a run, which goes on elsewhere."""
+    """A worker died of a job, which goes on elsewhere."""
 
     reason: str
 
 
-Message = Step | Epoch | Note
-Job = Callable[[Run, Callable[[Message], None]], Trial]
-"""Makes one run and tells its steps and epochs on the way. It is pickled on its way to the workers."""
+class Predictions(msgspec.Struct, frozen=True):
+    """What a finished run said of each validation image, as `jobs.kept.pack` packs it; comes before its trial."""
+
+    content: bytes
+
+
+Message = Step | Epoch | Note | Predictions
+
+
+class Job(Protocol):
+    """Something to be done by a worker: a training run, a measurement. It is pickled on its way there."""
+
+    @property
+    def key(self) -> str:
+        """What it is known by, in the store and beside it."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in sentences."""
+
+    def failed(self, error: str) -> Outcome:
+        """Its outcome where an error ended it."""
+
+
+AnyJob = TypeVar("AnyJob", bound=Job)
+Work = Callable[[AnyJob, Callable[[Message], None]], Outcome]
+"""Does one job and tells of it on the way. It is pickled on its way to the workers."""
 
 
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")
 
 
-class Report(msgspec.Struct, frozen=True):
-    """What worker `worker`, counted from 0, has to tell about a run. The last report of every run is its `Trial`."""
+class Report(msgspec.Struct, Generic[AnyJob], frozen=True):
+    """What worker `worker`, counted from 0, has to tell about a job. The last report of every job is its outcome."""
 
     worker: int
-    run: Run
-    what: Message | Trial | WorkerDied
+    job: AnyJob
+    what: Message | Outcome | WorkerDied
 
 
-class Engine(Protocol):
-    """Somewhere to make runs. Closing the iterator ends all workers; the runs they were at have no trial."""
+class Engine(Protocol[AnyJob]):
+    """Somewhere to do jobs. Closing the iterator ends all workers; the jobs they were at have no outcome."""
 
     def capacity(self) -> int:
-        """How many runs it can make at once. Raises ValueError where there is no room for one."""
+        """How many jobs it can do at once. Raises ValueError where there is no room for one."""
 
-    def run_all(self, runs: Sequence[Run], more: Callable[[], Sequence[Run]] | None = None) -> Generator[Report]:
-        """Reports until every run has its trial. Runs begin in order.
+    def run_all(
+        self, jobs: Sequence[AnyJob], more: Callable[[], Sequence[AnyJob]] | None = None
+    ) -> Generator[Report[AnyJob]]:
+        """Reports until every job has its outcome. Jobs begin in order.
 
-        `more` gives runs that were not known before. It is asked when a report has been dealt with, and while any run
-        is being made, idle workers are kept for what it may give.
+        `more` gives jobs that were not known before. It is asked when a report has been dealt with, and while any job
+        is being done, idle workers are kept for what it may give.
         """
 
 
-class LocalPool:
-    """`workers` processes of `threads` threads each, which make every run by `job`.
+class LocalPool(Generic[AnyJob]):
+    """`workers` processes of `threads` threads each, which do every job by `work`.
 
-    A run whose worker dies (killed, out of memory) starts again on a fresh worker, where it finds its checkpoint; when
-    `LIVES` workers died of it, it has failed. Only the main process hears Ctrl-C.
+    A job whose worker dies (killed, out of memory) starts again on a fresh worker, where a run finds its checkpoint;
+    when `LIVES` workers died of it, it has failed. Only the main process hears Ctrl-C.
     """
 
-    def __init__(self, workers: int, threads: int, job: Job) -> None:
-        self._workers, self._threads, self._job = workers, threads, job
+    def __init__(self, workers: int, threads: int, work: Work[AnyJob]) -> None:
+        self._workers, self._threads, self._work = workers, threads, work
 
     def capacity(self) -> int:
         """See `Engine.capacity`."""
         return self._workers
 
-    def run_all(self, runs: Sequence[Run], more: Callable[[], Sequence[Run]] | None = None) -> Generator[Report]:
+    def run_all(
+        self, jobs: Sequence[AnyJob], more: Callable[[], Sequence[AnyJob]] | None = None
+    ) -> Generator[Report[AnyJob]]:
         """See `Engine.run_all`."""
-        waiting = deque(runs)
+        waiting = deque(jobs)
         deaths: Counter[str] = Counter()
-        pool: dict[int, Worker[Run, Message | Trial]] = {}
+        pool: dict[int, Worker[AnyJob, Message | Outcome]] = {}
         try:
             while self._occupy(pool, waiting, keep=more is not None):
-                by_pipe = {worker.pipe: number for number, worker in pool.items() if worker.run is not None}
+                by_pipe = {worker.pipe: number for number, worker in pool.items() if worker.job is not None}
                 for pipe in wait(list(by_pipe)):
                     number = by_pipe[pipe]  # type: ignore[index]
-                    run, what = pool[number].receive()
+                    job, what = pool[number].receive()
                     if isinstance(what, WorkerDied):
                         pool.pop(number).stop()
-                        what = begin_again(run, what, deaths, waiting)
-                    yield Report(number, run, what)
+                        what = begin_again(job, what, deaths, waiting)
+                    yield Report(number, job, what)
                     waiting.extend(more() if more else ())
         finally:
             with interrupts_ignored():
                 for worker in pool.values():
                     worker.stop()
 
-    def _occupy(self, pool: dict[int, Worker[Run, Message | Trial]], waiting: deque[Run], keep: bool) -> bool:
-        """Gives waiting runs to new and to idle workers, ends those for whom there is none unless they are to be kept;
+    def _occupy(self, pool: dict[int, Worker[AnyJob, Message | Outcome]], waiting: deque[AnyJob], keep: bool) -> bool:
+        """Gives waiting jobs to new and to idle workers, ends those for whom there is none unless they are to be kept;
         whether any is at work."""
         for number in range(self._workers):
-            if number in pool and pool[number].run is not None:
+            if number in pool and pool[number].job is not None:
                 continue
             if waiting:
                 if number not in pool:
-                    pool[number] = Worker(self._job, thread_variables(self._threads))
+                    pool[number] = Worker(self._work, thread_variables(self._threads))
                 pool[number].begin(waiting.popleft())
             elif number in pool and not keep:
                 pool.pop(number).stop()
-        return any(worker.run is not None for worker in pool.values())
+        return any(worker.job is not None for worker in pool.values())
 
 
-def failed(run: Run, error: str, curve: tuple[Epoch, ...] = ()) -> Trial:
-    """The trial of a run that an error ended."""
-    seconds = sum(epoch.seconds for epoch in curve)
-    return Trial(run.key, "failed", None, curve, seconds, error)
-
-
-def begin_again(run: Run, lost: WorkerDied, deaths: Counter[str], waiting: deque[Run]) -> WorkerDied | Trial:
-    """Puts a run that lost its worker before all others that wait; one that has lost `LIVES` has failed instead."""
-    deaths[run.key] += 1
-    if deaths[run.key] == LIVES:
-        return failed(run, f"{lost.reason}, {LIVES} times")
-    waiting.appendleft(run)
+def begin_again(job: AnyJob, lost: WorkerDied, deaths: Counter[str], waiting: deque[AnyJob]) -> WorkerDied | Outcome:
+    """Puts a job that lost its worker before all others that wait; one that has lost `LIVES` has failed instead."""
+    deaths[job.key] += 1
+    if deaths[job.key] == LIVES:
+        return job.failed(f"{lost.reason}, {LIVES} times")
+    waiting.appendleft(job)
     return lost
 
 
@@ -143,7 +164,7 @@ def thread_variables(threads: int) -> dict[str, str]:
 
 
 class Worker(Generic[Request, Reply]):
-    """A process that makes runs by `job` in this environment, our end of its pipe, and the run it is at.
+    """A process that does jobs by `work` in this environment, our end of its pipe, and the job it is at.
 
     Where that is safe it is a copy of a process that has imported torch and done nothing with it, which stays for the
     next ones: copying takes milliseconds, the import seconds. One that is `alone` in this process is started anew.
@@ -151,43 +172,43 @@ class Worker(Generic[Request, Reply]):
 
     def __init__(
         self,
-        job: Callable[[Request, Callable[[Reply], None]], Reply],
+        work: Callable[[Request, Callable[[Reply], None]], Reply],
         variables: Mapping[str, str],
         *,
         alone: bool = False,
     ) -> None:
         context = mp.get_context("spawn") if alone else _copying()
         self.pipe, theirs = context.Pipe()
-        self.run: Request | None = None
+        self.job: Request | None = None
         environment = {**os.environ, **variables}
         self._process = context.Process(target=_work, args=(theirs, environment), daemon=True)
         with interrupts_ignored():  # the child inherits this until it sets its own
             self._process.start()
         theirs.close()  # so that its death ends the pipe
-        self._send(job)
+        self._send(work)
 
-    def begin(self, run: Request) -> None:
-        """Hands a run to the worker, which must be idle."""
-        self.run = run
-        self._send(run)
+    def begin(self, job: Request) -> None:
+        """Hands a job to the worker, which must be idle."""
+        self.job = job
+        self._send(job)
 
     def _send(self, message: object) -> None:
         with contextlib.suppress(OSError):  # dead already: `receive` will tell
             self.pipe.send(message)
 
     def receive(self) -> tuple[Request, Reply | WorkerDied]:
-        """What the worker tells about its run; waits for it."""
-        run = self.run
-        if run is None:
+        """What the worker tells about its job; waits for it."""
+        job = self.job
+        if job is None:
             raise RuntimeError("an idle worker has nothing to tell")
         try:
             what: Reply | WorkerDied = self.pipe.recv()
         except (EOFError, OSError):
             self._process.join()
             what = WorkerDied(_cause_of_death(self._process.exitcode or 0))
-        if isinstance(what, Trial):
-            self.run = None
-        return run, what
+        if isinstance(what, Outcome):
+            self.job = None
+        return job, what
 
     def terminate(self) -> None:
         """Ends the process without waiting; `receive`, in whatever thread, tells of its death."""
@@ -220,7 +241,7 @@ def _work(pipe: Connection, environment: Mapping[str, str]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.clear()  # it may be that of an earlier moment
     os.environ.update(environment)
-    job: Callable[[Any, Callable[[Any], None]], Any] = pipe.recv()
+    work: Callable[[Any, Callable[[Any], None]], Any] = pipe.recv()
     last_step = 0.0
 
     def tell(what: Any) -> None:
@@ -233,7 +254,7 @@ def _work(pipe: Connection, environment: Mapping[str, str]) -> None:
         pipe.send(what)
 
     while True:
-        pipe.send(job(pipe.recv(), tell))
+        pipe.send(work(pipe.recv(), tell))
 
 
 def _end_with_parent() -> None:

@@ -7,7 +7,7 @@ import msgspec
 from dorsal.jobs.forecast import Forecast
 from dorsal.jobs.plan import Run
 from dorsal.jobs.records import Arm, Trial
-from dorsal.recipe.epoch import Step
+from dorsal.recipes.epoch import Step
 
 
 class Planned(msgspec.Struct, frozen=True):
@@ -46,10 +46,11 @@ class Note(msgspec.Struct, frozen=True):
 
 
 class Visited(msgspec.Struct, frozen=True):
-    """A network has been timed once more: `done` of `total` visits are made."""
+    """A network has been timed once more, and that is in the store: `done` of `total` visits are made."""
 
     done: int
     total: int
+    seconds_left: float
 
 
 Event = Planned | Progress | TrialDone | Visited | Note

@@ -11,21 +11,22 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from dorsal.jobs.engine import Engine, Job, LocalPool, WorkerDied
+from dorsal.jobs.engine import Engine, LocalPool, Predictions, Work, WorkerDied
 from dorsal.jobs.epoch_time import predict_epochs
 from dorsal.jobs.events import Event, Note, Planned, Progress, TrialDone
 from dorsal.jobs.forecast import Clock, RunTiming, Timekeeper, forecast, with_ended, within_budget
 from dorsal.jobs.isolated import Isolated
+from dorsal.jobs.kept import check_disk, write_predictions
 from dorsal.jobs.lock import hold
 from dorsal.jobs.machine import available_cores, machine, versions
-from dorsal.jobs.plan import Plan, Run, distinct_runs
+from dorsal.jobs.plan import Plan, Run, checkpoint_file, distinct_runs, recipe_notes
 from dorsal.jobs.ray_engine import RayCluster
 from dorsal.jobs.records import Arm, Kind, Machine, Study, Trial
 from dorsal.jobs.resources import LOCAL_CLUSTER, Resources
 from dorsal.jobs.store import Domains, Store, Values
 from dorsal.jobs.study_file import StudyFile, read_study_file, storage_of, storage_url, write_study_file
 from dorsal.jobs.train import run_trial, time_run
-from dorsal.recipe.epoch import Epoch, Step
+from dorsal.recipes.epoch import Epoch, Step
 from dorsal.spec.timm import TimmNetwork
 
 OnEvent = Callable[[Event], None]
@@ -39,6 +40,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
       the whole plan; a budget is met so. What has ended stays in the plan.
     - `describe`: what a run is in terms of the store's parameters.
     - `folder`: of the store, the checkpoints, and `file`, in which the plan is kept.
+    - `keep_models`: whether the model of every finished run is kept as a folder.
     - `kind`: of the question. `name`, `command`, `budget`: as in `Comparison`. `storage`: None means the one that the
       folder already uses.
     """
@@ -57,6 +59,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     command: str
     storage: str | None
     budget: str | None
+    keep_models: bool = True
 
 
 def execute(
@@ -76,9 +79,7 @@ def execute(
     the disk is full, with all stored intact.
     """
     asked, folder, place = session.plan, session.folder, session.place
-    checkpoints = (folder / "checkpoints").resolve()
-    job = functools.partial(run_trial, folder=checkpoints, threads=place.threads, device=place.device)
-    engine = engine_of(place, job)
+    engine = engine_of(place, training(session))
     with hold(folder), Store(storage_url(folder, session.storage), session.name) as store:
         check()
         ended = {key for key, trial in store.trials().items() if trial.status != "failed"}
@@ -99,20 +100,34 @@ def execute(
         study = keep(session, todo, ended, here, timings, note)
         for text in study.notes:
             on_event(Note(text))
-        on_event(Planned(todo.arms, forecast(todo, epoch_seconds, ended, here.workers)))
         runs = distinct_runs(todo.runs)
+        coming = forecast(todo, epoch_seconds, ended, here.workers, session.keep_models)
+        check_disk(folder, coming.disk_bytes)
+        on_event(Planned(todo.arms, coming))
         clock = Clock([run for run in runs if run.key not in ended], epoch_seconds, here.workers)
         make_runs(session, runs, ended, engine, clock, store, on_event)
 
 
-def engine_of(place: Resources, job: Job) -> Engine:
-    """The engine that makes runs by `job` there. Raises ModuleNotFoundError where Ray is wanted and not installed."""
+def training(session: Execution) -> Work[Run]:
+    """What a worker does with a run of this study."""
+    place = session.place
+    return functools.partial(
+        run_trial,
+        folder=session.folder.resolve(),
+        threads=place.threads,
+        device=place.device,
+        keep_models=session.keep_models,
+    )
+
+
+def engine_of(place: Resources, work: Work[Run]) -> Engine[Run]:
+    """The engine that makes runs by `work` there. Raises ModuleNotFoundError where Ray is wanted and not installed."""
     if place.ray is None:
         room = available_cores() // place.threads if place.device == "cpu" else 1
-        return LocalPool(place.workers or max(room, 1), place.threads, job)
+        return LocalPool(place.workers or max(room, 1), place.threads, work)
     return RayCluster(
         None if place.ray == LOCAL_CLUSTER else place.ray,
-        job,
+        work,
         cpus=place.threads,
         gpus=place.gpus,
         processes=place.processes,
@@ -131,7 +146,8 @@ def keep(
     """Writes the plan as it is about to be carried out here, and returns it. `note` is a sentence on it, or ""."""
     before = read_study_file(session.folder, session.file)
     settings = _settings(todo, session.place, ended, here, before)
-    notes = tuple(filter(None, [*todo.data.notes, note, _told_apart(settings)]))
+    unfit = recipe_notes(todo.recipes, todo.data.train_images)
+    notes = tuple(filter(None, [*todo.data.notes, *unfit, note, _told_apart(settings)]))
     study = _study(session, todo, here, notes, before)
     storage = storage_of(session.folder, session.storage) or ""
     saved = StudyFile(study, storage, dict(timings), settings)
@@ -143,7 +159,7 @@ def make_runs(
     session: Execution,
     runs: Sequence[Run],
     ended: Collection[str],
-    engine: Engine,
+    engine: Engine[Run],
     clock: Timekeeper,
     store: Store,
     on_event: OnEvent,
@@ -154,14 +170,14 @@ def make_runs(
 
     `more` gives runs that are not known yet, as in `Engine.run_all`; there will be `total` runs then.
     """
-    checkpoints = session.folder / "checkpoints"
+    folder, said = session.folder, dict[str, bytes]()
     for key in ended:  # left where a session was killed between storing a run and this
-        (checkpoints / f"{key}.pt").unlink(missing_ok=True)
+        checkpoint_file(folder, key).unlink(missing_ok=True)
     left = [run for run in runs if run.key not in ended]
     done, total = len(runs) - len(left), total or len(runs)
     with contextlib.closing(engine.run_all(left, more)) as reports:
         for report in reports:
-            run = report.run
+            run = report.job
             match report.what:
                 case Step() as step:
                     on_event(Progress(report.worker, run, step, clock.seconds_left()))
@@ -169,13 +185,17 @@ def make_runs(
                     clock.epoch_ended(run, epoch)
                 case Note() as note:
                     on_event(note)
+                case Predictions(content):
+                    said[run.key] = content
                 case WorkerDied(reason):
                     on_event(Note(f"{run.name}: {reason}; it goes on from its checkpoint"))
                 case Trial() as trial:
                     clock.run_ended(run)
-                    store.add(run, trial, *session.describe(run))
+                    if trial.predictions:
+                        write_predictions(folder, run.key, said.pop(run.key))
+                    store.add(trial, *session.describe(run))
                     if trial.status != "failed":
-                        (checkpoints / f"{run.key}.pt").unlink(missing_ok=True)
+                        checkpoint_file(folder, run.key).unlink(missing_ok=True)
                     done += 1
                     on_event(TrialDone(run, trial, done, total, clock.seconds_left()))
 

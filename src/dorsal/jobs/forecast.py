@@ -10,10 +10,11 @@ from typing import Protocol
 
 import msgspec
 
+from dorsal.jobs.kept import disk_needed
 from dorsal.jobs.plan import Plan, Run, distinct_runs
 from dorsal.jobs.records import Latency
-from dorsal.language.duration import read_duration, show_duration
-from dorsal.recipe.epoch import Epoch
+from dorsal.language.amounts import read_duration, show_duration
+from dorsal.recipes.epoch import Epoch
 
 START_UP_SECONDS = 6.0
 """From starting a worker to its first step: importing torch, opening the data."""
@@ -34,7 +35,7 @@ class Forecast(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`done` of `runs` runs are in the store; the others take about `seconds` on `workers` workers, None where no
     network could be timed.
 
-    `arm_seconds` is what each arm's remaining runs take on one worker.
+    `arm_seconds` is what each arm's remaining runs take on one worker, `disk_bytes` what all of them leave on the disk.
     """
 
     runs: int
@@ -42,9 +43,12 @@ class Forecast(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seconds: float | None
     workers: int
     arm_seconds: dict[str, float]
+    disk_bytes: int = 0
 
 
-def forecast(plan: Plan, epoch_seconds: EpochSeconds, done: Collection[str], workers: int) -> Forecast:
+def forecast(
+    plan: Plan, epoch_seconds: EpochSeconds, done: Collection[str], workers: int, keep_models: bool = True
+) -> Forecast:
     """The forecast for the runs of `plan` whose keys are not in `done`."""
     runs = distinct_runs(plan.runs)
     left = [run for run in runs if run.key not in done]
@@ -55,7 +59,9 @@ def forecast(plan: Plan, epoch_seconds: EpochSeconds, done: Collection[str], wor
     if left:
         busy = makespan((_seconds(run, epoch_seconds) for run in left), workers)
         seconds = busy + START_UP_SECONDS if any(epoch_seconds.values()) else None
-    return Forecast(len(runs), len(runs) - len(left), seconds, workers, arm_seconds)
+    params = {arm.label: arm.cost.params for arm in plan.arms}
+    disk = disk_needed([params[run.arm] for run in left], plan.data, workers, keep_models)
+    return Forecast(len(runs), len(runs) - len(left), seconds, workers, arm_seconds, disk)
 
 
 def within_budget(

@@ -1,17 +1,22 @@
-"""Runs before they are made: all that a worker needs, and the key that each is known by. No torch."""
+"""Jobs before they are done: all that a worker needs, and the key that each is known by. No torch."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 from dorsal.data.spec import DataSpec
 from dorsal.data.summary import DataSummary
-from dorsal.jobs.records import Arm, PlannedRun
-from dorsal.recipe.recipe import Recipe
-from dorsal.recipe.text import recipe_hash
+from dorsal.jobs.records import Arm, PlannedRun, Trial, Visit
+from dorsal.recipes.epoch import Epoch
+from dorsal.recipes.recipe import Recipe
+from dorsal.recipes.text import recipe_hash
+from dorsal.spec.network import Network
 from dorsal.spec.timm import AnyNetwork
 
 
@@ -40,6 +45,31 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         """The run in a sentence."""
         return f"{self.arm}, {self.recipe_name}, seed {self.seed}"
 
+    def failed(self, error: str, curve: tuple[Epoch, ...] = ()) -> Trial:
+        """The trial of a run that an error ended."""
+        return Trial(self.key, "failed", None, curve, sum(epoch.seconds for epoch in curve), error)
+
+
+class Measure(msgspec.Struct, frozen=True, kw_only=True):
+    """One visit to a network: a few calls of it are timed. `name` says of what, for sentences.
+
+    `call`: "forward", in evaluation mode without gradients, or "step", a training step by the recipe, of `batch` images
+    of `image_size` pixels. `bfloat16` is torch's autocast.
+    """
+
+    key: str
+    name: str
+    network: Network
+    image_size: int
+    call: Literal["forward", "step"]
+    batch: int
+    recipe: Recipe
+    bfloat16: bool
+
+    def failed(self, error: str) -> Visit:
+        """The outcome of a visit that an error ended."""
+        return Visit(self.key, None, error)
+
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """A question worked out. The order of `runs` is such that a study that is broken off is balanced."""
@@ -49,6 +79,29 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     seeds: tuple[int, ...]
     data: DataSummary
     runs: tuple[Run, ...]
+
+
+def checkpoint_file(folder: Path, key: str) -> Path:
+    """Where the study in `folder` has the checkpoint of the run with this key while it is made."""
+    return folder / "checkpoints" / f"{key}.pt"
+
+
+FEW_STEPS = 100
+
+
+def recipe_notes(recipes: Mapping[str, Recipe], train_images: int) -> list[str]:
+    """Sentences on recipes that make little of so many training images."""
+    notes = []
+    for name, recipe in recipes.items():
+        steps = recipe.epochs * math.ceil(train_images / recipe.batch)
+        if recipe.batch > train_images:
+            notes.append(
+                f"{name}: its batch of {recipe.batch:,} exceeds the {train_images:,} training images, so each of its "
+                f"{recipe.epochs} epochs is one step; a smaller batch makes more"
+            )
+        elif steps < FEW_STEPS:
+            notes.append(f"{name}: {steps} steps in all are few; a smaller batch or more epochs make more")
+    return notes
 
 
 def distinct_runs(runs: Iterable[Run]) -> tuple[Run, ...]:

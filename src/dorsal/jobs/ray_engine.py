@@ -17,22 +17,22 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Generic, cast
 
 from dorsal.jobs.engine import (
     LIVES,
-    Job,
+    AnyJob,
     Message,
     Report,
+    Work,
     Worker,
     WorkerDied,
     begin_again,
     interrupts_ignored,
     thread_variables,
 )
-from dorsal.jobs.plan import Run
 from dorsal.jobs.ray_connection import joined, load_ray
-from dorsal.jobs.records import Trial
+from dorsal.jobs.records import Outcome, Trial
 from dorsal.jobs.resources import host_and_port
 
 _SECONDS_TO_STOP = 10.0
@@ -40,8 +40,8 @@ _SECONDS_BETWEEN_COUNTS = 1.0
 """A cluster is counted so often, for its nodes come and go."""
 
 
-class RayCluster:
-    """Makes every run by `job` on a Ray cluster, as many at once as its nodes have room for.
+class RayCluster(Generic[AnyJob]):
+    """Does every job by `work` on a Ray cluster, as many at once as its nodes have room for.
 
     address       HOST:PORT of the cluster's head, of which this machine is a node; None starts one here and ends it
     cpus, gpus    of each process of a run; a process has `cpus` threads and sees its own GPUs alone
@@ -60,7 +60,7 @@ class RayCluster:
     def __init__(
         self,
         address: str | None,
-        job: Job,
+        work: Work[AnyJob],
         *,
         cpus: int,
         gpus: float = 0,
@@ -76,7 +76,7 @@ class RayCluster:
             host_and_port(address)
         ray = load_ray()
         self._address, self._most_at_once = address, most_at_once
-        self._job: bytes = ray.cloudpickle.dumps(job)
+        self._work: bytes = ray.cloudpickle.dumps(work)
         self._needs = {"CPU": cpus, "GPU": gpus} if gpus else {"CPU": cpus}
         self._processes = processes
 
@@ -88,20 +88,24 @@ class RayCluster:
                 raise ValueError(self._no_room())
             return room
 
-    def run_all(self, runs: Sequence[Run], more: Callable[[], Sequence[Run]] | None = None) -> Generator[Report]:
+    def run_all(
+        self, jobs: Sequence[AnyJob], more: Callable[[], Sequence[AnyJob]] | None = None
+    ) -> Generator[Report[AnyJob]]:
         """See `Engine.run_all`.
 
         Raises ValueError when the cluster cannot be reached or joined, runs another version of Ray or Python, or has
         no room for a single run, be it from the start or after it lost nodes.
         """
-        if not runs:
+        if not jobs:
             return
         with joined(self._address):
-            yield from self._run_all(deque(runs), more)
+            yield from self._run_all(deque(jobs), more)
 
-    def _run_all(self, waiting: deque[Run], more: Callable[[], Sequence[Run]] | None) -> Generator[Report]:
+    def _run_all(
+        self, waiting: deque[AnyJob], more: Callable[[], Sequence[AnyJob]] | None
+    ) -> Generator[Report[AnyJob]]:
         deaths: Counter[str] = Counter()
-        places: dict[int, _Place] = {}
+        places: dict[int, _Place[AnyJob]] = {}
         failed_starts, room, counted = 0, 0, -math.inf
         try:
             while waiting or _busy(places):
@@ -114,24 +118,24 @@ class RayCluster:
                     place = places.get(number)
                     if place is None:  # given up a moment ago, when another of its processes died
                         continue
-                    run, what = place.run, place.hear(stream)
-                    if isinstance(what, WorkerDied) or (isinstance(what, Trial) and place.streams):
+                    job, what = place.job, place.hear(stream)
+                    if isinstance(what, WorkerDied) or (isinstance(what, Outcome) and place.streams):
                         places.pop(number).give_up()  # the rest of its processes would wait for the one that ended
                         counted = -math.inf
-                    if run is None:
+                    if job is None:
                         failed_starts = failed_starts + 1 if isinstance(what, WorkerDied) else 0
                         if isinstance(what, WorkerDied) and failed_starts == LIVES:
                             raise ValueError(f"no worker can start on the Ray cluster: {what.reason}")
                     elif what is not None:
                         if isinstance(what, WorkerDied):
-                            what = begin_again(run, what, deaths, waiting)
-                        yield Report(number, run, what)
+                            what = begin_again(job, what, deaths, waiting)
+                        yield Report(number, job, what)
                         waiting.extend(more() if more else ())
         finally:
             with interrupts_ignored():
                 _stop(list(places.values()))
 
-    def _occupy(self, places: dict[int, _Place], waiting: deque[Run], room: int, keep: bool) -> None:
+    def _occupy(self, places: dict[int, _Place[AnyJob]], waiting: deque[AnyJob], room: int, keep: bool) -> None:
         """Gives waiting runs to idle places, ends those for whom there is none unless they are to be kept, and opens as
         many as may be of use."""
         for number, place in sorted(places.items()):
@@ -141,7 +145,7 @@ class RayCluster:
                 _stop([places.pop(number)])
         while len(places) < min(room, _busy(places) + len(waiting)):
             number = next(number for number in itertools.count() if number not in places)
-            places[number] = _Place(self._job, self._needs, self._processes)
+            places[number] = _Place(self._work, self._needs, self._processes)
 
     def _room(self) -> int:
         """How many runs the nodes there are now can make at once."""
@@ -160,9 +164,9 @@ class RayCluster:
 class _Host:
     """An actor: a worker process on its node. Two calls may be in it at once, the second of which is `stop`."""
 
-    def __init__(self, job: bytes) -> None:
-        self._job = cast("Job", _Pickled(job))
-        self._worker: Worker[Run, Message | Trial] | None = None
+    def __init__(self, work: bytes) -> None:
+        self._work = cast("Work[Any]", _Pickled(work))
+        self._worker: Worker[Any, Message | Outcome] | None = None
         self._idle = threading.Event()
         self._idle.set()
 
@@ -174,23 +178,23 @@ class _Host:
             free.bind(("", 0))
             return ray.util.get_node_ip_address(), free.getsockname()[1]
 
-    def make(self, run: Run, variables: dict[str, str]) -> Generator[Message | Trial | WorkerDied]:
-        """What the worker tells of the run, up to its trial or the worker's death."""
+    def do(self, job: Any, variables: dict[str, str]) -> Generator[Message | Outcome | WorkerDied]:
+        """What the worker tells of the job, up to its outcome or the worker's death."""
         self._idle.clear()
         try:
             if self._worker is None:
-                self._worker = Worker(self._job, variables, alone=True)
-            self._worker.begin(run)
+                self._worker = Worker(self._work, variables, alone=True)
+            self._worker.begin(job)
             ended = False
             while not ended:
                 _, what = self._worker.receive()
-                ended = isinstance(what, Trial | WorkerDied)
+                ended = isinstance(what, Outcome | WorkerDied)
                 yield what
         finally:
             self._idle.set()
 
     def stop(self) -> None:
-        """Returns when the worker has ended, and `make` with it."""
+        """Returns when the worker has ended, and `do` with it."""
         if self._worker is not None:
             self._worker.terminate()
             self._idle.wait()
@@ -198,7 +202,7 @@ class _Host:
 
 
 class _Pickled:
-    """A job that first comes to be in the worker: the host has no use for torch, nor a place to look for a script's."""
+    """Work unpickled only in the worker, so that the host process need not import torch or the user's script."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -207,19 +211,19 @@ class _Pickled:
         return pickle.loads, (self._data,)
 
 
-class _Place:
+class _Place(Generic[AnyJob]):
     """Room on the cluster for one run: a host for each process, and streams of what the hosts have to tell.
 
-    It opens when Ray has found room, is idle then, and busy with `run` until that has its trial. A host's first answer
-    says where it is.
+    It opens when Ray has found room, is idle then, and busy with `job` until that has its outcome. A host's first
+    answer says where it is.
     """
 
-    def __init__(self, job: bytes, needs: Mapping[str, float], processes: int) -> None:
+    def __init__(self, work: bytes, needs: Mapping[str, float], processes: int) -> None:
         from ray.util.placement_group import placement_group
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-        self.run: Run | None = None
-        self._trial: Trial | None = None
+        self.job: AnyJob | None = None
+        self._outcome: Outcome | None = None
         self._group = placement_group([dict(needs)] * processes)
         actor = load_ray().remote(_Host)
         self.hosts = [
@@ -228,7 +232,7 @@ class _Place:
                 num_gpus=needs.get("GPU", 0),
                 max_concurrency=2,
                 scheduling_strategy=PlacementGroupSchedulingStrategy(self._group, rank),
-            ).remote(job)
+            ).remote(work)
             for rank in range(processes)
         ]
         self.streams: dict[Any, int] = {host.where.remote(): rank for rank, host in enumerate(self.hosts)}
@@ -237,13 +241,13 @@ class _Place:
 
     @property
     def idle(self) -> bool:
-        return self.run is None and not self.streams
+        return self.job is None and not self.streams
 
-    def begin(self, run: Run) -> None:
-        """Hands a run to the hosts, which must be idle."""
-        self.run, self._trial = run, None
+    def begin(self, job: AnyJob) -> None:
+        """Hands a job to the hosts, which must be idle."""
+        self.job, self._outcome = job, None
         self.streams = {
-            host.make.options(num_returns="streaming").remote(run, self._variables(rank)): rank
+            host.do.options(num_returns="streaming").remote(job, self._variables(rank)): rank
             for rank, host in enumerate(self.hosts)
         }
 
@@ -260,32 +264,33 @@ class _Place:
             "MASTER_PORT": str(port),
         }
 
-    def hear(self, stream: Any) -> Message | Trial | WorkerDied | None:
+    def hear(self, stream: Any) -> Message | Outcome | WorkerDied | None:
         """The next of a stream that is ready, if it is of interest: what the first process tells, the end of all."""
         import ray
 
         rank = self.streams[stream]
         try:
-            what = ray.get(stream if self.run is None else next(stream))
+            what = ray.get(stream if self.job is None else next(stream))
         except ray.exceptions.RayError as error:
             return WorkerDied(f"worker died ({_cause(error, self._addresses.get(rank))})")
-        if self.run is None:
+        if self.job is None:
             self._addresses[rank] = what
             del self.streams[stream]
             return None
-        if isinstance(what, Trial):
+        if isinstance(what, Outcome):
             return self._ended(stream, rank, what)
         return what if rank == 0 or isinstance(what, WorkerDied) else None
 
-    def _ended(self, stream: Any, rank: int, trial: Trial) -> Trial | None:
-        """The run's trial, if this one is the last of its processes to end or has failed."""
+    def _ended(self, stream: Any, rank: int, outcome: Outcome) -> Outcome | None:
+        """The job's outcome, if this one is the last of its processes to end or has failed."""
         del self.streams[stream]
         if rank == 0:
-            self._trial = trial
-        if self.streams and trial.status != "failed":
+            self._outcome = outcome
+        failed = isinstance(outcome, Trial) and outcome.status == "failed"
+        if self.streams and not failed:
             return None
-        self.run = None
-        return trial if trial.status == "failed" else self._trial
+        self.job = None
+        return outcome if failed else self._outcome
 
     def give_up(self) -> None:
         """Ends the hosts, wherever they are; nothing they tell is read any more."""
@@ -297,22 +302,22 @@ class _Place:
         ray.util.remove_placement_group(self._group)
 
 
-def _stop(places: Sequence[_Place]) -> None:
+def _stop(places: Sequence[_Place[Any]]) -> None:
     """Ends places, and returns when their workers have ended, of whom those not heard from in time are given up."""
     import ray
 
-    ends = [host.stop.remote() for place in places if place.idle or place.run for host in place.hosts]
+    ends = [host.stop.remote() for place in places if place.idle or place.job for host in place.hosts]
     if ends:
         ray.wait(ends, num_returns=len(ends), timeout=_SECONDS_TO_STOP)
     for place in places:
         place.give_up()
 
 
-def _busy(places: Mapping[int, _Place]) -> int:
-    return sum(place.run is not None for place in places.values())
+def _busy(places: Mapping[int, _Place[Any]]) -> int:
+    return sum(place.job is not None for place in places.values())
 
 
-def _ready(places: Mapping[int, _Place]) -> list[tuple[int, Any]]:
+def _ready(places: Mapping[int, _Place[Any]]) -> list[tuple[int, Any]]:
     """Numbers of places and their streams that have something to tell; waits for one, but not for long: nodes come."""
     import ray
 

@@ -8,8 +8,8 @@ from typing import Literal
 import msgspec
 
 from dorsal.data.summary import DataSummary
-from dorsal.recipe.epoch import Epoch
-from dorsal.recipe.recipe import Recipe
+from dorsal.recipes.epoch import Epoch
+from dorsal.recipes.recipe import Recipe
 from dorsal.spec.cost import Cost
 from dorsal.spec.layers import Feature
 from dorsal.spec.timm import AnyNetwork
@@ -67,8 +67,12 @@ class PlannedRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: int
 
 
-class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What came of the run with this key. `accuracy` is the last epoch's, in percent; None unless finished."""
+class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="trial"):
+    """What came of the training run with this key.
+
+    - `accuracy`: the last epoch's, in percent; None unless finished. `scores`: other scores of the last epoch by name.
+    - `predictions`: sha256 of the file of what it said of each validation image, see `jobs.kept`; "" unless finished.
+    """
 
     key: str
     status: Status
@@ -76,6 +80,20 @@ class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     curve: tuple[Epoch, ...]
     seconds: float
     error: str = ""
+    scores: dict[str, float] = {}
+    predictions: str = ""
+
+
+class Visit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="visit"):
+    """What came of the measurement with this key: the median of a few calls, None where they failed with `error`."""
+
+    key: str
+    milliseconds: float | None
+    error: str = ""
+
+
+Outcome = Trial | Visit
+"""What came of a job; every kind of job has its own."""
 
 
 class Machine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -117,6 +135,15 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     schema: int = STUDY_SCHEMA
 
     def ended(self) -> Mapping[tuple[str, str, int], Trial]:
-        """What came of the runs that have ended, by arm, recipe and seed, in the order of `runs`."""
-        trials = {trial.key: trial for trial in self.trials}
+        """What came of the runs that have ended, by arm, recipe and seed, in the order of `runs`.
+
+        Raises ValueError for a trial of a run that is not planned, and for two trials of one run.
+        """
+        planned, trials = {run.key for run in self.runs}, dict[str, Trial]()
+        for trial in self.trials:
+            if trial.key not in planned:
+                raise ValueError(f"trials: {trial.key} is of no planned run; valid: the keys of the study's runs")
+            if trial.key in trials:
+                raise ValueError(f"trials: {trial.key} is recorded twice; each run has at most one trial")
+            trials[trial.key] = trial
         return {(run.arm, run.recipe, run.seed): trials[run.key] for run in self.runs if run.key in trials}

@@ -1,4 +1,4 @@
-"""Ended runs as trials of Optuna studies. Optuna is imported when a store is opened.
+"""What came of jobs, as trials of Optuna studies. Optuna is imported when a store is opened.
 
 What is in flight lives in checkpoints alone, so nothing here is ever stale. Trials are added, never altered; of several
 with one key the latest counts.
@@ -12,12 +12,11 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import msgspec
 
-from dorsal.jobs.plan import Run
-from dorsal.jobs.records import Trial
+from dorsal.jobs.records import Outcome, Trial
 
 if TYPE_CHECKING:
     import optuna
@@ -87,35 +86,42 @@ class Store:
         self._storage.remove_session()
         self._storage.engine.dispose()
 
-    def trials(self) -> dict[str, Trial]:
-        """Every ended run by its key."""
+    def outcomes(self) -> dict[str, Outcome]:
+        """What came of every job that has ended, by its key."""
         with self._errors(ValueError, "cannot be read"):
             frozen = [trial for study in self._studies() for trial in study.get_trials(deepcopy=False)]
         frozen.sort(key=lambda trial: trial.datetime_complete or datetime.min)
-        return {t.user_attrs["key"]: msgspec.json.decode(t.user_attrs["trial"], type=Trial) for t in frozen}
+        return {t.user_attrs["key"]: msgspec.json.decode(t.user_attrs["outcome"], type=Outcome) for t in frozen}
 
-    def add(self, run: Run, trial: Trial, domains: Domains, values: Values) -> None:
-        """Adds an ended run, of which Optuna's tools see the parameters `values`, among which are `domains`.
+    def trials(self) -> dict[str, Trial]:
+        """Every training run that has ended, by its key."""
+        return {key: outcome for key, outcome in self.outcomes().items() if isinstance(outcome, Trial)}
 
-        Raises OSError when it cannot be written, e.g. on a full disk; what is there stays.
+    def add(self, outcome: Outcome, domains: Domains, values: Values) -> None:
+        """Stores what came of a job.
+
+        Optuna's tools see it as a trial with parameters `values`; `domains` gives each parameter's range or choices.
+        Its objective is the accuracy of a training run, to be maximised, or the milliseconds of a visit, to be
+        minimised. Raises OSError when it cannot be written, e.g. on a full disk; what is there stays.
         """
         from optuna.trial import TrialState, create_trial
 
+        training = isinstance(outcome, Trial)
+        value = outcome.accuracy if isinstance(outcome, Trial) else outcome.milliseconds
         frozen = create_trial(
-            state=TrialState.COMPLETE if trial.status == "finished" else TrialState.FAIL,
-            value=trial.accuracy,
+            state=TrialState.FAIL if value is None else TrialState.COMPLETE,
+            value=value,
             params=dict(values),
             distributions={name: _distribution(domains[name]) for name in values},
-            intermediate_values={epoch.epoch: epoch.accuracy for epoch in trial.curve},
+            intermediate_values={epoch.epoch: epoch.accuracy for epoch in getattr(outcome, "curve", ())},
             user_attrs={
-                "key": run.key,
-                "status": trial.status,
-                "error": trial.error,
-                "trial": msgspec.json.encode(trial).decode(),
+                "key": outcome.key,
+                "error": outcome.error,
+                "outcome": msgspec.json.encode(outcome).decode(),
             },
         )
         with self._errors(OSError, "cannot be written, what it holds is safe"):
-            self._study_of(domains).add_trial(frozen)
+            self._study_of(domains, "maximize" if training else "minimize").add_trial(frozen)
 
     def _studies(self) -> list[optuna.Study]:
         import optuna
@@ -123,7 +129,7 @@ class Store:
         names = [name for name in optuna.get_all_study_names(self._storage) if name.startswith(f"{self._name}/")]
         return [optuna.load_study(study_name=name, storage=self._storage) for name in names]
 
-    def _study_of(self, domains: Domains) -> optuna.Study:
+    def _study_of(self, domains: Domains, direction: Literal["maximize", "minimize"]) -> optuna.Study:
         import optuna
 
         digest = hashlib.sha256(msgspec.json.encode(domains)).hexdigest()[:8]
@@ -131,7 +137,7 @@ class Store:
         optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would announce the study
         try:
             study = optuna.create_study(
-                study_name=f"{self._name}/{digest}", storage=self._storage, direction="maximize", load_if_exists=True
+                study_name=f"{self._name}/{digest}", storage=self._storage, direction=direction, load_if_exists=True
             )
         finally:
             optuna.logging.set_verbosity(level)

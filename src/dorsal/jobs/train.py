@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import math
 import statistics
 import time
@@ -12,24 +13,28 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import torch
 from torch import nn
 
 from dorsal.data.dataset import ImageData, open_data
 from dorsal.data.spec import DataSpec, format_data
 from dorsal.data.summary import DataSummary
-from dorsal.jobs.engine import Message, failed
+from dorsal.jobs.engine import Message, Predictions
 from dorsal.jobs.events import Note
 from dorsal.jobs.forecast import RunTiming
-from dorsal.jobs.plan import Run
+from dorsal.jobs.kept import model_folder, pack
+from dorsal.jobs.plan import Run, checkpoint_file
 from dorsal.jobs.records import Arm, Latency, Trial
 from dorsal.jobs.resources import Resources
+from dorsal.jobs.trained import save_trained, trained_card
 from dorsal.nn.timm import timm_cost, timm_features
-from dorsal.recipe.epoch import Epoch, Step
-from dorsal.recipe.recipe import Recipe
+from dorsal.recipes.epoch import Epoch, Step
+from dorsal.recipes.recipe import Recipe
+from dorsal.spec.network import Network
 from dorsal.spec.timm import AnyNetwork, TimmNetwork, hash_of, timm_text
+from dorsal.tasks.model import make_model
 from dorsal.train.loop import fit
-from dorsal.train.model import make_model
 from dorsal.train.timing import time_forward, time_step
 
 _WARMUPS, _REPEATS, _SECONDS = 2, 30, 2.0
@@ -54,10 +59,15 @@ def check_resources(place: Resources) -> None:
         check_device(place.device)
 
 
-def data_summary(spec: DataSpec) -> DataSummary:
-    """Opens the data and says what a plan needs to know. Raises ValueError for data that are unknown or unsound."""
+def data_summary(spec: DataSpec, fingerprint: str | None = None) -> DataSummary:
+    """Opens the data and says what a plan needs to know.
+
+    With the `fingerprint` of data that were opened before, a folder is not looked at again. Raises ValueError for data
+    that are unknown or unsound.
+    """
     _open.cache_clear()  # a folder may have changed since an earlier call
-    data = _open(spec)
+    data = _open(spec, fingerprint)
+    constant = 100 * int(np.bincount(data.val.labels).max()) / len(data.val)
     return DataSummary(
         spec=spec,
         classes=data.classes,
@@ -66,8 +76,20 @@ def data_summary(spec: DataSpec) -> DataSummary:
         fingerprint=data.fingerprint,
         train_images=len(data.train),
         val_images=len(data.val),
-        notes=data.notes,
+        constant=constant,
+        notes=(data.summary, *data.notes, *_imbalance(data, constant)),
     )
+
+
+def _imbalance(data: ImageData, constant: float) -> list[str]:
+    """A note where always answering one class scores far more than chance."""
+    if constant <= 150 / len(data.classes):
+        return []
+    largest = data.classes[int(np.bincount(data.val.labels).argmax())]
+    return [
+        f"the classes are unequal: always answering {largest!r} would score {constant:.1f} % of the validation images; "
+        "see class_weights and sampling of recipes"
+    ]
 
 
 def summaries_at_sizes(data: DataSummary) -> Callable[[int], DataSummary]:
@@ -79,7 +101,7 @@ def summaries_at_sizes(data: DataSummary) -> Callable[[int], DataSummary]:
 
     def at(size: int) -> DataSummary:
         if size not in known:
-            known[size] = data_summary(msgspec.structs.replace(data.spec, size=size))
+            known[size] = data_summary(msgspec.structs.replace(data.spec, size=size), data.fingerprint)
         return known[size]
 
     return at
@@ -112,8 +134,10 @@ def timm_arms(
     return arms
 
 
-def run_trial(run: Run, tell: Callable[[Message], None], *, folder: Path, threads: int, device: str) -> Trial:
-    """Makes one run, going on from its checkpoint in `folder` if it has one.
+def run_trial(
+    run: Run, tell: Callable[[Message], None], *, folder: Path, threads: int, device: str, keep_models: bool
+) -> Trial:
+    """Makes one run, going on from its checkpoint if the study in `folder` has one. Its model is kept there if wanted.
 
     Whatever is raised, out-of-memory included, makes a trial of status "failed" with type, message and place.
     """
@@ -125,7 +149,7 @@ def run_trial(run: Run, tell: Callable[[Message], None], *, folder: Path, thread
         tell(epoch)
 
     try:
-        data = _open(run.data)
+        data = _open(run.data, run.fingerprint)
         if data.fingerprint != run.fingerprint:
             raise ValueError(f"data {format_data(run.data)!r} changed after the study was planned")
         result = fit(
@@ -134,17 +158,25 @@ def run_trial(run: Run, tell: Callable[[Message], None], *, folder: Path, thread
             data,
             seed=run.seed,
             device=device,
-            checkpoint=folder / f"{run.key}.pt",
+            checkpoint=checkpoint_file(folder, run.key),
             on_step=tell,
             on_epoch=on_epoch,
         )
+        if keep_models and result.score is not None and isinstance(run.network, Network):
+            origin = f"run {run.key} of a study: {run.name}"
+            card = trained_card(run.network, data, origin)
+            save_trained(model_folder(folder, run.key), result.model, card, result.score.score)
     except Exception as error:
-        return failed(run, _describe(error), tuple(curve))
+        return run.failed(_describe(error), tuple(curve))
     for note in result.notes:
         tell(Note(f"{run.name}: {note}"))
-    accuracy = result.curve[-1].accuracy if result.status == "finished" else None
     seconds = sum(epoch.seconds for epoch in result.curve)
-    return Trial(run.key, result.status, accuracy, result.curve, seconds, result.error)
+    if result.score is None or result.evidence is None:
+        return Trial(run.key, "diverged", None, result.curve, seconds, result.error)
+    content = pack(result.evidence)
+    tell(Predictions(content))
+    digest = hashlib.sha256(content).hexdigest()
+    return Trial(run.key, "finished", result.score.score, result.curve, seconds, "", result.score.scores, digest)
 
 
 def time_run(run: Run, *, threads: int, device: str) -> RunTiming | str:
@@ -154,11 +186,11 @@ def time_run(run: Run, *, threads: int, device: str) -> RunTiming | str:
     """
     torch.set_num_threads(threads)
     try:
-        data = _open(run.data)
+        data = _open(run.data, run.fingerprint)
         made = run.recipe
         model = make_model(run.network, made).to(device).eval()
-        forward = _forward_seconds(model, 1, data.size, device)
-        evaluation = _forward_seconds(model, _EVALUATION_BATCH, data.size, device)
+        forward = _forward_seconds(model, 1, data, device)
+        evaluation = _forward_seconds(model, _EVALUATION_BATCH, data, device)
         steps = _step_seconds(run.network, made, data, device) or [
             time_step(run.network, made, data.size, device=device)
         ]
@@ -174,9 +206,9 @@ def time_run(run: Run, *, threads: int, device: str) -> RunTiming | str:
 
 
 @functools.lru_cache(maxsize=1)
-def _open(spec: DataSpec) -> ImageData:
-    """A worker opens its data once, not once a run."""
-    return open_data(spec)
+def _open(spec: DataSpec, fingerprint: str | None) -> ImageData:
+    """A worker opens its data once, not once a run, and from the index of the data that were planned with."""
+    return open_data(spec, fingerprint=fingerprint)
 
 
 def _describe(error: Exception) -> str:
@@ -209,8 +241,8 @@ def _step_seconds(network: AnyNetwork, made: Recipe, data: ImageData, device: st
     return seconds
 
 
-def _forward_seconds(model: nn.Module, batch: int, size: int, device: str) -> list[float]:
-    images = torch.randn(batch, 3, size, size, device=device)
+def _forward_seconds(model: nn.Module, batch: int, data: ImageData, device: str) -> list[float]:
+    images = torch.randn(batch, data.channels, data.size, data.size, device=device)
     return time_forward(model, images, calls=_REPEATS, most_seconds=_SECONDS)
 
 

@@ -8,17 +8,25 @@ from typing import Any
 
 import msgspec
 
+_MOST_LISTED = 24
 
-def suggest(word: str, known: Iterable[str], most: int = 24) -> str:
-    """The end of an error message: near matches for a misspelt word, or when nothing is near all that is known, where
-    that is not more than `most`."""
+
+def suggest(word: str, known: Iterable[str], see: str = "") -> str:
+    """How an error message about a misspelt word ends: with the words that were probably meant, or with all `known`.
+
+    A word that begins dotted names stands for them. `see` is the command that lists a long `known`; the message then
+    names the command and not the words.
+    """
     import difflib  # only for messages: `dorsal list` starts without it
 
     names = list(known)
-    near = difflib.get_close_matches(word.lower(), names, n=3, cutoff=0.6)
+    begun = [name for name in names if name.startswith(f"{word}.")]
+    near = begun[:3] or difflib.get_close_matches(word.lower(), names, n=3, cutoff=0.6)
     if near:
         return f"; did you mean {' or '.join(near)}?"
-    return f"; valid: {', '.join(names)}" if len(names) <= most else f"; there are {len(names)}, see `dorsal list`"
+    if see and len(names) > _MOST_LISTED:
+        return f"; there are {len(names):,}, see `{see}`"
+    return f"; valid: {', '.join(names)}" if names else "; there are none"
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -51,9 +59,25 @@ class Reader:
     def whole(self) -> Any:
         """The value that the whole text spells."""
         value = self.value()
-        if self._peek()[0] is not None:
-            raise self._error("the end")
+        self._end()
         return value
+
+    def named(self) -> Call:
+        """The whole text as `name(key=value, …)` where the name is any text, e.g. the path of a folder.
+
+        The last bracket that opens begins the arguments, so they cannot hold calls.
+        """
+        name, bracket, _ = self.text.rpartition("(") if "(" in self.text else (self.text, "", "")
+        self.position = len(name)
+        arguments = self._arguments() if bracket else {}
+        self._end()
+        return Call(name.strip(), arguments)
+
+    def fields(self) -> dict[str, Any]:
+        """The whole text as `key=value, …`, without a name and brackets."""
+        fields = self._fields()
+        self._end()
+        return fields
 
     def value(self) -> Any:
         """A number, a list, or a word with or without arguments."""
@@ -77,21 +101,29 @@ class Reader:
         return items
 
     def _arguments(self) -> dict[str, Any]:
-        arguments: dict[str, Any] = {}
         self._expect("(")
-        while self._peek()[1] != ")":
-            if arguments:
+        arguments = self._fields()
+        self._expect(")")
+        return arguments
+
+    def _fields(self) -> dict[str, Any]:
+        fields: dict[str, Any] = {}
+        while self._peek()[1] not in (")", ""):
+            if fields:
                 self._expect(",")
             kind, key = self._next()
             if kind != "word":
                 self.position -= len(key)
                 raise self._error("a field name")
             self._expect("=")
-            if key in arguments:
+            if key in fields:
                 raise ValueError(f"{key} is given twice in {self.text!r}")
-            arguments[key] = self.value()
-        self._expect(")")
-        return arguments
+            fields[key] = self.value()
+        return fields
+
+    def _end(self) -> None:
+        if self._peek()[0] is not None:
+            raise self._error("the end")
 
     def _match(self) -> re.Match[str] | None:
         return _TOKEN.match(self.text, self.position)

@@ -10,20 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dorsal.jobs.machine import machine, versions
+from dorsal.language.amounts import show_amount
 from dorsal.language.reader import suggest
-from dorsal.latency.records import MODEL, LatencyFit, LatencyModel, fingerprint, read_latency
+from dorsal.latency.records import MODEL, LatencyFit, LatencyModel, fingerprint, predictor_columns, read_latency
 from dorsal.space.space import Space
 from dorsal.space.table import Column
-
-PREDICTING_COSTS = ("macs", "activations", "params", "layers")
-PREDICTORS = ("macs", "sqrt_macs", "activations", "params", "layers")
-
-
-def predictor_columns(costs: Mapping[str, Column]) -> dict[str, NDArray[np.float64]]:
-    """PREDICTORS from cost columns, one entry a network."""
-    columns = {name: np.asarray(costs[name], dtype=np.float64) for name in PREDICTING_COSTS}
-    columns["sqrt_macs"] = np.sqrt(columns["macs"])
-    return {name: columns[name] for name in PREDICTORS}
 
 
 def read_latency_model(path: Path) -> LatencyModel:
@@ -55,7 +46,7 @@ class LatencyPredictor:
         self.reasons["a prediction above 0 ms"] += int((~predicted).sum())
         for name, (low, high) in self.ranges.items():
             inside = (columns[name] >= low) & (columns[name] <= high)
-            self.reasons[f"{name} {_amount(low)} to {_amount(high)}"] += int((~inside).sum())
+            self.reasons[f"{name} {show_amount(low)} to {show_amount(high)}"] += int((~inside).sum())
             predicted &= inside
         self.asked += predicted.size
         self.outside += int((~predicted).sum())
@@ -64,7 +55,7 @@ class LatencyPredictor:
     def check(self, space: Space) -> None:
         """Raises ValueError where no image size of the space is one that the fit has seen."""
         low, high = self.ranges["image_size"]
-        axis = space.layout().axes.get("image_size")
+        axis = space.compiled.axes.get("image_size")
         sizes = axis.written if axis else (space.image_size,)
         if not any(low <= size <= high for size in sizes):
             raise ValueError(
@@ -135,7 +126,3 @@ def cautions(model: LatencyModel, spaces: Sequence[str]) -> tuple[str, ...]:
             "error it states may not hold there"
         )
     return tuple(said)
-
-
-def _amount(value: float) -> str:
-    return f"{value / 1e6:.4g}M" if value >= 1e6 else f"{value:.4g}"

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from dorsal.jobs.json_file import read_record
 from dorsal.jobs.records import Machine
+from dorsal.space.table import Column
 from dorsal.stats import Contest, LinearModel, PredictorScores
 
 LATENCY_SCHEMA = 2
 MEASUREMENTS, MODEL = "measurements.json", "latency.json"
 """The two files in the folder of a measurement."""
+
+PREDICTING_COSTS = ("macs", "activations", "params", "layers")
+PREDICTORS = ("macs", "sqrt_macs", "activations", "params", "layers")
 
 TimedCall = Literal["forward", "step"]
 Precision = Literal["float32", "bfloat16"]
@@ -141,3 +148,10 @@ def read_latency(path: Path, kind: type[Record]) -> Record:
     if found is None:
         raise ValueError(f"{str(path)!r} is no {what}: there is no such file")
     return found
+
+
+def predictor_columns(costs: Mapping[str, Column]) -> dict[str, NDArray[np.float64]]:
+    """PREDICTORS from cost columns, one entry a network."""
+    columns = {name: np.asarray(costs[name], dtype=np.float64) for name in PREDICTING_COSTS}
+    columns["sqrt_macs"] = np.sqrt(columns["macs"])
+    return {name: columns[name] for name in PREDICTORS}

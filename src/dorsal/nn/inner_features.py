@@ -23,7 +23,8 @@ class InnerFeatures(nn.Module):
         known = get_graph_node_names(model, suppress_diff_warning=True)[1]
         for name in names:
             if not any(node == name or node.startswith(f"{name}.") for node in known):
-                raise ValueError(f"features node {name!r} does not exist in this network{suggest(name, known)}")
+                hint = suggest(name, known, "dorsal show --layers")
+                raise ValueError(f"features node {name!r} does not exist in this network{hint}")
         self.names = names
         self.body = create_feature_extractor(model, list(names), suppress_diff_warning=True)
         for graph in (self.body.train_graph, self.body.eval_graph):

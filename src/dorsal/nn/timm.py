@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from dorsal.language.reader import suggest
 from dorsal.spec.cost import Cost
 from dorsal.spec.layers import Feature, Size
 from dorsal.spec.timm import TimmNetwork
@@ -62,8 +62,8 @@ def build_timm(
         raise ModuleNotFoundError(f"{network.full_name} needs an extra: pip install 'dorsal[timm]'") from None
     known = timm.list_models()
     if network.name not in known:
-        near = difflib.get_close_matches(network.name.partition(".")[0], known, n=3, cutoff=0)
-        raise ValueError(f"{network.full_name} is not a model of timm; did you mean {' or '.join(near)}?")
+        hint = suggest(network.name.partition(".")[0], known, "timm.list_models()")
+        raise ValueError(f"{network.full_name} is not a model of timm{hint}")
     if drop_block:
         raise _useless(network, "drop_block", drop_block)
     rates: dict[str, Any] = {"drop_path_rate": drop_path, "drop_rate": dropout}

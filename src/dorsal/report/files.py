@@ -1,38 +1,28 @@
-"""Files that are whole or as they were, and tables as CSV."""
+"""What reports are written as: JSON, tables as CSV, pages."""
 
 from __future__ import annotations
 
 import csv
 import io
-import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from dorsal.jobs.records import Study
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes `content` so that `path` holds either all of it or what it held before. Makes the folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+from dorsal.jobs.results import error_of
 
 
 def check_html(path: Path) -> None:
     """Raises ValueError when a page is to be written to a file of another ending."""
     if path.suffix != ".html":
         raise ValueError(f"plot={str(path)!r} must end in .html; nearest valid: {str(path.with_suffix('.html'))!r}")
+
+
+def json_of(value: Any) -> bytes:
+    """JSON of builtins and structs, for people to read too; a number that is not finite is null."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=1)
 
 
 def csv_of(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
@@ -56,7 +46,7 @@ def networks_csv(study: Study, networks: Sequence[Mapping[str, Any]]) -> bytes:
     for network in networks:
         runs = {seed: trials.get((network["label"], seed)) for seed in study.seeds}
         errors = {
-            f"error_seed_{seed}": 100 - run.accuracy if run and run.accuracy is not None else None
+            f"error_seed_{seed}": error_of(run.accuracy) if run and run.accuracy is not None else None
             for seed, run in runs.items()
         }
         reason = "; ".join(run.error for run in runs.values() if run and run.error)

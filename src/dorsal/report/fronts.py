@@ -9,9 +9,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from dorsal.findings.population.records import Front
-from dorsal.report.numerals import cost_title
+from dorsal.findings.fronts import Front
 from dorsal.report.plot import ERROR, GREY, NOTHING, Point, View, look, plane, powers, remark, short, shown
+from dorsal.report.words.numerals import cost_title
 
 # From this ratio of the largest to the smallest value on, an axis is logarithmic.
 WIDE = 12
@@ -19,19 +19,6 @@ PHONE = 36
 """Letters of a title that fit on a phone."""
 
 POINTS = "One point a network; MACs, parameters and activations are for one image, times for a batch."
-
-Costs = Mapping[str, Mapping[str, float]]
-"""By quantity, by label of a network."""
-
-
-def front_of(name: str, points: Sequence[Sequence[Point]]) -> Front:
-    """The front of all points together; each has cost, error and label."""
-    best: list[Point] = []
-    for point in sorted(point for ours in points for point in ours):
-        if not best or point[1] < best[-1][1]:
-            best.append(point)
-    costs, errors, labels = zip(*best, strict=True) if best else ((), (), ())
-    return Front(cost=name, labels=labels, costs=costs, errors=errors)
 
 
 def against(points: Sequence[Sequence[Point]], front: Front, time: str, *, joined: bool = True) -> View:

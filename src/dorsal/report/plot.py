@@ -129,11 +129,11 @@ def short(values: Iterable[float]) -> list[float | None]:
     return [float(f"{value:.5g}") if isfinite(value) else None for value in values]
 
 
-def powers(values: Sequence[float], most: int) -> list[float]:
-    """At most so many ticks of a logarithmic axis over these values, which are above 0: 1, 2, 5, 10, … at best."""
+def powers(values: Sequence[float], max_ticks: int) -> list[float]:
+    """At most `max_ticks` ticks of a logarithmic axis over these values, which are above 0: 1, 2, 5, 10, … at best."""
     low, high = min(values) / 1.3, max(values) * 1.3
     for digits in ((1, 2, 5), (1, 3), (1,)):
         ticks = [step for power in range(-12, 19) for digit in digits if low <= (step := digit * 10.0**power) <= high]
-        if len(ticks) <= most:
+        if len(ticks) <= max_ticks:
             return ticks
-    return ticks[:: -(-len(ticks) // most)]
+    return ticks[:: -(-len(ticks) // max_ticks)]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dorsal.language.amount import read_amount
+from dorsal.language.amounts import read_amount
 from dorsal.language.reader import suggest
 from dorsal.space.costs import QUANTITIES
 from dorsal.space.table import Column, Mask

@@ -10,8 +10,8 @@ from dorsal.space.axis import Axis, Linear
 from dorsal.space.encoding import fill, flatten, may_be_none
 from dorsal.space.resolve import LINEAR, resolve_axes
 from dorsal.space.table import Table
+from dorsal.spec.network import Network
 from dorsal.spec.text import PER_STAGE, choices_of
-from dorsal.zoo import network
 
 _NO_LEAVES = {*LINEAR, "stages"}
 
@@ -25,7 +25,7 @@ class CompiledSpace:
 
     def __init__(
         self,
-        base: str,
+        base: Network,
         axes: Mapping[str, Axis],
         linear: Linear | None,
         non_decreasing: tuple[str, ...],
@@ -33,8 +33,8 @@ class CompiledSpace:
         image_size: int,
     ) -> None:
         self.linear, self.non_decreasing, self.fits_groups = linear, non_decreasing, fits_groups
-        self._base, self._image_size = base, image_size
-        self.choices = choices_of(network(base))
+        self._image_size = image_size
+        self.choices = choices_of(base)
         self.axes = resolve_axes(axes, self.choices)
         self._check_linear()
         self.stages = self._most_stages()
@@ -86,7 +86,7 @@ class CompiledSpace:
                 ruled = self.linear is not None and choice in ("depths", "widths")
                 if not (drawn or ruled) and any(other != values[0] for other in values):
                     raise ValueError(
-                        f"{choice} of the base network {self._base!r} differ over its {len(values)} stages, and "
+                        f"{choice} of the base network differ over its {len(values)} stages, and "
                         f"this space has up to {self.stages}; add an axis {choice!r}, or choose another base"
                     )
                 values = values[:1]
@@ -97,11 +97,11 @@ class CompiledSpace:
         return table
 
 
-def _check_non_decreasing(layout: CompiledSpace) -> None:
-    for name in layout.non_decreasing:
-        if name not in layout.axes:
-            raise ValueError(f"non_decreasing: {name!r} is no axis of this space; valid: {', '.join(layout.axes)}")
-        axis = layout.axes[name]
+def _check_non_decreasing(compiled: CompiledSpace) -> None:
+    for name in compiled.non_decreasing:
+        if name not in compiled.axes:
+            raise ValueError(f"non_decreasing: {name!r} is no axis of this space; valid: {', '.join(compiled.axes)}")
+        axis = compiled.axes[name]
         if not axis.by_stage or axis.allowed or axis.same:
             raise ValueError(
                 f"non_decreasing: {name!r} must be drawn by stage (by_stage = true), and neither equal another axis "

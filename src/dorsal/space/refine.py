@@ -7,12 +7,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from dorsal.language.fields import show
 from dorsal.language.reader import suggest
 from dorsal.space.axis import Axis
 from dorsal.space.distributions import Choice, EqualTo, Value, support
 from dorsal.space.size import size
 from dorsal.space.space import Refinement, Space
-from dorsal.spec.text import show
 
 
 def share(space: Space, axis: str) -> Space:

@@ -10,20 +10,21 @@ from typing import Any, Literal
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
+from dorsal.language.amounts import show_amount
 from dorsal.space.bounds import Bound, read_bounds
-from dorsal.space.costs import costs
-from dorsal.space.points import Candidates, Points, draw_points, values_of
+from dorsal.space.candidates import Predictor, evaluate, realise
+from dorsal.space.points import Points, draw_points, values_of
 from dorsal.space.size import size
 from dorsal.space.space import Space
 from dorsal.space.table import Column
 from dorsal.spec.network import Network
 
+CHUNK = 10_000
+"""Candidates drawn at a time. Another number would draw another sample."""
+
 PILOT = 20_000
 """Candidates after which it is said how hard the bounds are to meet."""
-
-Predictor = Callable[[Mapping[str, Column]], NDArray[np.float64]]
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -37,7 +38,6 @@ class Sample(msgspec.Struct, frozen=True):
 
     space: Space
     seed: int
-    chunk: int
     points: Points
     costs: dict[str, Column]
     candidates: int
@@ -56,12 +56,12 @@ class Sample(msgspec.Struct, frozen=True):
 
     def networks(self) -> Iterator[Network]:
         """The networks, made one by one."""
-        realised = Candidates(self.space.layout(), self.points)
-        return (realised.network(row) for row in range(len(self)))
+        found = realise(self.space.compiled, self.points)
+        return (found.network(row) for row in range(len(self)))
 
     def axes(self) -> dict[str, list[Any]]:
         """By axis the drawn values, see `points.values_of`."""
-        return values_of(self.space.layout(), self.points)
+        return values_of(self.space.compiled, self.points)
 
 
 def sample(
@@ -71,49 +71,53 @@ def sample(
     seed: int = 0,
     *,
     distinct: Literal["networks", "points"] = "networks",
-    most: int = 1_000_000,
-    chunk: int = 10_000,
+    max_candidates: int = 1_000_000,
     predicted: Mapping[str, Predictor] | None = None,
-    say: Callable[[str], None] = warnings.warn,
+    on_note: Callable[[str], None] = warnings.warn,
 ) -> Sample:
     """The first `count` different networks of the space, in the order drawn, that meet all `bounds`.
 
-    Candidates are independent draws, `chunk` at a time, each chunk with its own random stream: a sample depends on
-    `seed` and `chunk`, and one of fewer networks is the beginning of one of more. `bounds` are as `read_bounds` reads
-    them, for one image of the point's size; `predicted` are further quantities to bound, functions of the costs.
-    `distinct` says what no two of the sample share: the network (and image size), or the point. Points are pycls's
-    way; several may stand for one network, which would be trained twice: at 360M to 400M, 4 % of 500 points of
-    `regnetx_pycls` and 25 % of 5,000 are of a network that was there before.
+    Candidates are independent draws, `CHUNK` at a time, and each chunk has its own random stream. So a sample depends
+    on `seed` alone, and a sample of fewer networks is the beginning of one of more.
 
-    After `PILOT` candidates, and whenever their number has doubled, it is judged whether `most` will do, and `say` is
-    told once that more are likely to be needed. Raises ValueError when that is all but certain, and when `count` were
-    not found among `most` candidates, with the nearest values reached; or when the space cannot hold `count`.
+    - `bounds`: as `read_bounds` reads them, for one image of the point's size.
+    - `predicted`: further quantities to bound, functions of the costs.
+    - `distinct`: what no two of the sample share: the network with its image size, or the point. pycls compares points.
+      Several points may stand for one network, which would then be trained twice (docs/spaces.md has figures).
+    - `max_candidates`: how many candidates are drawn at most.
+    - `on_note`: called once with a sentence when `max_candidates` are likely to be too few. That is judged after
+      `PILOT` candidates and whenever their number has doubled.
+
+    Raises ValueError when the space cannot hold `count` networks, as soon as `max_candidates` are all but certainly too
+    few, and when fewer than `count` networks were found among them; with the nearest values reached.
     """
     predicted = predicted or {}
     asked = read_bounds(bounds or {}, predicted)
-    _check_numbers(space, count, seed, most, chunk)
+    _check_numbers(space, count, seed, max_candidates)
     search = _Search(space, asked, predicted, distinct)
     told, judged_at = False, PILOT
-    for index in range(-(-most // chunk)):
+    for index in range(-(-max_candidates // CHUNK)):
         random = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(index,))))
-        points = draw_points(search.layout, chunk, random)  # whole, so that `most` does not change what is drawn
-        search.add({name: column[: most - search.candidates] for name, column in points.items()})
+        points = draw_points(search.compiled, CHUNK, random)  # whole chunks: `max_candidates` changes no draw
+        search.add({name: column[: max_candidates - search.candidates] for name, column in points.items()})
         if len(search.seen) >= count:
-            return search.result(seed, chunk, count)
+            return search.result(seed, count)
         if search.candidates >= judged_at:
             judged_at = 2 * search.candidates
-            told = search.judge(count, most, (lambda _: None) if told else say) or told
+            told = search.judge(count, max_candidates, (lambda _: None) if told else on_note) or told
     raise ValueError(f"{search.found(count)}; {search.hindrance()}")
 
 
-def _check_numbers(space: Space, count: int, seed: int, most: int, chunk: int) -> None:
-    for name, value, least in (("count", count, 1), ("most", most, 1), ("chunk", chunk, 1), ("seed", seed, 0)):
+def _check_numbers(space: Space, count: int, seed: int, max_candidates: int) -> None:
+    for name, value, least in (("count", count, 1), ("max_candidates", max_candidates, 1), ("seed", seed, 0)):
         if value < least:
             raise ValueError(f"{name}={value} is below {least}; nearest valid: {least}")
     if count > (points := size(space)):
         raise ValueError(f"count={count:,} is more than the {points:,} points of {space.name}; nearest valid: {points}")
-    if count > most:
-        raise ValueError(f"count={count:,} networks cannot come from most={most:,} candidates; raise most")
+    if count > max_candidates:
+        raise ValueError(
+            f"count={count:,} networks cannot come from max_candidates={max_candidates:,}; raise max_candidates"
+        )
 
 
 class _Search:
@@ -122,7 +126,7 @@ class _Search:
     def __init__(
         self, space: Space, bounds: tuple[Bound, ...], predicted: Mapping[str, Predictor], distinct: str
     ) -> None:
-        self.space, self.layout = space, space.layout()
+        self.space, self.compiled = space, space.compiled
         self.bounds, self.predicted, self.distinct = bounds, predicted, distinct
         self.candidates = self.accepted = 0
         self.rejected: Counter[str] = Counter()
@@ -140,45 +144,42 @@ class _Search:
 
     def _add(self, points: Points) -> None:
         self.candidates += len(next(iter(points.values())))
-        realised = Candidates(self.layout, points)
-        self.rejected.update(realised.rejected)
-        rows = len(realised.rows)
-        if not rows:
-            return
-        found: dict[str, Column] = dict(costs(realised.table, rows, self.layout.stages))
-        found["image_size"] = np.broadcast_to(realised.table["image_size"][:, 0], (rows,))
-        found |= {name: predict(found) for name, predict in self.predicted.items()}
-        fits = np.ones(rows, bool)
+        found = evaluate(self.compiled, points, self.predicted)
+        self.rejected.update(found.rejected)
+        fits = np.ones(len(found), bool)
         for bound in self.bounds:
-            value = found[bound.quantity]
+            value = found.costs[bound.quantity]
             fits &= (alone := bound.met_by(value))
             self.met[bound.quantity] += int(alone.sum())
             if (known := value[~np.isnan(value)]).size:
                 here = float(known[np.argmin(bound.away(known))])
                 self.nearest[bound.quantity] = min(here, self.nearest.get(bound.quantity, here), key=bound.away)
         self.accepted += int(fits.sum())
-        realised.keep(fits)
-        points = {name: column[realised.rows] for name, column in points.items()}
-        new = np.zeros(len(realised.rows), bool)
+        found = found.kept(fits)
+        points = {name: column[found.rows] for name, column in points.items()}
+        new = np.zeros(len(found), bool)
         whole = np.concatenate(list(points.values()), axis=1)
-        for row, key in enumerate(realised.keys() if self.distinct == "networks" else map(bytes, whole)):
+        for row, key in enumerate(found.keys() if self.distinct == "networks" else map(bytes, whole)):
             new[row] = key not in self.seen
             self.seen.add(key)
         self.points.append({name: column[new] for name, column in points.items()})
-        self.costs.append({name: column[fits][new] for name, column in found.items()})
+        self.costs.append({name: column[new] for name, column in found.costs.items()})
 
-    def judge(self, count: int, most: int, say: Callable[[str], None]) -> bool:
-        """Says when `most` candidates will hardly be enough, and whether it did; ValueError when they will all but
-        certainly not be. New networks come ever more rarely, so the pace is that of the later half of the candidates.
+    def judge(self, count: int, max_candidates: int, on_note: Callable[[str], None]) -> bool:
+        """Calls `on_note` when `max_candidates` will hardly be enough; True if it did.
+
+        New networks come ever more rarely, so the pace is that of the later half of the candidates. Raises ValueError
+        when they will all but certainly not be enough.
         """
         candidates, before = max(point for point in self.course if 2 * point[0] <= self.candidates)
-        new, left = len(self.seen) - before, (most - self.candidates) / (self.candidates - candidates)
+        new, left = len(self.seen) - before, (max_candidates - self.candidates) / (self.candidates - candidates)
         if len(self.seen) + new * left >= count:
             return False
         at_best = new + 3 + 2 * sqrt(new)  # about the upper end of a 95 % interval of a count
         if len(self.seen) + at_best * left < count:
-            raise ValueError(f"{self.found(count)}, and most={most:,} would not be enough; {self.hindrance()}")
-        say(f"{self.found(count)}; {self.hindrance()}; going on to most={most:,}")
+            enough = f"max_candidates={max_candidates:,} would not be enough"
+            raise ValueError(f"{self.found(count)}, and {enough}; {self.hindrance()}")
+        on_note(f"{self.found(count)}; {self.hindrance()}; going on to max_candidates={max_candidates:,}")
         return True
 
     def found(self, count: int) -> str:
@@ -211,14 +212,13 @@ class _Search:
         said = f"none has {bound.quantity} in {bound.text}: "
         if bound.quantity not in self.nearest:
             return said + "none could be predicted"
-        return said + f"the nearest is {_amount(self.nearest[bound.quantity])}"
+        return said + f"the nearest is {show_amount(self.nearest[bound.quantity])}"
 
-    def result(self, seed: int, chunk: int, count: int) -> Sample:
+    def result(self, seed: int, count: int) -> Sample:
         """The first `count` networks."""
         return Sample(
             space=self.space,
             seed=seed,
-            chunk=chunk,
             points={name: np.concatenate([part[name] for part in self.points])[:count] for name in self.points[0]},
             costs={name: np.concatenate([part[name] for part in self.costs])[:count] for name in self.costs[0]},
             candidates=self.candidates,
@@ -227,11 +227,3 @@ class _Search:
             accepted=self.accepted,
             duplicates=self.accepted - len(self.seen),
         )
-
-
-def _amount(value: float) -> str:
-    """A value to six digits with k, M or G."""
-    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= unit:
-            return f"{value / unit:.6g}{name}"
-    return f"{value:.6g}"

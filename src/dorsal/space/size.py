@@ -23,20 +23,20 @@ def size(space: Space) -> int:
     instead (AnyNetX_D, _E), which counts a sequence with equal values less than once: 1.3e13 and 5.5e11 there are
     1.4e13 and 8.2e11 here. Several points can stand for one network, and some for none.
     """
-    layout = space.layout()
-    kinds = _kinds(layout)
-    shared = [name for name, axis in layout.axes.items() if not axis.by_stage]
-    single = [name for name, axis in layout.axes.items() if axis.by_stage and name not in space.non_decreasing]
+    compiled = space.compiled
+    kinds = _kinds(compiled)
+    shared = [name for name, axis in compiled.axes.items() if not axis.by_stage]
+    single = [name for name, axis in compiled.axes.items() if axis.by_stage and name not in space.non_decreasing]
     rising = [name for name in space.non_decreasing if len(kinds[name]) > 1]  # other axes depend on these
     free = [name for name in space.non_decreasing if name not in rising]
 
     def of_stages(chosen: Chosen) -> int:
-        stages = layout.stages if "stages" not in chosen else int(layout.axes["stages"].values[chosen["stages"]])
-        sequences = prod(comb(len(layout.axes[name].values) + stages - 1, stages) for name in free)
+        stages = compiled.stages if "stages" not in chosen else int(compiled.axes["stages"].values[chosen["stages"]])
+        sequences = prod(comb(len(compiled.axes[name].values) + stages - 1, stages) for name in free)
 
         @cache
         def of_one(*risen: int) -> int:
-            return _ways(layout.axes, single, kinds, {**chosen, **dict(zip(rising, risen, strict=True))}, lambda _: 1)
+            return _ways(compiled.axes, single, kinds, {**chosen, **dict(zip(rising, risen, strict=True))}, lambda _: 1)
 
         if not rising:
             return sequences * prod([of_one()] * stages)
@@ -52,15 +52,15 @@ def size(space: Space) -> int:
         total: int = sequences * tails.sum()
         return total
 
-    return _ways(layout.axes, shared, kinds, {}, of_stages)
+    return _ways(compiled.axes, shared, kinds, {}, of_stages)
 
 
-def _kinds(layout: CompiledSpace) -> dict[str, list[list[int]]]:
+def _kinds(compiled: CompiledSpace) -> dict[str, list[list[int]]]:
     """By axis its values in groups that nothing tells apart that depends on the axis."""
     found = {}
-    for name, axis in layout.axes.items():
-        equal = {name, *(other for other, of in layout.axes.items() if of.same == name)}
-        masks = [of.allowed[parent] for of in layout.axes.values() for parent in of.allowed if parent in equal]
+    for name, axis in compiled.axes.items():
+        equal = {name, *(other for other, of in compiled.axes.items() if of.same == name)}
+        masks = [of.allowed[parent] for of in compiled.axes.values() for parent in of.allowed if parent in equal]
         groups: dict[object, list[int]] = {}
         for index in range(len(axis.values)):
             told = index if name == "stages" else tuple(bool(mask[index]) for mask in masks)
@@ -109,9 +109,9 @@ def _ways(
 
 def dimensions(space: Space) -> int:
     """The number of independent draws that have more than one value, counted for each stage (at most) where free."""
-    layout = space.layout()
+    compiled = space.compiled
     return sum(
-        layout.stages if axis.by_stage else 1
-        for axis in layout.axes.values()
+        compiled.stages if axis.by_stage else 1
+        for axis in compiled.axes.values()
         if len(axis.values) > 1 and axis.same is None
     )

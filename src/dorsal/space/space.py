@@ -14,14 +14,18 @@ draw = { type = "log_uniform", low = 8, high = 128, quantum = 8 }
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from dorsal.language.fields import check_fields
 from dorsal.language.reader import suggest
 from dorsal.space.axis import Axis, Linear
 from dorsal.space.compiled import CompiledSpace
 from dorsal.space.distributions import DISTRIBUTIONS
+from dorsal.spec.network import Network
+from dorsal.zoo import network
 
 _Read = TypeVar("_Read", bound=msgspec.Struct)
 
@@ -34,7 +38,7 @@ class Refinement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     points: float
 
 
-class Space(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+class Space(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True, dict=True):
     """A design space: each point of it is a network and an image size.
 
     - `base`: a network as text; what no axis says is as it is there.
@@ -64,12 +68,18 @@ class Space(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
             raise ValueError(f"space {self.name!r} is empty: it has no axes; give at least one, e.g. widths")
         if self.image_size < 1:
             raise ValueError(f"image_size={self.image_size} is below 1; nearest valid: 1")
-        self.layout()
+        _ = self.compiled  # which checks the axes
 
-    def layout(self) -> CompiledSpace:
-        """The space made ready for arrays, which checks it."""
+    @cached_property
+    def base_network(self) -> Network:
+        """The network that `base` spells."""
+        return network(self.base)
+
+    @cached_property
+    def compiled(self) -> CompiledSpace:
+        """The space made ready for sampling. It is made once, with the space, and is no field of it."""
         return CompiledSpace(
-            self.base, self.axes, self.linear, self.non_decreasing, self.groups == "fitted", self.image_size
+            self.base_network, self.axes, self.linear, self.non_decreasing, self.groups == "fitted", self.image_size
         )
 
 
@@ -102,13 +112,13 @@ def from_toml(text: str | bytes) -> Space:
 def _convert(data: Any) -> Space:
     """A space from plain data; misspelt words are named with near matches, which msgspec does not do."""
     if isinstance(data, dict):
-        _check_fields("a space", data, Space)
+        check_fields(data, Space.__struct_fields__, "a space")
         if isinstance(data.get("linear"), dict):
-            _check_fields("linear", data["linear"], Linear)
+            check_fields(data["linear"], Linear.__struct_fields__, "linear")
         axes = data.get("axes")
         for name, axis in axes.items() if isinstance(axes, dict) else ():
             if isinstance(axis, dict):
-                _check_fields(f"axis {name!r}", axis, Axis)
+                check_fields(axis, Axis.__struct_fields__, f"axis {name!r}")
                 if isinstance(axis.get("draw"), dict):
                     _check_draw(name, axis["draw"])
             _read(f"axis {name!r}", axis, Axis)
@@ -126,11 +136,4 @@ def _check_draw(name: str, draw: dict[str, Any]) -> None:
     kind = str(draw.get("type"))
     if kind not in DISTRIBUTIONS:
         raise ValueError(f"axis {name!r}: unknown type {kind!r} of a draw{suggest(kind, DISTRIBUTIONS)}")
-    fields = {key: value for key, value in draw.items() if key != "type"}
-    _check_fields(f"axis {name!r}, {kind}", fields, DISTRIBUTIONS[kind])
-
-
-def _check_fields(what: str, data: dict[str, Any], kind: type[msgspec.Struct]) -> None:
-    for field in data:
-        if field not in kind.__struct_fields__:
-            raise ValueError(f"{what}: unknown field {field!r}{suggest(field, kind.__struct_fields__)}")
+    check_fields(draw, ("type", *DISTRIBUTIONS[kind].__struct_fields__), f"{kind} in axis {name!r}")

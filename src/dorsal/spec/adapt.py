@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from msgspec.structs import replace
 
-from dorsal.spec.block import Conv, Mixer, MultiScale, SelectiveKernel, SplitAttention, name_of
+from dorsal.spec.block import Mixer, MultiScale, name_of
 from dorsal.spec.network import Network
 from dorsal.spec.timm import TimmNetwork
 
@@ -68,12 +68,9 @@ def with_deformable(network: Network, stages: Collection[int]) -> Network:
 
 
 def _deformable(mixer: Mixer) -> Mixer:
-    match mixer:
-        case Conv() | SplitAttention():
-            return replace(mixer, deformable=True)
-        case MultiScale():
-            return replace(mixer, inner=_deformable(mixer.inner))
-        case SelectiveKernel():
-            raise ValueError(
-                f"mixer={name_of(mixer)} has no deformable form; valid: conv, split_attention, multi_scale"
-            )
+    if "deformable" in mixer.__struct_fields__:
+        return replace(mixer, deformable=True)
+    if isinstance(mixer, MultiScale):
+        return replace(mixer, inner=_deformable(mixer.inner))
+    have = [name_of(kind) for kind in get_args(Mixer) if {"deformable", "inner"} & set(kind.__struct_fields__)]
+    raise ValueError(f"mixer={name_of(mixer)} has no deformable form; valid: {', '.join(have)}")

@@ -13,6 +13,8 @@ Conventions, named because published tables differ by them:
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 from dorsal.spec.layers import Layer, Size, plan
@@ -32,6 +34,24 @@ class Cost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def pycls_flops(self) -> int:
         """What pycls and the RegNet paper call flops: multiply-adds and the adds of biases."""
         return self.macs + self.bias_adds
+
+
+class CostInfo(NamedTuple):
+    """How a cost is called: in a sentence, on the axis of a plot, at the head of a narrow column. Plots and columns
+    count in units of `scale`."""
+
+    label: str
+    title: str
+    head: str
+    scale: float
+
+
+COSTS = {
+    "macs": CostInfo("MACs", "MACs, millions", "MACs M", 1e6),
+    "params": CostInfo("parameters", "parameters, millions", "params M", 1e6),
+    "activations": CostInfo("activations", "activations, millions", "acts M", 1e6),
+}
+"""The costs by which networks are matched, bounded, compared and plotted: fields of `Cost`."""
 
 
 def layer_cost(layer: Layer) -> Cost:

@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from itertools import accumulate, pairwise
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 import msgspec
 
@@ -229,6 +229,8 @@ def _mixed(mixer: Mixer, name: str, records: Records, entering: Map) -> Map:
             growth = Paths(_reach(records, f"{name}.paths.{index}.conv") for index in range(mixer.paths))
         case Conv() | SplitAttention():
             growth = Paths({_reach(records, f"{name}.conv"): 1})
+        case _:
+            assert_never(mixer)
     return Map(_after(entering.whole(), growth))
 
 
@@ -250,15 +252,15 @@ def _cascaded(mixer: MultiScale, name: str, records: Records, entering: Map) -> 
     return Map(Paths(), tuple(leaving))
 
 
-def binned(levels: Sequence[LevelField], most: int) -> tuple[int, tuple[tuple[float, ...], ...]]:
+def binned(levels: Sequence[LevelField], max_bins: int) -> tuple[int, tuple[tuple[float, ...], ...]]:
     """Levels of several networks on one axis: the width of a bin in pixels, and for each level the share of its paths
-    in each bin, from 0 pixels to the largest size of all. There are at most `most` bins.
+    in each bin, from 0 pixels to the largest size of all. There are at most `max_bins` bins.
 
     Sizes come in steps. The width is a multiple of every level's step, so that each bin holds equally many sizes.
     """
     steps = (math.gcd(*(after - before for before, after in pairwise(level.sizes))) or 1 for level in levels)
     step, largest = math.lcm(*steps), max(level.largest for level in levels)
-    width = step * math.ceil((largest + 1) / (step * most))
+    width = step * math.ceil((largest + 1) / (step * max_bins))
     rows = []
     for level in levels:
         counts = [0] * (largest // width + 1)

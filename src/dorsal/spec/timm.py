@@ -9,7 +9,8 @@ import hashlib
 
 import msgspec
 
-from dorsal.language.reader import Call, Reader, suggest
+from dorsal.language.fields import read_fields
+from dorsal.language.reader import Call, Reader
 from dorsal.spec.network import Network, network_hash
 from dorsal.spec.stage import Head
 
@@ -54,13 +55,7 @@ def parse_timm(text: str) -> TimmNetwork:
     name = call.name.removeprefix(PREFIX) if isinstance(call, Call) and call.name.startswith(PREFIX) else ""
     if not name:
         raise ValueError(f"{text!r} names no network of timm; expected e.g. timm:efficientnet_b0")
-    fields = TimmNetwork.__struct_fields__[1:]
-    for field, value in call.arguments.items():
-        if field not in fields:
-            raise ValueError(f"{PREFIX}{name} has no choice {field!r}{suggest(field, fields)}")
-        if not isinstance(value, int):
-            raise ValueError(f"{field} of {PREFIX}{name} must be a whole number, e.g. {field}=10")
-    return TimmNetwork(name, **call.arguments)
+    return TimmNetwork(name, **read_fields(call.arguments, TimmNetwork, f"{PREFIX}{name}", name_field="name"))
 
 
 def timm_text(network: TimmNetwork) -> str:

@@ -7,11 +7,10 @@ from math import log, sqrt
 
 import msgspec
 
-from dorsal.spec.cost import cost
+from dorsal.language.reader import suggest
+from dorsal.spec.cost import COSTS, cost
 from dorsal.spec.layers import Size
 from dorsal.spec.network import Network
-
-MEASURES = ("macs", "params", "activations")
 
 
 def regnet_stages(
@@ -38,19 +37,19 @@ def regnet_stages(
 
 
 def compatible_group_width(
-    width: int, group_width: int, expansion: float = 1, most_lost: float = 1.0
+    width: int, group_width: int, expansion: float = 1, max_loss: float = 1.0
 ) -> tuple[int, int]:
     """Width and group width that fit each other (pycls `adjust_block_compatibility`, paper appendix D).
 
     The group width is at most the inner width; the inner width moves to the nearest multiple of it, or to the next
-    where it would lose a larger share than `most_lost` (torchvision's and timm's `make_divisible` with 0.1, which
+    where it would lose a larger share than `max_loss` (torchvision's and timm's `make_divisible` with 0.1, which
     round halves up).
     """
     inner = max(1, int(width / expansion))
     group_width = min(group_width, inner)
-    if most_lost < 1:
+    if max_loss < 1:
         fitting = max(group_width, int(inner + group_width / 2) // group_width * group_width)
-        fitting += group_width if fitting < (1 - most_lost) * inner else 0
+        fitting += group_width if fitting < (1 - max_loss) * inner else 0
     else:
         fitting = max(group_width, round(inner / group_width) * group_width)
     return int(fitting * expansion), group_width
@@ -66,15 +65,15 @@ class MatchedWidths(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def match_cost(
     network: Network, measure: str, target: int, image_size: int | Size = 224, tolerance: float = 0.02
 ) -> MatchedWidths:
-    """Scales the stage widths until `measure` ("macs", "params" or "activations") is `target` within `tolerance`.
+    """Scales the stage widths until `measure`, one of `COSTS`, is `target` within `tolerance`.
 
     All stages scale by one factor, rounded to the coarsest step of 32, 16, 8 or 4 channels that reaches the target;
     then single stages may move by one step. The stem, the depths and all other choices stay.
 
     Raises ValueError for an unknown measure, or with the nearest value reached when none is within the tolerance.
     """
-    if measure not in MEASURES:
-        raise ValueError(f"match={measure!r} is not a cost; valid: {', '.join(MEASURES)}")
+    if measure not in COSTS:
+        raise ValueError(f"match={measure!r} is not a cost{suggest(measure, COSTS)}")
     if target < 1:
         raise ValueError(f"match {measure}={target} must be positive")
 

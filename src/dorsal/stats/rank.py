@@ -1,4 +1,6 @@
-"""Kendall's tau-b of a sample and of its bootstrap samples."""
+"""Orders of networks: how well two of them agree, and which networks no other beats."""
+
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -17,7 +19,7 @@ def sign_products(first: Array, second: Array) -> Array:
 
 
 def tau_b(products: Array, counts: Array) -> Array:
-    """Tau-b (Kendall 1945) of each sample, from `sign_products` and how often a network is in it, [samples, n].
+    """Kendall's tau-b (1945) of each sample, from `sign_products` and how often a network is in it, [samples, n].
 
     +1 is the same order, -1 the reverse; ties, copies of a network among them, are left out. NaN for samples
     constant in either column.
@@ -26,3 +28,17 @@ def tau_b(products: Array, counts: Array) -> Array:
     pairs = first * second
     taus: Array = np.divide(agreement, np.sqrt(pairs), out=np.full(agreement.shape, np.nan), where=pairs > 0)
     return taus
+
+
+def pareto_front(values: Mapping[str, tuple[float, ...]]) -> tuple[str, ...]:
+    """Labels on the Pareto front (all values minimised), sorted by the first value.
+
+    A label is on it unless another one equals or beats it in all values and beats it in one. So labels of equal values
+    are on the front together.
+    """
+    if not values:
+        return ()
+    table = np.array(list(values.values()), dtype=np.float64)
+    beaten = [((table <= row).all(axis=1) & (table < row).any(axis=1)).any() for row in table]
+    front = [label for label, is_beaten in zip(values, beaten, strict=True) if not is_beaten]
+    return tuple(sorted(front, key=lambda label: values[label]))

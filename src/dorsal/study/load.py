@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dorsal.jobs.records import Study
 from dorsal.jobs.study_file import load_plan, load_study
-from dorsal.study.population.records import PopulationStudy
 from dorsal.study.population.saved import load_population
-from dorsal.study.search.records import SearchStudy
+from dorsal.study.search.records import AnyStudy
 from dorsal.study.search.saved import load_search
-
-AnyStudy = Study | PopulationStudy | SearchStudy
 
 
 def load(folder: str | Path, storage: str | None = None) -> AnyStudy:

@@ -10,11 +10,10 @@ import msgspec
 
 from dorsal.jobs.resources import resources_of
 from dorsal.jobs.store import without_password
-from dorsal.language.duration import read_duration
+from dorsal.language.amounts import read_duration
 from dorsal.language.reader import suggest
+from dorsal.spec.cost import COSTS
 
-_OWN_OPTION = ("macs", "params", "activations")
-"""Bounds that have options of their own."""
 _MOST_SEEDS = 10_000
 
 Question = TypeVar("Question", bound=msgspec.Struct)
@@ -58,7 +57,7 @@ def command(verb: Sequence[str], question: msgspec.Struct, default: msgspec.Stru
         match value:
             case dict():
                 for key, part in value.items():
-                    words += [f"--{key}", part] if key in _OWN_OPTION else ["--bound", f"{key}={part}"]
+                    words += [f"--{key}", part] if key in COSTS else ["--bound", f"{key}={part}"]
             case tuple() if field == "seeds":  # one seed is listed as `7,`: 7 alone is how many
                 words += [option, ",".join(map(str, value)) + "," * (len(value) == 1)]
             case (int(), *_):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import overload
 
-from dorsal.findings.population.records import RecheckRuns
 from dorsal.jobs.execution import OnEvent
 from dorsal.jobs.records import Study
 from dorsal.latency.records import LatencyModel
 from dorsal.study.comparison.question import Comparison
 from dorsal.study.comparison.run import compare
 from dorsal.study.population.question import Population
-from dorsal.study.population.records import PopulationStudy
+from dorsal.study.population.records import PopulationStudy, RecheckRuns
 from dorsal.study.population.run import run_population
 from dorsal.study.recheck.run import Recheck, run_recheck
 from dorsal.study.search.question import Search

@@ -15,7 +15,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2.functional import center_crop, resize
 
 from dorsal.data.dataset import ImageData
-from dorsal.recipe.recipe import Recipe
+from dorsal.recipes.recipe import Recipe
 
 Transform = Callable[[Tensor], Tensor]
 
@@ -26,8 +26,9 @@ _EIGENVECTORS = torch.tensor([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8
 
 def train_transform(recipe: Recipe, data: ImageData) -> Transform:
     """uint8 [3, H, W] to normalized float32 [3, size, size]; random draws come from torch's global generator."""
-    std = torch.tensor(data.normalization.std).view(3, 1, 1)
-    mean = torch.tensor(data.normalization.mean).view(3, 1, 1)
+    std = torch.tensor(data.normalization.std).view(-1, 1, 1)
+    mean = torch.tensor(data.normalization.mean).view(-1, 1, 1)
+    _check_channels(recipe, data.channels)
     steps: list[Transform] = [_crop(recipe, data.size)]
     if recipe.flip and data.flip:
         steps.append(_flip)
@@ -43,6 +44,17 @@ def train_transform(recipe: Recipe, data: ImageData) -> Transform:
     if recipe.erasing:
         steps.append(v2.RandomErasing(recipe.erasing))
     return partial(_in_turn, steps)
+
+
+def _check_channels(recipe: Recipe, channels: int) -> None:
+    """Raises ValueError for steps that are defined for other numbers of channels only."""
+    limits = {"lighting": (3,), "auto_augment": (1, 3), "color_jitter": (1, 3)}
+    for field, valid in limits.items():
+        if getattr(recipe, field) not in (0, "none") and channels not in valid:
+            raise ValueError(
+                f"{field}={getattr(recipe, field)} of the recipe needs images of {' or '.join(map(str, valid))} "
+                f"channels, and these have {channels}; leave it out of the recipe"
+            )
 
 
 def _in_turn(steps: list[Transform], image: Tensor) -> Tensor:

@@ -1,8 +1,12 @@
 """Which images form which batch, and which part of it a process takes."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import Sampler
 
 from dorsal.data.dataset import order
@@ -11,13 +15,14 @@ from dorsal.data.dataset import order
 class Batches(Sampler[list[int]]):
     """The batches of an epoch, as indices of images: this process's part of each.
 
-    Batches are those of the whole run, whatever the number of processes: `order` cut into pieces of `batch`, the last
-    one shorter. Process `rank` of `world` takes every world-th image of a batch, starting at its own. Where that
-    leaves it none, it takes the first image, so that it still makes the step, and `share` says 0.
+    Batches are those of the whole run, whatever the number of processes: `orders(epoch)`, int64
+    [images], cut into pieces of `batch`, the last one shorter. Process `rank` of `world` takes every world-th image of
+    a batch, starting at its own. Where that leaves it none, it takes the first image, so that it still makes the step,
+    and `share` says 0.
     """
 
-    def __init__(self, images: int, batch: int, seed: int, rank: int, world: int) -> None:
-        self._images, self._batch, self._seed = images, batch, seed
+    def __init__(self, images: int, batch: int, orders: Callable[[int], Tensor], rank: int, world: int) -> None:
+        self._images, self._batch, self._orders = images, batch, orders
         self._rank, self._world = rank, world
         self.epoch = 0
 
@@ -25,7 +30,7 @@ class Batches(Sampler[list[int]]):
         return math.ceil(self._images / self._batch)
 
     def __iter__(self) -> Iterator[list[int]]:
-        images = order(self._images, self._seed, self.epoch).tolist()
+        images = self._orders(self.epoch).tolist()
         for start in range(0, self._images, self._batch):
             batch = images[start : start + self._batch]
             yield batch[self._rank :: self._world] or batch[:1]
@@ -37,3 +42,14 @@ class Batches(Sampler[list[int]]):
     def share(self, index: int) -> int:
         """How many of them are this process's."""
         return len(range(self._rank, self.size(index), self._world))
+
+
+def balanced_order(labels: NDArray[np.int64], seed: int, epoch: int) -> Tensor:
+    """As many images as there are labels, in a random order, int64 [n]: of every class that has images equally many, to
+    within one. Images of a small class come several times, each equally often to within one."""
+    shuffled = order(len(labels), seed, epoch).numpy()
+    members = {label: shuffled[labels[shuffled] == label] for label in np.unique(labels).tolist()}
+    share = -(-len(labels) // len(members))
+    drawn = np.stack([np.resize(images, share) for images in members.values()], axis=1).ravel()[: len(labels)]
+    again = order(len(labels), seed, -1 - epoch)
+    return torch.from_numpy(drawn)[again]

@@ -3,29 +3,40 @@
 from itertools import islice
 
 import torch
+from accelerate.utils import gather_object
 from torch import nn
 
 from dorsal.data.dataset import Evaluation, ImageData, Split
-from dorsal.tasks.classify.metric import Score, Scorer
+from dorsal.spec.task import Classify, Task
+from dorsal.tasks.method import Method, method_of
+from dorsal.tasks.score import Score, Scorer
 
 
 def evaluate(
-    model: nn.Module, split: Split, data: ImageData, device: str | torch.device = "cpu", batch: int = 256
+    model: nn.Module,
+    split: Split,
+    data: ImageData,
+    device: str | torch.device = "cpu",
+    batch: int = 256,
+    task: Task = Classify(),
 ) -> Score:
     """The score on one split of `data`. The model is moved to `device`; its training mode is kept."""
     batches = Evaluation(split, data.size, data.normalization, batch)
-    return score(model.to(device), batches, len(data.classes), torch.device(device))
+    method = method_of(task, data.train.labels, len(data.classes))
+    return scored(method, model.to(device), batches, torch.device(device)).score()
 
 
-def score(
-    model: nn.Module, batches: Evaluation, classes: int, device: torch.device, rank: int = 0, world: int = 1
-) -> Score:
-    """The score over batches that are shared out among `world` processes; the same in each of them."""
-    scorer = Scorer(classes, device)
+def scored(
+    method: Method, model: nn.Module, batches: Evaluation, device: torch.device, rank: int = 0, world: int = 1
+) -> Scorer:
+    """A scorer that has taken all batches, which are shared out among `world` processes; the same in each of them."""
+    scorer = method.scorer()
     training = model.training
     model.eval()
     with torch.inference_mode():
-        for images, labels in islice(batches, rank, None, world):
-            scorer.update(model(images.to(device)), labels.to(device))
+        for number, (images, targets) in islice(enumerate(batches), rank, None, world):
+            first = number * batches.batch_size
+            indices = range(first, first + len(targets))
+            scorer.add(indices, method.predict(model, images.to(device)), targets.to(device))
     model.train(training)
-    return scorer.score()
+    return scorer if world == 1 else scorer.merged(gather_object([scorer]))

@@ -9,7 +9,12 @@ Gradients and losses are means over the images of all; batch norm sees the part 
 within it.
 """
 
+from __future__ import annotations
+
+import contextlib
+import functools
 import math
+import operator
 import time
 from collections.abc import Callable
 from itertools import islice
@@ -26,30 +31,35 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, update_bn
 from torch.utils.data import DataLoader
 
-from dorsal.data.dataset import Evaluation, ImageData, Seeded
+from dorsal.data.dataset import Evaluation, ImageData, Seeded, order
 from dorsal.nn.build import set_drop_block
-from dorsal.recipe.epoch import Epoch, Step
-from dorsal.recipe.text import Recipe, recipe_hash
+from dorsal.recipes.epoch import Epoch, Step
+from dorsal.recipes.text import Recipe, recipe_hash
+from dorsal.spec.task import Classify, Task
 from dorsal.spec.timm import AnyNetwork, hash_of
-from dorsal.tasks.classify.loss import loss
-from dorsal.tasks.classify.metric import Score
+from dorsal.tasks.method import Method, method_of
+from dorsal.tasks.score import Evidence, Score, Scorer
 from dorsal.train import checkpoint as store
 from dorsal.train.augment import batch_mixer, draws_of, seed_of, train_transform
-from dorsal.train.batches import Batches
-from dorsal.train.evaluate import score
-from dorsal.train.model import make_model
+from dorsal.train.batches import Batches, balanced_order
+from dorsal.train.evaluate import scored
 from dorsal.train.optim import drop_block_rate, learning_rate, make_average, make_optimizer
 
 Precision = Literal["no", "bf16"]
+_STEPS_BETWEEN_READS = 50
+_Found = tuple[Score, Evidence]
 
 
 class Fit(msgspec.Struct, frozen=True, eq=False):
     """What came of a run. `model` is the one that was evaluated. A diverged run has the epochs before it in `curve`
-    and the place in `error`. `notes` are sentences on what happened beside training."""
+    and the place in `error`. `score` and `evidence` are of the last epoch's evaluation, None of a diverged run. `notes`
+    are sentences on what happened beside training."""
 
     status: Literal["finished", "diverged"]
     curve: tuple[Epoch, ...]
     model: nn.Module
+    score: Score | None = None
+    evidence: Evidence | None = None
     error: str = ""
     notes: tuple[str, ...] = ()
 
@@ -64,6 +74,8 @@ class _Run(msgspec.Struct, frozen=True, eq=False):
     recipe: Recipe
     seed: int
     classes: int
+    method: Method
+    micro_batch: int
     accelerator: Accelerator
     net: nn.Module
     model: nn.Module
@@ -92,40 +104,56 @@ def fit(
     on_step: Callable[[Step], None] | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
     loader_processes: int = 0,
+    micro_batch: int | None = None,
+    task: Task = Classify(),
 ) -> Fit:
-    """Trains the network from scratch.
+    """Trains the network from scratch for a task.
 
     `device` is "cpu", "cuda" or "mps". `checkpoint` is written after every epoch, before `on_epoch` is called, and
     resumed from where it exists; a corrupt one is renamed, noted, and the run starts over. The main process alone
     writes and reads it, and calls the callbacks; what they raise ends the run and leaves the checkpoint whole.
 
+    `micro_batch` is the largest number of images that a process holds at a time: the gradients of a larger batch are
+    added up over several passes before each step. The result is that of the whole batch but for batch norm, which sees
+    one micro-batch, and for the draws of dropout and drop path.
+
     Raises ValueError when network and data do not fit, the device is not there, or the checkpoint is of another run,
     and OSError when a checkpoint cannot be written. A loss that is not finite is an outcome: `Fit.status` "diverged".
     """
-    _check(network, data, seed)
-    run = _assemble(network, recipe, data, seed, _accelerator(device, precision), loader_processes)
-    identity = _identity(network, recipe, data, seed, precision)
-    curve, notes = _resume(run, checkpoint, identity)
+    _check(network, data, seed, micro_batch)
+    method = method_of(task, data.train.labels, len(data.classes))
+    accelerator = _accelerator(device, precision)
+    run = _assemble(network, recipe, data, seed, method, accelerator, loader_processes, micro_batch or recipe.batch)
+    identity = _identity(network, recipe, data, seed, precision, run.micro_batch)
+    curve, found, notes = _resume(run, checkpoint, identity)
     error = ""
     try:
         for epoch in range(len(curve), recipe.epochs):
             began = time.perf_counter()
             train_loss, rate = _train(run, epoch, on_step)
-            val = _evaluate(run, epoch)
+            scorer = _evaluate(run, epoch)
+            val = scorer.score()
             seconds = time.perf_counter() - began
-            result = Epoch(epoch + 1, train_loss, val.loss, val.accuracy, rate, seconds)
+            result = Epoch(epoch + 1, train_loss, val.loss, val.score, rate, seconds)
             curve.append(result)
-            _save(run, checkpoint, identity, curve)
+            found = (val, scorer.evidence()) if epoch + 1 == recipe.epochs else None
+            _save(run, checkpoint, identity, curve, found)
             if on_epoch is not None and run.accelerator.is_main_process:
                 on_epoch(result)
     except _DivergedError as diverged:
         error = str(diverged)
     run.accelerator.unwrap_model(run.model, keep_fp32_wrapper=False)
-    return Fit("diverged" if error else "finished", tuple(curve), run.evaluated, error, notes)
+    if found is None:
+        return Fit("diverged", tuple(curve), run.evaluated, error=error, notes=notes)
+    return Fit("finished", tuple(curve), run.evaluated, *found, notes=notes)
 
 
 def _train(run: _Run, epoch: int, on_step: Callable[[Step], None] | None) -> tuple[float, float]:
-    """One pass over the training images. Returns the mean loss over them and the last learning rate."""
+    """One pass over the training images. Returns the mean loss over them and the last learning rate.
+
+    Losses stay on the device and are read every `_STEPS_BETWEEN_READS` steps, for reading one makes the host wait until
+    the device has made the step. A loss that is not finite ends the run then, and is reported with its own step.
+    """
     recipe, accelerator, batches = run.recipe, run.accelerator, run.batches
     mix = batch_mixer(recipe, run.classes)
     torch.manual_seed(seed_of(run.seed, epoch, accelerator.process_index))
@@ -134,6 +162,7 @@ def _train(run: _Run, epoch: int, on_step: Callable[[Step], None] | None) -> tup
     set_drop_block(run.net, drop_block_rate(recipe, epoch))
     run.model.train()
     total, rate = 0.0, 0.0
+    unread: list[Tensor] = []
     for index, batch in enumerate(run.loader):
         rate = learning_rate(recipe, epoch * len(batches) + index, len(batches))
         for group in run.optimizer.param_groups:
@@ -143,26 +172,56 @@ def _train(run: _Run, epoch: int, on_step: Callable[[Step], None] | None) -> tup
             with draws_of(run.seed, epoch, index):
                 images, targets = mix(images, targets)
 
-        batch_loss = loss(run.model(images), targets, recipe.label_smoothing)
-        # Processes may hold unequal parts of a batch, and the mean of their gradients is what is stepped along.
-        part = batch_loss * (batches.share(index) / batches.size(index))
-        value = float(accelerator.reduce(part.detach(), "sum"))
-        if not math.isfinite(value):
-            raise _DivergedError(f"loss is {value} in epoch {epoch + 1}, step {index + 1} of {len(batches)}")
         run.optimizer.zero_grad()
-        accelerator.backward(part * accelerator.num_processes)
+        unread.append(_descend(run, images, targets, batches.share(index) / batches.size(index)))
+        if recipe.clip:
+            accelerator.clip_grad_norm_(run.net.parameters(), recipe.clip)
         run.optimizer.step()
         if run.average is not None:
             run.average.update_parameters(run.net)
 
-        total += value * batches.size(index)
+        if len(unread) == _STEPS_BETWEEN_READS or index + 1 == len(batches):
+            total += _read(run, epoch, index + 1 - len(unread), unread)
+            unread = []
         if on_step is not None and accelerator.is_main_process:
             on_step(Step(epoch + 1, index + 1, len(batches)))
     return total / len(run.images), rate
 
 
-def _evaluate(run: _Run, epoch: int) -> Score:
-    """The score of the evaluated model on the validation split, after measuring its norms anew if the recipe says."""
+def _descend(run: _Run, images: Tensor, targets: Tensor, share: float) -> Tensor:
+    """Adds up the gradients of this process's part of a batch, and returns its part of the batch's loss.
+
+    `share` is the part's share of the images: processes may hold unequal parts, and the mean of their gradients is what
+    is stepped along.
+    """
+    accelerator, count, losses = run.accelerator, len(images), []
+    pieces = range(0, count, run.micro_batch)
+    for start in pieces:
+        piece = slice(start, start + run.micro_batch)
+        last = start == pieces[-1]
+        with contextlib.nullcontext() if last else accelerator.no_sync(run.model):
+            terms = run.method.losses(run.model, images[piece], targets[piece], run.recipe)
+            loss = functools.reduce(operator.add, terms.values())
+            # Multiplied by 1.0 only where there is one piece, which leaves the loss as it is.
+            part = loss * (share * (len(images[piece]) / count))
+            accelerator.backward(part * accelerator.num_processes)
+        losses.append(part.detach())
+    return functools.reduce(operator.add, losses)
+
+
+def _read(run: _Run, epoch: int, first: int, losses: list[Tensor]) -> float:
+    """The sum over images of the losses of these steps, of which `first` is the first, from 0."""
+    total = 0.0
+    values: list[float] = run.accelerator.reduce(torch.stack(losses), "sum").tolist()
+    for index, value in enumerate(values, start=first):
+        if not math.isfinite(value):
+            raise _DivergedError(f"loss is {value} in epoch {epoch + 1}, step {index + 1} of {len(run.batches)}")
+        total += value * run.batches.size(index)
+    return total
+
+
+def _evaluate(run: _Run, epoch: int) -> Scorer:
+    """What the evaluated model says on the validation split, after measuring its norms anew if the recipe says."""
     accelerator, recipe, model = run.accelerator, run.recipe, run.evaluated
     rank, world = accelerator.process_index, accelerator.num_processes
     with accelerator.autocast():
@@ -173,27 +232,40 @@ def _evaluate(run: _Run, epoch: int) -> Score:
             for buffer in model.buffers():
                 if buffer.is_floating_point():
                     buffer.copy_(accelerator.reduce(buffer, "mean"))
-        result = score(model, run.validation, run.classes, accelerator.device, rank, world)
-    if not math.isfinite(result.loss):
-        raise _DivergedError(f"validation loss is {result.loss} after epoch {epoch + 1}")
-    return result
+        scorer = scored(run.method, model, run.validation, accelerator.device, rank, world)
+    loss = scorer.score().loss
+    if loss is not None and not math.isfinite(loss):
+        raise _DivergedError(f"validation loss is {loss} after epoch {epoch + 1}")
+    return scorer
 
 
 def _assemble(
-    network: AnyNetwork, recipe: Recipe, data: ImageData, seed: int, accelerator: Accelerator, loader_processes: int
+    network: AnyNetwork,
+    recipe: Recipe,
+    data: ImageData,
+    seed: int,
+    method: Method,
+    accelerator: Accelerator,
+    loader_processes: int,
+    micro_batch: int,
 ) -> _Run:
     torch.manual_seed(seed_of(seed))
-    net = make_model(network, recipe)
+    net = method.build(network, recipe)
     # On one core of an AVX-512 CPU a training step is 1.2 to 1.6 times as fast in this layout (docs/log.md).
     net = net.to(memory_format=torch.channels_last)
     average = make_average(net, recipe.ema).to(accelerator.device) if recipe.ema else None
     model = accelerator.prepare(net)
     images = Seeded(data.train, train_transform(recipe, data), seed)
-    batches = Batches(len(images), recipe.batch, seed, accelerator.process_index, accelerator.num_processes)
+    orders = functools.partial(order, len(images), seed)
+    if recipe.sampling == "balanced":
+        orders = functools.partial(balanced_order, data.train.labels, seed)
+    batches = Batches(len(images), recipe.batch, orders, accelerator.process_index, accelerator.num_processes)
     return _Run(
         recipe=recipe,
         seed=seed,
         classes=len(data.classes),
+        method=method,
+        micro_batch=micro_batch,
         accelerator=accelerator,
         net=net,
         model=model,
@@ -225,20 +297,25 @@ def _accelerator(device: str, precision: Precision) -> Accelerator:
     return accelerator
 
 
-def _check(network: AnyNetwork, data: ImageData, seed: int) -> None:
+def _check(network: AnyNetwork, data: ImageData, seed: int, micro_batch: int | None) -> None:
     if network.head.classes != len(data.classes):
         raise ValueError(
             f"classes={network.head.classes} of the network, but the data have {len(data.classes)}; "
             f"nearest valid: classes={len(data.classes)}"
         )
-    if network.in_channels != 3:
-        raise ValueError(f"in_channels={network.in_channels}, but images are RGB; nearest valid: in_channels=3")
+    if network.in_channels != data.channels:
+        raise ValueError(
+            f"in_channels={network.in_channels} of the network, but the images have {data.channels}; "
+            f"nearest valid: in_channels={data.channels}"
+        )
+    if micro_batch is not None and micro_batch < 1:
+        raise ValueError(f"micro_batch={micro_batch} is below 1; nearest valid: 1")
     if seed < 0:
         raise ValueError(f"seed={seed} is below 0; nearest valid: 0")
 
 
 def _identity(
-    network: AnyNetwork, recipe: Recipe, data: ImageData, seed: int, precision: Precision
+    network: AnyNetwork, recipe: Recipe, data: ImageData, seed: int, precision: Precision, micro_batch: int
 ) -> dict[str, str | int]:
     """What makes two runs the same run, in plain values."""
     return {
@@ -249,10 +326,14 @@ def _identity(
         "image size": data.size,
         "normalization": f"{data.normalization.mean} {data.normalization.std}",
         "precision": precision,
+        "micro-batch": min(micro_batch, recipe.batch),
     }
 
 
-def _save(run: _Run, path: Path | None, identity: dict[str, str | int], curve: list[Epoch]) -> None:
+def _save(
+    run: _Run, path: Path | None, identity: dict[str, str | int], curve: list[Epoch], found: _Found | None
+) -> None:
+    """Writes the checkpoint; the last one has what was `found`, for measuring norms anew would find something else."""
     if path is None or not run.accelerator.is_main_process:
         return
     state = {
@@ -260,12 +341,16 @@ def _save(run: _Run, path: Path | None, identity: dict[str, str | int], curve: l
         "model": run.net.state_dict(),
         "optimizer": run.optimizer.state_dict(),
         "average": run.average and run.average.state_dict(),
+        "score": found and msgspec.to_builtins(found[0]),
+        "evidence": found and {name: torch.from_numpy(column) for name, column in found[1].items()},
     }
     store.save(path, identity, state)
 
 
-def _resume(run: _Run, path: Path | None, identity: dict[str, str | int]) -> tuple[list[Epoch], tuple[str, ...]]:
-    """The curve so far, with the run's state set to its end, and notes.
+def _resume(
+    run: _Run, path: Path | None, identity: dict[str, str | int]
+) -> tuple[list[Epoch], _Found | None, tuple[str, ...]]:
+    """The curve so far, with the run's state set to its end, what was found in the last epoch, and notes.
 
     The main process, which writes the checkpoint, reads it for all: others may have no folder in common with it.
     """
@@ -278,9 +363,13 @@ def _resume(run: _Run, path: Path | None, identity: dict[str, str | int]) -> tup
             notes = (f"{corrupt}; it is kept as {store.set_aside(path).name}, and the run started over",)
     [state] = broadcast_object_list([state])
     if state is None:
-        return [], notes
+        return [], None, notes
     run.net.load_state_dict(state["model"])
     run.optimizer.load_state_dict(state["optimizer"])
     if run.average is not None:
         run.average.load_state_dict(state["average"])
-    return msgspec.convert(state["curve"], list[Epoch]), ()
+    found = None
+    if state["score"] is not None:
+        evidence = {name: column.numpy() for name, column in state["evidence"].items()}
+        found = (msgspec.convert(state["score"], Score), evidence)
+    return msgspec.convert(state["curve"], list[Epoch]), found, ()

@@ -8,7 +8,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.swa_utils import PARAM_LIST, AveragedModel, get_ema_multi_avg_fn
 
-from dorsal.recipe.recipe import Recipe
+from dorsal.recipes.recipe import Recipe
 
 NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
 

@@ -7,10 +7,10 @@ from math import inf
 import torch
 from torch import nn
 
-from dorsal.recipe.text import Recipe
+from dorsal.recipes.text import Recipe
 from dorsal.spec.timm import AnyNetwork
-from dorsal.tasks.classify.loss import loss
-from dorsal.train.model import make_model
+from dorsal.tasks.classify.method import cross_entropy
+from dorsal.tasks.model import make_model
 from dorsal.train.optim import make_optimizer
 
 _WARMUPS = 2
@@ -48,7 +48,7 @@ def time_step(network: AnyNetwork, recipe: Recipe, image_size: int, *, device: s
     seconds = []
     for _ in range(_WARMUPS + steps):
         began = time.perf_counter()
-        value = loss(model(images), labels, recipe.label_smoothing)
+        value = cross_entropy(model(images), labels, recipe.label_smoothing)
         optimizer.zero_grad()
         value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

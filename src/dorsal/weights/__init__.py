@@ -1,1 +1,1 @@
-"""Weights on disk: safetensors beside a JSON card that says what they are."""
+"""Weights on disk, published or your own, and networks made with them."""

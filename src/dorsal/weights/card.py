@@ -1,4 +1,4 @@
-"""What a set of weights is, as data: the card beside every saved model. No torch."""
+"""The card beside every saved model: which network, which classes, how images are prepared. No torch."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ import msgspec
 from dorsal.spec.network import Network
 
 SCHEMA = 2
-Channels = tuple[float, float, float]
+Channels = tuple[float, ...]
 
 
 class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How an image becomes the input of a network.
 
-    The short side is resized to `resize` pixels, the centre of `image_size` x `image_size` is cut out, and values in
-    0..1 have `mean` subtracted and are divided by `std`. Both are given red, green, blue, whatever order of channels
-    (`color_order`) the network takes.
+    The short side is resized to `resize` pixels and the central `image_size` x `image_size` pixels are cut out. From
+    values in 0..1, `mean` is subtracted, and the result is divided by `std`. Both are in the order red, green, blue,
+    also for a network that takes the channels as `color_order="bgr"`. `levels` are the values, by channel, that become
+    0 and 255 in images of more than 8 bits, None where the model was trained on none.
 
-    Raises ValueError where the crop would be larger than the resized image.
+    Raises ValueError if the crop is larger than the resized image, or a deviation is not above 0.
     """
 
     image_size: int
@@ -28,6 +29,7 @@ class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     mean: Channels = (0.485, 0.456, 0.406)
     std: Channels = (0.229, 0.224, 0.225)
     color_order: Literal["rgb", "bgr"] = "rgb"
+    levels: tuple[tuple[int, int], ...] | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.image_size <= self.resize:
@@ -38,7 +40,7 @@ class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             raise ValueError(f"std={list(self.std)} must be above 0 in every channel")
 
     def at(self, image_size: int) -> Preprocessing:
-        """The same for another size of crop: the share of the image that is seen is kept."""
+        """The same for another size of crop, which covers the same share of the image."""
         resize = max(image_size, round(image_size * self.resize / self.image_size))
         return msgspec.structs.replace(self, image_size=image_size, resize=resize)
 
@@ -50,13 +52,16 @@ class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a set of weights is: the network, its classes, how images are prepared for it, and where it comes from.
+    """What is known about a model's weights.
 
-    `classes` are the names of class folders in the order of the logits (ImageNet: WordNet ids), `class_names` what to
-    call them where that differs; both are empty where there is no classifier. `metrics` are in percent. `license` is
-    an SPDX identifier or words. `source` says where the weights were published, or "trained here", `source_sha256`
-    which file there; `recipe` how they were trained; `origin` the command that made this folder. `sha256` is of
-    model.safetensors.
+    - `network`, with its `text` and `network_hash`.
+    - `classes`: the names of class folders in the order of the logits (ImageNet: WordNet ids); `class_names`: readable
+      names where these differ. Both are empty if there is no classifier.
+    - `preprocessing`: how images are prepared. `metrics`: scores in percent.
+    - `license`: an SPDX identifier, or words.
+    - `source`: where the weights were published, or "trained here"; `source_sha256`: of the file there.
+    - `recipe`: how they were trained. `origin`: the command that made this folder.
+    - `sha256`: of model.safetensors.
     """
 
     network: Network

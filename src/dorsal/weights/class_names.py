@@ -1,4 +1,4 @@
-"""Label sets: what the logits of a checkpoint stand for. No torch."""
+"""Label sets: the classes that the logits of a checkpoint stand for. No torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 
 
 class Labels(msgspec.Struct, frozen=True):
-    """The names of class folders in the order of the logits, and what to call them where that differs."""
+    """The names of class folders in the order of the logits; `names` are readable names where these differ."""
 
     classes: tuple[str, ...]
     names: tuple[str, ...] = ()
@@ -21,10 +21,10 @@ class Labels(msgspec.Struct, frozen=True):
 def read_labels(text: str, count: int) -> Labels:
     """The labels of a network with `count` classes.
 
-    `text` is imagenet (WordNet ids as folders, names as in torchvision), cifar10, numbered (class 0, 1, …), none (no
-    classifier), or the path of a file with one class a line, a tab and a readable name after it or not.
+    `text` is imagenet (WordNet ids as folders, names as in torchvision), cifar10, numbered (0, 1, …), none (no
+    classifier), or the path of a file with one class a line; a tab and a readable name may follow.
 
-    Raises ValueError where the file cannot be read, names a class twice, or has another number of classes.
+    Raises ValueError if the file cannot be read, names a class twice, or has another number of classes.
     """
     match text:
         case "imagenet":

@@ -1,4 +1,4 @@
-"""Checkpoints of other packages to our folders, and back."""
+"""Converts checkpoints of other packages to model folders, and back."""
 
 from __future__ import annotations
 
@@ -18,62 +18,75 @@ from dorsal.weights.formats.compare import sentence
 from dorsal.weights.formats.packages import naming_of
 from dorsal.weights.formats.table import make_table
 from dorsal.weights.published import Published
-from dorsal.weights.read import read_state
+from dorsal.weights.read import find_state
 from dorsal.weights.saved import load_model, make_card, save_state
 from dorsal.zoo import network as read_network
 
 
-def convert(file: Path, entry: Published, out: Path, *, origin: str, partial: bool = False) -> tuple[Card, str]:
-    """Writes a checkpoint file into `out` as a folder of ours. Returns its card, and a sentence on what did not fit.
+def convert(
+    file: str | Path,
+    entry: Published,
+    out: str | Path,
+    *,
+    origin: str,
+    partial: bool = False,
+    state: str | None = None,
+    prefix: str | None = None,
+) -> tuple[Card, tuple[str, ...]]:
+    """Converts a checkpoint file to a model folder `out`. Returns the card, and notes on what was taken and left.
 
-    `entry` says what the file is; one that is not published gets an entry made for it, whose `format` may be empty: it
-    is recognised then. Where the conversion turns the first convolution from BGR to RGB, the card says RGB. `partial`
-    takes what fits and leaves the rest freshly initialised; otherwise everything must fit, and the sentence is empty.
-    Half-precision weights become float32. Published metrics are kept where everything fits.
+    - `entry`: what the file is. For a file that is not published make one; an empty `format` is recognised.
+    - `state`, `prefix`: which network of a file that holds several; see `find_state`.
+    - `partial`: take what fits and initialise the rest. Otherwise everything must fit.
 
-    Raises ValueError when the file cannot be read, or names what does not fit.
+    Half-precision weights become float32. If the format takes images as BGR, the first convolution is turned to RGB,
+    and so is the card. The published metrics are kept if everything fits.
+
+    Raises ValueError if the file cannot be read, holds values that are not finite, or does not fit.
     """
     network = read_network(entry.network)
     labels = read_labels(entry.classes, network.head.classes)
-    state = read_state(file)
-    name = entry.format or recognise(state)
-    ours = to_ours(state, network, name, partial)
-    left = sentence(match(state, network, name).differences) if partial else ""
-    if left:
+    found = find_state(file, state, prefix)
+    name = entry.format or recognise(found.tensors)
+    ours = to_ours(found.tensors, network, name, partial)
+    misfits = sentence(match(found.tensors, network, name).differences) if partial else ""
+    if misfits:
         ours = build(network).state_dict() | ours
     ours = {key: value.float() if value.is_floating_point() else value for key, value in ours.items()}
     preprocessing = entry.preprocessing
     if takes_bgr(name, network):
         preprocessing = msgspec.structs.replace(preprocessing, color_order="rgb")
-    with file.open("rb") as content:
+    with Path(file).open("rb") as content:
         source_sha256 = hashlib.file_digest(content, "sha256").hexdigest()
     card = make_card(
         network,
         classes=labels.classes,
         class_names=labels.names,
         preprocessing=preprocessing,
-        metrics={} if left else entry.metrics,
+        metrics={} if misfits else entry.metrics,
         license=entry.license,
         source=entry.source or f"file {entry.file}",
         source_sha256=source_sha256,
         recipe=entry.recipe,
         origin=origin,
     )
-    return save_state(out, ours, card), left
+    note = "" if entry.source else found.note  # how a published file is wrapped is no news
+    return save_state(out, ours, card), tuple(filter(None, (note, misfits)))
 
 
 def takes_bgr(format: str, network: Network) -> bool:
-    """Whether files of this format hold weights for BGR images, so that converting flips the first convolution."""
+    """Whether files of this format take BGR images, so that conversion flips the first convolution."""
     return any(entry.change == "flip" for entry in make_table(network, naming_of(format, network)).entries)
 
 
-def export(folder: Path, format: str, file: Path) -> None:
-    """Writes the model in `folder` as a checkpoint of another package: .safetensors, or a plain state dict as .pth.
+def export(folder: str | Path, format: str, file: str | Path) -> None:
+    """Writes the model in `folder` as another package's checkpoint: .safetensors, or a state dict as .pth.
 
-    Raises ValueError when there is no model, the format has no such network, or the file's ending is another.
+    Raises ValueError if there is no model, the format has no such network, or the file's suffix is unknown.
     """
     model, _ = load_model(folder)
     state = from_ours(model.state_dict(), model.network, format)
+    file = Path(file)
     temporary = file.with_name(file.name + ".tmp")
     match file.suffix:
         case ".safetensors":

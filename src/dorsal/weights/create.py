@@ -1,4 +1,4 @@
-"""A network ready to use: by name, with published or own weights, as a classifier or as a backbone of another model."""
+"""`create`: a network with or without weights, as a classifier or as the backbone of another model."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from dorsal.language.reader import suggest
+from dorsal.language.reader import Reader, suggest
 from dorsal.nn.backbone import Backbone, Classifier, set_checkpointing
 from dorsal.nn.build import build, initialise
 from dorsal.nn.inner_features import InnerFeatures
 from dorsal.spec.adapt import with_deformable, with_output_stride
 from dorsal.spec.network import Network
-from dorsal.spec.text import difference, edit
-from dorsal.zoo import network as read_network
+from dorsal.spec.text import edit
+from dorsal.weights.published import Published
+from dorsal.weights.source import find_network, find_weights
+from dorsal.zoo import text_of
 
 NormChoice = Literal["batch", "group", "frozen", "sync"]
 NORMS: tuple[NormChoice, ...] = ("batch", "group", "frozen", "sync")
@@ -25,9 +27,11 @@ FIRST_CONVOLUTION = "stem.convs.0.conv.weight"
 
 
 def create(
-    name: str | Network,
+    name: str | Path | Network,
     *,
-    weights: str | Path | None = None,
+    weights: str | Path | Published | None = None,
+    state: str | None = None,
+    prefix: str | None = None,
     features: tuple[int, ...] | tuple[str, ...] | None = None,
     classes: int | None = None,
     in_channels: int | None = None,
@@ -41,52 +45,80 @@ def create(
     dropout: float = 0.0,
     zero_init: bool = False,
 ) -> Classifier | Backbone | InnerFeatures:
-    """A network as a module on torch's default device, in training mode as any new module.
+    """A network as a module, on torch's default device and in training mode.
 
-    - `name`: a published name under any of its aliases, one with edits, or a `Network`.
-    - `weights`: the id of a published checkpoint (`dorsal weights list`), a folder that Dorsal saved, or a checkpoint
-      file of any known format. Without, the network is freshly initialised.
-    - `features`: levels (0 the stem, 1 the first stage, …) or names of inner nodes; the module then returns a tuple of
-      maps, and its `info` has name, channels and stride of each.
-    - `classes`: 0 removes the classifier (pooled vectors come out); another number than the weights' makes a new one.
-    - `in_channels`: see `adapt_stem` for what becomes of a pretrained stem.
-    - `output_stride`: dilation in place of the last strides, e.g. 8 or 16.
-    - `deformable`: stages, from 1, that get deformable 3x3 convolutions; with weights only their offsets are new.
-    - `norm`: batch norm that trains, is `frozen` (statistics and affine parameters fixed) or `sync` with all
-      processes; or `group` norm, which batch-norm weights cannot fill.
-    - `freeze`: the first so many levels do not learn (1: stem, 2: and stage 1, …).
-    - `checkpointing`: keep only the inputs of blocks in training and run each again for the gradient.
-    - the rest as in `dorsal.build`.
+    - `name`: a published name or alias, a name with edits, the path of a JSON file, or a `Network`.
+    - `weights`: the id of a published checkpoint (`dorsal weights list`), a model's folder, or a checkpoint file of any
+      known format. None: the network is initialised.
+    - `state`, `prefix`: which network of a file that holds several: the keys that lead to it, and what its names begin
+      with.
+    - `features`: levels (0 the stem, 1 the first stage, …) or names of inner nodes. The module then returns a tuple of
+      maps, and its `info` has the name, channels and stride of each.
+    - `classes`: the number of classes. 0 removes the classifier, so that pooled vectors come out. Another number than
+      the weights' makes a new classifier. Default: what the text of `name` says, else what the weights have.
+    - `in_channels`: the number of input channels, with the same default. `adapt_stem` says how a stem is adapted.
+    - `output_stride`: dilation in place of the last strides, such as 8 or 16.
+    - `deformable`: stages, from 1, whose 3x3 convolutions become deformable. With weights only their offsets are new.
+    - `norm`: "batch", "frozen" (batch norm with fixed statistics, scale and shift), "sync" (batch norm over all
+      processes) or "group" (which batch-norm weights cannot fill).
+    - `freeze`: how many levels do not learn: 1 the stem, 2 also the first stage, …
+    - `checkpointing`: blocks keep only their inputs in training, and run again for the gradient.
+    - `zero_init` (for networks without weights) and the rest: as in `dorsal.build`.
 
-    `zero_init` is for fresh networks. Raises ValueError naming the argument, its value and what would be valid, before
-    anything is fetched.
+    Warns of tensors in a file that the network has no place for, such as another head.
+
+    Raises ValueError naming the argument, its value and what would be valid, before anything is fetched.
     """
-    asked = read_network(name) if isinstance(name, str) else name
+    asked = find_network(name)
     if norm not in NORMS:
         raise ValueError(f"norm={norm!r} is not known{suggest(norm, NORMS)}")
     if norm == "group" and weights is not None:
         raise ValueError(
             "norm='group' with weights: published weights have batch norm, whose statistics do not carry over"
         )
+    if weights is None and (state is not None or prefix is not None):
+        raise ValueError("state and prefix choose in a checkpoint file, and no weights are given")
+    found = None if weights is None else find_weights(weights, asked, state, prefix)
+    if found is not None:
+        classes, in_channels = _ends(name, asked, found.network, classes, in_channels, features)
     target = _target(asked, classes, in_channels, output_stride, deformable, norm)
     policy: Literal["train", "frozen", "sync"] = norm if norm in ("frozen", "sync") else "train"
     with torch.device("meta"):
         model = build(target, drop_path=drop_path, drop_block=drop_block, dropout=dropout, norm_policy=policy)
     model.freeze(freeze)
     set_checkpointing(model, checkpointing)
-    if weights is None:
+    if found is None:
         model.to_empty(device=torch.get_default_device())
         initialise(model, zero_init)
     else:
         _view(model, features)  # a level or node that does not exist is refused here, before anything is fetched
-        own, state = _read(weights, asked)
-        if classes is None and own.head.classes != asked.head.classes:
-            raise ValueError(
-                f"the weights have {own.head.classes} classes and the network {asked.head.classes}: say classes="
-                f"{own.head.classes} to keep their classifier, or another number for a new one"
-            )
-        _fill(model, own, state)
+        _fill(model, found.network, found.load())
+        if found.left:
+            warnings.warn(found.left, stacklevel=2)
     return _view(model, features)
+
+
+def _ends(
+    name: str | Path | Network,
+    asked: Network,
+    own: Network,
+    classes: int | None,
+    in_channels: int | None,
+    features: tuple[int, ...] | tuple[str, ...] | None,
+) -> tuple[int, int]:
+    """Classes and input channels: what the arguments say, else what the network's text says, else the weights' own."""
+    whole = isinstance(name, str) and not name.endswith(".json")
+    written = Reader(str(name) if whole else text_of(asked)).whole().arguments
+    if classes is None:
+        classes = asked.head.classes if "classes" in written else own.head.classes
+        if not classes and asked.head.classes and features is None:
+            raise ValueError(
+                "the weights have no classifier: say classes=… for a new one, classes=0 for pooled vectors, or "
+                "features=(1, 2, 3, 4) for maps"
+            )
+    if in_channels is None:
+        in_channels = asked.in_channels if "in_channels" in written else own.in_channels
+    return classes, in_channels
 
 
 def _view(
@@ -94,6 +126,8 @@ def _view(
 ) -> Classifier | Backbone | InnerFeatures:
     if features is None:
         return model
+    if isinstance(features, (int, str)):
+        raise ValueError(f"features={features!r} must be a tuple: features=({features!r},)")
     levels = tuple(level for level in features if isinstance(level, int))
     nodes = tuple(node for node in features if isinstance(node, str))
     if levels and nodes:
@@ -104,12 +138,12 @@ def _view(
 def adapt_stem(weight: Tensor, channels: int) -> Tensor:
     """The first convolution's weight [C_out, 3, k, k] of RGB images for another number of input channels.
 
-    - 1: the sum over red, green and blue; exact for a grey image that was repeated three times.
-    - 4 or more: the first three channels are taken to be red, green and blue, and the others start at zero: the answer
-      is exactly that of the first three, and the rest is learned. That the first three are RGB is a guess.
-    - 2: the mean over colours, scaled to keep the size of the response. A guess.
+    - 1: the sum over red, green and blue. Exact for a grey image that was repeated three times.
+    - 4 or more: the first three channels are taken to be red, green and blue, and the filters of the others start at
+      zero. At first the network answers as it does for the first three alone. That these are RGB is a guess.
+    - 2: the mean over the colours, scaled to keep the size of the response. A guess.
 
-    Guesses are warned of.
+    A guess is told as a warning.
     """
     if channels == 1:
         return weight.sum(1, keepdim=True)
@@ -142,40 +176,8 @@ def _target(
     return target if output_stride is None else with_output_stride(target, output_stride)
 
 
-def _read(weights: str | Path, asked: Network) -> tuple[Network, dict[str, Tensor]]:
-    """The network that the weights are of, and their state in our keys.
-
-    Raises ValueError when that is not the network asked for, but for its classes.
-    """
-    from dorsal.weights.fetch import fetch
-    from dorsal.weights.formats import to_ours
-    from dorsal.weights.published import find_published
-    from dorsal.weights.read import read_state
-    from dorsal.weights.saved import load_model
-
-    path = Path(weights)
-    if path.is_dir():
-        model, card = load_model(path)
-        _same(asked, card.network, str(weights))
-        return card.network, model.state_dict()
-    if path.is_file():
-        return asked, to_ours(read_state(path), asked)
-    entry = find_published(str(weights))
-    own = read_network(entry.network)
-    _same(asked, own, entry.id)
-    return own, to_ours(read_state(fetch(entry)), own, entry.format)
-
-
-def _same(asked: Network, own: Network, weights: str) -> None:
-    alike = edit(asked, {"classes": own.head.classes, "in_channels": own.in_channels})
-    differs = difference(alike, own)
-    if differs:
-        what = "; ".join(f"{key} is {a} and in the weights {b}" for key, (a, b) in differs.items())
-        raise ValueError(f"weights={weights} are of another network: {what}")
-
-
 def _fill(model: Classifier, own: Network, state: dict[str, Tensor]) -> None:
-    """Puts the weights of `own` into the meta model; what it has and they cannot have is freshly initialised."""
+    """Puts the weights of `own` into the meta model and initialises what these do not have."""
     device = torch.get_default_device()
     target = model.network
     state = dict(state)
@@ -186,7 +188,8 @@ def _fill(model: Classifier, own: Network, state: dict[str, Tensor]) -> None:
     if target.in_channels != own.in_channels:
         if own.in_channels != 3:
             raise ValueError(
-                f"in_channels={target.in_channels}: the weights take {own.in_channels} channels, not RGB images"
+                f"in_channels={target.in_channels}: the weights take in_channels={own.in_channels}, which fits, and "
+                "only weights for RGB images can be adapted to another number"
             )
         state[FIRST_CONVOLUTION] = adapt_stem(state[FIRST_CONVOLUTION], target.in_channels)
     new |= {key for key in model.state_dict() if ".offset." in key and key not in state}

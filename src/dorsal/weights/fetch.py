@@ -1,4 +1,4 @@
-"""From an entry of the table to a file on disk: a local folder first, then the cache, then the network. No torch."""
+"""Gets the file of a published checkpoint: from a local folder, the cache, or the internet. No torch."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from filelock import FileLock
 from dorsal.weights.published import Published
 
 Progress = Callable[[int, int | None], None]
-"""Called with the bytes there are and the bytes there will be, None where the server does not say."""
+"""Called with the number of bytes so far and in all, None if the server does not say."""
 
 _TIMEOUT_SECONDS = 30
 _CHUNK = 2**20
 
 
 class FetchError(ValueError):
-    """Why a file cannot be had, where it would come from, and where to put it by hand."""
+    """The message says why there is no file, where it is published, and where a copy may be put."""
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: `weights` in DORSAL_HOME, else in `dorsal` in the platform's cache folder."""
+    """Where downloads are kept: `weights` in DORSAL_HOME, else `dorsal/weights` in the platform's cache folder."""
     if home := os.environ.get("DORSAL_HOME"):
         return Path(home) / "weights"
     match sys.platform:
@@ -43,13 +43,13 @@ def cache_folder() -> Path:
 def fetch(
     entry: Published, folder: Path | None = None, offline: bool = False, progress: Progress | None = None
 ) -> Path:
-    """The file of a published checkpoint, downloaded only where it is not there yet.
+    """The file of a published checkpoint. It is downloaded only if there is no local copy.
 
-    Looked for by name (`entry.local_name`) in `folder`, or in the folder DORSAL_WEIGHTS names, then in the cache.
-    Files from the Hugging Face hub are kept in the hub's own cache and need the package `huggingface_hub`. Where the
-    file's name holds the beginning of its sha256, the file is checked: a wrong download is deleted, and a wrong file in
-    a folder of yours is refused. An interrupted download goes on where it stopped. `progress` hears of downloads from
-    plain addresses; the hub's client shows its own.
+    A copy is looked for by its name (`entry.local_name`) in `folder`, or else in the folder that DORSAL_WEIGHTS names,
+    and then in the cache. Files of the Hugging Face hub lie in the hub's own cache and need the package
+    `huggingface_hub`. If a file's name has the beginning of its sha256, the file is checked: a wrong download is
+    deleted, a wrong copy in your folder is refused. An interrupted download goes on where it stopped. `progress` is
+    called for plain addresses; the hub's client shows its own progress.
 
     Raises FetchError.
     """
@@ -76,7 +76,7 @@ def fetch(
 
 
 def _download(entry: Published, part: Path, progress: Progress | None) -> None:
-    """Completes `part`, which holds the first bytes of the file or does not exist."""
+    """Downloads what is missing of `part`, which holds the first bytes of the file or does not exist."""
     have = part.stat().st_size if part.is_file() else 0
     request = Request(entry.url, headers={"User-Agent": "dorsal"} | ({"Range": f"bytes={have}-"} if have else {}))
     try:
@@ -128,7 +128,7 @@ def _from_hub(entry: Published, offline: bool) -> Path:
 
 
 def check_file(entry: Published, path: Path) -> Path:
-    """`path` again. Raises FetchError where the entry's file name says how its sha256 begins and it does not."""
+    """Returns `path`. Raises FetchError if the file's sha256 does not begin as the entry's file name says."""
     if entry.sha256_prefix:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()

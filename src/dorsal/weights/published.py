@@ -7,25 +7,28 @@ files and sources of ResNeSt, Res2Net and pytorch_resnet_cifar10.
 
 from __future__ import annotations
 
+import os
 import re
-from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 
 import msgspec
 
+from dorsal.language.reader import suggest
 from dorsal.weights.card import Preprocessing
 
 
 class Published(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A checkpoint that somebody published.
+    """A published checkpoint.
 
-    - `id`: our network, a dot, who published it and under which tag. `network`: our text of the network.
-    - `format`: whose keys the file has. `hub` with `file`: repository and file on the Hugging Face hub; else `url`.
-    - `license`: SPDX identifier, or words. `classes`: what the logits stand for, as `read_labels` reads it.
-    - `preprocessing`: as published, for the file as it is (`color_order` is what *its* first convolution takes).
-    - `metrics`: top1 and top5 in percent, as published, with that preprocessing. `megabytes`: size of the file.
-    - `note`: what else one should know, e.g. which addresses no longer answer.
+    - `id`: the network's name in Dorsal, a dot, and the publisher with a tag. `network`: the text of the network.
+    - `format`: the package whose names the file uses. `hub` and `file`: repository and file on the Hugging Face hub, or
+      else `url`.
+    - `license`: an SPDX identifier, or words. `classes`: a label set, as `read_labels` reads it.
+    - `preprocessing`: as published. `color_order` is the order that the first convolution of the *file* takes.
+    - `metrics`: top1 and top5 in percent, published for this preprocessing. `megabytes`: size of the file.
+    - `note`: what else one should know, such as an address that no longer answers.
     """
 
     id: str
@@ -45,18 +48,18 @@ class Published(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     @property
     def sha256_prefix(self) -> str:
-        """The first digits of the file's sha256, which torch's convention `name-0123abcd.pth` puts into the name."""
+        """The first digits of the file's sha256: torch's convention is to name files `name-0123abcd.pth`."""
         found = re.search(r"-([0-9a-f]{8,64})\.\w+$", self.file)
         return found[1] if found else ""
 
     @property
     def local_name(self) -> str:
-        """The name of the file in a folder of weights; on the hub all are called model.safetensors."""
+        """The file's name in a local folder. (On the hub all files are called model.safetensors.)"""
         return f"{self.hub.rpartition('/')[2]}.safetensors" if self.hub else self.file
 
     @property
     def source(self) -> str:
-        """Where it is published, in words."""
+        """Where the file is published, in words."""
         return f"{self.hub} on the Hugging Face hub" if self.hub else self.url
 
     @property
@@ -72,14 +75,20 @@ def published() -> tuple[Published, ...]:
     return msgspec.json.decode(content, type=tuple[Published, ...])
 
 
-def find_published(name: str) -> Published:
-    """The entry of this id. ValueError with near matches when there is none."""
+def find_published(name: str | Path | Published) -> Published:
+    """The entry of this id, or of the file of this name or path. ValueError with near matches when there is none."""
+    if isinstance(name, Published):
+        return name
+    if not isinstance(name, (str, os.PathLike)):
+        raise ValueError(f"name={name!r} is neither an id of published weights nor the path of their file")
     by_id = {entry.id: entry for entry in published()}
-    if name not in by_id:
-        near = [known for known in by_id if known.startswith(f"{name}.")][:3] or get_close_matches(name.lower(), by_id)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
-        raise ValueError(f"no published weights have the id {name!r}{hint}; `dorsal weights list` has them all")
-    return by_id[name]
+    known = by_id.get(str(name)) or published_as(Path(name).name)
+    if known is None:
+        text = str(name)
+        near = [known for known in by_id if known.startswith(f"{text}.")][:3]
+        hint = f"; did you mean {' or '.join(near)}?" if near else suggest(text, by_id, "dorsal weights list")
+        raise ValueError(f"no published weights have the id {text!r}{hint}")
+    return known
 
 
 def published_as(file_name: str) -> Published | None:

@@ -1,6 +1,10 @@
-"""Our networks as encoders of segmentation_models.pytorch: any network text, under a name its models take."""
+"""Networks as encoders of segmentation_models.pytorch, under names that its models take."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 from segmentation_models_pytorch.encoders import encoders
 from segmentation_models_pytorch.encoders._base import EncoderMixin
@@ -8,64 +12,74 @@ from torch import Tensor, nn
 
 from dorsal.nn.backbone import Backbone
 from dorsal.spec.layers import features
+from dorsal.spec.network import Network
 from dorsal.weights.create import create
-from dorsal.zoo import network
+from dorsal.weights.published import Published
+from dorsal.weights.source import find_network, find_weights
+from dorsal.zoo import text_of
 
 PREFIX = "dorsal-"
+STRIDES = [2, 4, 8, 16, 32]
 
 
 class SmpEncoder(nn.Module, EncoderMixin):  # type: ignore[misc]  # their package has no types
-    """A network as an encoder: the image and a map at each stride 2, 4, 8, 16, 32 (fewer with a smaller `depth`)."""
+    """A network as an encoder: the image, and maps at strides 2, 4, 8, 16, 32 (fewer with a smaller `depth`)."""
 
-    def __init__(self, text: str, weights: str | None, depth: int = 5, output_stride: int = 32) -> None:
+    def __init__(self, make: Callable[..., Backbone], depth: int = 5, output_stride: int = 32) -> None:
         super().__init__()
-        self.text, self.weights = text, weights
-        self._depth, self._in_channels, self._output_stride = depth, 3, output_stride
-        self.body = self._make(3)
-        self._out_channels = [3, *(level.channels for level in self.body.info)]
+        self.make = partial(
+            make, features=tuple(range(depth)), output_stride=None if output_stride == 32 else output_stride
+        )
+        self._depth, self._output_stride = depth, output_stride
+        self._take(self.make())
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Images [N, C, H, W] → the images and the maps, fine to coarse."""
         return [x, *self.body(x)]
 
     def set_in_channels(self, in_channels: int, pretrained: bool = True) -> None:  # noqa: ARG002 - their signature
-        """Makes the network again for another number of channels, with our policy for the stem (`adapt_stem`)."""
+        """Makes the network again for another number of channels; the stem is adapted as in `adapt_stem`."""
         if in_channels != self._in_channels:
-            self._in_channels = in_channels
-            self._out_channels[0] = in_channels
-            self.body = self._make(in_channels)
+            self._take(self.make(in_channels=in_channels))
 
     def make_dilated(self, output_stride: int) -> None:
-        """Nothing: the network was made with its output stride."""
+        """Does nothing: the network was made with its output stride."""
 
-    def _make(self, in_channels: int) -> Backbone:
-        model = create(
-            self.text,
-            weights=self.weights,
-            in_channels=None if in_channels == 3 else in_channels,
-            output_stride=None if self._output_stride == 32 else self._output_stride,
-            features=tuple(range(self._depth)),
-        )
-        assert isinstance(model, Backbone)
-        return model
+    def _take(self, body: Backbone) -> None:
+        self.body = body
+        self._in_channels = body.network.in_channels
+        self._out_channels = [self._in_channels, *(level.channels for level in body.info)]
 
 
-def register_smp(text: str, weights: str | None = None) -> str:
-    """Registers a network, with the weights that `dorsal.create` takes, and returns its encoder name.
+def register_smp(
+    name: str | Path | Network,
+    weights: str | Path | Published | None = None,
+    *,
+    state: str | None = None,
+    prefix: str | None = None,
+) -> str:
+    """Registers a network as an encoder and returns the encoder's name.
 
         smp.DeepLabV3Plus(dorsal.register_smp("resnest50(stem=deep)"), encoder_weights=None, classes=19)
 
-    Weights are said here and not in `encoder_weights`, which must be None. Raises ValueError for a text that is no
-    network, or for one whose maps are not at strides 2, 4, 8, …, as these models need.
+    The arguments are those of `dorsal.create`. Weights are named here and not in `encoder_weights`, which must be None.
+    An encoder takes as many channels as its weights do, or as the model's `in_channels` says.
+
+    Raises ValueError for a network without maps at strides 2, 4, 8, 16 and 32, and for weights that `dorsal.create`
+    refuses, before the network is registered.
     """
-    net = network(text)
-    strides = [level.stride for level in features(net)]
-    if strides != [2 * 2**index for index in range(len(strides))]:
+    network = find_network(name)
+    text = name if isinstance(name, str) else text_of(network)
+    strides = [level.stride for level in features(network)]
+    if strides != STRIDES:
         raise ValueError(
-            f"{text!r} has maps at strides {', '.join(map(str, strides))}; an encoder needs 2, 4, 8, … in turn, as all "
-            "ImageNet networks have"
+            f"{text!r} has maps at strides {', '.join(map(str, strides))}, and an encoder needs "
+            f"{', '.join(map(str, STRIDES))}; resnet18 has them, as all ImageNet networks do"
         )
-    name = PREFIX + text if weights is None else f"{PREFIX}{text}@{weights}"
-    params = {"text": text, "weights": weights}
-    encoders[name] = {"encoder": SmpEncoder, "pretrained_settings": {}, "params": params}
-    return name
+    if weights is not None:
+        find_weights(weights, network, state, prefix)
+    chosen = [str(part) for part in (weights, state, prefix) if part is not None]
+    encoder = "@".join([PREFIX + text, *chosen])
+    make = partial(create, name, weights=weights, state=state, prefix=prefix)
+    encoders[encoder] = {"encoder": SmpEncoder, "pretrained_settings": {}, "params": {"make": make}}
+    return encoder

@@ -1,4 +1,4 @@
-"""Our networks in timm: `timm.create_model("dorsal_resnest50", features_only=True)` after `dorsal.register_timm()`."""
+"""Networks in timm: `timm.create_model("dorsal_resnest50", features_only=True)` after `dorsal.register_timm()`."""
 
 from __future__ import annotations
 
@@ -79,11 +79,11 @@ class TimmFeatures(nn.Module):
 
 
 def register_timm() -> list[str]:
-    """Makes every named network known to timm as `dorsal_` and its name, and returns the new names.
+    """Registers every named network with timm as `dorsal_NAME`, and returns the names that are new.
 
-    `timm.create_model` then takes `pretrained` (with a tag of ours, `dorsal_resnest50.timm_in1k`, or the first
-    published checkpoint), `num_classes`, `in_chans`, `drop_rate`, `drop_path_rate`, `output_stride`, `features_only`
-    and `out_indices`. Names are registered once; calling again does nothing.
+    `timm.create_model` then takes `num_classes`, `in_chans`, `drop_rate`, `drop_path_rate`, `output_stride`,
+    `features_only`, `out_indices` and `pretrained`. The name's tag says which published checkpoint is meant
+    (`dorsal_resnest50.timm_in1k`); without a tag it is the first in the table. A second call does nothing.
     """
     added = [name for name in NETWORKS if not is_model(PREFIX + name)]
     for name in added:
@@ -92,7 +92,7 @@ def register_timm() -> list[str]:
 
 
 def _entry(name: str) -> FunctionType:
-    """timm's entry point for one network, under the name that timm reads off the function."""
+    """timm's entry point for one network. timm registers it under the function's name."""
 
     def entry(
         pretrained: bool = False,
@@ -131,7 +131,7 @@ def _entry(name: str) -> FunctionType:
 
 
 def _weights(name: str, tag: str | None) -> str:
-    """The id of the published checkpoint that timm's name and tag mean. ValueError where there is none."""
+    """The id of the published checkpoint for timm's name and tag. ValueError if there is none."""
     if tag:
         return find_published(f"{name}.{tag}").id
     first = next((entry.id for entry in published() if entry.network == name), None)

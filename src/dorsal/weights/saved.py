@@ -1,7 +1,7 @@
-"""A model as a folder: `model.safetensors`, its card `model.json`, and what it answers to known input.
+"""A model as a folder: its weights `model.safetensors`, its card `model.json`, and its output for known images.
 
-`reference.safetensors` holds the network's `output` (float32, computed on a CPU) for `reference_images`, so that anyone
-can check that the same weights still make the same network (`verify_model`).
+`reference.safetensors` holds the network's `output` for `reference_images` (float32, computed on a CPU). With it
+`verify_model` finds out whether the same weights still make the same network.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import msgspec
 import torch
@@ -21,13 +22,15 @@ from dorsal.nn.backbone import Classifier
 from dorsal.nn.build import build
 from dorsal.spec.network import Network, network_hash
 from dorsal.weights.card import SCHEMA, Card, Preprocessing
+from dorsal.weights.formats import from_ours
+from dorsal.weights.read import check_finite
 from dorsal.zoo import network as read_network
 from dorsal.zoo import text_of
 
 WEIGHTS, CARD, REFERENCE = "model.safetensors", "model.json", "reference.safetensors"
 TOLERANCE = 1e-4
-"""How far an output may lie from the reference, as a share of the largest output: far above what machines and
-versions of torch differ by (about 1e-6), far below what any wrong layer does."""
+"""How far an output may be from the reference, as a share of the largest output. Machines and versions of torch differ
+by about 1e-6; a wrong layer by far more than this."""
 
 
 def make_card(
@@ -45,7 +48,7 @@ def make_card(
 ) -> Card:
     """The card of a network's weights; see `Card` for the fields.
 
-    Raises ValueError where there are not as many classes as the network has.
+    Raises ValueError if the network has another number of classes.
     """
     if len(classes) != network.head.classes:
         raise ValueError(f"classes: {len(classes)} names for a network of {network.head.classes} classes")
@@ -65,53 +68,83 @@ def make_card(
     )
 
 
-def save_model(folder: Path, model: torch.nn.Module, card: Card) -> Card:
+def check_savable(folder: str | Path, card: Card) -> None:
+    """Makes the folder, and finds out before training whether `save_model` could write into it after training.
+
+    Raises ValueError for text on the card that is not UTF-8, such as the name of a class folder in another encoding,
+    and OSError if the folder cannot be made or written.
+    """
+    fields = msgspec.structs.asdict(card)
+    for name, value in fields.items():
+        for text in value if isinstance(value, tuple) else (value,):
+            if isinstance(text, str) and not _is_utf8(text):
+                raise ValueError(f"{name}: {text!r} is not UTF-8 text and cannot be written to {CARD}; rename it")
+    folder = as_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryFile(dir=folder):
+        pass
+
+
+def save_model(folder: str | Path, model: torch.nn.Module, card: Card) -> Card:
     """Writes a model's weights and card into `folder`; see `save_state`."""
+    if not isinstance(model, torch.nn.Module):
+        raise ValueError(f"model={model!r} is not a torch module")
     return save_state(folder, model.state_dict(), card)
 
 
-def save_state(folder: Path, state: Mapping[str, Tensor], card: Card) -> Card:
+def save_state(folder: str | Path, state: Mapping[str, Tensor], card: Card) -> Card:
     """Writes weights, reference output and card into `folder`, each file atomically, the card last.
 
-    Returns the card with the sha256 of the weights. Raises RuntimeError, as torch does, when the state is not that of
-    the card's network.
+    Returns the card with the sha256 of the weights. Raises ValueError if the state is not one of the card's network, or
+    if a value in it or in the network's output is not finite.
     """
-    content = save({key: value.detach().cpu().contiguous() for key, value in state.items()})
+    folder = as_folder(folder)
+    state = {key: value.detach().cpu().contiguous() for key, value in from_ours(state, card.network, "dorsal").items()}
+    check_finite(state, "the model")
+    output = _output(_model(card.network, state))
+    if not output.isfinite().all():
+        raise ValueError(
+            "the weights are finite, but the network's output is not: some are far too large, or a variance is below 0"
+        )
+    content = save(state)
     card = msgspec.structs.replace(card, sha256=hashlib.sha256(content).hexdigest())
-    reference = save({"output": _output(_model(card.network, content))})
-    folder.mkdir(parents=True, exist_ok=True)
+    check_savable(folder, card)
     _write(folder / WEIGHTS, content)
-    _write(folder / REFERENCE, reference)
+    _write(folder / REFERENCE, save({"output": output}))
     _write(folder / CARD, msgspec.json.format(msgspec.json.encode(card)))
     return card
 
 
-def load_model(folder: Path) -> tuple[Classifier, Card]:
+def load_model(folder: str | Path) -> tuple[Classifier, Card]:
     """The model in evaluation mode, on torch's default device, and its card.
 
-    Raises ValueError when there is no model, the card cannot be read or is of another schema, or the weights are not
-    those the card was written for.
+    Raises ValueError if there is no model, the card cannot be read or has another schema, or the weights are damaged,
+    are not the card's, or are not finite.
     """
+    folder = as_folder(folder)
     card = read_card(folder)
     content = _read(folder / WEIGHTS)
     if hashlib.sha256(content).hexdigest() != card.sha256:
         raise ValueError(f"{folder / WEIGHTS} is damaged or of another model: its sha256 is not the one in {CARD}")
-    return _model(card.network, content, torch.get_default_device()), card
+    state = load(content)
+    check_finite(state, str(folder / WEIGHTS))
+    return _model(card.network, state, torch.get_default_device()), card
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One thing that was verified, whether it holds, and what was found."""
+    """A check, whether it holds, and what was found."""
 
     name: str
     holds: bool
     found: str
 
 
-def verify_model(folder: Path) -> tuple[Check, ...]:
+def verify_model(folder: str | Path) -> tuple[Check, ...]:
     """Checks the weights against the card, the card against its network, and the output against the reference.
 
-    Raises ValueError when there is no model or a file of it cannot be read.
+    Raises ValueError if there is no model, or a file of it cannot be read.
     """
+    folder = as_folder(folder)
     card, content, reference = read_card(folder), _read(folder / WEIGHTS), _read(folder / REFERENCE)
     sha256 = hashlib.sha256(content).hexdigest()
     try:
@@ -123,8 +156,10 @@ def verify_model(folder: Path) -> tuple[Check, ...]:
         Check("network", same, f"{card.text} ({card.network_hash})"),
     ]
     try:
-        output, expected = _output(_model(card.network, content)), load(reference)["output"]
-    except (SafetensorError, RuntimeError, KeyError) as error:
+        state, expected = load(content), load(reference)["output"]
+        check_finite(state, WEIGHTS)
+        output = _output(_model(card.network, state))
+    except (SafetensorError, RuntimeError, KeyError, ValueError) as error:
         return (*checks, Check("output", False, f"cannot be computed: {str(error).splitlines()[0]}"))
     if output.shape != expected.shape:
         return (*checks, Check("output", False, f"{tuple(output.shape)}, the reference {tuple(expected.shape)}"))
@@ -134,10 +169,10 @@ def verify_model(folder: Path) -> tuple[Check, ...]:
 
 
 def reference_images(in_channels: int, side: int) -> Tensor:
-    """Two images that anyone can make again: float32 [2, in_channels, side, side] in -1..1.
+    """Two images that anyone can make: float32 [2, in_channels, side, side] in -1..1.
 
-    Value i, in row-major order, is byte / 127.5 - 1, where the byte is the highest of the 32 low bits of
-    i * 2654435761 (Knuth's multiplicative hash).
+    Value i in row-major order is byte / 127.5 - 1, where byte is (i * 2654435761 mod 2**32) >> 24 (Knuth's
+    multiplicative hash).
     """
     count = 2 * in_channels * side * side
     values = (torch.arange(count, device="cpu") * 2654435761 & 0xFFFFFFFF) >> 24
@@ -151,10 +186,10 @@ def _output(model: Classifier) -> Tensor:
     return output.contiguous()
 
 
-def _model(network: Network, content: bytes, device: torch.device = torch.device("cpu")) -> Classifier:
+def _model(network: Network, state: Mapping[str, Tensor], device: torch.device = torch.device("cpu")) -> Classifier:
     with torch.device("meta"):  # nothing is initialised that the file overwrites
         model = build(network)
-    model.load_state_dict({key: value.to(device) for key, value in load(content).items()}, assign=True)
+    model.load_state_dict({key: value.to(device) for key, value in state.items()}, assign=True)
     return model.eval()
 
 
@@ -162,11 +197,12 @@ class _Schema(msgspec.Struct):
     schema: int
 
 
-def read_card(folder: Path) -> Card:
+def read_card(folder: str | Path) -> Card:
     """The card of the model in `folder`.
 
-    Raises ValueError when there is none, or it cannot be read or is of another schema.
+    Raises ValueError if there is none, it cannot be read, or it has another schema.
     """
+    folder = as_folder(folder)
     path = folder / CARD
     if not path.is_file():
         raise ValueError(
@@ -180,6 +216,21 @@ def read_card(folder: Path) -> Card:
         return msgspec.json.decode(content, type=Card)
     except msgspec.DecodeError as error:
         raise ValueError(f"{path} cannot be read: {error}") from None
+
+
+def as_folder(folder: str | Path) -> Path:
+    """A folder by its text or path. Raises ValueError for anything else."""
+    if not isinstance(folder, (str, os.PathLike)):
+        raise ValueError(f"folder={folder!r} is not the path of a folder")
+    return Path(folder)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _read(path: Path) -> bytes:

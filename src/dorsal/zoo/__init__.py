@@ -19,7 +19,7 @@ def named(name: str) -> Network:
     key = name.lower()
     key = ALIASES.get(key, key)
     if key not in NETWORKS:
-        raise ValueError(f"unknown network {name!r}{suggest(name, NETWORKS)}")
+        raise ValueError(f"unknown network {name!r}{suggest(name, NETWORKS, 'dorsal list')}")
     return NETWORKS[key]
 
 

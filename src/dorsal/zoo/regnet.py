@@ -58,15 +58,15 @@ def regnet(
     wm: float,
     group_width: int,
     attention: SqueezeExcite | None = None,
-    most_lost: float = 1.0,
+    max_loss: float = 1.0,
 ) -> Network:
     """The RegNet of these design numbers (paper section 3.3), with group widths made to fit as pycls does.
 
-    `most_lost` is the share of a width that fitting may take away: torchvision's rule has 0.1.
+    `max_loss` is the share of a width that fitting may take away: torchvision's rule has 0.1.
     """
     stages = []
     for width, count in zip(*regnet_stages(w0, wa, wm, depth), strict=True):
-        fitting, fitted = compatible_group_width(width, group_width, most_lost=most_lost)
+        fitting, fitted = compatible_group_width(width, group_width, max_loss=max_loss)
         stages.append(Stage(count, fitting, block=Bottleneck(Conv(group_width=fitted), attention, expansion=1)))
     return Network(tuple(stages), Simple())
 
@@ -83,9 +83,9 @@ def _regnetz(depth: int, w0: int, wa: float, wm: float, group_width: int, head_w
 NETWORKS = {
     **{f"regnetx_{name}": regnet(d, w0, wa, wm, g) for name, _, d, w0, wa, wm, g in _X},
     **{f"regnety_{name}": regnet(d, w0, wa, wm, g, SE) for name, _, d, w0, wa, wm, g in _Y},
-    "regnetx_004_tv": regnet(22, 24, 24.48, 2.54, 16, most_lost=0.1),
-    "regnety_008_tv": regnet(14, 56, 38.84, 2.4, 16, SE, most_lost=0.1),
-    "regnety_080_tv": regnet(17, 192, 76.82, 2.19, 56, SE, most_lost=0.1),
+    "regnetx_004_tv": regnet(22, 24, 24.48, 2.54, 16, max_loss=0.1),
+    "regnety_008_tv": regnet(14, 56, 38.84, 2.4, 16, SE, max_loss=0.1),
+    "regnety_080_tv": regnet(17, 192, 76.82, 2.19, 56, SE, max_loss=0.1),
     "regnetz_005": _regnetz(21, 16, 10.7, 2.51, 4, 1024),
     "regnetz_040": _regnetz(28, 48, 14.5, 2.226, 8, None),
     "regnetz_040_h": _regnetz(28, 48, 14.5, 2.226, 8, 1536),

@@ -11,14 +11,15 @@ from dorsal.findings.narrowing.steps import ORDERED
 from dorsal.findings.population.axis_findings import LOGARITHMIC
 from dorsal.space.axis import Axis
 from dorsal.space.bounds import read_bounds
-from dorsal.space.costs import QUANTITIES, costs
+from dorsal.space.candidates import evaluate
+from dorsal.space.costs import QUANTITIES
 from dorsal.space.distributions import Choice, EqualTo
-from dorsal.space.points import Candidates, draw_points, values_of
+from dorsal.space.points import draw_points, values_of
 from dorsal.space.space import Space
+from dorsal.spec.cost import COSTS
 from dorsal.stats.interval import Array
 from dorsal.study.population.records import SpaceSample
 
-COSTS = ("macs", "params", "activations")
 REFERENCE, FEWEST = 3_000, 100
 """Networks that stand for a space, so that mean features are known to a fiftieth of their spread, and the least."""
 CHUNK, CHUNKS = 10_000, 50
@@ -39,21 +40,20 @@ def sample_more(space: Space, drawn: SpaceSample, seed: int) -> Networks | None:
     """
     if not set(drawn.bounds) <= set(QUANTITIES):
         return None
-    layout, bounds, random = space.layout(), read_bounds(drawn.bounds), np.random.default_rng(seed)
-    axes: dict[str, list[Any]] = {name: [] for name in layout.axes}
+    compiled, bounds, random = space.compiled, read_bounds(drawn.bounds), np.random.default_rng(seed)
+    axes: dict[str, list[Any]] = {name: [] for name in compiled.axes}
     found: dict[str, list[int]] = {name: [] for name in COSTS}
     for _ in range(CHUNKS):
-        points = draw_points(layout, CHUNK, random)
-        realised = Candidates(layout, points)
-        columns = costs(realised.table, len(realised.rows), layout.stages)
-        fits = np.ones(len(realised.rows), dtype=bool)
+        points = draw_points(compiled, CHUNK, random)
+        networks = evaluate(compiled, points)
+        fits = np.ones(len(networks), dtype=bool)
         for bound in bounds:
-            fits &= bound.met_by(columns[bound.quantity])
+            fits &= bound.met_by(networks.costs[bound.quantity])
         kept = np.flatnonzero(fits)[: REFERENCE - len(found["macs"])]
         for name in COSTS:
-            found[name] += columns[name][kept].tolist()
-        chosen = {name: column[realised.rows[kept]] for name, column in points.items()}
-        for name, values in values_of(layout, chosen).items():
+            found[name] += networks.costs[name][kept].tolist()
+        chosen = {name: column[networks.rows[kept]] for name, column in points.items()}
+        for name, values in values_of(compiled, chosen).items():
             axes[name] += values
         if len(found["macs"]) == REFERENCE:
             break
@@ -66,7 +66,7 @@ def features(space: Space, axes: Mapping[str, Sequence[Any]], costs: Mapping[str
     `axes` holds the values drawn, by axis, of networks of this space or of a narrower one, where an axis may be shared
     by all stages or gone.
     """
-    stages = space.layout().stages
+    stages = space.compiled.stages
     columns = [np.log(np.asarray(costs[name], dtype=np.float64))[:, None] for name in COSTS]
     for name, axis in space.axes.items():
         if isinstance(axis.draw, EqualTo):

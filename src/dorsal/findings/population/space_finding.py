@@ -10,29 +10,21 @@ import numpy as np
 from dorsal.findings.population.axis_findings import axis_findings
 from dorsal.findings.population.importance import importances
 from dorsal.findings.population.records import (
-    Counts,
     ErrorDistribution,
     Errors,
     LinearRule,
     NamedNetwork,
     SpaceFinding,
+    counts_of,
 )
-from dorsal.findings.population.results import Result
 from dorsal.jobs.records import Arm
+from dorsal.jobs.results import Result
 from dorsal.space.linear_fit import linear_fit
 from dorsal.spec.network import Network
 from dorsal.stats import edf, normalized_weights, pointwise_band, search_curve, simultaneous_band
-from dorsal.stats.bootstrap import (
-    DRAWS,
-    Estimate,
-    mean_estimate,
-    multiplicities,
-    percentile,
-    quantile_estimate,
-    start,
-)
+from dorsal.stats.bootstrap import DRAWS, mean_estimate, multiplicities, percentile, quantile_estimate, start
 from dorsal.stats.distribution import bin_of
-from dorsal.stats.interval import Array
+from dorsal.stats.interval import Array, Estimate
 from dorsal.stats.rank import sign_products, tau_b
 from dorsal.stats.reliability import FEWEST_RANKED
 from dorsal.study.population.records import SpaceSample
@@ -96,12 +88,7 @@ def space_finding(
         statuses=statuses,
         errors=errors,
         costs={name: tuple(column) for name, column in drawn.costs.items()},
-        counts=Counts(
-            finished=statuses.count("finished"),
-            diverged=statuses.count("diverged"),
-            failed=statuses.count("failed"),
-            waiting=statuses.count("waiting"),
-        ),
+        counts=counts_of(statuses),
         summary=_summary(drawn, errors, bins, confidence),
         axes=axes,
         importances=importances(axes, errors, resamples, confidence),
@@ -159,31 +146,25 @@ def _distribution(errors: Array, weights: Array | None, confidence: float) -> Er
 
 
 def _linear_rule(
-    drawn: SpaceSample, arms: Sequence[Arm], errors: Sequence[float | None], most: int, confidence: float
+    drawn: SpaceSample, arms: Sequence[Arm], errors: Sequence[float | None], max_fits: int, confidence: float
 ) -> LinearRule:
-    """The fit of the first `most` finished networks in the order drawn, which has nothing to do with their errors."""
+    """The fit of the first `max_fits` finished networks in the order drawn, so that errors choose none of them."""
     finished = [row for row, error in enumerate(errors) if error is not None]
+    drawn_so = drawn.space.linear is not None
     fits: list[float | None] = [None] * len(arms)
-    if drawn.space.linear is not None:
-        said = "Widths follow the linear rule: that is how this space is drawn."
-        return LinearRule(fits=tuple(fits), computed=0, correlation=None, sentence=said)
     computed = []
-    for row in finished[:most]:
+    for row in [] if drawn_so else finished[:max_fits]:
         network = arms[row].network
         if isinstance(network, Network) and len(network.stages) > 1:
             fits[row] = linear_fit(network).error
             computed.append(row)
-    correlation = _correlation([fits[row] for row in computed], [errors[row] for row in computed], confidence)
-    of = f"the {len(computed):,} networks fitted, of {len(finished):,} finished"
-    if correlation is None:
-        said = f"Whether networks near the linear rule are better cannot be said from {of}."
-    else:
-        said = (
-            f"Rank correlation of the distance from the linear rule with error: tau {correlation.value:.2f} "
-            f"({100 * confidence:g} % interval {correlation.low:.2f} to {correlation.high:.2f}), over {of}; above 0, "
-            "networks near the rule are better."
-        )
-    return LinearRule(fits=tuple(fits), computed=len(computed), correlation=correlation, sentence=said)
+    return LinearRule(
+        drawn=drawn_so,
+        fits=tuple(fits),
+        computed=len(computed),
+        finished=len(finished),
+        correlation=_correlation([fits[row] for row in computed], [errors[row] for row in computed], confidence),
+    )
 
 
 def _correlation(

@@ -9,18 +9,11 @@ from statistics import fmean
 
 import plotly.graph_objects as go
 
-from dorsal.findings.population.records import (
-    ErrorDistribution,
-    Importance,
-    NoResult,
-    PopulationFindings,
-    RecheckRuns,
-    SpaceFinding,
-    Value,
-)
+from dorsal.findings.latency import LatencyFindings
+from dorsal.findings.population.records import ErrorDistribution, Importance, PopulationFindings, SpaceFinding, Value
+from dorsal.jobs.results import NoResult
 from dorsal.report.distributions import Distributed, distribution_figure
-from dorsal.report.fronts import Costs, against, front_of, scatter
-from dorsal.report.numerals import cost_title
+from dorsal.report.fronts import against, scatter
 from dorsal.report.plot import (
     ERROR,
     GREY,
@@ -37,7 +30,9 @@ from dorsal.report.plot import (
     shown,
     whiskers,
 )
-from dorsal.report.population.numerals import searches
+from dorsal.report.words.numerals import cost_title
+from dorsal.report.words.populations import no_importances
+from dorsal.study.population.records import RecheckRuns
 
 MOST_BARS = 20
 
@@ -81,7 +76,7 @@ def _search(analysis: PopulationFindings, *, luck: bool) -> go.Figure:
     figure = plane("networks tried, k (log)", "error of the best of k, %")
     most = 1
     for index, space in enumerate(analysis.spaces):
-        if space.summary is None or not (points := searches(space.summary)):
+        if space.summary is None or not (points := space.summary.searches):
             continue
         most = max(most, points[-1].k)
         expected = [(point.k, *ends) for point in points if (ends := interval(point.expected))]
@@ -102,15 +97,17 @@ def _search(analysis: PopulationFindings, *, luck: bool) -> go.Figure:
     return figure.update_layout(xaxis={"type": "log", "tickvals": powers((1, most), 10)})
 
 
-def front_views(analysis: PopulationFindings, times: Costs) -> list[View]:
+def front_views(analysis: PopulationFindings, latency: LatencyFindings | None) -> list[View]:
     """Error against each cost, with the front of networks that no other beats in both; also against measured times."""
     views = []
     for front in analysis.fronts:
         points = [finished(space, space.costs[front.cost]) for space in analysis.spaces]
         views.append(against(points, front, "predicted"))
-    for name, measured in times.items():
-        points = [finished(space, [measured.get(label) for label in space.labels]) for space in analysis.spaces]
-        views.append(against(points, front_of(name, points), "measured"))
+    if latency is not None:
+        for front in latency.fronts:
+            times = latency.times[front.cost]
+            points = [finished(space, [times.get(label) for label in space.labels]) for space in analysis.spaces]
+            views.append(against(points, front, "measured"))
     return views
 
 
@@ -127,7 +124,7 @@ def finished(space: SpaceFinding, values: Sequence[Value]) -> list[Point]:
 def importance_views(analysis: PopulationFindings) -> list[View]:
     """The share of the variance that each axis explains alone; one figure a space."""
     return [
-        View(space.name, _bars(index, space.importances.axes[:MOST_BARS], space.importances.reason))
+        View(space.name, _bars(index, space.importances.axes[:MOST_BARS], no_importances(space.importances)))
         for index, space in enumerate(analysis.spaces)
     ]
 

@@ -2,97 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from math import sqrt
-from typing import NamedTuple
-
 import plotly.graph_objects as go
 
+from dorsal.findings.latency import LatencyFindings, TimedFit
 from dorsal.findings.population.records import PopulationFindings
-from dorsal.latency.records import LatencyFit, LatencyModel, Measurements, TimedNetwork, fingerprint
-from dorsal.report.fronts import Costs, axis
-from dorsal.report.numerals import cost_title, plural
-from dorsal.report.parts import items, legend, table
+from dorsal.latency.records import LatencyModel, TimedNetwork, fingerprint
+from dorsal.report.fronts import axis
+from dorsal.report.parts import estimated, items, legend, table
 from dorsal.report.plot import GREY, GRID, View, look, plane, short, shown
-from dorsal.report.population.numerals import estimated
 from dorsal.report.shell import chart, prose
-from dorsal.study.population.records import PopulationStudy
+from dorsal.report.words.latency import contest_sentence
+from dorsal.report.words.numerals import cost_title, plural
 
 FITTED = "fitted by all predictors, ms"
 
 _PREDICTORS = {"macs": "MACs", "sqrt_macs": "√MACs", "params": "parameters"}
 
 
-class MeasuredLatency(NamedTuple):
-    """What `dorsal space latency` leaves in its folder."""
-
-    model: LatencyModel
-    measurements: Measurements
-
-
-def known_times(population: PopulationStudy, latency: MeasuredLatency | None) -> Costs:
-    """Median milliseconds by quantity, by label of the population's networks that were timed at their image size."""
-    if latency is None:
-        return {}
-    hashes = {arm.label: arm.network_hash for arm in population.study.arms}
-    timed = {(each.network_hash, each.image_size): each for each in latency.measurements.networks}
-    times: dict[str, dict[str, float]] = {}
-    for drawn in population.spaces:
-        for label, side in zip(drawn.labels, drawn.costs["image_size"], strict=True):
-            if (found := timed.get((hashes[label], int(side)))) is not None:
-                for name in latency.measurements.setting.quantities():
-                    if quartiles := found.quartiles(name):
-                        times.setdefault(name, {})[label] = quartiles[1]
-    return times
-
-
-def latency_section(analysis: PopulationFindings, latency: MeasuredLatency | None) -> str:
-    """The section, or nothing where latency was not measured."""
-    if latency is None:
-        return ""
+def latency_section(found: PopulationFindings, latency: LatencyFindings) -> str:
+    """What is in the section."""
     model, setting = latency.model, latency.model.setting
     about = (
         f"{plural(model.networks, 'network')} of {', '.join(model.spaces)}, {plural(model.rounds, 'round')}, "
         f"{plural(setting.threads, 'thread')}, {setting.device}, {setting.precision}, on {fingerprint(model.machine)}."
     )
-    timed = dict.fromkeys(_space(each) for each in latency.measurements.networks)
-    names = list(dict.fromkeys([*(space.name for space in analysis.spaces), *timed]))
-    views = [View(cost_title(fit.quantity)[0], _panels(fit, latency.measurements, names)) for fit in model.fits]
+    timed = dict.fromkeys(_space(each) for fitted in latency.fits for each in fitted.networks)
+    names = list(dict.fromkeys([*(space.name for space in found.spaces), *timed]))
+    views = [View(cost_title(fitted.fit.quantity)[0], _panels(fitted, names)) for fitted in latency.fits]
     caption = (
         "One point a network: the narrower the cloud, the better its time is known from what is below. On the dotted "
         "line measured and fitted time are equal; the fit has seen these networks, while errors in the table are on "
         "networks that it has not seen."
     )
     looks = legend({index: name for index, name in enumerate(names) if name in timed})
-    return f"""<section><h2>Latency</h2><p class="soft">{prose(about)}</p>
+    return f"""<p class="soft">{prose(about)}</p>
 <div class="panels">{chart("Latency", views, caption, looks)}</div>
-{_scores(model)}<ul class="caveats">{items(_contest(fit) for fit in model.fits)}</ul></section>
-"""
+{_scores(model)}<ul class="caveats">{items(map(contest_sentence, model.fits))}</ul>"""
 
 
 def _space(timed: TimedNetwork) -> str:
     return timed.label.rpartition("/")[0]
 
 
-def _panels(fit: LatencyFit, measurements: Measurements, names: list[str]) -> go.Figure:
+def _panels(found: TimedFit, names: list[str]) -> go.Figure:
     """Measured times against MACs, against activations, and against what all predictors together say."""
     figure = plane("", "", 400)
-    timed = [(each, found[1]) for each in measurements.networks if (found := each.quartiles(fit.quantity))]
-    times, predicted = [time for _, time in timed], [_predicted(fit, each.costs) for each, _ in timed]
+    timed, times, predicted = found.networks, found.measured, found.predicted
     both = [*times, *predicted]
     panels = []
     for cost in ("macs", "activations"):
         _, title, unit = cost_title(cost)
-        values = [each.costs[cost] / unit for each, _ in timed]
+        values = tuple(each.costs[cost] / unit for each in timed)
         panels.append((title, values, values))
     for place, (title, values, span) in enumerate([*panels, (FITTED, predicted, both)]):
         number = str(place + 1) if place else ""
         for index, name in enumerate(names):
-            ours = [row for row, (each, _) in enumerate(timed) if _space(each) == name]
+            ours = [row for row, each in enumerate(timed) if _space(each) == name]
             figure.add_scatter(
                 x=short(values[row] for row in ours),
                 y=short(times[row] for row in ours),
-                customdata=[shown(timed[row][0].label) for row in ours],
+                customdata=[shown(timed[row].label) for row in ours],
                 xaxis=f"x{number}",
                 mode="markers",
                 legendgroup=str(index),
@@ -108,11 +77,6 @@ def _panels(fit: LatencyFit, measurements: Measurements, names: list[str]) -> go
     return figure.update_layout(yaxis=axis("measured, ms", both, 5))
 
 
-def _predicted(fit: LatencyFit, costs: Mapping[str, float]) -> float:
-    features = {**costs, "sqrt_macs": sqrt(costs["macs"])}
-    return float(fit.fitted.predict(features, extrapolate=True))
-
-
 def _scores(model: LatencyModel) -> str:
     """Every predictor alone and all together, two columns a call and batch."""
     head = ["predicted by"]
@@ -125,20 +89,3 @@ def _scores(model: LatencyModel) -> str:
         name = "all together" if together else _PREDICTORS.get(scores[0].predictors[0], scores[0].predictors[0])
         rows.append([name, *(cell for score in scores for cell in (estimated(score.error, 1), estimated(score.tau)))])
     return table("Predictors of latency", head, rows)
-
-
-def _contest(fit: LatencyFit) -> str:
-    error, tau = fit.contest.error_difference, fit.contest.tau_difference
-    verdict = (
-        "predict better than MACs"
-        if (error.high or 0.0) < 0
-        else "predict worse than MACs"
-        if (error.low or 0.0) > 0
-        else "are not shown to predict better or worse than MACs"
-    )
-    return (
-        f"{cost_title(fit.quantity)[0]}: activations {verdict}: median error {fit.contest.first.error.value:.1f} % "
-        f"against {fit.contest.second.error.value:.1f} %, tau {fit.contest.first.tau.value:.2f} against "
-        f"{fit.contest.second.tau.value:.2f} (a difference of {error.value:+.1f} points and {tau.value:+.2f}). Rounds "
-        f"of one network differ by {fit.spread:.1f} %."
-    )

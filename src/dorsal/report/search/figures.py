@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from dorsal.findings.population.records import Front
-from dorsal.report.fronts import against, front_of
+from dorsal.findings.search import SearchFindings
+from dorsal.report.fronts import against
 from dorsal.report.plot import ERROR, GREY, NOTHING, Point, View, band, look, plane, remark, short, shown
-from dorsal.study.search.records import SearchFindings, SearchStudy
+from dorsal.study.search.records import SearchStudy
 
 SEARCH, RANDOM = 0, 1
 """Looks of the search and of random search."""
@@ -68,28 +68,12 @@ def front_views(search: SearchStudy, outcome: SearchFindings) -> list[View]:
 
     The front is that of all objectives, so with three or more no line through it falls in every plot.
     """
-    costs = [name for name in outcome.objectives if name != "error"]
     views = []
-    for cost in costs or ("macs", "params", "activations"):
+    for front in outcome.fronts:
         points = [
-            (network.costs[cost], error, network.label)
+            (network.costs[front.cost], error, network.label)
             for network, error in zip(search.course.networks, outcome.errors, strict=True)
             if error is not None
         ]
-        front = _front(cost, points, outcome, len(costs))
-        views.append(against([points], front, "predicted", joined=len(costs) < 2))
+        views.append(against([points], front, "predicted", joined=len(outcome.objectives) < 3))
     return views
-
-
-def _front(cost: str, points: Sequence[Point], outcome: SearchFindings, costs: int) -> Front:
-    """The outcome's own front where there are objectives beside the error, in rising cost."""
-    if not costs:
-        return front_of(cost, [points])
-    on_it = {point.label for point in outcome.front}
-    rising = sorted(point for point in points if point[2] in on_it)
-    return Front(
-        cost=cost,
-        labels=tuple(label for _, _, label in rising),
-        costs=tuple(value for value, _, _ in rising),
-        errors=tuple(error for _, error, _ in rising),
-    )

@@ -10,8 +10,8 @@ import msgspec
 from dorsal.data.summary import DataSummary
 from dorsal.jobs.plan import Plan, run_of
 from dorsal.jobs.records import Arm
-from dorsal.recipe.recipe import Recipe
-from dorsal.recipe.text import recipe_hash
+from dorsal.recipes.recipe import Recipe
+from dorsal.recipes.text import recipe_hash
 from dorsal.spec.adapt import fitted_to
 from dorsal.spec.cost import cost
 from dorsal.spec.network import Network

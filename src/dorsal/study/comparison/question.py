@@ -6,10 +6,10 @@ import re
 
 import msgspec
 
-from dorsal.language.amount import read_amount
+from dorsal.language.amounts import read_amount
 from dorsal.language.reader import suggest
+from dorsal.spec.cost import COSTS
 from dorsal.spec.timm import AnyNetwork
-from dorsal.spec.widths import MEASURES
 from dorsal.study import question
 from dorsal.zoo import any_network
 
@@ -106,8 +106,8 @@ def read_match(text: str) -> MatchedCost:
     Raises ValueError for an unknown measure, or an amount that is not a positive number with k, M or G.
     """
     measure, equals, amount = (part.strip() for part in text.partition("="))
-    if measure not in MEASURES:
-        raise ValueError(f"match={text!r}: {measure!r} is not a cost{suggest(measure, MEASURES)}")
+    if measure not in COSTS:
+        raise ValueError(f"match={text!r}: {measure!r} is not a cost{suggest(measure, COSTS)}")
     if not equals:
         return MatchedCost(measure, None)
     return MatchedCost(measure, read_amount(f"match: {measure}", amount))

@@ -13,7 +13,7 @@ from dorsal.jobs.resources import resources_of
 from dorsal.jobs.store import SEEDS, Categories, Domains, Values
 from dorsal.jobs.study_file import STUDY_FILE, load_study, refuse_other_studies
 from dorsal.jobs.train import check_resources, data_summary, timm_arms
-from dorsal.recipe.text import read_recipes
+from dorsal.recipes.text import read_recipes
 from dorsal.study.comparison.plan import plan_comparison, timm_networks
 from dorsal.study.comparison.question import Comparison, command_line
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from dorsal.jobs.records import Study
+from dorsal.jobs.results import NoResult
 from dorsal.space.space import Space
 
 POPULATION_SCHEMA = 2
@@ -55,3 +56,15 @@ class PopulationStudy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     study: Study
     spaces: tuple[SpaceSample, ...]
     schema: int = POPULATION_SCHEMA
+
+
+class RecheckRuns(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Evidence on the short schedule: runs of some networks of a population at several budgets.
+
+    `budgets` are named short to long ("10 epochs"); the first is the population's. `runs[network][budget][seed]` is the
+    run's error in percent, or what became of it where it has none; `labels` are the networks' in the population.
+    """
+
+    labels: tuple[str, ...]
+    budgets: tuple[str, ...]
+    runs: tuple[tuple[tuple[float | NoResult, ...], ...], ...]

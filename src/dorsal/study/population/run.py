@@ -19,8 +19,8 @@ from dorsal.jobs.store import SEEDS, Categories, Domains, Range, Value, Values
 from dorsal.jobs.study_file import STUDY_FILE
 from dorsal.jobs.train import check_resources, data_summary, summaries_at_sizes
 from dorsal.latency.predict import cautions, read_latency_model
-from dorsal.recipe.recipe import Recipe
-from dorsal.recipe.text import read_recipes
+from dorsal.recipes.recipe import Recipe
+from dorsal.recipes.text import read_recipes
 from dorsal.space.base import based_on
 from dorsal.space.sample import Sample, sample
 from dorsal.space.size import dimensions, size
@@ -31,7 +31,6 @@ from dorsal.spec.timm import hash_of
 from dorsal.study.population.question import Population, command_line
 from dorsal.study.population.records import HowTrained, PopulationStudy, SpaceSample
 from dorsal.study.population.saved import drawn_before, load_population, refuse_others, write_spaces
-from dorsal.zoo import network
 
 TIMED = 8
 """So many networks are timed for the forecast; the others are predicted from them."""
@@ -39,7 +38,7 @@ TIMED = 8
 
 def fitted_space(space: Space, data: DataSummary) -> Space:
     """The space with the classes and channels of the data, and their image size where it has no axis of that."""
-    net = fitted_to(network(space.base), len(data.classes), data.channels)
+    net = fitted_to(space.base_network, len(data.classes), data.channels)
     return replace(space, base=based_on(space.base, net), image_size=data.image_size)
 
 
@@ -60,7 +59,7 @@ def sample_spaces(asked: Population, data: DataSummary, on_event: OnEvent) -> tu
             asked.bounds,
             asked.sample_seed,
             predicted=predicted,
-            say=lambda text: on_event(Note(text)),
+            on_note=lambda text: on_event(Note(text)),
         )
         on_event(Note(f"{space.name}: {len(drawn)} networks from {drawn.candidates:,} candidates"))
         for predictor in predicted.values():
@@ -135,15 +134,15 @@ RUN: Domains = {"seed": SEEDS, "epochs": Range(1, 1_000_000, whole=True)}
 
 def domains_of(space: Space) -> Domains:
     """The axes of a space as parameters of the store, those by stage one for each stage (`depths.0`, …)."""
-    layout = space.layout()
+    compiled = space.compiled
     domains: dict[str, Range | Categories] = {}
-    for name, axis in layout.axes.items():
+    for name, axis in compiled.axes.items():
         numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in axis.written)
         domain: Range | Categories = Categories(axis.written)
         if numbers:
             whole = all(isinstance(value, int) for value in axis.written)
             domain = Range(min(axis.written), max(axis.written), whole)
-        stages = layout.stages if axis.by_stage else 0
+        stages = compiled.stages if axis.by_stage else 0
         domains |= {f"{name}.{stage}": domain for stage in range(stages)} if stages else {name: domain}
     return domains
 

@@ -11,7 +11,7 @@ from dorsal.data.summary import DataSummary
 from dorsal.jobs.json_file import read_record, write_record
 from dorsal.jobs.records import Study
 from dorsal.jobs.study_file import load_plan, load_study, read_study_file, refuse_other_studies
-from dorsal.recipe.recipe import Recipe
+from dorsal.recipes.recipe import Recipe
 from dorsal.space.costs import QUANTITIES
 from dorsal.space.space import Space
 from dorsal.study.population.records import POPULATION_SCHEMA, HowTrained, PopulationStudy, SpaceSample

@@ -9,15 +9,15 @@ from msgspec.structs import replace
 
 from dorsal.data.spec import parse_data
 from dorsal.data.summary import DataSummary
-from dorsal.findings.population.records import RecheckRuns
 from dorsal.jobs.execution import Execution, OnEvent, execute
 from dorsal.jobs.plan import Plan, run_of
 from dorsal.jobs.records import Arm
 from dorsal.jobs.resources import resources_of
 from dorsal.jobs.train import check_resources, data_summary, summaries_at_sizes
-from dorsal.recipe.recipe import Recipe
-from dorsal.recipe.text import read_recipes
+from dorsal.recipes.recipe import Recipe
+from dorsal.recipes.text import read_recipes
 from dorsal.study import question
+from dorsal.study.population.records import RecheckRuns
 from dorsal.study.population.run import describer, first_networks, timed_runs
 from dorsal.study.population.saved import changed_since, load_population, read_trained
 from dorsal.study.recheck.saved import RECHECK_FILE, load_recheck

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dorsal.findings.population.records import RecheckRuns
-from dorsal.findings.population.results import run_result
+from dorsal.jobs.results import run_result
 from dorsal.jobs.study_file import load_study, read_study_file
+from dorsal.study.population.records import RecheckRuns
 
 RECHECK_FILE = "recheck.json"
 

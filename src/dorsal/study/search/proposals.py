@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from dorsal.space.bounds import Bound
-from dorsal.space.costs import costs
-from dorsal.space.points import Candidates, Points, chosen_points
-from dorsal.space.sample import Predictor
+from dorsal.space.candidates import Predictor, evaluate
+from dorsal.space.points import Points, chosen_points, values_of
 from dorsal.space.space import Space
 from dorsal.space.table import Column, Ints
 from dorsal.spec.network import Network
@@ -58,16 +57,16 @@ class Encoding:
     def __init__(self, space: Space) -> None:
         from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-        self.layout = space.layout()
+        self.compiled = space.compiled
         self.distributions: dict[str, BaseDistribution] = {}
         self._numbers: dict[str, Column] = {}
-        for name, axis in self.layout.axes.items():
+        for name, axis in self.compiled.axes.items():
             if axis.same is not None or len(axis.values) == 1:
                 continue
             numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in axis.written)
             if numeric and list(axis.written) == sorted(axis.written):
                 self._numbers[name] = np.cumsum(axis.probabilities)
-            for column in range(self.layout.stages if axis.by_stage else 1):
+            for column in range(self.compiled.stages if axis.by_stage else 1):
                 self.distributions[f"{name}.{column}"] = (
                     FloatDistribution(0, 1) if name in self._numbers else CategoricalDistribution(axis.written)
                 )
@@ -77,17 +76,17 @@ class Encoding:
 
         def choose(name: str, columns: int, stages: Ints) -> Column:
             index = np.array([[self._index(name, params.get(f"{name}.{column}")) for column in range(columns)]])
-            if name in self.layout.non_decreasing:
+            if name in self.compiled.non_decreasing:
                 index[0, : stages[0]].sort()
             return index
 
-        return chosen_points(self.layout, 1, choose)
+        return chosen_points(self.compiled, 1, choose)
 
     def _index(self, name: str, param: Any) -> int:
         if param is None:  # the axis has one value
             return 0
         if name not in self._numbers:
-            return self.layout.axes[name].written.index(param)
+            return self.compiled.axes[name].written.index(param)
         return min(int(np.searchsorted(self._numbers[name], param, side="right")), len(self._numbers[name]) - 1)
 
     def params(self, point: Point, undrawn: bool) -> Params:
@@ -96,7 +95,7 @@ class Encoding:
         params = {}
         for param in self.distributions:
             name, _, column = param.rpartition(".")
-            axis = self.layout.axes[name]
+            axis = self.compiled.axes[name]
             value = point[name][int(column)] if axis.by_stage else point[name]
             if value is None and not undrawn:
                 continue
@@ -111,11 +110,7 @@ class Encoding:
 
     def values(self, points: Points) -> Point:
         """The values of a point, one row, as the space has them."""
-        point: Point = {}
-        for name, axis in self.layout.axes.items():
-            row = [axis.written[index] if index >= 0 else None for index in points[name][0].tolist()]
-            point[name] = row if axis.by_stage else row[0]
-        return point
+        return {name: rows[0] for name, rows in values_of(self.compiled, points).items()}
 
 
 class Feedback(NamedTuple):
@@ -162,15 +157,12 @@ class Asker:
 
     def judge(self, points: Points) -> Judgement:
         """What a point, one row, is."""
-        realised = Candidates(self.genome.layout, points)
-        if not len(realised.rows):
-            return Judgement(None, {}, b"", 1.0, next(iter(realised.rejected)))
-        columns: dict[str, Column] = dict(costs(realised.table, 1, self.genome.layout.stages))
-        columns["image_size"] = realised.table["image_size"][:, 0]
-        columns |= {name: predict(columns) for name, predict in self._predicted.items()}
-        found = {name: float(column[0]) for name, column in columns.items()}
-        violation, reason = self._violation(found)
-        return Judgement(realised.network(0), found, realised.keys()[0], violation, reason)
+        found = evaluate(self.genome.compiled, points, self._predicted)
+        if not len(found):
+            return Judgement(None, {}, b"", 1.0, next(iter(found.rejected)))
+        costs = {name: float(column[0]) for name, column in found.costs.items()}
+        violation, reason = self._violation(costs)
+        return Judgement(found.network(0), costs, found.keys()[0], violation, reason)
 
     def _violation(self, found: Mapping[str, float]) -> tuple[float, str]:
         """How far the costs are outside the bounds, at most 0 inside, and why."""

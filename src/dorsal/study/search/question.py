@@ -15,8 +15,7 @@ from dorsal.space.costs import QUANTITIES
 from dorsal.space.named import read_space
 from dorsal.space.space import Space
 from dorsal.study import question
-
-ERROR = "error"
+from dorsal.study.search.records import ERROR
 
 
 class Effort(NamedTuple):

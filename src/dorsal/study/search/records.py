@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from dorsal.findings.population.records import Counts, NamedNetwork, NetworkStatus
 from dorsal.jobs.records import Study
+from dorsal.recipes.recipe import Recipe
 from dorsal.space.space import Space
-from dorsal.stats.versus_random import AgainstRandom
+from dorsal.study.population.records import PopulationStudy, SpaceSample
 
 SEARCH_SCHEMA = 2
+ERROR = "error"
+"""The objective that takes training."""
 
 
 class SearchedNetwork(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -56,39 +59,28 @@ class SearchStudy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     course: SearchLog
 
 
-class FrontPoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A network that no other equals or beats in all objectives and beats in one; `values` are in their order."""
-
-    label: str
-    values: tuple[float, ...]
+AnyStudy = Study | PopulationStudy | SearchStudy
 
 
-class SearchFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a search found.
+def draws_to_compare(
+    population: PopulationStudy, course: SearchLog, recipes: Mapping[str, Recipe], data: str, seeds: int
+) -> SpaceSample:
+    """The population's draws of the searched space. `data` is the fingerprint, `seeds` how many.
 
-    - `drawn`: networks that were random draws. `passed_over`: points proposed and not trained, by reason.
-    - `statuses`, `errors`, `best_so_far` follow the networks in the order asked: what became of each, its error in
-      percent, None unless all its runs finished, and the least error up to it, None before the first.
-    - `best`: of the finished ones, None where there is none.
-    - `front`: the Pareto front of the objectives, by error; the best alone where the error is the only one.
-    - `against`: random search of equal count, where a population is given.
-    - `sentences` are the conclusions in the order to be read, with their limits.
+    Raises ValueError where their errors do not compare with those of the search.
     """
-
-    name: str
-    space: str
-    sampler: str
-    objectives: tuple[str, ...]
-    epochs: int
-    seeds: int
-    counts: Counts
-    drawn: int
-    passed_over: dict[str, int]
-    statuses: tuple[NetworkStatus, ...]
-    errors: tuple[float | None, ...]
-    best_so_far: tuple[float | None, ...]
-    best: NamedNetwork | None
-    front: tuple[FrontPoint, ...]
-    against: AgainstRandom | None
-    sentences: tuple[str, ...]
-    schema: int = SEARCH_SCHEMA
+    name = course.space.name
+    drawn = next((each for each in population.spaces if each.space.name == name), None)
+    if drawn is None:
+        spaces = ", ".join(each.space.name for each in population.spaces)
+        raise ValueError(f"against: the population is of {spaces}, and the search of {name}")
+    for what, same in (
+        (f"space called {name}", drawn.space == course.space),
+        ("bounds", drawn.bounds == course.bounds),
+        ("recipe", population.study.recipes == recipes),
+        ("data", population.study.data.fingerprint == data),
+        ("number of seeds", len(population.study.seeds) == seeds),
+    ):
+        if not same:
+            raise ValueError(f"against: the population has another {what} than the search, so errors do not compare")
+    return drawn

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
@@ -12,20 +11,21 @@ from msgspec.structs import replace
 
 from dorsal.data.spec import parse_data
 from dorsal.data.summary import DataSummary
-from dorsal.findings.search import draws_to_compare
 from dorsal.jobs.events import Event, Note, Planned, TrialDone
-from dorsal.jobs.execution import Execution, OnEvent, engine_of, keep, make_runs, time_runs
+from dorsal.jobs.execution import Execution, OnEvent, engine_of, keep, make_runs, time_runs, training
 from dorsal.jobs.forecast import START_UP_SECONDS, Forecast, Pace
+from dorsal.jobs.kept import check_disk, disk_needed
 from dorsal.jobs.lock import hold
 from dorsal.jobs.machine import machine
 from dorsal.jobs.plan import Plan, Run, run_of
 from dorsal.jobs.records import Arm, Machine, Study
 from dorsal.jobs.resources import resources_of
+from dorsal.jobs.results import network_result, run_result
 from dorsal.jobs.store import Domains, Store, Values
 from dorsal.jobs.study_file import STUDY_FILE, storage_url
-from dorsal.jobs.train import check_resources, data_summary, run_trial, summaries_at_sizes
-from dorsal.recipe.recipe import Recipe
-from dorsal.recipe.text import read_recipes
+from dorsal.jobs.train import check_resources, data_summary, summaries_at_sizes
+from dorsal.recipes.recipe import Recipe
+from dorsal.recipes.text import read_recipes
 from dorsal.space.base import based_on
 from dorsal.space.bounds import read_bounds
 from dorsal.space.sample import Sample
@@ -35,8 +35,8 @@ from dorsal.study.population.question import Population
 from dorsal.study.population.records import PopulationStudy
 from dorsal.study.population.run import RUN, domains_of, first_networks, sample_spaces, values_of
 from dorsal.study.search.proposals import Asker, Feedback, Judgement
-from dorsal.study.search.question import ERROR, Search, command_line
-from dorsal.study.search.records import SearchedNetwork, SearchLog, SearchStudy
+from dorsal.study.search.question import Search, command_line
+from dorsal.study.search.records import ERROR, SearchedNetwork, SearchLog, SearchStudy, draws_to_compare
 from dorsal.study.search.saved import load_search, log_so_far, write_log
 
 TIMED = 3
@@ -112,6 +112,7 @@ class _Searcher:
         self.draws = ({axis: index[[row]] for axis, index in draws.points.items()} for row in range(len(draws)))
         self.seen_at = summaries_at_sizes(data)
         ((self.recipe_name, self.recipe),) = recipes.items()
+        self.params: list[float] = draws.costs["params"].tolist()
         self.arms: list[Arm] = []
         self.keys: set[bytes] = set()
         self.runs: dict[tuple[str, int], Run] = {}
@@ -131,13 +132,7 @@ class _Searcher:
         """Makes all runs that are left, and asks for networks as it goes."""
         total = self.trials * len(self.seeds)
         left = total - sum(run.key in self.ended for run in self.runs.values())
-        job = functools.partial(
-            run_trial,
-            folder=(self.folder / "checkpoints").resolve(),
-            threads=self.place.threads,
-            device=self.place.device,
-        )
-        engine = engine_of(self.place, job)
+        engine = engine_of(self.place, training(self._session()))
         workers = engine.capacity() if left else 1
         ahead = 1 + ceil((workers + workers // 2 - 1) / len(self.seeds))
         workers = min(workers, left) or 1
@@ -149,7 +144,10 @@ class _Searcher:
         epoch_seconds = self._epoch_seconds() if left else 0.0
         pace = Pace(left, self.recipe.epochs, workers, epoch_seconds)
         takes = pace.seconds_left() + START_UP_SECONDS if epoch_seconds else None
-        self.on_event(Planned((), Forecast(total, total - left, takes if left else 0.0, workers, {})))
+        usual = round(fmean(self.params))
+        disk = disk_needed([usual] * left, self.data, workers, session.keep_models)
+        check_disk(self.folder, disk)
+        self.on_event(Planned((), Forecast(total, total - left, takes if left else 0.0, workers, {}, disk)))
 
         def more() -> list[Run]:
             if new := self._ask_ahead(ahead):
@@ -218,13 +216,12 @@ class _Searcher:
 
     def _result(self, network: SearchedNetwork) -> tuple[float, ...] | str | None:
         """The objectives of a network, None before all of its runs have ended, "diverged" or "failed" where one did."""
-        trials = [self.ended.get(self.runs[network.label, seed].key) for seed in self.seeds]
-        accuracies = [trial.accuracy for trial in trials if trial is not None and trial.accuracy is not None]
-        if None in trials:
+        runs = [run_result(self.ended.get(self.runs[network.label, seed].key)) for seed in self.seeds]
+        status, error = network_result(runs)
+        if "waiting" in runs:
             return None
-        if len(accuracies) < len(trials):
-            return "diverged" if any(trial and trial.status == "diverged" for trial in trials) else "failed"
-        error = 100 - fmean(accuracies)
+        if error is None:
+            return status
         return tuple(error if name == ERROR else network.costs[name] for name in self.course.objectives)
 
     def _session(self) -> Execution:

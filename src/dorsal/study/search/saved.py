@@ -7,7 +7,7 @@ from pathlib import Path
 from dorsal.data.summary import DataSummary
 from dorsal.jobs.json_file import read_record, write_record
 from dorsal.jobs.study_file import load_study, read_study_file, refuse_other_studies
-from dorsal.recipe.recipe import Recipe
+from dorsal.recipes.recipe import Recipe
 from dorsal.study.population.saved import changed_since
 from dorsal.study.search.records import SEARCH_SCHEMA, SearchLog, SearchStudy
 

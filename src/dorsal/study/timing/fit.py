@@ -13,8 +13,9 @@ import msgspec
 import numpy as np
 
 from dorsal.language.reader import suggest
-from dorsal.latency.predict import PREDICTING_COSTS, PREDICTORS, predictor_columns
 from dorsal.latency.records import (
+    PREDICTING_COSTS,
+    PREDICTORS,
     LatencyFit,
     LatencyModel,
     Measurements,
@@ -22,6 +23,7 @@ from dorsal.latency.records import (
     Setting,
     TimedCall,
     TimedNetwork,
+    predictor_columns,
     quantity,
 )
 from dorsal.space.base import with_edit
@@ -100,14 +102,14 @@ class Candidate(msgspec.Struct, frozen=True):
     record: TimedNetwork
 
 
-def sample_candidates(space: Space, question: Timing, say: Callable[[str], None]) -> list[Candidate]:
+def sample_candidates(space: Space, question: Timing, on_note: Callable[[str], None]) -> list[Candidate]:
     """`count` networks of the space within the bounds. Raises ValueError as `space.sample.sample` does."""
     space = with_edit(space, question.edit)
     if question.image_size is not None:
         if "image_size" in space.axes:
             raise ValueError(f"image_size={question.image_size}: {space.name} draws its image sizes; leave it out")
         space = msgspec.structs.replace(space, image_size=question.image_size)
-    found = sample(space, question.count, question.bounds, question.seed, say=say)
+    found = sample(space, question.count, question.bounds, question.seed, on_note=on_note)
     return [_candidate(space.name, row, network, found.costs) for row, network in enumerate(found.networks())]
 
 
@@ -154,22 +156,6 @@ def fit_model(measured: Measurements) -> LatencyModel:
         versions=measured.versions,
         created=measured.created,
         fits=tuple(_fit(measured.networks, call, batch) for call in setting.calls for batch in setting.batches),
-    )
-
-
-def contest_sentence(fit: LatencyFit) -> str:
-    """Whether activations predict better than MACs, with the difference and its interval."""
-    activations, macs, difference = fit.contest.first.error, fit.contest.second.error, fit.contest.error_difference
-    low, high = difference.low or 0.0, difference.high or 0.0
-    said = "whether activations or MACs predict better is not shown"
-    if high < 0:
-        said = "activations predict better than MACs"
-    elif low > 0:
-        said = "MACs predict better than activations"
-    return (
-        f"{fit.call}, batch {fit.batch}: {said}: median error {activations.value:.1f} % by activations, "
-        f"{macs.value:.1f} % by MACs, a difference of {difference.value:+.1f} points "
-        f"({100 * fit.scores.confidence:g} % interval {low:+.1f} to {high:+.1f}; {fit.scores.n} networks)"
     )
 
 

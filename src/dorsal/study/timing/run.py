@@ -1,25 +1,29 @@
-"""Times forward passes and training steps of many networks on this machine, in interleaved rounds. Imports torch."""
+"""Times forward passes and training steps of many networks on this machine, in interleaved rounds."""
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import functools
-import statistics
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
-import torch
 
-from dorsal.jobs.engine import WorkerDied
+from dorsal.jobs.engine import Engine, LocalPool
 from dorsal.jobs.events import Note, Visited
 from dorsal.jobs.execution import OnEvent
-from dorsal.jobs.isolated import Isolated
 from dorsal.jobs.json_file import write_record
 from dorsal.jobs.lock import hold
 from dorsal.jobs.machine import machine, versions
+from dorsal.jobs.measure import measure
+from dorsal.jobs.plan import Measure
+from dorsal.jobs.records import Visit
+from dorsal.jobs.store import Categories, Domains, Range, Store
+from dorsal.jobs.study_file import storage_url
 from dorsal.jobs.train import check_device
 from dorsal.latency.records import (
     MEASUREMENTS,
@@ -27,22 +31,18 @@ from dorsal.latency.records import (
     LatencyModel,
     Measurements,
     Setting,
-    TimedCall,
     TimedNetwork,
     fingerprint,
     quantity,
     read_latency,
 )
-from dorsal.recipe.text import Recipe, recipe
+from dorsal.recipes.text import recipe
 from dorsal.space.named import read_space
-from dorsal.spec.network import Network
 from dorsal.study.population.saved import load_networks
 from dorsal.study.timing.fit import Candidate, Timing, distinct_candidates, fit_model, of_population, sample_candidates
-from dorsal.train.model import make_model
-from dorsal.train.timing import time_forward, time_step
 
-_WARMUPS, _CALLS = 2, 3
-"""In each round a call is made so often to warm up, then so often to be timed."""
+STORE = "latency"
+"""The name of the store's studies."""
 
 
 def measure_latency(question: Timing, *, on_event: OnEvent = lambda _: None) -> LatencyModel:
@@ -52,17 +52,23 @@ def measure_latency(question: Timing, *, on_event: OnEvent = lambda _: None) -> 
     networks, and the rounds of one network over all phases. Every visit is stored; interrupted at any point, the same
     call goes on. More `repeats` than there are add rounds to those stored.
 
-    Calls are made in one other process, so that one which takes all memory does not end this one. It imports the main
+    Visits are made in one other process, so that one which takes all memory does not end this one. It imports the main
     module, so scripts call this under `if __name__ == "__main__"`.
 
-    Raises ValueError for a question that is none, too few networks, or a folder that another process holds or that
-    holds another question or another machine's times. A call that fails is stored with its error and not made again.
+    Raises ValueError for an invalid question, too few networks, or a folder that another process holds or that holds
+    another question or another machine's times. A call that fails is stored with its error and not made again.
     """
     check_device(question.device)
     candidates = distinct_candidates(_candidates(question, on_event))
     folder = Path(question.out)
-    with hold(folder):
-        measured = _make_visits(question, candidates, folder, on_event)
+    work = functools.partial(measure, threads=question.threads, device=question.device)
+    with hold(folder), Store(storage_url(folder, None), STORE) as store:
+        begun = _begun(question, candidates, folder)
+        write_record(folder / MEASUREMENTS, begun)
+        visits = _visits(begun.setting, candidates, question.repeats)
+        _make(visits, candidates, LocalPool(1, question.threads, work), store, on_event)
+        measured = _with_times(begun, visits, store)
+        write_record(folder / MEASUREMENTS, measured)
         _say_errors(measured, on_event)
         model = fit_model(measured)
         write_record(folder / MODEL, model)
@@ -80,22 +86,93 @@ def _candidates(question: Timing, on_event: OnEvent) -> list[Candidate]:
     return found
 
 
-def _make_visits(question: Timing, candidates: Sequence[Candidate], folder: Path, on_event: OnEvent) -> Measurements:
-    """All visits of all rounds but for those stored in the folder."""
-    measured = _begun(question, candidates, folder)
-    networks = list(measured.networks)
-    done, total = sum(len(timed.rounds) for timed in networks), question.repeats * len(networks)
-    with Isolated(functools.partial(_milliseconds, setting=measured.setting), question.threads) as measure:
-        for turn in range(question.repeats):
-            for index in np.random.default_rng(turn).permutation(len(networks)):
-                if len(networks[index].rounds) > turn:
-                    continue
-                networks[index] = _visit(networks[index], candidates[index].network, measured.setting, measure)
-                measured = msgspec.structs.replace(measured, networks=tuple(networks))
-                write_record(folder / MEASUREMENTS, measured)
-                done += 1
-                on_event(Visited(done, total))
-    return measured
+class _Visit(NamedTuple):
+    """One visit of the plan: what of which network (by its place) in which round."""
+
+    job: Measure
+    network: int
+    quantity: str
+    turn: int
+
+
+def _visits(setting: Setting, candidates: Sequence[Candidate], repeats: int) -> list[_Visit]:
+    """All visits of all rounds, in the order in which they are made."""
+    made, visits = recipe(setting.recipe), []
+    for turn in range(repeats):
+        for index in np.random.default_rng(turn).permutation(len(candidates)).tolist():
+            candidate = candidates[index]
+            for call in setting.calls:
+                for batch in setting.batches:
+                    name, record = quantity(call, batch), candidate.record
+                    job = Measure(
+                        key=f"{record.network_hash} {record.image_size} {name} {turn}",
+                        name=f"{record.label}, {name}, round {turn + 1}",
+                        network=candidate.network,
+                        image_size=record.image_size,
+                        call=call,
+                        batch=batch,
+                        recipe=made,
+                        bfloat16=setting.precision == "bfloat16",
+                    )
+                    visits.append(_Visit(job, index, name, turn))
+    return visits
+
+
+def _make(
+    visits: Sequence[_Visit],
+    candidates: Sequence[Candidate],
+    engine: Engine[Measure],
+    store: Store,
+    on_event: OnEvent,
+) -> None:
+    """Makes the visits that are not in the store, one at a time; what failed once is not tried in later rounds."""
+    known = store.outcomes()
+    failed = {(visit.network, visit.quantity) for visit in visits if getattr(known.get(visit.job.key), "error", "")}
+    waiting = iter([visit for visit in visits if visit.job.key not in known])
+    by_key = {visit.job.key: visit for visit in visits}
+    domains: Domains = {
+        "network": Categories(tuple(candidate.record.label for candidate in candidates)),
+        "quantity": Categories(tuple(dict.fromkeys(visit.quantity for visit in visits))),
+        "round": Range(1, 1_000_000, whole=True),
+    }
+
+    def following() -> list[Measure]:
+        job = next((visit.job for visit in waiting if (visit.network, visit.quantity) not in failed), None)
+        return [] if job is None else [job]
+
+    began, done, before = time.monotonic(), 0, sum(visit.job.key in known for visit in visits)
+    with contextlib.closing(engine.run_all(following(), following)) as reports:
+        for report in reports:
+            if not isinstance(report.what, Visit):
+                continue
+            visit = by_key[report.job.key]
+            label = candidates[visit.network].record.label
+            store.add(report.what, domains, {"network": label, "quantity": visit.quantity, "round": visit.turn + 1})
+            if report.what.error:
+                failed.add((visit.network, visit.quantity))
+            done += 1
+            left = (time.monotonic() - began) / done * (len(visits) - before - done)
+            on_event(Visited(before + done, len(visits), left))
+
+
+def _with_times(begun: Measurements, visits: Sequence[_Visit], store: Store) -> Measurements:
+    """The networks with the times of all visits in the store."""
+    known = store.outcomes()
+    rounds: list[dict[int, dict[str, float]]] = [{} for _ in begun.networks]
+    errors: list[dict[str, str]] = [{} for _ in begun.networks]
+    for visit in visits:
+        outcome = known.get(visit.job.key)
+        if isinstance(outcome, Visit):
+            times = rounds[visit.network].setdefault(visit.turn, {})
+            if outcome.milliseconds is None:
+                errors[visit.network].setdefault(visit.quantity, outcome.error)
+            else:
+                times[visit.quantity] = outcome.milliseconds
+    networks = [
+        msgspec.structs.replace(network, rounds=tuple(rounds[index].values()), errors=errors[index])
+        for index, network in enumerate(begun.networks)
+    ]
+    return msgspec.structs.replace(begun, networks=tuple(networks))
 
 
 def _begun(question: Timing, candidates: Sequence[Candidate], folder: Path) -> Measurements:
@@ -114,7 +191,7 @@ def _begun(question: Timing, candidates: Sequence[Candidate], folder: Path) -> M
     stored = read_latency(path, Measurements)
     if what := _difference(stored, fresh):
         raise ValueError(f"out={str(folder)!r} holds measurements of another question: {what}; name another folder")
-    return stored
+    return msgspec.structs.replace(fresh, created=stored.created)
 
 
 def _difference(stored: Measurements, asked: Measurements) -> str:
@@ -143,56 +220,3 @@ def _say_errors(measured: Measurements, on_event: OnEvent) -> None:
         if failed:
             first = f"{failed[0].label}: {failed[0].errors[name]}"
             on_event(Note(f"{name}: {len(failed)} network(s) not measured; {first}"))
-
-
-class _Measured(NamedTuple):
-    """What is measured: a call of a network with so many images of this side."""
-
-    network: Network
-    call: TimedCall
-    batch: int
-    image_size: int
-
-
-def _visit(
-    timed: TimedNetwork, network: Network, setting: Setting, measure: Callable[[_Measured], float | str | WorkerDied]
-) -> TimedNetwork:
-    """The record with one more round."""
-    times, errors = {}, dict(timed.errors)
-    for call in setting.calls:
-        for batch in setting.batches:
-            name = quantity(call, batch)
-            if name in errors:
-                continue
-            match measure(_Measured(network, call, batch, timed.image_size)):
-                case float(milliseconds):
-                    times[name] = milliseconds
-                case WorkerDied(why) | str(why):
-                    errors[name] = why
-    return msgspec.structs.replace(timed, rounds=(*timed.rounds, times), errors=errors)
-
-
-def _milliseconds(asked: _Measured, setting: Setting) -> float | str:
-    """Times one call in this process; what is raised, out of memory included, where that cannot be."""
-    torch.set_num_threads(setting.threads)
-    measure = _forward if asked.call == "forward" else _step
-    try:
-        # Weights are cast in every call, as in training: cached casts would outlive the update.
-        with torch.autocast(
-            setting.device, torch.bfloat16, enabled=setting.precision == "bfloat16", cache_enabled=False
-        ):
-            made = recipe(setting.recipe)
-            return 1e3 * measure(asked.network, made, asked.batch, asked.image_size, setting.device)
-    except Exception as error:
-        return f"{type(error).__name__}: {' '.join(str(error).split())}"
-
-
-@torch.random.fork_rng(devices=[])
-def _forward(network: Network, made: Recipe, batch: int, image_size: int, device: str) -> float:
-    model = make_model(network, made).to(device).to(memory_format=torch.channels_last).eval()  # as the loop has it
-    images = torch.randn(batch, network.in_channels, image_size, image_size, device=device)
-    return statistics.median(time_forward(model, images, calls=_CALLS))
-
-
-def _step(network: Network, made: Recipe, batch: int, image_size: int, device: str) -> float:
-    return time_step(network, msgspec.structs.replace(made, batch=batch), image_size, device=device, steps=_CALLS)

@@ -1,6 +1,6 @@
-"""Weights of other packages as ours and back: which package a file is of, and the translation, strict by default."""
+"""Translates weights between Dorsal and other packages, and recognises which package a file is of."""
 
-from dorsal.weights.formats.convert import FormatMatch, from_ours, match, to_ours
+from dorsal.weights.formats.convert import FormatMatch, adopt, from_ours, match, to_ours
 from dorsal.weights.formats.packages import FORMATS, recognise
 
-__all__ = ["FORMATS", "FormatMatch", "from_ours", "match", "recognise", "to_ours"]
+__all__ = ["FORMATS", "FormatMatch", "adopt", "from_ours", "match", "recognise", "to_ours"]

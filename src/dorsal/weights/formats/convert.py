@@ -1,4 +1,4 @@
-"""States of other packages as ours, and ours as theirs."""
+"""Translates states of other packages to Dorsal's names, and back."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from dorsal.weights.formats.compare import (
     likeness,
     sentence,
     shape_differences,
+    with_ends_of,
     without_prefix,
 )
 from dorsal.weights.formats.naming import PREFIX
 from dorsal.weights.formats.packages import FORMATS, naming_of, recognise
-from dorsal.weights.formats.table import COUNTER, Shape, apply, make_table
+from dorsal.weights.formats.table import COUNTER, NamingTable, Shape, apply, make_table
 
 State = Mapping[str, Tensor]
 
 
 class FormatMatch(msgspec.Struct, frozen=True):
-    """What a file has for a network: the `state` that fits, under our names, and the `differences` by the file's."""
+    """A file's state that fits a network, under Dorsal's names, and the differences by the file's names."""
 
     state: dict[str, Tensor]
     differences: Differences
@@ -34,11 +35,11 @@ class FormatMatch(msgspec.Struct, frozen=True):
 
 
 def match(state: State, network: Network, format: str | None = None) -> FormatMatch:
-    """Compares a file's state with a network and converts what fits. Without a `format` it is recognised by the names.
+    """Compares a file's state with a network and translates what fits. Without `format`, the names tell the format.
 
-    Counters of batches are 0 where the file has none (files older than PyTorch 0.4.1, frozen norms).
+    Counters of batches are 0 if the file has none (files older than PyTorch 0.4.1, frozen norms).
 
-    Raises ValueError when the format is unknown or not recognised, or has no network like this one.
+    Raises ValueError if the format is unknown or not recognised, or has no network like this one.
     """
     format = format or recognise(state)
     shapes = _shapes(state)
@@ -60,28 +61,52 @@ def match(state: State, network: Network, format: str | None = None) -> FormatMa
 
 
 def to_ours(state: State, network: Network, format: str | None = None, partial: bool = False) -> dict[str, Tensor]:
-    """A file's state under our names, ready for `build(network).load_state_dict`. See `match` for the format.
+    """A file's state under Dorsal's names, ready for `build(network).load_state_dict`. See `match` for the format.
 
-    Tensors keep their type and, but for a first convolution turned from BGR to RGB, their memory.
+    Tensors keep their type. They also keep their memory, except a first convolution that is turned from BGR to RGB.
 
-    Raises ValueError listing what is missing, surplus and misshapen by the file's names, and what the file would fit
-    instead. With `partial` what fits is returned whatever else there is (`match` tells), and only nothing is an error.
+    Raises ValueError with the names that are missing, surplus or misshapen in the file, and what the file would fit
+    instead. With `partial` all that fits is returned, and an error is raised only if nothing does; `match` says what
+    does not fit.
     """
     found = match(state, network, format)
     if not found.differences or (partial and found.state):
         return found.state
-    like = likeness(_shapes(state), network, found.format)
-    raise ValueError(
-        f"the file ({found.format} names) is not of this network: {sentence(found.differences)}{like and f'; {like}'}"
-    )
+    raise _misfit(state, network, found)
+
+
+def adopt(state: State, network: Network) -> tuple[Network, FormatMatch]:
+    """The network with the file's own input channels and classes, and the file's state for it.
+
+    The format is the recognised one, or else the first that fits. All of the trunk must be there, and nothing more
+    inside it, so a deeper network is refused. A head of another form or a detector's neck may lie beside the trunk: it
+    is named in `differences.surplus`, and the network then has no classifier.
+
+    Raises ValueError as `to_ours` does.
+    """
+    recognised = recognise(state)
+    shapes = _shapes(state)
+    nearest = network
+    for format in dict.fromkeys((recognised, *FORMATS)):
+        try:
+            naming = naming_of(format, network)
+        except ValueError:  # the format has no such network
+            continue
+        own = with_ends_of(shapes, network, naming)
+        nearest = own if format == recognised else nearest
+        for candidate in (own, msgspec.structs.replace(own, head=msgspec.structs.replace(own.head, classes=0))):
+            found = match(state, candidate, format)
+            if _fits_but_for_what_is_beside(found.differences, make_table(candidate, naming)):
+                return candidate, found
+    raise _misfit(state, nearest, match(state, nearest, recognised))
 
 
 def from_ours(state: State, network: Network, format: str) -> dict[str, Tensor]:
-    """Our state under a format's names, as the package saves it: `to_ours` of the result is the state again.
+    """A state of Dorsal's under a format's names, as the package saves it. `to_ours` gives the state back.
 
-    The classifier is left out where the format has none. Tensors that the package saves and never uses are zeros.
+    The classifier is left out if the format has none. Tensors that the package saves but never uses are zeros.
 
-    Raises ValueError when the format has no such network, or the state is not the network's.
+    Raises ValueError if the format has no such network, or the state is not the network's.
     """
     naming = naming_of(format, network)
     own = make_table(network, dorsal.names(network))
@@ -97,6 +122,19 @@ def from_ours(state: State, network: Network, format: str) -> dict[str, Tensor]:
     for name, shape in table.unused.items():
         theirs[name] = _zero(state) if name.endswith(COUNTER) else next(iter(state.values())).new_zeros(shape)
     return theirs
+
+
+def _misfit(state: State, network: Network, found: FormatMatch) -> ValueError:
+    like = likeness(_shapes(state), network, found.format)
+    return ValueError(
+        f"the file ({found.format} names) is not of this network: {sentence(found.differences)}{like and f'; {like}'}"
+    )
+
+
+def _fits_but_for_what_is_beside(differences: Differences, table: NamingTable) -> bool:
+    trunk = {entry.theirs.partition(".")[0] for entry in table.entries if not entry.ours.startswith("fc.")}
+    inside = [name for name in differences.surplus if name.partition(".")[0] in trunk]
+    return not (differences.missing or differences.misshapen or inside)
 
 
 def _shapes(state: State) -> dict[str, Shape]:

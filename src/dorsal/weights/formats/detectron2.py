@@ -1,6 +1,6 @@
-"""Names in detectron2's RegNets, which are pycls's, and in the ResNeSts of its fork chongruo/detectron2-ResNeSt.
+"""Names in detectron2's RegNets (which are pycls's) and in the ResNeSts of its fork chongruo/detectron2-ResNeSt.
 
-Neither has a classifier. detectron2's own ResNets are no networks of this grammar: their stride is in the first 1x1.
+Neither has a classifier. The grammar has no form of detectron2's own ResNets, whose stride is in the first 1x1.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RESNEST = Kinds(
 
 
 def names(network: Network) -> Naming:
-    """Trained on RGB are the ResNeSts, on BGR the RegNets."""
+    """The ResNeSts were trained on RGB, the RegNets on BGR."""
     if isinstance(network.stem, Simple):
         return regnet.pycls(network, "detectron2")
     check_kinds("detectron2", network, RESNEST)

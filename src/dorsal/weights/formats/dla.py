@@ -1,4 +1,4 @@
-"""Names in DLA networks (arXiv 1707.06484): blocks are leaves of a tree, named by the way down to them."""
+"""Names in DLA networks (arXiv 1707.06484): a block is a leaf of a tree and is named by the path down to it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def timm(network: Network) -> Naming:
 
 
 def res2net(network: Network) -> Naming:
-    """The Res2Net authors': the same, with a shortcut at every higher node too, whose result nothing reads."""
+    """The Res2Net authors' names: timm's, and a shortcut at every higher node, whose result nothing reads."""
     check_kinds("res2net", network, DLA)
     unused: Shapes = {}
     width = stem_widths(network.stem)[-1]
@@ -49,7 +49,7 @@ def _modules(network: Network) -> Modules:
 
 
 def _levels(stage: Stage) -> int:
-    """Height of the tree of a stage: its depth is a power of two."""
+    """The height of a stage's tree; its depth is a power of two."""
     return stage.depth.bit_length() - 1
 
 

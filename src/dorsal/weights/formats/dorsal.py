@@ -1,4 +1,4 @@
-"""Our own names: of the state of the modules that `dorsal.nn.build.build` makes."""
+"""Dorsal's own names: those in the state of a module that `dorsal.nn.build.build` makes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def names(network: Network) -> Naming:
 
 
 def _within(network: Network, part: Part) -> Modules:
-    """Our modules' names by those of the part's layers, both relative to the part."""
+    """Layer record → module, both relative to the part."""
     records = [layer.name for layer in part.layers]
     _, *place = part.names[0].split(".")
     if len(place) < 2:  # the stem, the head, or a tree's roots
@@ -37,7 +37,7 @@ def _layer(block: Block, record: str) -> str:
 
 
 def _mixer(mixer: Mixer, record: str) -> str:
-    """A mixer's names: a deformable convolution holds its offsets, split attention its splits, scales any mixer."""
+    """The module of a mixer's layer. A deformable convolution holds its offsets, and each scale holds a mixer."""
     match mixer, record.split(".", 2):
         case MultiScale(), ["scales", index, rest]:
             return f"scales.{index}.{_mixer(mixer.inner, rest)}"

@@ -30,7 +30,7 @@ MMDET_STEM = ("stem.0", "stem.1", "stem.3", "stem.4", "stem.6", "stem.7")
 
 
 def mm(network: Network) -> Naming:
-    """MMPretrain's names, of the backbone in a classifier."""
+    """MMPretrain's names of the backbone in a classifier."""
     check_kinds("mm", network, MM)
     return _names(network, MM_STEM, _mm_block, {"fc": "head.fc"})
 
@@ -60,7 +60,7 @@ def _mm_block(stage: Stage) -> Modules:
 
 
 def _block(stage: Stage, after_pool: int) -> Modules:
-    """Names in a block. `after_pool`: place of the convolution in a shortcut that pools."""
+    """Names in a block. `after_pool`: the index of the convolution in a shortcut that pools."""
     place = after_pool if isinstance(stage.block.shortcut, AveragePool) else 0
     names = block_names(stage)
     convs = [name for name in names if name.startswith("mixer.") and name.endswith(".conv")]

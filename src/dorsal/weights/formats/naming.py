@@ -1,4 +1,4 @@
-"""What a format is: for a network, the name that a package gives to each of its modules."""
+"""What a format is: the name that a package gives to each module of a network."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ PREFIX = "backbone."
 
 
 class Naming(msgspec.Struct, frozen=True, kw_only=True):
-    """How a package names a network's tensors, and where they differ from ours by more than the name.
+    """How a package names a network's tensors, and how these differ from Dorsal's by more than the name.
 
-    - `modules`: the names. Without one for `head.fc`, the package's files have no classifier.
+    - `modules`: the names. If there is none for `head.fc`, the package's files have no classifier.
     - `whole`: the package saves whole models, with `PREFIX` before the backbone's names.
-    - `bgr`: published weights take images as blue, green, red.
-    - `conv_classifier`: the classifier is a 1x1 convolution, its weight [classes, width, 1, 1].
-    - `unused`: tensors, with their shapes, that files hold and no forward reads.
+    - `bgr`: its published weights take images as blue, green, red.
+    - `conv_classifier`: the classifier is a 1x1 convolution with weight [classes, width, 1, 1].
+    - `unused`: tensors in its files, with their shapes, that no forward reads.
     """
 
     modules: Modules
@@ -36,11 +36,11 @@ class Naming(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Kinds(msgspec.Struct, frozen=True, kw_only=True):
-    """What a package's networks are made of, in the words of the grammar. `deformable`: kinds of mixers that can be.
+    """What a package's networks can be made of, in the words of the grammar. `deformable`: the mixers that can be.
     `head`: the classifier alone ("linear") or after a convolution ("conv").
 
-    Names of tensors alone would not tell: an option-A shortcut has none. Strides, dilations, pools of stems and
-    activations are free in all packages and not looked at.
+    Names of tensors are not enough to tell: an option-A shortcut has no tensors. All packages leave strides, dilations,
+    pools of stems and activations free, so these are not checked.
     """
 
     stem: Words
@@ -60,7 +60,7 @@ class Kinds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_kinds(package: str, network: Network, kinds: Kinds) -> None:
-    """Raises ValueError naming the choices of the network that no network of the package makes."""
+    """Raises ValueError naming the network's choices that the package does not have."""
     found = dict.fromkeys(_choices(network))
     unknown = [f"{field}={word}" for field, word in found if word not in getattr(kinds, field)]
     if unknown:
@@ -101,10 +101,10 @@ def chain(
 ) -> Modules:
     """The modules of a network whose stages are chains.
 
-    - `stem`: convolution and norm in turn.
-    - `at`: what stands before the names in a block, by its stage and position, both counted from 0.
-    - `block`: names in a block by those of our layers (`mixer.conv`); more than the network has do no harm.
-    - `head`: names by those of our head's layers (`fc`).
+    - `stem`: the names of its convolutions and norms, in turn.
+    - `at`: the prefix of the names in a block, by its stage and position, both from 0.
+    - `block`: layer record → name in a block (`mixer.conv` → `conv2`). Records that the network lacks do no harm.
+    - `head`: layer record → name in the head (`fc`).
     """
     modules = {f"head.{layer}": name for layer, name in head.items()}
     for index, name in enumerate(stem):

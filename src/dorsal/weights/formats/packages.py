@@ -1,8 +1,8 @@
-"""The formats by name, and how to tell them apart by a file's keys."""
+"""The formats by name, and how a file's names tell them apart."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from dorsal.language.reader import suggest
 from dorsal.spec.network import Network
@@ -43,7 +43,7 @@ FORMATS: dict[str, Callable[[Network], Naming]] = {
     "detectron2": detectron2.names,
     "pytorch_resnet_cifar10": pytorch_resnet_cifar10.names,
 }
-"""Name of a format → its names of a network. These raise ValueError when the package has no such network."""
+"""Format → its names of a network's modules. Each raises ValueError if the package has no such network."""
 
 _SIGNS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("dorsal", ("stem.convs.0.conv.weight",)),
@@ -66,24 +66,49 @@ _SIGNS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("timm", ("layer1.0.conv1.weight", "conv1.0.weight")),
     ("torchvision", ("layer1.0.conv1.weight", "conv1.weight")),
 )
-"""Formats with keys that their files have. The first all of whose keys are there wins: from special to general."""
+"""Formats with names that all their files have. The first whose names are all there wins: from special to general."""
 
 
 def recognise(keys: Iterable[str]) -> str:
-    """The format whose names these are. Packages that name alike go by the one the architecture is from: a plain
-    ResNet is `torchvision`, also from timm. Raises ValueError when it is none."""
+    """The format of these names. Where packages name alike, it is the one that the architecture is from: a plain
+    ResNet is `torchvision`, also from timm. Raises ValueError for an unknown format."""
     keys = {key.removeprefix(PREFIX) for key in keys}
-    for name, signs in _SIGNS:
-        if keys.issuperset(signs):
-            return name
-    first = ", ".join(sorted(keys)[:3])
-    raise ValueError(f"the names {first}, … are of no known format; known: {', '.join(FORMATS)}")
+    name = _format_of(keys)
+    if name is None:
+        first = ", ".join(sorted(keys)[:3])
+        raise ValueError(f"the names {first}, … are of no known format; known: {', '.join(FORMATS)}")
+    return name
+
+
+def find_networks(keys: Collection[str]) -> dict[str, str]:
+    """Prefix → format of each network among these names, such as {"module.": "timm"}.
+
+    A network is found by the names that all files of a format have, with or without a classifier. The prefix
+    "backbone." of MMPretrain's classifiers belongs to the format, not to the prefix.
+    """
+    starts = {key.removesuffix(signs[0]) for _, signs in _SIGNS for key in keys if key.endswith(signs[0])}
+    found: dict[str, str] = {}
+    for start in sorted(start for start in starts if not start or start.endswith(".")):
+        whole = start.removesuffix(PREFIX)
+        if _format_of({name.removeprefix(PREFIX) for name in _after(whole, keys)}) == "mm":
+            found[whole] = "mm"
+        elif name := _format_of(set(_after(start, keys))):
+            found[start] = name
+    return found
+
+
+def _after(start: str, keys: Iterable[str]) -> Iterator[str]:
+    return (key.removeprefix(start) for key in keys if key.startswith(start))
+
+
+def _format_of(keys: set[str]) -> str | None:
+    return next((name for name, signs in _SIGNS if keys.issuperset(signs)), None)
 
 
 def naming_of(name: str, network: Network) -> Naming:
     """The names of a network in a format.
 
-    Raises ValueError for an unknown format, or one that has no such network, with the formats that do.
+    Raises ValueError for an unknown format, or one without such a network; it then lists the formats that have one.
     """
     if name not in FORMATS:
         raise ValueError(f"unknown format {name!r}{suggest(name, FORMATS)}")

@@ -1,4 +1,4 @@
-"""Names in the CIFAR ResNets of akamaster/pytorch_resnet_cifar10 (option A: shortcuts without parameters)."""
+"""Names in the CIFAR ResNets of akamaster/pytorch_resnet_cifar10, whose shortcuts have no parameters (option A)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ KINDS = Kinds(stem=("simple",), block=("basic",), shortcut=("zero_pad",))
 
 
 def names(network: Network) -> Naming:
-    """torchvision's names of basic blocks, and a classifier called `linear`."""
+    """torchvision's names of basic blocks; the classifier is called `linear`."""
     check_kinds("pytorch_resnet_cifar10", network, KINDS)
     modules = chain(
         network,

@@ -1,4 +1,4 @@
-"""Names in RegNets: pycls's originals, which detectron2 keeps, torchvision's and timm's."""
+"""Names in RegNets: pycls's (which are also detectron2's), torchvision's and timm's."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TIMM = Kinds(
 
 
 def pycls(network: Network, package: str = "pycls") -> Naming:
-    """Also of pycls's ResNets. detectron2 has the same names and no classifier."""
+    """pycls's names, also of its ResNets. detectron2 has the same names and no classifier."""
     check_kinds(package, network, PYCLS)
     modules = chain(
         network,
@@ -52,7 +52,7 @@ def _pycls_block(stage: Stage) -> Modules:
 
 
 def torchvision(network: Network) -> Naming:
-    """Blocks counted from 0, where pycls counts from 1."""
+    """torchvision's names. It counts blocks from 0, pycls from 1."""
     check_kinds("torchvision", network, TORCHVISION)
     names = {
         "reduce.conv": "f.a.0",
@@ -77,7 +77,7 @@ def torchvision(network: Network) -> Naming:
 
 
 def timm(network: Network) -> Naming:
-    """Also of timm's RegNetZ with a convolution before the classifier."""
+    """timm's names, also of RegNetZ with a convolution before the classifier."""
     check_kinds("timm", network, TIMM)
     names = {
         "reduce.conv": "conv1.conv",

@@ -1,4 +1,4 @@
-"""The names torchvision gave to ResNet, which timm, ResNeSt and Res2Net extend: one table serves all four packages."""
+"""torchvision's names in ResNets. timm, ResNeSt and Res2Net extend them, so one table serves all four packages."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DEEP_STEM = ("conv1.0", "conv1.1", "conv1.3", "conv1.4", "conv1.6", "bn1")
 
 
 def names(package: str, network: Network, kinds: Kinds) -> Naming:
-    """Raises ValueError when a network of these kinds is not like this one."""
+    """The names of a network in a package. Raises ValueError if the package, which has `kinds`, has no such network."""
     check_kinds(package, network, kinds)
     modules = chain(
         network,
@@ -64,7 +64,7 @@ def block_names(stage: Stage) -> Modules:
 
 
 def mixer_names(mixer: Mixer, place: int) -> Modules:
-    """Names in the mixer, which is convolution number `place` of its block."""
+    """Names in the mixer, which is convolution number `place` in its block."""
     conv = f"conv{place}"
     match mixer:
         case Conv():

@@ -1,4 +1,4 @@
-"""A network's table in a format: for each of our tensors the package's name, its shape there, and how it changes."""
+"""A network's table in a format: each tensor's name and shape in the package, and how the tensor changes."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ COUNTER = "num_batches_tracked"
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One tensor: our name, the package's, the shape it has there, and its change (`flip`: input channels reversed;
-    `conv`: a linear weight as a 1x1 convolution)."""
+    """A tensor: Dorsal's name, the package's name, its shape there, and its change (`flip`: input channels reversed;
+    `conv`: a linear weight kept as a 1x1 convolution)."""
 
     ours: str
     theirs: str
@@ -30,7 +30,7 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class NamingTable(msgspec.Struct, frozen=True):
-    """All tensors of a network. `without`: those of a classifier that the package's files never have, by our names."""
+    """All tensors of a network. `without`: Dorsal's names of a classifier that the package's files never have."""
 
     entries: tuple[Entry, ...]
     unused: Mapping[str, Shape]
@@ -38,7 +38,7 @@ class NamingTable(msgspec.Struct, frozen=True):
 
 
 def make_table(network: Network, naming: Naming) -> NamingTable:
-    """The table of a network by a naming of this network."""
+    """The table of a network, from a package's naming of it."""
     own = dorsal.names(network).modules
     flip = naming.bgr and network.in_channels == 3
     entries: list[Entry] = []
@@ -60,7 +60,7 @@ def make_table(network: Network, naming: Naming) -> NamingTable:
 
 
 def apply(change: TensorChange | None, tensor: Tensor, *, back: bool) -> Tensor:
-    """Their tensor as ours, or (`back`) ours as theirs."""
+    """Changes a package's tensor to Dorsal's, or back."""
     match change:
         case "flip":
             return tensor.flip(1)

@@ -1,0 +1,177 @@
+"""Look at every file of a folder once, and at none twice: from a listing to its index. No torch."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from dorsal.data.decode import Reading, Scan
+from dorsal.data.index import Index, checking, fact_type, read_indices, write_index, write_text
+from dorsal.data.listing import Listing
+from dorsal.data.scanning import Task, scan_files
+from dorsal.data.spec import DataError, shown
+
+Progress = Callable[[int, int], None]
+"""Called with the number of files looked at so far and the number of all that are looked at."""
+
+_FEW = 2000
+"""So many files are looked at even where names alone show a problem, so that all problems are said at once."""
+_SETTLED = 2 * 10**9
+"""Nanoseconds after its last change in which a file may change again without a later time: some file systems keep times
+to two seconds. A file that changed so shortly before it was looked at is compared again next time."""
+_PATIENCE = 2.0
+
+
+def check(
+    listing: Listing, reading: Reading, problems: Sequence[str] = (), on_progress: Progress | None = None
+) -> tuple[Index, tuple[str, ...]]:
+    """The index of all files of `listing`, and notes on it.
+
+    Files that an earlier index knows, by path, size, time and inode, are not looked at again. The index is kept for the
+    next time, also where problems are found or the check is interrupted. `on_progress` hears of the files looked at;
+    where it is None, standard error does after two seconds.
+
+    Raises DataError, with the listing's problems and `problems` before its own, for images that are unreadable,
+    truncated, smaller than 8 px, of 32-bit or floating-point values, or of more than `reading.max_pixels`.
+    """
+    now, root = time.time_ns(), listing.root
+    known, notes = read_indices(root, reading)
+    index, waiting = _carry_over(listing, reading, known)
+    found = [*listing.problems, *problems]
+    if found and len(waiting) > _FEW:
+        raise _error(root, found)
+    if len(waiting):
+        with checking(root, lambda: _say_waiting(root)) as waited:
+            if waited:
+                known, _ = read_indices(root, reading)
+                index, waiting = _carry_over(listing, reading, known)
+            try:
+                found += _look(index, waiting, on_progress or on_stderr(root))
+            finally:
+                notes += _keep(index, now)
+    elif len(listing.files) and not (known and _same(listing, known[0].listing)):
+        notes += _keep(index, now)
+    if found:
+        raise _error(root, found)
+    return index, tuple(notes)
+
+
+def on_stderr(root: Path) -> Progress:
+    """Tells of a check on standard error, once it has taken two seconds: in place on a terminal, else now and then."""
+    began = said = time.monotonic()
+    in_place = sys.stderr.isatty()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal said
+        now = time.monotonic()
+        if now - began < _PATIENCE or (done < total and now - said < (0.5 if in_place else 10) and said > began):
+            return
+        said = now
+        rate = done / (now - began)
+        left = f"about {_duration((total - done) / rate)} left" if done < total else f"{_duration(now - began)} in all"
+        text = f"checking {shown(root)}: {done:,} of {total:,} images, {rate:,.0f} a second, {left}"
+        sys.stderr.write(f"\r\x1b[K{text}" if in_place and done < total else f"{chr(13) * in_place}{text}\n")
+        sys.stderr.flush()
+
+    return tell
+
+
+def _carry_over(listing: Listing, reading: Reading, known: list[Index]) -> tuple[Index, NDArray[np.int64]]:
+    """The index of `listing` as far as the newest known one has it, and the rows of the files to be looked at."""
+    facts = np.zeros(len(listing.files), fact_type(reading.channels))
+    index = Index(listing=listing, reading=reading, facts=facts, conversions=[""])
+    if not known:
+        return index, np.arange(len(facts))
+    before = known[0]
+    index.conversions[:] = before.conversions
+    old = _rows_before(index, before)
+    kept = old >= 0
+    facts[kept] = before.facts[old[kept]]
+    # A file that is larger than is allowed now is looked at as if it were new, to be refused.
+    facts[facts["width"].astype(np.int64) * facts["height"] > reading.max_pixels] = 0
+    unchanged = index.known()
+    for column in ("size", "time", "inode"):
+        unchanged[kept] &= listing.files[column][kept] == before.listing.files[column][old[kept]]
+    return index, np.flatnonzero(~unchanged)
+
+
+def _rows_before(index: Index, before: Index) -> NDArray[np.int64]:
+    """For each file its row in an index of before, -1 where that does not have it."""
+    now, then = index.listing, before.listing
+    same = now.names == then.names and now.folders == then.folders
+    if same and np.array_equal(now.files["folder"], then.files["folder"]):
+        return np.arange(len(now.files))
+    places = {path: row for row, path in enumerate(before.paths())}
+    return np.fromiter((places.get(path, -1) for path in index.paths()), np.int64, len(now.files))
+
+
+def _look(index: Index, waiting: NDArray[np.int64], on_progress: Progress) -> list[str]:
+    """Scans the files of rows `waiting`, puts what is found into the index, and returns the problems by path."""
+    known = index.known()
+    places = {conversion: place for place, conversion in enumerate(index.conversions)}
+    problems: dict[int, str] = {}
+
+    def task(number: int) -> Task:
+        row = int(waiting[number])
+        digest = index.facts["digest"][row].tobytes() if known[row] else b""
+        return Task(index.path(row).encode(sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()), digest)
+
+    for done, (number, scan) in enumerate(scan_files(len(waiting), task, index.reading), 1):
+        row = int(waiting[number])
+        if scan.problem:
+            problems[row] = f"{shown(index.path(row))}: {scan.problem}"
+            index.facts[row] = 0
+        elif scan.width:  # else it is the file that was known, under another time
+            if scan.note not in places:
+                places[scan.note] = len(index.conversions)
+                index.conversions.append(scan.note)
+            index.facts[row] = _row(scan, places[scan.note])
+        on_progress(done, len(waiting))
+    return [problems[row] for row in sorted(problems)]
+
+
+def _row(scan: Scan, conversion: int) -> tuple[object, ...]:
+    digest = np.frombuffer(scan.digest, np.uint8)
+    return digest, scan.width, scan.height, scan.deep, conversion, scan.low, scan.high, scan.mean, scan.square
+
+
+def _keep(index: Index, now: int) -> list[str]:
+    """Writes the index. Returns a note where that cannot be."""
+    listing = index.listing
+    files = listing.files.copy()
+    files["time"][files["time"] > now - _SETTLED] = -1
+    kept = msgspec.structs.replace(index, listing=msgspec.structs.replace(listing, files=files))
+    try:
+        write_index(kept)
+    except (OSError, UnicodeEncodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "the name of a class is not valid UTF-8"
+        return [f"no index of {shown(listing.root)} could be kept ({reason}); it will be checked anew every time"]
+    return []
+
+
+def _same(listing: Listing, before: Listing) -> bool:
+    return (
+        (listing.names, listing.folders, listing.classes) == (before.names, before.folders, before.classes)
+        and (listing.parts, listing.notes) == (before.parts, before.notes)
+        and np.array_equal(listing.files, before.files)
+    )
+
+
+def _error(root: Path, found: Sequence[str]) -> DataError:
+    text = "".join(f"{problem}\n" for problem in found)
+    listed = write_text(root, "problems.txt", text) if len(found) > DataError.SHOWN else None
+    return DataError(shown(root), found, listed)
+
+
+def _say_waiting(root: Path) -> None:
+    sys.stderr.write(f"another process is checking {shown(root)}; waiting for it\n")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

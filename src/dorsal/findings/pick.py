@@ -1,0 +1,169 @@
+"""The winner of a population or of a search. Pure; no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+
+import msgspec
+
+from dorsal.findings.population.records import ReliabilityFinding
+from dorsal.findings.population.short_schedule import reliability_finding
+from dorsal.jobs.records import Arm
+from dorsal.jobs.results import network_results, run_result
+from dorsal.language.amounts import show_amount
+from dorsal.language.reader import suggest
+from dorsal.space.bounds import read_bounds
+from dorsal.space.costs import QUANTITIES
+from dorsal.spec.network import Network
+from dorsal.stats.rank import pareto_front
+from dorsal.study.population.records import PopulationStudy, RecheckRuns
+from dorsal.study.search.records import ERROR, SearchStudy
+
+WAYS = (ERROR, "pareto")
+
+Costs = Mapping[str, Mapping[str, float]]
+"""By label of a network, by quantity."""
+
+
+class PickedNetwork(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A network: its `text` and the `network` read back as it was trained, with the classes of the data.
+
+    `error` is in percent, the mean of `errors`, one a seed. `costs` are of one image of side `image_size` among them.
+    """
+
+    label: str
+    text: str
+    network: Network
+    error: float
+    errors: tuple[float, ...]
+    costs: dict[str, float]
+
+
+class Pick(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What was picked of `finished` networks within the bounds; `report.words.search` says what their errors are worth.
+
+    - `by`: "error" or "pareto"; a front is of the `objectives`. `space`: the one asked for, None for all.
+    - `sizes_differ`: not all networks were trained at the image size of the data.
+    - `left_out`: the error in percent of the network of least error by all seeds but one, under the seed left out, in
+      the mean over seeds; None for one seed or one network.
+    - `reliability`: what is known of the schedule of `epochs` epochs; None for a search.
+    """
+
+    networks: tuple[PickedNetwork, ...]
+    finished: int
+    by: str
+    objectives: tuple[str, ...]
+    space: str | None
+    sizes_differ: bool
+    left_out: float | None
+    epochs: int
+    reliability: ReliabilityFinding | None
+
+
+def pick_networks(
+    found: PopulationStudy | SearchStudy,
+    space: str | None = None,
+    by: str = ERROR,
+    bounds: Mapping[str, str] = {},
+    *,
+    retrained: RecheckRuns | None = None,
+) -> Pick:
+    """The network of least error of a population or a search, or by "pareto" those that none beats.
+
+    `space` is one of several, `bounds` are on costs. A front is of the objectives of a search that has several, else of
+    error and MACs. Of networks of equal error the one of fewest MACs is picked. `retrained` is evidence on longer
+    schedules.
+
+    Raises ValueError for an unknown space, quantity or way, and where no network has finished within the bounds.
+    """
+    if by not in WAYS:
+        raise ValueError(f"unknown way to pick {by!r}{suggest(by, WAYS)}")
+    study, spaces, objectives = found.study, _costs(found), _objectives(found)
+    if space is not None and space not in spaces:
+        raise ValueError(f"{study.name!r} has no space {space!r}{suggest(space, spaces)}")
+    costs = {label: cost for name, each in spaces.items() if space in (None, name) for label, cost in each.items()}
+    results = network_results(study)
+    finished = {label: error for label in costs if (error := results[label][1]) is not None}
+    if not finished:
+        raise ValueError(f"no network of {study.name!r} has finished, so there is none to pick")
+    _keep_within(finished, costs, bounds)
+    if by == ERROR:
+        chosen: tuple[str, ...] = (min(finished, key=lambda label: (finished[label], costs[label]["macs"])),)
+    else:
+        chosen = pareto_front(
+            {
+                label: tuple(error if name == ERROR else costs[label][name] for name in objectives)
+                for label, error in finished.items()
+            }
+        )
+    trials = {(arm, seed): trial for (arm, _, seed), trial in study.ended().items()}
+    by_seed = {
+        label: tuple(run for seed in study.seeds if not isinstance(run := run_result(trials[label, seed]), str))
+        for label in finished
+    }
+    arms = {arm.label: arm for arm in study.arms}
+    networks = tuple(_picked(arms[label], by_seed[label], costs[label]) for label in chosen)
+    epochs = next(iter(study.recipes.values())).epochs
+    labels = {name: tuple(each) for name, each in spaces.items()}
+    return Pick(
+        networks=networks,
+        finished=len(finished),
+        by=by,
+        objectives=objectives,
+        space=space,
+        sizes_differ=any(cost["image_size"] != study.data.image_size for cost in costs.values()),
+        left_out=_left_out(list(by_seed.values())),
+        epochs=epochs,
+        reliability=None if isinstance(found, SearchStudy) else reliability_finding(retrained, labels, epochs),
+    )
+
+
+def _costs(found: PopulationStudy | SearchStudy) -> dict[str, dict[str, dict[str, float]]]:
+    """By space the costs of its networks by label."""
+    if isinstance(found, SearchStudy):
+        return {found.course.space.name: {network.label: network.costs for network in found.course.networks}}
+    return {
+        drawn.space.name: {
+            label: {name: column[row] for name, column in drawn.costs.items()} for row, label in enumerate(drawn.labels)
+        }
+        for drawn in found.spaces
+    }
+
+
+def _objectives(found: PopulationStudy | SearchStudy) -> tuple[str, ...]:
+    """What a front is of."""
+    if isinstance(found, SearchStudy) and len(found.course.objectives) > 1:
+        return found.course.objectives
+    return (ERROR, "macs")
+
+
+def _picked(arm: Arm, errors: tuple[float, ...], costs: dict[str, float]) -> PickedNetwork:
+    assert isinstance(arm.network, Network)  # drawn from a space
+    return PickedNetwork(
+        label=arm.label, text=arm.text, network=arm.network, error=fmean(errors), errors=errors, costs=costs
+    )
+
+
+def _keep_within(finished: dict[str, float], costs: Costs, bounds: Mapping[str, str]) -> None:
+    """Leaves only networks within all bounds. ValueError, with the nearest value, where that is none."""
+    predicted = set.intersection(*(set(costs[label]) for label in finished)) - set(QUANTITIES)
+    for bound in read_bounds(bounds, predicted):
+        values = {label: costs[label][bound.quantity] for label in finished}
+        for label, value in values.items():
+            if not bound.low <= value <= bound.high:
+                del finished[label]
+        if not finished:
+            nearest = show_amount(min(values.values(), key=bound.away))
+            beside = " beside the other bounds" if len(bounds) > 1 else ""
+            raise ValueError(
+                f"no finished network has {bound.quantity} in {bound.text}{beside}: the nearest has {nearest}"
+            )
+
+
+def _left_out(errors: Sequence[tuple[float, ...]]) -> float | None:
+    """What the winner by all seeds but one has under the one left out, in the mean."""
+    seeds = range(len(errors[0]))
+    if len(errors) < 2 or len(seeds) < 2:
+        return None
+    return fmean(min(errors, key=lambda each: sum(each) - each[seed])[seed] for seed in seeds)

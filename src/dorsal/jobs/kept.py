@@ -1,0 +1,89 @@
+"""What a study keeps of a finished run beside its trial: its predictions and its model. No torch.
+
+predictions/KEY.npz    arrays [n, …] in the order of the validation split; see the task's scorer, e.g. `label`,
+                       `predicted` and `logits` (half precision) of `tasks.classify.score`
+models/KEY/            a model as a folder, which every verb takes; see `weights.saved`
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dorsal.data.summary import DataSummary
+from dorsal.jobs.json_file import write_whole
+from dorsal.jobs.records import Trial
+from dorsal.language.amounts import show_bytes
+
+_FLOAT, _HALF, _LABEL = 4, 2, 4
+_CHECKPOINT = 4
+"""A checkpoint has the parameters, two moments of the optimizer and perhaps a moving average."""
+_STORED = 20_000
+"""Bytes of a trial in the store, roughly."""
+
+
+def model_folder(folder: Path, key: str) -> Path:
+    """Where the study in `folder` keeps the model of the run with this key."""
+    return folder / "models" / key
+
+
+def predictions_file(folder: Path, key: str) -> Path:
+    """Where the study in `folder` keeps what the run with this key said of each validation image."""
+    return folder / "predictions" / f"{key}.npz"
+
+
+def pack(evidence: Mapping[str, NDArray[Any]]) -> bytes:
+    """Arrays as the content of an .npz file; the same arrays give the same bytes."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **dict(evidence))
+    return buffer.getvalue()
+
+
+def write_predictions(folder: Path, key: str, content: bytes) -> None:
+    """Writes the file atomically. Raises OSError when it cannot be written."""
+    path = predictions_file(folder, key)
+    path.parent.mkdir(exist_ok=True)
+    write_whole(path, content)
+
+
+def read_predictions(folder: Path, trial: Trial) -> dict[str, NDArray[Any]]:
+    """What the run said of each validation image.
+
+    Raises ValueError where the study keeps nothing of the run, or the file is not the one that the run wrote.
+    """
+    path = predictions_file(folder, trial.key)
+    if not trial.predictions:
+        raise ValueError(f"nothing is kept of what run {trial.key} said of each image: it has not finished")
+    if not path.is_file():
+        raise ValueError(f"{str(path)!r} is missing: the study kept what a run said of each image there")
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != trial.predictions:
+        raise ValueError(f"{str(path)!r} is damaged or of another run: its sha256 is not the one in the store")
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def disk_needed(params: Sequence[int], data: DataSummary, workers: int, keep_models: bool) -> int:
+    """Bytes, roughly, that runs of networks with so many parameters each leave and take: predictions, models, trials,
+    and the checkpoints of those in flight."""
+    said = len(params) * data.val_images * (_HALF * len(data.classes) + 2 * _LABEL)
+    models = _FLOAT * sum(params) if keep_models else 0
+    in_flight = _CHECKPOINT * _FLOAT * sum(sorted(params, reverse=True)[:workers])
+    return said + models + len(params) * _STORED + in_flight
+
+
+def check_disk(folder: Path, needed: int) -> None:
+    """Raises ValueError where less than so many bytes are free in the folder, which must be there."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise ValueError(
+            f"out={str(folder)!r}: the runs need about {show_bytes(needed)} of disk and {show_bytes(free)} are free; "
+            "make room, name a folder on another disk, or keep no models (keep_models=false)"
+        )

@@ -1,0 +1,175 @@
+"""What a recipe can say: its fields, their ranges and their meaning. No torch."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import msgspec
+
+from dorsal.language.fields import check_word, show
+
+OptimizerName = Literal["sgd", "nesterov", "adamw"]
+DecayOn = Literal["all", "weights"]
+Schedule = Literal["cosine", "steps"]
+CosineStart = Literal["start", "warmup_end"]
+LrPer = Literal["step", "epoch"]
+ClassWeights = Literal["none", "balanced"]
+Sampling = Literal["shuffled", "balanced"]
+Crop = Literal["pad", "area"]
+AutoAugment = Literal["none", "autoaugment", "randaugment"]
+
+
+class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything about one training run but the network, the data and the seed.
+
+    Raises ValueError naming the field, the value and the nearest valid one.
+
+    Optimisation
+        epochs            passes over the training images
+        batch             images per step, over all processes together
+        optimizer         "sgd" (heavy ball), "nesterov", or "adamw" (arXiv 1711.05101)
+        lr                peak learning rate *for this `batch`*; only `scaled` changes one with the other
+        clip              largest norm of a step's gradient, 0 is off (arXiv 1211.5063)
+        momentum          beta1 of adamw, whose beta2 is 0.999
+        weight_decay      L2 penalty of sgd and nesterov, decoupled in adamw
+        decay_on           "all" parameters, or "weights": of convolutions and linear layers; no bias, no norm
+        schedule          "cosine": half a period down to 0; "steps": lr falls tenfold at each of `steps`
+        steps             shares of the epochs gone by, increasing; (0.3, 0.6) of 100 epochs is after 30 and 60
+        lr_per          lr is set anew at every "step", or once an "epoch" for the whole epoch (pycls)
+        warmup_epochs     for so long lr is multiplied by a factor rising linearly from `warmup_from` to 1
+        warmup_from       the first factor, 0 to 1
+        cosine_starts_at       the cosine runs from the "start", under the warm-up (pycls), or from "warmup_end" (Gluon)
+
+    Loss
+        class_weights     "none", or "balanced": an image counts in inverse proportion to its class's share of the
+                          training images (n / (classes x n of the class))
+        label_smoothing   eps / classes on every class (arXiv 1512.00567 section 7)
+        mixup, cutmix     alpha of Beta(alpha, alpha), 0 is off (arXiv 1710.09412, 1905.04899); one draw a batch;
+                          with both on, each batch gets one of them, by a fair coin
+
+    Images, in this order
+        sampling          "shuffled": each training image once an epoch; "balanced": as many images an epoch, of every
+                          class equally many, those of small classes several times
+        crop              "area": a random share of the image, `min_area` to 1, aspect 3/4 to 4/3
+                          (arXiv 1409.4842 section 6); "pad", for small images: shifted by up to an eighth of the
+                          side, zeros moving in
+        min_area          smallest share of "area"
+        flip              mirror every other image, where the data say that keeps the label
+        auto_augment      "autoaugment" (arXiv 1805.09501, ImageNet's) or "randaugment" (arXiv 1909.13719)
+        augment_ops     operations an image, randaugment only
+        augment_magnitude  0 to 30, randaugment only
+        color_jitter      brightness, contrast and saturation, each by a factor of 1 ± up to this
+        lighting          standard deviation of AlexNet's PCA lighting, for values in 0..1
+        erasing           probability of blanking a rectangle (arXiv 1708.04896)
+
+    Network in training (arguments of `nn.build`)
+        drop_path         share of residual branches dropped in the last block, rising linearly from 0 over depth
+        drop_block        probability of DropBlock, rising linearly from 0 in the first epoch to this in the last
+        dropout           before the classifier
+        zero_init         the last norm of every residual branch starts at gamma 0
+
+    Evaluation
+        ema               decay, per step, of a moving average of parameters and buffers, less during the first
+                          steps; the average is then the model that is evaluated; 0 is off
+        precise_bn        norm statistics are measured anew over so many training images before each evaluation;
+                          0 is off
+    """
+
+    epochs: int = 6
+    batch: int = 32
+    optimizer: OptimizerName = "nesterov"
+    lr: float = 0.2
+    clip: float = 0.0
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    decay_on: DecayOn = "weights"
+    schedule: Schedule = "cosine"
+    steps: tuple[float, ...] = (0.3, 0.6, 0.9)
+    lr_per: LrPer = "step"
+    warmup_epochs: float = 0.5
+    warmup_from: float = 0.0
+    cosine_starts_at: CosineStart = "warmup_end"
+    label_smoothing: float = 0.0
+    class_weights: ClassWeights = "none"
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    sampling: Sampling = "shuffled"
+    crop: Crop = "pad"
+    min_area: float = 0.08
+    flip: bool = True
+    auto_augment: AutoAugment = "none"
+    augment_ops: int = 2
+    augment_magnitude: int = 9
+    color_jitter: float = 0.0
+    lighting: float = 0.0
+    erasing: float = 0.0
+    drop_path: float = 0.0
+    drop_block: float = 0.0
+    dropout: float = 0.0
+    zero_init: bool = False
+    ema: float = 0.0
+    precise_bn: int = 0
+
+    def __post_init__(self) -> None:
+        for field in _FLOATS:  # 1 and 1.0 are one recipe, and are to have one hash
+            msgspec.structs.force_setattr(self, field, float(getattr(self, field)))
+        for field, words in WORDS.items():
+            check_word(field, getattr(self, field), words)
+        for field, (low, high) in _RANGES.items():
+            _check_range(field, getattr(self, field), low, high)
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"warmup_epochs={self.warmup_epochs:g} is not below epochs={self.epochs}; nearest valid: "
+                f"warmup_epochs={self.epochs / 2:g}, or epochs={int(self.warmup_epochs) + 1}"
+            )
+        if list(self.steps) != sorted(set(self.steps)) or not all(0 < share < 1 for share in self.steps):
+            valid = sorted({share for share in self.steps if 0 < share < 1})
+            raise ValueError(f"steps={show(self.steps)} must increase between 0 and 1; nearest valid: {show(valid)}")
+        if self.optimizer == "nesterov" and self.momentum == 0:
+            raise ValueError(
+                "momentum=0 leaves optimizer=nesterov nothing to look ahead by; nearest valid: optimizer=sgd"
+            )
+
+
+def _check_range(field: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        nearest = high if value > high else low  # not-a-number compares false and lands on low
+        raise ValueError(f"{field}={value} is out of range; nearest valid: {nearest:g} ({low:g} to {high:g})")
+
+
+_FLOATS = [field.name for field in msgspec.structs.fields(Recipe) if field.type is float]
+WORDS: dict[str, tuple[str, ...]] = {
+    "optimizer": get_args(OptimizerName),
+    "decay_on": get_args(DecayOn),
+    "schedule": get_args(Schedule),
+    "lr_per": get_args(LrPer),
+    "cosine_starts_at": get_args(CosineStart),
+    "class_weights": get_args(ClassWeights),
+    "sampling": get_args(Sampling),
+    "crop": get_args(Crop),
+    "auto_augment": get_args(AutoAugment),
+}
+_RANGES: dict[str, tuple[float, float]] = {
+    "epochs": (1, 10_000),
+    "batch": (1, 65_536),
+    "lr": (1e-8, 1e8),
+    "clip": (0, 1e8),
+    "momentum": (0, 0.9999),
+    "weight_decay": (0, 1),
+    "warmup_epochs": (0, 10_000),
+    "warmup_from": (0, 1),
+    "label_smoothing": (0, 0.99),
+    "mixup": (0, 10),
+    "cutmix": (0, 10),
+    "min_area": (0.001, 1),
+    "augment_ops": (1, 10),
+    "augment_magnitude": (0, 30),
+    "color_jitter": (0, 1),
+    "lighting": (0, 1),
+    "erasing": (0, 1),
+    "drop_path": (0, 0.99),
+    "drop_block": (0, 0.99),
+    "dropout": (0, 0.99),
+    "ema": (0, 0.99999),
+    "precise_bn": (0, 10_000_000),
+}

@@ -1,0 +1,121 @@
+"""How a network is trained, as data: frozen, hashable, with a text, a JSON and a TOML form. No torch.
+
+plain                        a named recipe
+tricks(epochs=5, mixup=0)    one with edits
+mine.toml, mine.json         a file with any of the fields; those left out have the defaults of `Recipe`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from dorsal.language.fields import read_fields, show
+from dorsal.language.reader import Call, Reader, suggest
+from dorsal.recipes.named import NAMED
+from dorsal.recipes.recipe import Recipe
+from dorsal.spec.digest import digest
+
+__all__ = [
+    "NAMED",
+    "Recipe",
+    "from_json",
+    "from_toml",
+    "read_recipes",
+    "recipe",
+    "recipe_hash",
+    "recipe_text",
+    "scaled",
+    "to_json",
+    "to_toml",
+]
+
+_TYPES: dict[str, Any] = {field.name: field.type for field in msgspec.structs.fields(Recipe)}
+
+
+def recipe(text: str) -> Recipe:
+    """A recipe from text: a name, a name with edits, or the path of a TOML or JSON file.
+
+    Raises ValueError naming what is misspelt or out of range, with the nearest valid choice.
+    """
+    if text.endswith((".toml", ".json")):
+        path = Path(text)
+        if not path.is_file():
+            raise ValueError(f"recipe file {text!r} does not exist")
+        content = path.read_text(encoding="utf-8")
+        return from_toml(content) if text.endswith(".toml") else from_json(content)
+    call = Reader(text).whole()
+    if not isinstance(call, Call):
+        raise ValueError(f"{text!r} is not a recipe: expected a name, e.g. plain or tricks(epochs=5)")
+    if call.name not in NAMED:
+        raise ValueError(f"unknown recipe {call.name!r}{suggest(call.name, NAMED)}")
+    return _edit(NAMED[call.name], call.arguments)
+
+
+def read_recipes(texts: Sequence[str], epochs: int | None) -> dict[str, Recipe]:
+    """Recipes by the names that tables use: the text, or the stem of a file's name. `epochs` replaces their own.
+
+    Raises ValueError as `recipe` does, and for a name that is there twice.
+    """
+    found: dict[str, Recipe] = {}
+    for text in texts:
+        read = recipe(text)
+        name = Path(text).stem if text.endswith((".toml", ".json")) else text
+        if name in found:
+            raise ValueError(f"recipe {name!r} is there twice; leave one out, or give its file another name")
+        found[name] = read if epochs is None else msgspec.structs.replace(read, epochs=epochs)
+    return found
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """The shortest text `name(edits)` that `recipe` reads back as this recipe."""
+    texts = []
+    for name, base in NAMED.items():
+        edits = [f"{f}={show(getattr(recipe, f))}" for f in _TYPES if getattr(recipe, f) != getattr(base, f)]
+        texts.append(f"{name}({', '.join(edits)})" if edits else name)
+    return min(texts, key=len)
+
+
+def to_json(recipe: Recipe) -> str:
+    """One line of JSON, every field written out."""
+    return msgspec.json.encode(recipe).decode()
+
+
+def from_json(text: str) -> Recipe:
+    """Reads JSON; fields left out have the defaults of `Recipe`. Raises ValueError as `recipe` does."""
+    try:
+        fields = msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise ValueError(f"not a recipe: {error}") from None
+    return _edit(Recipe(), fields)
+
+
+def to_toml(recipe: Recipe) -> str:
+    """TOML, one field a line, every field written out."""
+    return msgspec.toml.encode(recipe).decode()
+
+
+def from_toml(text: str) -> Recipe:
+    """Reads TOML; fields left out have the defaults of `Recipe`. Raises ValueError as `recipe` does."""
+    try:
+        fields = msgspec.toml.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise ValueError(f"not a recipe: {error}") from None
+    return _edit(Recipe(), fields)
+
+
+def recipe_hash(recipe: Recipe) -> str:
+    """16 hexadecimal digits that depend on the fields that are not at their defaults, and on nothing else."""
+    return digest(recipe)
+
+
+def scaled(recipe: Recipe, batch: int) -> Recipe:
+    """The recipe at another batch, its lr in proportion (the linear rule, arXiv 1706.02677 section 2.1)."""
+    return msgspec.structs.replace(recipe, batch=batch, lr=recipe.lr * batch / recipe.batch)
+
+
+def _edit(base: Recipe, fields: Mapping[str, Any]) -> Recipe:
+    return msgspec.structs.replace(base, **read_fields(fields, Recipe, "a recipe"))
