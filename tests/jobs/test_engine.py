@@ -96,7 +96,7 @@ class TestLocalPool(EngineContract):
             wait_until(lambda: len(list(pids.iterdir())) == 2)
             workers = [psutil.Process(int(path.name)) for path in pids.iterdir()]
             main.send_signal(how)
-        assert not still_running(workers, 5)
+        assert not still_running(workers, 60)
 
 
 def wait_until(condition, seconds: float = 60.0) -> None:

