@@ -6,7 +6,7 @@ from dorsal.cli.progress import Watch
 from dorsal.jobs.events import Planned, Progress, TrialDone, Visited
 from dorsal.jobs.forecast import Forecast
 from dorsal.jobs.records import Trial
-from dorsal.recipe.epoch import Step
+from dorsal.recipes.epoch import Step
 from tests.contracts.jobs import make_run
 
 
