@@ -12,7 +12,7 @@ from dorsal.cli.options import Storage
 from dorsal.cli.space import Activations, Bounds, Macs, Params, read_bounds_given
 
 
-def pick_networks(
+def pick(
     folder: Annotated[Path, typer.Argument(help="The folder of a population or of a search.")],
     space: Annotated[
         str | None, typer.Option(help="Of this space, where the folder has several.", show_default=False)
@@ -37,7 +37,7 @@ def pick_networks(
     `dorsal space pick runs/search --by pareto`,
     `dorsal space pick runs/both --space regnetx --macs ..200M --out winner.json && dorsal compare winner.json resnet18`
     """
-    from dorsal.findings.pick import pick_networks as pick_from
+    from dorsal.findings.pick import pick_networks
     from dorsal.jobs.records import Study
     from dorsal.report.words.search import pick_sentences
     from dorsal.study.load import load
@@ -52,7 +52,7 @@ def pick_networks(
             "and `dorsal space search`"
         )
     bounds = read_bounds_given(macs, params, activations, bound)
-    found = pick_from(study, space, by, bounds, retrained=load_recheck(folder, storage))
+    found = pick_networks(study, space, by, bounds, retrained=load_recheck(folder, storage))
     for sentence in pick_sentences(found):
         sys.stderr.write(f"{sentence}\n")
     if out is not None:
