@@ -11,7 +11,8 @@ from dorsal.jobs.events import Note
 from dorsal.jobs.forecast import RunTiming
 from dorsal.jobs.plan import Run
 from dorsal.jobs.records import Trial
-from dorsal.jobs.train import check_device, data_summary, run_trial, time_run
+from dorsal.jobs.resources import Resources
+from dorsal.jobs.train import choose_device, data_summary, run_trial, time_run
 from dorsal.recipes.epoch import Epoch, Step
 from dorsal.recipes.text import read_recipes
 from dorsal.study.comparison.plan import plan_comparison
@@ -19,6 +20,7 @@ from dorsal.study.comparison.question import Comparison
 from tests.study.conftest import TINY
 
 DATA = "scenes(train=100, val=20, size=32)"
+PLACE = Resources(device="cpu")
 
 
 def make_run(recipe: str = "plain(batch=50)", **changes: Any) -> Run:
@@ -29,7 +31,7 @@ def make_run(recipe: str = "plain(batch=50)", **changes: Any) -> Run:
 
 def make(run: Run, folder: Path) -> tuple[Trial, list[Any]]:
     told: list[Any] = []
-    return run_trial(run, told.append, folder=folder, threads=1, device="cpu"), told
+    return run_trial(run, told.append, folder=folder, place=PLACE, keep_models=False), told
 
 
 def test_a_run_tells_all_and_ends_as_its_last_epoch(tmp_path: Path) -> None:
@@ -84,7 +86,7 @@ def test_a_damaged_checkpoint_is_told_of(tmp_path: Path) -> None:
 
 
 def test_timing_is_of_the_run() -> None:
-    timing = time_run(make_run(), threads=1, device="cpu")
+    timing = time_run(make_run(), place=PLACE)
     assert isinstance(timing, RunTiming)
     for latency, batch in ((timing.forward, 1), (timing.train_step, 50)):
         assert 0 < latency.low_ms <= latency.median_ms <= latency.high_ms
@@ -94,7 +96,7 @@ def test_timing_is_of_the_run() -> None:
 
 def test_a_run_that_cannot_be_timed_says_why() -> None:
     run = msgspec.structs.replace(make_run(), data=Folder("nowhere"))
-    said = time_run(run, threads=1, device="cpu")
+    said = time_run(run, place=PLACE)
     assert isinstance(said, str)
     assert said.startswith("DataError: path: 'nowhere' cannot be used as a data set")
 
@@ -109,6 +111,6 @@ def test_recipes_that_are_none(recipe: str, says: str) -> None:
 
 
 def test_devices_that_are_not_there() -> None:
-    check_device("cpu")
-    with pytest.raises(ValueError, match="device='tpu' is not there; valid: cpu"):
-        check_device("tpu")
+    choose_device("cpu")
+    with pytest.raises(ValueError, match="device='tpu' is not there; valid: auto, cpu"):
+        choose_device("tpu")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
+from dorsal.cli.options import AsJson, Model
+from dorsal.jobs.resources import Device
+from dorsal.language.options import option
+from dorsal.study.question import Data
 
 if TYPE_CHECKING:
     from dorsal.data.dataset import ImageData, Split
@@ -16,23 +18,24 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A folder that `dorsal train` or `dorsal weights` made.")],
-    data: Annotated[str, typer.Option(help="scenes, scenes(size=64), or a folder of class folders.")] = "scenes",
-    split: Annotated[str, typer.Option(help="val, train, or all: every image there is.")] = "val",
+    model: Model,
+    data: Data = "scenes",
+    split: Annotated[Literal["val", "train", "all"], option("val, train, or all: every image there is.")] = "val",
     image_size: Annotated[
-        int | None, typer.Option(min=1, help="In place of the card's; resizing scales along.", show_default=False)
+        int | None, option("Image size instead of the card's; the resize is scaled to match.", least=1)
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 128,
-    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    batch: Annotated[int, option("Images at a time.", least=1)] = 128,
+    device: Device = "auto",
+    as_json: AsJson = False,
 ) -> None:
     """Score a model: accuracy, top-5, loss, and accuracy by class.
 
     Images are prepared as the model's card says: size, crop, interpolation, normalization, order of colours. The data
     must have the model's classes.
 
-    Examples: `dorsal evaluate runs/train --data photos`,
-    `dorsal evaluate weights/resnet50.torchvision_v2 --data imagenet/val --split all`
+    Examples:
+        dorsal evaluate runs/train --data photos
+        dorsal evaluate weights/resnet50.torchvision_v2 --data imagenet/val --split all
     """
     import json
 
@@ -42,16 +45,14 @@ def evaluate(
     from dorsal.cli.prepared import normalization_of
     from dorsal.data.dataset import Evaluation, open_data
     from dorsal.data.spec import parse_data
-    from dorsal.jobs.train import check_device
+    from dorsal.jobs.train import choose_device
     from dorsal.spec.task import Classify
     from dorsal.tasks.method import method_of
     from dorsal.train.evaluate import scored
     from dorsal.weights.saved import load_model
 
-    if split not in ("val", "train", "all"):
-        raise ValueError(f"--split {split!r} is not known; valid: val, train, all")
     spec = parse_data(data)
-    check_device(device)
+    device = choose_device(device)
     net, card = load_model(model)
     if not card.classes:
         raise ValueError(f"{model} has no classifier, so there is no accuracy to measure")
