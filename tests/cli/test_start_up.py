@@ -3,40 +3,66 @@
 import subprocess
 import sys
 
+import pytest
+
 import dorsal
 
 HEAVY = {
-    "torch",
-    "torchvision",
-    "timm",
+    "PIL",
     "accelerate",
     "numpy",
-    "scipy",
     "optuna",
-    "sqlalchemy",
     "plotly",
-    "PIL",
     "psutil",
+    "pydantic",
+    "rich",
+    "scipy",
+    "sqlalchemy",
+    "timm",
+    "torch",
+    "torchvision",
+    "typer",
 }
 
 
-def loaded(script):
-    """The packages that a Python of its own has imported after this script."""
-    script += "\nimport sys; print(*{name.partition('.')[0] for name in sys.modules})"
+def loaded(script: str) -> set[str]:
+    """The packages, and our own modules, that a Python of its own has imported after this script."""
+    script += (
+        "\nimport sys; print(*{name if name.startswith('dorsal') else name.partition('.')[0] for name in sys.modules})"
+    )
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     return set(done.stdout.splitlines()[-1].split())
 
 
-def test_import_loads_nothing_of_others():
-    assert loaded("import dorsal") & {*HEAVY, "msgspec", "typer"} == set()
+def loaded_by(*words: str) -> set[str]:
+    """The same of a command."""
+    script = f"import sys; sys.argv = {['dorsal', *words]}\nfrom dorsal.cli import main\ntry: main()\n"
+    return loaded(f"{script}except SystemExit as ended: assert not ended.code")
 
 
-def test_list_loads_nothing_heavy():
-    script = "import sys; sys.argv=['dorsal','list']; from dorsal.cli import main\ntry: main()\nexcept SystemExit: pass"
-    assert loaded(script) & HEAVY == set()
+def test_import_loads_nothing_of_others() -> None:
+    assert loaded("import dorsal") & {*HEAVY, "msgspec", "click"} == set()
 
 
-def test_every_public_name_is_there_and_lazy():
+@pytest.mark.parametrize("words", [("list",), ("list", "res2", "--json"), ("recipes",), ("recipes", "tricks")], ids=str)
+def test_lists_load_nothing_heavy(words: tuple[str, ...]) -> None:
+    assert loaded_by(*words) & HEAVY == set()
+
+
+@pytest.mark.parametrize("words", [(), ("--help",), ("space", "--help"), ("--version",), ("help",)], ids=str)
+def test_the_list_of_verbs_loads_none_of_them(words: tuple[str, ...]) -> None:
+    found = loaded_by(*words)
+    assert found & {*HEAVY, "msgspec"} == set()
+    assert {name for name in found if name.startswith("dorsal")} == {
+        "dorsal", "dorsal.cli", "dorsal.cli.app", "dorsal.cli.group",
+    }  # fmt: skip
+
+
+def test_a_question_is_read_without_torch() -> None:
+    assert "torch" not in loaded("import dorsal\ndorsal.Comparison, dorsal.Recheck, dorsal.Timing")
+
+
+def test_every_public_name_is_there_and_lazy() -> None:
     assert sorted(dorsal.__all__) == sorted(dorsal._HOME)
     for name in dorsal.__all__:
         assert callable(getattr(dorsal, name)), name

@@ -18,7 +18,8 @@ from dorsal.jobs.forecast import RunTiming
 from dorsal.jobs.kept import check_disk, disk_needed, model_folder, pack, read_predictions, write_predictions
 from dorsal.jobs.plan import Run, checkpoint_file
 from dorsal.jobs.records import Trial
-from dorsal.jobs.train import check_device, data_summary, run_trial, summaries_at_sizes, time_run
+from dorsal.jobs.resources import Resources
+from dorsal.jobs.train import choose_device, data_summary, run_trial, summaries_at_sizes, time_run
 from dorsal.recipes.epoch import Epoch, Step
 from dorsal.recipes.text import read_recipes
 from dorsal.study.comparison.plan import plan_comparison
@@ -30,6 +31,7 @@ from tests.data.pictures import fill
 from tests.study.conftest import TINY
 
 DATA = "scenes(train=100, val=20, size=32)"
+PLACE = Resources(device="cpu")
 
 
 def make_run(recipe: str = "plain(batch=50)", **changes: Any) -> Run:
@@ -40,7 +42,7 @@ def make_run(recipe: str = "plain(batch=50)", **changes: Any) -> Run:
 
 def make(run: Run, folder: Path) -> tuple[Trial, list[Any]]:
     told: list[Any] = []
-    return run_trial(run, told.append, folder=folder, threads=1, device="cpu", keep_models=True), told
+    return run_trial(run, told.append, folder=folder, place=PLACE, keep_models=True), told
 
 
 def eval_images(data: ImageData) -> torch.Tensor:
@@ -95,7 +97,7 @@ def test_predictions_that_are_not_those_of_the_run_are_refused(tmp_path: Path) -
 
 
 def test_without_room_for_them_no_model_is_kept(tmp_path: Path) -> None:
-    trial = run_trial(make_run(), lambda _: None, folder=tmp_path, threads=1, device="cpu", keep_models=False)
+    trial = run_trial(make_run(), lambda _: None, folder=tmp_path, place=PLACE, keep_models=False)
     assert trial.status == "finished"
     assert not (tmp_path / "models").exists()
 
@@ -143,7 +145,7 @@ def test_a_damaged_checkpoint_is_told_of(tmp_path: Path) -> None:
 
 
 def test_timing_is_of_the_run() -> None:
-    timing = time_run(make_run(), threads=1, device="cpu")
+    timing = time_run(make_run(), place=PLACE)
     assert isinstance(timing, RunTiming)
     for latency, batch in ((timing.forward, 1), (timing.train_step, 50)):
         assert 0 < latency.low_ms <= latency.median_ms <= latency.high_ms
@@ -180,7 +182,7 @@ def test_a_folder_is_decoded_once_for_all_sizes_and_not_by_workers(
 
 def test_a_run_that_cannot_be_timed_says_why() -> None:
     run = msgspec.structs.replace(make_run(), data=Folder("nowhere"))
-    said = time_run(run, threads=1, device="cpu")
+    said = time_run(run, place=PLACE)
     assert isinstance(said, str)
     assert said.startswith("DataError: data='nowhere' cannot be used")
 
@@ -195,6 +197,6 @@ def test_recipes_that_are_none(recipe: str, says: str) -> None:
 
 
 def test_devices_that_are_not_there() -> None:
-    check_device("cpu")
-    with pytest.raises(ValueError, match="device='tpu' is not there; valid: cpu"):
-        check_device("tpu")
+    choose_device("cpu")
+    with pytest.raises(ValueError, match="device='tpu' is not there; valid: auto, cpu"):
+        choose_device("tpu")

@@ -17,6 +17,8 @@ ClassWeights = Literal["none", "balanced"]
 Sampling = Literal["shuffled", "balanced"]
 Crop = Literal["pad", "area"]
 AutoAugment = Literal["none", "autoaugment", "randaugment"]
+Precision = Literal["float32", "bf16"]
+"""Of the arithmetic of a step: not in the recipe, as it is the machine's to choose. "bf16" is torch's autocast."""
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -34,6 +34,7 @@ from torch.utils.data import DataLoader
 from dorsal.data.dataset import Evaluation, ImageData, Seeded, order
 from dorsal.nn.build import set_drop_block
 from dorsal.recipes.epoch import Epoch, Step
+from dorsal.recipes.recipe import Precision
 from dorsal.recipes.text import Recipe, recipe_hash
 from dorsal.spec.task import Classify, Task
 from dorsal.spec.timm import AnyNetwork, hash_of
@@ -45,7 +46,6 @@ from dorsal.train.batches import Batches, balanced_order
 from dorsal.train.evaluate import scored
 from dorsal.train.optim import drop_block_rate, learning_rate, make_average, make_optimizer
 
-Precision = Literal["no", "bf16"]
 _STEPS_BETWEEN_READS = 50
 _Found = tuple[Score, Evidence]
 
@@ -99,7 +99,7 @@ def fit(
     *,
     seed: int,
     device: str = "cpu",
-    precision: Precision = "no",
+    precision: Precision = "float32",
     checkpoint: Path | None = None,
     on_step: Callable[[Step], None] | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
@@ -291,7 +291,7 @@ def _accelerator(device: str, precision: Precision) -> Accelerator:
     # Accelerate keeps one device and precision for the life of a process and refuses others; a process may hold
     # several runs. The process group of a distributed run stays.
     AcceleratorState._reset_state(reset_partial_state=True)
-    accelerator = Accelerator(cpu=device == "cpu", mixed_precision=precision)
+    accelerator = Accelerator(cpu=device == "cpu", mixed_precision="bf16" if precision == "bf16" else "no")
     if accelerator.device.type != device:
         raise ValueError(f"device={device} is not there; nearest valid: {accelerator.device.type}")
     return accelerator

@@ -48,7 +48,7 @@ def plan_comparison(
     _refuse_twins("network", [(arm.label, arm.network_hash) for arm in arms])
     _refuse_twins("recipe", [(name, recipe_hash(recipe)) for name, recipe in recipes.items()])
     runs = tuple(
-        run_of(arm, name, recipe, seed, data, comparison.processes)
+        run_of(arm, name, recipe, seed, data, comparison)
         for seed in comparison.seed_list
         for name, recipe in recipes.items()
         for arm in arms
