@@ -22,11 +22,11 @@ from dorsal.latency.predict import cautions, read_latency_model
 from dorsal.recipes.recipe import Recipe
 from dorsal.recipes.text import read_recipes
 from dorsal.space.base import based_on
+from dorsal.space.costs import cost_of
 from dorsal.space.sample import Sample, sample
 from dorsal.space.size import dimensions, size
 from dorsal.space.space import Space
 from dorsal.spec.adapt import fitted_to
-from dorsal.spec.cost import cost
 from dorsal.spec.timm import hash_of
 from dorsal.study.population.question import Population, command_line
 from dorsal.study.population.records import HowTrained, PopulationStudy, SpaceSample
@@ -202,7 +202,7 @@ def _plan(
                 text=based_on(space.space.base, net),
                 network=net,
                 network_hash=hash_of(net),
-                cost=cost(net, side),
+                cost=cost_of({name: column[row] for name, column in found.costs.items()}),
                 space=space.space.name,
                 row=row,
             )
