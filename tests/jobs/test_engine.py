@@ -11,7 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dorsal.jobs.engine import Job, LocalPool, Trial
+from dorsal.jobs.engine import LocalPool, Work
+from dorsal.jobs.plan import Run
+from dorsal.jobs.records import Trial
 from tests.contracts.engine import ROOT, EngineContract
 from tests.contracts.jobs import make_run, never_ends, says_environment, says_pid_and_threads
 
@@ -40,8 +42,8 @@ print(torch.cuda.is_initialized())
 
 
 class TestLocalPool(EngineContract):
-    def engine(self, workers: int, job: Job) -> LocalPool:
-        return LocalPool(workers, 1, job)
+    def engine(self, workers: int, work: Work[Run]) -> LocalPool:
+        return LocalPool(workers, 1, work)
 
     def test_workers_are_other_processes_kept_across_runs_with_threads_pinned(self) -> None:
         pool = LocalPool(2, 3, says_pid_and_threads)

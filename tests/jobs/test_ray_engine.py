@@ -21,7 +21,8 @@ import psutil
 import pytest
 
 from dorsal.jobs import ray_connection
-from dorsal.jobs.engine import LIVES, Job, Report, WorkerDied
+from dorsal.jobs.engine import LIVES, Report, Work, WorkerDied
+from dorsal.jobs.plan import Run
 from dorsal.jobs.ray_engine import RayCluster
 from dorsal.jobs.records import Trial
 from dorsal.jobs.store import Store
@@ -65,13 +66,13 @@ class TestRayCluster(EngineContract):
     def _address(self, cluster: Any) -> None:
         self.address = cluster.address
 
-    def engine(self, workers: int, job: Job) -> RayCluster:
-        return RayCluster(self.address, job, cpus=1, most_at_once=workers)
+    def engine(self, workers: int, work: Work[Run]) -> RayCluster:
+        return RayCluster(self.address, work, cpus=1, most_at_once=workers)
 
 
 def trials_of(reports: list[Report]) -> dict[int, Trial]:
     """The trials by seed, each of which there is one."""
-    trials = [(report.run.seed, report.what) for report in reports if isinstance(report.what, Trial)]
+    trials = [(report.job.seed, report.what) for report in reports if isinstance(report.what, Trial)]
     assert max(Counter(seed for seed, _ in trials).values()) == 1
     assert all(trial.key == f"key{seed}" for seed, trial in trials)
     return dict(trials)

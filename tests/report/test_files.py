@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
+from dorsal.jobs.json_file import write_whole
 from dorsal.report.comparison.results import read_results, write_results
-from dorsal.report.files import write_whole
 
 if TYPE_CHECKING:
     from tests.findings.studies import Case

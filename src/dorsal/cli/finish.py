@@ -14,14 +14,16 @@ def show_outcome(study: Study, folder: Path, as_json: bool) -> None:
     """Writes the report files into `folder` and prints the tables, or results.json, and where the page is."""
     from rich.console import Console
 
-    from dorsal.report.comparison.terminal import print_study
-    from dorsal.report.comparison.write import write_comparison_report
+    from dorsal.findings.comparison import analyse_comparison
+    from dorsal.report.comparison.page import write_comparison_report
+    from dorsal.report.comparison.terminal import print_comparison
 
-    analysis = write_comparison_report(study, folder)
+    found = analyse_comparison(study)
+    write_comparison_report(study, found, folder)
     if as_json:
         sys.stdout.write((folder / "results.json").read_text(encoding="utf-8"))
         return
-    print_study(study, analysis, Console())
+    print_comparison(study, found, Console())
     print(f"report: {folder / 'report.html'}")
 
 
@@ -33,8 +35,8 @@ def show_population(population: PopulationStudy, folder: Path, storage: str | No
     from dorsal.findings.latency import analyse_latency
     from dorsal.findings.population.analyse import analyse_population
     from dorsal.latency.records import MEASUREMENTS, MODEL, LatencyModel, Measurements, read_latency
+    from dorsal.report.population.page import write_population_report
     from dorsal.report.population.terminal import print_population
-    from dorsal.report.population.write import write_population_report
     from dorsal.study.recheck.saved import load_recheck
 
     retrained = load_recheck(folder, storage)
@@ -57,8 +59,8 @@ def show_search(search: SearchStudy, against: PopulationStudy | None, folder: Pa
     from rich.console import Console
 
     from dorsal.findings.search import analyse_search
+    from dorsal.report.search.page import write_search_report
     from dorsal.report.search.terminal import print_search
-    from dorsal.report.search.write import write_search_report
 
     outcome = analyse_search(search, against)
     write_search_report(search, outcome, folder)

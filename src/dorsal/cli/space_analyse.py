@@ -36,7 +36,9 @@ def analyse(
     if as_json:
         import msgspec
 
-        print(msgspec.json.encode(found).decode())
+        from dorsal.report.population.results import with_words
+
+        print(msgspec.json.encode(with_words(found)).decode())
         return
     from rich.console import Console
 

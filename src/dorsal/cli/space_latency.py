@@ -99,7 +99,7 @@ def _print(model: LatencyModel, out: Path) -> None:
     from rich.table import Table
 
     from dorsal.latency.records import fingerprint
-    from dorsal.study.timing.fit import contest_sentence
+    from dorsal.report.words.latency import contest_sentence
 
     console = Console()
     setting = model.setting

@@ -51,7 +51,7 @@ def narrow(
     population, retrained = load_population(folder, storage), load_recheck(folder, storage)
     proposal = propose_space(population, space, margin, retrained=retrained, name=out.stem if out else "")
     if out is not None and proposal.space is not None:
-        from dorsal.report.files import write_whole
+        from dorsal.jobs.json_file import write_whole
         from dorsal.space.space import to_toml
 
         write_whole(out, to_toml(proposal.space).encode())
@@ -62,7 +62,9 @@ def narrow(
     if as_json:
         import msgspec
 
-        print(msgspec.json.encode(proposal).decode())
+        from dorsal.report.narrowing import with_words
+
+        print(msgspec.json.encode(with_words(proposal)).decode())
         return
     _show(proposal)
     if out is not None:
@@ -75,6 +77,8 @@ def _show(proposal: ProposedSpace) -> None:
     from rich.console import Console
     from rich.text import Text
 
+    from dorsal.report.words.narrowing import conclusions, step_sentence
+
     console = Console()
     if proposal.considered:
         console.print(_steps(proposal.considered))
@@ -84,10 +88,10 @@ def _show(proposal: ProposedSpace) -> None:
         )
     for step in proposal.considered:
         if step.cost is not None:
-            console.print(Text(step.sentence))
+            console.print(Text(step_sentence(step, proposal)))
     if proposal.before:
         console.print(_errors(proposal))
-    for sentence in proposal.sentences:
+    for sentence in conclusions(proposal):
         console.print(Text(sentence))
 
 
@@ -96,13 +100,15 @@ def _steps(considered: tuple[StepVerdict, ...]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
+    from dorsal.report.words.narrowing import step_change
+
     table = Table("", "step", *(_number(name) for name in ("cost", "interval", "in", "out", "p")))
     for step in sorted(considered, key=lambda step: not step.taken):
         cost, change = step.cost, step.cost.change if step.cost else None
         interval = "" if change is None else f"{change.low:+.2f} {change.high:+.2f}"
         table.add_row(
             "✓" if step.taken else "",
-            Text(step.change),
+            Text(step_change(step)),
             f"{change.value:+.2f}" if change else "",
             interval,
             f"{cost.inside:,}" if cost else "",

@@ -39,6 +39,7 @@ def pick_networks(
     """
     from dorsal.findings.pick import pick_networks as pick_from
     from dorsal.jobs.records import Study
+    from dorsal.report.words.search import pick_sentences
     from dorsal.study.load import load
     from dorsal.study.recheck.saved import load_recheck
 
@@ -52,10 +53,10 @@ def pick_networks(
         )
     bounds = read_bounds_given(macs, params, activations, bound)
     found = pick_from(study, space, by, bounds, retrained=load_recheck(folder, storage))
-    for sentence in found.sentences:
+    for sentence in pick_sentences(found):
         sys.stderr.write(f"{sentence}\n")
     if out is not None:
-        from dorsal.report.files import write_whole
+        from dorsal.jobs.json_file import write_whole
         from dorsal.spec.network import to_json
 
         several = len(found.networks) > 1
@@ -66,7 +67,7 @@ def pick_networks(
     if as_json:
         import msgspec
 
-        print(msgspec.json.encode(found).decode())
+        print(msgspec.json.encode({**msgspec.to_builtins(found), "sentences": pick_sentences(found)}).decode())
     else:
         for network in found.networks:
             print(network.text)

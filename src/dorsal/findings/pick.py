@@ -1,12 +1,13 @@
-"""The winner of a population or of a search, with what its error is worth. Pure; no torch."""
+"""The winner of a population or of a search. Pure; no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 import msgspec
 
+from dorsal.findings.population.records import ReliabilityFinding
 from dorsal.findings.population.short_schedule import reliability_finding
 from dorsal.jobs.records import Arm
 from dorsal.jobs.results import network_results, run_result
@@ -40,11 +41,24 @@ class PickedNetwork(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class Pick(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What was picked of `finished` networks within the bounds, by error; `sentences` say what that is worth."""
+    """What was picked of `finished` networks within the bounds; `report.words.search` says what their errors are worth.
+
+    - `by`: "error" or "pareto"; a front is of the `objectives`. `space`: the one asked for, None for all.
+    - `sizes_differ`: not all networks were trained at the image size of the data.
+    - `left_out`: the error in percent of the network of least error by all seeds but one, under the seed left out, in
+      the mean over seeds; None for one seed or one network.
+    - `reliability`: what is known of the schedule of `epochs` epochs; None for a search.
+    """
 
     networks: tuple[PickedNetwork, ...]
     finished: int
-    sentences: tuple[str, ...]
+    by: str
+    objectives: tuple[str, ...]
+    space: str | None
+    sizes_differ: bool
+    left_out: float | None
+    epochs: int
+    reliability: ReliabilityFinding | None
 
 
 def pick_networks(
@@ -90,11 +104,18 @@ def pick_networks(
     }
     arms = {arm.label: arm for arm in study.arms}
     networks = tuple(_picked(arms[label], by_seed[label], costs[label]) for label in chosen)
-    what = (*_what(networks, by, objectives), *_sizes(networks, costs, study.data.image_size))
+    epochs = next(iter(study.recipes.values())).epochs
+    labels = {name: tuple(each) for name, each in spaces.items()}
     return Pick(
         networks=networks,
         finished=len(finished),
-        sentences=(*what, *_worth(by_seed), _schedule(found, retrained, spaces, space)),
+        by=by,
+        objectives=objectives,
+        space=space,
+        sizes_differ=any(cost["image_size"] != study.data.image_size for cost in costs.values()),
+        left_out=_left_out(list(by_seed.values())),
+        epochs=epochs,
+        reliability=None if isinstance(found, SearchStudy) else reliability_finding(retrained, labels, epochs),
     )
 
 
@@ -140,58 +161,9 @@ def _keep_within(finished: dict[str, float], costs: Costs, bounds: Mapping[str, 
             )
 
 
-def _what(networks: Sequence[PickedNetwork], by: str, objectives: Sequence[str]) -> Iterator[str]:
-    if by != ERROR:
-        yield f"No network beats these {len(networks)} in {' and '.join(objectives)}."
-        return
-    for network in networks:
-        each = ", ".join(f"{error:.2f}" for error in network.errors)
-        mean = f", the mean of {len(network.errors)} seeds ({each})" if len(network.errors) > 1 else ""
-        yield f"{network.label}: {network.error:.2f} % error{mean}, {network.costs['macs'] / 1e6:.2f} M MACs."
-
-
-def _sizes(networks: Sequence[PickedNetwork], costs: Costs, own: int) -> Iterator[str]:
-    """The image sizes of networks, which their texts do not say, where not all have the data's own."""
-    if any(cost["image_size"] != own for cost in costs.values()):
-        for network in networks:
-            side = int(network.costs["image_size"])
-            how = f'--data "photos(size={side})"'
-            yield f"{network.label} was trained at {side} px: give its data that size, as in {how}."
-
-
-def _worth(errors: Mapping[str, tuple[float, ...]]) -> Iterator[str]:
-    """What the least of these errors by seed is worth."""
-    seeds = len(next(iter(errors.values())))
-    yield flattery(len(errors), seeds)
-    if len(errors) > 1 and seeds > 1:
-        left_out = fmean(min(errors.values(), key=lambda each: sum(each) - each[seed])[seed] for seed in range(seeds))
-        yield f"Picked by all seeds but one, the winner has {left_out:.2f} % error under the one left out, in the mean."
-
-
-def flattery(networks: int, seeds: int) -> str:
-    """Why the least of so many errors is too good to be true."""
-    if networks == 1:
-        return "It is the only network that finished, so nothing was picked."
-    of = f"{networks:,} noisy runs" if seeds == 1 else f"{networks:,} noisy means over {seeds} seeds"
-    other = "; other seeds would tell by how much" if seeds == 1 else ""
-    return f"The least of {of}, on the images that picked it, is too good to be true{other}."
-
-
-def unverified(epochs: int) -> str:
-    """What is not known of a search's schedule."""
-    schedule = "1 epoch ranks" if epochs == 1 else f"{epochs} epochs rank"
-    return f"Unverified: nothing shows that {schedule} networks as longer training would."
-
-
-def _schedule(
-    found: PopulationStudy | SearchStudy,
-    retrained: RecheckRuns | None,
-    spaces: Mapping[str, Mapping[str, object]],
-    space: str | None,
-) -> str:
-    """What is known of whether the schedule ranks networks as a longer one would."""
-    epochs = next(iter(found.study.recipes.values())).epochs
-    if isinstance(found, SearchStudy):
-        return unverified(epochs)
-    checked = reliability_finding(retrained, {name: tuple(each) for name, each in spaces.items()}, epochs)
-    return next((ranks.sentences[0] for ranks in checked.ranks if ranks.space == space), checked.sentence)
+def _left_out(errors: Sequence[tuple[float, ...]]) -> float | None:
+    """What the winner by all seeds but one has under the one left out, in the mean."""
+    seeds = range(len(errors[0]))
+    if len(errors) < 2 or len(seeds) < 2:
+        return None
+    return fmean(min(errors, key=lambda each: sum(each) - each[seed])[seed] for seed in seeds)

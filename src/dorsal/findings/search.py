@@ -1,4 +1,4 @@
-"""What a search found, in data and in sentences. Pure; no torch."""
+"""What a search found. Pure; no torch."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import msgspec
-from msgspec.structs import replace
 
 from dorsal.findings.fronts import Front, front_of, listed
-from dorsal.findings.pick import flattery, unverified
-from dorsal.findings.population.records import Counts, NamedNetwork, counts_of
+from dorsal.findings.population.records import FINDINGS_SCHEMA, Counts, NamedNetwork, counts_of
 from dorsal.jobs.results import NetworkStatus, network_results
 from dorsal.spec.cost import COSTS
 from dorsal.stats.rank import pareto_front
-from dorsal.stats.versus_random import AgainstRandom, against_random, against_random_sentence
+from dorsal.stats.versus_random import AgainstRandom, against_random
 from dorsal.study.population.records import PopulationStudy
-from dorsal.study.search.records import ERROR, SEARCH_SCHEMA, SearchStudy, draws_to_compare
+from dorsal.study.search.records import ERROR, SearchStudy, draws_to_compare
 
 
 class FrontPoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -37,7 +35,6 @@ class SearchFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     - `fronts`: error against each other objective, of the networks on `front`; where the error is the only objective,
       against each of COSTS the networks that no other beats in both.
     - `against`: random search of equal count, where a population is given.
-    - `sentences` are the conclusions in the order to be read, with their limits.
     """
 
     name: str
@@ -56,8 +53,7 @@ class SearchFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     front: tuple[FrontPoint, ...]
     fronts: tuple[Front, ...]
     against: AgainstRandom | None
-    sentences: tuple[str, ...]
-    schema: int = SEARCH_SCHEMA
+    schema: int = FINDINGS_SCHEMA
 
 
 def analyse_search(search: SearchStudy, against: PopulationStudy | None = None) -> SearchFindings:
@@ -81,7 +77,7 @@ def analyse_search(search: SearchStudy, against: PopulationStudy | None = None) 
     passed_over: Counter[str] = Counter()
     for network in course.networks:
         passed_over.update(network.passed_over)
-    outcome = SearchFindings(
+    return SearchFindings(
         name=study.name,
         space=course.space.name,
         sampler=course.sampler,
@@ -98,9 +94,7 @@ def analyse_search(search: SearchStudy, against: PopulationStudy | None = None) 
         front=tuple(FrontPoint(label=label, values=finished[label]) for label in front),
         fronts=tuple(_fronts(search, errors, front)),
         against=against_random(errors, random) if len(known) > 1 and finished else None,
-        sentences=(),
     )
-    return replace(outcome, sentences=tuple(_sentences(outcome, len(course.networks))))
 
 
 def _least_so_far(errors: Sequence[float | None]) -> Iterator[float | None]:
@@ -134,30 +128,3 @@ def _random_errors(search: SearchStudy, population: PopulationStudy) -> list[flo
     own = {(arm.network_hash, arm.cost) for arm in study.arms}  # the cost tells image sizes apart
     others = {arm.label for arm in population.study.arms if (arm.network_hash, arm.cost) not in own}
     return [results[label][1] for label in drawn.labels if label in others]
-
-
-def _sentences(found: SearchFindings, asked: int) -> Iterator[str]:
-    counts = found.counts
-    left = ", ".join(f"{getattr(counts, what):,} {what}" for what in ("diverged", "failed", "waiting"))
-    fared = f"{counts.finished:,} of {asked:,} networks of {found.space} finished ({left})"
-    if found.sampler == "random":
-        yield f"{fared}; all were random draws."
-    else:
-        points = sum(found.passed_over.values())
-        reasons = "; ".join(f"{reason}: {count:,}" for reason, count in found.passed_over.items())
-        yield (
-            f"{fared}; {asked - found.drawn:,} were proposed by {found.sampler} and {found.drawn:,} were random draws; "
-            f"{points:,} points that it proposed besides were not trained{f' ({reasons})' * bool(points)}."
-        )
-    if found.best is None:
-        yield "No network has finished, so there is nothing to compare."
-        return
-    yield f"Least error: {found.best.error:.2f} %, {found.best.label}. {flattery(counts.finished, found.seeds)}"
-    if len(found.objectives) > 1:
-        front = ", ".join(point.label for point in found.front)
-        yield f"No network beats these in {' and '.join(found.objectives)}: {front}."
-    if found.against is not None:
-        yield against_random_sentence(found.against)
-    elif found.sampler != "random":
-        yield "Whether random draws do as well is not known: no population with two other networks was given."
-    yield unverified(found.epochs)

@@ -1,8 +1,9 @@
-"""Records of a study as JSON files: written whole or not at all, read where they have the expected schema."""
+"""Files of a study: written whole or not at all; records as JSON, read where they have the expected schema."""
 
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import TypeVar
 
@@ -41,14 +42,19 @@ def write_record(path: Path, record: msgspec.Struct) -> None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Writes atomically. Raises OSError when the file cannot be written; the old one is then still there."""
-    temporary = path.with_name(f"{path.name}.tmp")
+    """Writes `content` so that `path` holds either all of it or what it held before. Makes the folder.
+
+    Raises OSError when the file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with temporary.open("wb") as file:
+        with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
         raise

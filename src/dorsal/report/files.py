@@ -1,39 +1,28 @@
-"""Files that are whole or as they were, and tables as CSV."""
+"""What reports are written as: JSON, tables as CSV, pages."""
 
 from __future__ import annotations
 
 import csv
 import io
-import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from dorsal.jobs.records import Study
 from dorsal.jobs.results import error_of
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes `content` so that `path` holds either all of it or what it held before. Makes the folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def check_html(path: Path) -> None:
     """Raises ValueError when a page is to be written to a file of another ending."""
     if path.suffix != ".html":
         raise ValueError(f"plot={str(path)!r} must end in .html; nearest valid: {str(path.with_suffix('.html'))!r}")
+
+
+def json_of(value: Any) -> bytes:
+    """JSON of builtins and structs, for people to read too; a number that is not finite is null."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=1)
 
 
 def csv_of(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:

@@ -10,8 +10,8 @@ from typing import Any
 import plotly.graph_objects as go
 
 from dorsal.findings.fronts import Front
-from dorsal.report.numerals import cost_title
 from dorsal.report.plot import ERROR, GREY, NOTHING, Point, View, look, plane, powers, remark, short, shown
+from dorsal.report.words.numerals import cost_title
 
 # From this ratio of the largest to the smallest value on, an axis is logarithmic.
 WIDE = 12

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from html import escape
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from dorsal.findings.narrowing.records import ProposedSpace, StepVerdict
+from dorsal.jobs.json_file import write_whole
 from dorsal.report.distributions import Distributed, distribution_figure
-from dorsal.report.files import write_whole
-from dorsal.report.parts import items, legend, table
+from dorsal.report.parts import estimated, items, legend, page_of, section, table, top
 from dorsal.report.plot import View
-from dorsal.report.population.numerals import chance, estimated, magnitude
-from dorsal.report.shell import chart, prose, shell
+from dorsal.report.shell import chart
+from dorsal.report.words.narrowing import conclusions, step_change, step_sentence
+from dorsal.report.words.numerals import NONE, chance, magnitude
 
 
 def write_narrowing(proposal: ProposedSpace, path: Path) -> None:
@@ -30,13 +34,22 @@ def narrowing_page(proposal: ProposedSpace) -> str:
     )
     figure = chart("Distribution of errors", [View("", distribution_figure(found))], caption, legend(_names(found)))
     steps = sorted(proposal.considered, key=lambda step: not step.taken)
-    body = f"""<header><h1>{escape(of.name)}, narrowed</h1>
-<p class="soft">{prose(f"{of.name}: {magnitude(proposal.points[0])} points, {bounds}")}</p></header>
-<main><ul class="verdicts">{items(proposal.sentences)}</ul>
-<section><h2>Before and after</h2>{figure}</section>
-<section><h2>Steps considered</h2>{_table(steps)}
-<ul class="caveats">{items(step.sentence for step in steps)}</ul></section></main>"""
-    return shell(f"{of.name}, narrowed", body)
+    said = f'<ul class="caveats">{items(step_sentence(step, proposal) for step in steps)}</ul>'
+    title = f"{of.name}, narrowed"
+    sections = (
+        top(title, f"{of.name}: {magnitude(proposal.points[0])} points, {bounds}", conclusions(proposal)),
+        section("Before and after", figure),
+        section("Steps considered", _table(steps) + said),
+    )
+    return page_of(title, sections)
+
+
+def with_words(proposal: ProposedSpace) -> dict[str, Any]:
+    """The proposal as builtins, with the sentences that go with it."""
+    whole: dict[str, Any] = msgspec.to_builtins(proposal)
+    for written, step in zip(whole["considered"], proposal.considered, strict=True):
+        written |= {"change": step_change(step), "sentence": step_sentence(step, proposal)}
+    return {**whole, "sentences": conclusions(proposal)}
 
 
 def _distributions(proposal: ProposedSpace) -> list[Distributed]:
@@ -62,10 +75,10 @@ def _table(steps: list[StepVerdict]) -> str:
 def _row(step: StepVerdict) -> list[str]:
     cost = step.cost
     return [
-        escape(step.change),
+        escape(step_change(step)),
         "yes" if step.taken else "no",
-        estimated(cost.change, sign="+") if cost else "–",
-        f"{cost.inside:,}" if cost else "–",
-        f"{cost.outside:,}" if cost else "–",
+        estimated(cost.change, sign="+") if cost else NONE,
+        f"{cost.inside:,}" if cost else NONE,
+        f"{cost.outside:,}" if cost else NONE,
         chance(step.adjusted_p),
     ]

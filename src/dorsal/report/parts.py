@@ -8,10 +8,12 @@ from html import escape
 import msgspec
 
 from dorsal.data.summary import DataSummary
-from dorsal.jobs.records import Study
-from dorsal.report.numerals import plural, seconds
+from dorsal.jobs.records import Arm, Study
+from dorsal.report.drawing import draw_arm
 from dorsal.report.plot import look
-from dorsal.report.shell import prose
+from dorsal.report.shell import prose, shell
+from dorsal.report.words.numerals import NONE, plural, seconds
+from dorsal.stats import Estimate
 
 NONE_FINISHED = "<p>No network has finished.</p>"
 
@@ -58,8 +60,35 @@ def legend(names: Mapping[int, str], more: str = "") -> str:
     return f'<ul class="legend">{boxes}{more}</ul>'
 
 
-def run_facts(study: Study) -> str:
-    """What is needed, beside the command, to trust the study and to run it again."""
+def page_of(title: str, sections: Iterable[str], style: str = "") -> str:
+    """A whole page: its top, then its other sections in order."""
+    return shell(title, f"{''.join(sections)}</main>", style)
+
+
+def top(title: str, about: str, conclusions: Iterable[str], limits: Iterable[str] = (), *, alike: bool = False) -> str:
+    """What a page begins with: its title, what it is about, the conclusions, and what they do not show.
+
+    The first conclusion is large unless they are all `alike`. The page's `main` element is left open.
+    """
+    warned = items(limits)
+    below = f'<h3>What this does not show</h3><ul class="caveats">{warned}</ul>' if warned else ""
+    return f"""<header><h1>{escape(title)}</h1><p class="soft">{prose(about)}</p></header>
+<main><ul class="verdicts{" alike" * alike}">{items(conclusions)}</ul>{below}
+"""
+
+
+def section(title: str, body: str) -> str:
+    """A section under its heading, which is markup."""
+    return f"<section><h2>{title}</h2>{body}</section>\n"
+
+
+def details(summary: str, body: str) -> str:
+    """What opens at a click on its summary."""
+    return f"<details><summary>{escape(summary)}</summary>{body}</details>"
+
+
+def how_it_was_run(study: Study) -> str:
+    """The section on what it takes to trust the study and to run it again."""
     machine = study.machine
     about = {
         "machine": f"{machine.processor}, {machine.cores} cores, {machine.memory_gib:.0f} GiB, {machine.system}",
@@ -72,12 +101,42 @@ def run_facts(study: Study) -> str:
     }
     facts = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in about.items())
     recipes = "".join(
-        f"<details><summary>Recipe {escape(name)}</summary>"
-        f"<pre>{escape(msgspec.json.format(msgspec.json.encode(recipe)).decode())}</pre></details>"
+        details(f"Recipe {name}", f"<pre>{escape(msgspec.json.format(msgspec.json.encode(recipe)).decode())}</pre>")
         for name, recipe in study.recipes.items()
     )
     notes = f'<ul class="caveats">{items(study.notes)}</ul>' if study.notes else ""
-    return f"<dl>{facts}</dl>{notes}{recipes}{lost_runs(study)}"
+    command = f"<pre>{escape(study.command)}</pre>"
+    return section("How it was run", f"{command}<dl>{facts}</dl>{notes}{recipes}{lost_runs(study)}")
+
+
+def network_article(title: str, about: str, arm: Arm, image_size: int) -> str:
+    """One network: a heading and a line about it, both markup, its text, and its drawing."""
+    return (
+        f'<article><h3>{title}</h3><p class="soft">{about}, {image_size}×{image_size} pixels</p>'
+        f"<code>{escape(arm.text)}</code>{draw_arm(arm.network, image_size)}</article>"
+    )
+
+
+def articles(found: Iterable[str]) -> str:
+    """Networks side by side; a remark where there is none."""
+    joined = "".join(found)
+    return f'<div class="arms">{joined}</div>' if joined else NONE_FINISHED
+
+
+def networks_table(head: Sequence[str], rows: Iterable[tuple[Sequence[str], Arm]]) -> str:
+    """All networks of a study; the cells of a row are followed by the network's text."""
+    whole = ([*cells, clipped(arm.text)] for cells, arm in rows)
+    return table("All networks", [*head, "as text, for <code>dorsal train</code>"], whole, "words tall")
+
+
+def estimated(estimate: Estimate | None, digits: int = 2, sign: str = "") -> str:
+    """A value and below it its interval; a dash where there is no value. `sign` "+" shows it always."""
+    if estimate is None:
+        return NONE
+    value = f"{estimate.value:{sign}.{digits}f}"
+    if estimate.low is None or estimate.high is None:
+        return f"{value}<small>no interval</small>"
+    return f"{value}<small>{estimate.low:{sign}.{digits}f} to {estimate.high:{sign}.{digits}f}</small>"
 
 
 def data_line(data: DataSummary) -> str:

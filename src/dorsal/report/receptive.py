@@ -9,7 +9,8 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 
-from dorsal.report.files import check_html, write_whole
+from dorsal.jobs.json_file import write_whole
+from dorsal.report.files import check_html
 from dorsal.report.plot import View, look, plane, shown
 from dorsal.report.shell import chart, shell
 from dorsal.spec.receptive import LevelField, binned

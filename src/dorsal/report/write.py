@@ -9,9 +9,9 @@ from dorsal.findings.comparison import ComparisonFindings
 from dorsal.findings.population.records import PopulationFindings
 from dorsal.findings.search import SearchFindings
 from dorsal.jobs.records import Study
-from dorsal.report.comparison.write import write_comparison_report
-from dorsal.report.population.write import write_population_report
-from dorsal.report.search.write import write_search_report
+from dorsal.report.comparison.page import write_comparison_report
+from dorsal.report.population.page import write_population_report
+from dorsal.report.search.page import write_search_report
 from dorsal.study.population.records import PopulationStudy
 from dorsal.study.search.records import AnyStudy
 
@@ -24,7 +24,9 @@ def write_report(study: AnyStudy, folder: str | Path) -> ComparisonFindings | Po
     folder = Path(folder)
     match study:
         case Study():
-            return write_comparison_report(study, folder)
+            comparison = analyse(study)
+            write_comparison_report(study, comparison, folder)
+            return comparison
         case PopulationStudy():
             population = analyse(study)
             write_population_report(study, population, folder)

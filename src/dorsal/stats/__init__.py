@@ -1,12 +1,11 @@
 """Statistics of trials and of populations: data in, data out. Nothing here renders or imports the rest of Dorsal."""
 
-from dorsal.stats.arms import Comparisons, Pair, compare_arms
+from dorsal.stats.arms import Comparisons, Pair, compare_arms, pooled_means
 from dorsal.stats.axis import CategoricalProfile, NumericProfile, categorical_profile, numeric_profile
 from dorsal.stats.best_of import SearchCurve, search_curve
-from dorsal.stats.bootstrap import Estimate
 from dorsal.stats.distribution import Band, Edf, edf, normalized_weights, pointwise_band, simultaneous_band
 from dorsal.stats.good_ranges import GoodRange, GoodValues, good_range, good_values
-from dorsal.stats.interval import Interval, mean_interval
+from dorsal.stats.interval import Estimate, Need, share_at_least
 from dorsal.stats.non_inferiority import ErrorIncrease, dependence_p, members_cost, populations_cost
 from dorsal.stats.order_stability import PopulationReliability, population_reliability
 from dorsal.stats.populations import PopulationComparison, compare_populations
@@ -20,9 +19,7 @@ from dorsal.stats.regression import (
 )
 from dorsal.stats.reliability import Reliability, rank_reliability
 from dorsal.stats.sample_size import SampleSize, sample_size
-from dorsal.stats.sentence import caveats, sentence
-from dorsal.stats.variance import Share, Shares, variance_shares
-from dorsal.stats.verdict import population_sentence, ranking_sentence, survival_sentence
+from dorsal.stats.variance import Shares, variance_shares
 
 __all__ = [
     "Band",
@@ -34,8 +31,8 @@ __all__ = [
     "Estimate",
     "GoodRange",
     "GoodValues",
-    "Interval",
     "LinearModel",
+    "Need",
     "NumericProfile",
     "Pair",
     "PopulationComparison",
@@ -44,10 +41,8 @@ __all__ = [
     "Reliability",
     "SampleSize",
     "SearchCurve",
-    "Share",
     "Shares",
     "categorical_profile",
-    "caveats",
     "compare_arms",
     "compare_populations",
     "compare_predictors",
@@ -56,21 +51,18 @@ __all__ = [
     "fit_latency",
     "good_range",
     "good_values",
-    "mean_interval",
     "members_cost",
     "normalized_weights",
     "numeric_profile",
     "pointwise_band",
+    "pooled_means",
     "population_reliability",
-    "population_sentence",
     "populations_cost",
     "rank_reliability",
-    "ranking_sentence",
     "sample_size",
     "score_predictors",
     "search_curve",
-    "sentence",
+    "share_at_least",
     "simultaneous_band",
-    "survival_sentence",
     "variance_shares",
 ]

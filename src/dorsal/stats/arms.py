@@ -7,62 +7,56 @@ from math import ceil, sqrt
 
 import msgspec
 import numpy as np
+from scipy.special import chdtri, stdtrit
 from scipy.stats import nct, norm, studentized_range
 
-from dorsal.stats.interval import Array, as_results, check_confidence
+from dorsal.stats.interval import Array, Estimate, Need, as_results, check_confidence
 
 ARMS_POWER = 0.8
 MOST_SEEDS = 10_000
 
-ARMS_METHOD = (
-    "Randomised blocks: result = arm + seed + noise, fitted by least squares to the results present. "
-    "Tukey's studentized range gives intervals and p values that hold for all pairs of arms at once "
-    "(Tukey-Kramer where results are missing)."
-)
-ASSUMPTIONS = (
-    "The noise is roughly normal.",
-    "The noise is equally large in every arm. Where one arm of five is three times as noisy as the rest, "
-    "a false difference somewhere is reported in 10 % of studies instead of 5 %.",
-    "A missing result says nothing about the value it would have had. A run that diverged because of its arm "
-    "breaks this, in that arm's favour.",
-)
+FEWEST_FREEDOM = 2
+"""Degrees of freedom below which a standard deviation is not known: with 1, its 90 % interval spans a factor of 31."""
 
 
 class Pair(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Two arms, the one with the larger estimate first, in the unit of the values.
 
-    `low` to `high` is the simultaneous interval of `difference` (better minus worse, never negative) and
-    `p` the adjusted two-sided p value; p < 1 - confidence exactly when the interval excludes 0. All three
-    are None where the results cannot tell noise from effect: one seed, or no spread at all once arm and
-    seed are taken out. `n` counts the seeds at which both arms have a result. `seeds_needed` is None above
-    MOST_SEEDS, and where p is None.
+    - `difference`: better minus worse, never negative, with the interval that holds for all pairs at once.
+    - `p`: the adjusted two-sided p value; p < 1 - confidence exactly when the interval excludes 0.
+    - `n`: seeds at which both arms have a result.
+    - `needed`: seeds that would show a difference of this size. None for a pair that is significant, and below
+      FEWEST_FREEDOM degrees of freedom.
+
+    Interval and p are None where the results cannot tell noise from effect: one seed, or no spread at all once arm and
+    seed are taken out.
     """
 
     better: str
     worse: str
-    difference: float
-    low: float | None
-    high: float | None
+    difference: Estimate
     p: float | None
     n: int
     significant: bool
-    seeds_needed: int | None
+    needed: Need | None
     confidence: float
 
 
 class Comparisons(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All pairs, ordered by the rank of the better arm, then of the worse one.
 
-    `noise_sd` is the residual standard deviation shared by all arms (None where there are no degrees of
-    freedom for it). `notes` says in words what is missing from the data and how that was handled.
+    - `noise_sd`: the residual standard deviation shared by all arms, None without degrees of freedom for it.
+    - `empty`: arms without any result, which are left out. `unpaired`: pairs without a seed in common, which are not
+      compared. Of the `results` of the other arms and seeds, `missing` are not there.
     """
 
     pairs: tuple[Pair, ...]
     noise_sd: float | None
     degrees_of_freedom: int
-    method: str
-    assumptions: tuple[str, ...]
-    notes: tuple[str, ...]
+    empty: tuple[str, ...]
+    unpaired: tuple[tuple[str, str], ...]
+    missing: int
+    results: int
 
 
 class BlockFit(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,9 +88,9 @@ def compare_arms(values: Mapping[str, Sequence[float | None]], confidence: float
 
     Missing results are handled in the same fit instead of falling back to paired t tests, so that one
     failed run costs one degree of freedom and not all power. A pair with no seed in common is left out, and
-    named in the notes.
+    named in `unpaired`.
 
-    `seeds_needed` takes the observed difference and noise as the true ones, so it inherits their error.
+    `needed` takes the observed difference as the true one, so it inherits its error.
 
     Sources: Tukey (1953); Kramer (1956), "Extension of multiple range tests to group means with unequal
     numbers of replications"; Montgomery, "Design and Analysis of Experiments", chapter 4.
@@ -105,12 +99,13 @@ def compare_arms(values: Mapping[str, Sequence[float | None]], confidence: float
     confidence that is not between 0 and 1.
     """
     check_confidence(confidence)
+    if len(values) < 2:
+        raise ValueError(f"values has {len(values)} arm(s): a comparison needs at least 2")
     results = _grid(values)
     counts = (~np.isnan(results)).sum(axis=1)
     arms = [arm for arm, count in zip(values, counts, strict=True) if count]
     if len(arms) < 2:
         raise ValueError(f"values has {len(arms)} arm(s) with results: a comparison needs at least 2")
-    empty = [arm for arm, count in zip(values, counts, strict=True) if not count]
     results = results[counts > 0]
     fit = fit_blocks(results)
     present = ~np.isnan(results)
@@ -122,15 +117,54 @@ def compare_arms(values: Mapping[str, Sequence[float | None]], confidence: float
         for i, j in combinations(ranked, 2)
         if shared[i, j]
     )
-    unpaired = [(arms[i], arms[j]) for i, j in combinations(ranked, 2) if not shared[i, j]]
     return Comparisons(
         pairs=pairs,
         noise_sd=sqrt(fit.noise_variance) if fit.degrees_of_freedom else None,
         degrees_of_freedom=fit.degrees_of_freedom,
-        method=ARMS_METHOD,
-        assumptions=ASSUMPTIONS,
-        notes=_notes(empty, unpaired, int((~present).sum()), present.size),
+        empty=tuple(arm for arm, count in zip(values, counts, strict=True) if not count),
+        unpaired=tuple((arms[i], arms[j]) for i, j in combinations(ranked, 2) if not shared[i, j]),
+        missing=int((~present).sum()),
+        results=present.size,
     )
+
+
+def pooled_means(values: Mapping[str, Sequence[float | None]], confidence: float = 0.95) -> dict[str, Estimate]:
+    """The mean of each arm over its seeds, with Student's interval by the noise of all arms together.
+
+    `values` is that of `compare_arms`, of one arm or more; an arm without a result is left out. Two seeds of one arm
+    may tie by chance, or lie far apart, so their own spread says little. The noise is therefore that of `compare_arms`,
+    with its degrees of freedom: what a seed does to all arms alike is not in it, and cancels between arms (Loftus and
+    Masson 1994). A lone arm has the interval of its own results.
+
+    There is no interval below FEWEST_FREEDOM degrees of freedom, and where there is no noise.
+
+    Raises ValueError for lists of unequal length, infinite values, or a confidence that is not between 0 and 1.
+    """
+    check_confidence(confidence)
+    results = _grid(values)
+    counts = (~np.isnan(results)).sum(axis=1)
+    arms = [arm for arm, count in zip(values, counts, strict=True) if count]
+    results, counts = results[counts > 0], counts[counts > 0]
+    if not arms:
+        return {}
+    means = np.nanmean(results, axis=1)
+    if len(arms) > 1:
+        fit = fit_blocks(results)
+        freedom, variance = fit.degrees_of_freedom, fit.noise_variance
+    else:
+        present = results[~np.isnan(results)]
+        freedom = present.size - 1
+        variance = float(present.var(ddof=1)) if np.ptp(present) > 0 else 0.0
+    known = freedom >= FEWEST_FREEDOM and variance > 0
+    reach = float(stdtrit(freedom, (1 + confidence) / 2)) * sqrt(variance) if known else None
+    return {
+        arm: Estimate(
+            value=mean,
+            low=None if reach is None else mean - reach / sqrt(n),
+            high=None if reach is None else mean + reach / sqrt(n),
+        )
+        for arm, mean, n in zip(arms, means.tolist(), counts.tolist(), strict=True)
+    }
 
 
 def fit_blocks(results: Array) -> BlockFit:
@@ -177,10 +211,28 @@ def seeds_needed(effect: float, arms: int, confidence: float = 0.95) -> int | No
     effect = min(abs(effect), 100.0)
     if effect == 0:
         return None
-    # With known variance the test would need this many, so the search can start here.
-    known_variance = critical_range(arms, float("inf"), confidence) / sqrt(2) + float(norm.ppf(ARMS_POWER))
-    start = max(2, ceil(2 * (known_variance / effect) ** 2))
+    start = max(2, ceil(_with_known_noise(effect, arms, confidence)))
     return next((seeds for seeds in range(start, MOST_SEEDS + 1) if _shown(effect, arms, seeds, confidence)), None)
+
+
+def _with_known_noise(effect: float, arms: int, confidence: float) -> float:
+    """Seeds that the test would need were the variance of the noise known: a little fewer than it does need."""
+    return 2 * ((critical_range(arms, float("inf"), confidence) / sqrt(2) + float(norm.ppf(ARMS_POWER))) / effect) ** 2
+
+
+def _need(difference: float, noise: float, freedom: int, arms: int, confidence: float) -> Need:
+    """`seeds_needed`, and the needs at both ends of the 90 % interval of the noise, which go with its square."""
+    if difference == 0:
+        return Need(value=None, low=None, high=None)
+    effect = min(difference / noise, 100.0)
+    value = seeds_needed(effect, arms, confidence)
+    about = value or _with_known_noise(effect, arms, confidence)
+    low, high = (about * freedom / float(chdtri(freedom, tail)) for tail in (0.05, 0.95))
+    return Need(value=value, low=_seeds(low), high=_seeds(high))
+
+
+def _seeds(number: float) -> int | None:
+    return None if number > MOST_SEEDS else max(2, ceil(number))
 
 
 def _shown(effect: float, arms: int, seeds: int, confidence: float) -> bool:
@@ -200,43 +252,29 @@ def _pair(arms: list[str], fit: BlockFit, i: int, j: int, *, n: int, confidence:
     low = high = p = needed = None
     significant = False
     if fit.noise_variance > 0:
-        standard_error = sqrt(fit.noise_variance * fit.scale[i, j])
-        half_width = critical_range(len(arms), fit.degrees_of_freedom, confidence) / sqrt(2) * standard_error
+        noise, freedom = sqrt(fit.noise_variance), fit.degrees_of_freedom
+        standard_error = noise * sqrt(fit.scale[i, j])
+        half_width = critical_range(len(arms), freedom, confidence) / sqrt(2) * standard_error
         low, high = difference - half_width, difference + half_width
-        p = _adjusted_p(difference / standard_error, len(arms), fit.degrees_of_freedom)
+        p = _adjusted_p(difference / standard_error, len(arms), freedom)
         significant = low > 0
-        needed = seeds_needed(difference / sqrt(fit.noise_variance), len(arms), confidence)
+        if not significant and freedom >= FEWEST_FREEDOM:
+            needed = _need(difference, noise, freedom, len(arms), confidence)
     return Pair(
         better=arms[i],
         worse=arms[j],
-        difference=difference,
-        low=low,
-        high=high,
+        difference=Estimate(value=difference, low=low, high=high),
         p=p,
         n=n,
         significant=significant,
-        seeds_needed=needed,
+        needed=needed,
         confidence=confidence,
     )
 
 
 def _grid(values: Mapping[str, Sequence[float | None]]) -> Array:
     """[arms, seeds] with NaN where there is no result."""
-    if len(values) < 2:
-        raise ValueError(f"values has {len(values)} arm(s): a comparison needs at least 2")
     lengths = {arm: len(results) for arm, results in values.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"values needs one entry a seed in every arm, None where missing, but has lengths {lengths}")
     return np.stack([as_results(results, f"values[{arm!r}]") for arm, results in values.items()])
-
-
-def _notes(empty: list[str], unpaired: list[tuple[str, str]], missing: int, total: int) -> tuple[str, ...]:
-    notes = []
-    if empty:
-        notes.append(f"No result at any seed, left out: {', '.join(empty)}.")
-    if missing:
-        notes.append(f"{missing} of {total} results are missing; differences are adjusted for the seeds they miss.")
-    if unpaired:
-        names = "; ".join(f"{a} and {b}" for a, b in unpaired)
-        notes.append(f"No seed in common, not compared: {names}.")
-    return tuple(notes)

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from dorsal.stats.bootstrap import DRAWS, Estimate, mean_estimate, quantile_estimate, start
+from dorsal.stats.bootstrap import DRAWS, mean_estimate, quantile_estimate, start
 from dorsal.stats.checks import Index, Numbers, categories, last_of_ties, parallel
-from dorsal.stats.interval import Array, check_confidence
+from dorsal.stats.interval import Array, Estimate, check_confidence
 
 GROUPS = 8
 TENTH = 0.1

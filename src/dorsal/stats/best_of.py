@@ -6,9 +6,9 @@ import msgspec
 import numpy as np
 from scipy.special import gammaln
 
-from dorsal.stats.bootstrap import Estimate, resamples, start, studentised
+from dorsal.stats.bootstrap import resamples, start, studentised
 from dorsal.stats.checks import Index, Numbers, measured, parallel
-from dorsal.stats.interval import Array, check_confidence
+from dorsal.stats.interval import Array, Estimate, check_confidence
 
 BEST_OF_QUANTILES = (0.1, 0.5, 0.9)
 # Best of more than this share of the population: its interval would rest on the few best networks alone.

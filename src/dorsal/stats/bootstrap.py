@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from math import sqrt
 from typing import TypeVar
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtrit
 from scipy.stats import binom
 
-from dorsal.stats.interval import Array
+from dorsal.stats.interval import Array, Estimate
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -22,14 +21,6 @@ DRAWS = 10_000
 FEWEST_TO_RESAMPLE = 6
 # Numbers in memory at a time: 32 MB.
 BLOCK = 4_000_000
-
-
-class Estimate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A value with its interval; `low` and `high` are None where networks are too few for one, or all alike."""
-
-    value: float
-    low: float | None
-    high: float | None
 
 
 def start(draws: int, seed: int) -> np.random.Generator:

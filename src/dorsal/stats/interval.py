@@ -1,49 +1,44 @@
-"""The mean of one arm over its seeds, with Student's interval."""
+"""What all statistics give: an estimate with its interval, and what it takes to show a difference."""
 
 from collections.abc import Sequence
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+from scipy.special import betaincinv
 
 Array = npt.NDArray[np.float64]
 
 
-class Interval(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Mean over `n` seeds, in the unit of the values.
+class Estimate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A value with its interval; `low` and `high` are None where the results are too few for one, or all alike."""
 
-    `sd` is the sample standard deviation (n - 1). `low`, `high` and `sd` are None for one seed, which says
-    nothing about spread.
-    """
-
-    mean: float
+    value: float
     low: float | None
     high: float | None
-    n: int
-    sd: float | None
 
 
-def mean_interval(values: Sequence[float | None], confidence: float = 0.95) -> Interval:
-    """Student's t interval for the mean over seeds, taken as independent and roughly normal.
+class Need(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How many runs or networks it takes to show a difference; None is more than the limit of what was asked.
 
-    None or NaN marks a seed without a result and is left out; `n` counts the rest. Identical values give an
-    interval of zero width, which is what the formula says, not evidence that the noise is zero.
+    `low` to `high` are the numbers at the ends of a 90 % interval of the spread, which is known only so well.
+    """
 
-    Raises ValueError if no value is left, if one is infinite, or if confidence is not between 0 and 1.
+    value: int | None
+    low: int | None
+    high: int | None
+
+
+def share_at_least(successes: float, n: int, confidence: float = 0.95) -> float:
+    """Lower end of the one-sided interval of a share, 0 to 1, by Clopper and Pearson (1934).
+
+    `successes` of `n` need not be whole, as in a mean over seeds. Raises ValueError for fewer than one in all, a number
+    of successes not from 0 to n, or a confidence not between 0 and 1.
     """
     check_confidence(confidence)
-    results = as_results(values, "values")
-    results = results[~np.isnan(results)]
-    n = results.size
-    if n == 0:
-        raise ValueError("values holds no result: at least one finite number is needed")
-    mean = float(results.mean())
-    if n == 1:
-        return Interval(mean=mean, low=None, high=None, n=1, sd=None)
-    sd = float(results.std(ddof=1))
-    half_width = float(special.stdtrit(n - 1, (1 + confidence) / 2)) * sd / n**0.5
-    return Interval(mean=mean, low=mean - half_width, high=mean + half_width, n=n, sd=sd)
+    if n < 1 or not 0 <= successes <= n:
+        raise ValueError(f"successes={successes:g} of n={n}: n must be at least 1, and successes from 0 to n")
+    return float(betaincinv(successes, n - successes + 1, 1 - confidence)) if successes > 0 else 0.0
 
 
 def as_results(values: npt.ArrayLike | Sequence[float | None], field: str) -> Array:

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtrit
 
-from dorsal.stats.bootstrap import DRAWS, Estimate, drawn_means, permuted, start, studentised
+from dorsal.stats.bootstrap import DRAWS, drawn_means, permuted, start, studentised
 from dorsal.stats.checks import Numbers, column, parallel, same_length
-from dorsal.stats.interval import Array, check_confidence
+from dorsal.stats.interval import Array, Estimate, check_confidence
 
 FEWEST_TO_NARROW = 20
 """Networks of either population below which a difference of their means has no interval that covers."""

@@ -8,9 +8,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from dorsal.stats.bootstrap import DRAWS, FEWEST_TO_RESAMPLE, Estimate, order_bracket, percentile, resamples, start
+from dorsal.stats.bootstrap import DRAWS, FEWEST_TO_RESAMPLE, order_bracket, percentile, resamples, start
 from dorsal.stats.checks import check_quantiles
-from dorsal.stats.interval import Array, check_confidence
+from dorsal.stats.interval import Array, Estimate, check_confidence
 from dorsal.stats.populations import COMPARED_QUANTILES
 from dorsal.stats.reliability import budget_table
 

@@ -10,7 +10,6 @@ import numpy.typing as npt
 from dorsal.stats.bootstrap import (
     DRAWS,
     FEWEST_TO_RESAMPLE,
-    Estimate,
     drawn_means,
     order_bracket,
     percentile,
@@ -20,16 +19,10 @@ from dorsal.stats.bootstrap import (
     studentised,
 )
 from dorsal.stats.checks import Numbers, check_quantiles, last_of_ties, measured
-from dorsal.stats.interval import Array, check_confidence
-from dorsal.stats.sample_size import networks_for_mean
+from dorsal.stats.interval import Array, Estimate, Need, check_confidence
+from dorsal.stats.sample_size import need_for_mean
 
 COMPARED_QUANTILES = (0.1, 0.5)
-
-POPULATIONS_METHOD = (
-    "Permutation tests: Kolmogorov-Smirnov distance, Welch's t for the mean, and for each quantile the difference "
-    "over the spread of nearby order statistics; Holm's correction over all of them. Intervals, each on its own: "
-    "bootstrap-t for the mean, percentile bootstrap for quantiles."
-)
 
 
 class Significance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -54,9 +47,9 @@ class Effect(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 class PopulationComparison(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Two populations of `networks` with a result, `missing` without.
 
-    `distance` is the largest difference of their distribution functions, 0 to 1. `networks_needed` in each
-    would show the observed difference of means with 80 % power, even if it came last in Holm's order; None
-    above MOST_NETWORKS.
+    `distance` is the largest difference of their distribution functions, 0 to 1. `needed` networks in
+    each would show the observed difference of means with 80 % power, even if it came last in Holm's order; None where
+    that cannot be known (`need_for_mean`).
     """
 
     distance: float
@@ -65,9 +58,8 @@ class PopulationComparison(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     quantiles: tuple[Effect, ...]
     networks: tuple[int, int]
     missing: tuple[int, int]
-    networks_needed: int | None
+    needed: Need | None
     confidence: float
-    method: str
 
     @property
     def shown(self) -> tuple[Effect, ...]:
@@ -119,7 +111,6 @@ def compare_populations(
         Effect(quantile=quantile, difference=difference, test=test)
         for quantile, difference, test in zip((None, *quantiles), differences, tests[1:], strict=True)
     ]
-    spread = sqrt((first.var(ddof=1) + second.var(ddof=1)) / 2)
     strictest = 1 - (1 - confidence) / len(tests)
     return PopulationComparison(
         distance=float(_distances(*_pooled(first, second))[0]),
@@ -128,9 +119,8 @@ def compare_populations(
         quantiles=tuple(effects[1:]),
         networks=(first.size, second.size),
         missing=(first_missing, second_missing),
-        networks_needed=networks_for_mean(spread, differences[0].value, strictest),
+        needed=need_for_mean((first, second), differences[0].value, strictest),
         confidence=confidence,
-        method=POPULATIONS_METHOD,
     )
 
 

@@ -1,16 +1,16 @@
 """Latency from the costs of a network: the fit, its error on networks it has not seen, and which cost predicts best."""
 
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from dorsal.language.reader import suggest
-from dorsal.stats.bootstrap import Estimate, members, multiplicities, percentile, start
+from dorsal.stats.bootstrap import members, multiplicities, percentile, start
 from dorsal.stats.checks import Index, Numbers, parallel
-from dorsal.stats.interval import Array, check_confidence
+from dorsal.stats.interval import Array, Estimate, check_confidence
 from dorsal.stats.rank import sign_products, tau_b
 
 Feature = TypeVar("Feature")
@@ -75,6 +75,14 @@ class Contest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     second: PredictorScore
     error_difference: Estimate
     tau_difference: Estimate
+
+    @property
+    def verdict(self) -> Literal["better", "worse", "not shown"]:
+        """Whether the first predicts better than the second, by the interval of the difference of their errors."""
+        low, high = self.error_difference.low, self.error_difference.high
+        if low is None or high is None or low <= 0 <= high:
+            return "not shown"
+        return "better" if high < 0 else "worse"
 
 
 class PredictorScores(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq
 
-from dorsal.stats.bootstrap import Estimate, members, multiplicities, percentile, start
+from dorsal.stats.bootstrap import members, multiplicities, percentile, start
 from dorsal.stats.checks import Index, same_length
-from dorsal.stats.interval import Array, as_results, check_confidence
+from dorsal.stats.interval import Array, Estimate, as_results, check_confidence
 from dorsal.stats.rank import sign_products, tau_b
 
 # Fewer networks than this have too few orders for an interval of their rank correlation.

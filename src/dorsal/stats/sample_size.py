@@ -9,7 +9,7 @@ from scipy.special import ndtr, ndtri, stdtrit
 from scipy.stats import kstwobign, trim_mean
 
 from dorsal.stats.checks import Numbers, measured
-from dorsal.stats.interval import Array, check_confidence
+from dorsal.stats.interval import Array, Need, check_confidence
 
 POWER = 0.8
 MOST_NETWORKS = 1_000_000
@@ -18,17 +18,6 @@ FEWEST_TO_PLAN = 10
 # Brownian bridges that stand for the noise of a distance, and the points at which each is known.
 PATHS = 2_000
 POINTS = 100
-
-
-class NetworksNeeded(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Networks needed in each population; None above MOST_NETWORKS.
-
-    `low` to `high` are the needs at the ends of a 90 % interval of the spread (`spread_interval`).
-    """
-
-    networks: int | None
-    low: int | None
-    high: int | None
 
 
 class SampleSize(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -41,7 +30,7 @@ class SampleSize(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """
 
     difference: float
-    mean: NetworksNeeded
+    mean: Need
     distance: int | None
     spread: float
     pilot_networks: int
@@ -94,15 +83,16 @@ def sample_size(
         raise ValueError(f"power={power} must lie between 1 - confidence and 1, for example {POWER}")
     spread = sqrt(float(residuals @ residuals) / freedom)
     shrunk = sqrt(1 - noise_share + noise_share / seeds)
-    networks, low, high = (
-        networks_for_mean(shrunk * each, difference, confidence, power)
-        for each in (spread, *spread_interval(residuals, freedom))
-    )
     pool = residuals * (shrunk * spread / residuals.std(ddof=1))
     bridges = _bridges(np.random.default_rng(seed))
     return SampleSize(
         difference=difference,
-        mean=NetworksNeeded(networks=networks, low=low, high=high),
+        mean=_need(
+            [shrunk * each for each in (spread, *spread_interval(residuals, freedom))],
+            difference,
+            confidence,
+            power,
+        ),
         distance=_networks_for_distance(pool, difference, bridges, _critical(confidence), power),
         spread=spread,
         pilot_networks=residuals.size,
@@ -136,6 +126,29 @@ def spread_interval(residuals: Array, freedom: int) -> tuple[float, float]:
     reach = t * correction * sqrt((kurtosis - (n - 3) / n) / freedom)
     variance = log(correction * float(residuals @ residuals) / freedom)
     return exp((variance - reach) / 2), exp((variance + reach) / 2)
+
+
+def need_for_mean(
+    pilots: Sequence[Array], difference: float, confidence: float = 0.95, power: float = POWER
+) -> Need | None:
+    """Networks in each of two populations to show a `difference` of their means; `pilots` hold errors of each.
+
+    None where that cannot be known: below FEWEST_TO_PLAN degrees of freedom, for pilots without spread, and for no
+    difference. Two pilots count alike, whatever their sizes.
+    """
+    residuals, freedom = pooled(pilots)
+    if freedom < FEWEST_TO_PLAN or not residuals.any() or difference == 0:
+        return None
+    within = sqrt(float(residuals @ residuals) / freedom)
+    spread = sqrt(float(np.mean([errors.var(ddof=1) for errors in pilots if errors.size > 1])))
+    low, high = (end * spread / within for end in spread_interval(residuals, freedom))
+    return _need([spread, low, high], difference, confidence, power)
+
+
+def _need(spreads: Sequence[float], difference: float, confidence: float, power: float) -> Need:
+    """For a standard deviation, and for the ends of its interval."""
+    value, low, high = (networks_for_mean(each, difference, confidence, power) for each in spreads)
+    return Need(value=value, low=low, high=high)
 
 
 def networks_for_mean(spread: float, difference: float, confidence: float = 0.95, power: float = POWER) -> int | None:

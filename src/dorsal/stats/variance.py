@@ -7,29 +7,21 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from dorsal.stats.interval import Array, as_results, check_confidence
+from dorsal.stats.interval import Array, Estimate, as_results, check_confidence
 
 POSTERIOR_DRAWS = 10_000
 EFFECTS = ("architecture", "recipe", "interaction", "seed")
 
 
-class Share(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A share of the total variance, 0 to 1; no interval where the residual is zero."""
-
-    name: str
-    share: float
-    low: float | None
-    high: float | None
-
-
 class Shares(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Shares that sum to 1, in the order architecture, recipe, interaction, seed, residual.
+    """Shares of the total variance, each 0 to 1, that sum to 1, by source in the order architecture, recipe,
+    interaction, seed, residual.
 
-    Recipe and interaction are absent when there is one recipe. `seeds` counts the complete seeds used,
-    `dropped` the incomplete ones.
+    Recipe and interaction are absent when there is one recipe. There are no intervals where the residual is zero.
+    `seeds` counts the complete seeds used, `dropped` the incomplete ones.
     """
 
-    shares: tuple[Share, ...]
+    shares: dict[str, Estimate]
     seeds: int
     dropped: int
     confidence: float
@@ -94,15 +86,14 @@ def variance_shares(values: npt.ArrayLike, confidence: float = 0.95) -> Shares:
     point = point / point.sum()
     bounds = share_bounds(table, confidence, np.random.default_rng(0)) if table.residual_squares else None
     return Shares(
-        shares=tuple(
-            Share(
-                name=name,
-                share=float(point[k]),
+        shares={
+            name: Estimate(
+                value=float(point[k]),
                 low=None if bounds is None else float(bounds[0, k]),
                 high=None if bounds is None else float(bounds[1, k]),
             )
             for k, name in enumerate((*table.names, "residual"))
-        ),
+        },
         seeds=seeds,
         dropped=dropped,
         confidence=confidence,

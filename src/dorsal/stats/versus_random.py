@@ -9,9 +9,8 @@ import msgspec
 import numpy as np
 
 from dorsal.stats.best_of import SearchCurve, search_curve
-from dorsal.stats.bootstrap import Estimate
 from dorsal.stats.checks import Numbers, measured
-from dorsal.stats.interval import check_confidence
+from dorsal.stats.interval import Estimate, check_confidence
 
 
 class AgainstRandom(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -84,21 +83,3 @@ def against_random(found: Numbers, random: Numbers, *, confidence: float = 0.95)
 def _none_in_best(n: int, k: int, places: int) -> float:
     """Chance that none of `k` networks is in the first `places` of all n + k in random order."""
     return comb(n, places) / comb(n + k, places)
-
-
-def against_random_sentence(found: AgainstRandom) -> str:
-    """What the comparison shows, and whether it could have shown more."""
-    low, high = found.expected.low, found.expected.high
-    interval = f" ({100 * found.confidence:g} % interval {low:.2f} to {high:.2f})" if low is not None else ""
-    missing = f", {found.missing:,} more have no result" if found.missing else ""
-    said = (
-        f"the best of its {'first ' * (found.k < found.found)}{found.k:,} networks has {found.best:.2f} % error, the "
-        f"best of as many random ones is expected at {found.expected.value:.2f} %{interval} and lies from "
-        f"{found.lucky:.2f} to {found.unlucky:.2f} % in 8 of 10 random searches ({found.n:,} random networks{missing}"
-    )
-    if found.verdict == "better":
-        return f"The search did better than random search: {said}, p = {found.p_better:.3f})."
-    if found.verdict == "worse":
-        return f"The search did worse than random search: {said}, p = {found.p_worse:.3f})."
-    could = f" No search could have shown one with fewer than {found.needed:,}." if found.n < found.needed else ""
-    return f"No difference shown between the search and random search: {said}, p = {found.p_better:.2f}).{could}"

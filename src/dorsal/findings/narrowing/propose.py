@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from statistics import stdev
 
 import numpy as np
 from msgspec.structs import replace
 
 from dorsal.findings.narrowing.features import Networks, features, sample_more
 from dorsal.findings.narrowing.records import Curve, Evidence, ProposedSpace, StepVerdict
-from dorsal.findings.narrowing.sentences import conclusion, cost_sentence, range_sentence
 from dorsal.findings.narrowing.steps import NarrowingStep, members, order_steps, ranges, shares, unchanged
 from dorsal.findings.population.analyse import of_space
 from dorsal.findings.population.records import Counts, counts_of
@@ -26,7 +24,7 @@ from dorsal.stats.distribution import edf, simultaneous_band
 from dorsal.stats.interval import Array
 from dorsal.stats.non_inferiority import ErrorIncrease, members_cost, populations_cost
 from dorsal.stats.populations import holm
-from dorsal.stats.sample_size import networks_for_mean
+from dorsal.stats.sample_size import need_for_mean
 from dorsal.study.population.records import PopulationStudy, RecheckRuns, SpaceSample
 
 MARGIN = 0.5
@@ -80,24 +78,23 @@ def propose_space(
     new, considered = _taken_together(drawn.space, steps)
     if new is not None:
         new = rename(new, name or f"{drawn.space.name}_narrow")
-    proposal = ProposedSpace(
+    own, evidence = of_space(population, retrained, drawn.space.name)
+    epochs = next(iter(own.study.recipes.values())).epochs
+    return ProposedSpace(
         of=drawn.space,
         bounds=drawn.bounds,
         space=new,
-        sentences=(),
         considered=considered,
         counts=judge.counts(),
+        alike=alike,
         before=_curve(judge.trained, confidence),
         after=None if new is None else _curve(judge.errors_in(new), confidence),
         points=(drawn.points, drawn.points if new is None else float(size(new))),
         dimensions=(drawn.dimensions, drawn.dimensions if new is None else dimensions(new)),
         margin=margin,
         confidence=confidence,
+        reliability=reliability_finding(evidence, {drawn.space.name: drawn.labels}, epochs),
     )
-    own, evidence = of_space(population, retrained, drawn.space.name)
-    epochs = next(iter(own.study.recipes.values())).epochs
-    reliability = reliability_finding(evidence, {drawn.space.name: drawn.labels}, epochs)
-    return replace(proposal, sentences=(*conclusion(proposal, alike), reliability.sentence))
 
 
 class _Judge:
@@ -157,13 +154,11 @@ class _Judge:
 
     def _range(self, step: NarrowingStep, p: float, among: int) -> StepVerdict:
         """A range has to matter before its cost is asked for."""
-        sentence = range_sentence(step, p, 1 - self.confidence)
         if p <= 1 - self.confidence and step.change is not unchanged:
             judged = self._by_cost(step, among)
-            judged = replace(judged, sentence=f"{sentence} {judged.sentence}")
         else:
-            judged = StepVerdict(kind="range", axis=step.axis, change=step.what, taken=False, sentence=sentence)
-        return replace(judged, adjusted_p=p, good_range=step.good_range, good_values=step.good_values)
+            judged = StepVerdict(kind="range", axis=step.axis, change=_change(step, self.drawn.space), taken=False)
+        return replace(judged, adjusted_p=p, best=step.best, good_range=step.good_range, good_values=step.good_values)
 
     def _by_cost(self, step: NarrowingStep, among: int) -> StepVerdict:
         """A step that is taken where it is shown to cost less than the margin."""
@@ -173,14 +168,13 @@ class _Judge:
         evidence, cost = self._cost(narrower, level)
         verdict = cost.verdict(self.margin)
         needed = None
-        if verdict == "open" and len(self.trained) > 1:
-            needed = networks_for_mean(stdev(self.trained), self.margin, level)
+        if verdict == "open":
+            needed = need_for_mean([np.array(self.trained)], self.margin, level)
         return StepVerdict(
             kind=step.kind,
             axis=step.axis,
-            change=narrower.history[-1].change,
+            change=_change(step, self.drawn.space),
             taken=verdict in ("gains", "harmless"),
-            sentence=cost_sentence(step.what, evidence, cost, self.margin, needed),
             points=float(size(narrower)),
             evidence=evidence,
             cost=cost,
@@ -230,12 +224,16 @@ def _taken_together(
     new, considered = space, []
     for step, judged in steps:
         if judged.taken and step.axis not in new.axes:
-            sentence = f"{judged.sentence} Left out all the same: with other steps {step.axis} is never drawn."
-            considered.append(replace(judged, taken=False, sentence=sentence))
+            considered.append(replace(judged, taken=False, dropped=True))
             continue
         new = step.change(new) if judged.taken else new
         considered.append(judged)
     return (None if new == space else new), tuple(considered)
+
+
+def _change(step: NarrowingStep, space: Space) -> str:
+    """The step as the history of the narrower space says it; empty where there is nothing to change."""
+    return "" if step.change is unchanged else step.change(space).history[-1].change
 
 
 def _curve(errors: Sequence[float], confidence: float) -> Curve | None:

@@ -6,41 +6,68 @@ from typing import Literal
 
 import msgspec
 
-from dorsal.findings.population.records import Counts
+from dorsal.findings.population.records import Counts, ReliabilityFinding
 from dorsal.space.space import Space
 from dorsal.stats.distribution import Band, Edf
 from dorsal.stats.good_ranges import GoodRange, GoodValues
+from dorsal.stats.interval import Need
 from dorsal.stats.non_inferiority import ErrorIncrease
 
 Kind = Literal["range", "share", "monotone"]
 Evidence = Literal["population", "members"]
 
 
-class StepVerdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One step that was considered, and why it was taken or refused.
+class Within(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="within"):
+    """The best networks have values from `low` to `high`; None for an end that the step leaves alone."""
 
-    - `change`: as the history of the new space says it. `points`: the size of the space were this the only step; None
-      where there is nothing to change (a good range as wide as the axis).
-    - `good_range` or `good_values`: of a range, by the bootstrap. `adjusted_p`: of the axis having nothing to do with
-      the errors (`narrowing_steps.ranges`), by Holm over all ranges.
-    - `cost`: in error points, with the simultaneous interval that decides (see `propose`), by `evidence`: a population
-      of the narrower space in the same folder, or the members of this one.
-    - `needed`: so many networks of either space would show that a step of no cost costs less than the margin. None
-      where that is settled, and above a million.
+    low: float | None
+    high: float | None
+
+
+class Among(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="among"):
+    """The best networks have one of these values."""
+
+    values: tuple[str, ...]
+
+
+class Without(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="without"):
+    """Whether the best networks do without this value, in all stages."""
+
+    value: str
+    unused: bool
+
+
+Best = Within | Among | Without
+"""Where the best networks lie on an axis."""
+
+
+class StepVerdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One step that was considered, and whether it is taken; `report.words.narrowing` says why.
+
+    - `change`: as the history of the new space says it; "" where there is nothing to change (a good range as wide as
+      the axis). `points`: the size of the space after this step alone, None where there is nothing to change.
+    - `best`, and `good_range` or `good_values`: of a range, by the bootstrap. `adjusted_p`: of the axis having nothing
+      to do with the errors (`findings.narrowing.steps.ranges`), by Holm over all ranges.
+    - `cost`: in error points, with the simultaneous interval that decides (see `propose_space`), by `evidence`: a
+      population of the narrower space in the same folder, or the members of this one.
+    - `needed`: networks of either space that would show that a step of no cost costs less than the margin. None where
+      that is settled or cannot be known.
+    - `dropped`: the evidence is for the step, but the axis is never drawn after other steps.
     """
 
     kind: Kind
     axis: str
     change: str
     taken: bool
-    sentence: str
     points: float | None = None
+    best: Best | None = None
     good_range: GoodRange | None = None
     good_values: GoodValues | None = None
     adjusted_p: float | None = None
     evidence: Evidence | None = None
     cost: ErrorIncrease | None = None
-    needed: int | None = None
+    needed: Need | None = None
+    dropped: bool = False
 
 
 class Curve(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -53,23 +80,26 @@ class Curve(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 class ProposedSpace(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The next space.
 
-    - `of`: the space as it was sampled, under `bounds`. `space`: the narrower one; None where no step was taken.
+    - `of`: the space as it was sampled, under `bounds`. `space`: the narrower one; None where no step is taken.
     - `counts`: what became of the networks of the old space. All but the finished ones are left out.
+    - `alike`: between which errors half of the networks lie, where that is within the margin; then no step is
+      considered.
     - `before`: all finished networks. `after`: those of them that lie in the new space, or the population of that
       space where the folder has one. None where there is no network.
     - `points`, `dimensions`: of the old and of the new space.
-    - `sentences`: the conclusion, and its limits.
+    - `reliability`: what is known of the schedule.
     """
 
     of: Space
     bounds: dict[str, str]
     space: Space | None
-    sentences: tuple[str, ...]
     considered: tuple[StepVerdict, ...]
     counts: Counts
+    alike: tuple[float, float] | None
     before: Curve | None
     after: Curve | None
     points: tuple[float, float]
     dimensions: tuple[int, int]
     margin: float
     confidence: float
+    reliability: ReliabilityFinding

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dorsal.findings.narrowing.records import Kind
+from dorsal.findings.narrowing.records import Among, Best, Kind, Within, Without
 from dorsal.findings.population.axis_findings import LOGARITHMIC
 from dorsal.language.fields import show
 from dorsal.space.axis import Axis
@@ -28,20 +28,19 @@ ORDERED = ("widths", "depths")
 
 
 class NarrowingStep(NamedTuple):
-    """A step to consider. `change` is `unchanged` where there is nothing to change; `what` names it in a sentence.
+    """A step to consider. `change` is `unchanged` where there is nothing to change.
 
-    For a range also the bootstrap's finding, in words where the best networks `lie`, and the `p` of the axis having
-    nothing to do with the errors.
+    For a range also where the `best` networks lie by the bootstrap, and the `p` of the axis having nothing to do with
+    the errors.
     """
 
     kind: Kind
     axis: str
-    what: str
     change: SpaceChange
+    best: Best | None = None
     good_range: GoodRange | None = None
     good_values: GoodValues | None = None
     p: float = 1.0
-    lie: str = ""
 
 
 def unchanged(space: Space) -> Space:
@@ -52,7 +51,7 @@ def unchanged(space: Space) -> Space:
 def shares(space: Space) -> list[NarrowingStep]:
     """Sharing every axis by stage of several values, but widths, depths, and axes whose condition differs by stage."""
     return [
-        NarrowingStep("share", name, f"sharing {name}", partial(share, axis=name))
+        NarrowingStep("share", name, partial(share, axis=name))
         for name, axis in space.axes.items()
         if axis.by_stage
         and name not in ORDERED
@@ -70,7 +69,7 @@ def order_steps(space: Space) -> list[NarrowingStep]:
         axis = space.axes[name]
         values = _values(axis.draw)
         if axis.by_stage and not axis.when and values and list(values) == sorted(values):
-            found.append(NarrowingStep("monotone", name, f"non-decreasing {name}", partial(monotone, axis=name)))
+            found.append(NarrowingStep("monotone", name, partial(monotone, axis=name)))
     return found
 
 
@@ -167,12 +166,9 @@ def _range(name: str, draw: Ranged, good: GoodRange, p: float, *, low: bool = Tr
     first, *_, last = support(draw).values
     ends = {"low": bottom} if low and bottom > first else {}
     ends |= {"high": top} if high and top < last else {}
-    words = f"{bottom:g}..{top:g}" if low and high else f"{bottom:g} or more" if low else f"{top:g} or less"
-    what = f"restricting {name} to {words}"
-    if not ends:
-        what = f"restricting {name}{'' if low and high else ' from below' if low else ' from above'}"
     change = partial(restrict, axis=name, **ends) if ends else unchanged
-    return NarrowingStep("range", name, what, change, good, None, p, f"the best networks have {name} of {words}")
+    best = Within(float(bottom) if low else None, float(top) if high else None)
+    return NarrowingStep("range", name, change, best, good, None, p)
 
 
 def _outward(draw: Ranged, good: GoodRange) -> tuple[Any, Any]:
@@ -189,9 +185,7 @@ def _only(name: str, values: tuple[Value, ...], good: GoodValues, p: float) -> N
     wins = {each.value for each in good.values if each.good}
     kept = tuple(value for value in values if show(value) in wins)
     change = partial(restrict, axis=name, values=kept) if len(kept) < len(values) else unchanged
-    listed = " or ".join(map(show, kept))
-    what = f"restricting {name}{f' to {listed}' if len(kept) < len(values) else ''}"
-    return NarrowingStep("range", name, what, change, None, good, p, f"the best networks have {name} {listed}")
+    return NarrowingStep("range", name, change, Among(tuple(map(show, kept))), None, good, p)
 
 
 def _without(name: str, value: Value, good: GoodValues, p: float) -> NarrowingStep:
@@ -201,5 +195,4 @@ def _without(name: str, value: Value, good: GoodValues, p: float) -> NarrowingSt
         return restrict(space, name, values=left)
 
     unused = [each.value for each in good.values if each.good] == ["without"]
-    what, lie = f"leaving out {name} {show(value)}", f"the best networks do {'' if unused else 'not '}without it"
-    return NarrowingStep("range", name, what, change if unused else unchanged, None, good, p, lie)
+    return NarrowingStep("range", name, change if unused else unchanged, Without(show(value), unused), None, good, p)

@@ -82,25 +82,17 @@ def _total_depth(arms: Sequence[Arm]) -> list[AxisFinding]:
 
 
 def _with_numbers(drawn: SpaceSample, column: AxisFinding, errors: Errors) -> AxisFinding:
-    """The column with its profile and good range, or with the reason why it has none."""
-    if reason := _reason(drawn, column, errors):
-        return replace(column, reason=reason)
+    """The column with its profile and good range, where there are networks enough, of several values."""
+    axis = drawn.space.axes.get(column.axis)
+    if axis is not None and isinstance(axis.draw, EqualTo):
+        return replace(column, equals=axis.draw.axis)
+    found = [value for value, error in zip(column.values, errors, strict=True) if None not in (value, error)]
+    column = replace(column, n=len(found), constant=found[0] if len(set(found)) == 1 else None)
+    if len(found) < FEWEST_FOR_AXES or column.constant is not None:
+        return column
     numbers = [value for value in column.values if not isinstance(value, str)]
     if len(numbers) == len(column.values):
         profile, best = numeric_profile(numbers, errors), good_range(numbers, errors)
         return replace(column, numeric=profile, good_range=best)
     texts = [None if value is None else str(value) for value in column.values]
     return replace(column, categorical=categorical_profile(texts, errors), good_values=good_values(texts, errors))
-
-
-def _reason(drawn: SpaceSample, column: AxisFinding, errors: Errors) -> str:
-    axis = drawn.space.axes.get(column.axis)
-    if axis is not None and isinstance(axis.draw, EqualTo):
-        return f"it equals {axis.draw.axis}, and is not drawn itself"
-    found = [value for value, error in zip(column.values, errors, strict=True) if None not in (value, error)]
-    if len(found) < FEWEST_FOR_AXES:
-        which = "draw it and " * (None in column.values)
-        return f"{len(found)} networks {which}have a result; at least {FEWEST_FOR_AXES} are needed"
-    if len(set(found)) == 1:
-        return f"it is {show(found[0])} in all networks"
-    return ""

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dorsal.findings.population.records import AxisFinding, Importance, Importances, Value
-from dorsal.stats.bootstrap import Estimate
-from dorsal.stats.interval import Array
+from dorsal.stats.interval import Array, Estimate
 
 if TYPE_CHECKING:
     import optuna
@@ -20,16 +19,6 @@ FEWEST_DRAWN = 10
 RESAMPLES = 40
 TREES, DEPTH = 8, 4
 NOISE = 0.95
-
-IMPORTANCE_METHOD = (
-    "Functional analysis of variance (Hutter et al. 2014; Optuna): forests of regression trees predict errors from "
-    "axes; an axis's share is the part of the variance of these predictions that is due to it alone, averaged over all "
-    "others. Beside each axis the forest sees a shuffled copy of it; 95 % of the shares of such copies are below the "
-    "level of noise. Intervals are from half samples. Numbers enter by rank, so the variance is that over the networks "
-    "drawn. Axes are taken as independent, which bounds on cost make them not quite. A network that does not draw an "
-    "axis gets one of its drawn values at random, lest the axis stand in for the one it depends on; its share is of "
-    "the whole space's variance all the same."
-)
 
 
 def importances(
@@ -56,8 +45,9 @@ def importances(
     values = {column.name: [column.values[row] for row in finished] for column in columns if not column.derived}
     drawn = {name: [value for value in column if value is not None] for name, column in values.items()}
     used = [name for name in values if len(drawn[name]) >= FEWEST_DRAWN and len(set(drawn[name])) > 1]
-    if reason := _reason(results, used):
-        return Importances(axes=(), resamples=0, permutations=0, method=IMPORTANCE_METHOD, reason=reason)
+    n, constant = results.size, float(results[0]) if results.size and np.ptp(results) == 0 else None
+    if n < FEWEST_FOR_IMPORTANCE or constant is not None or not used:
+        return Importances(axes=(), resamples=0, permutations=0, n=n, constant=constant)
     random = np.random.default_rng(seed)
     wholes, halves = [], []
     for draw in range(resamples):
@@ -79,7 +69,7 @@ def importances(
         for name in used
     ]
     found.sort(key=lambda axis: -axis.share.value)
-    return Importances(axes=tuple(found), resamples=resamples, permutations=resamples, method=IMPORTANCE_METHOD)
+    return Importances(axes=tuple(found), resamples=resamples, permutations=resamples, n=n)
 
 
 def _importance(name: str, wholes: Array, halves: Array, copies: Array, n: int, confidence: float) -> Importance:
@@ -98,14 +88,6 @@ def _importance(name: str, wholes: Array, halves: Array, copies: Array, n: int, 
 
 def _copy(name: str) -> str:
     return f"{name}, shuffled"
-
-
-def _reason(results: Array, used: Sequence[str]) -> str:
-    if results.size < FEWEST_FOR_IMPORTANCE:
-        return f"{results.size} networks have a result; at least {FEWEST_FOR_IMPORTANCE} are needed"
-    if np.ptp(results) == 0:
-        return f"all errors are {results[0]:g} %"
-    return "" if used else "no axis has several values"
 
 
 def _coded(values: Sequence[Value], drawn: Sequence[Value], random: np.random.Generator) -> list[float] | list[str]:

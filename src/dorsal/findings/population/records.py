@@ -1,7 +1,7 @@
 """What the analysis of a population holds: frozen data, written as JSON, read by the report. No torch.
 
 Errors are in percent, differences of errors in percentage points. Wherever there are too few networks to say something,
-the field is None and a sentence beside it says why.
+the field is None; `report.words.populations` says why.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ from collections.abc import Sequence
 from typing import get_args
 
 import msgspec
+from msgspec.structs import replace
 
 from dorsal.findings.fronts import Front
 from dorsal.jobs.results import NetworkStatus
 from dorsal.space.space import Refinement
 from dorsal.stats.axis import CategoricalProfile, NumericProfile
-from dorsal.stats.best_of import SearchCurve
-from dorsal.stats.bootstrap import Estimate
+from dorsal.stats.best_of import BestOf, SearchCurve
 from dorsal.stats.distribution import Band, Edf
 from dorsal.stats.good_ranges import GoodRange, GoodValues
+from dorsal.stats.interval import Estimate
 from dorsal.stats.order_stability import PopulationReliability
 from dorsal.stats.populations import PopulationComparison
 from dorsal.stats.reliability import Reliability
@@ -76,6 +77,15 @@ class Errors(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     by_complexity: dict[str, ErrorDistribution]
     search: SearchCurve | None
 
+    @property
+    def searches(self) -> tuple[BestOf, ...]:
+        """The search curve up to a quarter of the networks; further on it would find their best again.
+
+        What to expect of one network is the mean, with the interval that it has everywhere.
+        """
+        points = [point for point in self.search.points if point.expected.low is not None] if self.search else []
+        return tuple(replace(point, expected=self.mean) if point.k == 1 else point for point in points)
+
 
 class AxisFinding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Error against one axis; an axis by stage has one of these for each stage.
@@ -85,7 +95,10 @@ class AxisFinding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     - `logarithmic`: drawn so, hence to be shown on such a scale.
     - `values`: one a network in the order of `SpaceFinding.labels`, None where the axis is not drawn; numbers for a
       numeric axis, text for another.
-    - `numeric` and `good_range`, or `categorical` and `good_values`; all four None where `reason` says why.
+    - `equals`: the axis that this one equals, so that it is not drawn itself; "" for an axis that is drawn.
+    - `n`: networks that draw the axis and have a result. `constant`: their value, where all have the same.
+    - `numeric` and `good_range`, or `categorical` and `good_values`; all four None where the axis equals another or is
+      constant, and for fewer than FEWEST_FOR_AXES networks.
     - `adjusted_p`: of the good range or values, by Holm for all axes of the space.
     """
 
@@ -100,11 +113,18 @@ class AxisFinding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     good_range: GoodRange | None = None
     good_values: GoodValues | None = None
     adjusted_p: float | None = None
-    reason: str = ""
+    equals: str = ""
+    n: int = 0
+    constant: Value = None
+
+    @property
+    def profiled(self) -> bool:
+        """Whether there are networks enough, of several values."""
+        return self.numeric is not None or self.categorical is not None
 
 
 class Importance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The share of the variance of predicted errors that one axis explains alone, 0 to 1 (see `Importances.method`).
+    """The share of the variance of predicted errors that one axis explains alone, 0 to 1 (see `importances`).
 
     `null` is the share of a shuffled copy of the axis beside it, the median over shuffles, and `null_high` what 95 % of
     such shares are below: a share up to there is noise. `n` networks draw the axis.
@@ -119,34 +139,41 @@ class Importance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class Importances(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The axes' shares, the largest first; none where `reason` says why. `resamples` are behind each interval,
-    `permutations` (shuffles) behind each null level."""
+    """The axes' shares, the largest first, from `n` networks with a result.
+
+    `resamples` are behind each interval, `permutations` (shuffles) behind each null level. There are no shares for
+    fewer than FEWEST_FOR_IMPORTANCE networks, where all have the error `constant`, and where no axis varies.
+    """
 
     axes: tuple[Importance, ...]
     resamples: int
     permutations: int
-    method: str
-    reason: str = ""
+    n: int
+    constant: float | None = None
 
 
 class LinearRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How near widths are to RegNet's quantised linear rule (e_fit), and whether the near ones are better.
 
-    `fits`: one a network in the order of `SpaceFinding.labels`, None where not computed; `correlation` is Kendall's
-    tau-b of fit and error over those computed, positive where a worse fit goes with a higher error.
+    - `drawn`: the space draws its widths by this rule; then nothing is computed.
+    - `fits`: one a network in the order of `SpaceFinding.labels`, None where not computed. `computed` of the `finished`
+      networks were fitted.
+    - `correlation`: Kendall's tau-b of fit and error over those computed, positive where a worse fit goes with a higher
+      error; None for too few.
     """
 
+    drawn: bool
     fits: tuple[float | None, ...]
     computed: int
+    finished: int
     correlation: Estimate | None
-    sentence: str
 
 
 class SpaceFinding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One space. `labels`, `statuses`, `errors` (mean over seeds) and each of `costs` have one entry a network, in the
     order drawn.
 
-    - `points`, `dimensions`, `bounds`, `candidates`, `accepted`, `rejected`, `met`: as in `Drawn`.
+    - `points`, `dimensions`, `bounds`, `candidates`, `accepted`, `rejected`, `met`: as in `SpaceSample`.
     - `history`: how the space was narrowed, oldest first, each with the name and size of the space changed.
     - `summary` is None where no network has a result.
     """
@@ -177,38 +204,41 @@ class SpaceFinding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 class SpacePair(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Two spaces compared. The adjusted p values in `comparison` are for all tests of all pairs. None: too few."""
+    """Two spaces compared. The adjusted p values in `comparison` are for all tests of all pairs; None for a space of
+    fewer than FEWEST_OF_A_SPACE networks with a result."""
 
     a: str
     b: str
     comparison: PopulationComparison | None
-    sentence: str
 
 
 class Planner(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Networks a space that it takes to see differences, one plan each; none where the sentence says why."""
+    """Networks a space that it takes to see differences, one plan each.
+
+    There are none for fewer than FEWEST_TO_PLAN degrees of `freedom` of the spread within spaces, and where the errors
+    of each space are all equal.
+    """
 
     plans: tuple[SampleSize, ...]
-    sentence: str
+    freedom: int
 
 
 class RankReliability(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Whether networks of one space keep their ranks, `space` being the space or "within spaces": over the pairs of
-    networks of each. The first sentence is on the longest schedule. `reliability` is None where it says why."""
+    networks of each. `reliability` is None where no space has FEWEST_RANKED networks that finished."""
 
     space: str
     reliability: Reliability | None
-    sentences: tuple[str, ...]
 
 
 class OrderReliability(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Whether two spaces keep their order: a sentence for each of the survivals in `reliability`, which is None where
-    the only sentence says why."""
+    """Whether two spaces keep their order. `networks` of each have a result at every schedule; `reliability` is None
+    where those are fewer than FEWEST_TO_RESAMPLE."""
 
     a: str
     b: str
+    networks: tuple[int, int]
     reliability: PopulationReliability | None
-    sentences: tuple[str, ...]
 
 
 class Retraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -220,17 +250,17 @@ class Retraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class ReliabilityFinding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is known of the short schedule. `sentence` is never empty: without evidence it says how to get some; with
-    evidence on several spaces it is that on networks of the same space, as in the last of `ranks`."""
+    """What is known of the short schedule of `epochs` epochs. Without evidence all else is empty. `ranks` are by space
+    and, where there are several, last within all of them."""
 
-    sentence: str
+    epochs: int
     retrained: tuple[Retraining, ...] = ()
     ranks: tuple[RankReliability, ...] = ()
     orders: tuple[OrderReliability, ...] = ()
 
 
 class PopulationFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """All findings on a population. `sentences` are the conclusions in the order to be read, `notes` their limits.
+    """All findings on a population; `report.words.populations` says them in English.
 
     `shared_bins`: by complexity the number of its ten bins in which every space with a result has networks.
     """
@@ -239,14 +269,12 @@ class PopulationFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     recipe: str
     epochs: int
     seeds: int
-    sentences: tuple[str, ...]
     spaces: tuple[SpaceFinding, ...]
     pairs: tuple[SpacePair, ...]
     planner: Planner
     fronts: tuple[Front, ...]
     shared_bins: dict[str, int]
     reliability: ReliabilityFinding
-    notes: tuple[str, ...]
     confidence: float
     schema: int = FINDINGS_SCHEMA
 

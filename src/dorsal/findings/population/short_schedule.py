@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from math import nan
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from msgspec.structs import asdict
 
 from dorsal.findings.population.records import (
     OrderReliability,
@@ -19,7 +18,7 @@ from dorsal.findings.population.records import (
     counts_of,
 )
 from dorsal.jobs.results import network_result
-from dorsal.stats import population_reliability, rank_reliability, ranking_sentence, survival_sentence
+from dorsal.stats import population_reliability, rank_reliability
 from dorsal.stats.bootstrap import FEWEST_TO_RESAMPLE
 from dorsal.stats.interval import Array
 from dorsal.stats.reliability import FEWEST_RANKED, budget_table
@@ -33,7 +32,7 @@ BEST = 5
 def reliability_finding(
     retrained: RecheckRuns | None, labels: Mapping[str, Sequence[str]], epochs: int
 ) -> ReliabilityFinding:
-    """Tables and sentences from the evidence, by space, within all spaces, and for every two; or how to get some.
+    """What the evidence says of ranks, by space and within all spaces, and of the order of every two.
 
     `labels` are the networks of each space by its name. A network has an error at a schedule where all of its runs
     finished, as in the population.
@@ -41,12 +40,7 @@ def reliability_finding(
     Raises ValueError for evidence on a network of no space, or of another shape than it says.
     """
     if retrained is None:
-        return ReliabilityFinding(
-            sentence=(
-                f"Unverified: nothing shows that a schedule of {epochs} epoch{'s' * (epochs > 1)} ranks these networks "
-                "and spaces as a longer one would; `dorsal space recheck` trains some of them longer and tells."
-            )
-        )
+        return ReliabilityFinding(epochs=epochs)
     budgets = retrained.budgets
     found = _evidence(retrained, labels)
     counts = tuple(
@@ -57,10 +51,12 @@ def reliability_finding(
     asked = [(name, {name: evidence}) for name, evidence in found.items()]
     if len(found) > 1:
         asked.append((WITHIN, found))
-    ranks = tuple(_ranks(name, spaces, budgets, left_out(counts, spaces)) for name, spaces in asked)
-    orders = tuple(_orders({a: found[a], b: found[b]}, budgets) for a, b in combinations(found, 2))
-    within = f"{WITHIN.capitalize()}: " if len(found) > 1 else ""
-    return ReliabilityFinding(sentence=within + ranks[-1].sentences[0], retrained=counts, ranks=ranks, orders=orders)
+    return ReliabilityFinding(
+        epochs=epochs,
+        retrained=counts,
+        ranks=tuple(_ranks(name, spaces, budgets) for name, spaces in asked),
+        orders=tuple(_orders({a: found[a], b: found[b]}, budgets) for a, b in combinations(found, 2)),
+    )
 
 
 class _Evidence(NamedTuple):
@@ -81,30 +77,14 @@ def _evidence(retrained: RecheckRuns, labels: Mapping[str, Sequence[str]]) -> di
     return {name: _Evidence(table[each], statuses[each]) for name, each in rows.items()}
 
 
-def left_out(retrained: Sequence[Retraining], spaces: Collection[str]) -> str:
-    """A further sentence on the networks of these spaces that have no error at some schedule; empty where all have."""
-    lost = [
-        f"{number} of {sum(counts.values())} of {each.space} {what} at {each.budget}"
-        for each in retrained
-        if each.space in spaces
-        for counts in [asdict(each.counts)]
-        for what, number in counts.items()
-        if what != "finished" and number
-    ]
-    return f" Left out: {'; '.join(lost)}." if lost else ""
-
-
-def _ranks(space: str, spaces: Mapping[str, _Evidence], budgets: Sequence[str], lost: str) -> RankReliability:
+def _ranks(space: str, spaces: Mapping[str, _Evidence], budgets: Sequence[str]) -> RankReliability:
     tables = {}
     for name, (errors, statuses) in spaces.items():
         finished = statuses == "finished"
         tables[name] = np.where(finished[:, :, None], errors, np.nan)[finished.any(axis=1)]
     sizes = [len(table) for table in tables.values()]
     if max(sizes) < FEWEST_RANKED:
-        said = (
-            f"Nothing can be said on ranks: that takes {FEWEST_RANKED} networks of one space trained again to the end."
-        )
-        return RankReliability(space=space, reliability=None, sentences=(said + lost,))
+        return RankReliability(space=space, reliability=None)
     fewest = min(size for size in sizes if size >= FEWEST_RANKED)
     found = rank_reliability(
         np.concatenate(list(tables.values())),
@@ -112,9 +92,7 @@ def _ranks(space: str, spaces: Mapping[str, _Evidence], budgets: Sequence[str], 
         spaces=np.repeat(list(tables), sizes).tolist(),
         k=max(1, min(BEST, fewest // 4)),
     )
-    farthest = sorted(found.agreements, key=lambda each: (each.short, each.long) != (budgets[0], budgets[-1]))
-    first, *others = (ranking_sentence(each, found) for each in farthest)
-    return RankReliability(space=space, reliability=found, sentences=(first + lost, *others))
+    return RankReliability(space=space, reliability=found)
 
 
 def _orders(spaces: Mapping[str, _Evidence], budgets: Sequence[str]) -> OrderReliability:
@@ -122,12 +100,5 @@ def _orders(spaces: Mapping[str, _Evidence], budgets: Sequence[str]) -> OrderRel
     a, b = spaces
     first, second = (errors[(statuses != "waiting").all(axis=1)] for errors, statuses in spaces.values())
     whole = [int((~np.isnan(errors).any(axis=(1, 2))).sum()) for errors in (first, second)]
-    if min(whole) < FEWEST_TO_RESAMPLE:
-        said = (
-            f"The order of {a} and {b} is unverified: {whole[0]} and {whole[1]} networks have a result at every "
-            f"schedule, and at least {FEWEST_TO_RESAMPLE} of each are needed."
-        )
-        return OrderReliability(a=a, b=b, reliability=None, sentences=(said,))
-    found = population_reliability(first, second, budgets)
-    sentences = tuple(survival_sentence(each, a, b) for each in found.survivals)
-    return OrderReliability(a=a, b=b, reliability=found, sentences=sentences)
+    found = None if min(whole) < FEWEST_TO_RESAMPLE else population_reliability(first, second, budgets)
+    return OrderReliability(a=a, b=b, networks=(whole[0], whole[1]), reliability=found)

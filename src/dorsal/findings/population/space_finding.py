@@ -22,17 +22,9 @@ from dorsal.jobs.results import Result
 from dorsal.space.linear_fit import linear_fit
 from dorsal.spec.network import Network
 from dorsal.stats import edf, normalized_weights, pointwise_band, search_curve, simultaneous_band
-from dorsal.stats.bootstrap import (
-    DRAWS,
-    Estimate,
-    mean_estimate,
-    multiplicities,
-    percentile,
-    quantile_estimate,
-    start,
-)
+from dorsal.stats.bootstrap import DRAWS, mean_estimate, multiplicities, percentile, quantile_estimate, start
 from dorsal.stats.distribution import bin_of
-from dorsal.stats.interval import Array
+from dorsal.stats.interval import Array, Estimate
 from dorsal.stats.rank import sign_products, tau_b
 from dorsal.stats.reliability import FEWEST_RANKED
 from dorsal.study.population.records import SpaceSample
@@ -158,27 +150,21 @@ def _linear_rule(
 ) -> LinearRule:
     """The fit of the first `max_fits` finished networks in the order drawn, so that errors choose none of them."""
     finished = [row for row, error in enumerate(errors) if error is not None]
+    drawn_so = drawn.space.linear is not None
     fits: list[float | None] = [None] * len(arms)
-    if drawn.space.linear is not None:
-        said = "Widths follow the linear rule: that is how this space is drawn."
-        return LinearRule(fits=tuple(fits), computed=0, correlation=None, sentence=said)
     computed = []
-    for row in finished[:max_fits]:
+    for row in [] if drawn_so else finished[:max_fits]:
         network = arms[row].network
         if isinstance(network, Network) and len(network.stages) > 1:
             fits[row] = linear_fit(network).error
             computed.append(row)
-    correlation = _correlation([fits[row] for row in computed], [errors[row] for row in computed], confidence)
-    of = f"the {len(computed):,} networks fitted, of {len(finished):,} finished"
-    if correlation is None:
-        said = f"Whether networks near the linear rule are better cannot be said from {of}."
-    else:
-        said = (
-            f"Rank correlation of the distance from the linear rule with error: tau {correlation.value:.2f} "
-            f"({100 * confidence:g} % interval {correlation.low:.2f} to {correlation.high:.2f}), over {of}; above 0, "
-            "networks near the rule are better."
-        )
-    return LinearRule(fits=tuple(fits), computed=len(computed), correlation=correlation, sentence=said)
+    return LinearRule(
+        drawn=drawn_so,
+        fits=tuple(fits),
+        computed=len(computed),
+        finished=len(finished),
+        correlation=_correlation([fits[row] for row in computed], [errors[row] for row in computed], confidence),
+    )
 
 
 def _correlation(

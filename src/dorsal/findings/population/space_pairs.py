@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from math import comb, sqrt
+from math import comb
 
 import numpy as np
 from msgspec.structs import replace
 
 from dorsal.findings.population.records import Planner, SpaceFinding, SpacePair
-from dorsal.stats import PopulationComparison, compare_populations, population_sentence, sample_size
+from dorsal.stats import PopulationComparison, compare_populations, sample_size
 from dorsal.stats.checks import column
 from dorsal.stats.interval import Array
 from dorsal.stats.populations import COMPARED_QUANTILES, Significance, holm
-from dorsal.stats.sample_size import FEWEST_TO_PLAN, MOST_NETWORKS, NetworksNeeded, networks_for_mean, pooled
+from dorsal.stats.sample_size import FEWEST_TO_PLAN, need_for_mean, pooled
 
 FEWEST_OF_A_SPACE = 2
 DIFFERENCES = (1.0, 0.5)
@@ -32,44 +32,23 @@ def space_pairs(spaces: Sequence[SpaceFinding], confidence: float) -> tuple[Spac
     found = []
     for a, b in pairs:
         comparison = adjusted.get((a.name, b.name))
-        if comparison is None:
-            said = (
-                f"{a.name} and {b.name} are not compared: {a.counts.finished} and {b.counts.finished} networks have a "
-                f"result, and at least {FEWEST_OF_A_SPACE} of each are needed."
-            )
-        else:
-            needed = _needed(a, b, comparison, _strictest(confidence, len(comparisons)))
-            comparison = replace(comparison, networks_needed=needed)
-            said = population_sentence(comparison, a.name, b.name)
-        found.append(SpacePair(a=a.name, b=b.name, comparison=comparison, sentence=said))
+        if comparison is not None:
+            strictest = _strictest(confidence, len(comparisons))
+            needed = need_for_mean((_present(a), _present(b)), comparison.mean.difference.value, strictest)
+            comparison = replace(comparison, needed=needed)
+        found.append(SpacePair(a=a.name, b=b.name, comparison=comparison))
     return tuple(found)
 
 
-def planner(spaces: Sequence[SpaceFinding], seeds: int, confidence: float) -> Planner:
+def planner(spaces: Sequence[SpaceFinding], confidence: float) -> Planner:
     """What it takes to see DIFFERENCES by the tests of `space_pairs`, from the errors of all spaces within each."""
     pilots = [_present(space) for space in spaces]
     residuals, freedom = pooled(pilots)
-    if freedom < FEWEST_TO_PLAN:
-        why = f"{freedom} networks beside one of each space to go by, and at least {FEWEST_TO_PLAN} are needed"
-        return Planner(plans=(), sentence=f"How many networks a comparison takes cannot be planned: {why}.")
-    if not residuals.any():
-        why = "all errors of a space are equal"
-        return Planner(plans=(), sentence=f"How many networks a comparison takes cannot be planned: {why}.")
-    pairs = max(1, comb(len(spaces), 2))
-    level = _strictest(confidence, pairs)
+    if freedom < FEWEST_TO_PLAN or not residuals.any():
+        return Planner(plans=(), freedom=freedom)
+    level = _strictest(confidence, max(1, comb(len(spaces), 2)))
     plans = tuple(sample_size(pilots, difference, confidence=level) for difference in DIFFERENCES)
-    needs = " and ".join(
-        f"{_need(plan.mean)} for {plan.difference:g} point{'s' * (plan.difference != 1)}" for plan in plans
-    )
-    have = ", ".join(f"{space.counts.finished:,} of {space.name}" for space in spaces)
-    return Planner(
-        plans=plans,
-        sentence=(
-            f"To see a difference between the mean errors of two such spaces with {100 * plans[0].power:.0f} % "
-            f"probability, corrected for all tests of {pairs} pair{'s' * (pairs > 1)}, takes, at {seeds} "
-            f"seed{'s' * (seeds > 1)} a network, {needs}; this population has {have}."
-        ),
-    )
+    return Planner(plans=plans, freedom=freedom)
 
 
 def _strictest(confidence: float, pairs: int) -> float:
@@ -89,7 +68,6 @@ def _adjusted(comparisons: Sequence[PopulationComparison]) -> list[PopulationCom
             distance_test=again(comparison.distance_test),
             mean=replace(comparison.mean, test=again(comparison.mean.test)),
             quantiles=tuple(replace(effect, test=again(effect.test)) for effect in comparison.quantiles),
-            method=comparison.method + f" Here over all tests of {len(comparisons)} pairs." * (len(comparisons) > 1),
         )
         for comparison in comparisons
     ]
@@ -100,20 +78,6 @@ def _tests(comparison: PopulationComparison) -> list[Significance]:
     return [comparison.distance_test, comparison.mean.test, *(effect.test for effect in comparison.quantiles)]
 
 
-def _needed(a: SpaceFinding, b: SpaceFinding, comparison: PopulationComparison, confidence: float) -> int | None:
-    """Networks to show the observed difference of means, were all other tests to show nothing."""
-    spread = sqrt((_present(a).var(ddof=1) + _present(b).var(ddof=1)) / 2)
-    return networks_for_mean(spread, comparison.mean.difference.value, confidence)
-
-
 def _present(space: SpaceFinding) -> Array:
     errors = column(space.errors, "errors")
     return errors[~np.isnan(errors)]
-
-
-def _need(need: NetworksNeeded) -> str:
-    most = f"more than {MOST_NETWORKS:,}"
-    if need.networks is None:
-        return f"{most} networks of each"
-    low, high = (most if bound is None else f"{bound:,}" for bound in (need.low, need.high))
-    return f"about {need.networks:,} networks of each (90 % interval {low} to {high})"

@@ -8,12 +8,12 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from dorsal.findings.comparison import ComparisonFindings
+from dorsal.findings.comparison import ComparisonFindings, learning_curves
 from dorsal.jobs.records import Latency, Study
-from dorsal.report.comparison.numerals import percent
 from dorsal.report.plot import SYMBOLS, View, look, pale, plane, remark, shown
+from dorsal.report.words.numerals import percent
 from dorsal.spec.cost import COSTS
-from dorsal.stats import Comparisons, Interval, Shares, mean_interval
+from dorsal.stats import Comparisons, Estimate, Shares
 
 
 def cost_views(study: Study, analysis: ComparisonFindings) -> list[View]:
@@ -53,10 +53,10 @@ def _against(
                 continue
             value, below, above = cost
             text = f"{shown(arm.label)}<br>{shown(recipe)}: {percent(accuracy)} %"
-            labelled = accuracy.mean == _best(study, analysis, index)
+            labelled = accuracy.value == _best(study, analysis, index)
             figure.add_scatter(
                 x=[value],
-                y=[accuracy.mean],
+                y=[accuracy.value],
                 mode="markers+text" if labelled else "markers",
                 text=[shown(arm.label)],
                 textposition="middle right" if order.index(index) % 2 else "middle left",
@@ -85,17 +85,17 @@ def _against(
 def _best(study: Study, analysis: ComparisonFindings, index: int) -> float:
     """The highest mean of an arm over the recipes."""
     cells = (analysis.cell(study.arms[index].label, recipe) for recipe in study.recipes)
-    return max((cell.accuracy.mean for cell in cells if cell.accuracy), default=0.0)
+    return max((cell.accuracy.value for cell in cells if cell.accuracy), default=0.0)
 
 
 def _symbol(index: int, turn: int) -> str:
     return SYMBOLS[turn % len(SYMBOLS)] + ("-open" if look(index).open else "")
 
 
-def _bar(interval: Interval) -> dict[str, Any] | None:
+def _bar(interval: Estimate) -> dict[str, Any] | None:
     if interval.low is None or interval.high is None:
         return None
-    return {"array": [interval.high - interval.mean], "thickness": 1.4, "width": 4}
+    return {"array": [interval.high - interval.value], "thickness": 1.4, "width": 4}
 
 
 def _quartiles(below: float, above: float) -> dict[str, Any] | None:
@@ -105,25 +105,18 @@ def _quartiles(below: float, above: float) -> dict[str, Any] | None:
 
 
 def curve_views(study: Study) -> list[View]:
-    """Learning curves of each recipe: the mean over seeds and its 95 % band; every run that has a curve counts."""
+    """Learning curves of each recipe: means over seeds with their 95 % bands; every run that has a curve counts."""
     return [View(recipe, _curves(study, recipe)) for recipe in study.recipes]
 
 
 def _curves(study: Study, recipe: str) -> go.Figure:
     figure = plane("epoch", "top-1 accuracy, %")
-    accuracies: list[float] = []
+    curves = learning_curves(study, recipe)
     for index, arm in enumerate(study.arms):
-        by_epoch: dict[int, list[float]] = {}
-        for (label, name, _), trial in study.ended().items():
-            if (label, name) == (arm.label, recipe):
-                for point in trial.curve:
-                    by_epoch.setdefault(point.epoch, []).append(point.accuracy)
-        if not by_epoch:
+        curve = curves.get(arm.label)
+        if curve is None:
             continue
-        accuracies += [value for values in by_epoch.values() for value in values]
-        epochs = sorted(by_epoch)
-        intervals = [mean_interval(by_epoch[epoch]) for epoch in epochs]
-        banded = [(e, i.low, i.high) for e, i in zip(epochs, intervals, strict=True) if i.low is not None]
+        banded = [(epoch, mean.low, mean.high) for epoch, mean in curve.items() if mean.low is not None]
         colour = look(index).colour
         if banded:
             around, lows, highs = zip(*banded, strict=True)
@@ -137,9 +130,9 @@ def _curves(study: Study, recipe: str) -> go.Figure:
                 hoverinfo="skip",
             )
         figure.add_scatter(
-            x=epochs,
-            y=[interval.mean for interval in intervals],
-            mode="lines" if len(epochs) > 1 else "markers",
+            x=list(curve),
+            y=[mean.value for mean in curve.values()],
+            mode="lines" if len(curve) > 1 else "markers",
             legendgroup=str(index),
             line={"color": colour, "dash": look(index).dash, "width": 2},
             hovertemplate=f"{shown(arm.label)}<br>epoch %{{x}}: %{{y:.2f}} %<extra></extra>",
@@ -147,7 +140,9 @@ def _curves(study: Study, recipe: str) -> go.Figure:
     if not figure.data:
         remark(figure, "no run has a curve")
         return figure
-    # The bands of two or three seeds are wide: the runs decide the scale, not the bands.
+    # The bands of few seeds are wide: the runs decide the scale, not the bands.
+    runs = [trial.curve for (_, name, _), trial in study.ended().items() if name == recipe]
+    accuracies = [point.accuracy for curve in runs for point in curve]
     low, high = min(accuracies), max(accuracies)
     margin = 0.06 * (high - low) + 0.5
     return figure.update_layout(yaxis={"range": [low - margin, high + margin]})
@@ -156,14 +151,14 @@ def _curves(study: Study, recipe: str) -> go.Figure:
 def share_view(shares: Shares) -> View:
     """Shares of the variance with their intervals, the first on top."""
     figure = plane("share of the variance, %", "")
-    rows = list(reversed(shares.shares))
-    reach = [(s.high - s.share, s.share - s.low) for s in rows if s.low is not None and s.high is not None]
+    rows = list(reversed(shares.shares.items()))
+    reach = [(s.high - s.value, s.value - s.low) for _, s in rows if s.low is not None and s.high is not None]
     bars = {"array": [100 * above for above, _ in reach], "arrayminus": [100 * below for _, below in reach], "width": 5}
     figure.add_bar(
         orientation="h",
-        x=[100 * share.share for share in rows],
-        y=[share.name for share in rows],
-        marker={"color": [SHARE_COLOURS[share.name] for share in rows]},
+        x=[100 * share.value for _, share in rows],
+        y=[name for name, _ in rows],
+        marker={"color": [SHARE_COLOURS[name] for name, _ in rows]},
         error_x=bars if reach else None,  # all have intervals or none has
         hovertemplate="%{y}: %{x:.1f} %<extra></extra>",
     )
@@ -191,9 +186,10 @@ def _forest(comparisons: Comparisons) -> go.Figure:
     pairs = comparisons.pairs
     for significant, colour, symbol in ((True, "#0072B2", "circle"), (False, "#7F7F7F", "circle-open")):
         rows = [(-row, pair) for row, pair in enumerate(pairs) if pair.significant == significant]
-        reach = [None if pair.high is None else pair.high - pair.difference for _, pair in rows]
+        found = [pair.difference for _, pair in rows]
+        reach = [None if each.high is None else each.high - each.value for each in found]
         figure.add_scatter(
-            x=[pair.difference for _, pair in rows],
+            x=[each.value for each in found],
             y=[row for row, _ in rows],
             text=[f"{shown(pair.better)} − {shown(pair.worse)}" for _, pair in rows],
             mode="markers",

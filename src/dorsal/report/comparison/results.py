@@ -1,4 +1,4 @@
-"""A study as files: results.json, which reads back, and tables of its runs and learning curves for other programs."""
+"""A comparison as files: results.json, which reads back, and tables of its runs and learning curves."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 import msgspec
 
 from dorsal.findings.comparison import ComparisonFindings
+from dorsal.jobs.json_file import write_whole
 from dorsal.jobs.records import STUDY_SCHEMA, Study
 from dorsal.recipes.epoch import Epoch
-from dorsal.report.files import csv_of, write_whole
+from dorsal.report.files import csv_of, json_of
+from dorsal.report.words.comparison import ASSUMPTIONS, METHOD, caveats, conclusions, no_shares, notes
 
 RUN = ("arm", "recipe", "seed")
 
@@ -32,15 +34,28 @@ class _Results(msgspec.Struct, forbid_unknown_fields=True):
     analysis: msgspec.Raw
 
 
-def write_results(study: Study, analysis: ComparisonFindings, folder: Path) -> None:
+def write_results(study: Study, found: ComparisonFindings, folder: Path) -> None:
     """Writes results.json, trials.csv and curves.csv into `folder`, each whole or not at all.
 
     In results.json a number that is not finite is the string "nan", "inf" or "-inf", which JSON has no number for.
     """
-    whole = _writable(msgspec.to_builtins({"study": study, "analysis": analysis}))
-    write_whole(folder / "results.json", msgspec.json.format(msgspec.json.encode(whole), indent=1))
+    whole = _writable(msgspec.to_builtins({"study": study, "analysis": with_words(study, found)}))
+    write_whole(folder / "results.json", json_of(whole))
     write_whole(folder / "trials.csv", _trials(study))
     write_whole(folder / "curves.csv", _curves(study))
+
+
+def with_words(study: Study, found: ComparisonFindings) -> dict[str, Any]:
+    """The findings as builtins, with the sentences that go with them."""
+    whole: dict[str, Any] = msgspec.to_builtins(found)
+    for written, comparison in zip(whole["comparisons"].values(), found.comparisons.values(), strict=True):
+        written |= {"method": METHOD, "assumptions": ASSUMPTIONS, "notes": list(notes(comparison))}
+    return {
+        **whole,
+        "shares_reason": no_shares(found),
+        "sentences": conclusions(study, found),
+        "caveats": caveats(study, found),
+    }
 
 
 def read_results(path: Path) -> Study:

@@ -31,6 +31,7 @@ from dorsal.report.plot import (
     whiskers,
 )
 from dorsal.report.population.figures import finished
+from dorsal.report.words.populations import no_profile
 from dorsal.stats.axis import Level
 
 ABREAST = 4
@@ -115,7 +116,8 @@ def _panels(index: int, space: SpaceFinding) -> go.Figure:
 def _title(axis: AxisFinding) -> str:
     """The axis with its unit; below it why there are points only, where that is so."""
     unit = f", {_UNITS[axis.axis]}" if axis.axis in _UNITS else ""
-    why = "<br>".join(escape(line, quote=False) for line in textwrap.wrap(axis.reason, 40))
+    reason = no_profile(axis)
+    why = "<br>".join(escape(line, quote=False) for line in textwrap.wrap(reason, 40))
     return f"{shown(axis.name)}{unit}" + f'<br><span style="font-size:10px">{why}</span>' * bool(why)
 
 

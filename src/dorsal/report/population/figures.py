@@ -14,7 +14,6 @@ from dorsal.findings.population.records import ErrorDistribution, Importance, Po
 from dorsal.jobs.results import NoResult
 from dorsal.report.distributions import Distributed, distribution_figure
 from dorsal.report.fronts import against, scatter
-from dorsal.report.numerals import cost_title
 from dorsal.report.plot import (
     ERROR,
     GREY,
@@ -31,7 +30,8 @@ from dorsal.report.plot import (
     shown,
     whiskers,
 )
-from dorsal.report.population.numerals import searches
+from dorsal.report.words.numerals import cost_title
+from dorsal.report.words.populations import no_importances
 from dorsal.study.population.records import RecheckRuns
 
 MOST_BARS = 20
@@ -76,7 +76,7 @@ def _search(analysis: PopulationFindings, *, luck: bool) -> go.Figure:
     figure = plane("networks tried, k (log)", "error of the best of k, %")
     most = 1
     for index, space in enumerate(analysis.spaces):
-        if space.summary is None or not (points := searches(space.summary)):
+        if space.summary is None or not (points := space.summary.searches):
             continue
         most = max(most, points[-1].k)
         expected = [(point.k, *ends) for point in points if (ends := interval(point.expected))]
@@ -124,7 +124,7 @@ def finished(space: SpaceFinding, values: Sequence[Value]) -> list[Point]:
 def importance_views(analysis: PopulationFindings) -> list[View]:
     """The share of the variance that each axis explains alone; one figure a space."""
     return [
-        View(space.name, _bars(index, space.importances.axes[:MOST_BARS], space.importances.reason))
+        View(space.name, _bars(index, space.importances.axes[:MOST_BARS], no_importances(space.importances)))
         for index, space in enumerate(analysis.spaces)
     ]
 

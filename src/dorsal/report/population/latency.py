@@ -6,41 +6,38 @@ import plotly.graph_objects as go
 
 from dorsal.findings.latency import LatencyFindings, TimedFit
 from dorsal.findings.population.records import PopulationFindings
-from dorsal.latency.records import LatencyFit, LatencyModel, TimedNetwork, fingerprint
+from dorsal.latency.records import LatencyModel, TimedNetwork, fingerprint
 from dorsal.report.fronts import axis
-from dorsal.report.numerals import cost_title, plural
-from dorsal.report.parts import items, legend, table
+from dorsal.report.parts import estimated, items, legend, table
 from dorsal.report.plot import GREY, GRID, View, look, plane, short, shown
-from dorsal.report.population.numerals import estimated
 from dorsal.report.shell import chart, prose
+from dorsal.report.words.latency import contest_sentence
+from dorsal.report.words.numerals import cost_title, plural
 
 FITTED = "fitted by all predictors, ms"
 
 _PREDICTORS = {"macs": "MACs", "sqrt_macs": "√MACs", "params": "parameters"}
 
 
-def latency_section(analysis: PopulationFindings, latency: LatencyFindings | None) -> str:
-    """The section, or nothing where latency was not measured."""
-    if latency is None:
-        return ""
+def latency_section(found: PopulationFindings, latency: LatencyFindings) -> str:
+    """What is in the section."""
     model, setting = latency.model, latency.model.setting
     about = (
         f"{plural(model.networks, 'network')} of {', '.join(model.spaces)}, {plural(model.rounds, 'round')}, "
         f"{plural(setting.threads, 'thread')}, {setting.device}, {setting.precision}, on {fingerprint(model.machine)}."
     )
-    timed = dict.fromkeys(_space(each) for found in latency.fits for each in found.networks)
-    names = list(dict.fromkeys([*(space.name for space in analysis.spaces), *timed]))
-    views = [View(cost_title(found.fit.quantity)[0], _panels(found, names)) for found in latency.fits]
+    timed = dict.fromkeys(_space(each) for fitted in latency.fits for each in fitted.networks)
+    names = list(dict.fromkeys([*(space.name for space in found.spaces), *timed]))
+    views = [View(cost_title(fitted.fit.quantity)[0], _panels(fitted, names)) for fitted in latency.fits]
     caption = (
         "One point a network: the narrower the cloud, the better its time is known from what is below. On the dotted "
         "line measured and fitted time are equal; the fit has seen these networks, while errors in the table are on "
         "networks that it has not seen."
     )
     looks = legend({index: name for index, name in enumerate(names) if name in timed})
-    return f"""<section><h2>Latency</h2><p class="soft">{prose(about)}</p>
+    return f"""<p class="soft">{prose(about)}</p>
 <div class="panels">{chart("Latency", views, caption, looks)}</div>
-{_scores(model)}<ul class="caveats">{items(_contest(fit) for fit in model.fits)}</ul></section>
-"""
+{_scores(model)}<ul class="caveats">{items(map(contest_sentence, model.fits))}</ul>"""
 
 
 def _space(timed: TimedNetwork) -> str:
@@ -92,20 +89,3 @@ def _scores(model: LatencyModel) -> str:
         name = "all together" if together else _PREDICTORS.get(scores[0].predictors[0], scores[0].predictors[0])
         rows.append([name, *(cell for score in scores for cell in (estimated(score.error, 1), estimated(score.tau)))])
     return table("Predictors of latency", head, rows)
-
-
-def _contest(fit: LatencyFit) -> str:
-    error, tau = fit.contest.error_difference, fit.contest.tau_difference
-    verdict = (
-        "predict better than MACs"
-        if (error.high or 0.0) < 0
-        else "predict worse than MACs"
-        if (error.low or 0.0) > 0
-        else "are not shown to predict better or worse than MACs"
-    )
-    return (
-        f"{cost_title(fit.quantity)[0]}: activations {verdict}: median error {fit.contest.first.error.value:.1f} % "
-        f"against {fit.contest.second.error.value:.1f} %, tau {fit.contest.first.tau.value:.2f} against "
-        f"{fit.contest.second.tau.value:.2f} (a difference of {error.value:+.1f} points and {tau.value:+.2f}). Rounds "
-        f"of one network differ by {fit.spread:.1f} %."
-    )

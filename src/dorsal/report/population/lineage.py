@@ -7,7 +7,7 @@ from math import isfinite, log10
 
 from dorsal.findings.population.records import SpaceFinding
 from dorsal.report.parts import swatch, table
-from dorsal.report.population.numerals import magnitude
+from dorsal.report.words.numerals import magnitude
 
 STYLE = """
 .size { display: flex; align-items: center; gap: 8px; min-width: 260px; }

@@ -13,11 +13,13 @@ from dorsal.findings.population.records import (
     Retraining,
     SpaceFinding,
 )
-from dorsal.report.numerals import plural
-from dorsal.report.parts import swatch, table
-from dorsal.report.population.numerals import MANY, amount, chance, estimated, needed
+from dorsal.report.parts import estimated, swatch, table
 from dorsal.report.shell import prose
+from dorsal.report.words.numerals import NONE, amount, chance, plural, roughly
+from dorsal.report.words.populations import no_profile
+from dorsal.stats import Need
 from dorsal.stats.populations import Effect
+from dorsal.stats.sample_size import MOST_NETWORKS
 
 
 def sample_table(spaces: Sequence[SpaceFinding]) -> str:
@@ -73,7 +75,7 @@ def pairs(analysis: PopulationFindings) -> str:
             f"{escape(pair.a)} − {escape(pair.b)}",
             *(_effect(effect) for effect in (found.mean, *found.quantiles)),
             f"{found.distance:.2f}<small>p {chance(found.distance_test.adjusted_p)}</small>",
-            MANY if found.networks_needed is None else f"{found.networks_needed:,}",
+            _needed(found.needed),
         ]
         for pair, found in compared
     ]
@@ -107,10 +109,7 @@ def plans(analysis: PopulationFindings) -> str:
     if not analysis.planner.plans:
         return ""
     head = ("difference, points of error", "networks of each<br>by the mean", "by the distance<br>of distributions")
-    rows = [
-        [f"{plan.difference:g}", needed(plan.mean), MANY if plan.distance is None else f"{plan.distance:,}"]
-        for plan in analysis.planner.plans
-    ]
+    rows = [[f"{plan.difference:g}", _needed(plan.mean), _alone(plan.distance)] for plan in analysis.planner.plans]
     return table("Networks of each space needed", head, rows)
 
 
@@ -129,7 +128,7 @@ def _good(axis: AxisFinding) -> list[str]:
     if values := axis.good_values:
         good = [f"{escape(value.value)} ({100 * value.wins:.0f}&nbsp;%)" for value in values.values if value.good]
         return ["<br>".join(good), f"{100 * values.inside:.0f}&nbsp;%", "–", chance(values.p), chance(axis.adjusted_p)]
-    return [f"<small>{escape(axis.reason)}</small>", *["–"] * 4]
+    return [f"<small>{escape(no_profile(axis))}</small>", *[NONE] * 4]
 
 
 def ranks(found: Sequence[RankReliability]) -> str:
@@ -155,7 +154,7 @@ def ranks(found: Sequence[RankReliability]) -> str:
     return table("Agreement of ranks", (*head, "the schedule"), rows)
 
 
-def retrained(found: Sequence[Retraining]) -> str:
+def retrained_counts(found: Sequence[Retraining]) -> str:
     """What became of the networks that were trained again."""
     rows = []
     for each in found:
@@ -192,6 +191,16 @@ def lost(analysis: PopulationFindings) -> str:
         if number:
             parts.append(f"{plural(number, 'network')} {what}")
     return f"{' and '.join(parts)}: counted above, in no figure, listed under how it was run." if parts else ""
+
+
+def _needed(need: Need | None) -> str:
+    """Networks needed, in round figures."""
+    return NONE if need is None else roughly(need, "networks", MOST_NETWORKS).removesuffix(" networks")
+
+
+def _alone(networks: int | None) -> str:
+    """A need without an interval."""
+    return _needed(Need(value=networks, low=networks, high=networks))
 
 
 def _name(index: int, name: str) -> str:

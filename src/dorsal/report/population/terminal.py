@@ -2,73 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from dorsal.findings.fronts import Front
 from dorsal.findings.population.records import AxisFinding, Importance, PopulationFindings, SpaceFinding
-from dorsal.report.comparison.terminal import head, points
-from dorsal.report.numerals import count, plural
-from dorsal.report.population.numerals import chance, magnitude, searches
-from dorsal.stats.bootstrap import Estimate
+from dorsal.report.terminal import head, points, table_of
+from dorsal.report.words.numerals import NONE, chance, count, magnitude, plural
+from dorsal.report.words.populations import conclusions, no_importances, no_profile, notes, rule_sentence
+from dorsal.report.words.schedule import schedule_sentences
+from dorsal.stats import Estimate
 
 SEARCHES = (1, 4, 16, 64, 256)
 """Numbers of networks tried whose expected best is shown."""
-NONE = "–"
 
 
-def print_population(analysis: PopulationFindings, console: Console) -> None:
+def print_population(found: PopulationFindings, console: Console) -> None:
     """Prints the conclusions, the spaces, their axes, the fronts, the evidence on the schedule, and the limits of it.
 
     Fits 80 columns; long labels wrap.
     """
-    schedule = f"{analysis.recipe}, {plural(analysis.epochs, 'epoch')}, {plural(analysis.seeds, 'seed')}"
-    head(console, f"{analysis.name}: {schedule} a network")
-    console.print(points(analysis.sentences))
-    head(console, f"Errors in percent, with {100 * analysis.confidence:g} % intervals")
-    console.print(_errors(analysis.spaces))
-    if any(space.summary and searches(space.summary) for space in analysis.spaces):
+    schedule = f"{found.recipe}, {plural(found.epochs, 'epoch')}, {plural(found.seeds, 'seed')}"
+    head(console, f"{found.name}: {schedule} a network")
+    console.print(points(conclusions(found)))
+    head(console, f"Errors in percent, with {100 * found.confidence:g} % intervals")
+    console.print(table_of("space", ("networks", "mean", "median", "least", "most"), map(_errors, found.spaces)))
+    if any(space.summary and space.summary.searches for space in found.spaces):
         head(console, "Error to expect of the best of so many networks, drawn from these")
-        console.print(_searches(analysis.spaces))
+        console.print(_searches(found.spaces))
     head(console, "How the spaces were drawn")
-    console.print(_drawn(analysis.spaces))
-    for space in analysis.spaces:
+    columns = ("points", "dimensions", "candidates", "accepted")
+    console.print(table_of("space", columns, (row for space in found.spaces for row in _drawn(space))))
+    for space in found.spaces:
         head(console, f"Axes of {space.name}")
-        if not all(axis.reason for axis in space.axes):
-            console.print(_axes(space))
-        console.print(points(_beside_axes(space)))
+        if any(axis.profiled for axis in space.axes):
+            console.print(table_of("axis", ("share of variance", "noise up to", "good values", "p"), _axes(space)))
+        console.print(points(_beside_axes(space, found.confidence)))
     head(console, "Networks that no other beats in both error and a cost (•)")
-    console.print(_fronts(analysis))
-    head(console, f"{'Is' if analysis.epochs == 1 else 'Are'} {plural(analysis.epochs, 'epoch')} enough?")
-    console.print(points(_evidence(analysis)))
+    console.print(_fronts(found))
+    head(console, f"{'Is' if found.epochs == 1 else 'Are'} {plural(found.epochs, 'epoch')} enough?")
+    console.print(points(schedule_sentences(found.reliability)))
     head(console, "What this does not show")
-    console.print(points(analysis.notes))
+    console.print(points(notes(found)))
 
 
-def _table(first: str, *others: str) -> Table:
-    table = Table()
-    table.add_column(first, overflow="fold")
-    for name in others:
-        table.add_column(name, justify="right", overflow="fold")
-    return table
-
-
-def _errors(spaces: Sequence[SpaceFinding]) -> Table:
-    table = _table("space", "networks", "mean", "median", "least", "most")
-    for space in spaces:
-        counts, found = space.counts, space.summary
-        lost = [(counts.diverged, "diverged"), (counts.failed, "failed"), (counts.waiting, "waiting")]
-        networks = "\n".join([str(counts.finished), *(f"{number} {what}" for number, what in lost if number)])
-        errors = (
-            [NONE] * 4
-            if found is None
-            else [_estimate(found.mean), _estimate(found.median), f"{found.best.error:.2f}", f"{found.worst.error:.2f}"]
-        )
-        table.add_row(Text(space.name), networks, *errors)
-    return table
+def _errors(space: SpaceFinding) -> list[str]:
+    counts, summary = space.counts, space.summary
+    lost = [(counts.diverged, "diverged"), (counts.failed, "failed"), (counts.waiting, "waiting")]
+    networks = "\n".join([str(counts.finished), *(f"{number} {what}" for number, what in lost if number)])
+    if summary is None:
+        return [space.name, networks, *[NONE] * 4]
+    ends = (f"{network.error:.2f}" for network in (summary.best, summary.worst))
+    return [space.name, networks, _estimate(summary.mean), _estimate(summary.median), *ends]
 
 
 def _estimate(estimate: Estimate) -> str:
@@ -78,35 +65,28 @@ def _estimate(estimate: Estimate) -> str:
 
 
 def _searches(spaces: Sequence[SpaceFinding]) -> Table:
-    points = {
-        space.name: {point.k: point.expected for point in searches(space.summary)} for space in spaces if space.summary
+    expected = {
+        space.name: {point.k: point.expected for point in space.summary.searches} for space in spaces if space.summary
     }
-    reached = [k for k in SEARCHES if any(k in known for known in points.values())]
-    table = _table("space", *map(str, reached))
-    for name, known in points.items():
-        table.add_row(Text(name), *(_estimate(known[k]) if k in known else NONE for k in reached))
-    return table
+    reached = [k for k in SEARCHES if any(k in known for known in expected.values())]
+    rows = ([name, *(_estimate(known[k]) if k in known else NONE for k in reached)] for name, known in expected.items())
+    return table_of("space", map(str, reached), rows)
 
 
-def _drawn(spaces: Sequence[SpaceFinding]) -> Table:
-    table = _table("space", "points", "dimensions", "candidates", "accepted")
-    for space in spaces:
-        for step in space.history:
-            table.add_row(Text(f"{step.of}: {step.change}"), magnitude(step.points))
-        share = f"{100 * space.acceptance:.3g} %"
-        table.add_row(Text(space.name), magnitude(space.points), str(space.dimensions), f"{space.candidates:,}", share)
-    return table
+def _drawn(space: SpaceFinding) -> Iterator[list[str]]:
+    """The spaces that this one was made from, and how it was sampled itself."""
+    for step in space.history:
+        yield [f"{step.of}: {step.change}", magnitude(step.points)]
+    share = f"{100 * space.acceptance:.3g} %"
+    yield [space.name, magnitude(space.points), str(space.dimensions), f"{space.candidates:,}", share]
 
 
-def _axes(space: SpaceFinding) -> Table:
+def _axes(space: SpaceFinding) -> Iterator[list[str]]:
     """Axes in the order drawn, without those of which nothing can be said."""
     shares = {axis.name: axis for axis in space.importances.axes}
-    table = _table("axis", "share of variance", "noise up to", "good values", "p")
     for axis in space.axes:
-        if axis.reason and axis.name not in shares:
-            continue
-        table.add_row(Text(axis.name), *_share(shares.get(axis.name)), Text(_good(axis)), chance(axis.adjusted_p))
-    return table
+        if axis.profiled or axis.name in shares:
+            yield [axis.name, *_share(shares.get(axis.name)), _good(axis), chance(axis.adjusted_p)]
 
 
 def _share(found: Importance | None) -> tuple[str, str]:
@@ -126,48 +106,42 @@ def _good(axis: AxisFinding) -> str:
     return NONE
 
 
-def _beside_axes(space: SpaceFinding) -> list[str]:
+def _beside_axes(space: SpaceFinding, confidence: float) -> list[str]:
     """Why axes and shares are missing, each reason once, and the linear rule."""
     reasons: dict[str, list[str]] = {}
     for axis in space.axes:
-        if axis.reason:
-            reasons.setdefault(axis.reason, []).append(axis.name)
+        if reason := no_profile(axis):
+            reasons.setdefault(reason, []).append(axis.name)
     lines = [f"No numbers for {'; '.join(names)}: {reason}." for reason, names in reasons.items()]
-    if space.importances.reason:
-        lines.append(f"No shares of variance: {space.importances.reason}.")
+    if missing := no_importances(space.importances):
+        lines.append(f"No shares of variance: {missing}.")
     else:
         lines.append(f"Shares: intervals and noise from {space.importances.resamples} samples each.")
-    return [*lines, space.linear_rule.sentence]
+    return [*lines, rule_sentence(space.linear_rule, confidence)]
 
 
-def _fronts(analysis: PopulationFindings) -> Table:
+def _fronts(found: PopulationFindings) -> Table:
     """Networks on any front, the best first."""
-    table = _table("network", "error", *(front.cost for front in analysis.fronts))
-    errors = {
-        label: error for front in analysis.fronts for label, error in zip(front.labels, front.errors, strict=True)
-    }
+    errors = {label: error for front in found.fronts for label, error in zip(front.labels, front.errors, strict=True)}
     costs = {
-        label: [column[row] for column in (space.costs[front.cost] for front in analysis.fronts)]
-        for space in analysis.spaces
+        label: [column[row] for column in (space.costs[front.cost] for front in found.fronts)]
+        for space in found.spaces
         for row, label in enumerate(space.labels)
         if label in errors
     }
-    for label in sorted(errors, key=lambda label: errors[label]):
-        cells = [
-            _cost(front, cost) + (" •" if label in front.labels else "  ")
-            for front, cost in zip(analysis.fronts, costs[label], strict=True)
+    rows = (
+        [
+            label,
+            f"{errors[label]:.2f}",
+            *(
+                _cost(front, cost) + (" •" if label in front.labels else "  ")
+                for front, cost in zip(found.fronts, costs[label], strict=True)
+            ),
         ]
-        table.add_row(Text(label), f"{errors[label]:.2f}", *cells)
-    return table
+        for label in sorted(errors, key=lambda label: errors[label])
+    )
+    return table_of("network", ("error", *(front.cost for front in found.fronts)), rows)
 
 
 def _cost(front: Front, value: float) -> str:
     return f"{value:.3g}" if front.cost.endswith("_ms") else count(round(value))
-
-
-def _evidence(analysis: PopulationFindings) -> list[str]:
-    found = analysis.reliability
-    if not found.ranks:
-        return [found.sentence]
-    ranks = [f"{rank.space}: {sentence}" for rank in found.ranks for sentence in rank.sentences]
-    return ranks + [sentence for order in found.orders for sentence in order.sentences]

@@ -1,20 +1,32 @@
-"""A search as one HTML page that needs nothing else."""
+"""A search as one HTML page that needs nothing else, and its whole report."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
+from pathlib import Path
 
 from dorsal.findings.search import FrontPoint, SearchFindings
-from dorsal.report.drawing import draw_arm
+from dorsal.jobs.json_file import write_whole
 from dorsal.report.fronts import POINTS
-from dorsal.report.numerals import count, plural
-from dorsal.report.parts import NONE_FINISHED, clipped, data_line, items, legend, run_facts, table
+from dorsal.report.parts import (
+    articles,
+    data_line,
+    how_it_was_run,
+    legend,
+    network_article,
+    networks_table,
+    page_of,
+    section,
+    top,
+)
 from dorsal.report.search.figures import RANDOM, SEARCH, course_view, front_views
-from dorsal.report.search.terminal import heading, value_of
-from dorsal.report.shell import chart, prose, shell
+from dorsal.report.search.results import write_results
+from dorsal.report.shell import chart, prose
+from dorsal.report.words.numerals import count, plural
+from dorsal.report.words.search import conclusions, heading, value_of
 from dorsal.spec.cost import COSTS
-from dorsal.study.search.records import SearchStudy
+from dorsal.study.search.records import ERROR, SearchStudy
 
 MOST_DRAWN = 6
 """Networks of the front that are drawn, spread over it."""
@@ -25,84 +37,77 @@ _STYLE = """
 """
 
 
-def search_page(search: SearchStudy, outcome: SearchFindings) -> str:
-    """The page as text; `outcome` is of this search. Every string of the search is escaped."""
-    sections = (
-        _top(search, outcome),
-        _course(search, outcome),
-        _fronts(search, outcome),
-        f"<section><h2>The best</h2>{_best(search, outcome)}</section>",
-        f"<section><h2>All networks</h2>{_all(search, outcome)}</section>",
-        f"<section><h2>How it was run</h2>{run_facts(search.study)}</section></main>",
-    )
-    return shell(outcome.name, "".join(sections), _STYLE)
+def write_search_report(search: SearchStudy, found: SearchFindings, folder: Path) -> None:
+    """Writes results.json, networks.csv and report.html into `folder`, each whole or not at all; `found` is of this
+    search."""
+    write_results(search, found, folder)
+    write_whole(folder / "report.html", search_page(search, found).encode())
 
 
-def _top(search: SearchStudy, outcome: SearchFindings) -> str:
+def search_page(search: SearchStudy, found: SearchFindings) -> str:
+    """The page as text; `found` is of this search. Every string of the search is escaped."""
     study, course = search.study, search.course
     bounds = ", ".join(f"{name} {bound}" for name, bound in course.bounds.items()) or "no bounds"
     about = (
-        f"{outcome.sampler} on {outcome.space}, {bounds}, for {' and '.join(outcome.objectives)}: "
-        f"{outcome.counts.finished:,} of {plural(len(course.networks), 'network')} finished, "
-        f"{plural(outcome.epochs, 'epoch')}, {plural(outcome.seeds, 'seed')}. "
-        f"{data_line(study.data)} {study.machine.processor}, {study.machine.device}. {study.created}"
+        f"{found.sampler} on {found.space}, {bounds}, for {' and '.join(found.objectives)}: "
+        f"{found.counts.finished:,} of {plural(len(course.networks), 'network')} finished, "
+        f"{plural(found.epochs, 'epoch')}, {plural(found.seeds, 'seed')}. {data_line(study.data)} "
+        f"{study.machine.processor}, {study.machine.device}. {study.created}"
     )
-    return f"""<header><h1>{escape(outcome.name)}</h1><p class="soft">{prose(about)}</p>
-<pre>{escape(study.command)}</pre></header>
-<main><ul class="verdicts alike">{items(outcome.sentences)}</ul>
-"""
+    sections = (
+        top(found.name, about, conclusions(found), alike=True),
+        section("Course of the search", _course(search, found)),
+        section("Error against cost", _fronts(search, found)),
+        section("The best", _best(search, found)),
+        section("All networks", _all(search, found)),
+        how_it_was_run(study),
+    )
+    return page_of(found.name, sections, _STYLE)
 
 
-def _course(search: SearchStudy, outcome: SearchFindings) -> str:
+def _course(search: SearchStudy, found: SearchFindings) -> str:
     caption = (
         "Every finished network where it was asked for, and the least error so far. Hollow: random draws; full: "
         "proposals of the sampler."
     )
     names = {SEARCH: "the search"}
-    if outcome.against is not None:
+    if found.against is not None:
         caption += " Random search: the best of as many random networks, the median over searches, and 8 in 10 of them."
         names[RANDOM] = "random search"
-    figure = chart("Course of the search", [course_view(search, outcome)], caption, legend(names))
-    return f"<section><h2>Course of the search</h2>{figure}</section>"
+    return chart("Course of the search", [course_view(search, found)], caption, legend(names))
 
 
-def _fronts(search: SearchStudy, outcome: SearchFindings) -> str:
+def _fronts(search: SearchStudy, found: SearchFindings) -> str:
     caption = (
         "Rings: networks that no other equals or beats in all objectives and beats in one; they are chosen and judged "
         "on the same images."
-        if len(outcome.objectives) > 1
+        if len(found.objectives) > 1
         else "The costs were no objective. Rings: networks that no other beats in both error and this cost."
     )
-    if (number := len(outcome.objectives)) > 2:
+    if (number := len(found.objectives)) > 2:
         caption += f" The front is that of all {number} objectives; a network on it may look beaten in this projection."
-    figure = chart("Error against cost", front_views(search, outcome), f"{POINTS} {caption}")
-    return f"<section><h2>Error against cost</h2>{figure}</section>"
+    return chart("Error against cost", front_views(search, found), f"{POINTS} {caption}")
 
 
-def _best(search: SearchStudy, outcome: SearchFindings) -> str:
+def _best(search: SearchStudy, found: SearchFindings) -> str:
     """Networks of the front, drawn: all of them, or so many spread over it."""
-    if not outcome.front:
-        return NONE_FINISHED
+    shown = _spread(found.front)
+    left = f"<p>{len(shown)} of the {len(found.front)} networks of the front.</p>" * (len(shown) < len(found.front))
+    return left + articles(_drawings(search, found, shown))
+
+
+def _drawings(search: SearchStudy, found: SearchFindings, shown: Sequence[FrontPoint]) -> Iterator[str]:
     arms = {arm.label: arm for arm in search.study.arms}
     sizes = {network.label: int(network.costs["image_size"]) for network in search.course.networks}
-    articles = []
-    for point in _spread(outcome.front):
+    for point in shown:
         arm = arms[point.label]
-        values = ", ".join(
+        values = [
             f"{heading(name)}: {value_of(name, value)}"
-            for name, value in zip(outcome.objectives, point.values, strict=True)
-        )
+            for name, value in zip(found.objectives, point.values, strict=True)
+        ]
         known = {"macs": count(arm.cost.macs), "params": count(arm.cost.params)}
-        costs = "".join(f", {heading(n)}: {cost}" for n, cost in known.items() if n not in outcome.objectives)
-        side = sizes[arm.label]
-        drawing = draw_arm(arm.network, side)
-        articles.append(
-            f"<article><h3>{escape(arm.label)}</h3>"
-            f'<p class="soft">{prose(values + costs)}, {side}×{side} pixels</p>'
-            f"<code>{escape(arm.text)}</code>{drawing}</article>"
-        )
-    left = f"<p>{len(articles)} of the {len(outcome.front)} networks of the front.</p>"
-    return f'{left * (len(articles) < len(outcome.front))}<div class="arms">{"".join(articles)}</div>'
+        values += [f"{heading(name)}: {cost}" for name, cost in known.items() if name not in found.objectives]
+        yield network_article(escape(arm.label), prose(", ".join(values)), arm, sizes[arm.label])
 
 
 def _spread(items: Sequence[FrontPoint]) -> list[FrontPoint]:
@@ -111,18 +116,19 @@ def _spread(items: Sequence[FrontPoint]) -> list[FrontPoint]:
     return [items[round(i * (len(items) - 1) / (MOST_DRAWN - 1))] for i in range(MOST_DRAWN)]
 
 
-def _all(search: SearchStudy, outcome: SearchFindings) -> str:
+def _all(search: SearchStudy, found: SearchFindings) -> str:
     arms = {arm.label: arm for arm in search.study.arms}
-    costs = [name for name in outcome.objectives if name != "error"] or list(COSTS)
-    rows = [
-        [
-            escape(network.label),
-            "draw" if network.drawn else "proposal",
-            status if error is None else f"{error:.2f}",
-            *(value_of(name, network.costs[name]) for name in costs),
-            clipped(arms[network.label].text),
-        ]
-        for network, status, error in zip(search.course.networks, outcome.statuses, outcome.errors, strict=True)
-    ]
-    head = ("network", "asked as", "error, %", *map(heading, costs), "as text, for <code>dorsal train</code>")
-    return table("All networks", head, rows, "words tall")
+    costs = [name for name in found.objectives if name != ERROR] or list(COSTS)
+    rows = (
+        (
+            [
+                escape(network.label),
+                "draw" if network.drawn else "proposal",
+                status if error is None else f"{error:.2f}",
+                *(value_of(name, network.costs[name]) for name in costs),
+            ],
+            arms[network.label],
+        )
+        for network, status, error in zip(search.course.networks, found.statuses, found.errors, strict=True)
+    )
+    return networks_table(("network", "asked as", "error, %", *map(heading, costs)), rows)

@@ -159,22 +159,6 @@ def fit_model(measured: Measurements) -> LatencyModel:
     )
 
 
-def contest_sentence(fit: LatencyFit) -> str:
-    """Whether activations predict better than MACs, with the difference and its interval."""
-    activations, macs, difference = fit.contest.first.error, fit.contest.second.error, fit.contest.error_difference
-    low, high = difference.low or 0.0, difference.high or 0.0
-    said = "whether activations or MACs predict better is not shown"
-    if high < 0:
-        said = "activations predict better than MACs"
-    elif low > 0:
-        said = "MACs predict better than activations"
-    return (
-        f"{fit.call}, batch {fit.batch}: {said}: median error {activations.value:.1f} % by activations, "
-        f"{macs.value:.1f} % by MACs, a difference of {difference.value:+.1f} points "
-        f"({100 * fit.scores.confidence:g} % interval {low:+.1f} to {high:+.1f}; {fit.scores.n} networks)"
-    )
-
-
 def _candidate(space: str, row: int, network: Network, costs: Mapping[str, Sequence[float] | Column]) -> Candidate:
     record = TimedNetwork(
         label=f"{space}/{row}",

@@ -1,0 +1,194 @@
+"""A comparison in words: its conclusions, and what they do not show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from dorsal.findings.comparison import MEAN_OF_RECIPES, Cell, ComparisonFindings
+from dorsal.jobs.records import Arm, Study
+from dorsal.report.words.numerals import count, decimals, milliseconds, p_value, plural, roughly
+from dorsal.spec.timm import TimmNetwork
+from dorsal.stats import Comparisons, Pair, Shares
+from dorsal.stats.arms import MOST_SEEDS
+
+METHOD = (
+    "Randomised blocks: result = arm + seed + noise, fitted by least squares to the results present. "
+    "Tukey's studentized range gives intervals and p values that hold for all pairs of arms at once "
+    "(Tukey-Kramer where results are missing)."
+)
+ASSUMPTIONS = (
+    "The noise is roughly normal.",
+    "The noise is equally large in every arm. Where one arm of five is three times as noisy as the rest, "
+    "a false difference somewhere is reported in 10 % of studies instead of 5 %.",
+    "A missing result says nothing about the value it would have had. A run that diverged because of its arm "
+    "breaks this, in that arm's favour.",
+)
+COST_COLUMNS = ("params", "MACs", "activations", "forward", "train step")
+
+
+def conclusions(study: Study, found: ComparisonFindings) -> tuple[str, ...]:
+    """What the comparison shows, the most important first."""
+    sentences = [f"Unfinished: {found.done} of {found.planned} runs done."] if found.done < found.planned else []
+    sentences += _against_the_leader(study, found)
+    if found.shares is not None:
+        sentences.append(shares_sentence(found.shares))
+    return (*sentences, *_losses(found.cells))
+
+
+def _against_the_leader(study: Study, found: ComparisonFindings) -> list[str]:
+    """The leading arm against every other; all pairs are in the findings."""
+    if not found.comparisons:
+        reason = "there is one arm" if len(study.arms) == 1 else "fewer than two arms have results under one recipe"
+        return [f"Nothing to compare: {reason}."]
+    name, primary = next(iter(found.comparisons.items()))
+    if not primary.pairs:
+        return ["Nothing to compare: no two arms have results at the same seed."]
+    leader = primary.pairs[0].better
+    against = [pair for pair in primary.pairs if pair.better == leader]
+    beaten = sum(pair.significant for pair in against)
+    scope = "On the mean of the recipes" if name == MEAN_OF_RECIPES else f"Under the recipe {name}"
+    if beaten == len(against):
+        head = f"{scope}, {leader} is better than {'each of the other arms' if beaten > 1 else 'the other arm'}."
+    elif beaten:
+        head = f"{scope}, {leader} leads and is better than {beaten} of the {len(against)} other arms."
+    else:
+        head = f"{scope}, no arm is shown to be the best; {leader} has the highest mean."
+    return [head, *map(pair_sentence, against), *_leaders(study, found)]
+
+
+def _leaders(study: Study, found: ComparisonFindings) -> Iterator[str]:
+    """Whether the recipes agree on the arm with the highest mean."""
+    comparisons = found.comparisons
+    leaders = {
+        recipe: comparisons[recipe].pairs[0].better
+        for recipe in study.recipes
+        if recipe in comparisons and comparisons[recipe].pairs
+    }
+    if len(set(leaders.values())) > 1:
+        named = ", ".join(f"{arm} under {recipe}" for recipe, arm in leaders.items())
+        yield f"The recipes disagree on the highest mean: {named}."
+
+
+def pair_sentence(pair: Pair) -> str:
+    """Whether one of two arms is better, in points of accuracy; where that is not shown, what it would take."""
+    found = pair.difference
+    if found.low is None or found.high is None or pair.p is None:
+        return _without_noise(pair)
+    digits = decimals(found.low, found.high)
+    size = f"{found.value:.{digits}f} ± {(found.high - found.low) / 2:.{digits}f} points"
+    seeds = plural(pair.n, "seed")
+    if pair.significant:
+        level = f"{100 * pair.confidence:g} % simultaneous interval"
+        return f"{pair.better} is better than {pair.worse} by {size} ({level}, {seeds}, {p_value(pair.p)})."
+    if pair.needed is None:
+        needed = "that is too few to say how many would show a difference of this size"
+    else:
+        needed = f"{roughly(pair.needed, 'seeds', MOST_SEEDS)} would be needed to show a difference of this size"
+    return f"No difference shown between {pair.better} and {pair.worse}: {size} over {seeds}; {needed}."
+
+
+def _without_noise(pair: Pair) -> str:
+    if pair.n == 1:
+        reason = "one seed cannot tell a difference from chance"
+    else:
+        reason = f"the results of {pair.n} seeds show no noise to judge it by"
+    if pair.difference.value == 0:
+        return f"{pair.better} and {pair.worse} are level, but {reason}."
+    return f"{pair.better} is ahead of {pair.worse} by {pair.difference.value:.2g} points, but {reason}."
+
+
+def shares_sentence(found: Shares) -> str:
+    """Where the variance of the results comes from."""
+    parts = []
+    for name, share in found.shares.items():
+        ends = [f"{100 * end:.0f}" for end in (share.low, share.high) if end is not None]
+        parts.append(f"{name} {100 * share.value:.0f} %" + (f" ({' to '.join(ends)})" if ends else ""))
+    exact = any(share.low is None for share in found.shares.values())
+    level = "without intervals" if exact else f"with {100 * found.confidence:g} % intervals"
+    return f"Share of the variance of the results, {level}: {', '.join(parts)}."
+
+
+def no_shares(found: ComparisonFindings) -> str:
+    """Why the variance is not split; empty where it is."""
+    match found.no_shares:
+        case "few arms":
+            return "fewer than two arms have a result under every recipe"
+        case "few seeds":
+            return f"it needs two seeds at which every run finished; this study has {found.complete_seeds}"
+        case "all equal":
+            return "all results are equal"
+        case None:
+            return ""
+
+
+def _losses(cells: Sequence[Cell]) -> Iterator[str]:
+    for cell in cells:
+        lost = [f"{n} {what}" for n, what in ((cell.diverged, "diverged"), (cell.failed, "failed")) if n]
+        if lost:
+            rest = f"the mean is over the {cell.finished} that finished" if cell.finished else "it has no result"
+            yield f"{cell.arm} under {cell.recipe}: of {cell.planned} runs {' and '.join(lost)}; {rest}."
+
+
+def caveats(study: Study, found: ComparisonFindings) -> tuple[str, ...]:
+    """What the comparison does not show."""
+    epochs = {name: recipe.epochs for name, recipe in study.recipes.items()}
+    lines = [
+        f"One data set ({study.data.description}): the order of the arms may differ on another.",
+        f"Trained for {plural(max(epochs.values()), 'epoch')}: longer training may change the order.",
+    ]
+    if len(epochs) == 1:
+        lines.append(f"One recipe ({next(iter(epochs))}), tuned for no arm: another may change the order.")
+    else:
+        lines.append(f"The recipes ({', '.join(epochs)}) were tuned for no arm: tuning may change the order.")
+    if len(study.seeds) == 1:
+        lines.append("One seed gives no interval: no difference can be told from chance.")
+    else:
+        lines.append(
+            f"Intervals cover the noise of {len(study.seeds)} seeds only: not the choice of test images, which are the "
+            "same for every run."
+        )
+    if len(set(epochs.values())) > 1:
+        lengths = ", ".join(f"{name} {length}" for name, length in epochs.items())
+        lines.append(f"The recipes train for different numbers of epochs: {lengths}.")
+    if foreign := [arm.label for arm in study.arms if isinstance(arm.network, TimmNetwork)]:
+        lines.append(f"Built and initialised by timm, whatever a recipe says of zero_init: {', '.join(foreign)}.")
+    if len(found.comparisons) > 1:
+        lines.append("Differences are corrected for the pairs of one comparison, not across the recipes.")
+    for name, comparison in found.comparisons.items():
+        lines += [f"{name}: {note}" for note in notes(comparison)]
+    return tuple(lines)
+
+
+def notes(found: Comparisons) -> Iterator[str]:
+    """What is missing from the results, and how that was handled."""
+    if found.empty:
+        yield f"No result at any seed, left out: {', '.join(found.empty)}."
+    if found.missing:
+        yield (
+            f"{found.missing} of {found.results} results are missing; differences are adjusted for the seeds they miss."
+        )
+    if found.unpaired:
+        names = "; ".join(f"{a} and {b}" for a, b in found.unpaired)
+        yield f"No seed in common, not compared: {names}."
+
+
+def spread(found: ComparisonFindings, seeds: int) -> str:
+    """What stands beside an accuracy in a table."""
+    if seeds == 1:
+        return "one seed, hence no interval"
+    means = f"mean over {seeds} seeds"
+    if any(cell.accuracy is not None and cell.accuracy.low is not None for cell in found.cells):
+        return f"{means}, and half of the 95 % interval by the noise of all arms"
+    return f"{means}, too few for an interval"
+
+
+def lost_runs(cell: Cell) -> str:
+    """The runs of a cell that did not finish: "1 diverged, 2 missing"; empty where all did."""
+    counts = ((cell.diverged, "diverged"), (cell.failed, "failed"), (cell.missing, "missing"))
+    return ", ".join(f"{count} {what}" for count, what in counts if count)
+
+
+def costs(arm: Arm) -> tuple[str, ...]:
+    """The costs of an arm in the order of COST_COLUMNS: counts with M or G, measured times in milliseconds."""
+    counts = (arm.cost.params, arm.cost.macs, arm.cost.activations)
+    return (*map(count, counts), milliseconds(arm.forward), milliseconds(arm.train_step))
