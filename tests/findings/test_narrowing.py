@@ -7,6 +7,7 @@ from unittest.mock import patch
 import msgspec
 import numpy as np
 import pytest
+from dorsal.findings.narrowing.sentences import cost_sentence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +15,6 @@ from dorsal.cli import main
 from dorsal.findings.narrowing import propose as proposing
 from dorsal.findings.narrowing.features import features, sample_more
 from dorsal.findings.narrowing.propose import propose_space
-from dorsal.findings.narrowing.sentences import cost_sentence
 from dorsal.findings.narrowing.steps import members
 from dorsal.findings.population.short_schedule import reliability_finding
 from dorsal.report.distributions import distribution_figure
@@ -45,9 +45,7 @@ def drawn_from(space, count, seed, bounds=None):
     return msgspec.structs.replace(
         ONE.spaces[0],
         space=space,
-        bounds=bounds or {},
-        candidates=found.candidates,
-        accepted=found.accepted,
+        sampling=found.sampling,
         labels=tuple(f"{space.name}/{index}" for index in range(count)),
         axes=found.axes(),
         costs={name: column.astype(float).tolist() for name, column in found.costs.items()},

@@ -13,6 +13,7 @@ from dorsal.jobs.events import Event, Note, Planned, TrialDone
 from dorsal.jobs.json_file import write_record
 from dorsal.jobs.train import data_summary
 from dorsal.latency.records import MODEL
+from dorsal.space.sample import Sampling
 from dorsal.study.comparison.run import compare
 from dorsal.study.population.records import PopulationStudy, SpaceSample
 from dorsal.study.population.saved import load_population
@@ -224,14 +225,17 @@ def random_population(search: SearchStudy) -> PopulationStudy:
     course = search.course
     drawn = SpaceSample(
         space=course.space,
-        points=1.0,
-        dimensions=1,
-        bounds=course.bounds,
-        seed=0,
-        candidates=1,
-        accepted=1,
-        rejected={},
-        met={},
+        sampling=Sampling(
+            points=1.0,
+            dimensions=1,
+            bounds=course.bounds,
+            seed=0,
+            candidates=1,
+            rejected={},
+            met={},
+            accepted=1,
+            duplicates=0,
+        ),
         labels=tuple(network.label for network in course.networks),
         axes={},
         costs={"macs": [network.costs["macs"] for network in course.networks]},
