@@ -16,6 +16,7 @@ from dorsal.jobs.plan import Run
 from dorsal.jobs.records import Trial
 from tests.contracts.engine import ROOT, EngineContract
 from tests.contracts.jobs import make_run, never_ends, says_environment, says_pid_and_threads
+from tests.processes import still_running
 
 ORPHANS = """
 import sys
@@ -95,8 +96,7 @@ class TestLocalPool(EngineContract):
             wait_until(lambda: len(list(pids.iterdir())) == 2)
             workers = [psutil.Process(int(path.name)) for path in pids.iterdir()]
             main.send_signal(how)
-        _, alive = psutil.wait_procs(workers, timeout=5)
-        assert not alive
+        assert not still_running(workers, 60)
 
 
 def wait_until(condition, seconds: float = 60.0) -> None:

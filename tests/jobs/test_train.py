@@ -1,5 +1,6 @@
 """One training run of a study, and what is measured before."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from dorsal.data import scanning
 from dorsal.data.dataset import Evaluation, ImageData, open_data
 from dorsal.data.spec import Folder, parse_data
 from dorsal.jobs.engine import Predictions
@@ -16,7 +18,7 @@ from dorsal.jobs.forecast import RunTiming
 from dorsal.jobs.kept import check_disk, disk_needed, model_folder, pack, read_predictions, write_predictions
 from dorsal.jobs.plan import Run, checkpoint_file
 from dorsal.jobs.records import Trial
-from dorsal.jobs.train import check_device, data_summary, run_trial, time_run
+from dorsal.jobs.train import check_device, data_summary, run_trial, summaries_at_sizes, time_run
 from dorsal.recipes.epoch import Epoch, Step
 from dorsal.recipes.text import read_recipes
 from dorsal.study.comparison.plan import plan_comparison
@@ -24,6 +26,7 @@ from dorsal.study.comparison.question import Comparison
 from dorsal.tasks.classify.score import score_of
 from dorsal.train.evaluate import evaluate
 from dorsal.weights.saved import load_model
+from tests.data.pictures import fill
 from tests.study.conftest import TINY
 
 DATA = "scenes(train=100, val=20, size=32)"
@@ -145,7 +148,34 @@ def test_timing_is_of_the_run() -> None:
     for latency, batch in ((timing.forward, 1), (timing.train_step, 50)):
         assert 0 < latency.low_ms <= latency.median_ms <= latency.high_ms
         assert (latency.batch, latency.threads, latency.device) == (batch, 1, "cpu")
-    assert timing.epoch_seconds > 2 * timing.train_step.low_ms / 1e3
+
+
+def test_an_epoch_is_forecast_as_its_steps_and_its_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dorsal.jobs.train.time_forward", lambda *_, **__: [0.25])
+    monkeypatch.setattr("dorsal.jobs.train.time_step", lambda *_, **__: 3.0)
+    timing = time_run(make_run(), threads=1, device="cpu")
+    assert isinstance(timing, RunTiming)
+    assert timing.epoch_seconds == 2 * 3.0 + 0.25
+
+
+def test_a_folder_is_decoded_once_for_all_sizes_and_not_by_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = str(fill(tmp_path / "pets", {"cat": 5, "dog": 5}))
+    scans: list[object] = []
+    scan = scanning.scan
+    monkeypatch.setattr(scanning, "scan", lambda *given: scans.append(given) or scan(*given))
+    facts = data_summary(parse_data(f"{data}(size=32)"))
+    assert len(scans) == 10
+    at = summaries_at_sizes(facts)
+    assert [at(size).image_size for size in (32, 48, 64)] == [32, 48, 64]
+    assert {at(size).fingerprint for size in (32, 48, 64)} == {facts.fingerprint}
+    comparison = Comparison(networks=(f"tiny={TINY}",), data=data, seeds=1)
+    (run,) = plan_comparison(comparison, facts, read_recipes(["plain(batch=5)"], 1)).runs
+    monkeypatch.setattr(os, "scandir", None)
+    trial, _ = make(run, tmp_path)
+    assert trial.status == "finished", trial.error
+    assert len(scans) == 10
 
 
 def test_a_run_that_cannot_be_timed_says_why() -> None:

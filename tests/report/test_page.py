@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from dorsal.report.comparison.numerals import percent
 from plotly.offline import get_plotlyjs
 
 from dorsal.report.comparison.figures import cost_views, curve_views, pair_views, share_view
-from dorsal.report.comparison.numerals import percent
 from dorsal.report.comparison.page import page, write_page
 from dorsal.report.plot import LONGEST_LABEL, look, shown
 from dorsal.stats import variance_shares

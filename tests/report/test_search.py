@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dorsal.report.search.write import write_search_report
 from msgspec.structs import replace
 from rich.console import Console
 
@@ -18,7 +19,6 @@ from dorsal.report.parts import NONE_FINISHED
 from dorsal.report.search.figures import course_view, front_views
 from dorsal.report.search.page import search_page
 from dorsal.report.search.terminal import print_search
-from dorsal.report.search.write import write_search_report
 from dorsal.space.named import SPACES
 from dorsal.study.population.records import PopulationStudy
 from dorsal.study.search.records import SearchedNetwork, SearchLog, SearchStudy
@@ -65,7 +65,9 @@ def made(
         latency_model="",
         networks=networks,
     )
-    return SearchStudy(study=replace(found.study, name=name, command=f"dorsal space search {name}"), course=course)
+    return SearchStudy(
+        study=replace(found.study, kind="search", name=name, command=f"dorsal space search {name}"), course=course
+    )
 
 
 def random_draws() -> PopulationStudy:

@@ -404,7 +404,6 @@ def test_stopped_between_two_files_it_is_read_and_goes_on(tmp_path: Path, monkey
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 def test_killed_at_any_point_the_same_call_goes_on(tmp_path: Path) -> None:
     file = tmp_path / "tiny.toml"
     file.write_text(TINY, encoding="utf-8")

@@ -1,5 +1,6 @@
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -212,9 +213,11 @@ def test_callbacks_come_after_the_checkpoint(network: Network, data: ImageData, 
     assert [exists for _, exists in seen] == [True]
 
 
-def test_time_step_is_a_time(network: Network) -> None:
-    seconds = time_step(network, PLAIN, 16, device="cpu", steps=3)
-    assert 0 < seconds < 5
+def test_time_step_is_the_median_after_some_to_warm_up(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = [50.0, 40.0, 3.0, 1.0, 2.0]  # the first two warm up
+    ticks = iter([tick for end in taken for tick in (0.0, end)])
+    monkeypatch.setattr("dorsal.train.timing.time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    assert time_step(network, PLAIN, 16, device="cpu", steps=3) == 2
     with pytest.raises(ValueError, match="steps=0 is below 1"):
         time_step(network, PLAIN, 16, device="cpu", steps=0)
 

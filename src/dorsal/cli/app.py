@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import json
 import sys
 from typing import Annotated
 
@@ -67,6 +68,8 @@ def main() -> None:
     try:
         make_app(sys.argv[1] if len(sys.argv) > 1 else "")()
     except (ValueError, ModuleNotFoundError) as error:
+        if "--json" in sys.argv and hasattr(error, "problems"):  # of a data set: all of them, not the first only
+            print(json.dumps({"problems": error.problems}))
         _fail(str(error))
     except OSError as error:
         if error.errno == errno.EPIPE:  # the reader of our output has gone, as in `dorsal list | head`
