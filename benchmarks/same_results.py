@@ -108,6 +108,10 @@ _RENAMED = {
     '"trials": sorted([t.arm, t.recipe, t.seed, t.status': '"trials": sorted([*run, t.status',
     "for t in study.trials)": "for run, t in study.ended().items())",
     "sorted([t.arm, t.seed, t.accuracy": "sorted([arm, seed, t.accuracy",
+    "sample.candidates, sample.accepted,": "sample.sampling.candidates, sample.sampling.accepted,",
+    "dict(sample.rejected), dict(sample.met)": "dict(sample.sampling.rejected), dict(sample.sampling.met)",
+    "s.points, s.dimensions, s.candidates, s.accepted": "s.sampling.points, s.sampling.dimensions, "
+    "s.sampling.candidates, s.sampling.accepted",
     "for t in population.study.trials)": "for (arm, _, seed), t in population.study.ended().items())",
 }
 NEW = {

@@ -30,7 +30,7 @@ BOUND = f"{LOW}M..{HIGH}M"
 def dorsal_rate(name, seed):
     start = time.perf_counter()
     found = sample(SPACES[name], 500, {"pycls_flops": BOUND}, seed=seed, distinct="points")
-    return found.candidates / (time.perf_counter() - start)
+    return found.sampling.candidates / (time.perf_counter() - start)
 
 
 def log_uniform(low, high, quantum):
@@ -133,7 +133,7 @@ def million():
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         seconds = time.perf_counter() - start
         print(
-            f"{len(found):,} RegNets at {BOUND}: {found.candidates:,} candidates in {seconds:.2f} s, "
+            f"{len(found):,} RegNets at {BOUND}: {found.sampling.candidates:,} candidates in {seconds:.2f} s, "
             f"peak memory of the process {peak:.0f} MiB"
         )
 

@@ -47,13 +47,16 @@ def drawn_from(space, count, seed, bounds=None):
     return msgspec.structs.replace(
         ONE.spaces[0],
         space=space,
-        bounds=bounds or {},
-        candidates=found.candidates,
-        accepted=found.accepted,
+        sampling=found.sampling,
         labels=tuple(f"{space.name}/{index}" for index in range(count)),
         axes=found.axes(),
         costs={name: column.astype(float).tolist() for name, column in found.costs.items()},
     )
+
+
+def within(drawn, bounds):
+    """What was drawn, as if within other bounds."""
+    return msgspec.structs.replace(drawn, sampling=msgspec.structs.replace(drawn.sampling, bounds=bounds))
 
 
 def with_errors(*parts):
@@ -131,7 +134,7 @@ def test_shares_what_costs_nothing_with_enough_members():
 def test_without_a_sample_of_the_space_the_members_stand_alone():
     # What bounds a predicted time cannot be drawn again.
     whole = population(Part("anynetx_a", 150, lambda n: 40 + 3 * falls(n["widths"])), noise=1)
-    bounded = msgspec.structs.replace(whole.spaces[0], bounds={"forward_b1_ms": "5..8"})
+    bounded = within(whole.spaces[0], {"forward_b1_ms": "5..8"})
     alone = step(propose_space(msgspec.structs.replace(whole, spaces=(bounded,)), draws=DRAWS), "monotone widths").cost
     beside = step(propose_space(whole, draws=DRAWS), "monotone widths").cost
     errors = np.array([100 - trial.accuracy for trial in whole.study.trials])
@@ -152,7 +155,7 @@ def test_a_population_of_the_narrower_space_counts_for_more_than_members():
     assert "60 networks of that space against 100 of this one" in step_sentence(found, proposal)
     # Under other bounds it is no evidence.
     whole = population(*parts, noise=1)
-    bounded = msgspec.structs.replace(whole.spaces[1], bounds={"macs": "..1G"})
+    bounded = within(whole.spaces[1], {"macs": "..1G"})
     other = propose_space(msgspec.structs.replace(whole, spaces=(whole.spaces[0], bounded)), "anynetx_a", draws=DRAWS)
     assert step(other, "share expansion").evidence == "members"
 
@@ -450,7 +453,7 @@ def test_samples_of_a_space_have_the_features_of_its_populations(name):
 def test_no_sample_where_the_bounds_leave_nothing_to_draw():
     drawn = drawn_from(SPACES["anynetx_a"], 20, 0)
     for bounds in ({"macs": "1000G.."}, {"forward_b1_ms": "..8"}):
-        assert sample_more(drawn.space, msgspec.structs.replace(drawn, bounds=bounds), 0) is None
+        assert sample_more(drawn.space, within(drawn, bounds), 0) is None
 
 
 def test_samples_of_a_small_space_are_as_likely_as_its_networks():

@@ -155,7 +155,10 @@ def _markup() -> Case:
             trials=tuple(replace(trial, error=trial.error and EVIL) for trial in study.trials),
             machine=replace(study.machine, processor=EVIL, system=EVIL, device=EVIL),
         ),
-        spaces=tuple(replace(drawn, bounds={EVIL: EVIL}, rejected={EVIL: 1}, met={EVIL: 1}) for drawn in found.spaces),
+        spaces=tuple(
+            replace(each, sampling=replace(each.sampling, bounds={EVIL: EVIL}, rejected={EVIL: 1}, met={EVIL: 1}))
+            for each in found.spaces
+        ),
     )
     return Case(found, analyse_population(found, fits=0))
 
@@ -167,7 +170,7 @@ def _not_finite() -> Case:
     nan = float("nan")
     space = replace(
         space,
-        points=float("inf"),
+        sampling=replace(space.sampling, points=float("inf")),
         costs={**space.costs, "macs": (nan, *space.costs["macs"][1:])},
         errors=(*space.errors[:-1], nan),
     )

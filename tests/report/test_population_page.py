@@ -4,6 +4,7 @@ import re
 from functools import cache
 
 import pytest
+from dorsal.report.population.numerals import amount, chance, estimated, magnitude
 from msgspec.structs import replace
 from plotly.offline import get_plotlyjs
 
@@ -210,7 +211,8 @@ def test_the_lineage_names_each_space_below_the_one_it_was_made_from() -> None:
 def test_two_spaces_made_from_one_share_its_row() -> None:
     space = case("three_networks").analysis.spaces[0]
     step = Refinement("fix expansion=1", "anynetx_a", 1e30)
-    twins = tuple(replace(space, name=name, points=1e20, history=(step,)) for name in ("left", "right"))
+    half = replace(space.sampling, points=1e20)
+    twins = tuple(replace(space, name=name, sampling=half, history=(step,)) for name in ("left", "right"))
     found = rows(lineage(twins))
     assert [row.split()[0 if place == 0 else 1] for place, row in enumerate(found)] == ["anynetx_a", "left", "right"]
 

@@ -11,7 +11,7 @@ from dorsal.space import candidates as candidates_module
 from dorsal.space.axis import Axis
 from dorsal.space.candidates import evaluate, realise
 from dorsal.space.check import reasons
-from dorsal.space.costs import QUANTITIES, costs
+from dorsal.space.costs import QUANTITIES, cost_of, costs
 from dorsal.space.distributions import Choice
 from dorsal.space.encoding import is_by_stage, words_at
 from dorsal.space.named import SPACES
@@ -45,6 +45,7 @@ def assert_costs_are_exact(networks, rows):
     for row in rows:
         found = {name: int(column[row]) for name, column in networks.costs.items()}
         assert found == slow_costs(networks.network(row), found["image_size"])
+        assert cost_of(found) == cost(networks.network(row), found["image_size"])
 
 
 @pytest.mark.parametrize("name", SPACES)

@@ -97,8 +97,8 @@ def anynet_columns(found):
 
 def assert_same_acceptance(found, count, candidates):
     """The share of candidates accepted is that of the twin, within four standard errors of both."""
-    ours, theirs = found.acceptance, count / candidates
-    variance = ours * (1 - ours) / found.candidates + theirs * (1 - theirs) / candidates
+    ours, theirs = found.sampling.acceptance, count / candidates
+    variance = ours * (1 - ours) / found.sampling.candidates + theirs * (1 - theirs) / candidates
     assert abs(ours - theirs) < 4 * np.sqrt(variance)
 
 
@@ -174,14 +174,14 @@ def test_samples_meet_their_bounds_and_have_no_network_twice(name):
         assert total.macs == found.costs["macs"][row]
         hashes.add(network_hash(net))
     assert len(hashes) == len(found) == 60
-    assert found.accepted <= min(found.met.values())
-    assert max(found.met.values()) + sum(found.rejected.values()) <= found.candidates
+    assert found.sampling.accepted <= min(found.sampling.met.values())
+    assert max(found.sampling.met.values()) + sum(found.sampling.rejected.values()) <= found.sampling.candidates
 
 
 def test_distinct_networks_and_distinct_points():
     space = restrict(SPACES["regnetz"], "linear.w0", high=16)
     networks = sample(space, 300, {"macs": "..300M"})
-    assert networks.duplicates > 0
+    assert networks.sampling.duplicates > 0
     points = sample(space, 300, {"macs": "..300M"}, distinct="points")
     assert len({network_hash(net) for net in points.networks()}) < 300
     assert len({tuple(row) for row in zip(*points.axes().values(), strict=True)}) == 300
@@ -357,7 +357,7 @@ def test_networks_too_large_for_64_bits_are_refused():
     huge = Space(name="huge", base="regnetx_002", axes={"widths": Axis(PowerOfTwo(2**14, 2**20))})
     found = sample(huge, 1, max_candidates=1000)
     assert (found.costs["macs"] > 0).all()
-    assert "its MACs may exceed a 64-bit number" in found.rejected
+    assert "its MACs may exceed a 64-bit number" in found.sampling.rejected
     for net, macs in zip(found.networks(), found.costs["macs"].tolist(), strict=True):
         assert cost(net, 224).macs == macs
     with pytest.raises(ValueError, match="widths=4194304 is above 1048576, the most that costs are counted for"):

@@ -13,11 +13,10 @@ from dorsal.latency.records import TimedNetwork
 from dorsal.recipes.epoch import Epoch
 from dorsal.recipes.recipe import Recipe
 from dorsal.space.base import based_on
+from dorsal.space.costs import cost_of
 from dorsal.space.named import SPACES
 from dorsal.space.sample import sample
-from dorsal.space.size import dimensions, size
 from dorsal.space.space import Space
-from dorsal.spec.cost import Cost
 from dorsal.spec.timm import hash_of
 from dorsal.study.population.records import PopulationStudy, SpaceSample
 
@@ -101,20 +100,13 @@ def _draw(part: Part, bounds: dict[str, str]) -> tuple[SpaceSample, list[Arm]]:
             space=space.name,
             row=row,
             network_hash=hash_of(net),
-            cost=Cost(**{name: int(costs[name][row]) for name in Cost.__struct_fields__}),
+            cost=cost_of({name: column[row] for name, column in costs.items()}),
         )
         for row, (label, net) in enumerate(zip(labels, found.networks(), strict=True))
     ]
     drawn = SpaceSample(
         space=space,
-        points=float(size(space)),
-        dimensions=dimensions(space),
-        bounds=bounds,
-        seed=part.seed,
-        candidates=found.candidates,
-        accepted=found.accepted,
-        rejected=found.rejected,
-        met=found.met,
+        sampling=found.sampling,
         labels=labels,
         axes=found.axes(),
         costs=costs,

@@ -90,7 +90,7 @@ def test_a_population_is_what_was_drawn_within_the_bounds(population: Population
     arms = {arm.label: arm for arm in population.study.arms}
     for space in population.spaces:
         assert space.labels == (f"{space.space.name}/0", f"{space.space.name}/1")
-        assert space.accepted >= 2
+        assert space.sampling.accepted >= 2
         for row, label in enumerate(space.labels):
             arm = arms[label]
             assert isinstance(arm.network, Network)

@@ -13,7 +13,7 @@ from dorsal.jobs.events import Event, Note, Planned, TrialDone
 from dorsal.jobs.json_file import write_record
 from dorsal.jobs.train import data_summary
 from dorsal.latency.records import MODEL
-from dorsal.report.words.search import conclusions
+from dorsal.space.sample import Sampling
 from dorsal.study.comparison.run import compare
 from dorsal.study.population.records import PopulationStudy, SpaceSample
 from dorsal.study.population.saved import load_population
@@ -174,9 +174,7 @@ def test_diverged_networks_count_and_failed_ones_are_made_again(
     search = train(question(tmp_path), engine)
     counts = analyse_search(search).counts
     assert (counts.finished, counts.diverged, counts.failed, counts.waiting) == (3, 1, 1, 0)
-    assert conclusions(analyse_search(search))[0].startswith(
-        "3 of 5 networks of anynetx_e finished (1 diverged, 1 failed"
-    )
+    assert analyse_search(search).sentences[0].startswith("3 of 5 networks of anynetx_e finished (1 diverged, 1 failed")
     engine = Arithmetic(1)
     again = train(question(tmp_path), engine)
     assert [run.arm for run in engine.made] == ["anynetx_e/4"]
@@ -192,7 +190,7 @@ def test_several_objectives_have_a_front(train: Callable[..., SearchStudy], tmp_
     assert [macs for _, macs in values] == sorted((macs for _, macs in values), reverse=True)
     assert outcome.best is not None
     assert values[0][0] == outcome.best.error
-    assert any(sentence.startswith("No network beats these in error and macs: ") for sentence in conclusions(outcome))
+    assert any(sentence.startswith("No network beats these in error and macs: ") for sentence in outcome.sentences)
 
 
 def test_a_predicted_time_is_bounded_and_an_objective(train: Callable[..., SearchStudy], tmp_path: Path) -> None:
@@ -227,14 +225,17 @@ def random_population(search: SearchStudy) -> PopulationStudy:
     course = search.course
     drawn = SpaceSample(
         space=course.space,
-        points=1.0,
-        dimensions=1,
-        bounds=course.bounds,
-        seed=0,
-        candidates=1,
-        accepted=1,
-        rejected={},
-        met={},
+        sampling=Sampling(
+            points=1.0,
+            dimensions=1,
+            bounds=course.bounds,
+            seed=0,
+            candidates=1,
+            rejected={},
+            met={},
+            accepted=1,
+            duplicates=0,
+        ),
         labels=tuple(network.label for network in course.networks),
         axes={},
         costs={"macs": [network.costs["macs"] for network in course.networks]},
@@ -252,12 +253,9 @@ def test_a_search_is_compared_with_random_draws(train: Callable[..., SearchStudy
     assert (outcome.against.k, outcome.against.n) == (5, 12)
     assert outcome.against.best == min(errors(search))
     assert outcome.against.verdict == "not shown"
-    assert any(
-        "With fewer than 195 random networks no search could have shown one" in sentence
-        for sentence in conclusions(outcome)
-    )
-    assert not any("not known" in sentence for sentence in conclusions(outcome))
-    assert "not known: no population" in " ".join(conclusions(analyse_search(search)))
+    assert any("No search could have shown one with fewer than 195" in sentence for sentence in outcome.sentences)
+    assert not any("not known" in sentence for sentence in outcome.sentences)
+    assert "not known: no population" in " ".join(analyse_search(search).sentences)
 
     def refused(**changes: Any) -> str:
         (drawn,) = population.spaces
@@ -290,7 +288,7 @@ def test_networks_of_both_are_no_random_others(train: Callable[..., SearchStudy]
     assert len(others) <= 9
     outcome = analyse_search(search, random_population(search))
     assert outcome.against is None
-    assert "is not known: no population with two other networks was given" in " ".join(conclusions(outcome))
+    assert "is not known: no population with two other networks was given" in " ".join(outcome.sentences)
 
 
 def test_a_search_of_nothing_finished_says_so(train: Callable[..., SearchStudy], tmp_path: Path) -> None:
@@ -300,7 +298,7 @@ def test_a_search_of_nothing_finished_says_so(train: Callable[..., SearchStudy],
     assert outcome.best is None
     assert outcome.front == ()
     assert outcome.best_so_far == (None,) * 4
-    assert conclusions(outcome)[-1] == "No network has finished, so there is nothing to compare."
+    assert outcome.sentences[-1] == "No network has finished, so there is nothing to compare."
 
 
 def test_another_question_is_refused_with_nothing_lost(train: Callable[..., SearchStudy], tmp_path: Path) -> None:
@@ -373,7 +371,9 @@ def test_bad_questions_are_refused(changes: dict[str, Any], says: str) -> None:
 
 
 def test_the_command_asks_the_same() -> None:
-    asked = Search(space="crossed", objectives=("error", "macs"), bounds={"params": "..5M"}, sample_seed=3, seeds=(7,))
+    asked = Search(
+        space=("crossed",), objectives=("error", "macs"), bounds={"params": "..5M"}, sample_seed=3, seeds=(7,)
+    )
     assert command_line(asked) == (
         "dorsal space search crossed --objective error --objective macs --params ..5M --sample-seed 3 --seeds 7,"
     )

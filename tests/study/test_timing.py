@@ -556,14 +556,7 @@ def population() -> PopulationStudy:
         spaces=(
             SpaceSample(
                 space=drawn.space,
-                points=1.0,
-                dimensions=2,
-                bounds={},
-                seed=0,
-                candidates=20,
-                accepted=20,
-                rejected={},
-                met={},
+                sampling=drawn.sampling,
                 labels=labels,
                 axes={},
                 costs={name: column.astype(float).tolist() for name, column in drawn.costs.items()},

@@ -114,10 +114,11 @@ def sample(
     for predictor in predicted.values():
         _note(predictor.sentence())
     print_sample(asked, found, as_json)
-    rejected = "".join(f"; {times:,} were no networks: {reason}" for reason, times in found.rejected.items())
+    drawn = found.sampling
+    rejected = "".join(f"; {times:,} were no networks: {reason}" for reason, times in drawn.rejected.items())
     print(
-        f"{len(found)} networks of {asked.name} from {found.candidates:,} candidates, of which "
-        f"{100 * found.acceptance:.3g} % are networks within the bounds; {found.duplicates:,} of those were there "
+        f"{len(found)} networks of {asked.name} from {drawn.candidates:,} candidates, of which "
+        f"{100 * drawn.acceptance:.3g} % are networks within the bounds; {drawn.duplicates:,} of those were there "
         f"already{rejected}",
         file=sys.stderr,
     )

@@ -6,10 +6,14 @@ times. The tests hold every built-in space and random ones against the slow twin
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from dorsal.space.table import Column, Ints, Mask, StageColumns, Table, shrink
 from dorsal.spec.arrangement import root_children
+from dorsal.spec.cost import Cost
 
 QUANTITIES = ("params", "macs", "bias_adds", "activations", "activations_pycls", "pycls_flops", "blocks", "layers")
 """What `costs` returns: the fields of `spec.cost.Cost`, the blocks, and the convolutions and linear layers."""
@@ -39,6 +43,11 @@ def costs(table: Table, rows: int, stages: int) -> dict[str, Column]:
         side, w_in = np.where(here, small, side), np.where(here, width, w_in)
     _head(tally, network, w_in, side)
     return tally.totals()
+
+
+def cost_of(values: Mapping[str, Any]) -> Cost:
+    """The cost of one network from its row of `costs`, as `spec.cost.cost` counts it."""
+    return Cost(**{field: int(values[field]) for field in Cost.__struct_fields__})
 
 
 class _Tally:

@@ -15,7 +15,7 @@ from dorsal.language.amounts import show_amount
 from dorsal.space.bounds import Bound, read_bounds
 from dorsal.space.candidates import Predictor, evaluate, realise
 from dorsal.space.points import Points, draw_points, values_of
-from dorsal.space.size import size
+from dorsal.space.size import dimensions, size
 from dorsal.space.space import Space
 from dorsal.space.table import Column
 from dorsal.spec.network import Network
@@ -27,32 +27,47 @@ PILOT = 20_000
 """Candidates after which it is said how hard the bounds are to meet."""
 
 
-class Sample(msgspec.Struct, frozen=True):
-    """A population, in the order drawn, and how hard it was to find.
+class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How networks were drawn from a space, and how hard it was to find them.
 
-    - `points`: indices into the values of each axis, (count, 1) or (count, stages).
-    - `costs`: by quantity, (count,) each: those of `space.costs`, `image_size`, and what was predicted.
-    - `candidates` were drawn in all. `rejected` counts those that are no networks, by reason; `duplicates` those that
-      met all bounds and were there already; `met` those that met each bound alone, `accepted` all of them.
+    - `points`, `dimensions`: the size of the space, and the number of its independent draws.
+    - `bounds`, `seed`: as asked for.
+    - `candidates`: how many points were drawn.
+    - `rejected`: how many of them are no networks, by reason.
+    - `met`: how many met each bound alone. `accepted`: how many met all of them.
+    - `duplicates`: how many of those accepted were there already.
     """
 
-    space: Space
+    points: float
+    dimensions: int
+    bounds: dict[str, str]
     seed: int
-    points: Points
-    costs: dict[str, Column]
     candidates: int
     rejected: dict[str, int]
     met: dict[str, int]
     accepted: int
     duplicates: int
 
-    def __len__(self) -> int:
-        return len(self.costs["macs"])
-
     @property
     def acceptance(self) -> float:
         """Share of the candidates that are networks and meet all bounds."""
         return self.accepted / self.candidates
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """Networks of a space, in the order drawn.
+
+    - `points`: indices into the values of each axis, (count, 1) or (count, stages).
+    - `costs`: by quantity, (count,) each: those of `space.costs`, `image_size`, and what was predicted.
+    """
+
+    space: Space
+    sampling: Sampling
+    points: Points
+    costs: dict[str, Column]
+
+    def __len__(self) -> int:
+        return len(self.costs["macs"])
 
     def networks(self) -> Iterator[Network]:
         """The networks, made one by one."""
@@ -92,7 +107,8 @@ def sample(
     few, and when fewer than `count` networks were found among them; with the nearest values reached.
     """
     predicted = predicted or {}
-    asked = read_bounds(bounds or {}, predicted)
+    bounds = dict(bounds or {})
+    asked = read_bounds(bounds, predicted)
     _check_numbers(space, count, seed, max_candidates)
     search = _Search(space, asked, predicted, distinct)
     told, judged_at = False, PILOT
@@ -101,7 +117,7 @@ def sample(
         points = draw_points(search.compiled, CHUNK, random)  # whole chunks: `max_candidates` changes no draw
         search.add({name: column[: max_candidates - search.candidates] for name, column in points.items()})
         if len(search.seen) >= count:
-            return search.result(seed, count)
+            return search.result(count, bounds, seed)
         if search.candidates >= judged_at:
             judged_at = 2 * search.candidates
             told = search.judge(count, max_candidates, (lambda _: None) if told else on_note) or told
@@ -214,16 +230,21 @@ class _Search:
             return said + "none could be predicted"
         return said + f"the nearest is {show_amount(self.nearest[bound.quantity])}"
 
-    def result(self, seed: int, count: int) -> Sample:
+    def result(self, count: int, bounds: dict[str, str], seed: int) -> Sample:
         """The first `count` networks."""
         return Sample(
             space=self.space,
-            seed=seed,
+            sampling=Sampling(
+                points=float(size(self.space)),
+                dimensions=dimensions(self.space),
+                bounds=bounds,
+                seed=seed,
+                candidates=self.candidates,
+                rejected=dict(self.rejected),
+                met=dict(self.met),
+                accepted=self.accepted,
+                duplicates=self.accepted - len(self.seen),
+            ),
             points={name: np.concatenate([part[name] for part in self.points])[:count] for name in self.points[0]},
             costs={name: np.concatenate([part[name] for part in self.costs])[:count] for name in self.costs[0]},
-            candidates=self.candidates,
-            rejected=dict(self.rejected),
-            met=dict(self.met),
-            accepted=self.accepted,
-            duplicates=self.accepted - len(self.seen),
         )

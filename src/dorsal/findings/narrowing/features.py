@@ -38,9 +38,9 @@ def sample_more(space: Space, drawn: SpaceSample, seed: int) -> Networks | None:
 
     None where hardly any meet the bounds, or these bound what only a latency model can predict.
     """
-    if not set(drawn.bounds) <= set(QUANTITIES):
+    if not set(drawn.sampling.bounds) <= set(QUANTITIES):
         return None
-    compiled, bounds, random = space.compiled, read_bounds(drawn.bounds), np.random.default_rng(seed)
+    compiled, bounds, random = space.compiled, read_bounds(drawn.sampling.bounds), np.random.default_rng(seed)
     axes: dict[str, list[Any]] = {name: [] for name in compiled.axes}
     found: dict[str, list[int]] = {name: [] for name in COSTS}
     for _ in range(CHUNKS):

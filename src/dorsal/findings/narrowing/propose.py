@@ -82,15 +82,15 @@ def propose_space(
     epochs = next(iter(own.study.recipes.values())).epochs
     return ProposedSpace(
         of=drawn.space,
-        bounds=drawn.bounds,
+        bounds=drawn.sampling.bounds,
         space=new,
         considered=considered,
         counts=judge.counts(),
         alike=alike,
         before=_curve(judge.trained, confidence),
         after=None if new is None else _curve(judge.errors_in(new), confidence),
-        points=(drawn.points, drawn.points if new is None else float(size(new))),
-        dimensions=(drawn.dimensions, drawn.dimensions if new is None else dimensions(new)),
+        points=(drawn.sampling.points, drawn.sampling.points if new is None else float(size(new))),
+        dimensions=(drawn.sampling.dimensions, drawn.sampling.dimensions if new is None else dimensions(new)),
         margin=margin,
         confidence=confidence,
         reliability=reliability_finding(evidence, {drawn.space.name: drawn.labels}, epochs),
@@ -202,7 +202,7 @@ class _Judge:
         """The population of this very space, under the same bounds."""
         for other in self.population.spaces:
             same = replace(other.space, name=space.name, history=space.history) == space
-            if same and other.bounds == self.drawn.bounds:
+            if same and other.sampling.bounds == self.drawn.sampling.bounds:
                 return other
         return None
 

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from dorsal.findings.fronts import Front
 from dorsal.jobs.results import NetworkStatus
+from dorsal.space.sample import Sampling
 from dorsal.space.space import Refinement
 from dorsal.stats.axis import CategoricalProfile, NumericProfile
 from dorsal.stats.best_of import BestOf, SearchCurve
@@ -173,19 +174,13 @@ class SpaceFinding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """One space. `labels`, `statuses`, `errors` (mean over seeds) and each of `costs` have one entry a network, in the
     order drawn.
 
-    - `points`, `dimensions`, `bounds`, `candidates`, `accepted`, `rejected`, `met`: as in `SpaceSample`.
+    - `sampling`: how its networks were drawn.
     - `history`: how the space was narrowed, oldest first, each with the name and size of the space changed.
     - `summary` is None where no network has a result.
     """
 
     name: str
-    points: float
-    dimensions: int
-    bounds: dict[str, str]
-    candidates: int
-    accepted: int
-    rejected: dict[str, int]
-    met: dict[str, int]
+    sampling: Sampling
     history: tuple[Refinement, ...]
     labels: tuple[str, ...]
     statuses: tuple[NetworkStatus, ...]
@@ -196,11 +191,6 @@ class SpaceFinding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     axes: tuple[AxisFinding, ...]
     importances: Importances
     linear_rule: LinearRule
-
-    @property
-    def acceptance(self) -> float:
-        """Share of the candidates that are networks and meet all bounds."""
-        return self.accepted / self.candidates
 
 
 class SpacePair(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

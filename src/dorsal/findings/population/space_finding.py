@@ -76,13 +76,7 @@ def space_finding(
     axes = axis_findings(drawn, networks, errors)
     return SpaceFinding(
         name=drawn.space.name,
-        points=drawn.points,
-        dimensions=drawn.dimensions,
-        bounds=drawn.bounds,
-        candidates=drawn.candidates,
-        accepted=drawn.accepted,
-        rejected=drawn.rejected,
-        met=drawn.met,
+        sampling=drawn.sampling,
         history=drawn.space.history,
         labels=drawn.labels,
         statuses=statuses,

@@ -37,7 +37,7 @@ def lineage(spaces: tuple[SpaceFinding, ...]) -> str:
                 f"{branch}{'' if index is None else swatch(index)}{escape(name)}",
                 escape(change) or "–",
                 f'<span class="size">{bar}{magnitude(points)}</span>',
-                "–" if space is None else str(space.dimensions),
+                "–" if space is None else str(space.sampling.dimensions),
             ]
         )
     head = ("space", "made by", "points (bar: number of digits)", "dimensions")
@@ -46,7 +46,7 @@ def lineage(spaces: tuple[SpaceFinding, ...]) -> str:
 
 def _ancestry(space: SpaceFinding) -> Ancestry:
     changes = ("", *(step.change for step in space.history))
-    names = [*((step.of, step.points) for step in space.history), (space.name, space.points)]
+    names = [*((step.of, step.points) for step in space.history), (space.name, space.sampling.points)]
     return tuple((name, points, change) for (name, points), change in zip(names, changes, strict=True))
 
 

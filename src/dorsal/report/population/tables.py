@@ -26,9 +26,9 @@ def sample_table(spaces: Sequence[SpaceFinding]) -> str:
     """How each space was sampled, and what became of its networks."""
     rows = []
     for index, space in enumerate(spaces):
-        counts = space.counts
-        bounds = "<br>".join(escape(f"{name} {text}") for name, text in space.bounds.items())
-        accepted = f"{space.accepted:,}<small>{100 * space.acceptance:.3g}&nbsp;% of {space.candidates:,}</small>"
+        counts, drawn = space.counts, space.sampling
+        bounds = "<br>".join(escape(f"{name} {text}") for name, text in drawn.bounds.items())
+        accepted = f"{drawn.accepted:,}<small>{100 * drawn.acceptance:.3g}&nbsp;% of {drawn.candidates:,}</small>"
         fared = (len(space.labels), counts.finished, counts.diverged, counts.failed, counts.waiting)
         rows.append([_name(index, space.name), bounds or "none", accepted, *(f"{number:,}" for number in fared)])
     head = ("space", "bounds", "candidates met all", "networks", "finished", "diverged", "failed", "waiting")
@@ -37,12 +37,13 @@ def sample_table(spaces: Sequence[SpaceFinding]) -> str:
 
 def candidates(spaces: Sequence[SpaceFinding]) -> str:
     """Why candidates were left out, space by space; nothing where none was."""
-    if not any(space.met or space.rejected for space in spaces):
+    if not any(space.sampling.met or space.sampling.rejected for space in spaces):
         return ""
     rows = []
     for index, space in enumerate(spaces):
-        met = [f"{name}: {100 * number / space.candidates:.3g} %" for name, number in space.met.items()]
-        rejected = [f"{reason}: {number:,}" for reason, number in space.rejected.items()]
+        drawn = space.sampling
+        met = [f"{name}: {100 * number / drawn.candidates:.3g} %" for name, number in drawn.met.items()]
+        rejected = [f"{reason}: {number:,}" for reason, number in drawn.rejected.items()]
         cells = ["<br>".join(map(escape, lines)) or "–" for lines in (met, rejected)]
         rows.append([_name(index, space.name), *cells])
     found = table("Candidates", ("space", "met each bound alone", "no networks"), rows, "words")

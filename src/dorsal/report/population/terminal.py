@@ -77,8 +77,9 @@ def _drawn(space: SpaceFinding) -> Iterator[list[str]]:
     """The spaces that this one was made from, and how it was sampled itself."""
     for step in space.history:
         yield [f"{step.of}: {step.change}", magnitude(step.points)]
-    share = f"{100 * space.acceptance:.3g} %"
-    yield [space.name, magnitude(space.points), str(space.dimensions), f"{space.candidates:,}", share]
+    drawn = space.sampling
+    share = f"{100 * drawn.acceptance:.3g} %"
+    yield [space.name, magnitude(drawn.points), str(drawn.dimensions), f"{drawn.candidates:,}", share]
 
 
 def _axes(space: SpaceFinding) -> Iterator[list[str]]:

@@ -275,7 +275,7 @@ def _notes(found: PopulationFindings) -> Iterator[str]:
             "than those of the networks themselves, and the least errors flatter."
         )
     yield "The best networks are chosen and judged on the same images, which flatters them."
-    if bounds := {f"{name} {text}" for space in spaces for name, text in space.bounds.items()}:
+    if bounds := {f"{name} {text}" for space in spaces for name, text in space.sampling.bounds.items()}:
         yield f"All of it holds for networks within the bounds: {', '.join(sorted(bounds))}."
     if any(axis.adjusted_p is not None for space in spaces for axis in space.axes):
         yield "p values of good ranges are adjusted (Holm) for the axes of a space, not for several spaces."

@@ -8,6 +8,7 @@ import msgspec
 
 from dorsal.jobs.records import Study
 from dorsal.jobs.results import NoResult
+from dorsal.space.sample import Sampling
 from dorsal.space.space import Space
 
 POPULATION_SCHEMA = 2
@@ -16,23 +17,13 @@ POPULATION_SCHEMA = 2
 class SpaceSample(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One space, and the networks drawn from it, in the order drawn.
 
-    - `space`: as it was sampled, its base and image size fitted to the data. `points` is its size, `dimensions` the
-      number of its independent draws.
-    - `bounds`, `seed`: as asked for. `candidates` were drawn, `accepted` of them met all bounds, `rejected` counts by
-      reason those that are no networks, `met` those that met each bound alone (see `space.sample.Sample`).
+    - `space`: as it was sampled, its base and image size fitted to the data. `sampling`: how it was sampled.
     - `labels`: the networks' labels among the arms of the study. `axes`, `costs`: by axis and by quantity one entry a
       network: the drawn value, None where the axis was not drawn, a list by stage for an axis by stage.
     """
 
     space: Space
-    points: float
-    dimensions: int
-    bounds: dict[str, str]
-    seed: int
-    candidates: int
-    accepted: int
-    rejected: dict[str, int]
-    met: dict[str, int]
+    sampling: Sampling
     labels: tuple[str, ...]
     axes: dict[str, list[Any]]
     costs: dict[str, list[float]]

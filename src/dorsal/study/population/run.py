@@ -21,11 +21,10 @@ from dorsal.latency.predict import cautions, read_latency_model
 from dorsal.recipes.recipe import Recipe
 from dorsal.recipes.text import read_recipes
 from dorsal.space.base import based_on
+from dorsal.space.costs import cost_of
 from dorsal.space.sample import Sample, sample
-from dorsal.space.size import dimensions, size
 from dorsal.space.space import Space
 from dorsal.spec.adapt import fitted_to
-from dorsal.spec.cost import cost
 from dorsal.spec.timm import hash_of
 from dorsal.study.population.question import Population, command_line
 from dorsal.study.population.records import HowTrained, PopulationStudy, SpaceSample
@@ -60,7 +59,7 @@ def sample_spaces(asked: Population, data: DataSummary, on_event: OnEvent) -> tu
             predicted=predicted,
             on_note=lambda text: on_event(Note(text)),
         )
-        on_event(Note(f"{space.name}: {len(drawn)} networks from {drawn.candidates:,} candidates"))
+        on_event(Note(f"{space.name}: {len(drawn)} networks from {drawn.sampling.candidates:,} candidates"))
         for predictor in predicted.values():
             on_event(Note(f"{space.name}: {predictor.sentence()}"))
         samples.append(drawn)
@@ -83,7 +82,7 @@ def run_population(asked: Population, *, on_event: OnEvent = lambda _: None) -> 
     recipes = read_recipes([asked.recipe], asked.epochs)
     data = data_summary(parse_data(asked.data))
     samples = sample_spaces(asked, data, on_event)
-    drawn = tuple(_drawn(each, asked.bounds) for each in samples)
+    drawn = tuple(map(_drawn, samples))
     trained = HowTrained(recipe=asked.recipe, data=asked.data, epochs=asked.epochs)
     plan = _plan(samples, drawn, asked, recipes, data)
 
@@ -163,19 +162,11 @@ def first_networks(plan: Plan, count: int) -> Plan:
     return replace(plan, runs=tuple(run for run in plan.runs if run.arm in first))
 
 
-def _drawn(found: Sample, bounds: dict[str, str]) -> SpaceSample:
-    space = found.space
+def _drawn(found: Sample) -> SpaceSample:
     return SpaceSample(
-        space=space,
-        points=float(size(space)),
-        dimensions=dimensions(space),
-        bounds=bounds,
-        seed=found.seed,
-        candidates=found.candidates,
-        accepted=found.accepted,
-        rejected=found.rejected,
-        met=found.met,
-        labels=tuple(f"{space.name}/{index}" for index in range(len(found))),
+        space=found.space,
+        sampling=found.sampling,
+        labels=tuple(f"{found.space.name}/{index}" for index in range(len(found))),
         axes=found.axes(),
         costs={name: column.astype(float).tolist() for name, column in found.costs.items()},
     )
@@ -201,7 +192,7 @@ def _plan(
                 text=based_on(space.space.base, net),
                 network=net,
                 network_hash=hash_of(net),
-                cost=cost(net, side),
+                cost=cost_of({name: column[row] for name, column in found.costs.items()}),
                 space=space.space.name,
                 row=row,
             )

@@ -85,15 +85,12 @@ def refuse_others(
         space = known.space.name
         if space not in asked:
             raise ValueError(f"{where} a population of {space}, which is not asked for; name another folder, or it too")
-        for field in ("space", "bounds", "seed"):
-            then, now = getattr(known, field), getattr(asked[space], field)
-            if then != now:
-                what = _difference(then, now) if field == "space" else f"{field} {then} instead of {now}"
-                raise ValueError(f"{where} a population of {space} with {what}; name another folder")
+        if what := _difference(known, asked[space]):
+            raise ValueError(f"{where} a population of {space} with {what}; name another folder")
         count = min(len(known.labels), len(asked[space].labels))
         then, now = ({axis: column[:count] for axis, column in each.axes.items()} for each in (known, asked[space]))
         if then != now:
-            model = "; the latency model has changed since" if set(known.bounds) - set(QUANTITIES) else ""
+            model = "; the latency model has changed since" if set(known.sampling.bounds) - set(QUANTITIES) else ""
             raise ValueError(f"{where} other networks of {space} than are drawn now{model}; name another folder")
     changed = saved is not None and changed_since(saved.study, recipes, data)
     if changed:
@@ -107,7 +104,18 @@ def changed_since(study: Study, recipes: Mapping[str, Recipe], data: DataSummary
     return "" if data.fingerprint == study.data.fingerprint else "data"
 
 
-def _difference(then: Space, now: Space) -> str:
+def _difference(then: SpaceSample, now: SpaceSample) -> str:
+    """What was asked for otherwise, or ""."""
+    if then.space != now.space:
+        return _other_space(then.space, now.space)
+    for field in ("bounds", "seed"):
+        before, asked = getattr(then.sampling, field), getattr(now.sampling, field)
+        if before != asked:
+            return f"{field} {before} instead of {asked}"
+    return ""
+
+
+def _other_space(then: Space, now: Space) -> str:
     field = next(field for field in Space.__struct_fields__ if getattr(then, field) != getattr(now, field))
     if field == "axes":
         axes = {**then.axes, **now.axes}

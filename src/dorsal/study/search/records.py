@@ -76,7 +76,7 @@ def draws_to_compare(
         raise ValueError(f"against: the population is of {spaces}, and the search of {name}")
     for what, same in (
         (f"space called {name}", drawn.space == course.space),
-        ("bounds", drawn.bounds == course.bounds),
+        ("bounds", drawn.sampling.bounds == course.bounds),
         ("recipe", population.study.recipes == recipes),
         ("data", population.study.data.fingerprint == data),
         ("number of seeds", len(population.study.seeds) == seeds),

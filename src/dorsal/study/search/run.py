@@ -27,8 +27,8 @@ from dorsal.recipes.recipe import Recipe
 from dorsal.recipes.text import read_recipes
 from dorsal.space.base import based_on
 from dorsal.space.bounds import read_bounds
+from dorsal.space.costs import cost_of
 from dorsal.space.sample import Sample
-from dorsal.spec.cost import cost
 from dorsal.spec.timm import hash_of
 from dorsal.study.population.question import Population
 from dorsal.study.population.records import PopulationStudy
@@ -203,7 +203,7 @@ class _Searcher:
             text=based_on(self.course.space.base, judged.network),
             network=judged.network,
             network_hash=hash_of(judged.network),
-            cost=cost(judged.network, side),
+            cost=cost_of(judged.costs),
             space=self.course.space.name,
             row=len(self.arms),
         )
