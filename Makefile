@@ -8,8 +8,7 @@ compare: .venv/installed
 	$(BIN)/dorsal compare
 
 test: .venv/installed-test
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not alone"
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "alone and not slow"
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 check: .venv/installed-dev
 	$(BIN)/ruff check

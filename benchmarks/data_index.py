@@ -42,6 +42,7 @@ data = open_data(sys.argv[1], fingerprint=fingerprint, on_progress=None if sys.a
 print(json.dumps({
     "wall": time.perf_counter() - wall,
     "cpu": time.process_time() - cpu,
+    "children": sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]),
     "mib": peak() - before,
     "images": len(data.train) + len(data.val),
     "fingerprint": data.fingerprint,
@@ -80,37 +81,49 @@ def make(home: Path, images: int) -> Path:
 def measure(photos: Path, images: int) -> None:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     print(f"{images:,} images, {cores} cores")
-    print(f"a bare stat of every file: {bare_stat(photos):.2f} s")
     sample = [str(path) for folder in sorted(photos.iterdir())[:8] for path in sorted(folder.iterdir())]
-    alone = decoder(sample, cores)
-    print(f"the decoder alone, one process a core: {alone:,.0f} images a second")
+    before = decoder(sample, cores)
     [first] = opened(photos, "check")
+    alone = (before[0] + decoder(sample, cores)[0]) / 2
     rate = images / first["wall"]
+    each = 1e6 * (first["cpu"] + first["children"]) / images
+    print(f"the decoder alone, a process a core, before and after: {alone:,.0f} images a second")
     print(f"checked in {first['wall']:.1f} s: {rate:,.0f} images a second, {rate / alone:.2f} of the decoder's rate")
+    print(f"processor time of an image: decoder {before[1]:.0f} us, check {each:.0f} us")
     size = sum(path.stat().st_size for path in (photos / ".dorsal").iterdir()) / 2**20
-    [again] = opened(photos, "again")
-    print(f"opened again in {again['wall']:.2f} s, {again['mib']:.0f} MiB above torch; the index takes {size:.0f} MiB")
+    for _ in range(3):
+        bare = bare_stat(photos)
+        [again] = opened(photos, "again")
+        print(
+            f"opened again in {again['wall']:.2f} s ({again['cpu']:.2f} s of processor), {again['mib']:.0f} MiB above "
+            f"torch; a bare stat of every file {bare[0]:.2f} s ({bare[1]:.2f} s); the index takes {size:.0f} MiB"
+        )
     for workers in (1, 8):
         found = opened(photos, first["fingerprint"], workers)
         cpu = " ".join(f"{worker['cpu']:.2f}" for worker in found)
-        print(f"opened by {workers} workers at once, no image decoded, processor seconds of each: {cpu}")
+        print(f"opened by {workers} at once as workers do, no image decoded, processor seconds of each: {cpu}")
 
 
-def bare_stat(photos: Path) -> float:
-    began = time.perf_counter()
+def bare_stat(photos: Path) -> tuple[float, float]:
+    """Seconds, and seconds of processor."""
+    began, cpu = time.perf_counter(), time.process_time()
     for folder in os.scandir(photos):
         for name in os.listdir(folder.path):  # noqa: PTH208
             os.stat(f"{folder.path}/{name}")  # noqa: PTH116 - as bare as can be
-    return time.perf_counter() - began
+    return time.perf_counter() - began, time.process_time() - cpu
 
 
-def decoder(paths: list[str], cores: int) -> float:
-    """Images a second."""
+def decoder(paths: list[str], cores: int) -> tuple[float, float]:
+    """Images a second on all cores, and microseconds of processor for each in one process."""
     with ProcessPoolExecutor(cores) as pool:
         list(pool.map(decode, paths[: 4 * cores], chunksize=1))
         began = time.perf_counter()
         list(pool.map(decode, paths, chunksize=64))
-        return len(paths) / (time.perf_counter() - began)
+        rate = len(paths) / (time.perf_counter() - began)
+    cpu = time.process_time()
+    for path in paths[:1000]:
+        decode(path)
+    return rate, 1e6 * (time.process_time() - cpu) / len(paths[:1000])
 
 
 def decode(path: str) -> None:

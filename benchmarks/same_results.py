@@ -84,7 +84,7 @@ found = {
     "search": """
 import dorsal
 search = dorsal.run_search(dorsal.SearchQuestion(
-    space=("crossed",), trials=13, sampler="tpe", objectives=("error", "macs"),
+    space="crossed", trials=13, sampler="tpe", objectives=("error", "macs"),
     data="scenes(size=32, train=60, val=40)",
     recipe="plain", epochs=1, workers=1, out=OUT, bounds=SPACE["bounds"], edit=SPACE["edit"]))
 said = dorsal.search_outcome(search)

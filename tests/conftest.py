@@ -1,4 +1,4 @@
-"""Shared by all tests: one torch thread, the property tests' profiles, and where the optional real data lies.
+"""Shared by all tests: one thread each, the property tests' profiles, and where the optional real data lies.
 
 The default run draws the same examples each time, so that it says the same of the same code. HYPOTHESIS_PROFILE=explore
 draws new ones, to find what those miss.
@@ -6,6 +6,10 @@ draws new ones, to find what those miss.
 
 import os
 from pathlib import Path
+
+# pytest-xdist runs a test on every core, and the threads of NumPy's linear algebra would only wait for each other. Read
+# when NumPy and torch are imported, here and in processes that tests start.
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 import hypothesis
 import pytest
@@ -46,6 +50,24 @@ def summary() -> DataSummary:
 def recipes() -> dict[str, Recipe]:
     """Two recipes of five epochs."""
     return read_recipes(["plain", "tricks"], 5)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _migrations_are_read_once():
+    """Optuna reads the files of its migrations each time a storage is opened; tests open hundreds."""
+    from alembic.script import ScriptDirectory
+
+    read, found = ScriptDirectory.from_config, {}
+
+    def once(config):
+        place = config.get_main_option("script_location")
+        if place not in found:
+            found[place] = read(config)
+        return found[place]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptDirectory, "from_config", once)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from dorsal.study.comparison.question import Comparison
     from dorsal.study.load import load
     from dorsal.study.population.question import Population
-    from dorsal.study.recheck.run import Recheck
+    from dorsal.study.recheck.question import Recheck
     from dorsal.study.run import run
     from dorsal.study.search.question import Search
-    from dorsal.study.timing.fit import Timing
+    from dorsal.study.timing.question import Timing
     from dorsal.train.evaluate import evaluate
     from dorsal.train.loop import fit
     from dorsal.weights.create import create
@@ -70,8 +70,8 @@ _ROOMS = {
     "dorsal.study.comparison.question": ("Comparison",),
     "dorsal.study.population.question": ("Population",),
     "dorsal.study.search.question": ("Search",),
-    "dorsal.study.recheck.run": ("Recheck",),
-    "dorsal.study.timing.fit": ("Timing",),
+    "dorsal.study.recheck.question": ("Recheck",),
+    "dorsal.study.timing.question": ("Timing",),
     "dorsal.study.run": ("run",),
     "dorsal.study.load": ("load",),
     "dorsal.findings.analyse": ("analyse",),

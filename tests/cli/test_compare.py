@@ -30,8 +30,8 @@ def test_compare_then_more_seeds_then_report(dorsal, tmp_path):
     assert json.loads(text) == json.loads((out / "results.json").read_text())
     both = read_results(out / "results.json")
     assert isinstance(both, Study)
-    assert {trial.seed for trial in both.trials} == {1, 2}
-    assert [t for t in both.trials if t.seed == 1] == [t for t in first.trials if t.seed == 1]
+    assert {seed for _, _, seed in both.ended()} == {1, 2}
+    assert {run: trial for run, trial in both.ended().items() if run[2] == 1} == first.ended()
     with (out / "trials.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 4
 

@@ -3,9 +3,11 @@
 import pytest
 
 from dorsal.cli.progress import Watch
-from dorsal.jobs.events import Planned, TrialDone
+from dorsal.jobs.events import Planned, Progress, TrialDone, Visited
 from dorsal.jobs.forecast import Forecast
 from dorsal.jobs.records import Trial
+from dorsal.recipes.epoch import Step
+from tests.contracts.jobs import make_run
 
 
 @pytest.mark.parametrize(("seconds", "says"), [(80.0, "about 1m20s on 2 workers"), (None, "no forecast on 2 workers")])
@@ -18,5 +20,27 @@ def test_the_forecast_is_said_first(seconds: float | None, says: str, capsys: py
 def test_a_run_that_ended_is_one_line_with_the_time_left(
     left: float, says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Watch().on_event(TrialDone(Trial("a", "plain", 1, "finished", 50.0, (), 3.0, ""), 2, 3, left))
-    assert capsys.readouterr().err == f"2/3  a, plain, seed 1: 50.00 %  (3s){says}\n"
+    Watch().on_event(TrialDone(make_run(1), Trial("key1", "finished", 50.0, (), 3.0, ""), 2, 3, left))
+    assert capsys.readouterr().err == f"2/3  arm, plain, seed 1: 50.00 %  (3s){says}\n"
+
+
+def test_in_a_terminal_each_worker_has_a_bar(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with Watch() as watch:
+        watch.on_event(Planned((), Forecast(3, 1, 80.0, 2, {})))
+        for worker in range(2):
+            watch.on_event(Progress(worker, make_run(worker), Step(1, 50, 100), 80.0))
+    said = capsys.readouterr().err
+    assert all(f"arm, plain, seed {seed}" in said for seed in range(2))
+    assert "epoch 1/1" in said
+    assert "about 1m20s left" in said
+
+
+def test_visits_to_networks_are_told_of_in_tenths(capsys: pytest.CaptureFixture[str]) -> None:
+    watch = Watch()
+    for done in range(1, 31):
+        watch.on_event(Visited(done, 30))
+    tenths = [f"{done} of 30 visits to networks made" for done in range(3, 31, 3)]
+    assert capsys.readouterr().err.splitlines() == tenths

@@ -70,7 +70,7 @@ def test_a_sample_is_networks_within_the_bounds_as_text(dorsal):
         (("run",), "name at least one space"),
         (("run", "regnetx", "--ray", "nowhere"), "Ray address 'nowhere' is not HOST:PORT"),
         (("run", "regnetx", "--recipe", "plane"), "plane"),
-        (("reliability", "nowhere"), "'nowhere' holds no population"),
+        (("recheck", "nowhere"), "'nowhere' holds no population"),
         (("analyse", "nowhere"), "'nowhere' holds no population"),
     ],
 )
@@ -91,11 +91,11 @@ def test_a_space_file_with_an_unknown_axis_is_refused_with_a_suggestion(dorsal, 
     assert "unknown axis 'width'; did you mean widths" in err
 
 
-def test_reliability_with_failed_runs_ends_as_run_does(dorsal, tmp_path, monkeypatch):
+def test_recheck_with_failed_runs_ends_as_run_does(dorsal, tmp_path, monkeypatch):
     engine = put_in_place(Arithmetic(1), monkeypatch)
     (tmp_path / "tiny.toml").write_text(TINY, encoding="utf-8")
     assert dorsal("space", "run", tmp_path / "tiny.toml", *RUN, "--out", tmp_path / "out")[0] == 0
-    words = ("space", "reliability", tmp_path / "out", "--networks", 2, "--epochs", 2, "--seeds", 1)
+    words = ("space", "recheck", tmp_path / "out", "--networks", 2, "--epochs", 2, "--seeds", 1)
     engine.ends = {"tiny/0": "failed", "tiny/1": "failed"}
     code, printed, _ = dorsal(*words)
     assert (code, "report: " in printed) == (1, True)
@@ -120,7 +120,7 @@ def test_without_its_store_a_population_is_refused_and_its_report_kept(dorsal, t
     assert dorsal("report", out)[0] == 0
 
 
-def test_run_then_report_then_reliability(dorsal, tmp_path, monkeypatch):
+def test_run_then_report_then_recheck(dorsal, tmp_path, monkeypatch):
     monkeypatch.setattr("dorsal.study.population.run.TIMED", 2)
     out, file = tmp_path / "out", tmp_path / "tiny.toml"
     file.write_text(TINY, encoding="utf-8")
@@ -137,7 +137,7 @@ def test_run_then_report_then_reliability(dorsal, tmp_path, monkeypatch):
     assert code == 0
     assert json.loads(printed) == results
     assert (out / "report.html").is_file()
-    code, printed, _ = dorsal("space", "reliability", out, "--networks", 2, "--epochs", 2, "--seeds", 1, "--json")
+    code, printed, _ = dorsal("space", "recheck", out, "--networks", 2, "--epochs", 2, "--seeds", 1, "--json")
     assert code == 0
     assert json.loads(printed)["analysis"]["reliability"]["ranks"][0]["space"] == "tiny"
     code, _, err = dorsal("space", "run", "regnetx", *RUN, "--out", out)

@@ -55,7 +55,6 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.alone
 def test_a_killed_search_goes_on_and_its_winner_is_handed_over(dorsal, out, tmp_path):
     code, text, err = dorsal(*QUESTION, "--out", out, "--json")
     assert code == 0, err

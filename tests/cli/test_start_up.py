@@ -1,45 +1,68 @@
-"""Speed is a feature: what loads torch, and how long the quick commands take."""
+"""What the quick commands import. How long they take, benchmarks/start_up.py prints."""
 
-import resource
 import subprocess
 import sys
 
+import pytest
+
 import dorsal
 
-
-def best_seconds(*arguments):
-    """The least processor time of five whole processes. They are single-threaded, so on an idle machine it is their
-    wall time, and on a busy one it still says what the code takes."""
-    seconds = []
-    for _ in range(5):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    return min(seconds)
-
-
-def test_import_is_quick_and_free_of_torch():
-    script = "import sys, dorsal; print(sorted({m.split('.')[0] for m in sys.modules} & {'torch', 'numpy', 'msgspec'}))"
-    loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
-    assert loaded.strip() == "[]"
-    assert best_seconds("-c", "import dorsal") - best_seconds("-c", "pass") <= 0.1
+HEAVY = {
+    "PIL",
+    "accelerate",
+    "numpy",
+    "optuna",
+    "plotly",
+    "psutil",
+    "pydantic",
+    "rich",
+    "scipy",
+    "sqlalchemy",
+    "timm",
+    "torch",
+    "torchvision",
+    "typer",
+}
 
 
-SMALLEST = "import typer; app = typer.Typer()\n@app.command()\ndef f(name: str = ''): pass\napp()"
-
-
-def test_list_is_quick_and_free_of_torch():
-    """`dorsal list` costs little beyond the smallest Typer program. The figure itself, 0.3 s, depends on the machine's
-    speed of the moment; benchmarks/start_up.py prints it."""
-    assert best_seconds("-m", "dorsal", "list") - best_seconds("-c", SMALLEST) <= 0.15
-    script = "import sys; sys.argv=['dorsal','list']; from dorsal.cli import main\ntry: main()\nexcept SystemExit: pass"
-    script += "\nprint('torch' in sys.modules)"
+def loaded(script: str) -> set[str]:
+    """The packages, and our own modules, that a Python of its own has imported after this script."""
+    script += (
+        "\nimport sys; print(*{name if name.startswith('dorsal') else name.partition('.')[0] for name in sys.modules})"
+    )
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
-    assert done.stdout.splitlines()[-1] == "False"
+    return set(done.stdout.splitlines()[-1].split())
 
 
-def test_every_public_name_is_there_and_lazy():
+def loaded_by(*words: str) -> set[str]:
+    """The same of a command."""
+    script = f"import sys; sys.argv = {['dorsal', *words]}\nfrom dorsal.cli import main\ntry: main()\n"
+    return loaded(f"{script}except SystemExit as ended: assert not ended.code")
+
+
+def test_import_loads_nothing_of_others() -> None:
+    assert loaded("import dorsal") & {*HEAVY, "msgspec", "click"} == set()
+
+
+@pytest.mark.parametrize("words", [("list",), ("list", "res2", "--json"), ("recipes",), ("recipes", "tricks")], ids=str)
+def test_lists_load_nothing_heavy(words: tuple[str, ...]) -> None:
+    assert loaded_by(*words) & HEAVY == set()
+
+
+@pytest.mark.parametrize("words", [(), ("--help",), ("space", "--help"), ("--version",), ("help",)], ids=str)
+def test_the_list_of_verbs_loads_none_of_them(words: tuple[str, ...]) -> None:
+    found = loaded_by(*words)
+    assert found & {*HEAVY, "msgspec"} == set()
+    assert {name for name in found if name.startswith("dorsal")} == {
+        "dorsal", "dorsal.cli", "dorsal.cli.app", "dorsal.cli.group",
+    }  # fmt: skip
+
+
+def test_a_question_is_read_without_torch() -> None:
+    assert "torch" not in loaded("import dorsal\ndorsal.Comparison, dorsal.Recheck, dorsal.Timing")
+
+
+def test_every_public_name_is_there_and_lazy() -> None:
     assert sorted(dorsal.__all__) == sorted(dorsal._HOME)
     for name in dorsal.__all__:
         assert callable(getattr(dorsal, name)), name

@@ -295,7 +295,7 @@ def test_evaluate_refuses_other_splits_and_other_classes(dorsal, listed, picture
     dorsal("weights", "convert", listed, "--out", tmp_path / "model")
     code, _, err = dorsal("evaluate", tmp_path / "model", "--data", pictures, "--split", "vall")
     assert code == 2
-    assert "--split 'vall' is not known; valid: val, train, all" in err
+    assert "split=vall is not known; did you mean val or all?" in err
     (pictures / "cat").rename(pictures / "lion")
     code, _, err = dorsal("evaluate", tmp_path / "model", "--data", pictures)
     assert code == 2

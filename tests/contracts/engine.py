@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dorsal.jobs.engine import LIVES, Engine, Job, WorkerDied
+from dorsal.jobs.engine import LIVES, Engine, Work, WorkerDied
 from dorsal.jobs.plan import Run
 from dorsal.jobs.records import Trial
 from dorsal.recipes.epoch import Epoch, Step
@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class EngineContract:
-    def engine(self, workers: int, job: Job) -> Engine:
+    def engine(self, workers: int, work: Work[Run]) -> Engine[Run]:
         raise NotImplementedError
 
     @pytest.fixture(autouse=True)
@@ -35,12 +35,12 @@ class EngineContract:
     def test_every_run_ends_in_one_trial_of_its_own(self) -> None:
         runs = [make_run(seed) for seed in range(7)]
         reports = list(self.engine(2, at_once).run_all(runs))
-        assert sorted(report.run.seed for report in reports) == list(range(7))
-        assert all(isinstance(r.what, Trial) and r.what.accuracy == r.run.seed for r in reports)
+        assert sorted(report.job.seed for report in reports) == list(range(7))
+        assert all(isinstance(r.what, Trial) and r.what.accuracy == r.job.seed for r in reports)
 
     def test_one_worker_makes_runs_in_order(self) -> None:
         runs = [make_run(seed) for seed in (3, 1, 2)]
-        assert [report.run.seed for report in self.engine(1, at_once).run_all(runs)] == [3, 1, 2]
+        assert [report.job.seed for report in self.engine(1, at_once).run_all(runs)] == [3, 1, 2]
 
     def test_without_runs_there_is_nothing_to_tell(self) -> None:
         assert list(self.engine(2, at_once).run_all([])) == []
@@ -53,7 +53,7 @@ class EngineContract:
     def test_runs_that_become_known_later_are_made_too(self) -> None:
         given = iter([[], [make_run(3)], [make_run(4), make_run(5)]])
         reports = list(self.engine(2, at_once).run_all([make_run(1), make_run(2)], lambda: next(given, [])))
-        assert sorted(report.run.seed for report in reports) == [1, 2, 3, 4, 5]
+        assert sorted(report.job.seed for report in reports) == [1, 2, 3, 4, 5]
 
     def test_what_follows_from_a_trial_is_asked_for_when_it_has_been_dealt_with(self) -> None:
         dealt_with: list[int] = []
@@ -62,7 +62,7 @@ class EngineContract:
             return [make_run(dealt_with[-1] + 1)] if dealt_with[-1] < 4 else []
 
         for report in self.engine(1, at_once).run_all([make_run(1)], more):
-            dealt_with.append(report.run.seed)
+            dealt_with.append(report.job.seed)
             assert isinstance(report.what, Trial)
         assert dealt_with == [1, 2, 3, 4]
 
@@ -76,21 +76,21 @@ class EngineContract:
         job = partial(seed_1_waits_for_seed_3, folder=tmp_path)
         for report in self.engine(2, job).run_all([make_run(1), make_run(2)], more):
             if isinstance(report.what, Trial):
-                pids[report.run.seed] = report.what.error
+                pids[report.job.seed] = report.what.error
         assert list(pids) == [2, 3, 1]
         assert pids[3] == pids[2] != pids[1]
 
     def test_a_run_whose_worker_died_is_made_again_before_others(self, tmp_path: Path) -> None:
         job = partial(dies_of_seed_2, times=LIVES - 1, folder=tmp_path)
         reports = list(self.engine(1, job).run_all([make_run(seed) for seed in (1, 2, 3)]))
-        assert [report.run.seed for report in reports] == [1, *[2] * LIVES, 3]
+        assert [report.job.seed for report in reports] == [1, *[2] * LIVES, 3]
         assert [type(report.what) for report in reports] == [Trial, *[WorkerDied] * (LIVES - 1), Trial, Trial]
         assert all(isinstance(r.what, WorkerDied) or r.what.status == "finished" for r in reports)
 
     def test_a_run_that_kills_its_workers_fails_and_others_go_on(self, tmp_path: Path) -> None:
         job = partial(dies_of_seed_2, times=99, folder=tmp_path)
         reports = self.engine(2, job).run_all([make_run(seed) for seed in (1, 2, 3, 4)])
-        trials = {report.run.seed: report.what for report in reports if isinstance(report.what, Trial)}
+        trials = {report.job.seed: report.what for report in reports if isinstance(report.what, Trial)}
         assert {seed: trial.status for seed, trial in trials.items()} == {
             1: "finished", 2: "failed", 3: "finished", 4: "finished",
         }  # fmt: skip

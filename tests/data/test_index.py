@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pickle
@@ -17,8 +18,8 @@ import pytest
 import torch
 
 from dorsal.data import check as check_module
-from dorsal.data import decode, index
-from dorsal.data.dataset import open_data
+from dorsal.data import decode, index, progress
+from dorsal.data.dataset import open_data, open_for_scoring
 from dorsal.data.folder import open_folder
 from dorsal.data.index import read_indices
 from dorsal.data.spec import DataError, Folder
@@ -255,7 +256,7 @@ def test_what_is_no_index_of_ours_is_made_anew_with_a_note(
     again = open_data(pets)
     assert len(decoded) == 10
     assert (again.fingerprint, again.normalization) == (before.fingerprint, before.normalization)
-    assert any(str(file_of(pets)) in note and "made anew" in note for note in again.notes)
+    assert f"{file_of(pets)}: is damaged, or no index of this version of Dorsal; it is made anew" in again.notes
     decoded.clear()
     assert open_data(pets).notes == before.notes
     assert decoded == []
@@ -308,7 +309,8 @@ def test_an_interrupted_check_goes_on_where_it_was(pets: Path, decoded: list[obj
     told: list[tuple[int, int]] = []
     open_data(pets, on_progress=lambda done, total: told.append((done, total)))
     assert len(decoded) == 6
-    assert told == [(done, 6) for done in range(1, 7)]
+    assert [each for each in told if each[1]] == [(done, 6) for done in range(1, 7)]
+    assert [each for each in told if not each[1]] == [(6, 0), (10, 0)]
 
 
 # --- where the folder cannot be written
@@ -398,6 +400,17 @@ def test_a_worker_without_that_index_checks_for_itself(pets: Path, decoded: list
     assert open_data(pets, fingerprint=planned).fingerprint != planned
 
 
+def test_a_worker_believes_no_index_of_what_cannot_be_trained_on(pets: Path) -> None:
+    """One that was made to score a model, or by a check that was broken off."""
+    planned = open_data(pets).fingerprint
+    for name in ("cat", "dog"):
+        (pets / "val").mkdir(exist_ok=True)
+        (pets / name).rename(pets / "val" / name)
+    open_for_scoring(pets)
+    with pytest.raises(DataError, match="has val and no train"):
+        open_data(pets, fingerprint=planned)
+
+
 def test_a_copy_with_other_times_is_read_and_a_changed_file_is_not(pets: Path) -> None:
     planned = open_data(pets)
     os.utime(paths(planned.train)[0], ns=(10**18, 10**18 + 5))
@@ -464,13 +477,32 @@ def test_progress_is_told_in_lines_where_there_is_no_terminal(
     open_data(pets)
     assert capsys.readouterr().err == ""
     clock = iter(range(0, 1000, 3))
-    monkeypatch.setattr(check_module.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(clock)))
     file_of(pets).unlink()
     open_data(pets)
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == f"checking {pets}: 1 of 10 images, 0 a second, about 27 s left"
-    assert lines[-1] == f"checking {pets}: 10 of 10 images, 0 a second, 30 s in all"
-    assert len(lines) < 10
+    assert capsys.readouterr().err.splitlines() == [
+        f"listing {pets}: 6 files so far",
+        f"checking {pets}: 3 of 10 images, 0 a second, about 21 s left",
+        f"checking {pets}: 7 of 10 images, 0 a second, about 9 s left",
+        f"checked {pets}: 10 images in 27 s",
+    ]
+
+
+def test_progress_is_told_in_place_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    screen.isatty = lambda: True  # type: ignore[method-assign]
+    clock = iter(range(100))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(sys, "stderr", screen)
+    tell = progress.on_stderr(Path("photos"))
+    for done, total in ((300, 0), (700, 0), (1, 4), (2, 4), (4, 4)):
+        tell(done, total)
+    assert screen.getvalue().split("\r\x1b[K")[1:] == [
+        "listing photos: 700 files so far",
+        "checking photos: 1 of 4 images",
+        "checking photos: 2 of 4 images, 1 a second, about 2 s left",
+        "checked photos: 4 images in 2 s\n",
+    ]
 
 
 def test_looking_at_files_needs_no_torch() -> None:

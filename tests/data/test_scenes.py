@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from dorsal.data import scenes as scenes_module
 from dorsal.data.compose import bounds, build_atlas
@@ -22,6 +23,18 @@ def parts(data: ImageData) -> tuple[SceneSplit, SceneSplit]:
     assert isinstance(data.train, SceneSplit)
     assert isinstance(data.val, SceneSplit)
     return data.train, data.val
+
+
+def test_grey_scenes_are_the_luma_of_the_colour_ones() -> None:
+    colour, grey = (open_scenes(Scenes(train=20, val=10, channels=channels)) for channels in (3, 1))
+    assert (colour.channels, grey.channels) == (3, 1)
+    assert grey.train.stacked is not None
+    assert grey.train.stacked.shape == (20, 1, 48, 48)
+    for index in range(20):
+        pixels = Image.fromarray(colour.train.image(index).permute(1, 2, 0).numpy()).convert("L")
+        assert np.array_equal(grey.train.image(index)[0].numpy(), np.asarray(pixels))
+    assert grey.fingerprint != colour.fingerprint
+    assert grey.train.labels.tolist() == colour.train.labels.tolist()
 
 
 def test_fingerprint_is_pinned() -> None:

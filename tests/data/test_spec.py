@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dorsal.data.spec import DataSpec, Folder, Scenes, parse_data
+from dorsal.data.spec import DataSpec, Folder, Scenes, data_spec, format_data, parse_data
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,8 @@ from dorsal.data.spec import DataSpec, Folder, Scenes, parse_data
         ("photos", Folder("photos")),
         ("photos(size=160)", Folder("photos", size=160)),
         ("./scenes", Folder("./scenes")),
+        ("odd (name)(size=64)", Folder("odd (name)", size=64)),
+        ("photos(channels=1, max_pixels=1000)", Folder("photos", channels=1, max_pixels=1000)),
         ("photos(val_fraction=0.1, seed=4, normalization=imagenet)", None),
         ("odd (name)", Folder("odd (name)")),
     ],
@@ -54,6 +56,13 @@ def test_text_gives_the_record(
         ("photos(val_fraction=1)", ["val_fraction", "1", "0.99"]),
         ("photos(normalization=imagnet)", ["normalization='imagnet' is not one of", "did you mean 'imagenet'?"]),
         ("scenes(size=48", ["'scenes(size=48'", "field=value"]),
+        ("scenes(channels=2)", ["channels=2 is neither 1 (grey) nor 3 (colour); nearest valid: 3"]),
+        ("photos(channels=0)", ["channels=0 is out of range 1 to 64; nearest valid: 1"]),
+        ("photos(max_pixels=9)", ["max_pixels=9 is out of range 64 to 10000000000; nearest valid: 64"]),
+        ("photos(channels=1, normalization=imagenet)", ["not for channels=1", "nearest valid: normalization=measured"]),
+        ("elsewhere/deeper", ["'elsewhere/deeper'", "folders in .: photos"]),
+        ("photos/cat", ["'photos/cat' is neither"]),
+        ("notes.txt", ["'notes.txt' is a file, not a folder of class folders"]),
         ("", ["''"]),
     ],
 )
@@ -62,6 +71,7 @@ def test_bad_text_is_refused_by_name(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("photos").mkdir()
+    Path("notes.txt").write_text("")
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the parts below say which
         parse_data(text)
     for part in parts:
@@ -75,6 +85,7 @@ def test_bad_text_is_refused_by_name(
         size=st.integers(32, 256),
         train=st.integers(10, 100_000),
         val=st.integers(10, 100_000),
+        channels=st.sampled_from([1, 3]),
     )
     | st.builds(
         Folder,
@@ -86,6 +97,68 @@ def test_bad_text_is_refused_by_name(
 )
 def test_records_survive_json(spec: DataSpec) -> None:
     assert msgspec.json.decode(msgspec.json.encode(spec), type=DataSpec) == spec
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        Scenes(),
+        Scenes(size=64, channels=1),
+        Folder("photos"),
+        Folder("scenes"),
+        Folder("odd (name)"),
+        Folder("odd (name)", size=64),
+        Folder("photos", 64, 0.1, 3, "imagenet", 3, 1000),
+    ],
+)
+def test_text_of_a_record_reads_back_as_it(spec: DataSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("photos", "scenes", "odd (name)"):
+        Path(name).mkdir()
+    read = parse_data(format_data(spec))
+    assert read == (msgspec.structs.replace(spec, path="./scenes") if spec == Folder("scenes") else spec)
+
+
+def test_text_of_a_record_names_what_is_not_at_its_default() -> None:
+    assert format_data(Scenes()) == "scenes"
+    assert format_data(Folder("photos", size=160)) == "photos(size=160)"
+
+
+def test_a_home_is_found_wherever_a_path_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "photos").mkdir()
+    expected = Folder(str(tmp_path / "photos"))
+    for data in ("~/photos", "~/photos()", Path("~/photos"), Folder("~/photos"), Folder(Path("~/photos"))):  # type: ignore[arg-type]
+        assert data_spec(data) == expected
+
+
+def test_a_record_a_text_and_a_path_are_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("scenes").mkdir()
+    assert data_spec("scenes(size=64)") == Scenes(size=64)
+    assert data_spec(Scenes(size=64)) == Scenes(size=64)
+    assert data_spec(Path("scenes")) == Folder("scenes")
+    assert data_spec(tmp_path) == Folder(str(tmp_path))
+    with pytest.raises(ValueError, match="'nowhere' is neither"):
+        data_spec(Path("nowhere"))
+
+
+@pytest.mark.parametrize("given", [3, None, ["photos"], {"path": "photos"}, b"photos"])
+def test_anything_else_is_refused_by_the_name_of_the_argument(given: object) -> None:
+    with pytest.raises(TypeError, match=r"data=.* is a .*; it must be a text such as 'scenes'"):
+        data_spec(given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("fields", [{"size": "64"}, {"size": 48.5}, {"size": True}, {"val_fraction": "0.1"}])
+def test_values_of_another_kind_are_refused_by_name(fields: dict[str, object]) -> None:
+    name, value = next(iter(fields.items()))
+    with pytest.raises(ValueError, match=f"{name}={value!r} is not a (whole )?number"):
+        Folder("photos", **fields)  # type: ignore[arg-type]
+
+
+def test_a_path_that_no_record_could_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"photos\\xff.* is not valid UTF-8"):
+        Folder("photos\udcff")
 
 
 def test_json_with_an_unknown_field_is_refused() -> None:

@@ -35,9 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         put_in_place(engine, patch)
         both = ("anynetx_d", "anynetx_e")
         run_population(Population(spaces=both, count=4, seeds=2, out=str(root / "population"), **ASKED))
-        asked = Search(
-            space=("anynetx_d",), trials=4, objectives=("error", "params"), out=str(root / "search"), **ASKED
-        )
+        asked = Search(space="anynetx_d", trials=4, objectives=("error", "params"), out=str(root / "search"), **ASKED)
         run_search(asked)
     return root
 
@@ -134,7 +132,7 @@ def test_of_networks_none_of_which_finished_there_is_none_to_pick(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_in_place(Arithmetic(1), monkeypatch).ends = {"anynetx_e/0": "diverged"}
-    run_search(Search(space=("anynetx_e",), trials=1, out=str(tmp_path), **ASKED))
+    run_search(Search(space="anynetx_e", trials=1, out=str(tmp_path), **ASKED))
     with pytest.raises(ValueError, match=r"no network of .* has finished, so there is none to pick"):
         pick_networks(tmp_path)
 

@@ -11,9 +11,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dorsal.jobs.engine import Job, LocalPool, Trial
+from dorsal.jobs.engine import LocalPool, Work
+from dorsal.jobs.plan import Run
+from dorsal.jobs.records import Trial
 from tests.contracts.engine import ROOT, EngineContract
 from tests.contracts.jobs import make_run, never_ends, says_environment, says_pid_and_threads
+from tests.processes import still_running
 
 ORPHANS = """
 import sys
@@ -40,8 +43,8 @@ print(torch.cuda.is_initialized())
 
 
 class TestLocalPool(EngineContract):
-    def engine(self, workers: int, job: Job) -> LocalPool:
-        return LocalPool(workers, 1, job)
+    def engine(self, workers: int, work: Work[Run]) -> LocalPool:
+        return LocalPool(workers, 1, work)
 
     def test_workers_are_other_processes_kept_across_runs_with_threads_pinned(self) -> None:
         pool = LocalPool(2, 3, says_pid_and_threads)
@@ -93,8 +96,7 @@ class TestLocalPool(EngineContract):
             wait_until(lambda: len(list(pids.iterdir())) == 2)
             workers = [psutil.Process(int(path.name)) for path in pids.iterdir()]
             main.send_signal(how)
-        _, alive = psutil.wait_procs(workers, timeout=5)
-        assert not alive
+        assert not still_running(workers, 60)
 
 
 def wait_until(condition, seconds: float = 60.0) -> None:

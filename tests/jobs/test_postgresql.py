@@ -23,8 +23,6 @@ from dorsal.study.comparison.run import compare
 from tests.study.arithmetic import Arithmetic, put_in_place
 from tests.study.conftest import DATA, tiny
 
-pytestmark = pytest.mark.alone
-
 
 def _program(name: str) -> str:
     places = [*Path("/usr/lib/postgresql").glob("*/bin"), *Path("/opt/homebrew/opt").glob("postgresql*/bin")]

@@ -53,7 +53,7 @@ def test_trials_come_back_whole(made: Plan, url: str) -> None:
     with Store(url, "compare") as store:
         assert store.trials() == {}
         for index, each in enumerate(kept.values()):
-            store.add(made.runs[index], each, *described(made.runs[index]))
+            store.add(each, *described(made.runs[index]))
     with Store(url, "compare") as store:
         assert store.trials() == kept
     with Store(url, "another") as store:
@@ -62,45 +62,48 @@ def test_trials_come_back_whole(made: Plan, url: str) -> None:
 
 def test_optuna_sees_ordinary_trials(made: Plan, url: str) -> None:
     with Store(url, "compare") as store:
-        store.add(made.runs[0], trial(made, 0), *described(made.runs[0]))
-        store.add(made.runs[1], trial(made, 1, "diverged"), *described(made.runs[1]))
+        store.add(trial(made, 0), *described(made.runs[0]))
+        store.add(trial(made, 1, "diverged"), *described(made.runs[1]))
     (name,) = optuna.get_all_study_names(url)
     study = optuna.load_study(study_name=name, storage=url)
     good, bad = study.trials
     assert study.best_value == 30.0
     assert good.params == {"arm": "small", "recipe": "plain", "seed": 1}
     assert good.intermediate_values == {1: 10.0, 2: 20.0, 3: 30.0}
-    assert (bad.state, bad.user_attrs["status"]) == (optuna.trial.TrialState.FAIL, "diverged")
+    assert (bad.state, bad.user_attrs["error"]) == (optuna.trial.TrialState.FAIL, "loss is nan")
     assert bad.user_attrs["error"] == "loss is nan"
 
 
 def test_of_a_run_made_again_the_latest_counts(made: Plan, url: str) -> None:
     with Store(url, "compare") as store:
-        store.add(made.runs[0], trial(made, 0, "failed"), *described(made.runs[0]))
-        store.add(made.runs[0], trial(made, 0), *described(made.runs[0]))
+        store.add(trial(made, 0, "failed"), *described(made.runs[0]))
+        store.add(trial(made, 0), *described(made.runs[0]))
         assert store.trials()[made.runs[0].key].status == "finished"
 
 
 def test_with_an_arm_more_what_was_run_counts(made: Plan, url: str) -> None:
     with Store(url, "compare") as store:
-        store.add(made.runs[0], trial(made, 0), *described(made.runs[0]))
-        store.add(made.runs[1], trial(made, 1), *described(made.runs[1], [*ARMS, "third"]))
+        store.add(trial(made, 0), *described(made.runs[0]))
+        store.add(trial(made, 1), *described(made.runs[1], [*ARMS, "third"]))
         assert set(store.trials()) == {made.runs[0].key, made.runs[1].key}
 
 
 def test_opening_says_nothing(made: Plan, url: str, capfd: pytest.CaptureFixture[str]) -> None:
     with Store(url, "compare") as store:
-        store.add(made.runs[0], trial(made, 0), *described(made.runs[0]))
+        store.add(trial(made, 0), *described(made.runs[0]))
     assert capfd.readouterr() == ("", "")
 
 
 def test_another_schema_is_refused_and_left_alone(made: Plan, url: str, tmp_path: Path) -> None:
     with Store(url, "compare") as store:
-        store.add(made.runs[0], trial(made, 0), *described(made.runs[0]))
+        store.add(trial(made, 0), *described(made.runs[0]))
     (name,) = optuna.get_all_study_names(url)
     optuna.load_study(study_name=name, storage=url).set_user_attr("dorsal_schema", 1)
     before = (tmp_path / "study.db").read_bytes()
-    with pytest.raises(ValueError, match="has schema 1 and this version of dorsal reads 2; name another folder"):
+    with pytest.raises(
+        ValueError,
+        match="has schema 1 and this version of dorsal reads 2; name another folder",
+    ):
         Store(url, "compare")
     assert (tmp_path / "study.db").read_bytes() == before
 
@@ -136,13 +139,11 @@ def test_a_damaged_file_is_refused_and_left_alone(url: str, tmp_path: Path) -> N
 
 def test_a_full_disk_keeps_what_is_stored(made: Plan, url: str) -> None:
     with Store(url, "compare") as store:
-        store.add(made.runs[0], trial(made, 0), *described(made.runs[0]))
+        store.add(trial(made, 0), *described(made.runs[0]))
     with Store(url, "compare") as store:
         _fill_disk(store)
         with pytest.raises(OSError, match="cannot be written, what it holds is safe: database or disk is full"):
-            store.add(
-                made.runs[1], msgspec.structs.replace(trial(made, 1), error="x" * 100_000), *described(made.runs[1])
-            )
+            store.add(msgspec.structs.replace(trial(made, 1), error="x" * 100_000), *described(made.runs[1]))
         assert set(store.trials()) == {made.runs[0].key}
 
 
@@ -193,7 +194,10 @@ def test_a_folder_without_study_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ('{"schema": 1}', r"study.json has schema 1 and this version of dorsal reads 2; name another folder"),
+        (
+            '{"schema": 1}',
+            r"study.json has schema 1 and this version of dorsal reads 2; use the version",
+        ),
         ("{", "is no study"),
         ("{}", "is no study"),
     ],

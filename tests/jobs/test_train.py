@@ -1,24 +1,37 @@
 """One training run of a study, and what is measured before."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
+import torch
 
+from dorsal.data import scanning
+from dorsal.data.dataset import Evaluation, ImageData, open_data
 from dorsal.data.spec import Folder, parse_data
+from dorsal.jobs.engine import Predictions
 from dorsal.jobs.events import Note
 from dorsal.jobs.forecast import RunTiming
-from dorsal.jobs.plan import Run
+from dorsal.jobs.kept import check_disk, disk_needed, model_folder, pack, read_predictions, write_predictions
+from dorsal.jobs.plan import Run, checkpoint_file
 from dorsal.jobs.records import Trial
-from dorsal.jobs.train import check_device, data_summary, run_trial, time_run
+from dorsal.jobs.resources import Resources
+from dorsal.jobs.train import choose_device, data_summary, run_trial, summaries_at_sizes, time_run
 from dorsal.recipes.epoch import Epoch, Step
 from dorsal.recipes.text import read_recipes
 from dorsal.study.comparison.plan import plan_comparison
 from dorsal.study.comparison.question import Comparison
+from dorsal.tasks.classify.score import score_of
+from dorsal.train.evaluate import evaluate
+from dorsal.weights.saved import load_model
+from tests.data.pictures import fill
 from tests.study.conftest import TINY
 
 DATA = "scenes(train=100, val=20, size=32)"
+PLACE = Resources(device="cpu")
 
 
 def make_run(recipe: str = "plain(batch=50)", **changes: Any) -> Run:
@@ -29,7 +42,11 @@ def make_run(recipe: str = "plain(batch=50)", **changes: Any) -> Run:
 
 def make(run: Run, folder: Path) -> tuple[Trial, list[Any]]:
     told: list[Any] = []
-    return run_trial(run, told.append, folder=folder, threads=1, device="cpu"), told
+    return run_trial(run, told.append, folder=folder, place=PLACE, keep_models=True), told
+
+
+def eval_images(data: ImageData) -> torch.Tensor:
+    return torch.cat([images for images, _ in Evaluation(data.val, data.size, data.normalization, 64)])
 
 
 def test_a_run_tells_all_and_ends_as_its_last_epoch(tmp_path: Path) -> None:
@@ -49,7 +66,50 @@ def test_a_run_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     whole, _ = make(make_run(), tmp_path)
     again, told = make(make_run(), tmp_path)
     assert again == whole
-    assert told == []
+    assert [type(what) for what in told] == [Predictions]
+
+
+def test_a_finished_run_leaves_its_model_and_predictions_that_give_its_score(tmp_path: Path) -> None:
+    run = make_run()
+    trial, told = make(run, tmp_path)
+    (said,) = (what for what in told if isinstance(what, Predictions))
+    write_predictions(tmp_path, run.key, said.content)
+    found = read_predictions(tmp_path, trial)
+    assert score_of(found) == trial.accuracy
+    data = open_data(parse_data(DATA))
+    assert found["label"].tolist() == data.val.labels.tolist()
+    model, card = load_model(model_folder(tmp_path, run.key))
+    assert card.metrics == {"accuracy": trial.accuracy}
+    assert evaluate(model, data.val, data).score == trial.accuracy
+    logits = model(eval_images(data)).detach().half().numpy()
+    np.testing.assert_allclose(logits, found["logits"], rtol=1e-2, atol=1e-2)
+
+
+def test_predictions_that_are_not_those_of_the_run_are_refused(tmp_path: Path) -> None:
+    trial = Trial("key", "finished", 50.0, (), 1.0, predictions="0" * 64)
+    with pytest.raises(ValueError, match=r"key.npz' is missing"):
+        read_predictions(tmp_path, trial)
+    write_predictions(tmp_path, "key", pack({"label": np.arange(3)}))
+    with pytest.raises(ValueError, match=r"key.npz' is damaged or of another run"):
+        read_predictions(tmp_path, trial)
+    with pytest.raises(ValueError, match="it has not finished"):
+        read_predictions(tmp_path, msgspec.structs.replace(trial, predictions=""))
+
+
+def test_without_room_for_them_no_model_is_kept(tmp_path: Path) -> None:
+    trial = run_trial(make_run(), lambda _: None, folder=tmp_path, place=PLACE, keep_models=False)
+    assert trial.status == "finished"
+    assert not (tmp_path / "models").exists()
+
+
+def test_disk_is_counted_before_it_is_used(tmp_path: Path) -> None:
+    summary = data_summary(parse_data(DATA))
+    with_models, without = (disk_needed([1000, 3000], summary, 1, keep) for keep in (True, False))
+    assert with_models - without == 4 * 4000
+    assert disk_needed([1000, 3000], summary, 2, False) - without == 4 * 4 * 1000  # one checkpoint more
+    check_disk(tmp_path, 1)
+    with pytest.raises(ValueError, match=r"the runs need about 1\.05e\+06 GiB of disk and .* are free; make room"):
+        check_disk(tmp_path, 2**50)
 
 
 def test_a_loss_that_is_no_number_is_an_outcome(tmp_path: Path) -> None:
@@ -60,7 +120,7 @@ def test_a_loss_that_is_no_number_is_an_outcome(tmp_path: Path) -> None:
 
 def test_an_error_is_recorded_with_its_place(tmp_path: Path) -> None:
     run = make_run()
-    (tmp_path / f"{run.key}.pt").mkdir()
+    checkpoint_file(tmp_path, run.key).mkdir(parents=True)
     trial, _ = make(run, tmp_path)
     assert (trial.status, trial.accuracy, trial.curve) == ("failed", None, ())
     assert trial.error.startswith("IsADirectoryError: ")
@@ -75,7 +135,8 @@ def test_data_that_changed_since_planning_fail_the_run(tmp_path: Path) -> None:
 
 def test_a_damaged_checkpoint_is_told_of(tmp_path: Path) -> None:
     run = make_run()
-    (tmp_path / f"{run.key}.pt").write_bytes(b"damaged" * 100)
+    checkpoint_file(tmp_path, run.key).parent.mkdir()
+    checkpoint_file(tmp_path, run.key).write_bytes(b"damaged" * 100)
     trial, told = make(run, tmp_path)
     assert trial.status == "finished"
     (note,) = (what.text for what in told if isinstance(what, Note))
@@ -84,19 +145,46 @@ def test_a_damaged_checkpoint_is_told_of(tmp_path: Path) -> None:
 
 
 def test_timing_is_of_the_run() -> None:
-    timing = time_run(make_run(), threads=1, device="cpu")
+    timing = time_run(make_run(), place=PLACE)
     assert isinstance(timing, RunTiming)
     for latency, batch in ((timing.forward, 1), (timing.train_step, 50)):
         assert 0 < latency.low_ms <= latency.median_ms <= latency.high_ms
         assert (latency.batch, latency.threads, latency.device) == (batch, 1, "cpu")
-    assert timing.epoch_seconds > 2 * timing.train_step.low_ms / 1e3
+
+
+def test_an_epoch_is_forecast_as_its_steps_and_its_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dorsal.jobs.train.time_forward", lambda *_, **__: [0.25])
+    monkeypatch.setattr("dorsal.jobs.train.time_step", lambda *_, **__: 3.0)
+    timing = time_run(make_run(), threads=1, device="cpu")
+    assert isinstance(timing, RunTiming)
+    assert timing.epoch_seconds == 2 * 3.0 + 0.25
+
+
+def test_a_folder_is_decoded_once_for_all_sizes_and_not_by_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = str(fill(tmp_path / "pets", {"cat": 5, "dog": 5}))
+    scans: list[object] = []
+    scan = scanning.scan
+    monkeypatch.setattr(scanning, "scan", lambda *given: scans.append(given) or scan(*given))
+    facts = data_summary(parse_data(f"{data}(size=32)"))
+    assert len(scans) == 10
+    at = summaries_at_sizes(facts)
+    assert [at(size).image_size for size in (32, 48, 64)] == [32, 48, 64]
+    assert {at(size).fingerprint for size in (32, 48, 64)} == {facts.fingerprint}
+    comparison = Comparison(networks=(f"tiny={TINY}",), data=data, seeds=1)
+    (run,) = plan_comparison(comparison, facts, read_recipes(["plain(batch=5)"], 1)).runs
+    monkeypatch.setattr(os, "scandir", None)
+    trial, _ = make(run, tmp_path)
+    assert trial.status == "finished", trial.error
+    assert len(scans) == 10
 
 
 def test_a_run_that_cannot_be_timed_says_why() -> None:
     run = msgspec.structs.replace(make_run(), data=Folder("nowhere"))
-    said = time_run(run, threads=1, device="cpu")
+    said = time_run(run, place=PLACE)
     assert isinstance(said, str)
-    assert said.startswith("DataError: path: 'nowhere' cannot be used as a data set")
+    assert said.startswith("DataError: data='nowhere' cannot be used")
 
 
 @pytest.mark.parametrize(
@@ -109,6 +197,6 @@ def test_recipes_that_are_none(recipe: str, says: str) -> None:
 
 
 def test_devices_that_are_not_there() -> None:
-    check_device("cpu")
-    with pytest.raises(ValueError, match="device='tpu' is not there; valid: cpu"):
-        check_device("tpu")
+    choose_device("cpu")
+    with pytest.raises(ValueError, match="device='tpu' is not there; valid: auto, cpu"):
+        choose_device("tpu")

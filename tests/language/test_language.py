@@ -57,7 +57,7 @@ def test_fields_are_read_by_their_types():
         ("here(mirror=yes)", "mirror=yes is not true or false"),
         ("here(crop=padd)", r"crop=padd is not known; did you mean pad\?"),
         ("here(crop=pad(n=1))", "expected the end at character 19"),
-        ("here(stages=3)", "stages: Expected `array`"),
+        ("here(stages=3)", "stages=3 is not a list of whole numbers"),
         ("here(size=64", r"expected '\)' at character 13, found the end"),
         ("here(size)", "expected '='"),
     ],

@@ -7,6 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from torch import nn
 from torchvision.ops import DropBlock2d, StochasticDepth
 
+from dorsal.nn import norms
+from dorsal.nn.backbone import set_checkpointing
 from dorsal.nn.blocks import ResidualBlock
 from dorsal.nn.build import build, set_drop_block
 from dorsal.nn.layers import ConvNorm
@@ -128,6 +130,39 @@ def test_batch_norm_on_one_value_keeps_its_statistics_and_learns():
     assert torch.equal(normalize(norm, batch), reference(batch))
     assert torch.equal(norm.running_var, reference.running_var)
     assert torch.equal(normalize(norm.eval(), x), reference.eval()(x))
+
+
+def test_batch_norm_on_one_value_is_seen_by_hooks_and_refused_without_statistics():
+    norm = nn.BatchNorm2d(3).train()
+    modes: list[bool] = []
+    norm.register_forward_hook(lambda norm, *_: modes.append(norm.training))
+    normalize(norm, torch.randn(1, 3, 1, 1))
+    assert modes == [False]  # it is normalized as in evaluation
+    assert norm.training
+    with pytest.raises(ValueError, match="more than 1 value per channel when training"):
+        normalize(nn.BatchNorm2d(3, track_running_stats=False), torch.randn(1, 3, 1, 1))
+
+
+@pytest.mark.parametrize("options", [{}, {"affine": False}, {"track_running_stats": False}])
+def test_synchronised_norm_is_batch_norm_where_the_other_processes_are_empty(options, monkeypatch):
+    monkeypatch.setattr(norms, "_several_processes", lambda: True)
+    monkeypatch.setattr(norms.dist, "all_reduce", lambda _: None)
+    mine, other = norms.SyncBatchNorm(3, **options).double(), nn.BatchNorm2d(3, **options).double()
+    state = randomised(mine.state_dict())
+    mine.load_state_dict(state), other.load_state_dict(state)
+    x = torch.randn(4, 3, 5, 5, dtype=torch.float64)
+    assert torch.allclose(normalize(mine, x), normalize(other, x))
+    assert all(torch.allclose(a, b) for a, b in zip(mine.buffers(), other.buffers(), strict=True))
+
+
+def test_a_second_run_for_the_gradient_leaves_norms_without_statistics_alone():
+    model = build(short(named("resnet20"))).train()
+    model.stages[0][0].mixer.norm = nn.BatchNorm2d(16, track_running_stats=False)
+    kept = model.stages[0][0].expand.norm
+    set_checkpointing(model, True)
+    model(torch.randn(2, 3, 16, 16)).sum().backward()
+    assert kept.momentum == model.stages[0][0].mixer.norm.momentum == 0.1
+    assert int(kept.num_batches_tracked) == 1
 
 
 def branches(model):

@@ -76,10 +76,10 @@ def test_hashes_are_pinned() -> None:
 
 def test_a_field_of_a_later_version_leaves_hashes_as_they_were() -> None:
     fields = [(field.name, field.type, field.default) for field in msgspec.structs.fields(Recipe)]
-    later = msgspec.defstruct("Later", [*fields, ("clip", float, 0.0)], kw_only=True, frozen=True)
+    later = msgspec.defstruct("Later", [*fields, ("later", float, 0.0)], kw_only=True, frozen=True)
     given = msgspec.structs.asdict(NAMED["resnest"])
     assert digest(later(**given)) == recipe_hash(NAMED["resnest"])
-    assert digest(later(**given, clip=1.0)) != recipe_hash(NAMED["resnest"])
+    assert digest(later(**given, later=1.0)) != recipe_hash(NAMED["resnest"])
 
 
 def test_recipes_are_known_by_their_texts_and_files_by_their_names(tmp_path: Path) -> None:

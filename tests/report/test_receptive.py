@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from click.testing import CliRunner, Result
 
-from dorsal.cli.app import make_app
+from dorsal.cli.app import APP
 from dorsal.report.receptive import field_views, plot_page, write_plot
 from dorsal.spec.receptive import LevelField, receptive_fields
 from dorsal.zoo import network
@@ -98,7 +98,7 @@ def test_the_page_draws_itself_and_fits_the_window(width: int, tmp_path: Path) -
 
 
 def show(*words: str) -> Result:
-    return CliRunner().invoke(make_app("show"), ["show", *words])
+    return CliRunner().invoke(APP, ["show", *words])
 
 
 def test_show_prints_a_row_for_each_level_and_network() -> None:

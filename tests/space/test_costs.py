@@ -8,15 +8,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from dorsal.space import candidates as candidates_module
+from dorsal.space.axis import Axis
 from dorsal.space.candidates import evaluate, realise
-from dorsal.space.costs import QUANTITIES
-from dorsal.space.encoding import is_by_stage
+from dorsal.space.check import reasons
+from dorsal.space.costs import QUANTITIES, costs
+from dorsal.space.distributions import Choice
+from dorsal.space.encoding import is_by_stage, words_at
 from dorsal.space.named import SPACES
 from dorsal.space.points import draw_points
+from dorsal.space.space import Space
+from dorsal.space.table import StageColumns
 from dorsal.spec.cost import cost
 from dorsal.spec.layers import layers, plan
 from dorsal.zoo import NETWORKS, network, text_of
-from tests.space.spaces import spaces
+from tests.space.spaces import MIXERS, spaces
 
 
 def drawn(space, rows, seed=0):
@@ -48,6 +53,22 @@ def test_costs_of_every_space_are_those_of_the_built_networks(name):
     networks = evaluate(compiled, points)
     assert len(networks) > 100
     assert_costs_are_exact(networks, range(100))
+
+
+@pytest.mark.parametrize("read", [costs, reasons])
+def test_no_mixer_is_forgotten_over_arrays(read, monkeypatch):
+    """Words are compared here, so that mypy misses nothing: each mixer has to be asked for at the inner mixer too."""
+    networks = realise(*drawn(Space(name="nested", base="res2net50_26w_4s", axes={"widths": Axis(Choice((256,)))}), 1))
+    asked, says = set(), StageColumns.says
+    monkeypatch.setattr(
+        StageColumns, "says", lambda self, path, word: asked.add((path, word)) or says(self, path, word)
+    )
+    read(networks.table, len(networks), networks.compiled.stages)
+    assert {word for path, word in asked if path == "mixer.inner"} == set(words_at("mixer"))
+
+
+def test_random_spaces_have_every_mixer():
+    assert {text.partition("(")[0] for text in MIXERS} == set(words_at("mixer"))
 
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
@@ -118,10 +139,6 @@ def test_networks_of_a_space_have_a_text():
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_published_network_survives_its_leaves(name):
-    from dorsal.space.axis import Axis
-    from dorsal.space.distributions import Choice
-    from dorsal.space.space import Space
-
     space = Space(name="one", base=name, axes={"norm": Axis(Choice(("batch",)))}, groups="as_drawn")
     compiled, points = drawn(space, 1)
     networks = evaluate(compiled, points)

@@ -1,15 +1,17 @@
 """The grammar: round trips, hashes, text, and refusals that name field, value and the nearest valid choice."""
 
+from typing import get_args
+
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, find, given, settings
 
-from dorsal.spec.block import Bottleneck, Conv, MultiScale, SplitAttention
+from dorsal.spec.block import Bottleneck, Conv, Mixer, MultiScale, SplitAttention
 from dorsal.spec.network import Network, from_dict, from_json, network_hash, to_dict, to_json
 from dorsal.spec.stage import Stage
 from dorsal.spec.text import choices_of, difference, edit
 from dorsal.zoo import NETWORKS, named, network, text_of
-from tests.networks import networks
+from tests.networks import bottlenecks, networks
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -28,6 +30,11 @@ def test_any_crossing_round_trips(net):
     assert network(text) == net
     assert text_of(network(text)) == text
     assert edit(named("resnet50"), choices_of(net)) == net
+
+
+@pytest.mark.parametrize("kind", get_args(Mixer))
+def test_random_networks_have_every_mixer(kind):
+    assert isinstance(find(bottlenecks, lambda block: isinstance(block.mixer, kind)).mixer, kind)
 
 
 def test_text_of_the_published_crossing():

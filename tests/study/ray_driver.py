@@ -72,8 +72,8 @@ def main(address: str, url: str, folder: Path, count: int) -> None:
         with contextlib.closing(cluster.run_all([run for run in runs if run.key not in ended])) as reports:
             for report in reports:
                 if isinstance(report.what, Trial):
-                    store.add(report.run, report.what, {"seed": SEEDS}, {"seed": report.run.seed})
-                    print(report.run.key, flush=True)
+                    store.add(report.what, {"seed": SEEDS}, {"seed": report.job.seed})
+                    print(report.job.key, flush=True)
 
 
 if __name__ == "__main__":

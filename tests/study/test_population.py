@@ -244,7 +244,7 @@ def test_the_storage_of_a_folder_is_kept_and_another_is_refused(
     assert run_population(asked(out, count=3)).study.trials[:4] == first.study.trials[:4]
     assert {run.arm[-2:] for run in engine.made} == {"/2"}
     assert not (out / "study.db").exists()
-    run_recheck(Recheck(population=(str(out),), networks=1, epochs=(2,), seeds=1))
+    run_recheck(Recheck(population=str(out), networks=1, epochs=(2,), seeds=1))
     assert len(engine.made) == 4
     assert load_population(out) == load_population(out, elsewhere)
     own = run_population(asked(tmp_path / "own"))
@@ -335,7 +335,7 @@ def test_a_budget_or_a_smaller_count_hides_nothing_that_has_ended(
     less = run_population(asked(tmp_path, seeds=2, budget="35s"))
     assert len(engine.made) == len(less.study.trials) == 6
     assert set(first.study.trials) < set(less.study.trials)
-    run_recheck(Recheck(population=(str(tmp_path),), networks=2, epochs=(2,), seeds=1))
+    run_recheck(Recheck(population=str(tmp_path), networks=2, epochs=(2,), seeds=1))
     events: list[Event] = []
     fewer = run_population(asked(tmp_path, count=1, seeds=2), on_event=events.append)
     assert fewer.spaces == first.spaces
@@ -404,7 +404,6 @@ def test_stopped_between_two_files_it_is_read_and_goes_on(tmp_path: Path, monkey
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 def test_killed_at_any_point_the_same_call_goes_on(tmp_path: Path) -> None:
     file = tmp_path / "tiny.toml"
     file.write_text(TINY, encoding="utf-8")

@@ -12,9 +12,8 @@ from dorsal.jobs.events import Event, Planned, Progress, TrialDone
 from dorsal.jobs.records import Study
 from dorsal.jobs.study_file import load_study
 from dorsal.study.comparison.run import compare
+from tests.processes import still_running
 from tests.study.conftest import Session, results, tiny
-
-pytestmark = pytest.mark.alone
 
 
 class Broken:
@@ -29,7 +28,7 @@ class Broken:
         self.with_next_worker = self.interrupted.until(lambda event: event["kind"] == "Progress")
         os.killpg(self.interrupted.process.pid, signal.SIGINT)
         self.interrupted_error = self.interrupted.end()
-        _, self.left_after_interrupt = psutil.wait_procs(_group(self.interrupted.process.pid), timeout=10)
+        self.left_after_interrupt = still_running(_group(self.interrupted.process.pid), 60)
         self.after_interrupt = load_study(out)
 
         self.main_killed = Session(comparison)
@@ -38,7 +37,7 @@ class Broken:
         workers = self.main_killed.workers()
         self.main_killed.process.kill()
         self.main_killed.end()
-        _, self.orphans = psutil.wait_procs(workers, timeout=10)
+        self.orphans = still_running(workers, 60)
         self.after_kill = load_study(out)
 
         self.last: list[Event] = []

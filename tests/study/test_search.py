@@ -373,9 +373,7 @@ def test_bad_questions_are_refused(changes: dict[str, Any], says: str) -> None:
 
 
 def test_the_command_asks_the_same() -> None:
-    asked = Search(
-        space=("crossed",), objectives=("error", "macs"), bounds={"params": "..5M"}, sample_seed=3, seeds=(7,)
-    )
+    asked = Search(space="crossed", objectives=("error", "macs"), bounds={"params": "..5M"}, sample_seed=3, seeds=(7,))
     assert command_line(asked) == (
         "dorsal space search crossed --objective error --objective macs --params ..5M --sample-seed 3 --seeds 7,"
     )

@@ -616,19 +616,27 @@ def test_forward_passes_are_timed_so_often_and_so_long():
 def test_networks_are_measured_on_this_machine(tmp_path):
     torch.set_num_threads(2)
     random = torch.random.get_rng_state()
-    question = asked(tmp_path / "out", calls=("forward", "step"), batches=(1, 8))
+    question = asked(tmp_path / "out", calls=("forward", "step"), batches=(1, 2))
     model, said = quietly(question)
     assert (torch.get_num_threads(), said) == (2, [])
     torch.set_num_threads(1)
     assert torch.equal(torch.random.get_rng_state(), random)
-    assert [fit.quantity for fit in model.fits] == ["forward_b1_ms", "forward_b8_ms", "step_b1_ms", "step_b8_ms"]
+    assert [fit.quantity for fit in model.fits] == ["forward_b1_ms", "forward_b2_ms", "step_b1_ms", "step_b2_ms"]
     stored = read_latency(tmp_path / "out" / MEASUREMENTS, Measurements)
     for timed in stored.networks:
         assert [sorted(times) for times in timed.rounds] == [sorted(stored.setting.quantities())] * 2
-        low, median, high = timed.quartiles("step_b8_ms") or pytest.fail("not timed")
+        low, median, high = timed.quartiles("step_b2_ms") or pytest.fail("not timed")
         assert 0 < low <= median <= high
-    total = {name: sum(times[name] for timed in stored.networks for times in timed.rounds) for name in timed.rounds[0]}
-    assert total["forward_b1_ms"] < total["step_b1_ms"] < total["step_b8_ms"] > total["forward_b8_ms"]
+
+
+def test_calls_are_made_on_batches_of_their_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(measure, "Apart", lambda function, _: contextlib.nullcontext(function))
+    monkeypatch.setattr(measure, "time_forward", lambda _, images, calls: [1e-3 * len(images)] * calls)
+    monkeypatch.setattr(measure, "time_step", lambda _, made, *__, **___: 0.1 * made.batch)
+    quietly(asked(tmp_path / "out", calls=("forward", "step"), batches=(1, 8), repeats=1))
+    stored = read_latency(tmp_path / "out" / MEASUREMENTS, Measurements)
+    whole = {"forward_b1_ms": 1, "forward_b8_ms": 8, "step_b1_ms": 100, "step_b8_ms": 800}
+    assert [timed.rounds for timed in stored.networks] == [(pytest.approx(whole),)] * FEWEST_TO_FIT
 
 
 def test_bfloat16_is_measured(tmp_path):

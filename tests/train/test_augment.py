@@ -1,10 +1,14 @@
 import pickle
+import re
 
+import msgspec
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dorsal.data.split import ImageData
+from dorsal.data.transform import Normalization
 from dorsal.recipes.text import Recipe, recipe
 from dorsal.train.augment import batch_mixer, draws_of, seed_of, train_transform
 from tests.train.tiny import make_data
@@ -26,6 +30,36 @@ def test_every_recipe_makes_normalized_squares(text: str, image: Tensor) -> None
     for made in outputs(recipe(text), image, count=3):
         assert (made.shape, made.dtype) == ((3, 16, 16), torch.float32)
         assert made.isfinite().all()
+
+
+def with_channels(channels: int) -> ImageData:
+    measured = Normalization(mean=(0.4,) * channels, std=(0.2,) * channels, source="test")
+    return msgspec.structs.replace(make_data(), normalization=measured)
+
+
+@pytest.mark.parametrize("text", ["plain", "tricks", "plain(auto_augment=randaugment)", "plain(color_jitter=0.4)"])
+def test_grey_images_are_augmented_too(text: str) -> None:
+    with draws_of(5):
+        made = train_transform(recipe(text), with_channels(1))(PHOTO[:1])
+    assert (made.shape, made.dtype) == ((1, 16, 16), torch.float32)
+    assert made.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("text", "channels", "wanted"),
+    [
+        ("plain(lighting=0.1)", 1, "lighting=0.1 of the recipe needs images of 3 channels, and these have 1"),
+        ("plain(color_jitter=0.4)", 4, "color_jitter=0.4 of the recipe needs images of 1 or 3 channels"),
+        (
+            "plain(auto_augment=autoaugment)",
+            5,
+            "auto_augment=autoaugment of the recipe needs images of 1 or 3 channels",
+        ),
+    ],
+)
+def test_steps_for_other_channels_are_refused_by_name(text: str, channels: int, wanted: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(wanted)):
+        train_transform(recipe(text), with_channels(channels))
 
 
 def test_pad_shifts_by_up_to_an_eighth_and_keeps_values() -> None:

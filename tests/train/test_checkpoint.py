@@ -217,8 +217,8 @@ def test_a_full_disk_ends_fit_with_its_error(
 def test_another_schema_is_refused_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "folder" / "run.pt"
     save(path, RUN, {})
-    monkeypatch.setattr(checkpoint, "SCHEMA", 2)
-    with pytest.raises(ValueError, match="has schema 1; this version of dorsal reads 2"):
+    monkeypatch.setattr(checkpoint, "SCHEMA", 3)
+    with pytest.raises(ValueError, match="has schema 2; this version of dorsal reads 3"):
         load(path, RUN)
 
 

@@ -5,11 +5,13 @@ import os
 import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dorsal.data.sampling import order
 from dorsal.recipes.epoch import Epoch
 from dorsal.recipes.text import recipe
 from dorsal.train.batches import Batches
@@ -22,6 +24,7 @@ import json, sys, torch
 from pathlib import Path
 torch.set_num_threads(1)
 from dorsal.train.loop import fit
+from dorsal.data.sampling import order
 from dorsal.recipes.text import recipe
 from tests.train.tiny import make_data, make_network
 for checkpoint in (None, Path(sys.argv[1])):
@@ -95,8 +98,8 @@ def test_two_processes_are_one_with_the_same_batches_and_go_on_from_the_checkpoi
 
 @pytest.mark.parametrize("world", [1, 2, 3])
 def test_shares_make_up_the_batches(world: int) -> None:
-    whole = Batches(33, 16, 5, 0, 1)
-    parts = [Batches(33, 16, 5, rank, world) for rank in range(world)]
+    whole = Batches(33, 16, partial(order, 33, 5), 0, 1)
+    parts = [Batches(33, 16, partial(order, 33, 5), rank, world) for rank in range(world)]
     for made in (whole, *parts):
         made.epoch = 2
     for index, (batch, *shares) in enumerate(zip(whole, *parts, strict=True)):

@@ -1,78 +1,87 @@
-"""The `dorsal` command. A verb's file is imported when the verb is called, so that `dorsal list` stays quick."""
+"""The `dorsal` command. A verb's file is imported when the verb is called, and none of them for the list of verbs."""
 
 from __future__ import annotations
 
-import errno
-import importlib
+import json
+import os
 import sys
-from typing import Annotated
 
-import typer
+import click
 
-VERBS = {
-    "compare": "compare",
-    "train": "train",
-    "evaluate": "evaluate",
-    "predict": "predict",
-    "list": "list_networks",
-    "show": "show",
-    "report": "report",
+import dorsal
+from dorsal.cli.group import Entry, Verbs
+
+_WEIGHTS = {
+    "list": Entry("weights", "list_weights", "List published weights."),
+    "pull": Entry("weights", "pull", "Download published weights and make a model's folder of them."),
+    "convert": Entry("weights", "convert", "Convert a checkpoint of another package to a model's folder."),
+    "verify": Entry("weights", "verify", "Check a model."),
 }
-"""Each verb's function, in `dorsal.cli.<verb>` (`list`: `list_networks`, as `list` is a builtin)."""
-
-GROUPS = ("weights", "space")
-"""Verbs that have verbs of their own, made by `make_group` in `dorsal.cli.<verb>`."""
-
-
-def make_app(asked: str) -> typer.Typer:
-    """The application with the verb `asked` for, or with all verbs where it is none of them (help, a misspelling).
-
-    Typer builds a validator for every option of every verb it knows, a third of the time of `dorsal list`.
-    """
-    app = typer.Typer(
-        help="Convolutional backbones in one grammar, compared fairly.",
-        no_args_is_help=True,
-        pretty_exceptions_enable=False,
-        rich_markup_mode="rich",
-        context_settings={"help_option_names": ["-h", "--help"]},
-        callback=_root,
-    )
-    for verb in [asked] if asked in (*VERBS, *GROUPS) else (*VERBS, *GROUPS):
-        module = importlib.import_module(f"dorsal.cli.{'list_networks' if verb == 'list' else verb}")
-        if verb in GROUPS:
-            app.add_typer(module.make_group(), name=verb)
-        else:
-            app.command(verb)(getattr(module, VERBS[verb]))
-    return app
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        from dorsal import __version__
-
-        typer.echo(f"dorsal {__version__}")
-        raise typer.Exit
-
-
-def _root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
-    ] = False,
-) -> None:
-    pass
+_SPACE = {
+    "list": Entry("space", "list_spaces", "List the named spaces."),
+    "show": Entry("space", "show", "Print a space as TOML."),
+    "sample": Entry("space", "sample", "Draw different networks that meet all bounds."),
+    "run": Entry("space_run", "run", "Sample one or more spaces, train every network, and analyse what came of it."),
+    "latency": Entry("space_latency", "latency", "Time networks of a space on this machine, and fit their latency."),
+    "analyse": Entry("space_analyse", "analyse", "Compare the spaces of a population, and say which axes matter."),
+    "recheck": Entry("space_recheck", "recheck", "Train some networks of a population again, longer."),
+    "narrow": Entry("space_narrow", "narrow", "Propose the next space."),
+    "search": Entry("space_search", "search", "Search a space: train networks that a sampler proposes."),
+    "pick": Entry("space_pick", "pick_networks", "Print the best network."),
+}
+APP = Verbs(
+    "dorsal",
+    "Convolutional backbones in one grammar, compared fairly.",
+    {
+        "compare": Entry(
+            "compare", "compare", "Train networks under the same recipes and seeds, and say which is better."
+        ),
+        "train": Entry("train", "train", "Train one network."),
+        "evaluate": Entry("evaluate", "evaluate", "Score a model."),
+        "predict": Entry("predict", "predict", "Name the most probable classes of image files."),
+        "list": Entry("list_networks", "list_networks", "List the named networks."),
+        "show": Entry("show", "show", "Show a network."),
+        "recipes": Entry("recipes", "recipes", "List the named recipes."),
+        "report": Entry("report", "report", "Print the tables of a comparison, a population or a search."),
+        "weights": Verbs("weights", "Published checkpoints: list, pull, convert, verify.", _WEIGHTS),
+        "space": Verbs("space", "Design spaces: sample them, train populations, compare and narrow them.", _SPACE),
+    },
+)
+click.version_option(dorsal.__version__, message="dorsal %(version)s")(APP)
 
 
 def main() -> None:
     """Runs the command line. Bad input and a full disk end in one sentence and exit code 2."""
+    words = _meant(sys.argv[1:])
     try:
-        make_app(sys.argv[1] if len(sys.argv) > 1 else "")()
+        code = APP.main(words, prog_name="dorsal", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message())
+        sys.exit(0)
+    except click.UsageError as error:
+        from dorsal.cli.slips import answer
+
+        _fail(answer(error, words, APP))
+    except click.Abort:
+        sys.exit(130)
     except (ValueError, ModuleNotFoundError) as error:
+        if "--json" in sys.argv and hasattr(error, "problems"):  # of a data set: all of them, not the first only
+            print(json.dumps({"problems": error.problems}))
         _fail(str(error))
+    except BrokenPipeError:  # the reader of our output has gone, as in `dorsal list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     except OSError as error:
-        if error.errno == errno.EPIPE:  # the reader of our output has gone, as in `dorsal list | head`
-            sys.stderr.close()
-            sys.exit(0)
         _fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error.strerror or error))
+    sys.exit(code)
+
+
+def _meant(words: list[str]) -> list[str]:
+    """`help VERB` as `VERB --help`, and `version` as `--version`."""
+    if words[:1] == ["help"]:
+        return [*words[1:], "--help"]
+    return ["--version"] if words == ["version"] else words
 
 
 def _fail(message: str) -> None:

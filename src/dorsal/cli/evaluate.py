@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
-
-from dorsal.data.spec import DATA_HELP
+from dorsal.cli.options import AsJson, Model
+from dorsal.jobs.resources import Device
+from dorsal.language.options import option
+from dorsal.study.question import Data
 
 if TYPE_CHECKING:
     from dorsal.data.dataset import Images, Split
@@ -18,28 +18,27 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A folder that `dorsal train` or `dorsal weights` made.")],
-    data: Annotated[str, typer.Option(help=DATA_HELP)] = "scenes",
+    model: Model,
+    data: Data = "scenes",
     split: Annotated[
-        str | None,
-        typer.Option(
-            help="val, train, or all. Left out: val where the data have splits, else all.", show_default=False
-        ),
+        Literal["val", "train", "all"] | None,
+        option("val, train, or all (default: val where the data have splits, else all)."),
     ] = None,
     image_size: Annotated[
-        int | None, typer.Option(min=1, help="In place of the card's; resizing scales along.", show_default=False)
+        int | None, option("Image size instead of the card's; the resize is scaled to match.", least=1)
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 128,
-    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    batch: Annotated[int, option("Images at a time.", least=1)] = 128,
+    device: Device = "auto",
+    as_json: AsJson = False,
 ) -> None:
     """Score a model: accuracy, top-5, loss, and accuracy by class.
 
     Images are prepared as the model's card says: size, crop, interpolation, normalization, order of colours. The
     classes of the data must be among the model's. A folder without splits is scored whole.
 
-    Examples: `dorsal evaluate runs/train --data photos --split val`,
-    `dorsal evaluate weights/resnet50.torchvision_v2 --data imagenet/val`
+    Examples:
+        dorsal evaluate runs/train --data photos --split val
+        dorsal evaluate weights/resnet50.torchvision_v2 --data imagenet/val
     """
     import json
 
@@ -50,21 +49,19 @@ def evaluate(
     from dorsal.cli.prepared import normalization_of
     from dorsal.data.dataset import Evaluation, open_for_scoring
     from dorsal.data.spec import parse_data
-    from dorsal.jobs.train import check_device
+    from dorsal.jobs.train import choose_device
     from dorsal.spec.task import Classify
     from dorsal.tasks.method import method_of
     from dorsal.train.evaluate import scored
     from dorsal.weights.saved import load_model
 
-    if split not in (None, "val", "train", "all"):
-        raise ValueError(f"--split {split!r} is not known; valid: val, train, all")
     spec = parse_data(data)
-    check_device(device)
+    device = choose_device(device)
     net, card = load_model(model)
     if not card.classes:
         raise ValueError(f"{model} has no classifier, so there is no accuracy to measure")
     spec = _in_channels_of(card, spec)
-    opened = open_for_scoring(spec, split, levels=card.preprocessing.levels)  # type: ignore[arg-type]
+    opened = open_for_scoring(spec, split, levels=card.preprocessing.levels)
     prepared = card.preprocessing if image_size is None else card.preprocessing.at(image_size)
     images = _in_order_of(card, opened)
     sys.stderr.write(f"scoring {opened.summary}\n")

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
+from dorsal.cli.options import AsJson
+from dorsal.language.options import option
 
 
 def list_networks(
-    pattern: Annotated[
-        str,
-        typer.Argument(help="Part of a name under any of its aliases, or a pattern with * and ?, e.g. 'regnety_*'."),
-    ] = "*",
-    max_macs: Annotated[str, typer.Option(help="At most so many MACs, e.g. 2G.", show_default=False)] = "",
-    max_params: Annotated[str, typer.Option(help="At most so many parameters, e.g. 30M.", show_default=False)] = "",
-    image_size: Annotated[int, typer.Option(help="Side of the image in pixels that MACs are counted for.")] = 224,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    patterns: Annotated[
+        tuple[str, ...],
+        option(
+            "Parts of names under any of their aliases, or patterns with * and ?, e.g. 'regnety_*'.",
+            metavar="PATTERN",
+            argument=True,
+        ),
+    ] = (),
+    max_macs: Annotated[str, option("At most so many MACs, e.g. 2G.", metavar="AMOUNT")] = "",
+    max_params: Annotated[str, option("At most so many parameters, e.g. 30M.", metavar="AMOUNT")] = "",
+    image_size: Annotated[int, option("Side of the image in pixels that MACs are counted for.")] = 224,
+    as_json: AsJson = False,
 ) -> None:
     """List the named networks with parameters, MACs and activations.
 
     Any edit of one is a network too: see `dorsal show "resnet50(mixer=split_attention(radix=2))"`.
 
-    Examples: `dorsal list 'res2*'`, `dorsal list --max-macs 1G --max-params 10M --json`
+    Examples:
+        dorsal list 'res2*'
+        dorsal list --max-macs 1G --max-params 10M --json
     """
     from fnmatch import fnmatchcase
 
@@ -32,17 +39,20 @@ def list_networks(
 
     most_macs = read_amount("--max-macs", max_macs) if max_macs else None
     most_params = read_amount("--max-params", max_params) if max_params else None
-    wanted = pattern.lower() if set(pattern) & set("*?[") else f"*{pattern.lower()}*"
-    also = {target for alias, target in ALIASES.items() if fnmatchcase(alias, wanted)}
-    names = [name for name in NETWORKS if fnmatchcase(name, wanted) or name in also]
-    if not names:
-        hint = suggest(pattern, (*NETWORKS, *ALIASES), "dorsal list")
-        raise ValueError(f"no network's name matches {pattern!r}{hint}")
+    names = [name for name in NETWORKS if not patterns]
+    for pattern in patterns:
+        wanted = pattern.lower() if set(pattern) & set("*?[") else f"*{pattern.lower()}*"
+        also = {target for alias, target in ALIASES.items() if fnmatchcase(alias, wanted)}
+        found = [name for name in NETWORKS if fnmatchcase(name, wanted) or name in also]
+        if not found:
+            hint = suggest(pattern, (*NETWORKS, *ALIASES), "dorsal list")
+            raise ValueError(f"no network's name matches {pattern!r}{hint}")
+        names += [name for name in found if name not in names]
     rows = []
     for name in names:
-        found = cost(NETWORKS[name], image_size)
-        if (most_macs is None or found.macs <= most_macs) and (most_params is None or found.params <= most_params):
-            rows.append((name, found))
+        each = cost(NETWORKS[name], image_size)
+        if (most_macs is None or each.macs <= most_macs) and (most_params is None or each.params <= most_params):
+            rows.append((name, each))
     if as_json:
         import json
 
@@ -51,7 +61,7 @@ def list_networks(
         return
     width = max(map(len, names))
     print(f"{'network':{width}} {' '.join(f'{info.head:>9}' for info in COSTS.values())}   at {image_size} px")
-    for name, found in rows:
-        print(f"{name:{width}} {' '.join(f'{getattr(found, f) / info.scale:9.2f}' for f, info in COSTS.items())}")
+    for name, each in rows:
+        print(f"{name:{width}} {' '.join(f'{getattr(each, f) / info.scale:9.2f}' for f, info in COSTS.items())}")
     if not rows:
         print(f"none of {len(names)} networks is within --max-macs {max_macs or '-'}, --max-params {max_params or '-'}")

@@ -5,23 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from dorsal.cli.options import AsJson
+from dorsal.jobs.resources import Device
+from dorsal.language.options import option
 
 
 def predict(
-    images: Annotated[list[Path], typer.Argument(help="Image files.")],
-    model: Annotated[Path, typer.Option(help="A folder that `dorsal train` or `dorsal weights` made.")] = Path(
-        "runs/train"
-    ),
-    top: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 3,
-    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    images: Annotated[tuple[Path, ...], option("Image files, or folders of them.", metavar="IMAGE", argument=True)],
+    model: Annotated[Path, option("A folder that `dorsal train` or `dorsal weights` made.", metavar="FOLDER")],
+    top: Annotated[int, option("How many classes to name.", least=1)] = 3,
+    device: Device = "auto",
+    as_json: AsJson = False,
 ) -> None:
     """Name the most probable classes of image files, prepared as the model's card says.
 
     All files are read before the model runs, so one bad file stops the call at once.
 
-    Example: `dorsal predict cat.jpg dog.png --model runs/train --top 1`
+    Examples:
+        dorsal predict cat.jpg dog.png --model runs/train --top 1
     """
     import json
 
@@ -30,13 +31,10 @@ def predict(
     from dorsal.cli.prepared import normalization_of
     from dorsal.data.decode import Reading, read_pixels, scan
     from dorsal.data.transform import eval_transform
-    from dorsal.jobs.train import check_device
+    from dorsal.jobs.train import choose_device
     from dorsal.weights.saved import load_model
 
-    check_device(device)
-    missing = [str(path) for path in images if not path.is_file()]
-    if missing:
-        raise ValueError(f"no such file: {', '.join(missing)}")
+    device = choose_device(device)
     net, card = load_model(model)
     reading = Reading(channels=card.network.in_channels)
     bad = [f"{path} {found.problem}" for path in images if (found := scan(path, reading)).problem]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
@@ -93,6 +97,22 @@ class Watch:
         )
         if self._total is not None:
             self._progress.update(self._total, text=_left(event.seconds_left))
+
+
+@contextlib.contextmanager
+def watching(folder: Path, doing: str, shows: str | None = "report") -> Iterator[Callable[[Event], None]]:
+    """Says at once what is being done and in which folder, and gives what shows the events of the study.
+
+    Ctrl-C ends the verb with the command that goes on, and that shows what is done: the verb `shows`.
+    """
+    sys.stderr.write(f"{doing}; folder: {folder}\n")
+    try:
+        with Watch() as watch:
+            yield watch.on_event
+    except KeyboardInterrupt:
+        rest = f", and `dorsal {shows} {folder}` shows what is done" if shows else ""
+        sys.stderr.write(f"stopped; the same command goes on{rest}\n")
+        sys.exit(130)
 
 
 def _left(seconds: float) -> str:

@@ -5,24 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from dorsal.cli.options import ResultsAsJson, StudyStorage
+from dorsal.language.options import option
 
 
 def report(
     folder: Annotated[
-        Path, typer.Argument(help="The folder of a comparison, population or search, or a comparison's results.json.")
+        Path,
+        option(
+            "The folder of a comparison, population or search, or a comparison's results.json.",
+            metavar="FOLDER",
+            argument=True,
+        ),
     ],
-    storage: Annotated[
-        str, typer.Option(help="The storage's URL, where the comparison had one with a password.", show_default=False)
-    ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print results.json instead of tables.")] = False,
+    storage: StudyStorage = None,
+    as_json: ResultsAsJson = False,
 ) -> None:
     """Print the tables of a comparison, a population or a search, and write its results.json, CSV files and
     report.html anew.
 
     Works while the comparison runs and after it was interrupted: it shows the runs that have ended.
 
-    Example: `dorsal report runs/compare`
+    Examples:
+        dorsal report runs/compare
     """
     from dorsal.cli.finish import show_outcome, show_population, show_search
     from dorsal.jobs.records import Study
@@ -34,10 +39,10 @@ def report(
 
         show_outcome(read_results(folder), folder.parent, as_json)
         return
-    match load(folder, storage or None):
+    match load(folder, storage):
         case Study() as study:
             show_outcome(study, folder, as_json)
         case PopulationStudy() as population:
-            show_population(population, folder, storage or None, as_json)
+            show_population(population, folder, storage, as_json)
         case search:
             show_search(search, None, folder, as_json)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from dorsal.cli.options import AsJson
+from dorsal.language.options import option
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
     from rich.table import Table
 
@@ -18,24 +21,30 @@ if TYPE_CHECKING:
 
 
 def show(
-    networks: Annotated[list[str], typer.Argument(help="One network, or two to compare.", metavar="NETWORK [OTHER]")],
-    image_size: Annotated[int, typer.Option(help="Side of the image in pixels.")] = 224,
-    layers: Annotated[bool, typer.Option("--layers", help="List every layer with its cost.")] = False,
+    networks: Annotated[
+        tuple[str, ...],
+        option(
+            "Names, names with edits, or JSON files; two are compared.", metavar="NETWORK", argument=True, path=True
+        ),
+    ],
+    image_size: Annotated[int, option("Side of the image in pixels.", least=1)] = 224,
+    layers: Annotated[bool, option("List every layer with its cost.")] = False,
     receptive_field: Annotated[
         bool,
-        typer.Option("--receptive-field", help="Show what the paths of each level see, of any number of networks."),
+        option("Show what the paths of each level see, of any number of networks."),
     ] = False,
-    plot: Annotated[
-        Path | None, typer.Option(help="Draw the receptive fields side by side into this HTML file.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    plot: Annotated[Path | None, option("Draw the receptive fields side by side into this HTML file.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show a network: its choices, stages, feature pyramid and cost. Of two networks, in which choices they differ.
 
     A network of timm is shown with its feature pyramid and cost.
 
-    Examples: `dorsal show resnest50 --layers`, `dorsal show resnet50 "resnet50(stem=deep)"`,
-    `dorsal show timm:efficientnet_b0`, `dorsal show resnet50 res2net50 --receptive-field --plot fields.html`
+    Examples:
+        dorsal show resnest50 --layers
+        dorsal show resnet50 "resnet50(stem=deep)"
+        dorsal show timm:efficientnet_b0
+        dorsal show resnet50 res2net50 --receptive-field --plot fields.html
     """
     from dorsal.spec.timm import TimmNetwork
     from dorsal.zoo import any_network
@@ -108,7 +117,7 @@ def _describe(net: AnyNetwork, image_size: int, with_layers: bool) -> dict[str, 
     return plain
 
 
-def _differs(parsed: list[AnyNetwork], texts: list[str]) -> dict[str, tuple[str, str]]:
+def _differs(parsed: list[AnyNetwork], texts: Sequence[str]) -> dict[str, tuple[str, str]]:
     from dorsal.spec.network import Network
     from dorsal.spec.text import difference
 
@@ -184,7 +193,7 @@ def _print_layers(net: Network, image_size: int) -> None:
         )
 
 
-def _print_two(parsed: list[AnyNetwork], texts: list[str], image_size: int) -> None:
+def _print_two(parsed: list[AnyNetwork], texts: Sequence[str], image_size: int) -> None:
     from rich.console import Console
 
     from dorsal.spec.cost import COSTS

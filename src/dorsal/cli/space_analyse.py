@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from dorsal.cli.options import Storage
+from dorsal.cli.options import AsJson, Population, StudyStorage
+from dorsal.language.options import option
 
 
 def analyse(
-    folder: Annotated[Path, typer.Argument(help="The folder of a population, finished or not.")],
-    space: Annotated[str | None, typer.Option(help="Only this one of its spaces.", show_default="all")] = None,
-    fits: Annotated[int, typer.Option(help="Networks of each space fitted to the linear rule, 0.1 s each.")] = 60,
-    resamples: Annotated[int, typer.Option(help="Samples behind each share of variance and its interval.")] = 40,
-    storage: Storage = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the whole analysis as JSON.")] = False,
+    folder: Population,
+    space: Annotated[str | None, option("Only this one of its spaces.")] = None,
+    fits: Annotated[int, option("Networks of each space fitted to the linear rule, 0.1 s each.", least=1)] = 60,
+    resamples: Annotated[int, option("Samples behind each share of variance and its interval.", least=1)] = 40,
+    storage: StudyStorage = None,
+    as_json: AsJson = False,
 ) -> None:
     """Compare the spaces of a population, and say which axes matter, what it costs, and what is not shown.
 
     Error distributions with bands, every two spaces compared, good ranges of every axis, shares of the variance, the
     networks on the Pareto fronts, and how many networks a difference takes. Trains nothing, writes nothing.
 
-    Examples: `dorsal space analyse runs/population`, `dorsal space analyse runs/population --space anynetx_e --json`
+    Examples:
+        dorsal space analyse runs/population
+        dorsal space analyse runs/population --space anynetx_e --json
     """
     from dorsal.findings.population.analyse import analyse_population, of_space
     from dorsal.study.population.saved import load_population

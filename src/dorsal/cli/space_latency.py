@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
-import typer
-
-from dorsal.cli.space import Activations, Bounds, Edit, Macs, Params, read_bounds_given
+from dorsal.cli.options import AsJson
+from dorsal.study.timing.question import Timing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,82 +14,29 @@ if TYPE_CHECKING:
     from dorsal.latency.records import LatencyFit, LatencyModel
     from dorsal.stats import Estimate
 
-_SPACES = "Names of spaces, TOML or JSON files of one, or folders of populations."
 
-
-def latency(
-    spaces: Annotated[list[str], typer.Argument(metavar="SPACE...", help=_SPACES)],
-    count: Annotated[int, typer.Option(help="Networks of each space.")] = 60,
-    macs: Macs = None,
-    params: Params = None,
-    activations: Activations = None,
-    bound: Bounds = None,
-    edit: Edit = None,
-    image_size: Annotated[
-        int | None, typer.Option(help="In pixels, where it is no axis.", show_default="the space's")
-    ] = None,
-    calls: Annotated[str, typer.Option(help="forward, step (a training step), or forward,step.")] = "forward,step",
-    batch: Annotated[str, typer.Option(help="Images a call, one number or several.")] = "1,16",
-    threads: Annotated[int, typer.Option(help="Threads of a call.")] = 1,
-    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
-    precision: Annotated[str, typer.Option(help="float32, or bfloat16 (autocast).")] = "float32",
-    repeats: Annotated[int, typer.Option(help="Rounds over all networks.")] = 5,
-    seed: Annotated[int, typer.Option(help="Of the sampling.")] = 0,
-    out: Annotated[Path, typer.Option(help="Folder of the measurements and the model.")] = Path("runs/latency"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print the model as JSON.")] = False,
-) -> None:
+def latency(asked: Timing, as_json: AsJson = False) -> None:
     """Time networks of a space on this machine, and fit their latency by MACs, activations, parameters and layers.
 
     Says how well each predicts networks that the fit has not seen. `dorsal space sample --latency` samples by the
     model. Leave the machine alone meanwhile. Interrupted, the same command goes on; more --repeats add rounds.
 
-    Examples: `dorsal space latency regnetx --macs 50M..800M`,
-    `dorsal space latency runs/population --calls step --batch 128 --threads 2 --out runs/steps`
+    Examples:
+        dorsal space latency regnetx --macs 50M..800M
+        dorsal space latency runs/population --calls step --batch 128 --threads 2 --out runs/steps
     """
-    from dorsal.study.timing.fit import Timing
+    from dorsal.cli.progress import watching
 
-    question = Timing(
-        spaces=tuple(spaces),
-        count=count,
-        bounds=read_bounds_given(macs, params, activations, bound),
-        edit=edit or "",
-        seed=seed,
-        image_size=image_size,
-        calls=_words(calls),
-        batches=_numbers(batch),
-        threads=threads,
-        device=device,
-        precision=precision,  # type: ignore[arg-type]  # the question checks it
-        repeats=repeats,
-        out=str(out),
-    )
+    with watching(asked.folder, f"timing networks of {', '.join(asked.spaces)}", None) as on_event:
+        from dorsal.study.timing.run import measure_latency  # imports torch
 
-    from dorsal.cli.progress import Watch
-    from dorsal.study.timing.run import measure_latency
-
-    try:
-        with Watch() as watch:
-            model = measure_latency(question, on_event=watch.on_event)
-    except KeyboardInterrupt:
-        sys.stderr.write(f"stopped; the same command goes on from what is in {out}\n")
-        raise typer.Exit(130) from None
+        model = measure_latency(asked, on_event=on_event)
     if as_json:
         import msgspec
 
         print(msgspec.json.encode(model).decode())
     else:
-        _print(model, out)
-
-
-def _words(text: str) -> tuple[Any, ...]:
-    return tuple(word.strip() for word in text.split(","))
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise ValueError(f"--batch {text!r} is neither a number nor a list like 1,16") from None
+        _print(model, asked.folder)
 
 
 def _print(model: LatencyModel, out: Path) -> None:

@@ -6,9 +6,8 @@ from bisect import bisect_left
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from dorsal.cli.options import Storage
+from dorsal.cli.options import AsJson, Population, StudyStorage
+from dorsal.language.options import option
 
 if TYPE_CHECKING:
     from rich.table import Column, Table
@@ -17,26 +16,21 @@ if TYPE_CHECKING:
 
 
 def narrow(
-    folder: Annotated[Path, typer.Argument(help="Folder of a population, of `dorsal space run`.")],
-    space: Annotated[
-        str | None, typer.Option(help="Which space, where the folder has several.", show_default=False)
-    ] = None,
-    margin: Annotated[float, typer.Option(help="What a step may cost, in points of the mean error.")] = 0.5,
-    out: Annotated[
-        Path | None, typer.Option(help="Write the new space to this TOML file, and call it so.", show_default=False)
-    ] = None,
-    plot: Annotated[
-        Path | None, typer.Option(help="Write an HTML page, with the EDFs before and after.", show_default=False)
-    ] = None,
-    storage: Storage = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with everything that is known.")] = False,
+    folder: Population,
+    space: Annotated[str | None, option("Which space, where the folder has several.")] = None,
+    margin: Annotated[float, option("What a step may cost, in points of the mean error.")] = 0.5,
+    out: Annotated[Path | None, option("Write the new space to this TOML file, and call it so.")] = None,
+    plot: Annotated[Path | None, option("Write an HTML page, with the EDFs before and after.")] = None,
+    storage: StudyStorage = None,
+    as_json: AsJson = False,
 ) -> None:
     """Propose the next space: axes shared by all stages, widths and depths in order, ranges of the best networks.
 
     Only steps that are shown to cost less than the margin are taken; all others are listed with what is known of them.
 
-    Examples: `dorsal space narrow runs/anynetx_a --out next.toml`,
-    `dorsal space narrow runs/both --space anynetx_a --margin 1 --plot before-and-after.html`
+    Examples:
+        dorsal space narrow runs/anynetx_a --out next.toml
+        dorsal space narrow runs/both --space anynetx_a --margin 1 --plot before-and-after.html
     """
     from dorsal.findings.narrowing.propose import propose_space
     from dorsal.study.population.saved import load_population

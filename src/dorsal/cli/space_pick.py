@@ -4,38 +4,34 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-import typer
-
-from dorsal.cli.options import Storage
-from dorsal.cli.space import Activations, Bounds, Macs, Params, read_bounds_given
+from dorsal.cli.options import AsJson, StudyStorage
+from dorsal.language.options import option
+from dorsal.study.question import CostBounds
 
 
 def pick_networks(
-    folder: Annotated[Path, typer.Argument(help="The folder of a population or of a search.")],
-    space: Annotated[
-        str | None, typer.Option(help="Of this space, where the folder has several.", show_default=False)
-    ] = None,
-    by: Annotated[str, typer.Option(help="error, or pareto for all that none beats.")] = "error",
-    macs: Macs = None,
-    params: Params = None,
-    activations: Activations = None,
-    bound: Bounds = None,
+    folder: Annotated[Path, option("The folder of a population or of a search.", metavar="FOLDER", argument=True)],
+    bounds: CostBounds,
+    space: Annotated[str | None, option("Of this space, where the folder has several.")] = None,
+    by: Annotated[Literal["error", "pareto"], option("error, or pareto for all that none beats.")] = "error",
     out: Annotated[
-        Path | None, typer.Option(help="Write the network as JSON; of several NAME-1.json …", show_default=False)
+        Path | None,
+        option("Write the network to this JSON file; of several, to NAME-1.json and so on.", metavar="FILE"),
     ] = None,
-    storage: Storage = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with everything that is known.")] = False,
+    storage: StudyStorage = None,
+    as_json: AsJson = False,
 ) -> None:
     """Print the best network as text that `dorsal train`, `compare` and `show` and `dorsal.create` take.
 
     What its error is worth goes to stderr. The network has the classes of the data it was trained on; `train` and
     `compare` set those of theirs.
 
-    Examples: `dorsal train "$(dorsal space pick runs/population)" --data photos`,
-    `dorsal space pick runs/search --by pareto`,
-    `dorsal space pick runs/both --space regnetx --macs ..200M --out winner.json && dorsal compare winner.json resnet18`
+    Examples:
+        dorsal train "$(dorsal space pick runs/population)" --data photos
+        dorsal space pick runs/search --by pareto
+        dorsal space pick runs/both --space regnetx --macs ..200M --out winner.json
     """
     from dorsal.findings.pick import pick_networks as pick_from
     from dorsal.jobs.records import Study
@@ -51,7 +47,6 @@ def pick_networks(
             f"{str(folder)!r} holds a comparison, and picking is of a population or a search; see `dorsal space run` "
             "and `dorsal space search`"
         )
-    bounds = read_bounds_given(macs, params, activations, bound)
     found = pick_from(study, space, by, bounds, retrained=load_recheck(folder, storage))
     for sentence in pick_sentences(found):
         sys.stderr.write(f"{sentence}\n")

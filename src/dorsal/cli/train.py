@@ -7,54 +7,72 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from dorsal.data.spec import DATA_HELP
+from dorsal.cli.options import AsJson
+from dorsal.jobs.resources import RunOptions
+from dorsal.language.options import option
+from dorsal.study.question import Data, Epochs, Out, RecipeText, own_folder
 
 if TYPE_CHECKING:
     from dorsal.recipes.epoch import Epoch
 
 
-def train(
-    network: Annotated[str, typer.Argument(help="A name, a name with edits, or a JSON file.")],
-    recipe: Annotated[str, typer.Option(help="A named recipe, one with edits, or a TOML or JSON file.")] = "plain",
-    data: Annotated[str, typer.Option(help=DATA_HELP)] = "scenes",
-    seed: Annotated[int, typer.Option(min=0, help="Decides initialisation, order and augmentation.")] = 1,
-    epochs: Annotated[int | None, typer.Option(min=1, help="In place of the recipe's own.", show_default=False)] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores.", show_default=False)] = None,
-    precision: Annotated[str, typer.Option(help="no (float32) or bf16 (autocast).")] = "no",
-    loader_processes: Annotated[int, typer.Option(min=0, help="Processes that prepare images.")] = 0,
-    out: Annotated[Path, typer.Option(help="Folder for the checkpoint, the model and its card.")] = Path("runs/train"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
-) -> None:
-    """Train a network. Interrupted, the same command goes on from the last whole epoch.
+class TrainingRun(RunOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One run, and where its model goes.
+
+    Raises ValueError naming the field whose value cannot be.
+    """
+
+    network: Annotated[
+        str,
+        option("A name, a name with edits, or a JSON file.", metavar="NETWORK", argument=True, path=True),
+    ]
+    recipe: RecipeText = "plain"
+    data: Data = "scenes"
+    epochs: Epochs = None
+    seed: Annotated[int, option("Decides initialisation, order and augmentation.", least=0)] = 1
+    threads: Annotated[int | None, option("CPU threads (default: all cores).", least=1, free=True)] = None
+    out: Out = ""
+
+    @property
+    def folder(self) -> Path:
+        """Where the checkpoint, the model and its card are: `out`, or a folder of its own."""
+        name = Path(self.network.partition("(")[0]).stem
+        return Path(self.out) if self.out else own_folder("train", [name], self)
+
+
+def train(asked: TrainingRun, as_json: AsJson = False) -> None:
+    """Train one network. Interrupted, the same command goes on from the last whole epoch.
 
     The result is a folder that `dorsal evaluate` and `dorsal predict` take.
 
-    Examples: `dorsal train small --epochs 3`, `dorsal train resnest50 --recipe resnest --data photos --device cuda`
+    Examples:
+        dorsal train small --epochs 3
+        dorsal train resnest50 --recipe tricks --data photos --precision bf16 --out runs/resnest50
     """
     import json
 
     import msgspec
 
-    from dorsal.data.dataset import open_data
     from dorsal.data.spec import parse_data
     from dorsal.recipes.text import recipe as read_recipe
     from dorsal.spec.adapt import fitted_to
     from dorsal.zoo import network as read_network
+    from dorsal.zoo import written_choices
 
-    if precision not in ("no", "bf16"):
-        raise ValueError(f"--precision {precision!r} is not known; valid: no, bf16")
-    net, made, spec = read_network(network), read_recipe(recipe), parse_data(data)
-    if epochs is not None:
-        made = msgspec.structs.replace(made, epochs=epochs)
-    from dorsal.jobs.train import check_device  # after the quick checks: this imports torch
+    net, made, spec = read_network(asked.network), read_recipe(asked.recipe), parse_data(asked.data)
+    if asked.epochs is not None:
+        made = msgspec.structs.replace(made, epochs=asked.epochs)
+    out = asked.folder
+    sys.stderr.write(f"training {asked.network} on {asked.data}; epochs: {made.epochs}; folder: {out}\n")
 
-    check_device(device)
+    from dorsal.data.dataset import open_data  # after the quick checks: this imports torch
+    from dorsal.jobs.train import choose_device
+
+    device = choose_device(asked.device)
     opened = open_data(spec)
-    net = fitted_to(net, len(opened.classes), opened.channels)
-    origin = f"dorsal train: recipe {recipe}, {made.epochs} epochs, data {opened.fingerprint[:16]}, seed {seed}"
+    net = fitted_to(net, len(opened.classes), opened.channels, written_choices(asked.network))
+    told = f"recipe {asked.recipe}, {made.epochs} epochs, data {opened.fingerprint[:16]}, seed {asked.seed}"
+    origin = f"dorsal train: {told}"
 
     import torch
 
@@ -64,8 +82,8 @@ def train(
 
     card = trained_card(net, opened, origin)
     check_savable(out, card)
-    if threads is not None:
-        torch.set_num_threads(threads)
+    if asked.threads is not None:
+        torch.set_num_threads(asked.threads)
     for note in (opened.summary, *opened.notes):
         sys.stderr.write(f"note: {note}\n")
     try:
@@ -73,22 +91,23 @@ def train(
             net,
             made,
             opened,
-            seed=seed,
+            seed=asked.seed,
             device=device,
-            precision="bf16" if precision == "bf16" else "no",
+            precision=asked.precision,
+            micro_batch=asked.micro_batch,
             checkpoint=out / "checkpoint.pt",
             on_epoch=partial(_show_epoch, made.epochs),
-            loader_processes=loader_processes,
+            loader_processes=asked.loader_processes,
         )
     except KeyboardInterrupt:
         sys.stderr.write(f"stopped; the same command goes on from {out / 'checkpoint.pt'}\n")
-        raise typer.Exit(130) from None
+        sys.exit(130)
     for note in result.notes:
         sys.stderr.write(f"note: {note}\n")
     (out / "curve.json").write_bytes(msgspec.json.format(msgspec.json.encode(result.curve)))
     if result.status == "diverged":
         sys.stderr.write(f"diverged: {result.error}\n")
-        raise typer.Exit(1)
+        sys.exit(1)
     accuracy = result.curve[-1].accuracy
     save_trained(out, result.model, card, accuracy)
     if as_json:

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from dorsal.cli.options import AsJson, Model
+from dorsal.language.options import option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,38 +26,32 @@ _PREPARE = (
 )
 
 
-def make_group() -> typer.Typer:
-    """The verbs under `dorsal weights`."""
-    group = typer.Typer(help="Published checkpoints: list, pull, convert, verify.", no_args_is_help=True)
-    group.command("list")(list_weights)
-    group.command("pull")(pull)
-    group.command("convert")(convert)
-    group.command("verify")(verify)
-    return group
-
-
 def list_weights(
-    pattern: Annotated[str, typer.Argument(help="Part of an id, or a pattern with * and ?.")] = "*",
-    network: Annotated[str, typer.Option(help="Only weights of this network.", show_default=False)] = "",
-    license: Annotated[str, typer.Option(help="Part of a license's name, e.g. Apache.", show_default=False)] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON with all fields.")] = False,
+    patterns: Annotated[
+        tuple[str, ...], option("Parts of ids, or patterns with * and ?.", metavar="PATTERN", argument=True)
+    ] = (),
+    network: Annotated[str, option("Only weights of this network.")] = "",
+    license: Annotated[str, option("Part of a license's name, e.g. Apache.")] = "",
+    as_json: Annotated[bool, option("Print JSON with all fields.", name="json")] = False,
 ) -> None:
     """List published weights: accuracy in percent, image size, license, and where they are published.
 
     Each publisher measured accuracy in its own way; `dorsal evaluate` measures all in one way.
 
-    Examples: `dorsal weights list 'resnest50*'`, `dorsal weights list --network resnet50 --license apache --json`
+    Examples:
+        dorsal weights list 'resnest50*'
+        dorsal weights list --network resnet50 --license apache --json
     """
     from fnmatch import fnmatchcase
 
     from dorsal.weights.published import published
 
-    wanted = pattern.lower() if set(pattern) & set("*?[") else f"*{pattern.lower()}*"
     text = _canonical(network) if network else ""
+    wanted = [part.lower() if set(part) & set("*?[") else f"*{part.lower()}*" for part in patterns or ("*",)]
     found = [
         entry
         for entry in published()
-        if fnmatchcase(entry.id, wanted)
+        if any(fnmatchcase(entry.id, part) for part in wanted)
         and (not text or entry.network == text)
         and license.lower() in entry.license.lower()
     ]
@@ -67,7 +62,9 @@ def list_weights(
         return
     if not found:
         asked = f" of --network {network}" * bool(network) + f" under --license {license}" * bool(license)
-        raise ValueError(f"no published weights match {pattern!r}{asked}; `dorsal weights list` has them all")
+        raise ValueError(
+            f"no published weights match {' '.join(patterns)!r}{asked}; `dorsal weights list` has them all"
+        )
     print(f"{'id':48} {'top-1':>6} {'top-5':>6} {'px':>4}  {'license':32} published at")
     for entry in found:
         top1, top5 = (f"{entry.metrics[k]:6.2f}" if k in entry.metrics else "     -" for k in ("top1", "top5"))
@@ -76,21 +73,20 @@ def list_weights(
 
 
 def pull(
-    name: Annotated[str, typer.Argument(metavar="ID", help=_ID)],
-    to: Annotated[
-        Path | None, typer.Option(help="The model's folder (default: weights/ID).", show_default=False)
-    ] = None,
-    source: Annotated[Path | None, typer.Option("--from", help=_FROM, show_default=False)] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Use local files only.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
+    name: Annotated[str, option(_ID, metavar="ID", argument=True)],
+    to: Annotated[Path | None, option("The model's folder (default: weights/ID).")] = None,
+    source: Annotated[Path | None, option(_FROM, name="from")] = None,
+    offline: Annotated[bool, option("Use local files only.")] = False,
+    as_json: Annotated[bool, option("Print the card as JSON.", name="json")] = False,
 ) -> None:
     """Download published weights and make a model's folder of them, which `dorsal evaluate` and `predict` take.
 
     A file is downloaded once. After an interruption the same command goes on. On a machine without internet, put the
     file into a folder and name the folder with --from.
 
-    Examples: `dorsal weights pull resnest50.official_in1k`,
-    `dorsal weights pull resnet50.timm_a1_in1k --to models/a1 --from /mnt/checkpoints`
+    Examples:
+        dorsal weights pull resnest50.official_in1k
+        dorsal weights pull resnet50.timm_a1_in1k --to models/a1 --from /mnt/checkpoints
     """
     from dorsal.weights.fetch import fetch
     from dorsal.weights.published import find_published
@@ -105,32 +101,27 @@ def pull(
 
 
 def convert(
-    file: Annotated[Path, typer.Argument(help=_FILE)],
-    out: Annotated[Path, typer.Option(help="The model's folder, or with --to-format the file to write.")],
-    network: Annotated[str, typer.Option(help=_NETWORK, show_default=False)] = "",
-    source_format: Annotated[
-        str, typer.Option("--format", help="Format of the file (default: recognised).", show_default=False)
-    ] = "",
-    to_format: Annotated[
-        str, typer.Option(help="Write a file for this package: timm, torchvision, …", show_default=False)
-    ] = "",
-    classes: Annotated[
-        str, typer.Option(help="imagenet, cifar10, numbered, or a file with one class a line.", show_default=False)
-    ] = "",
-    preprocessing: Annotated[str, typer.Option(help=_PREPARE, show_default=False)] = "",
-    license: Annotated[str, typer.Option(help="License of the weights (default: unknown).", show_default=False)] = "",
-    partial: Annotated[bool, typer.Option("--partial", help="Load what fits and initialise the rest.")] = False,
-    state: Annotated[str | None, typer.Option(help=_STATE, show_default=False)] = None,
-    prefix: Annotated[str | None, typer.Option(help=_PREFIX, show_default=False)] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
+    file: Annotated[Path, option(_FILE, metavar="FILE", argument=True)],
+    out: Annotated[Path, option("The model's folder, or with --to-format the file to write.")],
+    network: Annotated[str, option(_NETWORK)] = "",
+    source_format: Annotated[str, option("Format of the file (default: recognised).", name="format")] = "",
+    to_format: Annotated[str, option("Write a file for this package instead, e.g. timm or torchvision.")] = "",
+    classes: Annotated[str, option("imagenet, cifar10, numbered, or a file with one class a line.")] = "",
+    preprocessing: Annotated[str, option(_PREPARE)] = "",
+    license: Annotated[str, option("License of the weights (default: unknown).")] = "",
+    partial: Annotated[bool, option("Load what fits and initialise the rest.")] = False,
+    state: Annotated[str | None, option(_STATE)] = None,
+    prefix: Annotated[str | None, option(_PREFIX)] = None,
+    as_json: Annotated[bool, option("Print the card as JSON.", name="json")] = False,
 ) -> None:
     """Convert a checkpoint of another package to a model's folder, or (--to-format) back.
 
     A published file under its own name needs only --out: network, classes, preprocessing and license are known.
 
-    Examples: `dorsal weights convert resnet20-12fca82f.th --out models/resnet20`,
-    `dorsal weights convert best.pth --network "resnet50(classes=5)" --classes names.txt --out models/mine`,
-    `dorsal weights convert models/mine --to-format timm --out mine.safetensors`
+    Examples:
+        dorsal weights convert resnet20-12fca82f.th --out models/resnet20
+        dorsal weights convert best.pth --network "resnet50(classes=5)" --classes names.txt --out models/mine
+        dorsal weights convert models/mine --to-format timm --out mine.safetensors
     """
     if to_format:
         from dorsal.weights.convert import export
@@ -152,14 +143,15 @@ def convert(
 
 
 def verify(
-    folder: Annotated[Path, typer.Argument(help="A model's folder, made by `dorsal train` or `dorsal weights`.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    folder: Model,
+    as_json: AsJson = False,
 ) -> None:
     """Check a model: its weights against its card, the card against its network, its output against the stored one.
 
     Exit code 1 if a check fails.
 
-    Example: `dorsal weights verify models/resnet20`
+    Examples:
+        dorsal weights verify models/resnet20
     """
     from dorsal.weights.saved import verify_model
 
@@ -176,7 +168,7 @@ def verify(
         for check in checks:
             print(f"{'holds' if check.holds else 'FAILS'}  {check.name:8} {check.found}")
     if not holds:
-        raise typer.Exit(1)
+        sys.exit(1)
 
 
 def _canonical(text: str) -> str:

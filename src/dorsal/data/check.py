@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -14,28 +14,24 @@ from numpy.typing import NDArray
 from dorsal.data.decode import Reading, Scan
 from dorsal.data.index import Index, checking, fact_type, read_indices, write_index, write_text
 from dorsal.data.listing import Listing
+from dorsal.data.progress import Progress
 from dorsal.data.scanning import Task, scan_files
 from dorsal.data.spec import DataError, shown
-
-Progress = Callable[[int, int], None]
-"""Called with the number of files looked at so far and the number of all that are looked at."""
 
 _FEW = 2000
 """So many files are looked at even where names alone show a problem, so that all problems are said at once."""
 _SETTLED = 2 * 10**9
 """Nanoseconds after its last change in which a file may change again without a later time: some file systems keep times
 to two seconds. A file that changed so shortly before it was looked at is compared again next time."""
-_PATIENCE = 2.0
 
 
 def check(
-    listing: Listing, reading: Reading, problems: Sequence[str] = (), on_progress: Progress | None = None
+    listing: Listing, reading: Reading, on_progress: Progress, problems: Sequence[str] = ()
 ) -> tuple[Index, tuple[str, ...]]:
     """The index of all files of `listing`, and notes on it.
 
     Files that an earlier index knows, by path, size, time and inode, are not looked at again. The index is kept for the
-    next time, also where problems are found or the check is interrupted. `on_progress` hears of the files looked at;
-    where it is None, standard error does after two seconds.
+    next time, also where problems are found or the check is interrupted. `on_progress` hears of the files looked at.
 
     Raises DataError, with the listing's problems and `problems` before its own, for images that are unreadable,
     truncated, smaller than 8 px, of 32-bit or floating-point values, or of more than `reading.max_pixels`.
@@ -52,7 +48,7 @@ def check(
                 known, _ = read_indices(root, reading)
                 index, waiting = _carry_over(listing, reading, known)
             try:
-                found += _look(index, waiting, on_progress or on_stderr(root))
+                found += _look(index, waiting, on_progress)
             finally:
                 notes += _keep(index, now)
     elif len(listing.files) and not (known and _same(listing, known[0].listing)):
@@ -60,26 +56,6 @@ def check(
     if found:
         raise _error(root, found)
     return index, tuple(notes)
-
-
-def on_stderr(root: Path) -> Progress:
-    """Tells of a check on standard error, once it has taken two seconds: in place on a terminal, else now and then."""
-    began = said = time.monotonic()
-    in_place = sys.stderr.isatty()
-
-    def tell(done: int, total: int) -> None:
-        nonlocal said
-        now = time.monotonic()
-        if now - began < _PATIENCE or (done < total and now - said < (0.5 if in_place else 10) and said > began):
-            return
-        said = now
-        rate = done / (now - began)
-        left = f"about {_duration((total - done) / rate)} left" if done < total else f"{_duration(now - began)} in all"
-        text = f"checking {shown(root)}: {done:,} of {total:,} images, {rate:,.0f} a second, {left}"
-        sys.stderr.write(f"\r\x1b[K{text}" if in_place and done < total else f"{chr(13) * in_place}{text}\n")
-        sys.stderr.flush()
-
-    return tell
 
 
 def _carry_over(listing: Listing, reading: Reading, known: list[Index]) -> tuple[Index, NDArray[np.int64]]:
@@ -171,7 +147,3 @@ def _error(root: Path, found: Sequence[str]) -> DataError:
 
 def _say_waiting(root: Path) -> None:
     sys.stderr.write(f"another process is checking {shown(root)}; waiting for it\n")
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -11,9 +11,9 @@ from typing import Literal, assert_never
 import torch
 from torch import Tensor
 
-from dorsal.data.check import Progress
 from dorsal.data.decode import Levels
 from dorsal.data.folder import open_folder, open_images
+from dorsal.data.progress import Progress
 from dorsal.data.sampling import Seeded, order
 from dorsal.data.scenes import open_scene_images, open_scenes
 from dorsal.data.spec import DataSpec, Folder, Scenes, data_spec
@@ -45,9 +45,10 @@ def open_data(
 ) -> ImageData:
     """Open a data set for training: a record, its text (see `dorsal.data.spec`), or the path of a folder.
 
-    A folder is checked as far as it is not known from before, and `on_progress` hears of that; see
-    `dorsal.data.check`. With the `fingerprint` of data that were checked, as in a worker that carries out a plan, the
-    index of that check is taken without a look at the files; a file that has changed since is found when it is read.
+    A folder is checked as far as it is not known from before; see `dorsal.data.check`. `on_progress` hears of that;
+    where it is None, standard error does once it takes two seconds. With the `fingerprint` of data that were checked,
+    as in a worker that carries out a plan, the index of that check is taken without a look at the files; a file that
+    has changed since is found when it is read.
 
     Raises DataError, a ValueError, listing everything wrong with a folder; ValueError for a text that names no data;
     TypeError for anything else; and ModuleNotFoundError where the digits behind `Scenes` are not installed.

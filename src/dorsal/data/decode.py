@@ -20,7 +20,6 @@ MIN_SIDE = 8
 SUFFIXES = frozenset(
     ".avif .bmp .gif .jfif .jp2 .jpeg .jpg .pbm .pgm .png .ppm .tif .tiff .webp".split()  # noqa: SIM905
 )
-ARRAY_SUFFIX = ".npy"
 
 Number = TypeVar("Number", np.uint8, np.int32)
 Levels = tuple[tuple[int, int], ...]
@@ -44,9 +43,10 @@ class Reading(msgspec.Struct, frozen=True):
         """Whether files are taken as they are, which they are where neither grey nor colour is asked for."""
         return self.channels not in (1, 3)
 
-    def reads(self, suffix: str) -> bool:
-        """Whether a file of this suffix (lower case, with its dot) is taken for an image."""
-        return suffix in SUFFIXES or (self.as_stored and suffix == ARRAY_SUFFIX)
+    @property
+    def suffixes(self) -> frozenset[str]:
+        """The suffixes, in lower case, of files that are taken for images."""
+        return SUFFIXES | {".npy"} if self.as_stored else SUFFIXES
 
 
 class Scan(msgspec.Struct, frozen=True, array_like=True):
@@ -229,8 +229,8 @@ def _values(image: Image.Image | NDArray[Any]) -> NDArray[Any]:
     """The values of an image as `_convert` gives it, [channels, H, W]."""
     if isinstance(image, np.ndarray):
         return image
-    values = np.asarray(image)
-    return values[None] if values.ndim == 2 else np.ascontiguousarray(np.moveaxis(values, -1, 0))
+    values = np.asarray(image)  # of Pillow's memory, not to be written to
+    return np.array(values[None] if values.ndim == 2 else np.moveaxis(values, -1, 0), order="C")
 
 
 def _measured(image: Image.Image | NDArray[Any], note: str, digest: bytes) -> Scan:

@@ -1,4 +1,4 @@
-"""Images of more than 8 bits a channel in colour, of which Pillow hands on the upper 8. No torch."""
+"""Colour images of more than 8 bits a channel: Pillow hands on the upper 8, here are all of them. No torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image, ImageFile, ImageOps
 def is_deep(image: ImageFile.ImageFile, data: bytes) -> bool:
     """Whether the colour image in `data`, opened as `image` and not yet loaded, has more than 8 bits a channel."""
     if image.format == "JPEG2000":
-        size = data.find(b"\xff\x51", 0, 4096)  # the marker segment SIZ; 40 bytes on, the first channel's bits less 1
+        size = data.find(b"\xff\x51", 0, 4096)  # where sizes are marked; 40 bytes on: bits of the first channel, less 1
         return size >= 0 and data[size + 40] & 0x7F > 7
     return any(_raw_mode(tile) or _maximum(tile) > 255 for tile in image.tile)
 

@@ -6,6 +6,7 @@ import hashlib
 import math
 import os
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -16,11 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from dorsal.data.check import Progress, check
+from dorsal.data.check import check
 from dorsal.data.decode import Levels, Reading, pixels
 from dorsal.data.index import Index, read_indices
 from dorsal.data.layout import Role
 from dorsal.data.listing import list_folder, training_problems
+from dorsal.data.progress import Progress, on_stderr
 from dorsal.data.spec import DataError, Folder, shown
 from dorsal.data.split import ImageData, Images, Target
 from dorsal.data.transform import IMAGENET, Normalization
@@ -95,11 +97,13 @@ def open_folder(spec: Folder, fingerprint: str | None = None, on_progress: Progr
     root, reading = Path(spec.path), _reading(spec)
     if fingerprint is not None:
         for index in read_indices(root, reading)[0]:
-            data = _for_training(index, spec)
-            if data.fingerprint == fingerprint:
-                return data
-    listing = list_folder(root, reading)
-    index, notes = check(listing, reading, training_problems(listing), on_progress)
+            if index.known().all() and not training_problems(index.listing):
+                data = _for_training(index, spec)
+                if data.fingerprint == fingerprint:
+                    return data
+    tell = on_progress or on_stderr(root)
+    listing = list_folder(root, reading, tell)
+    index, notes = check(listing, reading, tell, training_problems(listing))
     return _for_training(index, spec, notes)
 
 
@@ -119,9 +123,10 @@ def open_images(
     has no such split.
     """
     root, reading = Path(spec.path), _reading(spec)
-    listing = list_folder(root, reading)
+    tell = on_progress or on_stderr(root)
+    listing = list_folder(root, reading, tell)
     unfit = training_problems(listing)
-    index, notes = check(listing, reading, [], on_progress)
+    index, notes = check(listing, reading, tell)
     rows, what = _chosen(index, spec, split, unfit)
     if not len(rows):
         raise DataError(shown(root), [f"{what}: holds no images"])
@@ -159,7 +164,7 @@ def _chosen(
         does = "holds out" if split == "val" else "learns from"
         return rows, f"{where} that training {does} (val_fraction={spec.val_fraction}, seed={spec.seed})"
     if split not in parts:
-        raise ValueError(f"data={where!r} has no split {split!r}; nearest valid: {next(iter(parts))!r}")
+        raise ValueError(f"data='{where}' has no split {split!r}; nearest valid: {next(iter(parts))!r}")
     rows = np.flatnonzero(listing.files["part"] == parts[split])
     return rows, shown(listing.root / listing.parts[parts[split]].folder)
 
@@ -219,10 +224,9 @@ def _rows(index: Index, spec: Folder) -> tuple[Rows, Rows]:
         return train, val
     begin = f"{spec.seed}/".encode()
     ranks = b"".join(hashlib.sha256(begin + path).digest()[:8] for path in index.paths())
-    rank, labels = np.frombuffer(ranks, ">u8"), listing.files["label"]
-    held = np.zeros(len(labels), bool)
-    for label in range(len(listing.classes)):
-        start, stop = np.searchsorted(labels, [label, label + 1])
+    rank, held = np.frombuffer(ranks, ">u8"), np.zeros(len(listing.files), bool)
+    bounds = np.searchsorted(listing.files["label"], np.arange(len(listing.classes) + 1))
+    for start, stop in pairwise(bounds):
         count = min(max(round((stop - start) * spec.val_fraction), 1), stop - start - 1)
         held[start + rank[start:stop].argsort(kind="stable")[:count]] = True
     return np.flatnonzero(~held), np.flatnonzero(held)
@@ -279,7 +283,8 @@ def _leaks(index: Index, train: Rows, val: Rows) -> list[str]:
     twins = val[np.isin(digests[val], digests[train])]  # by 64 of 256 bits: enough for a note
     if not len(twins):
         return []
-    return [f"{_count(len(twins), 'validation image')} also in train, first: {shown(index.path(int(twins[0])))}"]
+    many = f"{_count(len(twins), 'validation image')} {'is' if len(twins) == 1 else 'are'}"
+    return [f"{many} also in train, first: {shown(index.path(int(twins[0])))}"]
 
 
 def _fingerprint(index: Index, train: Rows, val: Rows) -> str:

@@ -13,7 +13,6 @@ import functools
 import hashlib
 import os
 import secrets
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -101,15 +100,18 @@ def homes(root: Path) -> tuple[Path, Path]:
 
 def read_indices(root: Path, reading: Reading) -> tuple[list[Index], list[str]]:
     """The indices there are of a folder, the newest first, and a note on each file that is none."""
-    paths = [home / _name(reading) for home in homes(root)]
-    ages = {path: path.stat().st_mtime_ns for path in paths if path.is_file()}
+    ages = {}
+    for home in homes(root):
+        with contextlib.suppress(OSError):
+            ages[home / _name(reading)] = (home / _name(reading)).stat().st_mtime_ns
     found, notes = [], []
     for path in sorted(ages, key=lambda path: -ages[path]):
         try:
             found.append(_read(path, root, reading))
-        except Exception as error:  # zip, NumPy and msgspec each have errors of their own for what is damaged
-            reason = "is damaged" if isinstance(error, zipfile.BadZipFile | EOFError | OSError) else "is none of ours"
-            notes.append(f"{path}: the index {reason} or of another version of Dorsal; it is made anew")
+        except OSError as error:
+            notes.append(f"{path}: the index cannot be read ({error.strerror or error}); it is made anew")
+        except Exception:  # zip, NumPy and msgspec each have errors of their own for what is not as it should be
+            notes.append(f"{path}: is damaged, or no index of this version of Dorsal; it is made anew")
     return found, notes
 
 

@@ -71,7 +71,7 @@ def find_layout(root: Path, names: Iterable[str], reading: Reading) -> Layout:
     if classes:
         return Layout(
             problem=f"{shown(root)}: holds a split, {_listed(found.values())}, beside folders of images, "
-            f"{_listed(classes)}; if those are classes, put them into a folder `train`"
+            f"{_listed(classes)}; if those are classes, put them into a folder `train`, or rename what is no split"
         )
     left = [name for name in names if name not in found.values()]
     return _splits(root, found, left)
@@ -128,7 +128,7 @@ def _look(folder: Path, reading: Reading) -> frozenset[str]:
                     continue
                 if entry.is_dir():
                     found.add("folders")
-                elif reading.reads(Path(entry.name).suffix.lower()):
+                elif Path(entry.name).suffix.lower() in reading.suffixes:
                     found.add("images")
                 if len(found) == 2:
                     break

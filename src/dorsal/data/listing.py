@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from operator import attrgetter
 from pathlib import Path
 
 import msgspec
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from dorsal.data.decode import Reading
 from dorsal.data.layout import Role, find_layout, nested
+from dorsal.data.progress import Progress
 from dorsal.data.spec import is_folder, nearest, shown
 
 FILE = np.dtype(
@@ -62,13 +64,14 @@ class Listing(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         return next((part for part in self.parts if part.role == role), None)
 
 
-def list_folder(root: Path, reading: Reading) -> Listing:
+def list_folder(root: Path, reading: Reading, on_progress: Progress) -> Listing:
     """List `train/<class>/*` and `val/<class>/*` where `root` has splits, else `<class>/*`.
 
     Splits are found by `dorsal.data.layout`. Classes are the names of folders in the order of their code points;
     images may lie deeper, and names that begin with a dot are ignored. Classes of val that train lacks come last.
+    `on_progress` hears of the files found.
     """
-    walk = _Walk(root, reading)
+    walk = _Walk(root, reading, on_progress)
     if not is_folder(root):
         walk.problems.append(f"{shown(root)}: is not a folder, or one that may not be entered")
         return walk.listing((), ())
@@ -119,7 +122,7 @@ def _alone(listing: Listing, part: Part) -> str:
     name = next(iter(part.images))
     inner = {os.fsdecode(folder).rpartition("/")[0] for folder in listing.folders}
     below = listing.root / part.folder / name
-    deeper = f"; did you mean {shown(below)!r}?" if f"{part.folder}/{name}".strip("/") in inner else ""
+    deeper = f"; did you mean '{shown(below)}'?" if f"{part.folder}/{name}".strip("/") in inner else ""
     return f"{shown(listing.root)}: has one class only, {name!r}; two are needed{deeper}"
 
 
@@ -131,26 +134,27 @@ def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
     except OSError:
-        return False
+        return False  # reading it as a file will say why
 
 
 class _Walk:
     """Collects files, problems and notes while it looks. Paths are text within the root, with `/`."""
 
-    def __init__(self, root: Path, reading: Reading) -> None:
+    def __init__(self, root: Path, reading: Reading, on_progress: Progress) -> None:
         self.problems: list[str] = []
-        self._root, self._reading = root, reading
+        self._root, self._suffixes, self._on_progress = root, reading.suffixes, on_progress
         self._labels: dict[str, int] = {}
         self._folders: dict[str, int] = {}
         self._names: list[bytes] = []
         self._rows: list[NDArray[np.void]] = []
         self._others, self._first_other = 0, ""
-        self._parts = 0
+        self._parts = self._found = 0
 
     def listing(self, parts: tuple[Part, ...], notes: tuple[str, ...]) -> Listing:
         if self._others:
             count = "1 file that is no image" if self._others == 1 else f"{self._others:,} files that are no images"
-            notes = (*notes, f"{count} passed over, first: {shown(self._root / self._first_other)}")
+            first = shown(self._root / self._first_other)
+            notes = (*notes, f"{count} or in no class folder passed over, first: {first}")
         train, val = (next((part for part in parts if part.role == role), None) for role in ("train", "val"))
         absent = [name for name in train.images if name not in val.images] if train and val and val.images else []
         if absent:
@@ -213,19 +217,22 @@ class _Walk:
         total, direct, folders = 0, 0, []
         names: list[str] = []
         stats: list[tuple[int, int, int]] = []
-        for entry in self.entries(path):
+        for entry in self.entries(path):  # as short as it can be: a set may have a million files
+            name = entry.name
             if _leads_to_folder(entry):
                 self._keep(path, label, names, stats)
-                folders.append(entry.name)
-                total += self._gather(f"{path}/{entry.name}", (*above, here), label)[0]
-            elif self._is_image(entry.name):
+                folders.append(name)
+                total += self._gather(f"{path}/{name}", (*above, here), label)[0]
+                continue
+            stem, dot, suffix = name.rpartition(".")
+            if stem and (dot + suffix).lower() in self._suffixes:
                 found = self._stat(entry, path)
                 if found is not None:
                     direct += 1
-                    names.append(entry.name)
+                    names.append(name)
                     stats.append(found)
             else:
-                self._pass_over(f"{path}/{entry.name}")
+                self._pass_over(f"{path}/{name}")
         self._keep(path, label, names, stats)
         return total + direct, direct, folders
 
@@ -238,8 +245,10 @@ class _Walk:
             rows["size"], rows["time"], rows["inode"] = np.array(stats, np.int64).T
             self._rows.append(rows)
             self._names.append(os.fsencode("\0".join(names)) + b"\0")
+            self._found += len(names)
             names.clear()
             stats.clear()
+        self._on_progress(self._found, 0)
 
     def _stat(self, entry: os.DirEntry[str], path: str) -> tuple[int, int, int] | None:
         """Size, time and inode; None and a problem for what is neither a file nor a folder: a pipe never ends."""
@@ -251,10 +260,6 @@ class _Walk:
             self.problems.append(f"{shown(self._root / path / entry.name)}: is neither a file nor a folder")
             return None
         return found.st_size, found.st_mtime_ns, found.st_ino & _BELOW_2_63
-
-    def _is_image(self, name: str) -> bool:
-        stem, dot, suffix = name.rpartition(".")
-        return bool(stem) and self._reading.reads(dot + suffix.lower())
 
     def _pass_over(self, path: str) -> None:
         self._first_other = self._first_other or path
@@ -272,11 +277,7 @@ class _Walk:
         folder = self._root / path
         try:
             with os.scandir(folder) as entries:
-                return sorted((entry for entry in entries if not entry.name.startswith(".")), key=_name)
+                return sorted([entry for entry in entries if entry.name[0] != "."], key=attrgetter("name"))
         except OSError as error:
             self.problems.append(f"{shown(folder)}: cannot be read: {error.strerror}")
             return []
-
-
-def _name(entry: os.DirEntry[str]) -> str:
-    return entry.name

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import struct
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from itertools import islice
 from typing import IO
 
 import msgspec
 
 from dorsal.data.decode import Reading, Scan, scan
 
-_CHUNK = 32
+_CHUNK, _AHEAD = 32, 4
+"""Files to a task of a worker, and tasks that lie ready for each."""
 _WORTH = 500
 """Files for each process, below which starting it costs more than it saves."""
 _COMMAND = (sys.executable, "-P", "-W", "ignore", "-m", "dorsal.data.scanning")
@@ -37,10 +38,7 @@ class Task(msgspec.Struct, frozen=True, array_like=True):
 
 
 def scan_files(count: int, task: Callable[[int], Task], reading: Reading) -> Iterator[tuple[int, Scan]]:
-    """Scan `count` files, file i being `task(i)`, in no order. Yields i and what was found.
-
-    Reads ahead of what is taken by as many files as there are; breaking off stops that.
-    """
+    """Scan `count` files, file i being `task(i)`, in no order. Yields i and what was found. Breaking off ends it."""
     cores = _cores()
     processes = min(cores, count // _WORTH) if cores > 1 else 0
     workers = processes if processes > 1 else cores
@@ -60,10 +58,14 @@ def scan_files(count: int, task: Callable[[int], Task], reading: Reading) -> Ite
         return scans
 
     pool = ThreadPoolExecutor(workers, initializer=begin)
+    parts = _parts(count)
     try:
-        chunks = {pool.submit(work, part): part for part in _parts(count)}
-        for done in as_completed(chunks):
-            yield from zip(chunks.pop(done), done.result(), strict=True)
+        running = {pool.submit(work, part): part for part in islice(parts, _AHEAD * workers)}
+        while running:
+            for done in wait(running, return_when=FIRST_COMPLETED).done:
+                part = running.pop(done)
+                running |= {pool.submit(work, more): more for more in islice(parts, 1)}
+                yield from zip(part, done.result(), strict=True)
     finally:
         pool.shutdown(cancel_futures=True)
         for child in children:
@@ -119,6 +121,7 @@ class _Child:
             self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            start_new_session=True,  # the parent decides what an interruption from the terminal ends
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"},
         )
         assert self._process.stdin is not None
@@ -165,7 +168,6 @@ def _receive(source: IO[bytes]) -> bytes | None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interruption ends
     with os.fdopen(os.dup(1), "wb") as answers:
         os.dup2(2, 1)  # libraries that print must not write among the answers
         serve(sys.stdin.buffer, answers)

@@ -37,7 +37,7 @@ class DataError(ValueError):
         shown = "".join(f"\n  {problem}" for problem in problems[: self.SHOWN])
         more = f"\n  and {len(problems) - self.SHOWN:,} more" if len(problems) > self.SHOWN else ""
         where = f"\n  all of them: {listed}" if listed else ""
-        super().__init__(f"data={path!r} cannot be used, {count}:{shown}{more}{where}")
+        super().__init__(f"data='{path}' cannot be used, {count}:{shown}{more}{where}")
 
     def __reduce__(self) -> tuple[type[DataError], tuple[str, tuple[str, ...], Path | None]]:
         return DataError, (self.path, self.problems, self.listed)
@@ -98,13 +98,14 @@ class Folder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="folde
     max_pixels: int = MAX_PIXELS
 
     def __post_init__(self) -> None:
+        path = _at_home(os.fspath(self.path))
         try:
-            self.path.encode()
+            path.encode()
         except UnicodeEncodeError:
             raise ValueError(
-                f"data={shown(self.path)!r} is not valid UTF-8, so no record could name it; rename the folder"
+                f"data='{shown(path)}' is not valid UTF-8, so no record could name it; rename it"
             ) from None
-        msgspec.structs.force_setattr(self, "path", _at_home(self.path))
+        msgspec.structs.force_setattr(self, "path", path)
         _check_range("size", self.size, 8, 2048)
         _check_range("val_fraction", self.val_fraction, 0.01, 0.99)
         _check_range("seed", self.seed, 0, 2**32 - 1)
@@ -195,7 +196,7 @@ def _folder(name: str, fields: dict[str, Any]) -> Folder:
             if is_file(path)
             else "is neither 'scenes' nor an existing folder"
         )
-        raise ValueError(f"data={shown(name)!r} {what}{_meant(path)}")
+        raise ValueError(f"data='{shown(name)}' {what}{_meant(path)}")
     return Folder(name, **fields)
 
 
@@ -237,7 +238,7 @@ def _meant(path: Path) -> str:
     if close:
         found = lost.parent / lower[close[0]]
         whole = found / path.relative_to(lost)
-        return f"; did you mean {shown(whole if is_folder(whole) else found)!r}?"
+        return f"; did you mean '{shown(whole if is_folder(whole) else found)}'?"
     listed = ", ".join(map(shown, names[:5])) + (", ..." if len(names) > 5 else "")
     return f"; folders in {shown(lost.parent)}: {listed}" if names else ""
 

@@ -239,6 +239,8 @@ def _work(pipe: Connection, environment: Mapping[str, str]) -> None:
     """The life of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    # A daemon may have no children, and a run may have processes that load its images; those end with their parent.
+    mp.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
     os.environ.clear()  # it may be that of an earlier moment
     os.environ.update(environment)
     work: Callable[[Any, Callable[[Any], None]], Any] = pipe.recv()

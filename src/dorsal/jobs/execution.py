@@ -110,12 +110,10 @@ def execute(
 
 def training(session: Execution) -> Work[Run]:
     """What a worker does with a run of this study."""
-    place = session.place
     return functools.partial(
         run_trial,
         folder=session.folder.resolve(),
-        threads=place.threads,
-        device=place.device,
+        place=session.place,
         keep_models=session.keep_models,
     )
 
@@ -212,7 +210,7 @@ def time_runs(runs: Sequence[Run], place: Resources, on_event: OnEvent) -> Itera
     """Times runs on this machine. One that cannot be timed will fail as that did: it is told of and left out."""
     if runs and place.ray not in (None, LOCAL_CLUSTER):
         on_event(Note("the forecast is from times of this machine, not of the cluster"))
-    with Isolated(functools.partial(time_run, threads=place.threads, device=place.device), place.threads) as call:
+    with Isolated(functools.partial(time_run, place=place), place.threads) as call:
         for run in distinct_runs(runs):
             match call(run):
                 case RunTiming() as timing:
@@ -264,6 +262,7 @@ def _settings(
     now = ", ".join(f"{package} {found[package]}" for package in packages)
     now += f", {place.device}, {'a Ray cluster' if place.ray else here.processor}, {place.threads} threads a worker"
     now += f", {place.processes} processes a run" if place.processes > 1 else ""
+    now += f", {place.precision}" if place.precision != "float32" else ""
     return known if now in known or all(run.key in ended for run in todo.runs) else (*known, now)
 
 

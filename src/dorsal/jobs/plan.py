@@ -13,6 +13,7 @@ import msgspec
 from dorsal.data.spec import DataSpec
 from dorsal.data.summary import DataSummary
 from dorsal.jobs.records import Arm, PlannedRun, Trial, Visit
+from dorsal.jobs.resources import ResourceOptions
 from dorsal.recipes.epoch import Epoch
 from dorsal.recipes.recipe import Recipe
 from dorsal.recipes.text import recipe_hash
@@ -112,10 +113,10 @@ def distinct_runs(runs: Iterable[Run]) -> tuple[Run, ...]:
     return tuple(first.values())
 
 
-def run_of(arm: Arm, recipe_name: str, recipe: Recipe, seed: int, data: DataSummary, processes: int) -> Run:
-    """One run of an arm, on the data as that arm sees them, in so many processes."""
+def run_of(arm: Arm, recipe_name: str, recipe: Recipe, seed: int, data: DataSummary, place: ResourceOptions) -> Run:
+    """One run of an arm, on the data as that arm sees them, made with what `place` says."""
     return Run(
-        key=run_key(arm, recipe, seed, data, processes),
+        key=run_key(arm, recipe, seed, data, place),
         arm=arm.label,
         network=arm.network,
         recipe_name=recipe_name,
@@ -126,15 +127,20 @@ def run_of(arm: Arm, recipe_name: str, recipe: Recipe, seed: int, data: DataSumm
     )
 
 
-def run_key(arm: Arm, recipe: Recipe, seed: int, data: DataSummary, processes: int) -> str:
-    """16 hexadecimal digits of what a run's result depends on: network, recipe, seed, data, and the number of processes
-    where there are several, for batch norm and mixing see the images of one alone.
+def run_key(arm: Arm, recipe: Recipe, seed: int, data: DataSummary, place: ResourceOptions) -> str:
+    """16 hexadecimal digits of what a run's result depends on: network, recipe, seed, data; where there are several
+    processes or micro-batches their number or size, for batch norm and mixing see the images of one alone; and the
+    precision, unless it is float32.
 
     Thread count, device and library versions change a result by rounding only. They are left out, so that going on with
     another number of workers, or after an upgrade, runs nothing twice.
     """
     seen = [data.fingerprint, data.image_size, data.mean, data.std]
     parts = [arm.network_hash, recipe_hash(recipe), seed, *seen]
-    if processes > 1:
-        parts.append(processes)
+    if place.processes > 1:
+        parts.append(place.processes)
+    if place.precision != "float32":
+        parts.append(place.precision)
+    if place.micro_batch is not None and place.micro_batch < recipe.batch:
+        parts.append(f"micro-batch {place.micro_batch}")
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]

@@ -135,6 +135,15 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     schema: int = STUDY_SCHEMA
 
     def ended(self) -> Mapping[tuple[str, str, int], Trial]:
-        """What came of the runs that have ended, by arm, recipe and seed, in the order of `runs`."""
-        trials = {trial.key: trial for trial in self.trials}
+        """What came of the runs that have ended, by arm, recipe and seed, in the order of `runs`.
+
+        Raises ValueError for a trial of a run that is not planned, and for two trials of one run.
+        """
+        planned, trials = {run.key for run in self.runs}, dict[str, Trial]()
+        for trial in self.trials:
+            if trial.key not in planned:
+                raise ValueError(f"trials: {trial.key} is of no planned run; valid: the keys of the study's runs")
+            if trial.key in trials:
+                raise ValueError(f"trials: {trial.key} is recorded twice; each run has at most one trial")
+            trials[trial.key] = trial
         return {(run.arm, run.recipe, run.seed): trials[run.key] for run in self.runs if run.key in trials}

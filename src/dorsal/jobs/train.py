@@ -42,21 +42,29 @@ _WARMUPS, _REPEATS, _SECONDS = 2, 30, 2.0
 _EVALUATION_BATCH = 64
 
 
-def check_device(device: str) -> None:
-    """Raises ValueError for a device that is not there."""
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+def choose_device(device: str) -> str:
+    """The device to use where this one is asked for: "auto" is cuda where that is there, else mps, else cpu.
+
+    Raises ValueError for a device that is not there.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     valid = [name for name, available in there.items() if available]
+    if device == "auto":
+        return valid[0]
     if device not in valid:
-        raise ValueError(f"device={device!r} is not there; valid: {', '.join(valid)}")
+        raise ValueError(f"device={device!r} is not there; valid: auto, {', '.join(valid)}")
+    return device
 
 
-def check_resources(place: Resources) -> None:
-    """Raises ValueError where runs are made on this machine and its device is not there.
+def with_device(place: Resources) -> Resources:
+    """The same place with the device that runs will use. On a cluster "auto" is cuda where runs have GPUs, else cpu.
 
-    Devices of a cluster are checked on its nodes.
+    Raises ValueError for a device that is not there. Those of a cluster are checked on its nodes.
     """
     if place.ray is None:
-        check_device(place.device)
+        return msgspec.structs.replace(place, device=choose_device(place.device))
+    on_nodes = "cuda" if place.gpus else "cpu"
+    return msgspec.structs.replace(place, device=on_nodes if place.device == "auto" else place.device)
 
 
 def data_summary(spec: DataSpec, fingerprint: str | None = None) -> DataSummary:
@@ -134,14 +142,12 @@ def timm_arms(
     return arms
 
 
-def run_trial(
-    run: Run, tell: Callable[[Message], None], *, folder: Path, threads: int, device: str, keep_models: bool
-) -> Trial:
+def run_trial(run: Run, tell: Callable[[Message], None], *, folder: Path, place: Resources, keep_models: bool) -> Trial:
     """Makes one run, going on from its checkpoint if the study in `folder` has one. Its model is kept there if wanted.
 
     Whatever is raised, out-of-memory included, makes a trial of status "failed" with type, message and place.
     """
-    torch.set_num_threads(threads)
+    torch.set_num_threads(place.threads)
     curve: list[Epoch] = []
 
     def on_epoch(epoch: Epoch) -> None:
@@ -157,7 +163,10 @@ def run_trial(
             run.recipe,
             data,
             seed=run.seed,
-            device=device,
+            device=place.device,
+            precision=place.precision,
+            micro_batch=place.micro_batch,
+            loader_processes=place.loader_processes,
             checkpoint=checkpoint_file(folder, run.key),
             on_step=tell,
             on_epoch=on_epoch,
@@ -179,19 +188,21 @@ def run_trial(
     return Trial(run.key, "finished", result.score.score, result.curve, seconds, "", result.score.scores, digest)
 
 
-def time_run(run: Run, *, threads: int, device: str) -> RunTiming | str:
+def time_run(run: Run, *, place: Resources) -> RunTiming | str:
     """Measures the run's network and recipe on this machine; what is raised where that cannot be.
 
     Training steps are timed in the loop itself, so that loading and augmenting images are in them.
     """
-    torch.set_num_threads(threads)
+    torch.set_num_threads(place.threads)
+    device = place.device
     try:
         data = _open(run.data, run.fingerprint)
         made = run.recipe
         model = make_model(run.network, made).to(device).eval()
-        forward = _forward_seconds(model, 1, data, device)
-        evaluation = _forward_seconds(model, _EVALUATION_BATCH, data, device)
-        steps = _step_seconds(run.network, made, data, device) or [
+        with torch.autocast(device, torch.bfloat16, enabled=place.precision == "bf16"):
+            forward = _forward_seconds(model, 1, data, device)
+            evaluation = _forward_seconds(model, _EVALUATION_BATCH, data, device)
+        steps = _step_seconds(run.network, made, data, place) or [
             time_step(run.network, made, data.size, device=device)
         ]
     except Exception as error:
@@ -199,8 +210,8 @@ def time_run(run: Run, *, threads: int, device: str) -> RunTiming | str:
     evaluations = math.ceil(len(data.val) / _EVALUATION_BATCH)
     epoch = math.ceil(len(data.train) / made.batch) * statistics.mean(steps) + evaluations * statistics.mean(evaluation)
     return RunTiming(
-        forward=_latency(forward, 1, threads, device),
-        train_step=_latency(steps, made.batch, threads, device),
+        forward=_latency(forward, 1, place),
+        train_step=_latency(steps, made.batch, place),
         epoch_seconds=epoch,
     )
 
@@ -222,7 +233,7 @@ class _EnoughError(Exception):
     """Enough steps have been timed."""
 
 
-def _step_seconds(network: AnyNetwork, made: Recipe, data: ImageData, device: str) -> list[float]:
+def _step_seconds(network: AnyNetwork, made: Recipe, data: ImageData, place: Resources) -> list[float]:
     """Seconds of some training steps after the first few; none where an epoch is too short for that."""
     seconds: list[float] = []
     last = 0.0
@@ -237,7 +248,17 @@ def _step_seconds(network: AnyNetwork, made: Recipe, data: ImageData, device: st
         last = now
 
     with contextlib.suppress(_EnoughError):
-        fit(network, made, data, seed=0, device=device, on_step=on_step)
+        fit(
+            network,
+            made,
+            data,
+            seed=0,
+            device=place.device,
+            precision=place.precision,
+            micro_batch=place.micro_batch,
+            loader_processes=place.loader_processes,
+            on_step=on_step,
+        )
     return seconds
 
 
@@ -250,8 +271,8 @@ def _enough(seconds: list[float]) -> bool:
     return len(seconds) == _REPEATS or sum(seconds) > _SECONDS
 
 
-def _latency(seconds: list[float], batch: int, threads: int, device: str) -> Latency:
+def _latency(seconds: list[float], batch: int, place: Resources) -> Latency:
     low, median, high = (
         statistics.quantiles(seconds, n=4, method="inclusive") if len(seconds) > 1 else (seconds[0],) * 3
     )
-    return Latency(1e3 * median, 1e3 * low, 1e3 * high, batch, threads, len(seconds), device)
+    return Latency(1e3 * median, 1e3 * low, 1e3 * high, batch, place.threads, len(seconds), place.device)

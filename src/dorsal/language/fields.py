@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
 from dorsal.language.reader import Call, suggest
 
-_TYPES: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false"}
+_TYPES: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+_LISTS = {int: "a list of whole numbers", float: "a list of numbers", str: "a list of texts"}
 
 
 def show(value: Any) -> str:
@@ -72,13 +74,27 @@ def read_fields(given: Mapping[str, Any], kind: type[msgspec.Struct], of: str, n
     return values
 
 
-def convert(field: str, value: Any, kind: Any) -> Any:
-    """Plain data as a value of the annotated type `kind`. Raises ValueError naming the field."""
+def convert(field: str, value: Any, kind: Any, *, text: bool = False) -> Any:
+    """Plain data as a value of the annotated type `kind`. With `text`, numbers may be written as texts.
+
+    Raises ValueError naming the field.
+    """
     try:
-        return msgspec.convert(value, kind)
+        return msgspec.convert(value, kind, strict=not text)
     except msgspec.ValidationError as error:
-        what = _TYPES.get(kind)
+        what = kind_name(kind)
         raise ValueError(f"{field}={show(value)} is not {what}" if what else f"{field}: {error}") from None
+
+
+def kind_name(kind: Any) -> str:
+    """What values of a type are called in a sentence, "" where there is no short word for it."""
+    if get_origin(kind) is tuple:
+        return _LISTS.get(get_args(kind)[0], "")
+    if get_origin(kind) in (Union, UnionType):
+        kinds = get_args(kind)
+        names = [kind_name(each) for each in kinds if each is not type(None) and not (each is int and float in kinds)]
+        return " or ".join(names) if all(names) else ""
+    return _TYPES.get(kind, "")
 
 
 def _plain(field: str, node: Any) -> Any:

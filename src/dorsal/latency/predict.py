@@ -108,6 +108,19 @@ def latency_bounds(model: LatencyModel, texts: Sequence[str]) -> dict[str, str]:
     return bounds
 
 
+def named_bounds(bounds: dict[str, str], latency_model: str) -> dict[str, str]:
+    """The bounds with `latency` under the name of the quantity that the model predicts.
+
+    Raises ValueError where there is no model, or it predicts several quantities and the bound does not say which.
+    """
+    if "latency" not in bounds:
+        return bounds
+    if not latency_model:
+        raise ValueError("--latency needs --latency-model, which `dorsal space latency` makes")
+    others = {name: text for name, text in bounds.items() if name != "latency"}
+    return others | latency_bounds(read_latency_model(Path(latency_model)), [bounds["latency"]])
+
+
 def cautions(model: LatencyModel, spaces: Sequence[str]) -> tuple[str, ...]:
     """What should be said before the model predicts latencies of networks of `spaces` for this machine, if anything."""
     here, there = machine(model.setting.device, 1, model.setting.threads), model.machine

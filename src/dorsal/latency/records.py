@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dorsal.jobs.json_file import read_record
 from dorsal.jobs.records import Machine
+from dorsal.recipes.recipe import Precision
 from dorsal.space.table import Column
 from dorsal.stats import Contest, LinearModel, PredictorScores
 
@@ -24,7 +25,6 @@ PREDICTING_COSTS = ("macs", "activations", "params", "layers")
 PREDICTORS = ("macs", "sqrt_macs", "activations", "params", "layers")
 
 TimedCall = Literal["forward", "step"]
-Precision = Literal["float32", "bfloat16"]
 
 
 def quantity(call: TimedCall, batch: int) -> str:
@@ -37,7 +37,7 @@ class Setting(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     - `calls`: "forward", in evaluation mode without gradients; "step", a training step by `recipe`: forward, loss,
       backward and update. Loading images is in neither.
-    - `batches`: images a call. `precision`: "bfloat16" is torch's autocast.
+    - `batches`: images a call. `precision`: "bf16" is torch's autocast to bfloat16.
     - `layout`: how the weights and the maps inside lie in memory.
     """
 

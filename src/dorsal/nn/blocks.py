@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from torchvision.ops import DropBlock2d, StochasticDepth
+from torchvision.ops import DropBlock2d, StochasticDepth, drop_block2d
 
 from dorsal.nn.layers import ConvNorm, Records, make_activation, make_conv, make_pool
 from dorsal.nn.mixers import make_mixer
@@ -126,8 +126,16 @@ class ResidualBlock(nn.Module):
         return self.act(y)  # type: ignore[no-any-return]
 
 
+class _DropBlock(DropBlock2d):  # type: ignore[misc]
+    """torchvision's with 3x3 squares, which it shrinks to the map; squares of 2 it refuses, so here those are of 1."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        side = 1 if min(input.shape[-2:]) == 2 else self.block_size
+        return drop_block2d(input, self.p, side, self.inplace, self.eps, self.training)  # type: ignore[no-any-return]
+
+
 def _drop_block(extra: Regularisation) -> nn.Module:
-    return DropBlock2d(extra.drop_block, block_size=3) if extra.drop_block else nn.Identity()
+    return _DropBlock(extra.drop_block, block_size=3) if extra.drop_block else nn.Identity()
 
 
 def _attention(attention: SqueezeExcite | None, position: str, records: Records, activation: Activation) -> nn.Module:

@@ -54,14 +54,9 @@ class DeformConv(nn.Module):
         )
 
 
-class _UnsetConv(nn.Conv2d):
-    def reset_parameters(self) -> None:
-        """Nothing: `build` sets what nobody loads. Even on meta, where it changes nothing, torch's own takes 0.2 ms."""
-
-
 def make_conv(layer: Layer) -> nn.Conv2d:
-    """The convolution of a record, its values not set."""
-    conv: nn.Conv2d = _UnsetConv(
+    """The convolution of a record."""
+    return nn.Conv2d(
         layer.in_channels,
         layer.out_channels,
         layer.kernel,
@@ -71,8 +66,6 @@ def make_conv(layer: Layer) -> nn.Conv2d:
         layer.groups,
         bias=layer.bias,
     )
-    conv.__class__ = nn.Conv2d
-    return conv
 
 
 def make_pool(layer: Layer) -> nn.Module:

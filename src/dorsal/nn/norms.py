@@ -10,8 +10,8 @@ from typing import Any, Literal
 import torch
 import torch.distributed as dist
 import torch.fx
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.ops import FrozenBatchNorm2d
 
 from dorsal.spec.layers import Layer
@@ -38,38 +38,50 @@ def make_norm(kind: NormKind, layer: Layer, pooled: bool = False) -> nn.Module:
 
 
 class SyncBatchNorm(nn.BatchNorm2d):
-    """Batch norm with the statistics of the batches of all processes; see `normalize`, which every layer calls.
+    """Batch norm with the statistics of the batches of all processes.
 
     torch's own runs on CUDA-like devices only, and DistributedDataParallel refuses it on CPUs; this one sums with
     `all_reduce` on any device. Not run on CUDA so far.
     """
 
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W] → the same shape."""
+        return _synchronised(self, x) if self.training and _several_processes() else super().forward(x)
+
+
+NORMS = (nn.BatchNorm2d, SyncBatchNorm, FrozenBatchNorm2d, nn.GroupNorm)
+"""What `make_norm` makes. All of them return a new tensor."""
+
 
 def normalize(norm: nn.Module, x: Tensor) -> Tensor:
-    """The norm of a map: `norm(x)`, but for two cases in training. [N, C, H, W] → the same shape.
+    """The norm of a map: `norm(x)`, but for one case in training. [N, C, H, W] → the same shape.
 
-    - A single value a channel (a batch of one image whose map is 1x1) has no batch variance: torch raises, and so do
-      all published ResNeSt codes at batch 1 or on a last batch of one. Here it is normalized by the running statistics,
-      which stay as they are; scale and shift learn as usual.
-    - Synchronised batch norm in several processes.
+    A single value a channel (a batch of one image whose map is 1x1) has no batch variance: torch raises, and so do all
+    published ResNeSt codes at batch 1 or on a last batch of one. Here it is normalized by the running statistics, if
+    there are any, which stay as they are; scale and shift learn as usual.
 
-    The modules of all other policies are torch's own, so that tools for tracing, fusing and converting know them; a
+    The modules of all policies but one are torch's own, so that tools for tracing, fusing and converting know them; a
     symbolic trace (torch.fx) records the plain module.
     """
     if not norm.training or isinstance(x, torch.fx.Proxy) or not isinstance(norm, nn.BatchNorm2d):
         return norm(x)  # type: ignore[no-any-return]
-    if isinstance(norm, SyncBatchNorm) and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-        return _synchronised(norm, x)
-    if x.shape[0] * x.shape[2] * x.shape[3] == 1:
-        return F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, False, 0.0, norm.eps)
-    return norm(x)  # type: ignore[no-any-return]
+    if x.shape[0] * x.shape[2] * x.shape[3] != 1 or norm.running_mean is None:
+        return norm(x)  # type: ignore[no-any-return]
+    if isinstance(norm, SyncBatchNorm) and _several_processes():
+        return norm(x)  # type: ignore[no-any-return]
+    norm.training = False  # not a function in its place: hooks and whatever else the norm has are to see the call
+    try:
+        return norm(x)  # type: ignore[no-any-return]
+    finally:
+        norm.training = True
+
+
+def _several_processes() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def _synchronised(norm: SyncBatchNorm, x: Tensor) -> Tensor:
     """Batch norm by the mean and variance over all processes, summed one after the other so that nothing cancels."""
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    assert norm.num_batches_tracked is not None
     values = x.to(torch.promote_types(x.dtype, torch.float32))
     sums: Tensor = _SumOverProcesses.apply(torch.cat((values.sum((0, 2, 3)), values.new_tensor([x[:, 0].numel()]))))
     count = sums[-1]
@@ -77,11 +89,15 @@ def _synchronised(norm: SyncBatchNorm, x: Tensor) -> Tensor:
     centred = values - mean[:, None, None]
     squares: Tensor = _SumOverProcesses.apply(centred.square().sum((0, 2, 3)))
     var = squares / count
-    norm.num_batches_tracked.add_(1)
-    share = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
-    norm.running_mean.lerp_(mean.detach(), share)
-    norm.running_var.lerp_(squares.detach() / (count - 1).clamp(min=1), share)
-    scale = norm.weight * (var + norm.eps).rsqrt()
+    if norm.track_running_stats and norm.running_mean is not None and norm.running_var is not None:
+        assert norm.num_batches_tracked is not None
+        norm.num_batches_tracked.add_(1)
+        share = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
+        norm.running_mean.lerp_(mean.detach(), share)
+        norm.running_var.lerp_(squares.detach() / (count - 1).clamp(min=1), share)
+    scale = (var + norm.eps).rsqrt() if norm.weight is None else norm.weight * (var + norm.eps).rsqrt()
+    if norm.bias is None:
+        return (centred * scale[:, None, None]).to(x.dtype)
     return torch.addcmul(norm.bias[:, None, None], centred, scale[:, None, None]).to(x.dtype)
 
 
@@ -105,8 +121,11 @@ class _SumOverProcesses(torch.autograd.Function):
 def statistics_kept(module: nn.Module) -> Iterator[None]:
     """Within it, training leaves the running statistics of the module's batch norms alone: for a second forward pass
     over the same batch, as gradient checkpointing makes."""
-    norms = [norm for norm in module.modules() if isinstance(norm, nn.BatchNorm2d)]
-    kept = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms if norm.num_batches_tracked is not None]
+    norms = [norm for norm in module.modules() if isinstance(norm, _BatchNorm)]
+    kept = []
+    for norm in norms:
+        count = norm.num_batches_tracked  # None without running statistics
+        kept.append((norm.momentum, None if count is None else count.clone()))
     for norm in norms:
         norm.momentum = 0.0
     try:

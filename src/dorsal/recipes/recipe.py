@@ -17,6 +17,8 @@ ClassWeights = Literal["none", "balanced"]
 Sampling = Literal["shuffled", "balanced"]
 Crop = Literal["pad", "area"]
 AutoAugment = Literal["none", "autoaugment", "randaugment"]
+Precision = Literal["float32", "bf16"]
+"""Of the arithmetic of a step: not in the recipe, as it is the machine's to choose. "bf16" is torch's autocast."""
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -58,7 +60,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         auto_augment      "autoaugment" (arXiv 1805.09501, ImageNet's) or "randaugment" (arXiv 1909.13719)
         augment_ops     operations an image, randaugment only
         augment_magnitude  0 to 30, randaugment only
-        color_jitter     brightness, contrast and saturation, each by a factor of 1 ± up to this
+        color_jitter      brightness, contrast and saturation, each by a factor of 1 ± up to this
         lighting          standard deviation of AlexNet's PCA lighting, for values in 0..1
         erasing           probability of blanking a rectangle (arXiv 1708.04896)
 

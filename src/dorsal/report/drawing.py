@@ -6,6 +6,8 @@ stage's first block does otherwise is said below.
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from dorsal.language.fields import show
 from dorsal.report.sketch import LINE, WIDTH, Sketch, centres, ranges
 from dorsal.spec.arrangement import Tree
@@ -184,6 +186,8 @@ def _mixer(sketch: Sketch, mixer: Mixer, layers: Layers, first: bool) -> None:
             boxes = [f"3×3 dil. {conv.dilation}" if conv.dilation > 1 else "3×3" for conv in convs]
             over = f"softmax of {mixer.paths}"
             _weighted(sketch, title, boxes, ("sum, pool", _widths(layers, "mixer"), over))
+        case _:
+            assert_never(mixer)
 
 
 def _conv(sketch: Sketch, conv: Layer) -> None:

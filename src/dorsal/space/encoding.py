@@ -16,14 +16,15 @@ import msgspec
 
 from dorsal.language.fields import check_fields
 from dorsal.language.reader import suggest
-from dorsal.spec.block import Basic, Bottleneck, name_of
+from dorsal.spec.block import Basic, Block, Bottleneck, name_of
+from dorsal.spec.check import check_number
 from dorsal.spec.network import Network
 from dorsal.spec.stage import Head, Stage
-from dorsal.spec.text import CHOICES, PER_STAGE, TYPES
+from dorsal.spec.text import PER_STAGE, TYPES, words_of
 
 Number = int | float
 
-_TYPES: dict[str, Any] = {**dict.fromkeys(CHOICES, int), **TYPES, "block": Basic | Bottleneck, "image_size": int}
+_TYPES: dict[str, Any] = {**TYPES, "block": Block, "image_size": int}
 _LEAST = {"classes": 0}
 """Least value of whole numbers; 1 for those not listed."""
 
@@ -74,12 +75,7 @@ def _elements(kind: Any) -> list[type[msgspec.Struct]]:
 @cache
 def words_at(path: str) -> tuple[str, ...]:
     """The words that codes at a path stand for; empty where the leaf is a number."""
-    kind = type_at(path)
-    if get_origin(kind) is Literal:
-        return tuple(get_args(kind))
-    if _elements(kind):
-        return tuple("none" if member is type(None) else name_of(member) for member in _members(kind))
-    return ()
+    return words_of(type_at(path))
 
 
 def flatten(path: str, value: Any) -> dict[str, Number]:
@@ -102,32 +98,17 @@ def _encode(path: str, value: Any) -> Number:
         return words.index("none" if value is None else value)
     if value is None:
         return 0
-    _check_number(path, value)
+    _check_range(path, value)
     return value if isinstance(value, float) else int(value)
 
 
-def _check_number(path: str, value: Number) -> None:
-    last = path.rpartition(".")[2]
-    if last == "ratio" and not 0 < value <= 16:
-        raise ValueError(f"{path}={value} must be above 0 and at most 16, e.g. 0.25 (RegNetY) or 0.0625 (SENet)")
-    if last in ("stride", "strides") and value not in (1, 2):
-        raise ValueError(f"{path}={value} must be 1 or 2; nearest valid: {min(max(value, 1), 2)}")
-    if last == "expansion" and not _whole_or_inverse(value):
-        raise ValueError(
-            f"{path}={value} must be a whole number, e.g. 4 (ResNet) or 1 (RegNet), or one over a whole number, "
-            "e.g. 0.25 (RegNetZ)"
-        )
+def _check_range(path: str, value: Number) -> None:
+    check_number(path, value)
     least = _LEAST.get(path, 1)
     if type_at(path) in (int, int | None) and value < least:
         raise ValueError(f"{path}={value} is below {least}; nearest valid: {least}")
     if value > MAX_NUMBER:
         raise ValueError(f"{path}={value} is above {MAX_NUMBER}, the most that costs are counted for")
-
-
-def _whole_or_inverse(value: float) -> bool:
-    if value >= 1:
-        return value == int(value)
-    return value > 0 and abs(round(1 / value) * value - 1) <= 1e-6
 
 
 @cache
@@ -175,7 +156,7 @@ def network_of(leaf: Callable[[str, int], Number], stages: int) -> Network:
     def build(choice: str, stage: int = 0) -> Any:
         return unflatten(choice, lambda path: leaf(path, stage))
 
-    def block(stage: int) -> Basic | Bottleneck:
+    def block(stage: int) -> Block:
         kind = Basic if words_at("block")[int(leaf("block", stage))] == "basic" else Bottleneck
         return kind(**{field: build(field, stage) for field in kind.__struct_fields__})
 

@@ -14,14 +14,12 @@ from dorsal.space.axis import Axis
 from dorsal.space.distributions import EqualTo, support
 from dorsal.space.encoding import fill, flatten, is_by_stage, may_be_none, type_at, words_at
 from dorsal.space.table import Column, Mask
-from dorsal.spec.block import Basic, Bottleneck, name_of
-from dorsal.spec.text import CHOICES, Choices, read_choice
+from dorsal.spec.block import name_of
+from dorsal.spec.text import BOTTLENECK_ONLY, CHOICES, Choices, read_choice
 
 LINEAR = ("linear.depth", "linear.w0", "linear.wa", "linear.wm")
 NAMES = (*CHOICES, "image_size", "stages", *LINEAR)
 """What an axis can be named by, beside fields of elements such as `mixer.radix`."""
-
-_BOTTLENECK_ONLY = set(Bottleneck.__struct_fields__) - set(Basic.__struct_fields__)
 
 
 class ResolvedAxis(NamedTuple):
@@ -75,7 +73,7 @@ def _in_order(axes: Mapping[str, Axis]) -> list[str]:
         if name == "stages" and others:
             raise ValueError("axis 'stages' decides which stages there are and cannot depend on another axis")
         fields_of = [other for other in axes if name.startswith(f"{other}.")]
-        first = {"stages", *(["block"] if name in _BOTTLENECK_ONLY else [])} & set(axes) - {name}
+        first = {"stages", *(["block"] if name in BOTTLENECK_ONLY else [])} & set(axes) - {name}
         needs[name] = {*others, *fields_of, *first}
     order: list[str] = []
     while len(order) < len(axes):
@@ -180,7 +178,7 @@ def _check_has_field(
 ) -> None:
     """That what the axis edits has the field it edits, wherever the axis is drawn."""
     owner = max((other for other in earlier if name.startswith(f"{other}.")), key=len, default=name.partition(".")[0])
-    if name in _BOTTLENECK_ONLY:
+    if name in BOTTLENECK_ONLY:
         owner = "block"
     elif owner == name or name in LINEAR:
         return

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dorsal.space.encoding import fill, words_at
+from dorsal.spec.block import Mixer, name_of
 
 Column = NDArray[Any]
 Ints = NDArray[np.int64]
@@ -48,14 +49,10 @@ class StageColumns:
     def inner_width(self, planes: Column) -> Column:
         """Channels within a bottleneck (`spec.block.inner_width`)."""
         parts = np.ones(1, np.int64)
-        for word, field in PARTS.items():
-            parts = np.where(self.says("mixer", word), self[f"mixer.{field}"], parts)
+        for kind in get_args(Mixer):
+            parts = np.where(self.says("mixer", name_of(kind)), self[f"mixer.{kind.parts}"], parts)
         base = self["mixer.width"]
         return np.where(base == 0, planes, planes * base // 64 * parts)
-
-
-PARTS = {"conv": "groups", "selective_kernel": "groups", "split_attention": "cardinality", "multi_scale": "scales"}
-"""The field by which a base width is multiplied, for each mixer."""
 
 
 def shrink(side: Column, stride: Column | int) -> Column:

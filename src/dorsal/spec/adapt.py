@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from msgspec.structs import replace
 
-from dorsal.spec.block import Conv, Mixer, MultiScale, SelectiveKernel, SplitAttention, name_of
+from dorsal.spec.block import Mixer, MultiScale, name_of
 from dorsal.spec.network import Network
 from dorsal.spec.timm import TimmNetwork
 
 AnyKind = TypeVar("AnyKind", Network, TimmNetwork)
 
 
-def fitted_to(network: AnyKind, classes: int, in_channels: int) -> AnyKind:
-    """The network with a classifier of so many classes, for images of so many channels."""
+def fitted_to(network: AnyKind, classes: int, in_channels: int, written: Collection[str] = ()) -> AnyKind:
+    """The network with a classifier of so many classes, for images of so many channels.
+
+    `written` names choices that somebody wrote out. Raises ValueError where one of them would be overridden.
+    """
+    given = {"classes": network.head.classes, "in_channels": network.in_channels}
+    if "classes" in written and given["classes"] != classes:
+        raise ValueError(
+            f"classes={given['classes']} is written out, but the data have {classes} classes; leave it out"
+        )
+    if "in_channels" in written and given["in_channels"] != in_channels:
+        raise ValueError(
+            f"in_channels={given['in_channels']} is written out, but the images have {in_channels} channels; leave it "
+            f"out, or open the data with channels={given['in_channels']}"
+        )
     if isinstance(network, TimmNetwork):
         return replace(network, classes=classes, in_channels=in_channels)
     return replace(network, head=replace(network.head, classes=classes), in_channels=in_channels)
@@ -68,12 +81,9 @@ def with_deformable(network: Network, stages: Collection[int]) -> Network:
 
 
 def _deformable(mixer: Mixer) -> Mixer:
-    match mixer:
-        case Conv() | SplitAttention():
-            return replace(mixer, deformable=True)
-        case MultiScale():
-            return replace(mixer, inner=_deformable(mixer.inner))
-        case SelectiveKernel():
-            raise ValueError(
-                f"mixer={name_of(mixer)} has no deformable form; valid: conv, split_attention, multi_scale"
-            )
+    if "deformable" in mixer.__struct_fields__:
+        return replace(mixer, deformable=True)
+    if isinstance(mixer, MultiScale):
+        return replace(mixer, inner=_deformable(mixer.inner))
+    have = [name_of(kind) for kind in get_args(Mixer) if {"deformable", "inner"} & set(kind.__struct_fields__)]
+    raise ValueError(f"mixer={name_of(mixer)} has no deformable form; valid: {', '.join(have)}")

@@ -19,6 +19,8 @@ class Tree(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="tree"):
     keep_input: bool = False
 
 
+Arrangement = Chain | Tree
+
 STAGE_INPUT = -1
 """Stands for the max-pooled input of the stage among the children of a root."""
 

@@ -6,11 +6,12 @@ mixer, the block around it is the same.
 
 `width` of a mixer is the literature's *base width*: channels of one group (ResNeXt `32x4d`: 4; ResNeSt `2s1x64d`:
 64; Res2Net `26w_4s`: 26) in a stage of 64 planes, where planes = stage width / expansion. It grows with the planes.
+`parts` names the mixer's field that says how many groups there are: the inner width is their number times their width.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -27,6 +28,7 @@ class Conv(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="conv"):
     1811.11168): a 3x3 convolution predicts 18 offsets and 9 masks for each position.
     """
 
+    parts: ClassVar[str] = "groups"
     groups: int = 1
     width: int | None = None
     group_width: int | None = None
@@ -40,6 +42,7 @@ class SplitAttention(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ta
     channels, as in the detection code of ResNeSt-200-DCN.
     """
 
+    parts: ClassVar[str] = "cardinality"
     radix: int = 2
     cardinality: int = 1
     width: int | None = None
@@ -53,6 +56,7 @@ class SelectiveKernel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, t
     `split_input` gives each path its own share of the input channels, as timm's skresnet does.
     """
 
+    parts: ClassVar[str] = "groups"
     paths: int = 2
     groups: int = 1
     width: int | None = None
@@ -71,9 +75,10 @@ class MultiScale(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="m
     so that what leaves the block as group 0 is y_0 + x_1.
     """
 
+    parts: ClassVar[str] = "scales"
     scales: int = 4
     width: int | None = None
-    inner: Conv | SplitAttention | SelectiveKernel | MultiScale = Conv()
+    inner: Mixer = Conv()
     aliased: bool = False
 
 
@@ -118,9 +123,9 @@ Shortcut = StridedConv | AveragePool | MaxPool | ZeroPad | IdentityOnly
 class Basic(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="basic"):
     """Two 3x3 layers: mixer, then convolution and norm (ResNet-18/34)."""
 
-    mixer: Conv | SplitAttention | SelectiveKernel | MultiScale = Conv()
+    mixer: Mixer = Conv()
     attention: SqueezeExcite | None = None
-    shortcut: StridedConv | AveragePool | MaxPool | ZeroPad | IdentityOnly = StridedConv()
+    shortcut: Shortcut = StridedConv()
 
 
 class Bottleneck(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="bottleneck"):
@@ -133,9 +138,9 @@ class Bottleneck(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="b
     after the sum (RegNetZ).
     """
 
-    mixer: Conv | SplitAttention | SelectiveKernel | MultiScale = Conv()
+    mixer: Mixer = Conv()
     attention: SqueezeExcite | None = None
-    shortcut: StridedConv | AveragePool | MaxPool | ZeroPad | IdentityOnly = StridedConv()
+    shortcut: Shortcut = StridedConv()
     expansion: int | float = 4
     order: Order = "norm_act"
     downsample: Downsample = "mixer"
@@ -151,15 +156,18 @@ def planes_of(block: Block, width: int) -> int:
     Raises ValueError when the expansion does not divide the width.
     """
     expansion = block.expansion if isinstance(block, Bottleneck) else 1
-    if expansion >= 1 and expansion == int(expansion):
-        return exact_share(width, int(expansion), "width", "expansion")
-    inverse = round(1 / expansion) if 0 < expansion < 1 else 0
-    if not inverse or abs(inverse * expansion - 1) > 1e-6:
+    check_expansion("expansion", expansion)
+    return exact_share(width, int(expansion), "width", "expansion") if expansion >= 1 else width * round(1 / expansion)
+
+
+def check_expansion(name: str, value: float) -> None:
+    """Raises ValueError unless the value is a whole number, or one over a whole number. `name` is what messages say."""
+    whole = value >= 1 and value == int(value)
+    if not whole and not (0 < value < 1 and abs(round(1 / value) * value - 1) <= 1e-6):
         raise ValueError(
-            f"expansion={expansion} must be a whole number, e.g. 4 (ResNet) or 1 (RegNet), or one over a whole number, "
+            f"{name}={value} must be a whole number, e.g. 4 (ResNet) or 1 (RegNet), or one over a whole number, "
             "e.g. 0.25 (RegNetZ)"
         )
-    return width * inverse
 
 
 def inner_width(mixer: Mixer, planes: int) -> int:
@@ -170,11 +178,7 @@ def inner_width(mixer: Mixer, planes: int) -> int:
     width = mixer.width
     if width is None:
         return planes
-    match mixer:
-        case Conv(groups=parts) | SelectiveKernel(groups=parts):
-            pass
-        case SplitAttention(cardinality=parts) | MultiScale(scales=parts):
-            pass
+    parts: int = getattr(mixer, mixer.parts)
     each = planes * width // 64
     if each < 1:
         least = -(-64 // planes)

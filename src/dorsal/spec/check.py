@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import log2
+from typing import assert_never
 
 from dorsal.spec.arrangement import Chain
 from dorsal.spec.block import (
@@ -15,6 +16,7 @@ from dorsal.spec.block import (
     SplitAttention,
     SqueezeExcite,
     ZeroPad,
+    check_expansion,
     exact_share,
     inner_width,
     name_of,
@@ -45,7 +47,7 @@ def _check_stem(stem: Stem) -> int:
     """Checks the stem and returns its output width."""
     for width in stem_widths(stem):
         _at_least("stem width", width, 1)
-    _one_or_two("stem.stride", stem.stride)
+    check_number("stem.stride", stem.stride)
     return stem_widths(stem)[-1]
 
 
@@ -53,7 +55,7 @@ def _check_stage(stage: Stage, in_width: int) -> None:
     _at_least("depth", stage.depth, 1)
     _at_least("width", stage.width, 1)
     _at_least("dilation", stage.dilation, 1)
-    _one_or_two("stride", stage.stride)
+    check_number("stride", stage.stride)
     block = stage.block
     if stage.arrangement != Chain() and (stage.depth < 2 or stage.depth & (stage.depth - 1)):
         nearest = max(2, 2 ** round(log2(stage.depth)))
@@ -118,6 +120,8 @@ def _check_mixer(mixer: Mixer, w_in: int, w_out: int) -> None:
                 exact_share(w_in, 2, "input width", "offset groups of a deformable split attention")
         case SelectiveKernel():
             _check_selective_kernel(mixer, w_in, w_out)
+        case _:
+            assert_never(mixer)
 
 
 def _check_conv(mixer: Conv, w_in: int, w_out: int) -> None:
@@ -140,7 +144,7 @@ def _check_selective_kernel(mixer: SelectiveKernel, w_in: int, w_out: int) -> No
     _at_least("selective_kernel.paths", mixer.paths, 1)
     _at_least("selective_kernel.groups", mixer.groups, 1)
     _at_least("selective_kernel.divisor", mixer.divisor, 1)
-    _ratio("selective_kernel.ratio", mixer.ratio)
+    check_number("selective_kernel.ratio", mixer.ratio)
     if mixer.split_input:
         w_in = exact_share(w_in, mixer.paths, "input width", "selective_kernel.paths")
     exact_share(w_in, mixer.groups, "input width of a path", "selective_kernel.groups")
@@ -148,7 +152,7 @@ def _check_selective_kernel(mixer: SelectiveKernel, w_in: int, w_out: int) -> No
 
 
 def _check_attention(attention: SqueezeExcite) -> None:
-    _ratio(f"{name_of(attention)}.ratio", attention.ratio)
+    check_number(f"{name_of(attention)}.ratio", attention.ratio)
 
 
 def _at_least(name: str, value: int, least: int) -> None:
@@ -156,11 +160,12 @@ def _at_least(name: str, value: int, least: int) -> None:
         raise ValueError(f"{name}={value} is below {least}; nearest valid: {least}")
 
 
-def _one_or_two(name: str, value: int) -> None:
-    if value not in (1, 2):
-        raise ValueError(f"{name}={value} must be 1 or 2; nearest valid: {min(max(value, 1), 2)}")
-
-
-def _ratio(name: str, value: float) -> None:
-    if not 0 < value <= 16:
-        raise ValueError(f"{name}={value} must be above 0 and at most 16, e.g. 0.25 (RegNetY) or 0.0625 (SENet)")
+def check_number(path: str, value: float) -> None:
+    """Raises ValueError for a stride, ratio or expansion that no network can have; `path` ends in which it is."""
+    match path.rpartition(".")[2]:
+        case "stride" | "strides" if value not in (1, 2):
+            raise ValueError(f"{path}={value} must be 1 or 2; nearest valid: {min(max(value, 1), 2)}")
+        case "ratio" if not 0 < value <= 16:
+            raise ValueError(f"{path}={value} must be above 0 and at most 16, e.g. 0.25 (RegNetY) or 0.0625 (SENet)")
+        case "expansion":
+            check_expansion(path, value)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, assert_never
 
 import msgspec
 
@@ -255,6 +255,8 @@ def _mixer(
             fc1 = _gate(f"{name}.fc1", w_out, hidden, bias=False)
             yield from (fc1, _norm(f"{name}.fc1_norm", fc1))
             yield _gate(f"{name}.fc2", hidden, w_out * mixer.paths, bias=False)
+        case _:
+            assert_never(mixer)
 
 
 def _deformable(name: str, conv: Layer, size: Size, offset_groups: int) -> Iterator[Layer]:

@@ -9,14 +9,14 @@ import msgspec
 from dorsal.spec.check import check_network
 from dorsal.spec.digest import digest
 from dorsal.spec.stage import Activation, Head, Norm, Stage
-from dorsal.spec.stem import Conv7x7, Deep, Dla, Simple
+from dorsal.spec.stem import Conv7x7, Stem
 
 
 class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="network"):
     """A whole network. Making one checks it: an impossible combination raises ValueError with the reason."""
 
     stages: tuple[Stage, ...]
-    stem: Conv7x7 | Deep | Simple | Dla = Conv7x7()
+    stem: Stem = Conv7x7()
     head: Head = Head()
     activation: Activation = "relu"
     norm: Norm = "batch"

@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from itertools import accumulate, pairwise
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 import msgspec
 
@@ -229,6 +229,8 @@ def _mixed(mixer: Mixer, name: str, records: Records, entering: Map) -> Map:
             growth = Paths(_reach(records, f"{name}.paths.{index}.conv") for index in range(mixer.paths))
         case Conv() | SplitAttention():
             growth = Paths({_reach(records, f"{name}.conv"): 1})
+        case _:
+            assert_never(mixer)
     return Map(_after(entering.whole(), growth))
 
 

@@ -6,8 +6,8 @@ from typing import Literal
 
 import msgspec
 
-from dorsal.spec.arrangement import Chain, Tree
-from dorsal.spec.block import Basic, Bottleneck
+from dorsal.spec.arrangement import Arrangement, Chain
+from dorsal.spec.block import Block, Bottleneck
 
 Activation = Literal["relu", "mish", "silu"]
 Norm = Literal["batch", "group"]
@@ -21,8 +21,8 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     width: int
     stride: int = 2
     dilation: int = 1
-    block: Basic | Bottleneck = Bottleneck()
-    arrangement: Chain | Tree = Chain()
+    block: Block = Bottleneck()
+    arrangement: Arrangement = Chain()
 
 
 class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -8,38 +8,19 @@ Names alone stand for their defaults: `deep` is `deep(widths=[32, 32, 64])`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
 from dorsal.language.fields import check_fields, convert, show
 from dorsal.language.reader import Call, Reader, suggest
-from dorsal.spec.arrangement import Chain, Tree
-from dorsal.spec.block import (
-    AveragePool,
-    Basic,
-    Bottleneck,
-    Conv,
-    Downsample,
-    IdentityOnly,
-    MaxPool,
-    MultiScale,
-    Order,
-    Output,
-    SelectiveKernel,
-    SplitAttention,
-    SqueezeExcite,
-    StridedConv,
-    ZeroPad,
-    name_of,
-)
+from dorsal.spec.block import Basic, Block, Bottleneck, name_of
 from dorsal.spec.network import Network
-from dorsal.spec.stage import Activation, Head, Norm, Stage
-from dorsal.spec.stem import Conv7x7, Deep, Dla, Simple
+from dorsal.spec.stage import Head, Stage
 
 Choices = dict[str, Any]
 
-_BLOCKS = {"basic": Basic, "bottleneck": Bottleneck}
+_BLOCKS: dict[str, type[Block]] = {name_of(kind): kind for kind in get_args(Block)}
 _STAGE_FIELDS = {
     "depths": "depth",
     "widths": "width",
@@ -47,46 +28,44 @@ _STAGE_FIELDS = {
     "dilations": "dilation",
     "arrangement": "arrangement",
 }
-_BLOCK_FIELDS = ("mixer", "attention", "shortcut", "expansion", "order", "downsample", "output")
+_BLOCK_FIELDS = Bottleneck.__struct_fields__
 PER_STAGE = (*_STAGE_FIELDS, "block", *_BLOCK_FIELDS)
-_BOTTLENECK_ONLY = ("expansion", "order", "downsample", "output")  # none, as text, in a stage of basic blocks
+BOTTLENECK_ONLY = tuple(field for field in _BLOCK_FIELDS if field not in Basic.__struct_fields__)
+"""Choices of bottleneck blocks: none, as text, in a stage of basic blocks."""
 _NETWORK_FIELDS = ("stem", "activation", "norm", "in_channels")
 _OPTIONAL = ("attention", "head_width")  # where none is a choice
 CHOICES = (*PER_STAGE, *_NETWORK_FIELDS, "head_width", "classes")
 
+
+def _types(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    return {field.name: field.type for field in msgspec.structs.fields(kind)}
+
+
 TYPES: dict[str, Any] = {
-    "mixer": Conv | MultiScale | SplitAttention | SelectiveKernel,
-    "attention": SqueezeExcite | None,
-    "shortcut": StridedConv | AveragePool | MaxPool | ZeroPad | IdentityOnly,
-    "arrangement": Chain | Tree,
-    "stem": Conv7x7 | Deep | Simple | Dla,
-    "expansion": int | float,
-    "head_width": int | None,
-    "order": Order,
-    "downsample": Downsample,
-    "output": Output,
-    "activation": Activation,
-    "norm": Norm,
+    **{choice: _types(Stage)[field] for choice, field in _STAGE_FIELDS.items()},
+    **_types(Bottleneck),
+    **{choice: _types(Network)[choice] for choice in _NETWORK_FIELDS},
+    "head_width": _types(Head)["width"],
+    "classes": _types(Head)["classes"],
 }
+"""The annotated type of every choice but `block`."""
 
 
-def _word(kind: Any) -> str:
-    """A member of a union as a word: the tag of a struct, a literal as it is."""
-    if kind is type(None):
-        return "none"
-    return name_of(kind) if isinstance(kind, type) else str(kind)
+def words_of(kind: Any) -> tuple[str, ...]:
+    """The words for values of a type: its literals, or the tags of its structs and none. Empty for numbers."""
+    members = get_args(kind)
+    if get_origin(kind) is Literal:
+        return members
+    structs = [member for member in members if isinstance(member, type) and issubclass(member, msgspec.Struct)]
+    return tuple(name_of(member) if member in structs else "none" for member in members) if structs else ()
 
 
-_NUMBERS = ("expansion", "head_width")
-_WORDS: dict[str, tuple[str, ...]] = {
-    "block": tuple(_BLOCKS),
-    **{key: tuple(_word(member) for member in get_args(kind)) for key, kind in TYPES.items() if key not in _NUMBERS},
-}
+_WORDS = {"block": tuple(_BLOCKS), **{key: words for key, kind in TYPES.items() if (words := words_of(kind))}}
 _ELEMENTS: dict[str, type[msgspec.Struct]] = {
-    name_of(kind): kind
-    for key in ("mixer", "attention", "shortcut", "arrangement", "stem")
-    for kind in get_args(TYPES[key])
-    if kind is not type(None)
+    name_of(member): member
+    for kind in TYPES.values()
+    for member in get_args(kind)
+    if isinstance(member, type) and issubclass(member, msgspec.Struct)
 }
 
 
@@ -125,7 +104,7 @@ def edit(network: Network, changes: Mapping[str, Any]) -> Network:
         fields = {k: v for k, v in given.items() if v is not None or k == "attention"}
         sizes = {field: values[key][index] for key, field in _STAGE_FIELDS.items()}
         stages.append(Stage(**sizes, block=block_type(**fields)))
-    for key in _BOTTLENECK_ONLY:
+    for key in BOTTLENECK_ONLY:
         if changes.get(key) is not None and all(isinstance(stage.block, Basic) for stage in stages):
             raise ValueError(
                 f"{key} is a choice of bottleneck blocks and this network has basic ones; add block=bottleneck"
@@ -209,7 +188,7 @@ def _value(key: str, node: Any) -> Any:
         if key not in PER_STAGE:
             raise ValueError(f"{key} takes one value, not a list: {key} is not chosen by stage")
         return [_value(key, item) for item in node]
-    if key in _BOTTLENECK_ONLY and isinstance(node, Call) and node.name == "none":
+    if key in BOTTLENECK_ONLY and isinstance(node, Call) and node.name == "none":
         return None
     if key in _WORDS:
         if not isinstance(node, Call) or node.name not in _WORDS[key]:
@@ -217,7 +196,7 @@ def _value(key: str, node: Any) -> Any:
             raise ValueError(f"{key}={written} is not known{suggest(written, _WORDS[key])}")
         if key == "block" and not node.arguments:
             return node.name
-    return convert(key, _plain(key, node), TYPES.get(key, int))
+    return convert(key, _plain(key, node), TYPES[key])
 
 
 def _plain(where: str, node: Any) -> Any:

@@ -1,41 +1,116 @@
-"""What every question of a study shares: its form as TOML and as a command, its seeds, its place. No torch."""
+"""What every question of a study shares: its form as TOML and as a command, its seeds, its folder. No torch."""
 
 from __future__ import annotations
 
+import hashlib
+import re
 import shlex
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from dorsal.jobs.resources import resources_of
+from dorsal.data.spec import DATA_HELP
+from dorsal.jobs.resources import ResourceOptions
 from dorsal.jobs.store import without_password
 from dorsal.language.amounts import read_duration
-from dorsal.language.reader import suggest
-from dorsal.spec.cost import COSTS
+from dorsal.language.fields import check_fields
+from dorsal.language.options import Option, option, options_of
 
 _MOST_SEEDS = 10_000
+_LONGEST_NAME = 40
 
 Question = TypeVar("Question", bound=msgspec.Struct)
-Seeds = int | tuple[int, ...]
+
+Seeds = Annotated[int | tuple[int, ...], option("How many seeds, or which: 5 or 1,2,7.", metavar="N|N,N", free=True)]
+Budget = Annotated[
+    str | None,
+    option("Make as many runs as fit in this time, e.g. 10m or 2h.", metavar="TIME", free=True),
+]
+Storage = Annotated[
+    str | None,
+    option("An Optuna storage URL (default: a SQLite file in the folder).", metavar="URL", free=True),
+]
+Out = Annotated[
+    str,
+    option(
+        "Folder of what is made (default: one in runs/ named after the question).",
+        metavar="FOLDER",
+        path=True,
+        free=True,
+    ),
+]
+Data = Annotated[
+    str,
+    option(DATA_HELP, path=True),
+]
+_RECIPE = "A named recipe (`dorsal recipes` lists them), one with edits, 'plain(epochs=3)', or a TOML or JSON file."
+Epochs = Annotated[int | None, option("Epochs in place of the recipe's own.", least=1)]
+Name = Annotated[str, option("Title of the study, and its name in the storage.")]
+KeepModels = Annotated[bool, option("Keep the model of every finished run as a folder.", free=True)]
+RecipeText = Annotated[str, option(_RECIPE, metavar="RECIPE", path=True)]
+RecipeTexts = Annotated[tuple[str, ...], option(_RECIPE, name="recipe", metavar="RECIPE", path=True)]
+Edit = Annotated[str, option("Change the spaces' base network, e.g. 'stem=simple(stride=1), strides=[1, 2, 2, 2]'.")]
+SampleSeed = Annotated[int, option("Random seed of the sample.", least=0)]
+LatencyFile = Annotated[str, option("File or folder that `dorsal space latency` made.", metavar="PATH", path=True)]
+
+_COSTS = {
+    "macs": "Bound of MACs, e.g. 360M..400M or ..5M.",
+    "params": "Bound of parameters.",
+    "activations": "Bound of activations: the outputs of all convolutions.",
+}
+_LATENCY = {"latency": "Bound of the predicted time in ms, e.g. ..8 or forward_b1_ms=..8; takes --latency-model."}
+_OTHERS = "Bound of any other quantity, e.g. layers=..60."
+CostBounds = Annotated[dict[str, str], option(_OTHERS, name="bound", metavar="NAME=RANGE", own=_COSTS)]
+Bounds = Annotated[dict[str, str], option(_OTHERS, name="bound", metavar="NAME=RANGE", own=_COSTS | _LATENCY)]
 
 
-def from_toml(text: str, kind: type[Question], what: str) -> Question:
-    """A question of this kind from TOML with its fields as keys; `what` names it in errors ("a comparison").
+class Training(ResourceOptions, frozen=True, kw_only=True):
+    """What the questions share that train networks on one data set. Abstract, as `ResourceOptions` is.
 
-    Raises ValueError with what a syntax error is, for an unknown field with suggestions, or for a wrong value.
+    Raises ValueError naming the field whose value cannot be.
     """
+
+    name: Name
+    data: Data = "scenes"
+    epochs: Epochs = None
+    seeds: Seeds = 1
+    out: Out = ""
+    storage: Storage = None
+    keep_models: KeepModels = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        seed_list(self.seeds)
+
+    @property
+    def seed_list(self) -> tuple[int, ...]:
+        """The seeds themselves."""
+        return seed_list(self.seeds)
+
+
+def from_toml(text: str, kind: type[Question]) -> Question:
+    """A question of this kind from TOML with its fields as keys.
+
+    Raises ValueError with what a syntax error is, for an unknown field with suggestions, for one that is missing, or
+    for a wrong value.
+    """
+    fields = read_toml(text, kind)
+    for each in options_of(kind):
+        if each.default is msgspec.NODEFAULT and each.field not in fields:
+            raise ValueError(f"{_name(kind)} needs {each.field}: {each.meaning}")
+    return kind(**fields)
+
+
+def read_toml(text: str, kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """The fields that a TOML text gives a question of this kind. Raises ValueError as `from_toml`."""
     try:
-        fields = msgspec.toml.decode(text, type=dict[str, Any])
+        fields = msgspec.toml.decode(text.removeprefix("\ufeff"), type=dict[str, Any])
     except msgspec.DecodeError as error:
         raise ValueError(f"not a TOML file: {error}") from None
-    for field in fields:
-        if field not in kind.__struct_fields__:
-            raise ValueError(f"unknown field {field!r} of {what}{suggest(field, kind.__struct_fields__)}")
-    try:
-        return msgspec.convert(fields, kind)
-    except msgspec.ValidationError as error:
-        raise ValueError(f"not {what}: {error}") from None
+    check_fields(fields, kind.__struct_fields__, _name(kind))
+    return fields
 
 
 def to_toml(question: msgspec.Struct) -> str:
@@ -44,52 +119,63 @@ def to_toml(question: msgspec.Struct) -> str:
     return msgspec.toml.encode({key: value for key, value in fields.items() if value is not None}).decode()
 
 
-def command(verb: Sequence[str], question: msgspec.Struct, default: msgspec.Struct, renamed: Mapping[str, str]) -> str:
-    """The command that asks the same: `verb`, the first field as arguments, the others as options where they differ
-    from `default`. An option is called as its field, or as `renamed` says. A storage's password is hidden."""
-    first, *rest = question.__struct_fields__
-    words = [*verb, *getattr(question, first)]
-    for field in rest:
-        value = getattr(question, field)
-        if value == getattr(default, field):
-            continue
-        option = f"--{renamed.get(field, field).replace('_', '-')}"
-        match value:
-            case dict():
-                for key, part in value.items():
-                    words += [f"--{key}", part] if key in COSTS else ["--bound", f"{key}={part}"]
-            case tuple() if field == "seeds":  # one seed is listed as `7,`: 7 alone is how many
-                words += [option, ",".join(map(str, value)) + "," * (len(value) == 1)]
-            case (int(), *_):
-                words += [option, ",".join(map(str, value))]
-            case tuple():
-                words += [word for part in value for word in (option, str(part))]
-            case _:
-                words += [option, without_password(value) if field == "storage" else str(value)]
-    return shlex.join(words)
+def command(verb: Sequence[str], question: msgspec.Struct) -> str:
+    """The command that asks the same. Defaults are left out, and a storage's password is hidden."""
+    given = [(each, getattr(question, each.field)) for each in options_of(type(question))]
+    given.sort(key=lambda pair: not pair[0].argument)
+    words = [word for each, value in given if value != each.default for word in _words(each, value)]
+    return shlex.join([*verb, *words])
 
 
-def check_asked(asked: Any, *, least: Mapping[str, int], given: Sequence[str]) -> None:
-    """Checks what all questions have: fields that are numbers of at least so much or None, fields that may not be
-    empty, the seeds, where runs are made, and the budget if there is one.
+def _words(said: Option, value: Any) -> Iterator[str]:
+    """One option of a command."""
+    name = f"--{said.name}"
+    match value:
+        case tuple() if said.argument:
+            yield from value
+        case str() if said.argument:
+            yield value
+        case bool():
+            yield name if value else f"--no-{said.name}"
+        case dict():
+            for key, part in value.items():
+                yield from (f"--{key}", part) if key in said.own else (name, f"{key}={part}")
+        case (int(), *_):  # one seed is listed as `7,`: 7 alone is how many
+            yield from (name, ",".join(map(str, value)) + "," * (len(value) == 1))
+        case tuple():
+            for part in value:
+                yield from (name, str(part))
+        case _:
+            yield from (name, without_password(value) if said.field == "storage" else str(value))
 
-    Raises ValueError naming the field, its value and what it must be.
+
+def own_folder(verb: str, names: Iterable[str], question: msgspec.Struct) -> Path:
+    """The folder of a question that names none: `runs/compare-resnet50-resnest50-3f2a1c`.
+
+    The same question finds it again, also with more seeds, networks or trials, other workers or another device.
     """
-    for field, lowest in least.items():
-        value = getattr(asked, field)
-        if value is not None and value < lowest:
-            raise ValueError(f"{field}={value} is below {lowest}; nearest valid: {lowest}")
-    for field in given:
-        if not getattr(asked, field):
-            raise ValueError(f"{field} is empty; leave it out for the default or name at least one")
-    seed_list(asked.seeds)
-    resources_of(asked)
-    budget = getattr(asked, "budget", None)
+    asked = {
+        each.field: value
+        for each in options_of(type(question))
+        if not each.free and (value := getattr(question, each.field)) != each.default
+    }
+    digest = hashlib.sha256(msgspec.json.encode(asked, order="deterministic")).hexdigest()[:6]
+    told = "-".join(dict.fromkeys(re.sub(r"[^\w.]+", "-", name).strip("-.") for name in names))
+    return Path("runs", "-".join(filter(None, (verb, told[:_LONGEST_NAME].strip("-."), digest))))
+
+
+def _name(kind: type[msgspec.Struct]) -> str:
+    """A kind of question in a sentence: "a comparison"."""
+    return "a" + re.sub("([A-Z])", r" \1", kind.__name__).lower()
+
+
+def check_budget(budget: str | None) -> None:
+    """Raises ValueError for a budget that is no duration."""
     if budget is not None:
         read_duration(budget)
 
 
-def seed_list(seeds: Seeds) -> tuple[int, ...]:
+def seed_list(seeds: int | tuple[int, ...]) -> tuple[int, ...]:
     """The seeds themselves, where they are given as how many of 1, 2, 3, …
 
     Raises ValueError for none, for more than anyone runs, for one out of range, and for one that is there twice.

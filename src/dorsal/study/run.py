@@ -12,11 +12,12 @@ from dorsal.study.comparison.run import compare
 from dorsal.study.population.question import Population
 from dorsal.study.population.records import PopulationStudy, RecheckRuns
 from dorsal.study.population.run import run_population
-from dorsal.study.recheck.run import Recheck, run_recheck
+from dorsal.study.recheck.question import Recheck
+from dorsal.study.recheck.run import run_recheck
 from dorsal.study.search.question import Search
 from dorsal.study.search.records import SearchStudy
 from dorsal.study.search.run import run_search
-from dorsal.study.timing.fit import Timing
+from dorsal.study.timing.question import Timing
 from dorsal.study.timing.run import measure_latency
 
 

@@ -48,7 +48,7 @@ def train_transform(recipe: Recipe, data: ImageData) -> Transform:
 
 def _check_channels(recipe: Recipe, channels: int) -> None:
     """Raises ValueError for steps that are defined for other numbers of channels only."""
-    limits = {"lighting": (3,), "policy": (1, 3), "color_jitter": (1, 3)}
+    limits = {"lighting": (3,), "auto_augment": (1, 3), "color_jitter": (1, 3)}
     for field, valid in limits.items():
         if getattr(recipe, field) not in (0, "none") and channels not in valid:
             raise ValueError(

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-SCHEMA = 1
+SCHEMA = 2
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 

@@ -34,6 +34,7 @@ from torch.utils.data import DataLoader
 from dorsal.data.dataset import Evaluation, ImageData, Seeded, order
 from dorsal.nn.build import set_drop_block
 from dorsal.recipes.epoch import Epoch, Step
+from dorsal.recipes.recipe import Precision
 from dorsal.recipes.text import Recipe, recipe_hash
 from dorsal.spec.task import Classify, Task
 from dorsal.spec.timm import AnyNetwork, hash_of
@@ -45,8 +46,8 @@ from dorsal.train.batches import Batches, balanced_order
 from dorsal.train.evaluate import scored
 from dorsal.train.optim import drop_block_rate, learning_rate, make_average, make_optimizer
 
-Precision = Literal["no", "bf16"]
 _STEPS_BETWEEN_READS = 50
+_Found = tuple[Score, Evidence]
 
 
 class Fit(msgspec.Struct, frozen=True, eq=False):
@@ -98,7 +99,7 @@ def fit(
     *,
     seed: int,
     device: str = "cpu",
-    precision: Precision = "no",
+    precision: Precision = "float32",
     checkpoint: Path | None = None,
     on_step: Callable[[Step], None] | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
@@ -124,8 +125,8 @@ def fit(
     accelerator = _accelerator(device, precision)
     run = _assemble(network, recipe, data, seed, method, accelerator, loader_processes, micro_batch or recipe.batch)
     identity = _identity(network, recipe, data, seed, precision, run.micro_batch)
-    curve, notes = _resume(run, checkpoint, identity)
-    error, scorer = "", None
+    curve, found, notes = _resume(run, checkpoint, identity)
+    error = ""
     try:
         for epoch in range(len(curve), recipe.epochs):
             began = time.perf_counter()
@@ -135,16 +136,16 @@ def fit(
             seconds = time.perf_counter() - began
             result = Epoch(epoch + 1, train_loss, val.loss, val.score, rate, seconds)
             curve.append(result)
-            _save(run, checkpoint, identity, curve)
+            found = (val, scorer.evidence()) if epoch + 1 == recipe.epochs else None
+            _save(run, checkpoint, identity, curve, found)
             if on_epoch is not None and run.accelerator.is_main_process:
                 on_epoch(result)
     except _DivergedError as diverged:
         error = str(diverged)
     run.accelerator.unwrap_model(run.model, keep_fp32_wrapper=False)
-    if error:
+    if found is None:
         return Fit("diverged", tuple(curve), run.evaluated, error=error, notes=notes)
-    scorer = scorer or _evaluate(run, recipe.epochs - 1)  # resumed after its last epoch
-    return Fit("finished", tuple(curve), run.evaluated, scorer.score(), scorer.evidence(), notes=notes)
+    return Fit("finished", tuple(curve), run.evaluated, *found, notes=notes)
 
 
 def _train(run: _Run, epoch: int, on_step: Callable[[Step], None] | None) -> tuple[float, float]:
@@ -290,7 +291,7 @@ def _accelerator(device: str, precision: Precision) -> Accelerator:
     # Accelerate keeps one device and precision for the life of a process and refuses others; a process may hold
     # several runs. The process group of a distributed run stays.
     AcceleratorState._reset_state(reset_partial_state=True)
-    accelerator = Accelerator(cpu=device == "cpu", mixed_precision=precision)
+    accelerator = Accelerator(cpu=device == "cpu", mixed_precision="bf16" if precision == "bf16" else "no")
     if accelerator.device.type != device:
         raise ValueError(f"device={device} is not there; nearest valid: {accelerator.device.type}")
     return accelerator
@@ -329,7 +330,10 @@ def _identity(
     }
 
 
-def _save(run: _Run, path: Path | None, identity: dict[str, str | int], curve: list[Epoch]) -> None:
+def _save(
+    run: _Run, path: Path | None, identity: dict[str, str | int], curve: list[Epoch], found: _Found | None
+) -> None:
+    """Writes the checkpoint; the last one has what was `found`, for measuring norms anew would find something else."""
     if path is None or not run.accelerator.is_main_process:
         return
     state = {
@@ -337,12 +341,16 @@ def _save(run: _Run, path: Path | None, identity: dict[str, str | int], curve: l
         "model": run.net.state_dict(),
         "optimizer": run.optimizer.state_dict(),
         "average": run.average and run.average.state_dict(),
+        "score": found and msgspec.to_builtins(found[0]),
+        "evidence": found and {name: torch.from_numpy(column) for name, column in found[1].items()},
     }
     store.save(path, identity, state)
 
 
-def _resume(run: _Run, path: Path | None, identity: dict[str, str | int]) -> tuple[list[Epoch], tuple[str, ...]]:
-    """The curve so far, with the run's state set to its end, and notes.
+def _resume(
+    run: _Run, path: Path | None, identity: dict[str, str | int]
+) -> tuple[list[Epoch], _Found | None, tuple[str, ...]]:
+    """The curve so far, with the run's state set to its end, what was found in the last epoch, and notes.
 
     The main process, which writes the checkpoint, reads it for all: others may have no folder in common with it.
     """
@@ -355,9 +363,13 @@ def _resume(run: _Run, path: Path | None, identity: dict[str, str | int]) -> tup
             notes = (f"{corrupt}; it is kept as {store.set_aside(path).name}, and the run started over",)
     [state] = broadcast_object_list([state])
     if state is None:
-        return [], notes
+        return [], None, notes
     run.net.load_state_dict(state["model"])
     run.optimizer.load_state_dict(state["optimizer"])
     if run.average is not None:
         run.average.load_state_dict(state["average"])
-    return msgspec.convert(state["curve"], list[Epoch]), ()
+    found = None
+    if state["score"] is not None:
+        evidence = {name: column.numpy() for name, column in state["evidence"].items()}
+        found = (msgspec.convert(state["score"], Score), evidence)
+    return msgspec.convert(state["curve"], list[Epoch]), found, ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dorsal.language.reader import suggest
+from dorsal.language.reader import Call, Reader, suggest
 from dorsal.spec.network import Network, from_json
 from dorsal.spec.text import format_network, parse_network
 from dorsal.spec.timm import PREFIX, AnyNetwork, parse_timm
@@ -45,6 +45,14 @@ def network(text: str) -> Network:
             raise ValueError(f"network file {text!r} does not exist")
         return from_json(path.read_bytes())
     return parse_network(text, named)
+
+
+def written_choices(text: str) -> frozenset[str]:
+    """The choices that a network's text writes out, e.g. `stem` of `resnet50(stem=deep)`; none where it is a file."""
+    if text.endswith(".json"):
+        return frozenset()
+    call = Reader(text).whole()
+    return frozenset(call.arguments) if isinstance(call, Call) else frozenset()
 
 
 def text_of(net: Network) -> str:

@@ -12,14 +12,14 @@ from dorsal.jobs.plan import Plan, run_of
 from dorsal.jobs.records import Arm
 from dorsal.recipes.recipe import Recipe
 from dorsal.recipes.text import recipe_hash
-from dorsal.spec.adapt import fitted_to
+from dorsal.spec.adapt import AnyKind, fitted_to
 from dorsal.spec.cost import cost
 from dorsal.spec.network import Network
 from dorsal.spec.text import difference, edit, format_network
 from dorsal.spec.timm import TimmNetwork, hash_of
 from dorsal.spec.widths import match_cost
 from dorsal.study.comparison.question import Comparison, MatchedCost, read_network
-from dorsal.zoo import named, text_of
+from dorsal.zoo import named, text_of, written_choices
 
 MATCH_TOLERANCE = 0.02
 """Arms whose costs differ by no more than this share count as matched."""
@@ -27,8 +27,8 @@ MATCH_TOLERANCE = 0.02
 
 def timm_networks(comparison: Comparison, data: DataSummary) -> tuple[TimmNetwork, ...]:
     """The networks of timm among the arms, with the classes of the data: `plan_comparison` needs facts of them."""
-    asked = (read_network(text)[2] for text in comparison.asked_networks)
-    return tuple(fitted_to(net, len(data.classes), data.channels) for net in asked if isinstance(net, TimmNetwork))
+    asked = (read_network(text) for text in comparison.asked_networks)
+    return tuple(_fitted(net, text, data) for _, text, net in asked if isinstance(net, TimmNetwork))
 
 
 def plan_comparison(
@@ -48,7 +48,7 @@ def plan_comparison(
     _refuse_twins("network", [(arm.label, arm.network_hash) for arm in arms])
     _refuse_twins("recipe", [(name, recipe_hash(recipe)) for name, recipe in recipes.items()])
     runs = tuple(
-        run_of(arm, name, recipe, seed, data, comparison.processes)
+        run_of(arm, name, recipe, seed, data, comparison)
         for seed in comparison.seed_list
         for name, recipe in recipes.items()
         for arm in arms
@@ -63,7 +63,7 @@ def _arms(comparison: Comparison, data: DataSummary, timm: Mapping[TimmNetwork, 
         label, text, net = read_network(asked)
         try:
             if isinstance(net, TimmNetwork):
-                arm = _timm_arm(timm[fitted_to(net, len(data.classes), data.channels)], match)
+                arm = _timm_arm(timm[_fitted(net, text, data)], match)
             else:
                 arm = _own_arm(text, net, match, data)
         except ValueError as error:
@@ -75,8 +75,12 @@ def _arms(comparison: Comparison, data: DataSummary, timm: Mapping[TimmNetwork, 
     return _with_unique_labels(arms)
 
 
+def _fitted(net: AnyKind, text: str, data: DataSummary) -> AnyKind:
+    return fitted_to(net, len(data.classes), data.channels, written_choices(text))
+
+
 def _own_arm(text: str, net: Network, match: MatchedCost | None, data: DataSummary) -> Arm:
-    net = fitted_to(net, len(data.classes), data.channels)
+    net = _fitted(net, text, data)
     label = _label(text, net)
     before = cost(net, data.image_size)
     changes = ""

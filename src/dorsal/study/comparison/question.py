@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
 from dorsal.language.amounts import read_amount
+from dorsal.language.options import described, option
 from dorsal.language.reader import suggest
 from dorsal.spec.cost import COSTS
 from dorsal.spec.timm import AnyNetwork
@@ -30,50 +33,45 @@ class MatchedCost(msgspec.Struct, frozen=True):
     target: int | None
 
 
-class Comparison(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+@described
+class Comparison(question.Training, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Networks and recipes to train under the same seeds, and how.
-
-    - `networks`: texts that `dorsal.zoo.any_network` reads, each optionally as `label=text`; none stands for
-      `DEFAULT_NETWORKS` matched in MACs.
-    - `recipes`, `data`: texts that the rooms train and data read. `epochs` replaces the recipes' own.
-    - `seeds`: the seeds, or how many of 1, 2, 3, …
-    - `match`: a cost brought to the first arm's ("macs") or to a value ("macs=20M") by scaling widths.
-    - `workers`, `threads`, `device`, `ray`, `gpus`, `processes`: where runs are made, see `Placement`.
-    - `out`: the folder of store and checkpoints. `storage`: an Optuna storage URL in place of the folder's SQLite file.
-    - `budget`: the time this call may take, e.g. "10m"; as many whole rounds of seeds are run as fit.
-    - `name`: the study's title and its name in the storage.
 
     Raises ValueError naming the field whose value cannot be.
     """
 
-    networks: tuple[str, ...] = ()
-    recipes: tuple[str, ...] = ("plain", "tricks")
-    data: str = "scenes"
-    seeds: int | tuple[int, ...] = 3
-    epochs: int | None = None
-    match: str | None = None
-    workers: int | None = None
-    threads: int = 1
-    device: str = "cpu"
-    ray: str | None = None
-    gpus: float = 0
-    processes: int = 1
-    out: str = "runs/compare"
-    storage: str | None = None
-    budget: str | None = None
-    name: str = "compare"
+    networks: Annotated[
+        tuple[str, ...],
+        option(
+            "Names, names with edits, JSON files, or timm:NAME; each may have a label, as in label=text (default: "
+            "plain, Res2Net, ResNeSt and RegNet forms of one small network, matched in MACs).",
+            metavar="NETWORK",
+            argument=True,
+            path=True,
+        ),
+    ] = ()
+    recipes: question.RecipeTexts = ("plain", "tricks")
+    match: Annotated[
+        str | None,
+        option("Scale widths until a cost is the first network's (macs) or a value (macs=20M).", metavar="COST"),
+    ] = None
+    seeds: question.Seeds = 3
+    budget: question.Budget = None
+    name: question.Name = "compare"
 
     def __post_init__(self) -> None:
-        question.check_asked(self, least={"epochs": 1}, given=("recipes", "data", "device", "out", "name"))
+        super().__post_init__()
+        question.check_budget(self.budget)
         for asked in self.networks:
             read_network(asked)
         if self.match is not None:
             read_match(self.match)
 
     @property
-    def seed_list(self) -> tuple[int, ...]:
-        """The seeds themselves."""
-        return question.seed_list(self.seeds)
+    def folder(self) -> Path:
+        """Where the study is: `out`, or a folder of its own."""
+        labels = (label or Path(text.partition("(")[0]).stem for label, text, _ in map(read_network, self.networks))
+        return Path(self.out) if self.out else question.own_folder("compare", labels, self)
 
     @property
     def asked_networks(self) -> tuple[str, ...]:
@@ -115,9 +113,9 @@ def read_match(text: str) -> MatchedCost:
 
 def from_toml(text: str) -> Comparison:
     """A comparison from TOML with the fields of `Comparison` as keys. Raises ValueError as `question.from_toml`."""
-    return question.from_toml(text, Comparison, "a comparison")
+    return question.from_toml(text, Comparison)
 
 
 def command_line(comparison: Comparison) -> str:
     """The command that asks the same question. Defaults are left out, and a storage's password is hidden."""
-    return question.command(("dorsal", "compare"), comparison, Comparison(), {"recipes": "recipe"})
+    return question.command(("dorsal", "compare"), comparison)

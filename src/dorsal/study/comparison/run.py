@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from dorsal.data.spec import parse_data
 from dorsal.jobs.execution import Execution, OnEvent, execute
 from dorsal.jobs.forecast import first_seeds
 from dorsal.jobs.plan import Run
 from dorsal.jobs.records import Study
-from dorsal.jobs.resources import resources_of
 from dorsal.jobs.store import SEEDS, Categories, Domains, Values
 from dorsal.jobs.study_file import STUDY_FILE, load_study, refuse_other_studies
-from dorsal.jobs.train import check_resources, data_summary, timm_arms
+from dorsal.jobs.train import data_summary, timm_arms, with_device
 from dorsal.recipes.text import read_recipes
 from dorsal.study.comparison.plan import plan_comparison, timm_networks
 from dorsal.study.comparison.question import Comparison, command_line
@@ -29,12 +26,12 @@ def compare(comparison: Comparison, *, on_event: OnEvent = lambda _: None) -> St
     Raises ValueError for a bad question, a budget that is too small, a folder that another process holds or that
     cannot be written, a store of another schema; OSError when the disk is full, with all that was stored intact.
     """
-    check_resources(resources_of(comparison))
+    place = with_device(comparison.resources)
     recipes = read_recipes(comparison.recipes, comparison.epochs)
     data = data_summary(parse_data(comparison.data))
     timm = timm_arms(timm_networks(comparison, data), recipes, data.image_size)
     asked = plan_comparison(comparison, data, recipes, timm)
-    folder = Path(comparison.out)
+    folder = comparison.folder
     domains: Domains = {
         "arm": Categories(tuple(arm.label for arm in asked.arms)),
         "recipe": Categories(tuple(recipes)),
@@ -51,7 +48,7 @@ def compare(comparison: Comparison, *, on_event: OnEvent = lambda _: None) -> St
         parts=len(asked.seeds),
         part_name="seeds for every arm and recipe",
         describe=describe,
-        place=resources_of(comparison),
+        place=place,
         folder=folder,
         file=STUDY_FILE,
         kind="comparison",
@@ -59,6 +56,7 @@ def compare(comparison: Comparison, *, on_event: OnEvent = lambda _: None) -> St
         command=command_line(comparison),
         storage=comparison.storage,
         budget=comparison.budget,
+        keep_models=comparison.keep_models,
     )
     execute(session, on_event, check=lambda: refuse_other_studies(folder, "comparison", comparison.name))
     return load_study(folder, comparison.storage)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
-from dorsal.latency.predict import LatencyPredictor, predictors, read_latency_model
+from dorsal.language.options import described, option
+from dorsal.latency.predict import LatencyPredictor, named_bounds, predictors, read_latency_model
 from dorsal.space.base import with_edit
 from dorsal.space.bounds import read_bounds
 from dorsal.space.named import read_space
@@ -14,51 +16,43 @@ from dorsal.space.space import Space
 from dorsal.study import question
 
 
-class Population(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+@described
+class Population(question.Training, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Spaces to sample, and how to train what is drawn.
 
-    - `spaces`: names, or TOML or JSON files, that `space.named.read_space` reads. `edit` changes their base networks
-      ("stem=simple(stride=1), strides=[1, 2, 2, 2]").
-    - `count` networks of each space, drawn with `sample_seed`, that meet all `bounds` (quantity → range, as
-      `space.bounds.read_bounds` reads them) at the size and with the classes of the data. Quantities may be what the
-      model in the file or folder `latency_model` predicts (`forward_b1_ms`).
-    - `recipe`, `data`, `epochs`, `seeds`, `out`, `storage`, `name` and where runs are made: as in `Comparison`.
-    - `budget`: the time this call may take; as many networks of every space are trained as fit.
+    Networks meet all bounds at the size and with the classes of the data. Bounds may be of what the latency model
+    predicts.
 
     Raises ValueError naming the field whose value cannot be.
     """
 
-    spaces: tuple[str, ...]
-    count: int = 100
-    bounds: dict[str, str] = {}
-    edit: str = ""
-    latency_model: str = ""
-    sample_seed: int = 0
-    recipe: str = "regnet-10ep"
-    data: str = "scenes"
-    epochs: int | None = None
-    seeds: question.Seeds = 1
-    workers: int | None = None
-    threads: int = 1
-    device: str = "cpu"
-    ray: str | None = None
-    gpus: float = 0
-    processes: int = 1
-    out: str = "runs/population"
-    storage: str | None = None
-    budget: str | None = None
-    name: str = "population"
+    spaces: Annotated[
+        tuple[str, ...],
+        option(
+            "Names that `dorsal space list` prints, or TOML or JSON files.", metavar="SPACE", argument=True, path=True
+        ),
+    ]
+    count: Annotated[int, option("Networks of each space.", least=1, free=True)] = 100
+    bounds: question.Bounds = msgspec.field(default_factory=dict)
+    latency_model: question.LatencyFile = ""
+    edit: question.Edit = ""
+    sample_seed: question.SampleSeed = 0
+    recipe: question.RecipeText = "regnet-10ep"
+    budget: question.Budget = None
+    name: question.Name = "population"
 
     def __post_init__(self) -> None:
-        given = ("spaces", "recipe", "data", "device", "out", "name")
-        question.check_asked(self, least={"count": 1, "epochs": 1, "sample_seed": 0}, given=given)
+        super().__post_init__()
+        question.check_budget(self.budget)
+        msgspec.structs.force_setattr(self, "bounds", named_bounds(self.bounds, self.latency_model))
         _ = self.asked_spaces  # refuses what cannot be
         read_bounds(self.bounds, self.predicted)
 
     @property
-    def seed_list(self) -> tuple[int, ...]:
-        """The seeds themselves."""
-        return question.seed_list(self.seeds)
+    def folder(self) -> Path:
+        """Where the study is: `out`, or a folder of its own."""
+        names = (Path(text).stem for text in self.spaces)
+        return Path(self.out) if self.out else question.own_folder("population", names, self)
 
     @property
     def predicted(self) -> dict[str, LatencyPredictor]:
@@ -81,10 +75,9 @@ class Population(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 def from_toml(text: str) -> Population:
     """A question from TOML with the fields of `Population` as keys. Raises ValueError as for `Comparison`."""
-    return question.from_toml(text, Population, "a population")
+    return question.from_toml(text, Population)
 
 
 def command_line(asked: Population) -> str:
     """The command that asks the same question. Defaults are left out, and a storage's password is hidden."""
-    default = Population(spaces=asked.spaces)
-    return question.command(("dorsal", "space", "run"), asked, default, {})
+    return question.command(("dorsal", "space", "run"), asked)

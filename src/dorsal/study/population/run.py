@@ -14,10 +14,9 @@ from dorsal.jobs.events import Note
 from dorsal.jobs.execution import Execution, OnEvent, execute
 from dorsal.jobs.plan import Plan, Run, run_of
 from dorsal.jobs.records import Arm
-from dorsal.jobs.resources import resources_of
 from dorsal.jobs.store import SEEDS, Categories, Domains, Range, Value, Values
 from dorsal.jobs.study_file import STUDY_FILE
-from dorsal.jobs.train import check_resources, data_summary, summaries_at_sizes
+from dorsal.jobs.train import data_summary, summaries_at_sizes, with_device
 from dorsal.latency.predict import cautions, read_latency_model
 from dorsal.recipes.recipe import Recipe
 from dorsal.recipes.text import read_recipes
@@ -77,10 +76,9 @@ def run_population(asked: Population, *, on_event: OnEvent = lambda _: None) -> 
     Raises ValueError as that does, for a bound that too few networks meet, and for a folder with a comparison, other
     spaces or another recipe.
     """
-    check_resources(resources_of(asked))
-    folder = Path(asked.out)
+    place, folder = with_device(asked.resources), asked.folder
     if asked.count < (there := drawn_before(folder)):
-        on_event(Note(f"count={asked.count}: {asked.out} holds {there} networks of a space, and keeps them"))
+        on_event(Note(f"count={asked.count}: {folder} holds {there} networks of a space, and keeps them"))
         asked = replace(asked, count=there)
     recipes = read_recipes([asked.recipe], asked.epochs)
     data = data_summary(parse_data(asked.data))
@@ -96,7 +94,7 @@ def run_population(asked: Population, *, on_event: OnEvent = lambda _: None) -> 
         parts=asked.count,
         part_name="networks of every space",
         describe=describer(plan, drawn),
-        place=resources_of(asked),
+        place=place,
         folder=folder,
         file=STUDY_FILE,
         kind="population",
@@ -104,6 +102,7 @@ def run_population(asked: Population, *, on_event: OnEvent = lambda _: None) -> 
         command=command_line(asked),
         storage=asked.storage,
         budget=asked.budget,
+        keep_models=asked.keep_models,
     )
     execute(
         session,
@@ -208,7 +207,7 @@ def _plan(
             )
     in_turn = [label for labels in zip(*(space.labels for space in drawn), strict=True) for label in labels]
     runs = tuple(
-        run_of(arms[label], name, recipe, seed, sizes[label], asked.processes)
+        run_of(arms[label], name, recipe, seed, sizes[label], asked)
         for name, recipe in recipes.items()
         for seed in asked.seed_list
         for label in in_turn

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import msgspec
 from msgspec.structs import replace
 
 from dorsal.data.spec import parse_data
@@ -12,58 +9,14 @@ from dorsal.data.summary import DataSummary
 from dorsal.jobs.execution import Execution, OnEvent, execute
 from dorsal.jobs.plan import Plan, run_of
 from dorsal.jobs.records import Arm
-from dorsal.jobs.resources import resources_of
-from dorsal.jobs.train import check_resources, data_summary, summaries_at_sizes
+from dorsal.jobs.train import data_summary, summaries_at_sizes, with_device
 from dorsal.recipes.recipe import Recipe
 from dorsal.recipes.text import read_recipes
-from dorsal.study import question
 from dorsal.study.population.records import RecheckRuns
 from dorsal.study.population.run import describer, first_networks, timed_runs
 from dorsal.study.population.saved import changed_since, load_population, read_trained
+from dorsal.study.recheck.question import Recheck, command_line
 from dorsal.study.recheck.saved import RECHECK_FILE, load_recheck
-
-
-class Recheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How to check the schedule of the population in the folder `population[0]`.
-
-    - `networks` of every space, the first ones drawn: a random subset, whose range of errors is the population's.
-    - `epochs`: longer schedules beside the population's own; none stands for twice and four times that.
-    - `seeds`, `storage` and where runs are made: as in `Comparison`. `budget`: as many networks are trained as fit.
-
-    Raises ValueError naming the field whose value cannot be.
-    """
-
-    population: tuple[str, ...]
-    networks: int = 12
-    epochs: tuple[int, ...] = ()
-    seeds: question.Seeds = 3
-    workers: int | None = None
-    threads: int = 1
-    device: str = "cpu"
-    ray: str | None = None
-    gpus: float = 0
-    processes: int = 1
-    storage: str | None = None
-    budget: str | None = None
-
-    def __post_init__(self) -> None:
-        question.check_asked(self, least={"networks": 1}, given=("device",))
-
-    @property
-    def seed_list(self) -> tuple[int, ...]:
-        """The seeds themselves."""
-        return question.seed_list(self.seeds)
-
-    @property
-    def folder(self) -> Path:
-        """The population's."""
-        return Path(self.population[0])
-
-
-def command_line(asked: Recheck) -> str:
-    """The command that asks the same question. Defaults are left out, and a storage's password is hidden."""
-    default = Recheck(population=asked.population)
-    return question.command(("dorsal", "space", "recheck"), asked, default, {})
 
 
 def run_recheck(asked: Recheck, *, on_event: OnEvent = lambda _: None) -> RecheckRuns:
@@ -72,8 +25,7 @@ def run_recheck(asked: Recheck, *, on_event: OnEvent = lambda _: None) -> Rechec
     Interrupted at any point, the same call goes on. Raises ValueError as `run_population` does, for schedules that are
     not longer than the population's, and where its data or recipe have changed since.
     """
-    check_resources(resources_of(asked))
-    folder = asked.folder
+    place, folder = with_device(asked.resources), asked.folder
     before = read_trained(folder)
     population = load_population(folder, asked.storage)
     own = read_recipes([before.recipe], before.epochs)
@@ -101,7 +53,7 @@ def run_recheck(asked: Recheck, *, on_event: OnEvent = lambda _: None) -> Rechec
         parts=asked.networks,
         part_name="networks of every space",
         describe=describer(plan, population.spaces),
-        place=resources_of(asked),
+        place=place,
         folder=folder,
         file=RECHECK_FILE,
         kind="population",
@@ -109,6 +61,7 @@ def run_recheck(asked: Recheck, *, on_event: OnEvent = lambda _: None) -> Rechec
         command=command_line(asked),
         storage=asked.storage,
         budget=asked.budget,
+        keep_models=asked.keep_models,
     )
     execute(session, on_event)
     retrained = load_recheck(folder, asked.storage)
@@ -129,7 +82,7 @@ def _schedules(asked: Recheck, own: int) -> tuple[int, ...]:
 def _plan(chosen: list[tuple[Arm, DataSummary]], recipes: dict[str, Recipe], asked: Recheck, data: DataSummary) -> Plan:
     """Network by network, each at all schedules and seeds, so that what is broken off is complete for some."""
     runs = tuple(
-        run_of(arm, name, recipe, seed, seen, asked.processes)
+        run_of(arm, name, recipe, seed, seen, asked)
         for arm, seen in chosen
         for seed in asked.seed_list
         for name, recipe in recipes.items()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
+from dorsal.language.options import described, option
 from dorsal.language.reader import suggest
-from dorsal.latency.predict import LatencyPredictor, predictors, read_latency_model
+from dorsal.latency.predict import LatencyPredictor, named_bounds, predictors, read_latency_model
 from dorsal.space.base import with_edit
 from dorsal.space.bounds import read_bounds
 from dorsal.space.costs import QUANTITIES
@@ -34,60 +35,57 @@ SAMPLERS = {
 }
 
 
-class Search(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+@described
+class Search(question.Training, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A space to search, by what, for what, and how to train the networks that are asked for.
 
-    - `space`: one name, or TOML or JSON file, as `space.named.read_space` reads it. `edit` changes its base network.
-    - `trials`: how many different networks are trained.
-    - `sampler`: one of `SAMPLERS`; `random` draws as `dorsal space run` does. `sample_seed` is its seed.
-    - `objectives`: all to be as low as possible: `error`, and costs of one image (`space.costs.QUANTITIES`) or what
-      the model in the file or folder `latency_model` predicts (`forward_b1_ms`; `latency` where it predicts one thing).
-    - `bounds`: quantity → range that every network meets, of costs and of what is predicted.
-    - `recipe`, `data`, `epochs`, `seeds`, `out`, `storage`, `name` and where runs are made: as in `Comparison`. The
-      error of a network is the mean over seeds.
+    All objectives are to be as low as possible. The error of a network is the mean over seeds.
 
     Raises ValueError naming the field whose value cannot be.
     """
 
-    space: tuple[str]
-    trials: int = 60
-    sampler: str = "tpe"
-    objectives: tuple[str, ...] = (ERROR,)
-    bounds: dict[str, str] = {}
-    edit: str = ""
-    sample_seed: int = 0
-    latency_model: str = ""
-    recipe: str = "regnet-10ep"
-    data: str = "scenes"
-    epochs: int | None = None
-    seeds: question.Seeds = 1
-    workers: int | None = None
-    threads: int = 1
-    device: str = "cpu"
-    ray: str | None = None
-    gpus: float = 0
-    processes: int = 1
-    out: str = "runs/search"
-    storage: str | None = None
-    name: str = "search"
+    space: Annotated[
+        str,
+        option(
+            "A name that `dorsal space list` prints, or a TOML or JSON file.",
+            metavar="SPACE",
+            argument=True,
+            path=True,
+        ),
+    ]
+    trials: Annotated[int, option("Different networks to train.", least=1, free=True)] = 60
+    sampler: Annotated[str, option(f"{', '.join(SAMPLERS)}; random draws as `dorsal space run` does.")] = "tpe"
+    objectives: Annotated[
+        tuple[str, ...],
+        option(
+            "error, a cost (macs, params, activations, layers), or what the latency model predicts.", name="objective"
+        ),
+    ] = (ERROR,)
+    bounds: question.Bounds = msgspec.field(default_factory=dict)
+    latency_model: question.LatencyFile = ""
+    edit: question.Edit = ""
+    sample_seed: question.SampleSeed = 0
+    recipe: question.RecipeText = "regnet-10ep"
+    name: question.Name = "search"
 
     def __post_init__(self) -> None:
-        given = ("recipe", "data", "device", "out", "name")
-        question.check_asked(self, least={"trials": 1, "epochs": 1, "sample_seed": 0}, given=given)
+        super().__post_init__()
         if self.sampler not in SAMPLERS:
             raise ValueError(f"unknown sampler {self.sampler!r}{suggest(self.sampler, SAMPLERS)}")
+        msgspec.structs.force_setattr(self, "bounds", named_bounds(self.bounds, self.latency_model))
         _ = self.asked_space, self.asked_objectives  # refuse what cannot be
         read_bounds(self.bounds, self.predicted)
 
     @property
-    def seed_list(self) -> tuple[int, ...]:
-        """The seeds themselves."""
-        return question.seed_list(self.seeds)
+    def folder(self) -> Path:
+        """Where the study is: `out`, or a folder of its own."""
+        names = (Path(self.space).stem,)
+        return Path(self.out) if self.out else question.own_folder("search", names, self)
 
     @property
     def asked_space(self) -> Space:
         """The space, its base edited."""
-        return with_edit(read_space(self.space[0]), self.edit)
+        return with_edit(read_space(self.space), self.edit)
 
     @property
     def asked_objectives(self) -> tuple[str, ...]:
@@ -123,5 +121,4 @@ class Search(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 def command_line(asked: Search) -> str:
     """The command that asks the same question. Defaults are left out, and a storage's password is hidden."""
-    default = Search(space=asked.space)
-    return question.command(("dorsal", "space", "search"), asked, default, {"objectives": "objective"})
+    return question.command(("dorsal", "space", "search"), asked)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil
-from pathlib import Path
 from statistics import fmean
 
 from msgspec.structs import replace
@@ -19,11 +18,11 @@ from dorsal.jobs.lock import hold
 from dorsal.jobs.machine import machine
 from dorsal.jobs.plan import Plan, Run, run_of
 from dorsal.jobs.records import Arm, Machine, Study
-from dorsal.jobs.resources import resources_of
+from dorsal.jobs.resources import Resources
 from dorsal.jobs.results import network_result, run_result
 from dorsal.jobs.store import Domains, Store, Values
 from dorsal.jobs.study_file import STUDY_FILE, storage_url
-from dorsal.jobs.train import check_resources, data_summary, summaries_at_sizes
+from dorsal.jobs.train import data_summary, summaries_at_sizes, with_device
 from dorsal.recipes.recipe import Recipe
 from dorsal.recipes.text import read_recipes
 from dorsal.space.base import based_on
@@ -58,13 +57,13 @@ def run_search(
     with something else or a search of another question; and before anything is trained, where the search could not be
     compared with `against`.
     """
-    check_resources(resources_of(asked))
+    place = with_device(asked.resources)
     recipes = read_recipes([asked.recipe], asked.epochs)
     data = data_summary(parse_data(asked.data))
     objectives, predicted = asked.asked_objectives, asked.predicted
     bounds = {**{name: "0.." for name in objectives if name in predicted}, **asked.bounds}  # where it is predicted
     population = Population(
-        spaces=asked.space,
+        spaces=(asked.space,),
         count=asked.trials,
         bounds=bounds,
         edit=asked.edit,
@@ -83,11 +82,11 @@ def run_search(
     if against is not None:
         draws_to_compare(against, course, recipes, data.fingerprint, len(asked.seed_list))
     asker = Asker(draws.space, read_bounds(bounds, predicted), predicted, objectives, asked.sampler, asked.sample_seed)
-    folder = Path(asked.out)
+    folder = asked.folder
     with hold(folder), Store(storage_url(folder, asked.storage), asked.name) as store:
         course = log_so_far(folder, asked.name, course, recipes, data)
         write_log(folder, course)  # wherever it is broken off, the folder is that of a search
-        _Searcher(asked, course, asker, draws, recipes, data, store, on_event).go_on()
+        _Searcher(asked, place, course, asker, draws, recipes, data, store, on_event).go_on()
     return load_search(folder, asked.storage)
 
 
@@ -97,6 +96,7 @@ class _Searcher:
     def __init__(
         self,
         asked: Search,
+        place: Resources,
         course: SearchLog,
         asker: Asker,
         draws: Sample,
@@ -107,7 +107,7 @@ class _Searcher:
     ) -> None:
         self.asked, self.course, self.asker, self.recipes, self.data = asked, course, asker, recipes, data
         self.store, self.on_event = store, on_event
-        self.folder, self.place, self.seeds = Path(asked.out), resources_of(asked), asked.seed_list
+        self.folder, self.place, self.seeds = asked.folder, place, asked.seed_list
         self.trials = max(asked.trials, len(course.networks))
         self.draws = ({axis: index[[row]] for axis, index in draws.points.items()} for row in range(len(draws)))
         self.seen_at = summaries_at_sizes(data)
@@ -123,7 +123,7 @@ class _Searcher:
             if judged.costs != network.costs:
                 model = f"; latency_model {asked.latency_model!r} has changed since" if asked.latency_model else ""
                 raise ValueError(
-                    f"out={asked.out!r} holds a search that counted other costs of {network.label}{model}; "
+                    f"out={str(self.folder)!r} holds a search that counted other costs of {network.label}{model}; "
                     "name another folder"
                 )
             self._take(network.label, judged)
@@ -209,8 +209,8 @@ class _Searcher:
         )
         self.arms.append(arm)
         self.keys.add(judged.key)
-        data, processes = self.seen_at(side), self.place.processes
-        runs = {(label, seed): run_of(arm, self.recipe_name, self.recipe, seed, data, processes) for seed in self.seeds}
+        data, place = self.seen_at(side), self.place
+        runs = {(label, seed): run_of(arm, self.recipe_name, self.recipe, seed, data, place) for seed in self.seeds}
         self.runs |= runs
         return list(runs.values())
 
@@ -246,6 +246,7 @@ class _Searcher:
             command=command_line(self.asked),
             storage=self.asked.storage,
             budget=None,
+            keep_models=self.asked.keep_models,
         )
 
     def _plan(self) -> Plan:

@@ -1,4 +1,4 @@
-"""Latency of sampled networks from their costs: what is asked, which networks are timed, the fit.
+"""Latency of sampled networks from their costs: which networks are timed, the fit.
 
 `study.latency.measure` takes the times, `study.latency.prediction` uses the fit. Here is no torch.
 """
@@ -7,20 +7,16 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import get_args
 
 import msgspec
 import numpy as np
 
-from dorsal.language.reader import suggest
 from dorsal.latency.records import (
     PREDICTING_COSTS,
     PREDICTORS,
     LatencyFit,
     LatencyModel,
     Measurements,
-    Precision,
-    Setting,
     TimedCall,
     TimedNetwork,
     predictor_columns,
@@ -33,65 +29,10 @@ from dorsal.space.table import Column
 from dorsal.spec.network import Network, network_hash
 from dorsal.stats import compare_predictors, fit_latency, score_predictors
 from dorsal.study.population.records import PopulationStudy
+from dorsal.study.timing.question import Timing
 
 FEWEST_TO_FIT = 2 * (len(PREDICTORS) + 1)
 """Networks below which `stats.fit_latency` does not fit this many predictors."""
-
-
-class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What to measure.
-
-    - `spaces`: names or files of spaces, of each of which `count` networks are sampled within `bounds`; or folders of
-      populations, of each space of which the first `count` are taken as they are.
-    - `edit` changes the spaces' base networks, `image_size` is in place of their own.
-    - `repeats`: rounds over all networks. `out`: the folder.
-
-    Raises ValueError naming the field, the value and what would be valid.
-    """
-
-    spaces: tuple[str, ...]
-    count: int = 60
-    bounds: dict[str, str] = {}
-    seed: int = 0
-    edit: str = ""
-    image_size: int | None = None
-    calls: tuple[TimedCall, ...] = ("forward", "step")
-    batches: tuple[int, ...] = (1, 16)
-    threads: int = 1
-    device: str = "cpu"
-    precision: Precision = "float32"
-    repeats: int = 5
-    out: str = "runs/latency"
-
-    def __post_init__(self) -> None:
-        if not self.spaces:
-            raise ValueError("spaces is empty: name a space, a space file, or the folder of a population")
-        for field, words, known in (
-            ("calls", self.calls, get_args(TimedCall)),
-            ("precision", (self.precision,), get_args(Precision)),
-        ):
-            for word in words:
-                if word not in known:
-                    raise ValueError(f"{field}: unknown {word!r}{suggest(word, known)}")
-        numbers = [("count", self.count), ("threads", self.threads), ("repeats", self.repeats)]
-        numbers += [("batch", batch) for batch in self.batches]
-        numbers += [] if self.image_size is None else [("image_size", self.image_size)]
-        for field, value in numbers:
-            if value < 1:
-                raise ValueError(f"{field}={value} is below 1; nearest valid: 1")
-        for field, given in (("calls", self.calls), ("batch", self.batches)):
-            if not given or len(set(given)) < len(given):
-                raise ValueError(f"{field}={','.join(map(str, given))}: name at least one, and each once")
-
-    def setting(self) -> Setting:
-        """What of it a measured time depends on, but for the network."""
-        return Setting(
-            calls=self.calls,
-            batches=self.batches,
-            threads=self.threads,
-            device=self.device,
-            precision=self.precision,
-        )
 
 
 class Candidate(msgspec.Struct, frozen=True):

@@ -24,7 +24,7 @@ from dorsal.jobs.plan import Measure
 from dorsal.jobs.records import Visit
 from dorsal.jobs.store import Categories, Domains, Range, Store
 from dorsal.jobs.study_file import storage_url
-from dorsal.jobs.train import check_device
+from dorsal.jobs.train import choose_device
 from dorsal.latency.records import (
     MEASUREMENTS,
     MODEL,
@@ -39,7 +39,8 @@ from dorsal.latency.records import (
 from dorsal.recipes.text import recipe
 from dorsal.space.named import read_space
 from dorsal.study.population.saved import load_networks
-from dorsal.study.timing.fit import Candidate, Timing, distinct_candidates, fit_model, of_population, sample_candidates
+from dorsal.study.timing.fit import Candidate, distinct_candidates, fit_model, of_population, sample_candidates
+from dorsal.study.timing.question import Timing
 
 STORE = "latency"
 """The name of the store's studies."""
@@ -58,12 +59,12 @@ def measure_latency(question: Timing, *, on_event: OnEvent = lambda _: None) -> 
     Raises ValueError for an invalid question, too few networks, or a folder that another process holds or that holds
     another question or another machine's times. A call that fails is stored with its error and not made again.
     """
-    check_device(question.device)
+    device = choose_device(question.device)
     candidates = distinct_candidates(_candidates(question, on_event))
-    folder = Path(question.out)
-    work = functools.partial(measure, threads=question.threads, device=question.device)
+    folder = question.folder
+    work = functools.partial(measure, threads=question.threads, device=device)
     with hold(folder), Store(storage_url(folder, None), STORE) as store:
-        begun = _begun(question, candidates, folder)
+        begun = _begun(question, device, candidates, folder)
         write_record(folder / MEASUREMENTS, begun)
         visits = _visits(begun.setting, candidates, question.repeats)
         _make(visits, candidates, LocalPool(1, question.threads, work), store, on_event)
@@ -112,7 +113,7 @@ def _visits(setting: Setting, candidates: Sequence[Candidate], repeats: int) -> 
                         call=call,
                         batch=batch,
                         recipe=made,
-                        bfloat16=setting.precision == "bfloat16",
+                        bfloat16=setting.precision == "bf16",
                     )
                     visits.append(_Visit(job, index, name, turn))
     return visits
@@ -175,12 +176,12 @@ def _with_times(begun: Measurements, visits: Sequence[_Visit], store: Store) -> 
     return msgspec.structs.replace(begun, networks=tuple(networks))
 
 
-def _begun(question: Timing, candidates: Sequence[Candidate], folder: Path) -> Measurements:
+def _begun(question: Timing, device: str, candidates: Sequence[Candidate], folder: Path) -> Measurements:
     """What the folder holds of this question, or a beginning."""
     fresh = Measurements(
-        setting=question.setting(),
+        setting=question.setting(device),
         spaces=tuple(dict.fromkeys(found.space for found in candidates)),
-        machine=machine(question.device, 1, question.threads),
+        machine=machine(device, 1, question.threads),
         versions=versions(),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         networks=tuple(found.record for found in candidates),

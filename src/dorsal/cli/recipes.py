@@ -1,0 +1,63 @@
+"""`dorsal recipes`: the named recipes, or the fields of one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from dorsal.cli.options import AsJson
+from dorsal.language.options import option
+
+
+def recipes(
+    recipe: Annotated[
+        str,
+        option(
+            "A name, one with edits, or a TOML or JSON file (default: all are listed).",
+            metavar="RECIPE",
+            argument=True,
+            path=True,
+        ),
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """List the named recipes with their meaning and source, or show the fields of one.
+
+    Of one recipe the fields that are not at their defaults come first. Every field can be edited in the text of a
+    recipe: 'plain(epochs=3, mixup=0.2)'. docs/reading.md says what each means, and so does help(dorsal.Recipe) in
+    Python.
+
+    Examples:
+        dorsal recipes
+        dorsal recipes tricks
+        dorsal recipes 'plain(epochs=3, clip=1)' --json
+    """
+    import json
+
+    import msgspec
+
+    from dorsal.language.fields import show
+    from dorsal.recipes.named import CATALOG
+    from dorsal.recipes.recipe import Recipe
+    from dorsal.recipes.text import recipe as read_recipe
+
+    if recipe:
+        given, default = msgspec.to_builtins(read_recipe(recipe)), msgspec.to_builtins(Recipe())
+        if as_json:
+            print(json.dumps(given))
+            return
+        width = max(map(len, given))
+        for field in sorted(given, key=lambda field: given[field] == default[field]):
+            changed = "" if given[field] == default[field] else f"   (default {show(default[field])})"
+            print(f"{field:{width}}  {show(given[field])}{changed}")
+        return
+    if as_json:
+        rows = [
+            {"name": name, "meaning": each.meaning, "source": each.source, "fields": msgspec.to_builtins(each.recipe)}
+            for name, each in CATALOG.items()
+        ]
+        print(json.dumps(rows))
+        return
+    for name, each in CATALOG.items():
+        fields = each.recipe
+        print(f"{name}: {fields.epochs} epochs, batch {fields.batch}, {fields.optimizer}, lr {fields.lr:g}")
+        print(f"    {each.meaning}\n    From: {each.source}")
