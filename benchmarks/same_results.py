@@ -113,6 +113,19 @@ _RENAMED = {
     "s.points, s.dimensions, s.candidates, s.accepted": "s.sampling.points, s.sampling.dimensions, "
     "s.sampling.candidates, s.sampling.accepted",
     "for t in population.study.trials)": "for (arm, _, seed), t in population.study.ended().items())",
+    "p.difference, p.low, p.high, p.p]": "p.difference.value, p.difference.low, p.difference.high, p.p]",
+    # A cell has the noise of all arms now; its mean is compared, and the interval that its own runs would give.
+    "c.accuracy and [c.accuracy.mean, c.accuracy.low, c.accuracy.high]": "own_interval(study, c)",
+    "study = dorsal.run(dorsal.Comparison": """
+import numpy
+from scipy.special import stdtrit
+def own_interval(study, c):
+    runs = [t.accuracy for (arm, recipe, _), t in study.ended().items() if (arm, recipe) == (c.arm, c.recipe)]
+    n, sd = len(runs), float(numpy.std(runs, ddof=1))
+    reach = float(stdtrit(n - 1, 0.975)) * sd / n**0.5
+    return [c.accuracy.value, c.accuracy.value - reach, c.accuracy.value + reach]
+study = dorsal.run(dorsal.Comparison""",
+    "p.mean.networks, p.mean.low": "p.mean.value, p.mean.low",
 }
 NEW = {
     part: functools.reduce(lambda text, pair: text.replace(*pair), _RENAMED.items(), old) for part, old in OLD.items()
