@@ -1,6 +1,7 @@
 import html
 import json
 import sys
+from functools import partial
 from math import log2
 from unittest.mock import patch
 
@@ -751,6 +752,7 @@ def narrow(monkeypatch, capsys):
     def run(whole, *words, retrained=None):
         monkeypatch.setattr(population_saved, "load_population", lambda *_: whole)
         monkeypatch.setattr(recheck_saved, "load_recheck", lambda *_: retrained)
+        monkeypatch.setattr(proposing, "propose_space", partial(propose_space, draws=DRAWS))
         monkeypatch.setattr(sys, "argv", ["dorsal", "space", "narrow", "runs/x", *map(str, words)])
         with pytest.raises(SystemExit) as ended:
             main()
@@ -775,7 +777,7 @@ def test_the_command_shows_and_writes_the_next_space(narrow, falling, tmp_path):
     space = read_space(str(out))
     assert space.name == "next"
     assert "widths" in space.non_decreasing
-    assert space == propose_space(falling, name="next").space
+    assert space == propose_space(falling, name="next", draws=DRAWS).space
     assert [each.name for each in tmp_path.iterdir()] == ["next.toml"]
     rows = [line.split() for line in shown.splitlines() if "anynetx_a" in line and "150" in line]
     assert rows[0][3] == "150"
@@ -786,7 +788,7 @@ def test_the_command_says_what_reliability_found(narrow, falling):
     runs = tuple(((40.0 + index,), (35.0 + index,)) for index in range(12))
     retrained = RecheckRuns(labels=labels, budgets=("10 epochs", "50 epochs"), runs=runs)
     code, shown, _ = narrow(falling, retrained=retrained)
-    said = conclusions(propose_space(falling, retrained=retrained))[-1]
+    said = conclusions(propose_space(falling, retrained=retrained, draws=DRAWS))[-1]
     assert code == 0
     assert "50 epochs" in said
     assert " ".join(shown.split()).endswith(said)
@@ -826,7 +828,7 @@ def test_the_command_draws_what_was_before_and_after(narrow, followed, tmp_path)
     page = tmp_path / "new" / "page.html"
     code, shown, _ = narrow(followed, "--space", "anynetx_c", "--margin", "0", "--plot", page)
     assert (code, f"page: {page}" in shown) == (0, True)
-    text, proposal = page.read_text(), propose_space(followed, "anynetx_c", margin=0)
+    text, proposal = page.read_text(), propose_space(followed, "anynetx_c", margin=0, draws=DRAWS)
     assert all(html.escape(sentence).split(" %")[0] in text for sentence in conclusions(proposal))
     assert all(f'<th scope="row">{html.escape(step_change(step))}</th>' in text for step in proposal.considered)
     figure = distribution_figure(_distributions(proposal))
@@ -838,7 +840,7 @@ def test_the_command_draws_what_was_before_and_after(narrow, followed, tmp_path)
 @needs_browser
 @pytest.mark.parametrize("width", [390, pytest.param(1280, marks=pytest.mark.slow)])
 def test_the_page_is_legible(followed, width, tmp_path):
-    seen = look_at(narrowing_page(propose_space(followed, "anynetx_c", margin=0)), width, tmp_path)
+    seen = look_at(narrowing_page(propose_space(followed, "anynetx_c", margin=0, draws=DRAWS)), width, tmp_path)
     assert_legible(seen)
     assert (seen["lines"], seen["title"]) == (2 + 4, "anynetx_c, narrowed")  # curves, and edges of bands
 

@@ -31,6 +31,13 @@ def short(net, most=2):
     return edit(net, {"depths": [min(stage.depth, most) for stage in net.stages], "classes": 7})
 
 
+def lean(text):
+    """Short, and where it is wide, a quarter as wide."""
+    net = short(network(text))
+    widths = [stage.width for stage in net.stages]
+    return edit(net, {"widths": [width // 4 for width in widths]}) if widths[0] >= 64 else net
+
+
 # The others differ in width and depth alone from some that are here.
 AFFORDABLE = [name for name in NETWORKS if cost(short(named(name)), 224).params < 15e6]
 
@@ -53,7 +60,7 @@ def test_trains_at_batch_one_and_every_parameter_learns(name):
 @pytest.mark.parametrize("text", FAMILIES)
 def test_every_parameter_has_a_gradient_that_is_not_zero(text):
     torch.manual_seed(0)
-    model = build(short(network(text))).train()
+    model = build(lean(text)).train()
     # The pairwise product keeps gradients of shifts before a norm from cancelling to rounding errors.
     images = torch.randn(4, 3, 64, 64)
     logits = model(images)
@@ -93,7 +100,7 @@ def test_features_and_forward_agree():
 @pytest.mark.parametrize("text", FAMILIES)
 def test_no_module_is_called_twice(text):
     """A module with two call sites has two distributions: quantisers cannot observe it."""
-    model = build(short(network(text))).eval()
+    model = build(lean(text)).eval()
     calls: dict[str, int] = {}
     for name, module in model.named_modules():
         if not list(module.children()):
@@ -172,7 +179,7 @@ def branches(model):
 @pytest.mark.parametrize("text", FAMILIES)
 def test_drop_path_acts_on_every_residual_branch(text):
     """At rate near 1 a training pass is the shortcuts alone, but for the first block, whose rate is 0."""
-    model = build(short(network(text)), drop_path=0.5).train()
+    model = build(lean(text), drop_path=0.5).train()
     paths = [m for m in model.modules() if isinstance(m, StochasticDepth)]
     assert len(paths) == len(branches(model)) - 1
     assert [round(m.p, 6) for m in paths] == [round(0.5 * i / len(paths), 6) for i in range(1, len(paths) + 1)]
@@ -198,7 +205,7 @@ def test_drop_path_acts_on_every_residual_branch(text):
 
 @pytest.mark.parametrize("text", FAMILIES)
 def test_drop_block_zeroes_squares_in_the_last_two_stages_in_training_only(text):
-    net = short(network(text))
+    net = lean(text)
     model = build(net, drop_block=0.3).train()
     drops = [m for m in model.modules() if isinstance(m, DropBlock2d)]
     sites = sum(3 if isinstance(b.reduce, ConvNorm) else 2 for stage in model.stages[-2:] for b in stage)
@@ -228,7 +235,7 @@ def test_drop_block_zeroes_squares_in_the_last_two_stages_in_training_only(text)
 def test_zero_init_makes_every_block_its_shortcut(text):
     images = torch.randn(2, 3, 64, 64)
     for zero_init in (True, False):
-        model = build(short(network(text)), zero_init=zero_init).eval()
+        model = build(lean(text), zero_init=zero_init).eval()
         x = model.stem.pool(model.stem.convs(images))
         for block in (block for stage in model.stages for block in stage):
             # SE after the norm of a zero branch gates zeros, so the rule holds there too.

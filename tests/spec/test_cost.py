@@ -44,7 +44,8 @@ def counted(model, image_size):
         elements += output.numel()
 
     images = torch.empty(1, model.network.in_channels, *image_size, device="meta")
-    with patch("torch.nn.functional.batch_norm", lambda x, *_, **__: x):  # counted by nobody, and slow on meta
+    # Batch norms are counted by nobody, and slow on meta, as is what gradients would need.
+    with torch.no_grad(), patch("torch.nn.functional.batch_norm", lambda x, *_, **__: x):
         shapes = [tuple(each.shape[1:]) for each in model.features(images)]
         for module in model.modules():
             if isinstance(module, torch.nn.Conv2d) or type(module).__name__ == "DeformConv":

@@ -41,7 +41,7 @@ def test_cost_is_that_of_the_other_implementation(name, oracle):
     for key, module in model.named_modules():
         if isinstance(module, torch.nn.Conv2d) and key != "fc":  # DLA's classifier is a 1x1 convolution
             module.register_forward_hook(add)
-    with FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(images)
     found = cost(named(name))
     assert sum(parameter.numel() for parameter in model.parameters()) == found.params
