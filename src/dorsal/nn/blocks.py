@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from torchvision.ops import DropBlock2d, StochasticDepth, drop_block2d
 
-from dorsal.nn.layers import ConvNorm, Records, make_activation, make_conv, make_pool
+from dorsal.nn.layers import ConvNorm, Records, activate, make_activation, make_conv, make_pool
 from dorsal.nn.mixers import make_mixer
-from dorsal.nn.norms import NormKind, statistics_kept
+from dorsal.nn.norms import NORMS, NormKind, statistics_kept
+from dorsal.nn.plain import is_plain, is_unwatched, runs_plainly
 from dorsal.spec.block import Bottleneck, IdentityOnly, SqueezeExcite, ZeroPad
 from dorsal.spec.stage import Activation, Stage
 
@@ -120,10 +121,26 @@ class ResidualBlock(nn.Module):
         y = self.pool_after(self.mixer_drop(self.mixer(y)))
         y = self.expand_drop(self.expand(self.mixer_attention(y)))
         y = self.expand_attention(y)
+        plain = runs_plainly(y)
+        owned = plain and self._owns_branch()
         if self.residual:
             y = self.drop_path(y)
-            y += self.shortcut(self.shortcut_pool(x))
-        return self.act(y)  # type: ignore[no-any-return]
+            shortcut = self.shortcut(self.shortcut_pool(x))
+            y = y.add_(shortcut) if owned and y.dtype == shortcut.dtype else y + shortcut
+            owned = plain
+        return activate(self.act, y, owned)
+
+    def _owns_branch(self) -> bool:
+        """Whether the branch ends in a new tensor, made by the last norm or after it, that no hook on the way sees."""
+        expand = self.expand
+        if type(expand) is not ConvNorm or not is_unwatched(expand) or not is_plain(expand.norm, *NORMS):
+            return False
+        after = (expand.act, self.expand_drop, self.expand_attention, self.drop_path)
+        return all(type(module) in _PASSING and is_unwatched(module) for module in after)
+
+
+_PASSING = (nn.Identity, DropBlock2d, SqueezeExciteGate, StochasticDepth)
+"""Modules that return the map that they are given, or a new one."""
 
 
 class _DropBlock(DropBlock2d):  # type: ignore[misc]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
 from dorsal.language.reader import suggest
@@ -27,8 +27,6 @@ class InnerFeatures(nn.Module):
                 raise ValueError(f"features node {name!r} does not exist in this network{hint}")
         self.names = names
         self.body = create_feature_extractor(model, list(names), suppress_diff_warning=True)
-        for graph in (self.body.train_graph, self.body.eval_graph):
-            _copy_what_is_overwritten(graph, model)
         self.body.train(not model.training).train(model.training)  # a switch compiles the graph it switches to
         self.info = self._measured(model)
 
@@ -51,13 +49,3 @@ class InnerFeatures(nn.Module):
             if maps[name].ndim != 4:
                 raise ValueError(f"features node {name!r} is no feature map: its output is {list(maps[name].shape)}")
         return tuple(Feature(name, maps[name].shape[1], side // maps[name].shape[2]) for name in self.names)
-
-
-def _copy_what_is_overwritten(graph: fx.Graph, model: nn.Module) -> None:
-    """Returns a copy of each chosen map that an activation further on overwrites."""
-    for chosen in graph.output_node().all_input_nodes:
-        modules = (model.get_submodule(str(user.target)) for user in chosen.users if user.op == "call_module")
-        if any(getattr(module, "inplace", False) for module in modules):
-            with graph.inserting_after(chosen):
-                copy = graph.call_method("clone", (chosen,))
-            graph.output_node().replace_input_with(chosen, copy)

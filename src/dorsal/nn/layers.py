@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
 
 from dorsal.nn.fast_cpu import convolve_and_norm
-from dorsal.nn.norms import NormKind, make_norm, normalize
+from dorsal.nn.norms import NORMS, NormKind, make_norm, normalize
+from dorsal.nn.plain import is_plain, runs_plainly
 from dorsal.spec.block import Order
 from dorsal.spec.layers import Layer
 from dorsal.spec.stage import Activation
@@ -22,11 +23,22 @@ def make_activation(kind: Activation) -> nn.Module:
     """A new activation module. Each call site owns one: quantisers cannot tell the uses of a shared one apart."""
     match kind:
         case "relu":
-            return nn.ReLU(inplace=True)
+            return nn.ReLU()  # see `activate`
         case "mish":
             return nn.Mish()
         case "silu":
             return nn.SiLU()
+
+
+def activate(act: nn.Module, x: Tensor, owned: bool) -> Tensor:
+    """act(x), written over `x` where nobody sees `x` but this call: it is `owned`, and `act` is a plain ReLU.
+
+    In evaluation this saves up to a tenth of the time on a CPU (docs/log.md). A module with `inplace=True` would also
+    overwrite what a hook has kept, and autograd refuses it beside full backward hooks.
+    """
+    if owned and is_plain(act, nn.ReLU):
+        return torch.relu_(x)
+    return act(x)  # type: ignore[no-any-return]
 
 
 class DeformConv(nn.Module):
@@ -99,5 +111,8 @@ class ConvNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[N, C_in, H, W] → [N, C_out, H / stride, W / stride]."""
         if self.act_first:
-            return normalize(self.norm, self.act(self.conv(x)))
-        return self.act(convolve_and_norm(self.conv, self.norm, x))  # type: ignore[no-any-return]
+            y = self.conv(x)
+            owned = runs_plainly(y) and is_plain(self.conv, nn.Conv2d, DeformConv)
+            return normalize(self.norm, activate(self.act, y, owned))
+        y = convolve_and_norm(self.conv, self.norm, x)
+        return activate(self.act, y, runs_plainly(y) and is_plain(self.norm, *NORMS))
