@@ -1,8 +1,8 @@
 """What it costs to check a large folder of images and to open it: `python benchmarks/data_index.py [--images N]`.
 
 Makes a folder of links to some hundred small photographs, checks it, and opens it again as a planner and as workers do.
-Each figure is measured in a process of its own. With `--images 1281167`, as many as ImageNet's training split, it needs
-as many inodes and some minutes.
+Each figure is measured in a process of its own. With `--images 1281167 --side 64`, as many as ImageNet's training split
+has, it needs as many inodes and some minutes.
 """
 
 from __future__ import annotations
@@ -53,22 +53,23 @@ print(json.dumps({
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=100_000)
+    parser.add_argument("--side", type=int, default=224, help="of the photographs, in pixels")
     parser.add_argument("--folder", type=Path, default=None, help="where to make the links; a temporary folder")
     asked = parser.parse_args()
     home = Path(tempfile.mkdtemp(dir=asked.folder))
     try:
-        measure(make(home, asked.images), asked.images)
+        measure(make(home, asked.images, asked.side), asked.images)
     finally:
         shutil.rmtree(home)
 
 
-def make(home: Path, images: int) -> Path:
-    """A folder of class folders of links to photographs of some 12 kB."""
+def make(home: Path, images: int, side: int) -> Path:
+    """A folder of class folders of links to smooth photographs."""
     (home / "pool").mkdir()
     rng = np.random.default_rng(0)
     for number in range(PHOTOGRAPHS):
-        corners = rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)
-        photograph = Image.fromarray(corners).resize((250, 200), Image.Resampling.BICUBIC)
+        corners = rng.integers(0, 256, (side // 5, side // 5, 3), dtype=np.uint8)
+        photograph = Image.fromarray(corners).resize((side, side), Image.Resampling.BICUBIC)
         photograph.save(home / "pool" / f"{number:03}.jpg", quality=85)
     for number in range(images):
         folder = home / "photos" / f"n{number // PER_CLASS:08}"

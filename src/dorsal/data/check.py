@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -60,31 +61,28 @@ def check(
 
 def _carry_over(listing: Listing, reading: Reading, known: list[Index]) -> tuple[Index, NDArray[np.int64]]:
     """The index of `listing` as far as the newest known one has it, and the rows of the files to be looked at."""
-    facts = np.zeros(len(listing.files), fact_type(reading.channels))
-    index = Index(listing=listing, reading=reading, facts=facts, conversions=[""])
     if not known:
-        return index, np.arange(len(facts))
+        facts = np.zeros(len(listing.files), fact_type(reading.channels))
+        return Index(listing=listing, reading=reading, facts=facts, conversions=[""]), np.arange(len(facts))
     before = known[0]
-    index.conversions[:] = before.conversions
-    old = _rows_before(index, before)
-    kept = old >= 0
-    facts[kept] = before.facts[old[kept]]
+    facts, files = before.facts, before.listing.files
+    if not _same_paths(listing, before.listing):
+        rows = {path: row for row, path in enumerate(before.listing.paths())}
+        old = np.fromiter((rows.get(path, -1) for path in listing.paths()), np.int64, len(listing.files))
+        facts, files = np.zeros(len(old), facts.dtype), np.zeros(len(old), files.dtype)
+        facts[old >= 0], files[old >= 0] = before.facts[old[old >= 0]], before.listing.files[old[old >= 0]]
     # A file that is larger than is allowed now is looked at as if it were new, to be refused.
     facts[facts["width"].astype(np.int64) * facts["height"] > reading.max_pixels] = 0
+    index = Index(listing=listing, reading=reading, facts=facts, conversions=before.conversions)
     unchanged = index.known()
     for column in ("size", "time", "inode"):
-        unchanged[kept] &= listing.files[column][kept] == before.listing.files[column][old[kept]]
+        unchanged &= listing.files[column] == files[column]
     return index, np.flatnonzero(~unchanged)
 
 
-def _rows_before(index: Index, before: Index) -> NDArray[np.int64]:
-    """For each file its row in an index of before, -1 where that does not have it."""
-    now, then = index.listing, before.listing
-    same = now.names == then.names and now.folders == then.folders
-    if same and np.array_equal(now.files["folder"], then.files["folder"]):
-        return np.arange(len(now.files))
-    places = {path: row for row, path in enumerate(before.paths())}
-    return np.fromiter((places.get(path, -1) for path in index.paths()), np.int64, len(now.files))
+def _same_paths(listing: Listing, before: Listing) -> bool:
+    same = listing.names == before.names and listing.folders == before.folders
+    return same and np.array_equal(listing.files["folder"], before.files["folder"])
 
 
 def _look(index: Index, waiting: NDArray[np.int64], on_progress: Progress) -> list[str]:
@@ -96,7 +94,7 @@ def _look(index: Index, waiting: NDArray[np.int64], on_progress: Progress) -> li
     def task(number: int) -> Task:
         row = int(waiting[number])
         digest = index.facts["digest"][row].tobytes() if known[row] else b""
-        return Task(index.path(row).encode(sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()), digest)
+        return Task(os.fsencode(index.path(row)), digest)
 
     for done, (number, scan) in enumerate(scan_files(len(waiting), task, index.reading), 1):
         row = int(waiting[number])
@@ -133,8 +131,8 @@ def _keep(index: Index, now: int) -> list[str]:
 
 def _same(listing: Listing, before: Listing) -> bool:
     return (
-        (listing.names, listing.folders, listing.classes) == (before.names, before.folders, before.classes)
-        and (listing.parts, listing.notes) == (before.parts, before.notes)
+        (listing.classes, listing.parts, listing.notes) == (before.classes, before.parts, before.notes)
+        and _same_paths(listing, before)
         and np.array_equal(listing.files, before.files)
     )
 

@@ -223,7 +223,7 @@ def _rows(index: Index, spec: Folder) -> tuple[Rows, Rows]:
         train, val = (np.flatnonzero(listing.files["part"] == roles.index(role)) for role in ("train", "val"))
         return train, val
     begin = f"{spec.seed}/".encode()
-    ranks = b"".join(hashlib.sha256(begin + path).digest()[:8] for path in index.paths())
+    ranks = b"".join(hashlib.sha256(begin + path).digest()[:8] for path in listing.paths())
     rank, held = np.frombuffer(ranks, ">u8"), np.zeros(len(listing.files), bool)
     bounds = np.searchsorted(listing.files["label"], np.arange(len(listing.classes) + 1))
     for start, stop in pairwise(bounds):

@@ -63,12 +63,6 @@ class Index(msgspec.Struct, frozen=True, eq=False, kw_only=True, dict=True):
         folder = self.listing.folders[int(self.listing.files["folder"][row])]
         return f"{self.listing.root}/{os.fsdecode(folder)}/{os.fsdecode(self.listing.names[start:end])}"
 
-    def paths(self) -> Iterator[bytes]:
-        """The paths of all files within the root."""
-        folders = self.listing.folders
-        places, names = self.listing.files["folder"].tolist(), self.listing.names.split(b"\0")[:-1]
-        return (folders[place] + b"/" + name for place, name in zip(places, names, strict=True))
-
     def known(self) -> NDArray[np.bool_]:
         """Which files have been looked at and found sound."""
         known: NDArray[np.bool_] = np.logical_or.reduce(self.facts["digest"], axis=1)

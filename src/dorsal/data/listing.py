@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 from operator import attrgetter
 from pathlib import Path
 
@@ -62,6 +63,11 @@ class Listing(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     def part(self, role: Role) -> Part | None:
         """The part of this role, if there is one."""
         return next((part for part in self.parts if part.role == role), None)
+
+    def paths(self) -> Iterator[bytes]:
+        """The paths of all files within the root."""
+        places, names = self.files["folder"].tolist(), self.names.split(b"\0")[:-1]
+        return (self.folders[place] + b"/" + name for place, name in zip(places, names, strict=True))
 
 
 def list_folder(root: Path, reading: Reading, on_progress: Progress) -> Listing:
