@@ -30,8 +30,7 @@ def test_cifar_as_class_folders(tmp_path: Path, real_data: Path) -> None:
     assert data.classes == CLASSES
     assert np.bincount(data.train.labels).tolist() == [45] * 10
     assert np.bincount(data.val.labels).tolist() == [15] * 10
-    assert data.train.stacked is not None
-    assert data.train.stacked.shape == (450, 3, 32, 32)
+    assert data.train.image(449).shape == (3, 32, 32)
     # the known figures of all 50,000 images, within four standard errors of 450
     np.testing.assert_allclose(data.normalization.mean, (0.4914, 0.4822, 0.4465), atol=0.03)
     np.testing.assert_allclose(data.normalization.std, (0.2470, 0.2435, 0.2616), atol=0.02)
