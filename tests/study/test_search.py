@@ -13,7 +13,6 @@ from dorsal.jobs.events import Event, Note, Planned, TrialDone
 from dorsal.jobs.json_file import write_record
 from dorsal.jobs.train import data_summary
 from dorsal.latency.records import MODEL
-from dorsal.report.words.search import conclusions
 from dorsal.space.sample import Sampling
 from dorsal.study.comparison.run import compare
 from dorsal.study.population.records import PopulationStudy, SpaceSample
