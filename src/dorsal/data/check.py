@@ -1,4 +1,4 @@
-"""Look at every file of a folder once, and at none twice: from a listing to its index. No torch."""
+"""The check of a folder: decodes every file that no earlier index knows, and keeps what it finds. No torch."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from dorsal.data.scanning import Task, scan_files
 from dorsal.data.spec import DataError, shown
 
 _FEW = 2000
-"""So many files are looked at even where names alone show a problem, so that all problems are said at once."""
+"""Up to this number of files is decoded even if names alone show a problem, so that one message has all problems."""
 _SETTLED = 2 * 10**9
-"""Nanoseconds after its last change in which a file may change again without a later time: some file systems keep times
-to two seconds. A file that changed so shortly before it was looked at is compared again next time."""
+"""Nanoseconds in which a file may change twice and have one time: some file systems keep times to two seconds only. A
+file that changed less than this before the check is compared again next time."""
 
 
 def check(
     listing: Listing, reading: Reading, on_progress: Progress, problems: Sequence[str] = ()
 ) -> tuple[Index, tuple[str, ...]]:
-    """The index of all files of `listing`, and notes on it.
+    """Returns the index of all files of `listing`, and notes on it.
 
-    Files that an earlier index knows, by path, size, time and inode, are not looked at again. The index is kept for the
-    next time, also where problems are found or the check is interrupted. `on_progress` hears of the files looked at.
+    A file is not decoded again if an earlier index knows its path, size, time and inode. The index is written for the
+    next time, even if there are problems or the check is interrupted. `on_progress` is called after each file.
 
     Raises DataError, with the listing's problems and `problems` before its own, for images that are unreadable,
     truncated, smaller than 8 px, of 32-bit or floating-point values, or of more than `reading.max_pixels`.
@@ -60,7 +60,7 @@ def check(
 
 
 def _carry_over(listing: Listing, reading: Reading, known: list[Index]) -> tuple[Index, NDArray[np.int64]]:
-    """The index of `listing` as far as the newest known one has it, and the rows of the files to be looked at."""
+    """Returns the index of `listing` with what the newest known index has, and the rows still to be scanned."""
     if not known:
         facts = np.zeros(len(listing.files), fact_type(reading.channels))
         return Index(listing=listing, reading=reading, facts=facts, conversions=[""]), np.arange(len(facts))
@@ -71,7 +71,7 @@ def _carry_over(listing: Listing, reading: Reading, known: list[Index]) -> tuple
         old = np.fromiter((rows.get(path, -1) for path in listing.paths()), np.int64, len(listing.files))
         facts, files = np.zeros(len(old), facts.dtype), np.zeros(len(old), files.dtype)
         facts[old >= 0], files[old >= 0] = before.facts[old[old >= 0]], before.listing.files[old[old >= 0]]
-    # A file that is larger than is allowed now is looked at as if it were new, to be refused.
+    # An image that is larger than allowed now is scanned as if it were new, and so refused.
     facts[facts["width"].astype(np.int64) * facts["height"] > reading.max_pixels] = 0
     index = Index(listing=listing, reading=reading, facts=facts, conversions=before.conversions)
     unchanged = index.known()
@@ -86,7 +86,7 @@ def _same_paths(listing: Listing, before: Listing) -> bool:
 
 
 def _look(index: Index, waiting: NDArray[np.int64], on_progress: Progress) -> list[str]:
-    """Scans the files of rows `waiting`, puts what is found into the index, and returns the problems by path."""
+    """Scans the files of rows `waiting` and puts what it finds into the index. Returns the problems by path."""
     known = index.known()
     places = {conversion: place for place, conversion in enumerate(index.conversions)}
     problems: dict[int, str] = {}
@@ -116,7 +116,7 @@ def _row(scan: Scan, conversion: int) -> tuple[object, ...]:
 
 
 def _keep(index: Index, now: int) -> list[str]:
-    """Writes the index. Returns a note where that cannot be."""
+    """Writes the index. Returns a note if there is no place for it."""
     listing = index.listing
     files = listing.files.copy()
     files["time"][files["time"] > now - _SETTLED] = -1

@@ -1,4 +1,4 @@
-"""Draw cluttered scenes of digits, many at a time, from random numbers alone.
+"""Cluttered scenes of digits, drawn many at a time from random numbers alone.
 
 All arithmetic is + - * / and square roots on float32, operations that IEEE 754 fixes to the last bit; no
 library sine, exponential or matrix product, whose last bit depends on the processor. Equal seeds therefore

@@ -1,4 +1,4 @@
-"""Open a data set: the room's face to training and evaluation."""
+"""The face of this room: opens data sets for training and for scoring."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ _CACHE_BYTES = 512 * 2**20
 def open_data(
     data: DataSpec | str | os.PathLike[str], *, fingerprint: str | None = None, on_progress: Progress | None = None
 ) -> ImageData:
-    """Open a data set for training: a record, its text (see `dorsal.data.spec`), or the path of a folder.
+    """Opens a data set for training: a record, its text (see `dorsal.data.spec`), or the path of a folder.
 
-    A folder is checked as far as it is not known from before; see `dorsal.data.check`. `on_progress` hears of that;
-    where it is None, standard error does once it takes two seconds. With the `fingerprint` of data that were checked,
-    as in a worker that carries out a plan, the index of that check is taken without a look at the files; a file that
-    has changed since is found when it is read.
+    A folder is checked first, as far as no earlier check knows it; see `dorsal.data.check`. `on_progress` is called
+    meanwhile; without it, lines appear on standard error once the check takes two seconds. A worker passes the
+    `fingerprint` of the data that were planned with: then the index of that check is used and no file is looked at. A
+    file that has changed since is found when it is read.
 
     Raises DataError, a ValueError, listing everything wrong with a folder; ValueError for a text that names no data;
     TypeError for anything else; and ModuleNotFoundError where the digits behind `Scenes` are not installed.
@@ -70,11 +70,12 @@ def open_for_scoring(
     levels: Levels | None = None,
     on_progress: Progress | None = None,
 ) -> Images:
-    """Open images for a model to be scored on. They are taken as they are given: a folder without splits is scored
-    whole, with classes of one image or none; see `dorsal.data.folder.open_images`.
+    """Opens images to score a model on.
 
-    `split` chooses where there are splits; where it is None, val is taken. `levels` are those of the images that the
-    model was trained on. Raises as `open_data` does, and ValueError for a split that the data do not have.
+    A folder without splits is taken whole, even if a class has one image or none; see `dorsal.data.folder.open_images`.
+    `split` chooses among splits; without it that is val. `levels` are the ones of the model's training images.
+
+    Raises as `open_data` does, and ValueError for a split that the data do not have.
     """
     if split not in (None, "train", "val", "all"):
         raise ValueError(f"split={split!r} is not known; valid: val, train, all")

@@ -40,7 +40,7 @@ class Reading(msgspec.Struct, frozen=True):
 
     @property
     def as_stored(self) -> bool:
-        """Whether files are taken as they are, which they are where neither grey nor colour is asked for."""
+        """Whether files keep the channels they are stored with: neither grey (1) nor colour (3) is asked for."""
         return self.channels not in (1, 3)
 
     @property
@@ -52,10 +52,11 @@ class Reading(msgspec.Struct, frozen=True):
 class Scan(msgspec.Struct, frozen=True, array_like=True):
     """What a check keeps of one file.
 
-    `problem` says why it cannot be used, and then nothing else is set. `digest` is the sha256 of the file; where that
-    is the one known before, nothing else is set. `note` says how the image was converted, if it was. `mean` and
-    `square` are the means of its values and of their squares by channel, over 0..255, or over the file's own range
-    where it is `deep`; `low` and `high` are the smallest and largest values of each channel.
+    `problem` says why the file cannot be used; then nothing else is set. `digest` is the sha256 of the file; if it was
+    known before, nothing else is set. `note` says how the image was converted, "" if it was not. An image is `deep` if
+    it has more than 8 bits a channel. `mean` and `square` have for each channel the mean of the values and the mean of
+    their squares, as stored: 0..255, or the range of a deep image. `low` and `high` are the smallest and the largest
+    value of each channel, 0 for images that Pillow holds in 8 bits.
     """
 
     problem: str = ""
@@ -71,7 +72,7 @@ class Scan(msgspec.Struct, frozen=True, array_like=True):
 
 
 def scan(path: Path | str, reading: Reading, known: bytes = b"") -> Scan:
-    """Read and decode all of `path`, as only that finds truncated files.
+    """Reads and decodes all of `path`: nothing less finds a truncated file.
 
     A file whose sha256 is `known` is not decoded again.
     """
@@ -89,7 +90,7 @@ def scan(path: Path | str, reading: Reading, known: bytes = b"") -> Scan:
 
 
 def read_pixels(path: Path | str, reading: Reading, levels: Levels | None = None) -> NDArray[np.uint8]:
-    """The image in `path` as `pixels` has it. Raises ValueError saying why it cannot be read."""
+    """Reads the image in `path` as `pixels` does. Raises ValueError that says why it cannot be read."""
     try:
         return pixels(Path(path).read_bytes(), reading, levels)
     except Exception as error:
@@ -97,10 +98,10 @@ def read_pixels(path: Path | str, reading: Reading, levels: Levels | None = None
 
 
 def pixels(data: bytes, reading: Reading, levels: Levels | None = None) -> NDArray[np.uint8]:
-    """The first frame of an image file as uint8 [channels, H, W], turned as its EXIF orientation says.
+    """Decodes the first frame of an image file to uint8 [channels, H, W], turned as its EXIF orientation says.
 
-    Transparent pixels are laid over white. Deep values are scaled by `levels`, and clipped to them; where that is None,
-    by the whole range of 16 bits.
+    Transparent pixels are laid over white. Values of deep images are scaled so that `levels` become 0 and 255, and
+    clipped; without `levels` by the whole range of 16 bits.
     """
     image, _ = _convert(data, reading)
     values = _values(image)
@@ -121,7 +122,7 @@ def grey(colors: NDArray[Number]) -> NDArray[Number]:
 
 
 def _convert(data: bytes, reading: Reading) -> tuple[Image.Image | NDArray[Any], str]:
-    """The image in as many channels as asked for, and how it was converted, if it was.
+    """Returns the image in the channels that `reading` asks for, and a note on how it was converted, "" if it was not.
 
     8-bit images stay in Pillow, in mode L or RGB or as stored; deep ones are int32 [channels, H, W].
     """
@@ -161,7 +162,7 @@ def _check_pixels(width: int, height: int, reading: Reading) -> None:
 
 
 def _to_channels(image: Image.Image, reading: Reading) -> tuple[Image.Image, str]:
-    """An 8-bit `image` in as many bands as asked for, and how it was converted, if it was."""
+    """The same for an image that Pillow holds in 8 bits."""
     if reading.as_stored:
         bands = len(image.getbands())
         if bands != reading.channels or image.mode == "P":
@@ -195,8 +196,8 @@ def _deep_grey(image: Image.Image, reading: Reading) -> tuple[NDArray[np.int32],
 
 
 def _deep_colour(image: ImageFile.ImageFile, data: bytes, reading: Reading) -> NDArray[np.int32] | None:
-    """All 16 bits of a colour image, int32 [channels, H, W]; None where Pillow has no way to them, or where pixels are
-    transparent: white has no value before the range of the training images is known."""
+    """All 16 bits of a colour image, int32 [channels, H, W]. None if Pillow has no way to them, or if pixels are
+    transparent: white has no value as long as the range of the training images is not known."""
     values = all_bits(image, _open(data, reading), data)
     if values is None:
         return None
@@ -234,7 +235,7 @@ def _values(image: Image.Image | NDArray[Any]) -> NDArray[Any]:
 
 
 def _measured(image: Image.Image | NDArray[Any], note: str, digest: bytes) -> Scan:
-    """All that a scan says of a sound image. Sums are of whole numbers, so they are the same on every machine."""
+    """The scan of a sound image. Sums are of whole numbers, so they are the same on every machine."""
     if isinstance(image, np.ndarray):
         _, height, width = image.shape
         flat = image.reshape(len(image), -1).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Colour images of more than 8 bits a channel: Pillow hands on the upper 8, here are all of them. No torch."""
+"""All bits of colour images of more than 8 bits a channel; Pillow hands on the upper 8. No torch."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def _raw_mode(tile: Any) -> str:
-    """Pillow's name of how a tile lies in its file, where that is with 16 bits a channel."""
+    """Pillow's name for the layout of a tile in its file if that has 16 bits a channel, else ""."""
     mode = tile.args if isinstance(tile.args, str) else (tile.args or ("",))[0]
     return mode if isinstance(mode, str) and re.search(";16[BLN]$", mode) else ""
 
@@ -47,8 +47,8 @@ def _maximum(tile: Any) -> int:
 
 
 def _both_bytes(image: ImageFile.ImageFile, again: ImageFile.ImageFile) -> NDArray[np.int32] | None:
-    """Pillow's decoders keep one byte of each 16-bit value: the upper one, or, told that the file has the other order
-    of bytes, the lower one."""
+    """Pillow's decoders keep one byte of each 16-bit value: the upper one. If they are told the other order of bytes,
+    they keep the lower one."""
     if any(_raw_mode(tile) == "LA;16B" for tile in again.tile):  # grey and transparency fit into four bytes
         again.tile = [tile._replace(args="RGBA") for tile in again.tile]
         upper, lower = (

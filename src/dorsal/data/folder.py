@@ -34,8 +34,8 @@ _KEPT = np.dtype([("label", "<i8"), ("digest", "u1", (32,))])
 
 
 class FolderSplit(msgspec.Struct, frozen=True, eq=False, kw_only=True):
-    """Files of an index and their labels, a `dorsal.data.split.Split`. Images are decoded when they are asked for; a
-    small set is then kept, by each process its own."""
+    """Files of an index and their labels, a `dorsal.data.split.Split`. Images are decoded when they are asked for. Each
+    process keeps the images of a small set: up to 512 MiB, `set_bytes` being those of all its images."""
 
     index: Index
     rows: Rows
@@ -58,7 +58,7 @@ class FolderSplit(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     def image(self, index: int) -> Tensor:
         """Uint8 [channels, H, W] in the file's own size.
 
-        Raises DataError where the file is not the one that was checked, and OSError where it cannot be read.
+        Raises DataError if the file is not the one that was checked, and OSError if it cannot be read.
         """
         found = self.kept.get(index)
         if found is None:
@@ -85,14 +85,14 @@ class FolderSplit(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
 
 def open_folder(spec: Folder, fingerprint: str | None = None, on_progress: Progress | None = None) -> ImageData:
-    """Check a folder and open it for training.
+    """Checks a folder and opens it for training.
 
-    With the `fingerprint` of a folder that was checked before, its index is taken as it is, without a look at the
-    files; where there is no index of that fingerprint, the folder is checked. Each training image weighs the same in
-    the measured normalization, whatever its size, as it does in training.
+    With the `fingerprint` of an earlier check its index is used as it is, and no file is looked at; if there is no such
+    index, the folder is checked. Each training image has the same weight in the measured normalization, whatever its
+    size, as it has in training.
 
-    Raises DataError for a folder that cannot be read or has no class folders; classes that are empty, alone, in val but
-    not in train, or too small to split; links that run in a circle; and images as `dorsal.data.check.check` says.
+    Raises DataError for a folder that cannot be read or has no class folders; for classes that are empty, alone, in val
+    but not in train, or too small to split; for links that run in a circle; and as `dorsal.data.check.check` does.
     """
     root, reading = Path(spec.path), _reading(spec)
     if fingerprint is not None:
@@ -113,14 +113,14 @@ def open_images(
     levels: Levels | None = None,
     on_progress: Progress | None = None,
 ) -> Images:
-    """Check a folder and open it for a model to be scored on.
+    """Checks a folder and opens it to score a model on.
 
-    Where `split` is None that is val where the folder has splits, else all there is. "train" and "val" of a folder
-    without splits are those that `open_folder` makes. Classes may be empty, or have one image. `levels` are those of
-    the images that the model was trained on.
+    Without `split` that is val if the folder has splits, else all of it. "train" and "val" of a folder without splits
+    are the ones that `open_folder` makes. Classes may be empty or have one image. `levels` are the ones of the model's
+    training images; without them those of these images count.
 
-    Raises DataError as `open_folder` does, for what does not only matter to training, and ValueError where the folder
-    has no such split.
+    Raises DataError as `open_folder` does, but not for what matters to training alone, and ValueError if the folder has
+    no such split.
     """
     root, reading = Path(spec.path), _reading(spec)
     tell = on_progress or on_stderr(root)
@@ -149,7 +149,7 @@ def open_images(
 def _chosen(
     index: Index, spec: Folder, split: Literal["train", "val", "all"] | None, unfit: Sequence[str]
 ) -> tuple[Rows, str]:
-    """The rows of a split, and what they are in words. `unfit` are the problems that training would have."""
+    """Returns the rows of a split, and what they are in words. `unfit` are the problems that training would have."""
     listing = index.listing
     where, parts = shown(listing.root), {part.role: number for number, part in enumerate(listing.parts)}
     whole = "whole" in parts
@@ -212,10 +212,10 @@ def _split(index: Index, rows: Rows, levels: Levels | None, labels: NDArray[np.i
 
 
 def _rows(index: Index, spec: Folder) -> tuple[Rows, Rows]:
-    """The files of training and of validation, each in order: those of the folder's own splits, or made here.
+    """The rows of training and of validation, each in order.
 
-    Made here, each class is split by `val_fraction`, rounded, with at least one image on either side. The same seed
-    holds out the same files on every machine, and a file keeps its rank when others are added.
+    A folder without splits is split here, each class by `val_fraction`, rounded, with at least one image on either
+    side. The same seed holds out the same files on every machine, and a file keeps its rank when others are added.
     """
     listing = index.listing
     roles: list[Role] = [part.role for part in listing.parts]
@@ -233,7 +233,7 @@ def _rows(index: Index, spec: Folder) -> tuple[Rows, Rows]:
 
 
 def _levels(index: Index, rows: Rows) -> Levels | None:
-    """The range of the deep images among the files, the same for all channels of grey and colour; None without any."""
+    """The range of the deep images among the files, one for all channels of grey and colour. None if there are none."""
     deep = rows[index.facts["deep"][rows] != 0]
     if not len(deep):
         return None
@@ -244,7 +244,7 @@ def _levels(index: Index, rows: Rows) -> Levels | None:
 
 
 def _measured(index: Index, rows: Rows, levels: Levels | None) -> Normalization:
-    """Mean and standard deviation over the files, each of the same weight. Sums are rounded once, so that they are the
+    """Mean and standard deviation over the files, each with the same weight. Sums are rounded once, so they are the
     same on every machine."""
     mean, square = index.facts["mean"][rows], index.facts["square"][rows]
     low, span = np.zeros_like(mean), np.full_like(mean, 255)
@@ -261,7 +261,7 @@ def _measured(index: Index, rows: Rows, levels: Levels | None) -> Normalization:
 
 
 def _conversions(index: Index, rows: Rows, levels: Levels | None, whose: str) -> list[str]:
-    """Notes on images that were converted. `levels` are the range of the images that `whose` names."""
+    """Notes on images that were converted. `whose` says in words which images have the range `levels`."""
     notes = []
     facts = index.facts
     for place, conversion in enumerate(index.conversions):
@@ -288,7 +288,7 @@ def _leaks(index: Index, train: Rows, val: Rows) -> list[str]:
 
 
 def _fingerprint(index: Index, train: Rows, val: Rows) -> str:
-    """Of contents, classes and splits; names of files and of the folder enter by the order they give only."""
+    """The sha256 of classes, splits, labels and contents. Names of files matter only for the order."""
     total = hashlib.sha256(repr((index.listing.classes, len(train))).encode())
     both = np.concatenate([train, val])
     kept = np.empty(len(both), _KEPT)

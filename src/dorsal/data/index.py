@@ -1,9 +1,9 @@
-"""What a check found out about every file of a folder, and the file that keeps it, so that it is found out once.
+"""The index of a folder: what a check found out about every file, in memory and on disk. No torch.
 
-An index lies in `.dorsal` within the folder itself, so that it moves and is shared with it, or, where that cannot be
-written, in `data` in DORSAL_HOME, else in `dorsal/data` in XDG_CACHE_HOME. There is one for each number of channels.
-It is an uncompressed `.npz` of plain columns; nothing in it is ever executed, and one that is damaged, half-written, of
-another version or of something else is not used. No torch.
+An index lies in `.dorsal` within the folder itself, so it moves and is shared with the folder. If that cannot be
+written, it lies in `data` in DORSAL_HOME, else in `dorsal/data` in XDG_CACHE_HOME. There is one for each number of
+channels. It is an uncompressed `.npz` of plain columns, and nothing in it is ever executed. One that is damaged, of
+another version, or no index at all is not used.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _HIDDEN = ".dorsal"
 
 
 def fact_type(channels: int) -> np.dtype[np.void]:
-    """What is known of a file: `dorsal.data.decode.Scan` as a row. A digest of zeros means that nothing is known;
-    `note` is a place in `Index.conversions`."""
+    """The row of a file: `dorsal.data.decode.Scan` in columns. If the digest is zero, nothing is known yet. `note` is a
+    place in `Index.conversions`."""
     return np.dtype(
         [
             ("digest", "u1", (32,)),
@@ -64,7 +64,7 @@ class Index(msgspec.Struct, frozen=True, eq=False, kw_only=True, dict=True):
         return f"{self.listing.root}/{os.fsdecode(folder)}/{os.fsdecode(self.listing.names[start:end])}"
 
     def known(self) -> NDArray[np.bool_]:
-        """Which files have been looked at and found sound."""
+        """Which files have been scanned and are sound, bool [n]."""
         known: NDArray[np.bool_] = np.logical_or.reduce(self.facts["digest"], axis=1)
         return known
 
@@ -93,7 +93,7 @@ def homes(root: Path) -> tuple[Path, Path]:
 
 
 def read_indices(root: Path, reading: Reading) -> tuple[list[Index], list[str]]:
-    """The indices there are of a folder, the newest first, and a note on each file that is none."""
+    """Reads the indices of a folder, the newest first. Returns them, and a note on each that cannot be used."""
     ages = {}
     for home in homes(root):
         with contextlib.suppress(OSError):
@@ -110,9 +110,9 @@ def read_indices(root: Path, reading: Reading) -> tuple[list[Index], list[str]]:
 
 
 def write_index(index: Index) -> Path:
-    """Writes an index in one step, in the first place that can be written, and returns where it is.
+    """Writes an index, in one step, to the first place that can be written. Returns its path.
 
-    Raises OSError where there is no such place.
+    Raises OSError if there is no such place.
     """
     problem: OSError | None = None
     for home in homes(index.listing.root):
@@ -134,7 +134,7 @@ def write_index(index: Index) -> Path:
 
 
 def write_text(root: Path, name: str, text: str) -> Path | None:
-    """Writes a text beside the index of a folder. Returns where it is, None where it cannot be written."""
+    """Writes a text beside the index of a folder. Returns its path, None if there is no place for it."""
     for home in homes(root):
         with contextlib.suppress(OSError):
             _make(home)
@@ -145,9 +145,9 @@ def write_text(root: Path, name: str, text: str) -> Path | None:
 
 @contextlib.contextmanager
 def checking(root: Path, on_wait: Callable[[], None]) -> Iterator[bool]:
-    """Holds a folder while it is checked, so that of many processes one does the work. Yields whether another process
-    had it; `on_wait` is called before waiting for that. Where the file system knows no locks, all work, and their
-    indices replace each other whole."""
+    """Holds a folder while it is checked, so that one of many processes does the work. Yields whether another process
+    held it before; `on_wait` is called before waiting for that. On a file system without locks all processes work, and
+    their indices replace each other as a whole."""
     for home in homes(root):
         try:
             _make(home)

@@ -1,4 +1,4 @@
-"""Which folders of a data set are splits and which are classes. Looks at names of folders only."""
+"""Which folders of a data set are splits and which are classes. Opens no file."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _LISTED = 5
 
 
 class Layout(msgspec.Struct, frozen=True):
-    """The folders that hold class folders, each by what it is for: `train` and `val`, or `whole` for the root itself,
-    which has "" for a name. `problem` says why the layout cannot be read."""
+    """The folders that hold class folders, by role: `train` and `val`, or `whole` for the root itself, of name "".
+    `problem` says why the layout is refused."""
 
     folders: dict[Role, str] = {}
     notes: tuple[str, ...] = ()
@@ -34,7 +34,7 @@ class Layout(msgspec.Struct, frozen=True):
 
 
 def role_of(name: str) -> Literal["train", "val", "test"] | None:
-    """What a folder of this name is for, in any case and spelling; None where it is a class like any other.
+    """The role that a folder of this name has as a split, in any case and spelling. None if it is no split.
 
     >>> role_of("Training_Set"), role_of("val2017"), role_of("cat")
     ('train', 'val', None)
@@ -46,8 +46,8 @@ def role_of(name: str) -> Literal["train", "val", "test"] | None:
 def find_layout(root: Path, names: Iterable[str], reading: Reading) -> Layout:
     """The layout of `root`, whose folders are `names`.
 
-    Folders are splits where they are called like splits and hold class folders. One that holds images is a class where
-    other classes stand beside it: `train` beside `bus` and `car` is a vehicle.
+    A folder is a split if it has the name of one and holds class folders. If it holds images, and other classes stand
+    beside it, it is a class: `train` beside `bus` and `car` is a vehicle.
     """
     names = list(names)
     others = [name for name in names if role_of(name) is None]
@@ -98,10 +98,10 @@ def _splits(root: Path, found: dict[str, str], left: list[str]) -> Layout:
 
 
 def nested(folder: Path, inside: Collection[tuple[str, frozenset[str]]]) -> str:
-    """What is wrong where every folder that should be a class holds folders of the same names, else "".
+    """The problem of a folder in which every class holds folders of the same names; "" for others.
 
-    `inside` has for each class folder of `folder` its name and those of the folders in it, none where it also holds
-    images itself.
+    `inside` has a pair for each class folder of `folder`: its name, and the names of the folders in it; no names if it
+    also holds images itself.
     """
     if len(inside) < 2:
         return ""

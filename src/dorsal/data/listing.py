@@ -27,16 +27,15 @@ FILE = np.dtype(
         ("inode", "<i8"),
     ]
 )
-"""A file: where its folder stands in `Listing.folders`, its part and class; bytes, nanoseconds of its last change and
-number in the file system, all of the file that a link leads to, -1 where it leads nowhere."""
+"""A file: the places of its folder, part and class in the listing; its size in bytes, time of its last change in
+nanoseconds and inode, which are those of the file that a link leads to, and -1 if it leads nowhere."""
 
 _BELOW_2_63 = 2**63 - 1
 
 
 class Part(msgspec.Struct, frozen=True):
-    """The class folders of one split, or of the whole set: for each class how many images it holds, -1 where a problem
-    of the listing keeps that from being known, and how many other files. `folder` is the part's name within the root,
-    "" for the root itself."""
+    """The class folders of one split, or of the whole set: the number of images in each class, -1 if a problem of the
+    listing hides it, and the number of other files. `folder` is the part's name within the root, "" for the root."""
 
     role: Role
     folder: str
@@ -71,11 +70,10 @@ class Listing(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
 
 def list_folder(root: Path, reading: Reading, on_progress: Progress) -> Listing:
-    """List `train/<class>/*` and `val/<class>/*` where `root` has splits, else `<class>/*`.
+    """Lists `train/<class>/*` and `val/<class>/*` if `root` has splits (see `dorsal.data.layout`), else `<class>/*`.
 
-    Splits are found by `dorsal.data.layout`. Classes are the names of folders in the order of their code points;
-    images may lie deeper, and names that begin with a dot are ignored. Classes of val that train lacks come last.
-    `on_progress` hears of the files found.
+    Classes are the names of folders in the order of their code points; classes of val that train lacks come last.
+    Images may lie deeper, and names that begin with a dot are ignored. `on_progress` is called after each folder.
     """
     walk = _Walk(root, reading, on_progress)
     if not is_folder(root):
@@ -90,7 +88,7 @@ def list_folder(root: Path, reading: Reading, on_progress: Progress) -> Listing:
 
 
 def training_problems(listing: Listing) -> list[str]:
-    """What keeps a listing from being trained on, though a model might be scored on it."""
+    """Reasons why a listing cannot be trained on, though a model may be scored on it."""
     problems = [
         f"{shown(listing.root / part.folder / name)}: holds no images{_hint(part.others[name])}"
         for part in listing.parts
@@ -197,7 +195,7 @@ class _Walk:
         return part
 
     def _class(self, part: Part, name: str) -> frozenset[str]:
-        """Lists one class. Returns the names of the folders in it, none where it also holds images itself."""
+        """Lists one class. Returns the names of the folders in it, none if it also holds images itself."""
         path = f"{part.folder}/{name}".lstrip("/")
         try:
             name.encode()
@@ -257,7 +255,7 @@ class _Walk:
         self._on_progress(self._found, 0)
 
     def _stat(self, entry: os.DirEntry[str], path: str) -> tuple[int, int, int] | None:
-        """Size, time and inode; None and a problem for what is neither a file nor a folder: a pipe never ends."""
+        """Size, time and inode. None, and a problem, for what is neither a file nor a folder: a pipe never ends."""
         try:
             found = entry.stat()
         except OSError:
@@ -279,7 +277,7 @@ class _Walk:
         return found.st_dev, found.st_ino
 
     def entries(self, path: str) -> list[os.DirEntry[str]]:
-        """What is in a folder, by name, without names that begin with a dot; [] and a problem where that is closed."""
+        """The entries of a folder by name, without names that begin with a dot. [], and a problem, if it is closed."""
         folder = self._root / path
         try:
             with os.scandir(folder) as entries:

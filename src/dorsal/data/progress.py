@@ -1,4 +1,4 @@
-"""What is told of a folder while it is listed and checked."""
+"""Progress of a check, and how it is shown."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from pathlib import Path
 from dorsal.data.spec import shown
 
 Progress = Callable[[int, int], None]
-"""Called with the number of files that were looked at and the number of those to be looked at; while files are listed,
-with the number found so far and 0."""
+"""A function of two numbers: files done, and files to be done. While files are listed: files found so far, and 0."""
 
 _PATIENCE = 2.0
 _TERMINAL, _PIPE = 0.5, 10.0
@@ -19,7 +18,7 @@ _TERMINAL, _PIPE = 0.5, 10.0
 
 
 def on_stderr(root: Path) -> Progress:
-    """Tells of a folder on standard error once that takes two seconds: in place on a terminal, else line by line."""
+    """Shows progress on standard error once it takes two seconds: in place on a terminal, else line by line."""
     in_place = sys.stderr.isatty()
     began = time.monotonic()
     said = began + _PATIENCE - (_TERMINAL if in_place else _PIPE)

@@ -1,4 +1,4 @@
-"""Which image when, and with which random draws: a function of (seed, epoch, index) and of nothing else.
+"""The order of images and their random draws: functions of (seed, epoch, index) and of nothing else.
 
 Two architectures compared under one seed see the same images in the same order under the same augmentation,
 on any number of loader processes. Only torch's CPU generator is seeded: torchvision's v2 transforms draw from
@@ -34,7 +34,7 @@ class Seeded(Dataset[tuple[Tensor, int]]):
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
 
     def set_epoch(self, epoch: int) -> None:
-        """Move on to the draws of `epoch`, here and in loader processes already running."""
+        """Moves on to the draws of `epoch`, here and in loader processes already running."""
         self._epoch.fill_(epoch)
 
     def __len__(self) -> int:

@@ -1,8 +1,8 @@
-"""Read many image files on all cores. No torch.
+"""Scans of many image files on all cores. No torch.
 
-Pillow decodes without the interpreter's lock, but small files are mostly Python's work, so large numbers are read by
-processes of their own. They are plain subprocesses: unlike those of `multiprocessing` they import nothing of the main
-module, so that a script needs no guard, and start in a quarter of a second.
+Pillow decodes without the interpreter's lock, but much of the work on a small file is Python's. So large numbers of
+files are scanned by processes. They are plain subprocesses: unlike those of `multiprocessing` they import nothing of
+the main module, so a script needs no guard, and they start in a quarter of a second.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _LENGTH = struct.Struct("<I")
 
 
 class Task(msgspec.Struct, frozen=True, array_like=True):
-    """A file to be read: its path and, where it was read before, its sha256."""
+    """A file to be scanned: its path and, if it was scanned before, its sha256."""
 
     path: bytes
     known: bytes = b""
 
 
 def scan_files(count: int, task: Callable[[int], Task], reading: Reading) -> Iterator[tuple[int, Scan]]:
-    """Scan `count` files, file i being `task(i)`, in no order. Yields i and what was found. Breaking off ends it."""
+    """Scans `count` files, file i being `task(i)`. Yields i and its scan, in no order. Breaking off ends it."""
     cores = _cores()
     processes = min(cores, count // _WORTH) if cores > 1 else 0
     workers = processes if processes > 1 else cores
@@ -73,7 +73,7 @@ def scan_files(count: int, task: Callable[[int], Task], reading: Reading) -> Ite
 
 
 def serve(source: IO[bytes], sink: IO[bytes]) -> None:
-    """Answer lists of tasks with lists of scans until `source` ends; the first message is a `Reading`."""
+    """Answers each list of tasks with a list of scans until `source` ends. The first message is a `Reading`."""
     reading = msgspec.msgpack.decode(_receive(source) or b"", type=Reading)
     _send(sink, b"")  # ready
     tasks, encode = msgspec.msgpack.Decoder(list[Task]), msgspec.msgpack.Encoder().encode
@@ -82,7 +82,7 @@ def serve(source: IO[bytes], sink: IO[bytes]) -> None:
 
 
 class _Child:
-    """A process that scans. One that dies, as a broken file can make a decoder do, is started again."""
+    """A process that scans. It is started again if it dies, as a broken file can make a decoder do."""
 
     def __init__(self, reading: Reading, command: Sequence[str] = _COMMAND) -> None:
         self._reading, self._command = reading, command
@@ -94,7 +94,7 @@ class _Child:
             raise
 
     def scan(self, tasks: list[Task]) -> list[Scan]:
-        """What was found in each of the files. The one that kills the process is said to be unreadable."""
+        """The scan of each file. A file that kills the process gets a problem that says so."""
         try:
             return self._decoder.decode(self._ask(msgspec.msgpack.encode(tasks)))
         except (OSError, EOFError):
@@ -159,7 +159,7 @@ def _send(sink: IO[bytes], message: bytes) -> None:
 
 
 def _receive(source: IO[bytes]) -> bytes | None:
-    """The next message, None where there is no more."""
+    """The next message, None if there is no more."""
     length = source.read(_LENGTH.size)
     if len(length) < _LENGTH.size:
         return None

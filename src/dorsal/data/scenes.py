@@ -77,7 +77,7 @@ class SceneSplit(msgspec.Struct, frozen=True, eq=False):
 
 
 def open_scenes(spec: Scenes) -> ImageData:
-    """Compose both splits; about two seconds for 5,000 scenes at 48 px on one core.
+    """Composes both splits: about two seconds for 5,000 scenes at 48 px on one core.
 
     Scene i depends on `seed`, `size` and i only, so a shorter split is the beginning of a longer one. Labels
     run 0, 1, ... 9, 0, ...: every beginning is balanced.
@@ -102,7 +102,7 @@ def open_scenes(spec: Scenes) -> ImageData:
 
 
 def open_scene_images(spec: Scenes, split: Literal["train", "val", "all"] | None = None) -> Images:
-    """The scenes of a split for a model to be scored on, those of val where `split` is None."""
+    """Composes the scenes of a split to score a model on; without `split` those of val."""
     data = open_scenes(spec)
     train, val = data.train, data.val
     chosen = {"train": [train], "val": [val], "all": [train, val], None: [val]}[split]

@@ -20,7 +20,7 @@ from typing import Any, Literal, get_args
 import msgspec
 
 MAX_PIXELS = 178_956_970
-"""Pixels of the largest image that is read where nothing else is said: Pillow's own limit, twice 1 GiB / 4 / 3."""
+"""Pixels of the largest image that is read by default: Pillow's own limit, twice 1 GiB / 4 / 3."""
 
 
 class DataError(ValueError):
@@ -81,10 +81,10 @@ class Folder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="folde
     """A folder of class folders: `train/<class>/*` with `val/<class>/*`, or `<class>/*`, which training splits.
 
     `path` may begin with `~`. `size` is the side in pixels of the square that the network sees. `val_fraction` is the
-    share of each class that is held out, and `seed` chooses which images; both are unused where the folder has its own
-    `train` and `val`. `normalization` is measured on the training split or ImageNet's published figures. `channels`
-    is what a network gets of each image: 3 for colour, 1 for grey, another number for files that have exactly so many
-    (images of four bands, `.npy` arrays [H, W, channels]). Images of more than `max_pixels` are refused.
+    share of each class that is held out, and `seed` chooses which images; neither is used if the folder has its own
+    `train` and `val`. `normalization` is measured on the training split or ImageNet's published figures. `channels` is
+    the number of channels of each image: 3 for colour, 1 for grey; with any other number files must have exactly that
+    number (images of four bands, `.npy` arrays [H, W, channels]). Images of more than `max_pixels` are refused.
 
     Raises ValueError when a field is out of range. Whether the folder is sound is found when it is opened.
     """
@@ -142,7 +142,7 @@ DATA_HELP = (
 
 
 def data_spec(data: DataSpec | str | os.PathLike[str]) -> DataSpec:
-    """The record that `data` is, or that its text or path names. A path is always a folder, whatever its name.
+    """Returns `data` itself if it is a record, else the record that its text or path names. A path is always a folder.
 
     Raises ValueError as `parse_data` does, and TypeError for anything else.
     """
@@ -160,11 +160,11 @@ def data_spec(data: DataSpec | str | os.PathLike[str]) -> DataSpec:
 
 
 def parse_data(text: str) -> DataSpec:
-    """Read `text`, as the module's docstring shows it, into a record.
+    """Reads `text`, as the module's docstring shows it, into a record.
 
     Raises ValueError when the text is malformed, names an unknown field, gives a value that does not fit, or
-    names neither `scenes` nor an existing folder. A folder whose name itself ends in brackets is taken as it
-    stands.
+    names neither `scenes` nor an existing folder. If the whole text is the name of a folder, brackets and all, it is
+    that folder.
     """
     text = text.strip()
     if text not in ("", "scenes") and is_folder(Path(_at_home(text))):
@@ -230,7 +230,7 @@ def _check_range(field: str, value: float, low: float, high: float) -> None:
 
 
 def _meant(path: Path) -> str:
-    """Half a sentence on which folder may have been meant instead of `path`, or on which folders there are."""
+    """`; did you mean ...?` with the folder nearest to `path`, else the folders there are, or ""."""
     lost = next(part for part in (*reversed(path.parents), path) if not is_folder(part))
     names = _folders(lost.parent)
     lower = {name.casefold(): name for name in (*names, *(["scenes"] if str(path) == path.name else []))}
@@ -244,7 +244,7 @@ def _meant(path: Path) -> str:
 
 
 def _at_home(text: str) -> str:
-    """`text` with a leading `~` or `~user` replaced, where there is such a home."""
+    """`text` with a leading `~` or `~user` replaced by that home, if there is one."""
     return os.path.expanduser(text)  # noqa: PTH111 - Path would turn ./scenes into scenes
 
 
@@ -272,11 +272,11 @@ def is_file(path: Path) -> bool:
 
 
 def shown(path: str | os.PathLike[str]) -> str:
-    """`path` as any terminal and any JSON file can hold it: bytes that are no UTF-8 as \\xff."""
+    """`path` for terminals and JSON files: bytes that are not UTF-8 appear as \\xff."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:
-    """`; did you mean ...?` with the nearest of `choices`, or nothing."""
+    """`; did you mean ...?` with the nearest of `choices`, or ""."""
     found = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.5)
     return f"; did you mean {found[0]!r}?" if found else ""

@@ -1,4 +1,4 @@
-"""What an opened data set offers, whatever it is made of."""
+"""An opened data set, whatever it is made of."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Split(Protocol):
     def __len__(self) -> int: ...
 
     def image(self, index: int) -> Tensor:
-        """Decode image `index`."""
+        """Decodes image `index`."""
 
     def targets(self, index: int) -> Target:
         """All that is known about image `index`."""
@@ -64,7 +64,7 @@ class Joined:
         return len(self.labels)
 
     def image(self, index: int) -> Tensor:
-        """Decode image `index`."""
+        """Decodes image `index`."""
         split, place = self._find(index)
         return split.image(place)
 
@@ -109,7 +109,7 @@ class ImageData(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     @property
     def summary(self) -> str:
-        """One line to be read before training: where the images are from, how many there are, and the first classes.
+        """One line to read before training: where the images are from, how many there are, and the first classes.
 
         `photos, split here (val_fraction=0.2, seed=0): 149 training and 37 validation images of 3 classes: boot, hat,
         shoe`
@@ -119,10 +119,10 @@ class ImageData(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 class Images(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """Images for a model to be scored on.
+    """Images to score a model on.
 
-    `classes` are those that have images. `summary` says in words which images they are. `fingerprint` is the one that
-    the same data have when they are opened for training, "" where that cannot be.
+    `classes` are the ones that have images. `summary` says in words which images these are. `fingerprint` is that of
+    the same data opened for training, "" if they cannot be trained on.
     """
 
     classes: tuple[str, ...]
@@ -133,6 +133,6 @@ class Images(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 def named(classes: Sequence[str]) -> str:
-    """How many classes there are, and the first five by name."""
+    """The number of classes, and the first five by name."""
     first = ", ".join(classes[:_NAMED])
     return f"{len(classes):,} class{'es' * (len(classes) != 1)}: {first}{', ...' * (len(classes) > _NAMED)}"

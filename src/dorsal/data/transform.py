@@ -74,7 +74,7 @@ def to_float(normalization: Normalization) -> Callable[[Tensor], Tensor]:
 
 
 def usual_resize(size: int) -> int:
-    """The short side in pixels from which a crop of `size` is cut where nothing else is said: size * 256 / 224.
+    """The short side in pixels from which a crop of `size` is cut by default: size * 256 / 224.
 
     He et al. 2015 (arXiv:1512.03385, section 3.4) and torchvision's reference evaluation have it at 224.
     """
