@@ -4,7 +4,6 @@ import re
 from functools import cache
 
 import pytest
-from dorsal.report.population.numerals import amount, chance, estimated, magnitude
 from msgspec.structs import replace
 from plotly.offline import get_plotlyjs
 
