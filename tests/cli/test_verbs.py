@@ -150,6 +150,21 @@ def test_predict_names_classes_with_probabilities(trained, dorsal, tmp_path):
         assert sorted(guess["class"] for guess in guesses) == [str(digit) for digit in range(10)]
 
 
+def test_predict_takes_a_folder_for_the_images_in_it(trained, dorsal, tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "notes.txt").write_text("no image")
+    files = [tmp_path / "a.png", tmp_path / "deep" / "b.JPG"]
+    for file in files:
+        Image.new("RGB", (40, 50)).save(file)
+    code, out, err = dorsal("predict", tmp_path, "--model", trained, "--json")
+    assert code == 0, err
+    assert json.loads(out) == json.loads(dorsal("predict", *files, "--model", trained, "--json")[1])
+    (tmp_path / "empty").mkdir()
+    code, _, err = dorsal("predict", tmp_path / "empty", "--model", trained)
+    assert code == 2
+    assert "has no image files; valid: " in err
+
+
 def test_bad_files_for_predict_are_named_before_the_model_runs(trained, dorsal, tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a picture")
     Image.new("RGB", (4, 4)).save(tmp_path / "tiny.png")
@@ -180,7 +195,7 @@ BAD = [
     (["compare", "small", "timm:vgg11"], "recipe tricks: drop_path=0.02 would do nothing in timm:vgg11"),
     (["compare", "small", "timm:vgg11", "--recipe", "plain", "--match", "macs"], "cannot be scaled"),
     (["evaluate", "no/such/model"], "holds no model"),
-    (["predict", "no_such.jpg", "--model", "none"], "no_such.jpg"),
+    (["predict", "no_such.jpg", "--model", "none"], "'none' holds no model"),
     (["predict", "no_such.jpg"], "--model is missing"),
     (["report", "no/such/study"], "holds no study"),
     (["report", "no/such/results.json"], "results.json"),

@@ -6,7 +6,8 @@ import math
 import sys
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from dorsal.cli.options import AsJson, Model
+from dorsal.cli.folders import Model
+from dorsal.cli.options import AsJson
 from dorsal.jobs.resources import Device
 from dorsal.language.options import option
 from dorsal.study.question import Data

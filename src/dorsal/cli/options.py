@@ -1,18 +1,10 @@
-"""Options that several verbs have beside those of questions."""
+"""How a verb's output is asked for as JSON."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from dorsal.language.options import option
 
 AsJson = Annotated[bool, option("Print JSON.", name="json")]
 ResultsAsJson = Annotated[bool, option("Print results.json instead of tables.", name="json")]
-StudyStorage = Annotated[
-    str | None, option("The study's storage URL; needed only where it has a password.", metavar="URL")
-]
-Population = Annotated[Path, option("The folder of a population, finished or not.", metavar="FOLDER", argument=True)]
-Model = Annotated[
-    Path, option("A folder that `dorsal train` or `dorsal weights` made.", metavar="FOLDER", argument=True)
-]

@@ -23,6 +23,7 @@ def predict(
 
     Examples:
         dorsal predict cat.jpg dog.png --model runs/train --top 1
+        dorsal predict photos/new --model runs/train
     """
     import json
 
@@ -37,6 +38,7 @@ def predict(
     device = choose_device(device)
     net, card = load_model(model)
     reading = Reading(channels=card.network.in_channels)
+    images = tuple(file for path in images for file in _files(path, reading.suffixes))
     bad = [f"{path} {found.problem}" for path in images if (found := scan(path, reading)).problem]
     if bad:
         raise ValueError("; ".join(bad))
@@ -62,3 +64,13 @@ def predict(
         return
     for name, guesses in answers.items():
         print(f"{name}: " + ", ".join(f"{guess['class']} {100 * guess['probability']:.1f} %" for guess in guesses))
+
+
+def _files(path: Path, suffixes: frozenset[str]) -> list[Path]:
+    """The path itself, or of a folder the image files in it and below. ValueError for a folder without any."""
+    if not path.is_dir():
+        return [path]
+    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in suffixes and file.is_file())
+    if not found:
+        raise ValueError(f"{path} has no image files; valid: {', '.join(sorted(suffixes))}")
+    return found

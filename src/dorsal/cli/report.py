@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from dorsal.cli.options import ResultsAsJson, StudyStorage
+from dorsal.cli.folders import StudyStorage
+from dorsal.cli.options import ResultsAsJson
 from dorsal.language.options import option
 
 

@@ -6,7 +6,8 @@ from bisect import bisect_left
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from dorsal.cli.options import AsJson, Population, StudyStorage
+from dorsal.cli.folders import Population, StudyStorage
+from dorsal.cli.options import AsJson
 from dorsal.language.options import option
 
 if TYPE_CHECKING:

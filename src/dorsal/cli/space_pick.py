@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
-from dorsal.cli.options import AsJson, StudyStorage
+from dorsal.cli.folders import StudyStorage
+from dorsal.cli.options import AsJson
 from dorsal.language.options import option
 from dorsal.study.question import CostBounds
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
@@ -14,7 +14,7 @@ from dorsal.language.fields import convert
 from dorsal.language.options import Option, options_of, read_option
 
 _FILE = "Read the question from a TOML file; options given beside it replace its fields."
-_METAVARS: dict[Any, str] = {int: "N", float: "X", Path: "PATH", str: "TEXT"}
+_METAVARS: dict[Any, str] = {int: "N", float: "X"}
 
 
 class Verb(click.Command):
@@ -99,7 +99,7 @@ def _params(option: Option) -> Iterator[click.Parameter]:
 def _metavar(option: Option) -> str:
     """What stands for the value in help."""
     words = "|".join(get_args(option.item)) if get_origin(option.item) is Literal else ""
-    name = option.metavar or words or _METAVARS.get(option.item, "TEXT")
+    name = option.metavar or words or _METAVARS.get(option.item, "PATH" if _is_path(option.item) else "TEXT")
     return f"{name}..." if option.argument and _is_list(option) else name
 
 
@@ -109,6 +109,10 @@ def _is_list(option: Option) -> bool:
 
 def _is_mapping(option: Option) -> bool:
     return get_origin(option.kind) is dict
+
+
+def _is_path(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, os.PathLike)
 
 
 def _own_name(option: Option, key: str) -> str:
@@ -139,8 +143,9 @@ def _read(option: Option, given: Mapping[str, Any]) -> Any:
 
 
 def _one(name: str, text: str, kind: Any) -> Any:
-    if Path in (kind, *get_args(kind)):
-        return Path(text).expanduser()
+    for each in (kind, *get_args(kind)):
+        if _is_path(each):
+            return each(text).expanduser()
     if get_origin(kind) is Literal:  # `Option.checked` knows near matches
         return text
     return convert(name, text, kind, text=True)
@@ -148,7 +153,7 @@ def _one(name: str, text: str, kind: Any) -> Any:
 
 def _parts(text: str, kind: Any) -> list[str]:
     """The parts of a text between the commas outside its brackets; the text itself where it names a file."""
-    if kind is Path or "," not in text or Path(text).exists():
+    if _is_path(kind) or "," not in text or os.path.exists(text):  # noqa: PTH110  # `dorsal list` starts without pathlib
         return [text]
     parts, depth = [""], 0
     for letter in text:
@@ -174,6 +179,8 @@ def _bounds(option: Option, own: dict[str, str], others: Iterable[str]) -> dict[
 
 
 def _read_file(text: str, kind: type[msgspec.Struct]) -> dict[str, Any]:
+    from pathlib import Path
+
     from dorsal.study.question import read_toml
 
     file = Path(text).expanduser()

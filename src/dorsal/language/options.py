@@ -15,7 +15,6 @@ import inspect
 import os
 import textwrap
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
@@ -167,6 +166,8 @@ def _at_home(value: Any) -> Any:
     text = os.fspath(value) if isinstance(value, os.PathLike) else value
     if not isinstance(text, str) or "~" not in text:
         return text
+    from pathlib import Path  # here, as `dorsal list` starts without it
+
     label, labelled, rest = text.partition("=~")
     return f"{label}={Path(f'~{rest}').expanduser()}" if labelled else str(Path(text).expanduser())
 

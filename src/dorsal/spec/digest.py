@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from typing import Any
 
 import msgspec
@@ -15,6 +14,8 @@ def digest(value: msgspec.Struct) -> str:
     A field that is added later, with a default, leaves the digests of all values that do not use it as they were. The
     tag of the struct itself does not count; those of structs inside it do. 1 and 1.0 count as equal.
     """
+    import hashlib  # here, as `dorsal list` starts without it
+
     given = _given(value)
     given.pop("type", None)
     return hashlib.sha256(msgspec.json.encode(given, order="deterministic")).hexdigest()[:16]

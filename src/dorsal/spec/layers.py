@@ -163,9 +163,9 @@ def _norm(name: str, after: Layer) -> Layer:
     return Layer(name, "norm", after.out_channels, after.out_channels, after.height, after.width)
 
 
-def _conv_norm(name: str, conv: Layer) -> list[Layer]:
-    """A convolution and the norm of its output, `name`.conv and `name`.norm."""
-    return [msgspec.structs.replace(conv, name=f"{name}.conv"), _norm(f"{name}.norm", conv)]
+def _conv_norm(conv: Layer) -> tuple[Layer, Layer]:
+    """A convolution, called `….conv`, and the norm of its output, `….norm`."""
+    return conv, _norm(f"{conv.name.removesuffix('conv')}norm", conv)
 
 
 def _pool(name: str, kind: Literal["max_pool", "avg_pool"], width: int, size: Size, stride: int) -> Layer:
@@ -186,7 +186,7 @@ def _stem(in_channels: int, stem: Stem, size: Size) -> list[Layer]:
     for index, w_out in enumerate(widths):
         kernel = 7 if index == 0 and isinstance(stem, Conv7x7 | Dla) else 3
         stride = stem.stride if index == strided else 1
-        records += _conv_norm(f"convs.{index}", _conv("", w_in, w_out, size, kernel, stride))
+        records += _conv_norm(_conv(f"convs.{index}.conv", w_in, w_out, size, kernel, stride))
         w_in, size = w_out, records[-1].size
     if stem.pool:
         records.append(_pool("pool", "max_pool", w_in, size, 2))
@@ -200,7 +200,7 @@ def _block(
     block, w_out, start = stage.block, stage.width, size
     if isinstance(block, Bottleneck):
         inner = inner_width(block.mixer, planes_of(block, w_out))
-        yield from _conv_norm("reduce", _conv("", w_in, inner, size))
+        yield from _conv_norm(_conv("reduce.conv", w_in, inner, size))
         # ResNeSt pools in the first block of every later stage, even where dilation took the stride away.
         pooled = block.downsample != "mixer" and (stride > 1 or first == "later")
         mixer_size = size
@@ -210,15 +210,15 @@ def _block(
             mixer_size = pool.size if block.downsample == "pool_before" else size
         mixer_stride = 1 if pooled else stride
         yield from _mixer("mixer", block.mixer, inner, inner, mixer_size, mixer_stride, dilation, first is not None)
-        expand = _conv("", inner, w_out, _shrink(size, stride))
+        expand = _conv("expand.conv", inner, w_out, _shrink(size, stride))
     else:
         inner = w_out
         yield from _mixer("mixer", block.mixer, w_in, w_out, size, stride, dilation, first is not None)
-        expand = _conv("", w_out, w_out, _shrink(size, stride), 3, dilation=stage.dilation)
+        expand = _conv("expand.conv", w_out, w_out, _shrink(size, stride), 3, dilation=stage.dilation)
     attention = block.attention
     if attention is not None and attention.position == "after_mixer":
         yield from _squeeze_excite(attention, inner, w_in)
-    yield from _conv_norm("expand", expand)
+    yield from _conv_norm(expand)
     if attention is not None and attention.position == "after_expand":
         yield from _squeeze_excite(attention, w_out, w_in)
     yield from _shortcut(block, w_in, w_out, start, stride)
@@ -230,8 +230,8 @@ def _mixer(
     match mixer:
         case Conv():
             groups = mixer.groups if mixer.group_width is None else w_out // mixer.group_width
-            conv = _conv("", w_in, w_out, size, 3, stride, groups, dilation)
-            yield from _deformable(name, conv, size, 1) if mixer.deformable else _conv_norm(name, conv)
+            conv = _conv(f"{name}.conv", w_in, w_out, size, 3, stride, groups, dilation)
+            yield from _deformable(name, conv, size, 1) if mixer.deformable else _conv_norm(conv)
         case MultiScale():
             width = w_in // mixer.scales
             for index in range(max(mixer.scales - 1, 1)):
@@ -240,8 +240,8 @@ def _mixer(
                 yield _pool(f"{name}.pool", "avg_pool", width, size, stride)
         case SplitAttention():
             groups = mixer.radix * mixer.cardinality
-            conv = _conv("", w_in, w_out * mixer.radix, size, 3, stride, groups, dilation)
-            yield from _deformable(name, conv, size, 2) if mixer.deformable else _conv_norm(name, conv)
+            conv = _conv(f"{name}.conv", w_in, w_out * mixer.radix, size, 3, stride, groups, dilation)
+            yield from _deformable(name, conv, size, 2) if mixer.deformable else _conv_norm(conv)
             hidden = split_attention_hidden(w_in, mixer)
             fc1 = _gate(f"{name}.fc1", w_out, hidden, mixer.cardinality)
             yield from (fc1, _norm(f"{name}.fc1_norm", fc1))
@@ -249,8 +249,9 @@ def _mixer(
         case SelectiveKernel():
             path_in = w_in // mixer.paths if mixer.split_input else w_in
             for index in range(mixer.paths):
-                conv = _conv("", path_in, w_out, size, 3, stride, mixer.groups, dilation * (index + 1))
-                yield from _conv_norm(f"{name}.paths.{index}", conv)
+                path = f"{name}.paths.{index}.conv"
+                conv = _conv(path, path_in, w_out, size, 3, stride, mixer.groups, dilation * (index + 1))
+                yield from _conv_norm(conv)
             hidden = _multiple(w_out * mixer.ratio, mixer.divisor)
             fc1 = _gate(f"{name}.fc1", w_out, hidden, bias=False)
             yield from (fc1, _norm(f"{name}.fc1_norm", fc1))
@@ -265,7 +266,7 @@ def _deformable(name: str, conv: Layer, size: Size, offset_groups: int) -> Itera
         f"{name}.offset", conv.in_channels, 27 * offset_groups, size, 3, conv.stride, offset_groups, conv.dilation
     )
     yield msgspec.structs.replace(offset, bias=True)
-    yield from _conv_norm(name, msgspec.structs.replace(conv, kind="deform_conv", offset_groups=offset_groups))
+    yield from _conv_norm(msgspec.structs.replace(conv, kind="deform_conv", offset_groups=offset_groups))
 
 
 def split_attention_hidden(w_in: int, mixer: SplitAttention) -> int:
@@ -299,7 +300,7 @@ def _shortcut(block: Basic | Bottleneck, w_in: int, w_out: int, size: Size, stri
         yield Layer("shortcut.pool", kind, w_in, w_in, *size, stride, stride, ceil=True)
         stride = 1
     if w_in != w_out or not isinstance(block.shortcut, MaxPool):
-        yield from _conv_norm("shortcut", _conv("", w_in, w_out, size, stride=stride))
+        yield from _conv_norm(_conv("shortcut.conv", w_in, w_out, size, stride=stride))
 
 
 def _tree(stage: Stage, tree: Tree, w_in: int, start: Size, size: Size) -> Iterator[Layer]:
@@ -310,7 +311,7 @@ def _tree(stage: Stage, tree: Tree, w_in: int, start: Size, size: Size) -> Itera
         )
     for index, children in enumerate(root_children(stage.depth, tree.keep_input)):
         taken = 2 * stage.width + sum(w_in if child == STAGE_INPUT else stage.width for child in children)
-        yield from _conv_norm(f"roots.{index}", _conv("", taken, stage.width, size))
+        yield from _conv_norm(_conv(f"roots.{index}.conv", taken, stage.width, size))
 
 
 def _head(network: Network, width: int, size: Size) -> Iterator[Layer]:

@@ -5,8 +5,6 @@ Dorsal cannot edit or scale such a network; it is there to be compared with. No 
 
 from __future__ import annotations
 
-import hashlib
-
 import msgspec
 
 from dorsal.language.fields import read_fields
@@ -73,4 +71,6 @@ def hash_of(network: AnyNetwork) -> str:
     """16 hexadecimal digits for either kind of network. Those of timm go by their text, whatever timm's version."""
     if isinstance(network, Network):
         return network_hash(network)
+    import hashlib  # here, as `dorsal list` starts without it
+
     return hashlib.sha256(timm_text(network).encode()).hexdigest()[:16]

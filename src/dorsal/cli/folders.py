@@ -1,0 +1,16 @@
+"""Folders that verbs read, and how their storage is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from dorsal.language.options import option
+
+Model = Annotated[
+    Path, option("A folder that `dorsal train` or `dorsal weights` made.", metavar="FOLDER", argument=True)
+]
+Population = Annotated[Path, option("The folder of a population, finished or not.", metavar="FOLDER", argument=True)]
+StudyStorage = Annotated[
+    str | None, option("The study's storage URL; needed only where it has a password.", metavar="URL")
+]
