@@ -15,10 +15,12 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 
+from dorsal.data.spec import Scenes
 from dorsal.jobs.engine import Engine, LocalPool, Message
 from dorsal.jobs.plan import Run
 from dorsal.jobs.ray_engine import RayCluster
 from dorsal.jobs.records import Trial
+from dorsal.recipes.recipe import Recipe
 from dorsal.zoo import network
 
 WORKERS = (1, 2, 4, 8)
@@ -31,24 +33,23 @@ def make_run(number: int) -> Run:
         key=str(number),
         arm="arm",
         network=network("small"),
-        recipe="plain",
-        recipe_fields={},
-        epochs=1,
+        recipe_name="plain",
+        recipe=Recipe(epochs=1, warmup_epochs=0),
         seed=number,
-        data="scenes",
+        data=Scenes(),
         fingerprint="",
     )
 
 
 def nothing(run: Run, _: Callable[[Message], None]) -> Trial:
-    return Trial(run.arm, run.recipe, run.seed, "finished", 0.0, (), 0.0)
+    return Trial(run.key, "finished", 0.0, (), 0.0)
 
 
 def waits(run: Run, _: Callable[[Message], None], seconds: float) -> Trial:
     """The trial's note holds when it began."""
     began = time.time()
     time.sleep(seconds)
-    return Trial(run.arm, run.recipe, run.seed, "finished", 0.0, (), time.time() - began, str(began))
+    return Trial(run.key, "finished", 0.0, (), time.time() - began, str(began))
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from dorsal import Comparison, build
+from dorsal.data.spec import Scenes
 from dorsal.jobs.train import data_summary
 from dorsal.study.comparison.plan import plan_comparison
 
@@ -31,7 +32,7 @@ def main():
     given = parser.parse_args()
     torch.set_num_threads(1)
     images, labels = torch.randn(given.batch, 3, 48, 48), torch.zeros(given.batch, dtype=torch.long)
-    for arm in plan_comparison(Comparison(), data_summary("scenes(train=10, val=10)"), []).arms:
+    for arm in plan_comparison(Comparison(), data_summary(Scenes(train=10, val=10)), {}).arms:
         models = {name: build(arm.network).to(memory_format=layout).train() for name, layout in LAYOUTS.items()}
         seconds = {name: [] for name in models}
         for _ in range(given.rounds + 2):

@@ -27,7 +27,7 @@ import safetensors.torch
 import timm
 import torch
 
-from dorsal import build, named
+from dorsal import build, network
 
 PAIRS = {
     "resnet50": "resnet50",
@@ -58,7 +58,7 @@ CALLS = {"forward": forward, "step": step}
 
 
 def make(side, name, layout):
-    model = build(named(name)) if side == "ours" else timm.create_model(PAIRS[name])
+    model = build(network(name)) if side == "ours" else timm.create_model(PAIRS[name])
     return model.to(memory_format=LAYOUTS[layout])
 
 
@@ -139,7 +139,7 @@ def compare(given, clock):
 
 def create_ours(path):
     with torch.device("meta"):
-        model = build(named(CREATED[0]))
+        model = build(network(CREATED[0]))
     state = safetensors.torch.load_file(path) if path.suffix == ".safetensors" else torch.load(path, mmap=True)
     model.load_state_dict(state, assign=True)
     return read(model)
@@ -159,7 +159,7 @@ def creation(given, clock):
     with tempfile.TemporaryDirectory() as folder:
         for suffix, save in ((".safetensors", safetensors.torch.save_file), (".pth", torch.save)):
             ours, theirs = Path(folder) / f"ours{suffix}", Path(folder) / f"timm{suffix}"
-            save(build(named(CREATED[0])).state_dict(), ours)
+            save(build(network(CREATED[0])).state_dict(), ours)
             save(timm.create_model(CREATED[1]).state_dict(), theirs)
             calls = {"ours": functools.partial(create_ours, ours), "timm": functools.partial(create_theirs, theirs)}
             seconds = alternating(calls, given.rounds, clock)

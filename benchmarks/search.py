@@ -17,9 +17,11 @@ import time
 import numpy as np
 import torch  # noqa: F401 - a worker that trains imports it, which takes its time
 
+from dorsal.data.spec import Scenes
 from dorsal.jobs.engine import LocalPool
 from dorsal.jobs.plan import Run
 from dorsal.jobs.records import Trial
+from dorsal.recipes.recipe import Recipe
 from dorsal.space.bounds import read_bounds
 from dorsal.space.named import SPACES
 from dorsal.space.sample import sample
@@ -78,14 +80,20 @@ def seconds_of(seed):
 
 def sleep(run, _):
     time.sleep(seconds_of(run.seed))
-    return Trial(run.arm, run.recipe, run.seed, "finished", 1.0, (), 0.0)
+    return Trial(run.key, "finished", 1.0, (), 0.0)
 
 
 def run_of(seed):
     return Run(
-        key=str(seed), arm="", network=network("small"), recipe="", recipe_fields={}, epochs=1, seed=seed, data="",
+        key=str(seed),
+        arm="",
+        network=network("small"),
+        recipe_name="",
+        recipe=Recipe(epochs=1, warmup_epochs=0),
+        seed=seed,
+        data=Scenes(),
         fingerprint="",
-    )  # fmt: skip
+    )
 
 
 def in_rounds(workers):
@@ -104,7 +112,7 @@ def as_they_end(workers, ahead):
         return new
 
     for report in LocalPool(workers, 1, sleep).run_all(more(), more):
-        ended.add(report.run.seed)
+        ended.add(report.job.seed)
 
 
 def waiting(workers):

@@ -8,7 +8,7 @@ import time
 
 import torch
 
-from dorsal import named
+from dorsal import network
 from dorsal.data.dataset import to_float
 from dorsal.data.sampling import Seeded
 from dorsal.data.scenes import open_scenes
@@ -26,8 +26,8 @@ BATCH = 64
 def calls():
     """What is timed by its name, and into how many parts its time is divided."""
     for name in NETWORKS:
-        yield f"cost of {name}", lambda net=named(name): cost(net), 1
-        yield f"receptive fields of {name}", lambda net=named(name): receptive_fields(net), 1
+        yield f"cost of {name}", lambda net=network(name): cost(net), 1
+        yield f"receptive fields of {name}", lambda net=network(name): receptive_fields(net), 1
     for name in ("anynetx_e", "crossed"):
         yield f"size of space {name}", lambda space=SPACES[name]: size(space), 1
     scenes = open_scenes(Scenes(train=IMAGES, val=10))

@@ -13,7 +13,7 @@ import time
 import timm
 import torch
 
-from dorsal import build, named
+from dorsal import build, network
 
 PAIRS = {
     "resnet50": "resnet50",
@@ -62,7 +62,7 @@ def main():
     print(f"{'network':18} {'what':9} {'memory format':14} {'ours ms':>9} {'timm ms':>9} {'timm/ours':>9}")
     for name in given.names:
         for layout in (torch.contiguous_format, torch.channels_last):
-            models = [m.to(memory_format=layout) for m in (build(named(name)), timm.create_model(PAIRS[name]))]
+            models = [m.to(memory_format=layout) for m in (build(network(name)), timm.create_model(PAIRS[name]))]
             images = torch.randn(given.batch, 3, given.size, given.size).to(memory_format=layout)
             for call in (forward, training_step):
                 seconds = [[], []]

@@ -14,10 +14,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from dorsal.data.spec import Scenes
 from dorsal.jobs.engine import LocalPool, Message
 from dorsal.jobs.machine import available_cores
 from dorsal.jobs.plan import Run
 from dorsal.jobs.records import Trial
+from dorsal.jobs.resources import Resources
 from dorsal.jobs.train import data_summary, run_trial
 from dorsal.recipes.text import read_recipes
 from dorsal.study.comparison.plan import plan_comparison
@@ -25,13 +27,14 @@ from dorsal.study.comparison.question import Comparison
 
 
 def nothing(run: Run, _: Callable[[Message], None]) -> Trial:
-    return Trial(run.arm, run.recipe, run.seed, "finished", 0.0, (), 0.0)
+    return Trial(run.key, "finished", 0.0, (), 0.0)
 
 
 def rate(runs: tuple[Run, ...], images: int, workers: int, threads: int) -> tuple[float, float]:
     """Training images per second of all runs together, from the first step to the last trial; and seconds before it."""
     with tempfile.TemporaryDirectory() as folder:
-        job = functools.partial(run_trial, folder=Path(folder), threads=threads, device="cpu")
+        place = Resources(threads=threads, device="cpu")
+        job = functools.partial(run_trial, folder=Path(folder), place=place, keep_models=False)
         began = time.perf_counter()
         first = 0.0
         for report in LocalPool(workers, threads, job).run_all(runs):
@@ -52,8 +55,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--train", type=int, default=640)
     asked = parser.parse_args()
-    data = data_summary(f"scenes(train={asked.train}, val=64)")
-    runs = plan_comparison(Comparison(seeds=2), data, [read_recipes("plain", 1)]).runs
+    data = data_summary(Scenes(train=asked.train, val=64))
+    runs = plan_comparison(Comparison(seeds=2), data, read_recipes(["plain"], 1)).runs
     cores = available_cores()
     many, one = [], []
     for _ in range(asked.repeats):

@@ -16,6 +16,7 @@ from dorsal.findings.pick import pick_networks
 from dorsal.findings.population.analyse import analyse_population
 from dorsal.findings.population.records import Importances, PopulationFindings
 from dorsal.jobs.plan import run_key
+from dorsal.jobs.resources import Resources
 from dorsal.jobs.study_file import load_study
 from dorsal.latency.records import MEASUREMENTS, MODEL, LatencyModel, Measurements, read_latency
 from dorsal.recipes.text import read_recipes
@@ -223,7 +224,8 @@ def test_runs_are_known_by_the_keys_of_today(population: PopulationStudy) -> Non
         arms = {arm.label: arm for arm in study.arms}
         assert all(arm.network_hash == hash_of(arm.network) for arm in study.arms)
         assert all(
-            run.key == run_key(arms[run.arm], study.recipes[run.recipe], run.seed, study.data, 1) for run in study.runs
+            run.key == run_key(arms[run.arm], study.recipes[run.recipe], run.seed, study.data, Resources())
+            for run in study.runs
         )
         assert len(study.runs) == len(study.trials) == count
         assert {trial.status for trial in study.trials} == {"finished"}
