@@ -21,7 +21,7 @@ def test_grey_scenes_are_trained_and_scored_in_one_channel(dorsal, tmp_path):
     assert card["network"]["in_channels"] == 1
     assert [len(card["preprocessing"][name]) for name in ("mean", "std")] == [1, 1]
     _, out, err = dorsal("evaluate", tmp_path, "--data", SCENES, "--json")
-    assert json.loads(out)["accuracy"] == pytest.approx(card["metrics"]["accuracy"])
+    assert json.loads(out)["score"] == pytest.approx(card["metrics"]["accuracy"])
     assert err.startswith("scoring 20 validation scenes\n")
     _, same, _ = dorsal("evaluate", tmp_path, "--data", SCENES.replace("channels=1, ", ""), "--json")
     assert json.loads(same)["loss"] == json.loads(out)["loss"]  # the model says how many channels
@@ -56,7 +56,8 @@ def test_a_folder_is_scored_whole_and_training_images_in_it_are_told_of(dorsal, 
     code, _, err = dorsal("train", TINY, "--data", f"{pets}(size=32)", "--epochs", 1, "--out", tmp_path / "model")
     assert code == 0
     split = "split here (val_fraction=0.2, seed=0)"
-    assert err.startswith(f"note: {pets}, {split}: 12 training and 3 validation images of 2 classes: cat, dog\n")
+    assert err.splitlines()[0].startswith("training small")
+    assert err.splitlines()[1] == (f"note: {pets}, {split}: 12 training and 3 validation images of 2 classes: cat, dog")
     seen = "note: the model was trained on a part of these images; --split val scores those it has not seen"
     code, out, err = dorsal("evaluate", tmp_path / "model", "--data", pets)
     assert err.startswith(f"scoring 15 images of {pets}, all of it\n")

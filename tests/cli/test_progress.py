@@ -12,8 +12,8 @@ from tests.contracts.jobs import make_run
 
 @pytest.mark.parametrize(("seconds", "says"), [(80.0, "about 1m20s on 2 workers"), (None, "no forecast on 2 workers")])
 def test_the_forecast_is_said_first(seconds: float | None, says: str, capsys: pytest.CaptureFixture[str]) -> None:
-    Watch().on_event(Planned((), Forecast(3, 1, seconds, 2, {})))
-    assert capsys.readouterr().err == f"3 runs, 1 of them done; {says}\n"
+    Watch().on_event(Planned((), Forecast(3, 1, seconds, 2, {}, 2**21)))
+    assert capsys.readouterr().err == f"3 runs, 1 of them done; {says}, and 2 MiB of disk\n"
 
 
 @pytest.mark.parametrize(("left", "says"), [(80.0, "  about 1m20s left"), (0.0, "")])
@@ -41,6 +41,7 @@ def test_in_a_terminal_each_worker_has_a_bar(
 def test_visits_to_networks_are_told_of_in_tenths(capsys: pytest.CaptureFixture[str]) -> None:
     watch = Watch()
     for done in range(1, 31):
-        watch.on_event(Visited(done, 30))
-    tenths = [f"{done} of 30 visits to networks made" for done in range(3, 31, 3)]
+        watch.on_event(Visited(done, 30, 0.0 if done == 30 else 80.0))
+    tenths = [f"{done} of 30 visits to networks made  about 1m20s left" for done in range(3, 30, 3)]
+    tenths.append("30 of 30 visits to networks made")
     assert capsys.readouterr().err.splitlines() == tenths

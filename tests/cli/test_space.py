@@ -67,7 +67,7 @@ def test_a_sample_is_networks_within_the_bounds_as_text(dorsal):
         (("sample", "regnetx", "--latency", "..8"), "--latency needs --latency-model"),
         (("sample", "regnet"), "unknown space 'regnet'; did you mean regnet"),
         (("sample", "anynetx_e", "--params", "9G..10G", "--max-candidates", 20000), "none has params in 9G..10G"),
-        (("run",), "name at least one space"),
+        (("run",), "SPACE... is missing"),
         (("run", "regnetx", "--ray", "nowhere"), "Ray address 'nowhere' is not HOST:PORT"),
         (("run", "regnetx", "--recipe", "plane"), "plane"),
         (("recheck", "nowhere"), "'nowhere' holds no population"),
@@ -79,7 +79,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(dorsal, tmp_path, monkeypatch
     code, out, err = dorsal("space", *words)
     assert (code, out) == (2, "")
     assert message in err
-    assert len([line for line in err.splitlines() if not line.startswith("note:")]) == 1
+    assert len([line for line in err.splitlines() if line.startswith("dorsal: ")]) == 1
     assert list(tmp_path.iterdir()) == []
 
 

@@ -113,7 +113,7 @@ def test_nonsense_is_refused_in_one_sentence(dorsal, tmp_path):
         assert err.count("\n") == 1
     code, _, err = dorsal("space", "pick", tmp_path)
     assert code == 2
-    assert "holds neither a population nor a search" in err
+    assert "holds no study: there is no study.json in it" in err
     code, _, err = dorsal("space", "pick", tmp_path, "--out", "winner.txt")
     assert code == 2
     assert "must end in .json" in err

@@ -107,7 +107,7 @@ def test_train_writes_model_card_and_curve(trained, dorsal):
     assert len(json.loads((trained / "curve.json").read_text())) == 1
     code, out, _ = dorsal("evaluate", trained, "--data", SCENES, "--json")
     assert code == 0
-    assert json.loads(out)["accuracy"] == pytest.approx(card["metrics"]["accuracy"])
+    assert json.loads(out)["score"] == pytest.approx(card["metrics"]["accuracy"])
     assert json.loads(out)["images"] == 30
 
 

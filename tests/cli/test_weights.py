@@ -277,7 +277,7 @@ def test_evaluate_prepares_images_as_the_card_says(dorsal, listed, foreign, pict
             right += int(logits.argmax()) == label
             loss += float(-logits.log_softmax(0)[label])
     assert found["images"] == 40
-    assert found["accuracy"] == pytest.approx(100 * right / 40)
+    assert found["score"] == pytest.approx(100 * right / 40)
     assert found["loss"] == pytest.approx(loss / 40, rel=1e-4)
     assert found["preprocessing"]["interpolation"] == "bicubic"
 
@@ -446,4 +446,4 @@ def test_published_cifar_networks_score_as_measured(dorsal, real_data, tmp_path,
     assert (code, err) == (0, f"scoring 1,000 images of {tmp_path / 'images'}, all of it\n")
     found = json.loads(out)
     assert found["images"] == 1000
-    assert round(found["accuracy"], 1) == accuracy
+    assert round(found["score"], 1) == accuracy

@@ -84,7 +84,7 @@ def test_a_comparison_in_postgresql_goes_on_as_one_in_sqlite_does(url: str, tmp_
     events: list[Event] = []
     second = compare(tiny(tmp_path, storage=url, seeds=2, epochs=1), on_event=events.append)
     assert [event.run.seed for event in events if isinstance(event, TrialDone)] == [2, 2]
-    assert set(first.trials) <= set(second.trials)
+    assert all(trial in second.trials for trial in first.trials)
     assert not (tmp_path / "study.db").exists()
     with Store(url, "compare") as store:
         assert len(store.trials()) == 4
@@ -122,13 +122,13 @@ def test_a_search_is_compared_with_a_population_whose_storage_has_a_password(
         return ended.value.code, "".join(capsys.readouterr())
 
     words = ["anynetx_e", "--macs", "1M..4M", "--recipe", "plain", "--epochs", 1, "--data", DATA]
-    assert dorsal_space("run", *words, "--count", 3, "--storage", url, "--out", tmp_path / "drawn")[0] == 0
+    assert dorsal_space("run", *words, "--count", 3, "--storage", url, "--out", tmp_path / "drawn")[0] in (None, 0)
     words += ["--trials", 1, "--sample-seed", 1, "--out", tmp_path / "search", "--against", tmp_path / "drawn"]
     code, said = dorsal_space("search", *words)
     assert code == 2
     assert "give that URL with its password" in said
     code, said = dorsal_space("search", *words, "--against-storage", url)
-    assert code == 0
+    assert code in (None, 0)
     assert "3 random networks" in said
 
 

@@ -155,7 +155,7 @@ def test_timing_is_of_the_run() -> None:
 def test_an_epoch_is_forecast_as_its_steps_and_its_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dorsal.jobs.train.time_forward", lambda *_, **__: [0.25])
     monkeypatch.setattr("dorsal.jobs.train.time_step", lambda *_, **__: 3.0)
-    timing = time_run(make_run(), threads=1, device="cpu")
+    timing = time_run(make_run(), place=PLACE)
     assert isinstance(timing, RunTiming)
     assert timing.epoch_seconds == 2 * 3.0 + 0.25
 

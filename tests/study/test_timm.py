@@ -14,8 +14,9 @@ from dorsal.jobs.records import Arm, Study
 from dorsal.jobs.train import timm_arms
 from dorsal.recipes.recipe import Recipe
 from dorsal.recipes.text import read_recipes
-from dorsal.report.comparison.page import page
+from dorsal.report.comparison.page import comparison_page
 from dorsal.report.comparison.results import read_results, write_results
+from dorsal.report.words.comparison import caveats
 from dorsal.spec.cost import Cost, cost
 from dorsal.spec.layers import Feature
 from dorsal.spec.timm import TimmNetwork, hash_of, timm_text
@@ -159,8 +160,8 @@ def test_records_read_back(study: Study, tmp_path: Path) -> None:
 def test_the_report_shows_features_and_tells_whose_initialisation_it_is(study: Study) -> None:
     analysis = analyse_comparison(study)
     caveat = "Built and initialised by timm, whatever a recipe says of zero_init: timm:mobilenetv3_small_050."
-    assert caveat in analysis.caveats
-    text = page(study, analysis)
+    assert caveat in caveats(study, analysis)
+    text = comparison_page(study, analysis)
     article = text[text.index("A network of timm, built and initialised by it.") :].partition("</article>")[0]
     for level in study.arms[1].features:
         assert f"<code>{level.name}</code></th><td>{level.channels}</td><td>{level.stride}</td>" in article

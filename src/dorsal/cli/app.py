@@ -67,7 +67,7 @@ def main() -> None:
         sys.exit(130)
     except (ValueError, ModuleNotFoundError) as error:
         if "--json" in sys.argv and hasattr(error, "problems"):  # of a data set: all of them, not the first only
-            print(json.dumps({"problems": error.problems}))
+            print(json.dumps({"problems": error.problems}, allow_nan=False))
         _fail(str(error))
     except BrokenPipeError:  # the reader of our output has gone, as in `dorsal list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

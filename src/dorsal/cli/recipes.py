@@ -55,7 +55,7 @@ def recipes(
             {"name": name, "meaning": each.meaning, "source": each.source, "fields": msgspec.to_builtins(each.recipe)}
             for name, each in CATALOG.items()
         ]
-        print(json.dumps(rows))
+        print(json.dumps(rows, allow_nan=False))
         return
     for name, each in CATALOG.items():
         fields = each.recipe

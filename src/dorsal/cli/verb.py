@@ -139,7 +139,8 @@ def _read(option: Option, given: Mapping[str, Any]) -> Any:
         return tuple(_one(name, part, option.item) for text in found for part in _parts(text, option.item))
     if any(get_origin(kind) is tuple for kind in option.kinds) and "," in found:
         return tuple(_one(name, part, option.item) for part in _parts(found, option.item))
-    return _one(name, found, option.kind)
+    literal = get_origin(option.item) is Literal
+    return _one(name, found, option.item if literal else option.kind)
 
 
 def _one(name: str, text: str, kind: Any) -> Any:

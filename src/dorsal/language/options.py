@@ -101,7 +101,8 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
             value = tuple(map(_at_home, value)) if isinstance(value, tuple | list) else _at_home(value)
         if get_origin(self.item) is Literal:  # before msgspec, which knows no near matches
             for word in value if isinstance(value, tuple | list) else (value,):
-                check_word(self.field, word, get_args(self.item))
+                if word is not None:
+                    check_word(self.field, word, get_args(self.item))
         value = convert(self.field, value, self.kind)
         if value in ("", ()) and self.default not in ("", ()):
             rest = "" if self.default is msgspec.NODEFAULT else " or leave it out for the default"

@@ -17,17 +17,13 @@ AnyKind = TypeVar("AnyKind", Network, TimmNetwork)
 def fitted_to(network: AnyKind, classes: int, in_channels: int, written: Collection[str] = ()) -> AnyKind:
     """The network with a classifier of so many classes, for images of so many channels.
 
-    `written` names choices that somebody wrote out. Raises ValueError where one of them would be overridden.
+    `written` names choices that somebody wrote out. Raises ValueError where that would override `in_channels` among
+    them; classes always follow the data, for texts that Dorsal prints have those of other data.
     """
-    given = {"classes": network.head.classes, "in_channels": network.in_channels}
-    if "classes" in written and given["classes"] != classes:
+    if "in_channels" in written and network.in_channels != in_channels:
         raise ValueError(
-            f"classes={given['classes']} is written out, but the data have {classes} classes; leave it out"
-        )
-    if "in_channels" in written and given["in_channels"] != in_channels:
-        raise ValueError(
-            f"in_channels={given['in_channels']} is written out, but the images have {in_channels} channels; leave it "
-            f"out, or open the data with channels={given['in_channels']}"
+            f"in_channels={network.in_channels} is written out, but the images have {in_channels} channels; leave it "
+            f"out, or open the data with channels={network.in_channels}"
         )
     if isinstance(network, TimmNetwork):
         return replace(network, classes=classes, in_channels=in_channels)
