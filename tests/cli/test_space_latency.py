@@ -62,7 +62,7 @@ def test_goes_on_and_prints_json(latency, tmp_path, monkeypatch):
     monkeypatch.setattr(Store, "add", lambda *given: (stored.append(given), add(*given)))
     code, out, _ = latency(*words)
     assert code == 0
-    assert len(stored) == 24
+    assert len(stored) == 12  # none twice
     model = json.loads(out)
     assert model["setting"] == {
         "calls": ["forward"],

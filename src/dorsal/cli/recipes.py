@@ -43,7 +43,7 @@ def recipes(
     if recipe:
         given, default = msgspec.to_builtins(read_recipe(recipe)), msgspec.to_builtins(Recipe())
         if as_json:
-            print(json.dumps(given))
+            print(json.dumps(given, allow_nan=False))
             return
         width = max(map(len, given))
         for field in sorted(given, key=lambda field: given[field] == default[field]):
