@@ -84,9 +84,9 @@ def test_a_drawn_image_size_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     axes = {"image_size": Axis(Choice((32, 40))), "depths": Axis(Choice((1, 2, 3)), by_stage=True)}
     space = Space(name="sizes", base="small(depths=[1, 1], widths=[16, 32], strides=[1, 2])", axes=axes)
     (tmp_path / "sizes.toml").write_text(to_toml(space), encoding="utf-8")
-    drawn = (str(tmp_path / "sizes.toml"),)
+    drawn = str(tmp_path / "sizes.toml")
     asked = {**ASKED, "bounds": {}}
-    run_population(Population(spaces=drawn, count=6, out=str(tmp_path / "population"), **asked))
+    run_population(Population(spaces=(drawn,), count=6, out=str(tmp_path / "population"), **asked))
     run_search(Search(space=drawn, trials=6, out=str(tmp_path / "search"), **asked))
     for name, by in (("population", "error"), ("population", "pareto"), ("search", "error")):
         found = pick_networks(tmp_path / name, by=by)

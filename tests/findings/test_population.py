@@ -330,7 +330,7 @@ def test_the_history_of_a_narrowed_space_is_told() -> None:
     narrowed = share(SPACES["anynetx_a"], "expansion")
     found = analyse_population(population(Part(narrowed, 3, level(50)))).spaces[0]
     assert [(step.of, step.change) for step in found.history] == [("anynetx_a", "share expansion")]
-    assert found.points < found.history[0].points == float(size(SPACES["anynetx_a"]))
+    assert found.sampling.points < found.history[0].points == float(size(SPACES["anynetx_a"]))
 
 
 @pytest.mark.parametrize("networks", [1, 3])

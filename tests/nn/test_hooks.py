@@ -6,6 +6,8 @@ from torch import nn
 from torchvision.ops import StochasticDepth
 
 from dorsal.nn.backbone import StemModule
+from dorsal.nn.build import build
+from dorsal.zoo import network
 from tests.nn.test_forms import close, costly, families, made
 
 IMAGES = torch.randn(4, 3, 32, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -101,7 +103,7 @@ def test_maps_are_overwritten_where_nobody_watches():
 
 
 def test_an_input_is_not_overwritten_by_a_block_that_was_emptied():
-    block, x = model_of("resnet", training=False).stages[0][0], torch.randn(2, 64, 8, 8, dtype=torch.float64)
+    block, x = build(network("resnet18")).eval().double().stages[0][0], torch.randn(2, 64, 8, 8, dtype=torch.float64)
     block.mixer = nn.Identity()
     for name in ("conv", "norm"):
         setattr(block.expand, name, nn.Identity())

@@ -82,7 +82,7 @@ def test_strings_of_the_user_survive_the_table(tmp_path: Path) -> None:
 
 def test_what_is_no_number_is_null(tmp_path: Path) -> None:
     read = written("not_finite", tmp_path)["analysis"]["spaces"][0]
-    assert read["points"] is None
+    assert read["sampling"]["points"] is None
     assert (read["costs"]["macs"][0], read["errors"][-1]) == (None, None)
     assert math.isnan(float(table(tmp_path)[0]["macs"]))
 

@@ -71,9 +71,11 @@ def test_the_same_call_makes_only_the_crashed_run_again(crashed: Crashed) -> Non
 
 
 def test_events_tell_the_forecast_first_and_every_trial(crashed: Crashed) -> None:
-    assert isinstance(crashed.first[0], Planned)
-    assert (crashed.first[0].forecast.runs, crashed.first[0].forecast.done) == (4, 0)
-    assert (crashed.first[0].forecast.seconds or 0) > 0
+    planned = next(event for event in crashed.first if not isinstance(event, Note))
+    assert isinstance(planned, Planned)
+    assert (planned.forecast.runs, planned.forecast.done) == (4, 0)
+    assert (planned.forecast.seconds or 0) > 0
+    assert planned.forecast.disk_bytes > 0
     ended = [event for event in crashed.first if isinstance(event, TrialDone)]
     assert [event.done for event in ended] == [1, 2, 3, 4]
     assert [event.seconds_left > 0 for event in ended] == [True, True, True, False]
@@ -98,9 +100,10 @@ def test_another_setting_is_told_of(crashed: Crashed) -> None:
     saved = read_study_file(crashed.out)
     assert saved is not None
     assert len(saved.settings) == 1
-    assert crashed.repaired.notes == ()
+    before = crashed.repaired.notes
+    assert not any("different settings" in note for note in before)
     write_study_file(crashed.out, msgspec.structs.replace(saved, settings=("torch 1.0", *saved.settings)))
-    (note,) = compare(crashed.question).notes
+    (note,) = set(compare(crashed.question).notes) - set(before)
     assert note.startswith("runs were made in different settings, which round differently: torch 1.0; torch ")
     write_study_file(crashed.out, saved)
 
@@ -139,9 +142,9 @@ def test_a_budget_runs_the_rounds_that_fit_and_says_so(crashed: Crashed) -> None
     study = compare(more, on_event=events.append)
     assert study.seeds == (1,)
     assert [trial.status for trial in study.trials] == ["finished"] * 2
-    (note,) = (event.text for event in events if isinstance(event, Note))
-    assert "fits 1 of 500 seeds" in note
-    assert study.notes == (note,)
+    notes = [event.text for event in events if isinstance(event, Note)]
+    assert sum("fits 1 of 500 seeds" in note for note in notes) == 1
+    assert list(study.notes) == notes
 
 
 @pytest.mark.parametrize(

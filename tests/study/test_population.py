@@ -334,7 +334,7 @@ def test_a_budget_or_a_smaller_count_hides_nothing_that_has_ended(
     first = run_population(asked(tmp_path))
     less = run_population(asked(tmp_path, seeds=2, budget="35s"))
     assert len(engine.made) == len(less.study.trials) == 6
-    assert set(first.study.trials) < set(less.study.trials)
+    assert all(trial in less.study.trials for trial in first.study.trials)
     run_recheck(Recheck(population=str(tmp_path), networks=2, epochs=(2,), seeds=1))
     events: list[Event] = []
     fewer = run_population(asked(tmp_path, count=1, seeds=2), on_event=events.append)
@@ -428,8 +428,8 @@ def test_toml_and_command_say_the_same(tmp_path: Path) -> None:
     assert command_line(question_asked) == (
         "dorsal space run anynetx_e crossed --count 2 --macs 1M..3M "
         "--edit 'strides=[1, 2, 2, 2]' --recipe plain "
-        "--data 'scenes(train=64, val=32, size=32)' --epochs 1 --seeds 3, --ray local --gpus 0.5 "
-        f"--out {tmp_path} --storage 'postgresql://me:***@host/db'"
+        "--data 'scenes(train=64, val=32, size=32)' --epochs 1 --seeds 3, "
+        f"--out {tmp_path} --storage 'postgresql://me:***@host/db' --ray local --gpus 0.5"
     )
 
 

@@ -47,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def asked(folder: Path, **changes: Any) -> Recheck:
-    return Recheck(**{"population": (str(folder),), "networks": 2, "epochs": (2,), "seeds": 2, **changes})
+    return Recheck(**{"population": str(folder), "networks": 2, "epochs": (2,), "seeds": 2, **changes})
 
 
 def test_a_subset_is_trained_longer_and_with_more_seeds_and_nothing_twice(folder: Path) -> None:

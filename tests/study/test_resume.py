@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dorsal.jobs.events import Event, Planned, Progress, TrialDone
+from dorsal.jobs.events import Event, Note, Planned, Progress, TrialDone
 from dorsal.jobs.records import Study
 from dorsal.jobs.study_file import load_study
 from dorsal.study.comparison.run import compare
@@ -74,7 +74,7 @@ def test_the_results_are_those_of_an_unbroken_study(broken: Broken, unbroken: St
 def test_a_killed_worker_is_told_of_and_its_run_goes_on(broken: Broken) -> None:
     notes = [event["text"] for event in broken.interrupted.kinds("Note")]
     death = "worker died (signal 9, most likely for want of memory)"
-    assert notes == [f"a, plain, seed 1: {death}; it goes on from its checkpoint"]
+    assert [note for note in notes if "died" in note] == [f"a, plain, seed 1: {death}; it goes on from its checkpoint"]
     assert broken.with_next_worker["run"] == broken.with_worker["run"]
     assert broken.with_next_worker["step"]["epoch"] >= broken.with_worker["step"]["epoch"] >= 2
 
@@ -97,7 +97,7 @@ def test_ended_runs_are_not_made_again(broken: Broken) -> None:
     assert len(ended) == len(set(ended)) == 4
     begun_last = {event.run.key for event in broken.last if isinstance(event, Progress)}
     assert not begun_last & {trial.key for trial in broken.after_kill.trials}
-    (planned,) = broken.again
+    (planned,) = (event for event in broken.again if not isinstance(event, Note))
     assert isinstance(planned, Planned)
     assert (planned.forecast.done, planned.forecast.seconds) == (4, 0)
 

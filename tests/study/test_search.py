@@ -49,7 +49,7 @@ def train(monkeypatch: pytest.MonkeyPatch) -> Callable[..., SearchStudy]:
 
 
 def question(out: Path, **changes: Any) -> Search:
-    fields = {"space": ("anynetx_e",), "trials": 5, "bounds": {"macs": "1M..4M"}, "recipe": "plain", "data": DATA}
+    fields = {"space": "anynetx_e", "trials": 5, "bounds": {"macs": "1M..4M"}, "recipe": "plain", "data": DATA}
     return Search(**{**fields, "out": str(out), "epochs": 1, "workers": 1, **changes})
 
 
@@ -306,7 +306,7 @@ def test_another_question_is_refused_with_nothing_lost(train: Callable[..., Sear
     for changes, says in (
         ({"bounds": {"macs": "1M..3M"}}, r"bounds .* instead of"),
         ({"objectives": ("error", "macs"), "sampler": "nsga2"}, "sampler tpe instead of nsga2"),
-        ({"space": ("anynetx_d",)}, "another space"),
+        ({"space": "anynetx_d"}, "another space"),
         ({"recipe": "tricks"}, "another recipe"),
         ({"data": "scenes(size=32, train=96, val=32)"}, "another data"),
     ):
@@ -358,7 +358,7 @@ def test_bounds_that_nobody_meets_end_it_early(train: Callable[..., SearchStudy]
         ({"bounds": {"macs": "400"}}, "macs='400' is not a range"),
         ({"bounds": {"forward_b1_ms": "..5"}}, "unknown bound 'forward_b1_ms'"),
         ({"latency_model": "nowhere"}, "nowhere"),
-        ({"space": ("anynetx_f",)}, "unknown space 'anynetx_f'"),
+        ({"space": "anynetx_f"}, "unknown space 'anynetx_f'"),
         ({"trials": 0}, "trials=0 is below 1; nearest valid: 1"),
         ({"seeds": 0}, "seeds=0 leaves nothing to run"),
         ({"recipe": ""}, "recipe is empty"),
@@ -367,13 +367,11 @@ def test_bounds_that_nobody_meets_end_it_early(train: Callable[..., SearchStudy]
 )
 def test_bad_questions_are_refused(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        Search(**{"space": ("anynetx_e",), **changes})
+        Search(**{"space": "anynetx_e", **changes})
 
 
 def test_the_command_asks_the_same() -> None:
-    asked = Search(
-        space=("crossed",), objectives=("error", "macs"), bounds={"params": "..5M"}, sample_seed=3, seeds=(7,)
-    )
+    asked = Search(space="crossed", objectives=("error", "macs"), bounds={"params": "..5M"}, sample_seed=3, seeds=(7,))
     assert command_line(asked) == (
         "dorsal space search crossed --objective error --objective macs --params ..5M --sample-seed 3 --seeds 7,"
     )

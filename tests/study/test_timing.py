@@ -1,6 +1,5 @@
 """Latency: what is measured, what is fitted, what is predicted and what is not."""
 
-import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +14,8 @@ from hypothesis import strategies as st
 
 from dorsal.data.spec import Scenes
 from dorsal.data.summary import DataSummary
-from dorsal.jobs.engine import WorkerDied
+from dorsal.jobs import measure as jobs_measure
+from dorsal.jobs.engine import Report
 from dorsal.jobs.events import Event, Note, Visited
 from dorsal.jobs.json_file import write_record
 from dorsal.jobs.machine import machine, versions
@@ -115,7 +115,7 @@ def measurements(n: int = 60, noise: float = 0.0, **changes: Any) -> Measurement
     )
     question = Timing(spaces=("tiny",), calls=("forward",), batches=(1,))
     fields = {
-        "setting": question.setting(),
+        "setting": question.setting("cpu"),
         "spaces": ("tiny",),
         "machine": machine("cpu", 1, 1),
         "versions": versions(),
@@ -342,11 +342,11 @@ def test_measurements_are_no_model(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"calls": ("forwards",)}, "calls: unknown 'forwards'; did you mean forward"),
-        ({"calls": ()}, "calls=: name at least one"),
-        ({"batches": (0,)}, "batch=0 is below 1; nearest valid: 1"),
+        ({"calls": ("forwards",)}, "calls=forwards is not known; did you mean forward"),
+        ({"calls": ()}, "calls is empty; name at least one"),
+        ({"batches": (0,)}, "batches=0 is below 1; nearest valid: 1"),
         ({"batches": (4, 4)}, "batch=4,4: name at least one, and each once"),
-        ({"precision": "float16"}, "precision: unknown 'float16'; did you mean bfloat16"),
+        ({"precision": "float16"}, "precision=float16 is not known; did you mean float32"),
         ({"threads": 0}, "threads=0 is below 1"),
         ({"repeats": 0}, "repeats=0 is below 1"),
         ({"count": -1}, "count=-1 is below 1"),
@@ -408,7 +408,7 @@ class Clock:
         self.fails = fails
 
     def __call__(self, *call: Any) -> float:
-        net, _, batch, image_size, _ = call
+        net, batch, image_size = call[0].network, call[0].batch, call[0].image_size
         self.visits.append((network_hash(net), batch))
         if self.fails(net, batch):
             raise RuntimeError("out of memory,\n  as it were")
@@ -421,9 +421,23 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(measure, "_forward", clock)
-    monkeypatch.setattr(measure, "Isolated", lambda function, _: contextlib.nullcontext(function))
+    monkeypatch.setattr(jobs_measure, "_forward", clock)
+    monkeypatch.setattr(measure, "LocalPool", InProcess)
     return clock
+
+
+class InProcess:
+    """An engine that does its jobs here, one after the other."""
+
+    def __init__(self, workers, threads, work):
+        self.work = work
+
+    def run_all(self, jobs, more=None):
+        waiting = [*jobs]
+        while waiting:
+            job = waiting.pop(0)
+            yield Report(0, job, self.work(job, lambda _: None))
+            waiting += more() if more else []
 
 
 def test_rounds_visit_every_network_in_an_order_of_their_own(clock, tmp_path):
@@ -504,11 +518,12 @@ def test_a_call_that_fails_is_recorded_said_and_not_made_again(clock, tmp_path):
 def test_a_network_that_ends_its_process_is_recorded_and_the_others_go_on(clock, tmp_path, monkeypatch):
     first = sample_candidates(SPACE, asked(tmp_path / "out", count=14), pytest.fail)[0]
 
-    def dies(function, _):
-        lost = WorkerDied("worker died (signal 9, most likely for want of memory)")
-        return contextlib.nullcontext(lambda call: lost if call.network == first.network else function(call))
+    lost = "worker died (signal 9, most likely for want of memory)"
 
-    monkeypatch.setattr(measure, "Isolated", dies)
+    def dies(workers, threads, work):
+        return InProcess(1, 1, lambda job, tell: job.failed(lost) if job.network == first.network else work(job, tell))
+
+    monkeypatch.setattr(measure, "LocalPool", dies)
     model, said = quietly(asked(tmp_path / "out", count=14))
     (told,) = said
     assert told.endswith("not measured; tiny/0: worker died (signal 9, most likely for want of memory)")
@@ -623,9 +638,9 @@ def test_networks_are_measured_on_this_machine(tmp_path):
 
 
 def test_calls_are_made_on_batches_of_their_size(tmp_path, monkeypatch):
-    monkeypatch.setattr(measure, "Apart", lambda function, _: contextlib.nullcontext(function))
-    monkeypatch.setattr(measure, "time_forward", lambda _, images, calls: [1e-3 * len(images)] * calls)
-    monkeypatch.setattr(measure, "time_step", lambda _, made, *__, **___: 0.1 * made.batch)
+    monkeypatch.setattr(measure, "LocalPool", InProcess)
+    monkeypatch.setattr(jobs_measure, "time_forward", lambda _, images, calls: [1e-3 * len(images)] * calls)
+    monkeypatch.setattr(jobs_measure, "time_step", lambda _, made, *__, **___: 0.1 * made.batch)
     quietly(asked(tmp_path / "out", calls=("forward", "step"), batches=(1, 8), repeats=1))
     stored = read_latency(tmp_path / "out" / MEASUREMENTS, Measurements)
     whole = {"forward_b1_ms": 1, "forward_b8_ms": 8, "step_b1_ms": 100, "step_b8_ms": 800}
@@ -633,8 +648,8 @@ def test_calls_are_made_on_batches_of_their_size(tmp_path, monkeypatch):
 
 
 def test_bfloat16_is_measured(tmp_path):
-    model, said = quietly(asked(tmp_path / "out", calls=("step",), precision="bfloat16", repeats=1))
-    assert (model.setting.precision, said) == ("bfloat16", [])
+    model, said = quietly(asked(tmp_path / "out", calls=("step",), precision="bf16", repeats=1))
+    assert (model.setting.precision, said) == ("bf16", [])
 
 
 def test_prediction_is_free_of_torch():
