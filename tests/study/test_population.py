@@ -339,7 +339,7 @@ def test_a_budget_or_a_smaller_count_hides_nothing_that_has_ended(
     events: list[Event] = []
     fewer = run_population(asked(tmp_path, count=1, seeds=2), on_event=events.append)
     assert fewer.spaces == first.spaces
-    assert set(less.study.trials) < set(fewer.study.trials)
+    assert all(trial in fewer.study.trials for trial in less.study.trials)
     assert Note(f"count=1: {tmp_path} holds 2 networks of a space, and keeps them") in events
     assert analyse_population(fewer, retrained=load_recheck(tmp_path), fits=0, resamples=20).reliability.ranks
 

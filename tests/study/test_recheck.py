@@ -123,7 +123,7 @@ def test_runs_that_gave_no_error_are_kept_with_what_became_of_them(
 
 
 def test_what_is_asked_is_a_command(folder: Path) -> None:
-    assert command_line(asked(folder)) == f"dorsal space recheck {folder} --networks 2 --epochs 2 --seeds 2"
+    assert command_line(asked(folder)) == f"dorsal space recheck {folder} --networks 2 --epochs 2, --seeds 2"
 
 
 def test_bad_questions(folder: Path) -> None:

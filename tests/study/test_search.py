@@ -13,6 +13,7 @@ from dorsal.jobs.events import Event, Note, Planned, TrialDone
 from dorsal.jobs.json_file import write_record
 from dorsal.jobs.train import data_summary
 from dorsal.latency.records import MODEL
+from dorsal.report.words.search import conclusions
 from dorsal.space.sample import Sampling
 from dorsal.study.comparison.run import compare
 from dorsal.study.population.records import PopulationStudy, SpaceSample
@@ -174,7 +175,9 @@ def test_diverged_networks_count_and_failed_ones_are_made_again(
     search = train(question(tmp_path), engine)
     counts = analyse_search(search).counts
     assert (counts.finished, counts.diverged, counts.failed, counts.waiting) == (3, 1, 1, 0)
-    assert analyse_search(search).sentences[0].startswith("3 of 5 networks of anynetx_e finished (1 diverged, 1 failed")
+    assert conclusions(analyse_search(search))[0].startswith(
+        "3 of 5 networks of anynetx_e finished (1 diverged, 1 failed"
+    )
     engine = Arithmetic(1)
     again = train(question(tmp_path), engine)
     assert [run.arm for run in engine.made] == ["anynetx_e/4"]
@@ -190,7 +193,7 @@ def test_several_objectives_have_a_front(train: Callable[..., SearchStudy], tmp_
     assert [macs for _, macs in values] == sorted((macs for _, macs in values), reverse=True)
     assert outcome.best is not None
     assert values[0][0] == outcome.best.error
-    assert any(sentence.startswith("No network beats these in error and macs: ") for sentence in outcome.sentences)
+    assert any(sentence.startswith("No network beats these in error and macs: ") for sentence in conclusions(outcome))
 
 
 def test_a_predicted_time_is_bounded_and_an_objective(train: Callable[..., SearchStudy], tmp_path: Path) -> None:
@@ -253,9 +256,9 @@ def test_a_search_is_compared_with_random_draws(train: Callable[..., SearchStudy
     assert (outcome.against.k, outcome.against.n) == (5, 12)
     assert outcome.against.best == min(errors(search))
     assert outcome.against.verdict == "not shown"
-    assert any("No search could have shown one with fewer than 195" in sentence for sentence in outcome.sentences)
-    assert not any("not known" in sentence for sentence in outcome.sentences)
-    assert "not known: no population" in " ".join(analyse_search(search).sentences)
+    assert any("No search could have shown one with fewer than 195" in sentence for sentence in conclusions(outcome))
+    assert not any("not known" in sentence for sentence in conclusions(outcome))
+    assert "not known: no population" in " ".join(conclusions(analyse_search(search)))
 
     def refused(**changes: Any) -> str:
         (drawn,) = population.spaces
@@ -288,7 +291,7 @@ def test_networks_of_both_are_no_random_others(train: Callable[..., SearchStudy]
     assert len(others) <= 9
     outcome = analyse_search(search, random_population(search))
     assert outcome.against is None
-    assert "is not known: no population with two other networks was given" in " ".join(outcome.sentences)
+    assert "is not known: no population with two other networks was given" in " ".join(conclusions(outcome))
 
 
 def test_a_search_of_nothing_finished_says_so(train: Callable[..., SearchStudy], tmp_path: Path) -> None:
@@ -298,7 +301,7 @@ def test_a_search_of_nothing_finished_says_so(train: Callable[..., SearchStudy],
     assert outcome.best is None
     assert outcome.front == ()
     assert outcome.best_so_far == (None,) * 4
-    assert outcome.sentences[-1] == "No network has finished, so there is nothing to compare."
+    assert conclusions(outcome)[-1] == "No network has finished, so there is nothing to compare."
 
 
 def test_another_question_is_refused_with_nothing_lost(train: Callable[..., SearchStudy], tmp_path: Path) -> None:

@@ -66,7 +66,8 @@ def measure_latency(question: Timing, *, on_event: OnEvent = lambda _: None) -> 
     with hold(folder), Store(storage_url(folder, None), STORE) as store:
         begun = _begun(question, device, candidates, folder)
         write_record(folder / MEASUREMENTS, begun)
-        visits = _visits(begun.setting, candidates, question.repeats)
+        known = max(len(network.rounds) for network in begun.networks)  # with fewer repeats none are lost
+        visits = _visits(begun.setting, candidates, max(question.repeats, known))
         _make(visits, candidates, LocalPool(1, question.threads, work), store, on_event)
         measured = _with_times(begun, visits, store)
         write_record(folder / MEASUREMENTS, measured)
@@ -192,7 +193,7 @@ def _begun(question: Timing, device: str, candidates: Sequence[Candidate], folde
     stored = read_latency(path, Measurements)
     if what := _difference(stored, fresh):
         raise ValueError(f"out={str(folder)!r} holds measurements of another question: {what}; name another folder")
-    return msgspec.structs.replace(fresh, created=stored.created)
+    return stored
 
 
 def _difference(stored: Measurements, asked: Measurements) -> str:
