@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dorsal.data.split import ImageData
-from dorsal.data.transform import Normalization
+from dorsal.data.transform import IMAGENET, Normalization, eval_transform
 from dorsal.recipes.text import Recipe, recipe
 from dorsal.train.augment import batch_mixer, draws_of, seed_of, train_transform
 from tests.train.tiny import make_data
@@ -135,6 +135,26 @@ def test_transforms_can_be_sent_to_other_processes() -> None:
         here = transform(PHOTO)
     with draws_of(1):
         assert torch.equal(copied(PHOTO), here)
+
+
+@pytest.mark.parametrize("text", ["plain", "tricks(lighting=0.1)", "resnest", "res2net"])
+def test_channels_are_in_the_order_that_evaluation_has_them_in(text: str) -> None:
+    made = {}
+    for color_order in ("rgb", "bgr"):
+        data = msgspec.structs.replace(
+            make_data(), normalization=msgspec.structs.replace(IMAGENET, color_order=color_order)
+        )
+        with draws_of(5):
+            made[color_order] = train_transform(recipe(text), data)(PHOTO)
+    assert torch.equal(made["bgr"], made["rgb"].flip(0))
+    assert not torch.equal(made["bgr"], made["rgb"])
+
+
+def test_training_without_a_change_is_evaluation() -> None:
+    data = msgspec.structs.replace(make_data(), normalization=msgspec.structs.replace(IMAGENET, color_order="bgr"))
+    image = PHOTO[:, :16, :16]
+    unchanged = train_transform(recipe("res2net(min_area=1, flip=false, color_jitter=0)"), data)(image)
+    assert torch.equal(unchanged, eval_transform(16, data.normalization)(image))
 
 
 def batch() -> tuple[Tensor, Tensor]:

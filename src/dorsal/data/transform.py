@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import msgspec
@@ -61,16 +62,19 @@ def measured(counts: NDArray[np.int64]) -> Normalization:
 
 
 def to_float(normalization: Normalization) -> Callable[[Tensor], Tensor]:
-    """uint8 [..., C, H, W] to normalized float32 of the same shape."""
+    """uint8 [..., C, H, W] to normalized float32 of the same shape, channels in the normalization's order.
+
+    Training and evaluation both use it. It can be pickled.
+    """
     # (x / 255 - mean) / std as one product and one sum: half the passes over memory
     std = torch.tensor(normalization.std).view(-1, 1, 1)
-    scale, shift = 1 / (255 * std), -torch.tensor(normalization.mean).view(-1, 1, 1) / std
+    shift = -torch.tensor(normalization.mean).view(-1, 1, 1) / std
+    return partial(_to_float, scale=1 / (255 * std), shift=shift, reverse=normalization.color_order == "bgr")
 
-    def convert(image: Tensor) -> Tensor:
-        converted = image.to(torch.float32).mul_(scale.to(image.device)).add_(shift.to(image.device))
-        return converted.flip(-3) if normalization.color_order == "bgr" else converted
 
-    return convert
+def _to_float(image: Tensor, scale: Tensor, shift: Tensor, reverse: bool) -> Tensor:
+    converted = image.to(torch.float32).mul_(scale.to(image.device)).add_(shift.to(image.device))
+    return converted.flip(-3) if reverse else converted
 
 
 def usual_resize(size: int) -> int:

@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 from torchvision.transforms import v2
 from torchvision.transforms.v2.functional import center_crop, resize
 
-from dorsal.data.dataset import ImageData
+from dorsal.data.dataset import ImageData, Normalization, to_float
 from dorsal.recipes.recipe import Recipe
 
 Transform = Callable[[Tensor], Tensor]
@@ -25,9 +25,10 @@ _EIGENVECTORS = torch.tensor([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8
 
 
 def train_transform(recipe: Recipe, data: ImageData) -> Transform:
-    """uint8 [3, H, W] to normalized float32 [3, size, size]; random draws come from torch's global generator."""
-    std = torch.tensor(data.normalization.std).view(-1, 1, 1)
-    mean = torch.tensor(data.normalization.mean).view(-1, 1, 1)
+    """uint8 [C, H, W] to float32 [C, size, size], normalized as in evaluation (mean, deviation, order of channels).
+
+    Random draws come from torch's global generator.
+    """
     _check_channels(recipe, data.channels)
     steps: list[Transform] = [_crop(recipe, data.size)]
     if recipe.flip and data.flip:
@@ -38,9 +39,9 @@ def train_transform(recipe: Recipe, data: ImageData) -> Transform:
         steps.append(v2.RandAugment(recipe.augment_ops, recipe.augment_magnitude))
     if recipe.color_jitter:
         steps.append(v2.ColorJitter(recipe.color_jitter, recipe.color_jitter, recipe.color_jitter))
-    steps.append(partial(_normalize, scale=1 / (255 * std), shift=-mean / std))
+    steps.append(to_float(data.normalization))
     if recipe.lighting:
-        steps.append(partial(_lighten, strength=recipe.lighting, std=std))
+        steps.append(partial(_lighten, strength=recipe.lighting, normalization=data.normalization))
     if recipe.erasing:
         steps.append(v2.RandomErasing(recipe.erasing))
     return partial(_in_turn, steps)
@@ -82,17 +83,13 @@ def _flip(image: Tensor) -> Tensor:
     return image.flip(-1) if torch.rand(()) < 0.5 else image
 
 
-def _normalize(image: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    return image.to(torch.float32).mul_(scale).add_(shift)
-
-
-def _lighten(image: Tensor, strength: float, std: Tensor) -> Tensor:
+def _lighten(image: Tensor, strength: float, normalization: Normalization) -> Tensor:
     """Adds the same random colour everywhere, along the principal components of natural images (AlexNet).
 
-    The image is normalized already, hence the division by `std`; torchvision has no such transform.
+    The image is normalized already, hence the division by the standard deviation; torchvision has no such transform.
     """
-    colour = _EIGENVECTORS @ (_EIGENVALUES * torch.randn(3) * strength)
-    return image + colour.view(3, 1, 1) / std
+    colour = _EIGENVECTORS @ (_EIGENVALUES * torch.randn(3) * strength) / torch.tensor(normalization.std)
+    return image + (colour.flip(0) if normalization.color_order == "bgr" else colour).view(3, 1, 1)
 
 
 def batch_mixer(recipe: Recipe, classes: int) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None:
