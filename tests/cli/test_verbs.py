@@ -44,6 +44,15 @@ def test_show_one(dorsal):
     assert [level["stride"] for level in shown["features"]] == [2, 4, 8, 16, 32]
 
 
+def test_show_lists_what_the_blocks_have(dorsal):
+    for name, listed in (("resnet18", False), ("resnet50", True)):
+        _, out, _ = dorsal("show", name)
+        words = {line.split()[0] for line in out.splitlines() if line.strip()}
+        of_bottlenecks = {"expansion", "order", "downsample", "output"}
+        assert words & of_bottlenecks == (of_bottlenecks if listed else set())
+        assert {"attention", "head_width"} <= words  # none is a choice of these
+
+
 def test_show_two_says_in_which_choices_they_differ(dorsal):
     _, out, _ = dorsal("show", "resnet50", "resnest50")
     assert "pool_after" in out

@@ -170,12 +170,13 @@ def _print_one(net: AnyNetwork, image_size: int, with_layers: bool) -> None:
 
 def _print_choices(net: Network, console: Console) -> None:
     from dorsal.language.fields import show as written
-    from dorsal.spec.text import choices_of
+    from dorsal.spec.text import BOTTLENECK_ONLY, choices_of
 
     choices = _table("choices", "choice", "value")
     choices.columns[1].justify = "left"
     for key, value in choices_of(net).items():
-        choices.add_row(key, written(value).replace("[", r"\["))
+        if value is not None or key not in BOTTLENECK_ONLY:  # what no block of the network has is not listed
+            choices.add_row(key, written(value).replace("[", r"\["))
     console.print(choices)
 
 
