@@ -267,7 +267,9 @@ def test_a_search_is_compared_with_random_draws(train: Callable[..., SearchStudy
             analyse_search(search, other)
         return str(error.value)
 
-    assert "another bounds than the search" in refused(bounds={"macs": "1M..5M"})
+    assert "another bounds than the search" in refused(
+        sampling=msgspec.structs.replace(population.spaces[0].sampling, bounds={"macs": "1M..5M"})
+    )
     space = msgspec.structs.replace(search.course.space, image_size=64)
     assert "another space called anynetx_e" in refused(space=space)
     assert "of other, and the search of anynetx_e" in refused(space=msgspec.structs.replace(space, name="other"))
