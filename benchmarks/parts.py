@@ -1,15 +1,19 @@
 """Forward and training step against timm's same network, alternating in one process; or, `--creation`, making it.
 
-    python benchmarks/parts.py [--networks resnet50,res2net50_26w_4s] [--rounds 11] [--batches 1,16] [--json out.json]
+    python benchmarks/parts.py [--networks resnet50,res2net50_26w_4s] [--rounds 11] [--batches 1,16] [--size 224]
+                               [--precisions float32,bfloat16] [--memory] [--json out.json]
     python benchmarks/parts.py --creation
 
 Every cell of network x layout x precision x batch x {forward, step} has medians of both sides, the median over the
 rounds of timm / ours with its quartiles (above 1, ours is faster), the same of a second timm model against the first
-(the noise), and the peak memory of both. `forward` is evaluation in inference mode; `step` is forward, loss, backward.
+(the noise), and of ours with plain calls in place of the fast CPU forms against ours (what these gain). `forward` is
+evaluation in inference mode; `step` is forward, loss, backward.
+
+A lesser processor can be played: ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2.
 
 Time is that of the clock, or with `--threads 1` that of the processor, which other programs disturb less. Peak memory
-is what one call adds to the resident set of a process of its own (VmHWM; Linux only): oneDNN's buffers and the
-allocator's waste count, which torch's own allocation statistics do not see.
+(`--memory`, slow) is what one call adds to the resident set of a process of its own (VmHWM; Linux only): oneDNN's
+buffers and the allocator's waste count, which torch's own allocation statistics do not see.
 """
 
 import argparse
@@ -28,12 +32,14 @@ import timm
 import torch
 
 from dorsal import build, network
+from dorsal.nn import fast_cpu
 
 PAIRS = {
     "resnet50": "resnet50",
     "resnest50": "resnest50d",
     "res2net50_26w_4s": "res2net50_26w_4s",
     "regnety_032": "regnety_032",
+    "resnet18": "resnet18",
 }
 LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 PRECISIONS = {"float32": False, "bfloat16": True}
@@ -57,13 +63,22 @@ def step(model, images, autocast):
 CALLS = {"forward": forward, "step": step}
 
 
+def with_plain_calls(call, *arguments):
+    taken = fast_cpu.is_faster_here
+    fast_cpu.is_faster_here = lambda _: False
+    try:
+        call(*arguments)
+    finally:
+        fast_cpu.is_faster_here = taken
+
+
 def make(side, name, layout):
     model = build(network(name)) if side == "ours" else timm.create_model(PAIRS[name])
     return model.to(memory_format=LAYOUTS[layout])
 
 
-def images_of(batch, layout):
-    return torch.randn(batch, 3, 224, 224).to(memory_format=LAYOUTS[layout])
+def images_of(batch, layout, size):
+    return torch.randn(batch, 3, size, size).to(memory_format=LAYOUTS[layout])
 
 
 def alternating(calls, rounds, clock):
@@ -87,10 +102,10 @@ def memory_line(key):
     return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith(key))
 
 
-def added_memory(side, name, layout, autocast, batch, what, threads):
+def added_memory(side, name, layout, autocast, batch, size, what, threads):
     """MiB that the second call adds at its peak to the resident set before the first: in a process of its own."""
     torch.set_num_threads(threads)
-    model, images = make(side, name, layout), images_of(batch, layout)
+    model, images = make(side, name, layout), images_of(batch, layout, size)
     before = memory_line("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # sets VmHWM back to VmRSS
     for _ in range(2):
@@ -105,33 +120,39 @@ def in_own_process(function, *arguments):
 
 def compare(given, clock):
     print(f"{'network':17} {'layout':13} {'precision':9} batch what    {'ours ms':>8} {'timm ms':>8}", end=" ")
-    print("timm/ours (quartiles)     noise (quartiles)      MiB ours   timm")
+    print("timm/ours (quartiles)     noise (quartiles)      plain/ours (quartiles)", "  MiB ours, timm" * given.memory)
     rows = []
     for name, layout in itertools.product(given.networks.split(","), LAYOUTS):
         models = {"ours": make("ours", name, layout), "timm": make("timm", name, layout)}
         models["timm again"] = make("timm", name, layout)
-        for precision, batch, what in itertools.product(PRECISIONS, map(int, given.batches.split(",")), CALLS):
+        for precision, batch, what in itertools.product(
+            given.precisions.split(","), map(int, given.batches.split(",")), CALLS
+        ):
             if what == "step" and batch == 1 and PAIRS[name].startswith("resnest"):
                 print(f"{name:17} {layout:13} {precision:9}     1 step    timm's raises: one value a channel")
                 continue
-            images, autocast = images_of(batch, layout), PRECISIONS[precision]
+            images, autocast = images_of(batch, layout, given.size), PRECISIONS[precision]
             calls = {key: functools.partial(CALLS[what], model, images, autocast) for key, model in models.items()}
+            calls["plain"] = functools.partial(with_plain_calls, calls["ours"])
             seconds = alternating(calls, given.rounds, clock)
             row = {"network": name, "layout": layout, "precision": precision, "batch": batch, "what": what}
             for side in ("ours", "timm"):
                 row[f"{side}_ms"] = 1e3 * statistics.median(seconds[side])
-                row[f"{side}_mib"] = in_own_process(
-                    added_memory, side, name, layout, autocast, batch, what, given.threads
-                )
+                if given.memory:
+                    row[f"{side}_mib"] = in_own_process(
+                        added_memory, side, name, layout, autocast, batch, given.size, what, given.threads
+                    )
             row["ratio"] = ratio(seconds["timm"], seconds["ours"])
             row["noise"] = ratio(seconds["timm"], seconds["timm again"])
+            row["plain"] = ratio(seconds["plain"], seconds["ours"])
             rows.append(row)
-            low, middle, high = row["ratio"]
-            noise_low, noise, noise_high = row["noise"]
             print(
                 f"{name:17} {layout:13} {precision:9} {batch:5} {what:7} {row['ours_ms']:8.1f} {row['timm_ms']:8.1f}",
-                f"{middle:6.3f} ({low:.3f}, {high:.3f})   {noise:6.3f} ({noise_low:.3f}, {noise_high:.3f})",
-                f"{row['ours_mib']:8.0f} {row['timm_mib']:6.0f}",
+                *(
+                    f"{row[key][1]:6.3f} ({row[key][0]:.3f}, {row[key][2]:.3f})  "
+                    for key in ("ratio", "noise", "plain")
+                ),
+                f"{row['ours_mib']:8.0f} {row['timm_mib']:6.0f}" if given.memory else "",
                 flush=True,
             )
     return rows
@@ -173,15 +194,20 @@ def creation(given, clock):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", default=",".join(PAIRS))
+    parser.add_argument("--networks", default="resnet50,resnest50,res2net50_26w_4s,regnety_032")
     parser.add_argument("--batches", default="1,16")
     parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--precisions", default=",".join(PRECISIONS))
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--memory", action="store_true")
     parser.add_argument("--creation", action="store_true")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     print(f"torch {torch.__version__}, timm {timm.__version__}, {given.threads} threads, {given.rounds} rounds")
+    fast = [name for name in PRECISIONS if fast_cpu.is_faster_here(getattr(torch, name))]
+    print(f"{torch.backends.cpu.get_cpu_capability()}: fast forms in {', '.join(fast) or 'no precision'}")
     clock = time.process_time if given.threads == 1 else time.perf_counter
     rows = (creation if given.creation else compare)(given, clock)
     if given.json:

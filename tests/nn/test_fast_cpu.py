@@ -11,7 +11,7 @@ from torch import nn
 
 from dorsal.nn import fast_cpu
 from dorsal.nn.build import build
-from dorsal.nn.fast_cpu import convolve_and_norm
+from dorsal.nn.fast_cpu import convolve_and_norm, matrix_product
 from dorsal.zoo import named, network
 from tests.random_state import randomised
 
@@ -29,13 +29,14 @@ NETWORKS = ["resnet50", "resnest50", "res2net50_26w_4s", "res2netplus50", "regne
 
 
 @pytest.fixture(autouse=True)
-def folds(monkeypatch):
-    """Takes the fast forms whatever the processor; the convolutions that a norm is folded into."""
-    folded: list[nn.Module] = []
-    original = fast_cpu._folded
-    monkeypatch.setattr(fast_cpu, "is_faster_here", lambda: True)
-    monkeypatch.setattr(fast_cpu, "_folded", lambda conv, norm: folded.append(conv) or original(conv, norm))
-    return folded
+def forms(monkeypatch):
+    """Takes the fast forms whatever the processor; the names of those that were taken."""
+    taken: list[str] = []
+    monkeypatch.setattr(fast_cpu, "is_faster_here", lambda _: True)
+    for name in ("folded", "matrix_product"):
+        form = getattr(fast_cpu, name)
+        monkeypatch.setattr(fast_cpu, name, lambda *args, name=name, form=form: taken.append(name) or form(*args))
+    return taken
 
 
 def pair(shape, seed=0):
@@ -53,13 +54,27 @@ def images(shape, layout=torch.contiguous_format, size=9):
     return x.to(memory_format=layout)
 
 
+def plainly(conv, norm, x):
+    return norm(conv(x))
+
+
+def multiplied(conv, norm, x):
+    return norm(matrix_product(conv, x))
+
+
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("shape", SHAPES)
-def test_values_gradients_and_statistics_equal_the_plain_calls(shape, training, layout):
+@pytest.mark.parametrize(
+    ("form", "shape"),
+    [
+        *((convolve_and_norm, shape) for shape in SHAPES),
+        *((multiplied, shape) for shape in ("1x1", "1x1 with bias", "1x1 strided")),
+    ],
+)
+def test_values_gradients_and_statistics_equal_the_plain_calls(form, shape, training, layout):
     fast, slow = pair(shape), pair(shape)
     results = []
-    for (conv, norm), call in ((fast, convolve_and_norm), (slow, lambda conv, norm, x: norm(conv(x)))):
+    for (conv, norm), call in ((fast, form), (slow, plainly)):
         norm.train(training)
         x = images(shape, layout).requires_grad_()
         y = call(conv, norm, x)
@@ -74,27 +89,59 @@ def test_values_gradients_and_statistics_equal_the_plain_calls(shape, training, 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_folded_equals_the_plain_calls_and_does_not_normalize(shape, layout, mode, folds):
+def test_folded_equals_the_plain_calls(shape, layout, mode, forms):
     conv, norm = pair(shape)
     norm.eval()
-    x = images(shape, layout, size=17)
+    x = images(shape, layout, size=25)
     with mode():
         expected = norm(conv(x))
-        folded = convolve_and_norm(conv, norm, x)
-    assert folds == [conv]
-    assert (folded - expected).abs().max() <= 1e-12 * expected.abs().max()
+        answer = convolve_and_norm(conv, norm, x)
+    assert forms == ["folded"]
+    assert (answer - expected).abs().max() <= 1e-12 * expected.abs().max()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_1x1_convolutions_in_bfloat16_are_matrix_products(shape, forms):
+    conv, norm = (module.float() for module in pair(shape))
+    x = images(shape).float()
+    convolve_and_norm(conv, norm, x)
+    with torch.autocast("cpu", torch.bfloat16):
+        convolve_and_norm(conv, norm, x)
+    convolve_and_norm(conv.bfloat16(), norm.bfloat16(), x.bfloat16())
+    for layout in (torch.contiguous_format, torch.channels_last):
+        made = fast_cpu.matrix_product(conv, images(shape, layout).bfloat16()) if forms else None
+        assert made is None or made.stride(1) == 1
+    assert forms[:2] == (["matrix_product"] * 2 if shape in ("1x1", "1x1 with bias", "1x1 strided") else [])
+
+
+@pytest.mark.parametrize(
+    ("side", "contiguous", "last"),  # whether maps that were so are channels last as the convolution meets them
+    [(24, True, True), (12, False, True), (6, False, False)],
+)
+def test_the_layout_is_that_of_the_larger_of_map_and_weight(side, contiguous, last):
+    weight = torch.randn(64, 64, 3, 3)  # 36,864 values; the maps have 36,864, 9,216 and 2,304
+    x = torch.randn(1, 64, side, side)
+    for layout, expected in ((torch.contiguous_format, contiguous), (torch.channels_last, last)):
+        met = fast_cpu._laid_out(x.to(memory_format=layout), weight)
+        assert torch.equal(met, x)
+        assert (met.stride(1) == 1) == expected
+    kept = x.to(memory_format=torch.channels_last)
+    assert fast_cpu._laid_out(kept, weight.to(memory_format=torch.channels_last)) is kept
+    assert fast_cpu._laid_out(kept, torch.randn(4096, 64, 1, 1)) is kept  # in both layouts at once
 
 
 @pytest.mark.parametrize("text", NETWORKS)
-def test_whole_networks_answer_alike_folded_and_not_in_both_layouts(text):
+def test_whole_networks_answer_alike_folded_and_not_in_both_layouts(text, forms):
     model = build(network(text)).double().eval()
     model.load_state_dict(randomised(model.state_dict()))
     x = torch.randn(2, 3, 65, 65, dtype=torch.float64)
-    expected = model(x).detach()  # gradients on: not folded
+    expected = model(x).detach()
+    assert forms == []
     with torch.inference_mode():
         for layout in (torch.contiguous_format, torch.channels_last):
             answer = model(x.to(memory_format=layout))
             assert (answer - expected).abs().max() <= 1e-10 * expected.abs().max()
+    assert set(forms) == {"folded"}
 
 
 def test_folding_follows_every_change_of_weights():
@@ -144,16 +191,13 @@ def test_autocast_gives_the_precision_of_the_plain_calls():
     assert (fast - exact).abs().mean() <= 1.5 * (slow - exact).abs().mean()
 
 
-def test_half_precision_weights_and_small_maps_are_not_folded(folds):
+def test_half_precision_weights_and_small_maps_are_not_folded(forms):
     conv, norm = pair("3x3")
     norm.eval()
     with torch.no_grad():
         convolve_and_norm(conv, norm, images("3x3", size=4))
-        conv.bfloat16()
-        norm.bfloat16()
-        x = images("3x3", size=17).bfloat16()
-        convolve_and_norm(conv, norm, x)
-    assert folds == []
+        convolve_and_norm(conv.bfloat16(), norm.bfloat16(), images("3x3", size=25).bfloat16())
+    assert forms == []
 
 
 def test_tracers_and_exporters_see_the_two_modules():
@@ -175,13 +219,3 @@ def test_compiles_without_a_break_and_to_the_same_answer():
     with torch.no_grad():
         compiled = torch.compile(block, backend="eager", fullgraph=True)
         assert torch.allclose(compiled(x), block(x), atol=1e-5)
-
-
-@pytest.mark.parametrize("gradients", [True, False])
-def test_works_in_vmap(gradients):
-    conv, norm = pair("1x1")
-    norm.eval()
-    x = images("1x1", size=17)
-    with torch.set_grad_enabled(gradients):
-        one_by_one = torch.vmap(lambda each: convolve_and_norm(conv, norm, each[None]))(x)
-        assert torch.allclose(one_by_one[:, 0], norm(conv(x)), atol=1e-12)

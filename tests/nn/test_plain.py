@@ -18,19 +18,22 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from dorsal.nn import fast_cpu, plain
 from dorsal.nn.fast_cpu import convolve_and_norm
+from tests.nn.test_forms import DOUBLE, close, made
 from tests.random_state import randomised
 
 SHAPES = {"1x1": (1, 0), "3x3": (3, 1)}  # kernel, padding
-shapes = pytest.mark.parametrize("shape", SHAPES)
 
 
 @pytest.fixture(autouse=True)
 def taken(monkeypatch):
-    """Takes the fast forms whatever the processor; the convolutions that took one."""
-    seen: list[nn.Module] = []
-    original = fast_cpu._convolve
-    monkeypatch.setattr(fast_cpu, "is_faster_here", lambda: True)
-    monkeypatch.setattr(fast_cpu, "_convolve", lambda conv, *rest: seen.append(conv) or original(conv, *rest))
+    """Takes the fast forms whatever the processor, and matrix products in double precision too; the shapes of the
+    weights that they were taken for."""
+    seen: list[tuple[int, ...]] = []
+    original = fast_cpu._should_multiply
+    monkeypatch.setattr(fast_cpu, "is_faster_here", lambda _: True)
+    monkeypatch.setattr(
+        fast_cpu, "_should_multiply", lambda conv: seen.append(tuple(conv.weight.shape)) or original(conv)
+    )
     plain._original_calls.cache_clear()
     yield seen
     plain._original_calls.cache_clear()
@@ -74,11 +77,23 @@ def check(two, before=None):
         assert not all(shapes) or any((a - b).abs().max() > 1e-3 for a, b in zip(plainly, before, strict=False))
 
 
-@shapes
-def test_the_fast_forms_are_taken_where_nothing_was_changed(shape, taken):
+@pytest.fixture(params=SHAPES)
+def shape(request, monkeypatch):
+    """3x3 convolutions are folded, 1x1 are matrix products."""
+    if request.param == "1x1":
+        monkeypatch.setattr(fast_cpu, "_precision", lambda _: torch.bfloat16)
+    return request.param
+
+
+def test_the_fast_forms_are_taken_where_nothing_was_changed(shape, taken, monkeypatch):
+    forms = []
+    for name in ("folded", "matrix_product"):
+        form = getattr(fast_cpu, name)
+        monkeypatch.setattr(fast_cpu, name, lambda *args, name=name, form=form: forms.append(name) or form(*args))
     two = pair(shape)
     check(two)
-    assert taken == [two.conv, two.conv]
+    assert taken == [tuple(two.conv.weight.shape)] * 2
+    assert forms == {"1x1": ["matrix_product"] * 2, "3x3": ["folded"]}[shape]
 
 
 def values(module, **attributes):
@@ -244,11 +259,11 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # of weight norm by hooks
-def test_what_is_changed_on_a_module_is_followed(change):
-    two = pair()
+def test_what_is_changed_on_a_module_is_followed(change, shape):
+    two = pair(shape)
     before = results(slow, two)
     CHANGES[change](two)
-    check(two, before)
+    check(two, before if shape == "3x3" else None)  # without padding its mode changes nothing
 
 
 METHODS = {
@@ -266,8 +281,8 @@ METHODS = {
 
 @pytest.mark.parametrize("first", ["replaced first", "called first"])
 @pytest.mark.parametrize("method", METHODS)
-def test_a_method_or_function_of_torch_that_was_replaced_is_called(method, first, monkeypatch):
-    two = pair()
+def test_a_method_or_function_of_torch_that_was_replaced_is_called(method, first, shape, monkeypatch):
+    two = pair(shape)
     before = results(slow, two)
     if first == "called first":
         convolve_and_norm(two.conv, two.norm, images())
@@ -278,8 +293,8 @@ def test_a_method_or_function_of_torch_that_was_replaced_is_called(method, first
 
 
 @pytest.mark.parametrize("name", ["linear", "avg_pool2d"])
-def test_functions_that_a_convolution_does_not_call_are_not_called_when_replaced(name, monkeypatch):
-    two = pair("1x1")
+def test_functions_that_a_convolution_does_not_call_are_not_called_when_replaced(name, shape, monkeypatch):
+    two = pair(shape)
     two.conv.stride = (2, 2)
     original = getattr(F, name)
     monkeypatch.setattr(F, name, lambda *args: 2 * original(*args))
@@ -296,7 +311,6 @@ HOOKS = {
 
 @pytest.mark.parametrize("watched", ["conv", "norm", "all modules"])
 @pytest.mark.parametrize("kind", HOOKS)
-@shapes
 def test_hooks_change_answers_and_gradients(kind, watched, shape):
     two = pair(shape)
     before = results(slow, two)
@@ -323,7 +337,6 @@ class Operators(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("mode", [Functions, Operators])
-@shapes
 def test_modes_see_the_operators_of_the_plain_calls(mode, shape):
     two = pair(shape)
     before = results(slow, two)
@@ -331,8 +344,8 @@ def test_modes_see_the_operators_of_the_plain_calls(mode, shape):
         check(two, before)
 
 
-def test_a_counter_of_operations_counts_convolutions():
-    two = pair("1x1")
+def test_a_counter_of_operations_counts_convolutions(shape):
+    two = pair(shape)
     counts = []
     for call in (convolve_and_norm, slow):
         with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -342,8 +355,8 @@ def test_a_counter_of_operations_counts_convolutions():
     assert set(counts[0]) == {torch.ops.aten.convolution}
 
 
-def test_fake_tensors_and_subclasses_of_tensor_take_the_plain_calls(taken):
-    two = pair()
+def test_fake_tensors_and_subclasses_of_tensor_take_the_plain_calls(taken, shape):
+    two = pair(shape)
     doubled = convolve_and_norm(two.conv, nn.Identity(), images().as_subclass(DoublingTensor))
     assert torch.allclose(doubled.as_subclass(torch.Tensor), 2 * two.conv(images()))
     with torch._subclasses.FakeTensorMode(allow_non_fake_inputs=True) as mode:
@@ -388,21 +401,9 @@ def test_weights_swapped_for_one_call_are_followed(taken):
     two = pair()
     with torch.no_grad():
         answer = torch.func.functional_call(Both(two), {"conv.weight": two.conv.weight * 2}, (images(),))
-        assert taken == [two.conv]
+        assert taken == [(12, 8, 3, 3)]
         two.conv.weight.mul_(2)
         assert torch.allclose(answer, slow(two.conv, two.norm, images()))
-
-
-def test_a_precision_of_matrix_products_alone_does_not_reach_convolutions():
-    conv, matmul = pair("1x1").conv, torch.backends.mkldnn.matmul
-    before, names = matmul.fp32_precision, []
-    try:
-        for precision in (before, "bf16"):
-            matmul.fp32_precision = precision
-            names.append(convolve_and_norm(conv, nn.Identity(), images()).grad_fn.name())
-    finally:
-        matmul.fp32_precision = before
-    assert names == ["PermuteBackward0", "ConvolutionBackward0"]
 
 
 TAKEN = {
@@ -419,7 +420,6 @@ REFUSED = {
 }
 
 
-@shapes
 @pytest.mark.parametrize("case", TAKEN)
 def test_whatever_images_the_plain_calls_take_are_taken(shape, case):
     two = pair(shape)
@@ -432,7 +432,6 @@ def test_whatever_images_the_plain_calls_take_are_taken(shape, case):
     assert torch.allclose(fast, plainly, atol=1e-5 if fast.dtype == torch.float32 else 1e-8)
 
 
-@shapes
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_the_plain_calls_refuse_is_refused_in_their_words(shape, case):
     two = pair(shape)
@@ -444,3 +443,30 @@ def test_what_the_plain_calls_refuse_is_refused_in_their_words(shape, case):
             call(two.conv, two.norm, x)
         messages.append(str(error.value))
     assert messages[0] == messages[1]
+
+
+WHOLE = {
+    "circular padding": lambda model: [setattr(m, "padding_mode", "circular") for m in convolutions(model)],
+    "norms without statistics": lambda model: [
+        values("norm", track_running_stats=False, running_mean=None, running_var=None)(m)
+        for m in model.modules()
+        if isinstance(getattr(m, "norm", None), nn.BatchNorm2d)
+    ],
+}
+
+
+def convolutions(model):
+    return [module for module in model.modules() if isinstance(module, nn.Conv2d)]
+
+
+@pytest.mark.parametrize("change", WHOLE)
+@pytest.mark.parametrize("family", ["cifar", "dla", "crossed"])
+def test_whole_networks_follow_as_their_traces_do(family, change, taken):
+    model = made(family).double().eval()
+    with torch.no_grad():
+        before = model(DOUBLE)
+        assert taken
+        WHOLE[change](model)
+        answer = model(DOUBLE)
+        assert close(answer, torch.fx.symbolic_trace(model)(DOUBLE), 1e-9)
+    assert not close(answer, before, 1e-3)

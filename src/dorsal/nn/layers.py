@@ -115,4 +115,5 @@ class ConvNorm(nn.Module):
             owned = runs_plainly(y) and is_plain(self.conv, nn.Conv2d, DeformConv)
             return normalize(self.norm, activate(self.act, y, owned))
         y = convolve_and_norm(self.conv, self.norm, x)
-        return activate(self.act, y, runs_plainly(y) and is_plain(self.norm, *NORMS))
+        owned = type(self.act) is nn.ReLU and runs_plainly(y) and is_plain(self.norm, *NORMS)
+        return activate(self.act, y, owned)
