@@ -17,7 +17,6 @@ from dorsal.space.named import SPACES
 from dorsal.space.size import size
 from dorsal.spec.cost import cost
 from dorsal.spec.receptive import receptive_fields
-from dorsal.zoo import named
 
 NETWORKS = ("resnest269", "regnety_320", "res2net101_26w_4s")
 IMAGES = 1000
