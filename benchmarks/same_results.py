@@ -3,7 +3,8 @@
 python benchmarks/same_results.py [--commit d2745a9] [--only curves,samples,comparison,population,search]
 
 Each part runs a driver of its own in either tree and prints whether all numbers are equal, bit for bit, and the first
-that is not. Keys that were renamed since are renamed by the drivers; sentences are not compared. Exit code 1 where
+that is not. Keys that were renamed since are renamed by the drivers; sentences are not compared. Both trees take the
+plain calls of convolutions: the fast forms of a CPU round otherwise, and have changed on purpose. Exit code 1 where
 anything differs. About four minutes on two cores.
 """
 
@@ -84,7 +85,7 @@ found = {
     "search": """
 import dorsal
 search = dorsal.run_search(dorsal.SearchQuestion(
-    space="crossed", trials=13, sampler="tpe", objectives=("error", "macs"),
+    space=("crossed",), trials=13, sampler="tpe", objectives=("error", "macs"),
     data="scenes(size=32, train=60, val=40)",
     recipe="plain", epochs=1, workers=1, out=OUT, bounds=SPACE["bounds"], edit=SPACE["edit"]))
 said = dorsal.search_outcome(search)
@@ -104,6 +105,7 @@ _RENAMED = {
     "dorsal.run_population(dorsal.PopulationQuestion": "dorsal.run(dorsal.Population",
     "dorsal.run_search(dorsal.SearchQuestion": "dorsal.run(dorsal.Search",
     "dorsal.analyse_population(population)": "dorsal.analyse(population)",
+    'space=("crossed",), trials': 'space="crossed", trials',
     "dorsal.search_outcome(search)": "dorsal.analyse(search)",
     '"trials": sorted([t.arm, t.recipe, t.seed, t.status': '"trials": sorted([*run, t.status',
     "for t in study.trials)": "for run, t in study.ended().items())",
@@ -132,8 +134,12 @@ NEW = {
 }
 """The same in today's names."""
 
+_PLAIN_THEN = "from dorsal.nn import convolve; convolve._is_eager_on_cpu = lambda x: False"
+_PLAIN_NOW = "from dorsal.nn import fast_cpu; fast_cpu.is_faster_here = lambda precision: False"
+
 _FRAME = """
 import json, sys
+{plain}
 DATA, SMALL, SPACE, OUT = {constants!r}
 if __name__ == "__main__":
     exec(compile({driver!r}, "driver", "exec"))
@@ -141,12 +147,14 @@ if __name__ == "__main__":
 """
 
 
-def answer(tree, driver, folder):
-    """What the driver found with the sources of `tree`."""
+def answer(tree, plain, driver, folder):
+    """What the driver found with the sources of `tree`; `plain` runs in its worker processes too."""
     folder.mkdir()
     script, result = folder / "driver.py", folder / "answer.json"
     constants = (_DATA, _SMALL, _SPACE, str(folder / "out"))
-    script.write_text(_FRAME.format(constants=constants, driver=driver, answer=str(result)), encoding="utf-8")
+    script.write_text(
+        _FRAME.format(plain=plain, constants=constants, driver=driver, answer=str(result)), encoding="utf-8"
+    )
     environment = {**os.environ, "PYTHONPATH": str(tree / "src"), "OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, str(script)], check=True, cwd=folder, env=environment)
     return json.loads(result.read_text(encoding="utf-8"))
@@ -176,8 +184,8 @@ def main():
         archive = subprocess.run(["git", "-C", HERE, "archive", asked.commit], check=True, capture_output=True).stdout
         subprocess.run(["tar", "-x", "-C", then], check=True, input=archive)
         for part in asked.only.split(","):
-            old = answer(then, OLD[part], Path(temporary) / f"{part}-then")
-            new = answer(HERE, NEW[part], Path(temporary) / f"{part}-now")
+            old = answer(then, _PLAIN_THEN, OLD[part], Path(temporary) / f"{part}-then")
+            new = answer(HERE, _PLAIN_NOW, NEW[part], Path(temporary) / f"{part}-now")
             where = first_difference(old, new)
             differing += bool(where)
             print(f"{part:12} {where or 'equal'}", flush=True)

@@ -14,7 +14,7 @@ from dorsal.jobs.lock import hold
 from dorsal.jobs.plan import Plan, Run
 from dorsal.jobs.records import Status, Trial
 from dorsal.jobs.store import SEEDS, Categories, Domains, Store, Values
-from dorsal.jobs.study_file import STUDY_FILE, load_study
+from dorsal.jobs.study_file import STUDY_FILE, load_study, storage_url
 from dorsal.recipes.epoch import Epoch
 from dorsal.recipes.recipe import Recipe
 from dorsal.study.comparison.plan import plan_comparison
@@ -184,6 +184,16 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="cannot be written: "), hold(tmp_path / "file" / "out"):
         pass
+
+
+@pytest.mark.parametrize("name", ["what?now=1", "#1", "%41", "{x}", "a b+c", "ü@h:1"])
+def test_the_file_of_runs_lies_in_the_folder_whatever_its_name(name: str, made: Plan, tmp_path: Path) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    with Store(storage_url(folder, None), "study") as store:
+        store.add(trial(made, 0), *described(made.runs[0]))
+    assert [path.name for path in folder.iterdir()] == ["study.db"]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_a_folder_without_study_is_refused(tmp_path: Path) -> None:

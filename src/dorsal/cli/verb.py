@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from dorsal.language.fields import convert
+from dorsal.language.files import read_text_file
 from dorsal.language.options import Option, options_of, read_option
 
 _FILE = "Read the question from a TOML file; options given beside it replace its fields."
@@ -180,14 +181,9 @@ def _bounds(option: Option, own: dict[str, str], others: Iterable[str]) -> dict[
 
 
 def _read_file(text: str, kind: type[msgspec.Struct]) -> dict[str, Any]:
-    from pathlib import Path
-
     from dorsal.study.question import read_toml
 
-    file = Path(text).expanduser()
-    if not file.is_file():
-        raise ValueError(f"--file {text!r} does not exist")
-    return read_toml(file.read_text(encoding="utf-8"), kind)
+    return read_toml(read_text_file("--file", text), kind)
 
 
 def _check_complete(options: Iterable[Option], given: Mapping[str, Any]) -> None:

@@ -69,7 +69,10 @@ def storage_url(folder: Path, storage: str | None) -> str:
 
 
 def _own_store(folder: Path) -> str:
-    return f"sqlite:///{folder / _OWN_STORE}"
+    from sqlalchemy import URL
+
+    # Not an f-string: a folder's name may have `?`, `#`, `%` or braces in it.
+    return URL.create("sqlite", database=str(folder / _OWN_STORE)).render_as_string()
 
 
 def load_plan(folder: Path, file: str = STUDY_FILE) -> StudyFile:

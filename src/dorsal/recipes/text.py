@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from dorsal.language.fields import read_fields, show
+from dorsal.language.files import read_text_file
 from dorsal.language.reader import Call, Reader, suggest
 from dorsal.recipes.named import NAMED
 from dorsal.recipes.recipe import Recipe
@@ -42,10 +43,7 @@ def recipe(text: str) -> Recipe:
     Raises ValueError naming what is misspelt or out of range, with the nearest valid choice.
     """
     if text.endswith((".toml", ".json")):
-        path = Path(text)
-        if not path.is_file():
-            raise ValueError(f"recipe file {text!r} does not exist")
-        content = path.read_text(encoding="utf-8")
+        content = read_text_file("recipe file", text)
         return from_toml(content) if text.endswith(".toml") else from_json(content)
     call = Reader(text).whole()
     if not isinstance(call, Call):

@@ -16,8 +16,8 @@ group widths 1 to 32 in powers of two.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
+from dorsal.language.files import read_text_file
 from dorsal.language.reader import suggest
 from dorsal.space.axis import Axis, Linear
 from dorsal.space.distributions import Choice, LogUniform, PowerOfTwo, Uniform
@@ -121,12 +121,10 @@ def read_space(text: str) -> Space:
     Raises ValueError with near matches for a name that is none, and as `space.from_toml` and `from_json` do.
     """
     if text.endswith((".toml", ".json")):
-        path = Path(text)
-        if not path.is_file():
-            raise ValueError(f"space file {text!r} does not exist")
+        content = read_text_file("space file", text)
         read = from_toml if text.endswith(".toml") else from_json
         try:
-            return read(path.read_bytes())
+            return read(content)
         except ValueError as error:
             raise ValueError(f"space file {text!r}: {error}") from None
     if text not in SPACES:

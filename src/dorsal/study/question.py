@@ -106,7 +106,7 @@ def from_toml(text: str, kind: type[Question]) -> Question:
 def read_toml(text: str, kind: type[msgspec.Struct]) -> dict[str, Any]:
     """The fields that a TOML text gives a question of this kind. Raises ValueError as `from_toml`."""
     try:
-        fields = msgspec.toml.decode(text.removeprefix("\ufeff"), type=dict[str, Any])
+        fields = msgspec.toml.decode(text, type=dict[str, Any])
     except msgspec.DecodeError as error:
         raise ValueError(f"not a TOML file: {error}") from None
     check_fields(fields, kind.__struct_fields__, _name(kind))

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+from dorsal.language.files import read_text_file
+
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
@@ -37,10 +39,9 @@ def read_labels(text: str, count: int) -> Labels:
         case "none":
             labels = Labels(())
         case _:
-            path = Path(text)
-            if not path.is_file():
+            if not Path(text).expanduser().is_file():
                 raise ValueError(f"classes={text!r} is neither imagenet, cifar10, numbered, none nor an existing file")
-            labels = _parse(path.read_text(encoding="utf-8"))
+            labels = _parse(read_text_file("classes", text))
     if repeated := [name for name, times in Counter(labels.classes).items() if times > 1]:
         raise ValueError(f"classes={text!r} names {repeated[0]!r} twice")
     if len(labels.classes) != count:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dorsal.language.files import read_text_file
 from dorsal.language.reader import Call, Reader, suggest
 from dorsal.spec.network import Network, from_json
 from dorsal.spec.text import format_network, parse_network
@@ -38,12 +39,7 @@ def network(text: str) -> Network:
         name = parse_timm(text).full_name
         raise ValueError(f"{name} is of timm and can be shown and compared, nothing else: dorsal compare {name} …")
     if text.endswith(".json"):
-        from pathlib import Path  # here, as `dorsal list` starts without it
-
-        path = Path(text)
-        if not path.is_file():
-            raise ValueError(f"network file {text!r} does not exist")
-        return from_json(path.read_bytes())
+        return from_json(read_text_file("network file", text))
     return parse_network(text, named)
 
 
