@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
+from tests.findings.conftest import broken, case, whole
 from tests.findings.studies import EDGES, Case, make_case
 
-
-@pytest.fixture(scope="session")
-def case() -> Callable[[str], Case]:
-    """The edge case of this name."""
-    return make_case
-
-
-@pytest.fixture(scope="session")
-def whole() -> Case:
-    """The study in which everything finished."""
-    return make_case("whole")
-
-
-@pytest.fixture(scope="session")
-def broken() -> Case:
-    return make_case("broken")
+__all__ = ["broken", "case", "edge", "whole"]
 
 
 @pytest.fixture(scope="session", params=EDGES)
