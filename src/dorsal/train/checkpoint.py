@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-SCHEMA = 2
+SCHEMA = 3
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
@@ -57,12 +57,13 @@ def load(path: Path, run: Mapping[str, Any]) -> dict[str, Any]:
     saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     if saved["schema"] != SCHEMA:
         raise ValueError(f"checkpoint {path} has schema {saved['schema']}; this version of dorsal reads {SCHEMA}")
-    for key, value in run.items():
-        if saved["run"][key] != value:
-            raise ValueError(
-                f"checkpoint {path} is of another run: {key} is {saved['run'][key]} there and {value} here; "
-                "give each run a checkpoint of its own"
-            )
+    there = saved["run"]
+    if others := [key for key in {**there, **run} if there.get(key) != run.get(key)]:
+        differing = [f"{key} is {there.get(key, 'not set')} there and {run.get(key, 'not set')} here" for key in others]
+        raise ValueError(
+            f"checkpoint {path} is of another run: {'; '.join(differing[:5])}{'; …' if len(differing) > 5 else ''}. "
+            "Give each run a checkpoint of its own"
+        )
     state: dict[str, Any] = saved["state"]
     return state
 

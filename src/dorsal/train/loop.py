@@ -32,12 +32,15 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 from torch.utils.data import DataLoader
 
 from dorsal.data.dataset import Evaluation, ImageData, Seeded, order
+from dorsal.language.fields import show
 from dorsal.nn.build import set_drop_block
 from dorsal.recipes.epoch import Epoch, Step
 from dorsal.recipes.recipe import Precision
-from dorsal.recipes.text import Recipe, recipe_hash
+from dorsal.recipes.text import Recipe
+from dorsal.spec.network import Network
 from dorsal.spec.task import Classify, Task
-from dorsal.spec.timm import AnyNetwork, hash_of
+from dorsal.spec.text import choices_of
+from dorsal.spec.timm import AnyNetwork, timm_text
 from dorsal.tasks.method import Method, method_of
 from dorsal.tasks.score import Evidence, Score, Scorer
 from dorsal.train import checkpoint as store
@@ -317,12 +320,16 @@ def _check(network: AnyNetwork, data: ImageData, seed: int, micro_batch: int | N
 def _identity(
     network: AnyNetwork, recipe: Recipe, data: ImageData, seed: int, precision: Precision, micro_batch: int
 ) -> dict[str, str | int]:
-    """What makes two runs the same run, in plain values."""
+    """What makes two runs the same run, in plain values that a message can show."""
+    if isinstance(network, Network):
+        choices = {f"{name} of the network": show(value) for name, value in choices_of(network).items()}
+    else:
+        choices = {"the network": timm_text(network)}
     return {
-        "network": hash_of(network),
-        "recipe": recipe_hash(recipe),
+        **choices,
+        **{f"{name} of the recipe": show(value) for name, value in msgspec.structs.asdict(recipe).items()},
         "seed": seed,
-        "data": data.fingerprint,
+        "fingerprint of the data": data.fingerprint[:16],
         "image size": data.size,
         "normalization": f"{data.normalization.mean} {data.normalization.std}",
         "precision": precision,
