@@ -7,8 +7,10 @@ import json
 import numpy as np
 import pytest
 
+from dorsal.jobs.train import choose_device
 from tests.data.pictures import fill, picture, png16
 
+DEVICE = choose_device("auto")
 TINY = "small(depths=[1, 1], widths=[16, 32], strides=[2, 2])"
 SCENES = "scenes(channels=1, train=40, val=20, size=32)"
 
@@ -22,7 +24,7 @@ def test_grey_scenes_are_trained_and_scored_in_one_channel(dorsal, tmp_path):
     assert [len(card["preprocessing"][name]) for name in ("mean", "std")] == [1, 1]
     _, out, err = dorsal("evaluate", tmp_path, "--data", SCENES, "--json")
     assert json.loads(out)["score"] == pytest.approx(card["metrics"]["accuracy"])
-    assert err.startswith("scoring 20 validation scenes\n")
+    assert err.startswith(f"scoring on {DEVICE}: 20 validation scenes\n")
     _, same, _ = dorsal("evaluate", tmp_path, "--data", SCENES.replace("channels=1, ", ""), "--json")
     assert json.loads(same)["loss"] == json.loads(out)["loss"]  # the model says how many channels
     picture(1).save(tmp_path / "colour.png")
@@ -60,15 +62,16 @@ def test_a_folder_is_scored_whole_and_training_images_in_it_are_told_of(dorsal, 
     assert err.splitlines()[1] == (f"note: {pets}, {split}: 12 training and 3 validation images of 2 classes: cat, dog")
     seen = "note: the model was trained on a part of these images; --split val scores those it has not seen"
     code, out, err = dorsal("evaluate", tmp_path / "model", "--data", pets)
-    assert err.startswith(f"scoring 15 images of {pets}, all of it\n")
+    assert err.startswith(f"scoring on {DEVICE}: 15 images of {pets}, all of it\n")
     assert seen in err
     assert "on 15 images" in out
     _, out, err = dorsal("evaluate", tmp_path / "model", "--data", pets, "--split", "val")
-    assert err == f"scoring 3 images of {pets} that training holds out (val_fraction=0.2, seed=0)\n"
+    assert err == f"scoring on {DEVICE}: 3 images of {pets} that training holds out (val_fraction=0.2, seed=0)\n"
     other = fill(tmp_path / "other", {"cat": 1})
     _, _, err = dorsal("evaluate", tmp_path / "model", "--data", other)
     assert err == (
-        f"scoring 1 image of {other}, all of it\nnote: 1 of the model's 2 classes has no images here and no accuracy\n"
+        f"scoring on {DEVICE}: 1 image of {other}, all of it\n"
+        "note: 1 of the model's 2 classes has no images here and no accuracy\n"
     )
 
 

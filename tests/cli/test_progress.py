@@ -10,10 +10,10 @@ from dorsal.recipes.epoch import Step
 from tests.contracts.jobs import make_run
 
 
-@pytest.mark.parametrize(("seconds", "says"), [(80.0, "about 1m20s on 2 workers"), (None, "no forecast on 2 workers")])
+@pytest.mark.parametrize(("seconds", "says"), [(80.0, "about 1m20s"), (None, "no forecast")])
 def test_the_forecast_is_said_first(seconds: float | None, says: str, capsys: pytest.CaptureFixture[str]) -> None:
-    Watch().on_event(Planned((), Forecast(3, 1, seconds, 2, {}, 2**21)))
-    assert capsys.readouterr().err == f"3 runs, 1 of them done; {says}, and 2 MiB of disk\n"
+    Watch().on_event(Planned((), Forecast(3, 1, seconds, 2, {}, 2**21), "cpu"))
+    assert capsys.readouterr().err == f"3 runs, 1 of them done; {says} on 2 workers (cpu), and 2 MiB of disk\n"
 
 
 @pytest.mark.parametrize(("left", "says"), [(80.0, "  about 1m20s left"), (0.0, "")])
@@ -29,7 +29,7 @@ def test_in_a_terminal_each_worker_has_a_bar(
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     with Watch() as watch:
-        watch.on_event(Planned((), Forecast(3, 1, 80.0, 2, {})))
+        watch.on_event(Planned((), Forecast(3, 1, 80.0, 2, {}), "cuda"))
         for worker in range(2):
             watch.on_event(Progress(worker, make_run(worker), Step(1, 50, 100), 80.0))
     said = capsys.readouterr().err

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from dorsal.jobs.train import choose_device
 from dorsal.nn.build import build
 from dorsal.weights import published as published_module
 from dorsal.weights.card import Preprocessing
@@ -22,6 +23,7 @@ from dorsal.weights.saved import load_model, verify_model
 from dorsal.zoo import network
 from tests.random_state import randomised
 
+DEVICE = choose_device("auto")
 SMALL = "resnet18(depths=[1, 1], widths=[16, 32], strides=[1, 2], classes=10)"
 
 
@@ -258,7 +260,7 @@ def test_evaluate_prepares_images_as_the_card_says(dorsal, listed, foreign, pict
 
     dorsal("weights", "convert", listed, "--out", tmp_path / "model")
     code, out, err = dorsal("evaluate", tmp_path / "model", "--data", pictures, "--json")
-    assert (code, err) == (0, f"scoring 40 images of {pictures}, all of it\n")
+    assert (code, err) == (0, f"scoring on {DEVICE}: 40 images of {pictures}, all of it\n")
     found = json.loads(out)
     assert found["data"] == f"40 images of {pictures}, all of it"
     peer = v2.Compose(
@@ -285,7 +287,7 @@ def test_evaluate_prepares_images_as_the_card_says(dorsal, listed, foreign, pict
 def test_evaluate_splits(dorsal, listed, pictures, tmp_path):
     dorsal("weights", "convert", listed, "--out", tmp_path / "model")
     words = ("evaluate", tmp_path / "model", "--data", f"{pictures}(val_fraction=0.25)", "--json", "--split")
-    assert f"scoring 10 images of {pictures} that training holds out" in dorsal(*words, "val")[2]
+    assert f"scoring on {DEVICE}: 10 images of {pictures} that training holds out" in dorsal(*words, "val")[2]
     found = {split: json.loads(dorsal(*words, split)[1]) for split in ("val", "train", "all")}
     assert [found[split]["images"] for split in ("val", "train", "all")] == [10, 30, 40]
     assert 4 * found["all"]["loss"] == pytest.approx(found["val"]["loss"] + 3 * found["train"]["loss"])
@@ -443,7 +445,7 @@ def test_published_cifar_networks_score_as_measured(dorsal, real_data, tmp_path,
     assert (code, err) == (0, "")
     assert all(check.holds for check in verify_model(tmp_path / "model"))
     code, out, err = dorsal("evaluate", tmp_path / "model", "--data", tmp_path / "images", "--json")
-    assert (code, err) == (0, f"scoring 1,000 images of {tmp_path / 'images'}, all of it\n")
+    assert (code, err) == (0, f"scoring on {DEVICE}: 1,000 images of {tmp_path / 'images'}, all of it\n")
     found = json.loads(out)
     assert found["images"] == 1000
     assert round(found["score"], 1) == accuracy

@@ -65,7 +65,7 @@ def evaluate(
     opened = open_for_scoring(spec, split, levels=card.preprocessing.levels)
     prepared = card.preprocessing if image_size is None else card.preprocessing.at(image_size)
     images = _in_order_of(card, opened)
-    sys.stderr.write(f"scoring {opened.summary}\n")
+    sys.stderr.write(f"scoring on {device}: {opened.summary}\n")
     for note in (*opened.notes, *_notes(card.preprocessing, image_size, spec), *_data_notes(opened, split, card)):
         sys.stderr.write(f"note: {note}\n")
     batches = Evaluation(

@@ -77,7 +77,8 @@ class Watch:
         takes = "no forecast" if ahead.seconds is None else f"about {show_duration(ahead.seconds)}"
         self._say(
             f"{ahead.runs} runs, {ahead.done} of them done; {takes} "
-            f"on {ahead.workers} worker{'s' if ahead.workers > 1 else ''}, and {show_bytes(ahead.disk_bytes)} of disk"
+            f"on {ahead.workers} worker{'s' if ahead.workers > 1 else ''} ({event.device}), "
+            f"and {show_bytes(ahead.disk_bytes)} of disk"
         )
         if self._live:
             self._total = self._progress.add_task("all runs", total=ahead.runs, completed=ahead.done, text="")

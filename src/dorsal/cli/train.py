@@ -66,9 +66,12 @@ def train(asked: TrainingRun, as_json: AsJson = False) -> None:
     sys.stderr.write(f"training {asked.network} on {asked.data}; epochs: {made.epochs}; folder: {out}\n")
 
     from dorsal.data.dataset import open_data  # after the quick checks: this imports torch
+    from dorsal.jobs.machine import precision_notes
     from dorsal.jobs.train import choose_device
 
     device = choose_device(asked.device)
+    for note in precision_notes(device, asked.precision):
+        sys.stderr.write(f"note: {note}\n")
     opened = open_data(spec)
     net = fitted_to(net, len(opened.classes), opened.channels, written_choices(asked.network))
     told = f"recipe {asked.recipe}, {made.epochs} epochs, data {opened.fingerprint[:16]}, seed {asked.seed}"
@@ -84,7 +87,7 @@ def train(asked: TrainingRun, as_json: AsJson = False) -> None:
     check_savable(out, card)
     if asked.threads is not None:
         torch.set_num_threads(asked.threads)
-    for note in (opened.summary, *opened.notes):
+    for note in (opened.summary, *opened.notes, f"on {device} in {asked.precision}"):
         sys.stderr.write(f"note: {note}\n")
     try:
         result = fit(

@@ -11,10 +11,11 @@ from dorsal.recipes.epoch import Step
 
 
 class Planned(msgspec.Struct, frozen=True):
-    """Before the first run: the arms with their measured latencies, and what the runs will take."""
+    """Before the first run: the arms with their measured latencies, what the runs will take, and on which device."""
 
     arms: tuple[Arm, ...]
     forecast: Forecast
+    device: str
 
 
 class Progress(msgspec.Struct, frozen=True):

@@ -18,7 +18,7 @@ from dorsal.jobs.forecast import Clock, RunTiming, Timekeeper, forecast, with_en
 from dorsal.jobs.isolated import Isolated
 from dorsal.jobs.kept import check_disk, write_predictions
 from dorsal.jobs.lock import hold
-from dorsal.jobs.machine import available_cores, machine, versions
+from dorsal.jobs.machine import available_cores, machine, precision_notes, versions
 from dorsal.jobs.plan import Plan, Run, checkpoint_file, distinct_runs, recipe_notes
 from dorsal.jobs.ray_engine import RayCluster
 from dorsal.jobs.records import Arm, Kind, Machine, Study, Trial
@@ -103,7 +103,7 @@ def execute(
         runs = distinct_runs(todo.runs)
         coming = forecast(todo, epoch_seconds, ended, here.workers, session.keep_models)
         check_disk(folder, coming.disk_bytes)
-        on_event(Planned(todo.arms, coming))
+        on_event(Planned(todo.arms, coming, place.device))
         clock = Clock([run for run in runs if run.key not in ended], epoch_seconds, here.workers)
         make_runs(session, runs, ended, engine, clock, store, on_event)
 
@@ -145,7 +145,9 @@ def keep(
     before = read_study_file(session.folder, session.file)
     settings = _settings(todo, session.place, ended, here, before)
     unfit = recipe_notes(todo.recipes, todo.data.train_images)
-    notes = tuple(filter(None, [*todo.data.notes, *unfit, note, _told_apart(settings)]))
+    place = session.place
+    slow = precision_notes(place.device, place.precision) if place.ray is None else []
+    notes = tuple(filter(None, [*todo.data.notes, *unfit, *slow, note, _told_apart(settings)]))
     study = _study(session, todo, here, notes, before)
     storage = storage_of(session.folder, session.storage) or ""
     saved = StudyFile(study, storage, dict(timings), settings)

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from dorsal.jobs.records import Machine
+from dorsal.recipes.recipe import Precision
 
 _PACKAGES = ("dorsal", "torch", "torchvision", "timm", "accelerate", "numpy", "optuna")
 
@@ -43,6 +44,26 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def precision_notes(device: str, precision: Precision) -> list[str]:
+    """A sentence where `precision` is emulated on this device, and far slower than float32 (docs/log.md)."""
+    if precision != "bf16" or not _emulates_bfloat16(device):
+        return []
+    return [
+        f"this {device} has no bfloat16 instructions and emulates them: precision=bf16 can take ten times as long as "
+        "precision=float32"
+    ]
+
+
+def _emulates_bfloat16(device: str) -> bool:
+    import torch
+
+    if device == "cuda":
+        return not torch.cuda.is_bf16_supported(including_emulation=False)
+    if device == "cpu" and platform.machine() in ("x86_64", "AMD64"):
+        return not torch.cpu._is_avx512_bf16_supported()
+    return False  # others were not measured
 
 
 def _accelerator(device: str) -> str:

@@ -147,7 +147,8 @@ class _Searcher:
         usual = round(fmean(self.params))
         disk = disk_needed([usual] * left, self.data, workers, session.keep_models)
         check_disk(self.folder, disk)
-        self.on_event(Planned((), Forecast(total, total - left, takes if left else 0.0, workers, {}, disk)))
+        coming = Forecast(total, total - left, takes if left else 0.0, workers, {}, disk)
+        self.on_event(Planned((), coming, self.place.device))
 
         def more() -> list[Run]:
             if new := self._ask_ahead(ahead):
