@@ -1,5 +1,6 @@
 """The grammar: round trips, hashes, text, and refusals that name field, value and the nearest valid choice."""
 
+import json
 from typing import get_args
 
 import msgspec
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, find, given, settings
 
 from dorsal.spec.block import Bottleneck, Conv, Mixer, MultiScale, SplitAttention
-from dorsal.spec.network import Network, from_dict, from_json, network_hash, to_dict, to_json
+from dorsal.spec.network import Network, from_json, network_hash, to_json
 from dorsal.spec.stage import Stage
 from dorsal.spec.text import choices_of, difference, edit
 from dorsal.zoo import NETWORKS, named, network, text_of
@@ -18,7 +19,6 @@ from tests.networks import bottlenecks, networks
 def test_named_networks_round_trip(name):
     net = named(name)
     assert from_json(to_json(net)) == net
-    assert from_dict(to_dict(net)) == net
     assert network(text_of(net)) == net
 
 
@@ -136,15 +136,15 @@ def test_impossible_combinations_are_refused_with_the_nearest_valid_value(text, 
 
 
 def test_unknown_fields_and_wrong_types_in_json_are_refused():
-    data = to_dict(named("resnet50"))
+    data = json.loads(to_json(named("resnet50")))
     with pytest.raises(ValueError, match="unknown field `colour`"):
-        from_dict({**data, "colour": "red"})
+        from_json(json.dumps({**data, "colour": "red"}))
     with pytest.raises(ValueError, match="Expected `int`"):
-        from_dict({**data, "in_channels": "3"})
+        from_json(json.dumps({**data, "in_channels": "3"}))
     with pytest.raises(ValueError, match="not a network"):
         from_json("{")
     with pytest.raises(ValueError, match="at least one stage"):
-        from_dict({**data, "stages": []})
+        from_json(json.dumps({**data, "stages": []}))
 
 
 def test_networks_are_frozen_and_hashable():

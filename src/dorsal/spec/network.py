@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from dorsal.spec.check import check_network
@@ -32,20 +30,6 @@ class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="netw
         for stage in self.stages:
             total *= stage.stride
         return total
-
-
-def to_dict(network: Network) -> dict[str, Any]:
-    """The network as plain data (JSON types)."""
-    data: dict[str, Any] = msgspec.to_builtins(network)
-    return data
-
-
-def from_dict(data: dict[str, Any]) -> Network:
-    """A network from plain data. ValueError names an unknown or missing field, or a value of the wrong type."""
-    try:
-        return msgspec.convert(data, Network)
-    except msgspec.ValidationError as error:
-        raise ValueError(f"not a network: {error}") from None
 
 
 def to_json(network: Network) -> str:
