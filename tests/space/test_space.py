@@ -401,7 +401,7 @@ def test_other_bad_files(tmp_path):
         from_toml(text.replace("64", "100"))
     path = tmp_path / "mine.toml"
     path.write_bytes(b'name = "\xff"')
-    with pytest.raises(ValueError, match=r"space file .*mine.toml.*utf-8"):
+    with pytest.raises(ValueError, match=r"space file .*mine.toml.*UTF-8"):
         read_space(str(path))
     with pytest.raises(ValueError, match="not a space"):
         from_toml("name = ")
