@@ -122,12 +122,13 @@ _RENAMED = {
 import numpy
 from scipy.special import stdtrit
 def own_interval(study, c):
-    runs = [t.accuracy for (arm, recipe, _), t in study.ended().items() if (arm, recipe) == (c.arm, c.recipe)]
+    runs = [t.score for (arm, recipe, _), t in study.ended().items() if (arm, recipe) == (c.arm, c.recipe)]
     n, sd = len(runs), float(numpy.std(runs, ddof=1))
     reach = float(stdtrit(n - 1, 0.975)) * sd / n**0.5
-    return [c.accuracy.value, c.accuracy.value - reach, c.accuracy.value + reach]
+    return [c.score.value, c.score.value - reach, c.score.value + reach]
 study = dorsal.run(dorsal.Comparison""",
     "p.mean.networks, p.mean.low": "p.mean.value, p.mean.low",
+    ".accuracy": ".score",
 }
 NEW = {
     part: functools.reduce(lambda text, pair: text.replace(*pair), _RENAMED.items(), old) for part, old in OLD.items()

@@ -36,7 +36,7 @@ class EngineContract:
         runs = [make_run(seed) for seed in range(7)]
         reports = list(self.engine(2, at_once).run_all(runs))
         assert sorted(report.job.seed for report in reports) == list(range(7))
-        assert all(isinstance(r.what, Trial) and r.what.accuracy == r.job.seed for r in reports)
+        assert all(isinstance(r.what, Trial) and r.what.score == r.job.seed for r in reports)
 
     def test_one_worker_makes_runs_in_order(self) -> None:
         runs = [make_run(seed) for seed in (3, 1, 2)]

@@ -64,7 +64,7 @@ def trial(arm: str, recipe: str, seed: int, accuracy: float) -> Trial:
         value = 10 + (accuracy - 10) * progress + noise.gauss(0, 2.0) * (1 - epoch / EPOCHS)
         loss = 2.3 * (1 - progress) + 0.2
         curve.append(Epoch(epoch, loss, loss * 1.1, value, 0.1 * (1 - epoch / EPOCHS), 1.5))
-    curve[-1] = replace(curve[-1], accuracy=accuracy)
+    curve[-1] = replace(curve[-1], score=accuracy)
     return Trial(key_of(arm, recipe, seed), "finished", accuracy, tuple(curve), 18.0)
 
 
@@ -75,7 +75,7 @@ def key_of(arm: str, recipe: str, seed: int) -> str:
 def failure(trial: Trial, status: Status, error: str) -> Trial:
     """The trial lost; one that diverged has a curve of three epochs."""
     curve = trial.curve[:3] if status == "diverged" else ()
-    return replace(trial, status=status, accuracy=None, curve=curve, seconds=4.0, error=error)
+    return replace(trial, status=status, score=None, curve=curve, seconds=4.0, error=error)
 
 
 @cache
@@ -166,7 +166,7 @@ def _all_diverged(study: Study) -> Study:
 def _not_finite(study: Study) -> Study:
     """The last epoch of a diverged run has losses that are no numbers."""
     last = replace(study.trials[0].curve[-1], train_loss=float("nan"), val_loss=float("inf"))
-    lost = replace(study.trials[0], status="diverged", accuracy=None, curve=(*study.trials[0].curve[:-1], last))
+    lost = replace(study.trials[0], status="diverged", score=None, curve=(*study.trials[0].curve[:-1], last))
     return replace(study, trials=(lost, *study.trials[1:]))
 
 
@@ -232,7 +232,7 @@ EDGES: dict[str, Callable[[Study], Study]] = {
         study, arms=tuple(replace(a, forward=None, train_step=None) for a in study.arms)
     ),
     "some_latency": lambda study: replace(study, arms=(replace(study.arms[0], forward=None), *study.arms[1:])),
-    "all_equal": lambda study: replace(study, trials=tuple(replace(t, accuracy=80.0) for t in study.trials)),
+    "all_equal": lambda study: replace(study, trials=tuple(replace(t, score=80.0) for t in study.trials)),
     "markup": _markup,
     "twelve_arms": _twelve_arms,
 }

@@ -28,17 +28,17 @@ def said(case: Case) -> tuple[str, ...]:
 
 def accuracies(study: Study, arm: str, recipe: str) -> list[float]:
     ended = study.ended().items()
-    return [t.accuracy for (label, name, _), t in ended if (label, name) == (arm, recipe) and t.accuracy is not None]
+    return [t.score for (label, name, _), t in ended if (label, name) == (arm, recipe) and t.score is not None]
 
 
 def test_a_cell_is_the_mean_of_its_runs_with_an_interval_by_the_noise_of_all_arms(whole: Case) -> None:
     values = accuracies(whole.study, "resnest", "tricks")
     cell = whole.analysis.cell("resnest", "tricks")
-    assert cell.accuracy is not None
-    assert cell.accuracy.value == pytest.approx(mean(values))
+    assert cell.score is not None
+    assert cell.score.value == pytest.approx(mean(values))
     noise = whole.analysis.comparisons["tricks"].noise_sd
     assert noise is not None
-    assert cell.accuracy.high == pytest.approx(mean(values) + T_OF_SIX * noise / 3**0.5)
+    assert cell.score.high == pytest.approx(mean(values) + T_OF_SIX * noise / 3**0.5)
     assert (cell.planned, cell.finished, cell.diverged, cell.failed, cell.missing) == (3, 3, 0, 0, 0)
 
 
@@ -71,8 +71,8 @@ def test_every_planned_run_is_accounted_for(broken: Case) -> None:
     assert said(broken)[0] == "Unfinished: 21 of 24 runs done."
     assert "resnet under tricks: of 3 runs 1 diverged; the mean is over the 2 that finished." in said(broken)
     cell = analysis.cell("resnet", "tricks")
-    assert cell.accuracy is not None
-    assert cell.accuracy.value == pytest.approx(mean(accuracies(broken.study, "resnet", "tricks")))
+    assert cell.score is not None
+    assert cell.score.value == pytest.approx(mean(accuracies(broken.study, "resnet", "tricks")))
 
 
 def test_the_mean_of_the_recipes_needs_every_recipe_at_a_seed(broken: Case) -> None:
@@ -85,7 +85,7 @@ def test_the_mean_of_the_recipes_needs_every_recipe_at_a_seed(broken: Case) -> N
 def test_an_arm_without_results_is_named_and_not_compared(case: Callable[[str], Case]) -> None:
     failed = case("arm_failed")
     analysis = failed.analysis
-    assert analysis.cell("regnet", "plain").accuracy is None
+    assert analysis.cell("regnet", "plain").score is None
     assert "regnet under plain: of 3 runs 3 failed; it has no result." in said(failed)
     assert all("regnet" not in (p.better, p.worse) for c in analysis.comparisons.values() for p in c.pairs)
     assert any("regnet" in caveat for caveat in caveats(*failed))
@@ -95,7 +95,7 @@ def test_an_arm_without_results_is_named_and_not_compared(case: Callable[[str], 
 def test_one_seed_shows_nothing(case: Callable[[str], Case]) -> None:
     one = case("one_seed")
     analysis = one.analysis
-    assert all(cell.accuracy is not None and cell.accuracy.low is None for cell in analysis.cells)
+    assert all(cell.score is not None and cell.score.low is None for cell in analysis.cells)
     assert not any(pair.significant for c in analysis.comparisons.values() for pair in c.pairs)
     assert said(one)[0].startswith("On the mean of the recipes, no arm is shown to be the best")
     assert (analysis.shares, analysis.no_shares, "two seeds" in no_shares(analysis)) == (None, "few seeds", True)
@@ -131,7 +131,7 @@ def test_what_cannot_be_concluded_has_its_reason(
 
 def test_recipes_that_disagree_are_pointed_out(whole: Case) -> None:
     def boosted(run: PlannedRun, trial: Trial) -> Trial:
-        return replace(trial, accuracy=99.0 + run.seed / 9) if (run.arm, run.recipe) == ("regnet", "plain") else trial
+        return replace(trial, score=99.0 + run.seed / 9) if (run.arm, run.recipe) == ("regnet", "plain") else trial
 
     study = with_trials(whole.study, boosted)
     sentences = conclusions(study, analyse_comparison(study))
@@ -166,7 +166,7 @@ def test_learning_curves_are_means_over_seeds_epoch_by_epoch(broken: Case) -> No
     ]
     assert sorted(len(run) for run in runs) == [3, 12, 12]  # one diverged after three epochs
     for epoch in (1, 3, 4, 12):
-        there = [run[epoch - 1].accuracy for run in runs if len(run) >= epoch]
+        there = [run[epoch - 1].score for run in runs if len(run) >= epoch]
         assert curves["resnet"][epoch].value == pytest.approx(mean(there))
     assert all(curve[2].low is not None for curve in curves.values())
 

@@ -65,7 +65,7 @@ def with_errors(*parts):
     arm, trial = ONE.study.arms[0], ONE.study.trials[0]
     errors = {label: error for drawn, errors in parts for label, error in zip(drawn.labels, errors, strict=True)}
     arms = [msgspec.structs.replace(arm, label=label) for label in errors]
-    trials = [msgspec.structs.replace(trial, key=label, accuracy=100 - errors[label]) for label in errors]
+    trials = [msgspec.structs.replace(trial, key=label, score=100 - errors[label]) for label in errors]
     runs = [msgspec.structs.replace(ONE.study.runs[0], key=label, arm=label) for label in errors]
     study = msgspec.structs.replace(ONE.study, arms=tuple(arms), runs=tuple(runs), trials=tuple(trials))
     return msgspec.structs.replace(ONE, study=study, spaces=tuple(drawn for drawn, _ in parts))
@@ -138,7 +138,7 @@ def test_without_a_sample_of_the_space_the_members_stand_alone():
     bounded = within(whole.spaces[0], {"forward_b1_ms": "5..8"})
     alone = step(propose_space(msgspec.structs.replace(whole, spaces=(bounded,)), draws=DRAWS), "monotone widths").cost
     beside = step(propose_space(whole, draws=DRAWS), "monotone widths").cost
-    errors = np.array([100 - trial.accuracy for trial in whole.study.trials])
+    errors = np.array([100 - trial.score for trial in whole.study.trials])
     inside = members(bounded.axes, monotone(bounded.space, "widths"))
     assert alone.change.value == pytest.approx(errors[inside].mean() - errors.mean())
     assert alone.change.high - alone.change.low > 1.5 * (beside.change.high - beside.change.low)
@@ -304,14 +304,14 @@ def test_without_any_result_nothing_is_proposed():
 @pytest.mark.parametrize(
     ("better", "noise", "said"),
     [
-        (0, 0, "half of 45 finished networks have an error of 90.00 to 90.00 %"),
-        (5, 0, "half of 45 finished networks have an error of 90.00 to 90.00 %"),
-        (0, 0.1, "half of 45 finished networks have an error of 89.9"),
+        (0, 0, "half of 45 finished networks have an error of 70.00 to 70.00 %"),
+        (5, 0, "half of 45 finished networks have an error of 70.00 to 70.00 %"),
+        (0, 0.1, "half of 45 finished networks have an error of 69.9"),
     ],
 )
 def test_errors_that_are_alike_propose_nothing(better, noise, said):
     drawn = drawn_from(SPACES["anynetx_a"], 45, 0)
-    errors = np.where(np.arange(45) < better, 60, 90 - noise * np.random.default_rng(0).random(45))
+    errors = np.where(np.arange(45) < better, 40, 70 - noise * np.random.default_rng(0).random(45))
     proposal = propose_space(with_errors((drawn, errors)), draws=DRAWS)
     assert (proposal.considered, proposal.space, proposal.after) == ((), None, None)
     assert conclusions(proposal)[0].startswith(f"Nothing is proposed: {said}")

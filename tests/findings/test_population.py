@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from rich.cells import cell_len
 from rich.console import Console
 
+from dorsal.findings.learning import Learning
 from dorsal.findings.population.analyse import analyse_population, of_space
 from dorsal.findings.population.importance import importances
 from dorsal.findings.population.records import AxisFinding, PopulationFindings
@@ -103,6 +104,9 @@ def power(networks: int, spaces: int, studies: int, draws: int) -> float:
     return shown / studies
 
 
+LEARNT = Learning(constant=10, results=3000, unlearnt=())
+
+
 def planned(spaces: int) -> int:
     """Networks for 1 point by the planner, from 1,500 of each space."""
     random = np.random.default_rng(0)
@@ -110,7 +114,7 @@ def planned(spaces: int) -> int:
         SimpleNamespace(name=str(place), errors=tuple(each), counts=SimpleNamespace(finished=1500))
         for place, each in enumerate(random.normal(50, 2, (spaces, 1500)).tolist())
     ]
-    networks = planner(found, 0.95).plans[0].mean.value
+    networks = planner(found, LEARNT, 0.95).plans[0].mean.value
     assert networks is not None
     return networks
 
@@ -293,7 +297,7 @@ def test_the_linear_rule_is_fitted_to_so_many_networks_and_no_more() -> None:
 def test_networks_near_the_linear_rule_are_found_better_where_they_are() -> None:
     drawn = population(Part("anynetx_e", 12, level(50)), noise=0)
     fits = {arm.label: linear_fit(arm.network).error for arm in drawn.study.arms}
-    trials = tuple(replace(trial, accuracy=60 - 20 * fits[trial.key.partition("|")[0]]) for trial in drawn.study.trials)
+    trials = tuple(replace(trial, score=60 - 20 * fits[trial.key.partition("|")[0]]) for trial in drawn.study.trials)
     rule = (
         analyse_population(replace(drawn, study=replace(drawn.study, trials=trials)), resamples=FEW)
         .spaces[0]
@@ -363,7 +367,7 @@ def test_equal_errors_have_no_shares_and_no_plan() -> None:
 
 def test_errors_of_which_nearly_all_are_equal_have_shares() -> None:
     drawn = population(Part("regnetx", 30, level(90)), noise=0)
-    trials = (replace(drawn.study.trials[0], accuracy=60.0), *drawn.study.trials[1:])
+    trials = (replace(drawn.study.trials[0], score=60.0), *drawn.study.trials[1:])
     one = replace(drawn, study=replace(drawn.study, trials=trials))
     found = analyse_population(one, resamples=FEW).spaces[0].importances
     assert {axis.name for axis in found.axes} == set(SPACES["regnetx"].axes)
@@ -372,11 +376,11 @@ def test_errors_of_which_nearly_all_are_equal_have_shares() -> None:
 
 def test_an_error_is_the_mean_over_seeds_and_needs_all_of_them() -> None:
     drawn = population(Part("regnetx", 5, level(50)), seeds=2)
-    lost = replace(drawn.study.trials[1], status="failed", accuracy=None)
+    lost = replace(drawn.study.trials[1], status="failed", score=None)
     trials = (drawn.study.trials[0], lost, *drawn.study.trials[2:9])
     found = analyse_population(replace(drawn, study=replace(drawn.study, trials=trials))).spaces[0]
     assert found.statuses == ("failed", "finished", "finished", "finished", "waiting")
-    runs = [100 - trial.accuracy for trial in trials if trial.key.startswith("regnetx/2|")]
+    runs = [100 - trial.score for trial in trials if trial.key.startswith("regnetx/2|")]
     assert found.errors[2] == pytest.approx(sum(runs) / 2)
 
 

@@ -52,4 +52,4 @@ def test_a_run_may_have_processes_that_load_its_images(monkeypatch: pytest.Monke
     monkeypatch.syspath_prepend(ROOT)
     (report,) = LocalPool(1, 1, has_a_child).run_all([make_run(1)])
     assert isinstance(report.what, Trial)
-    assert report.what.accuracy == 1
+    assert report.what.score == 1

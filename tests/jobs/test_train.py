@@ -57,7 +57,7 @@ def test_a_run_tells_all_and_ends_as_its_last_epoch(tmp_path: Path) -> None:
     assert (trial.key, trial.status) == (run.key, "finished")
     assert trial.curve == epochs
     assert [epoch.epoch for epoch in epochs] == [1, 2]
-    assert trial.accuracy == epochs[-1].accuracy
+    assert trial.score == epochs[-1].score
     assert trial.seconds == sum(epoch.seconds for epoch in epochs)
     assert [what for what in told if isinstance(what, Step)] == [Step(e, s, 2) for e in (1, 2) for s in (1, 2)]
 
@@ -75,12 +75,12 @@ def test_a_finished_run_leaves_its_model_and_predictions_that_give_its_score(tmp
     (said,) = (what for what in told if isinstance(what, Predictions))
     write_predictions(tmp_path, run.key, said.content)
     found = read_predictions(tmp_path, trial)
-    assert score_of(found) == trial.accuracy
+    assert score_of(found) == trial.score
     data = open_data(parse_data(DATA))
     assert found["label"].tolist() == data.val.labels.tolist()
     model, card = load_model(model_folder(tmp_path, run.key))
-    assert card.metrics == {"accuracy": trial.accuracy}
-    assert evaluate(model, data.val, data).score == trial.accuracy
+    assert card.metrics == {"accuracy": trial.score}
+    assert evaluate(model, data.val, data).score == trial.score
     logits = model(eval_images(data)).detach().half().numpy()
     np.testing.assert_allclose(logits, found["logits"], rtol=1e-2, atol=1e-2)
 
@@ -114,7 +114,7 @@ def test_disk_is_counted_before_it_is_used(tmp_path: Path) -> None:
 
 def test_a_loss_that_is_no_number_is_an_outcome(tmp_path: Path) -> None:
     trial, _ = make(make_run("plain(lr=1e8, warmup_epochs=0)"), tmp_path)
-    assert (trial.status, trial.accuracy) == ("diverged", None)
+    assert (trial.status, trial.score) == ("diverged", None)
     assert "epoch" in trial.error
 
 
@@ -122,7 +122,7 @@ def test_an_error_is_recorded_with_its_place(tmp_path: Path) -> None:
     run = make_run()
     checkpoint_file(tmp_path, run.key).mkdir(parents=True)
     trial, _ = make(run, tmp_path)
-    assert (trial.status, trial.accuracy, trial.curve) == ("failed", None, ())
+    assert (trial.status, trial.score, trial.curve) == ("failed", None, ())
     assert trial.error.startswith("IsADirectoryError: ")
     assert ".py, line " in trial.error
 

@@ -56,15 +56,13 @@ def test_trials_csv_has_one_line_a_run(broken: Case, tmp_path: Path) -> None:
     write(broken, tmp_path)
     rows = list(csv.DictReader((tmp_path / "trials.csv").read_text().splitlines()))
     assert len(rows) == len(broken.study.trials)
-    assert [float(row["accuracy"]) if row["accuracy"] else None for row in rows] == [
-        t.accuracy for t in broken.study.trials
-    ]
+    assert [float(row["score"]) if row["score"] else None for row in rows] == [t.score for t in broken.study.trials]
     assert rows[1] == {
         "arm": "resnet",
         "recipe": "tricks",
         "seed": "0",
         "status": "diverged",
-        "accuracy": "",
+        "score": "",
         "seconds": "4.0",
         "error": "loss is nan at epoch 4, step 12",
         "epochs": "3",

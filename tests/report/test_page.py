@@ -76,7 +76,7 @@ def test_the_page_holds_what_is_needed_to_trust_it_and_run_it_again(broken: Case
     assert all(line in reader.text for line in (*conclusions(*broken), *caveats(*broken), *study.notes))
     for fact in (study.command, study.data.fingerprint, study.created, study.machine.processor, "torch 2.9.0"):
         assert fact in reader.text
-    assert percent(broken.analysis.cell("resnest", "plain").accuracy) in reader.text
+    assert percent(broken.analysis.cell("resnest", "plain").score) in reader.text
     for fact in ("loss is nan at epoch 4, step 12", "RuntimeError: <b>no memory</b>", "21 of 24 runs done"):
         assert fact in reader.text
     assert "squeeze_excite(ratio=0.25, reference=input, position=after_mixer)" in reader.text
@@ -84,7 +84,7 @@ def test_the_page_holds_what_is_needed_to_trust_it_and_run_it_again(broken: Case
 
 def test_conclusions_come_before_caveats_before_results(whole: Case) -> None:
     text = page(whole.study, whole.analysis)
-    headings = ["What this does not show", "<h2>Results", "<h2>Accuracy against cost", "<h2>Learning curves"]
+    headings = ["What this does not show", "<h2>Results", "<h2>Score against cost", "<h2>Learning curves"]
     headings += ["<h2>Where the variance", "<h2>Differences", "<h2>Architectures", "<h2>How it was run"]
     places = [text.index(conclusions(*whole)[0]), *map(text.index, headings)]
     assert places == sorted(places)
@@ -130,7 +130,7 @@ def test_an_arm_looks_the_same_everywhere(whole: Case) -> None:
 def test_points_and_bars_are_those_of_the_analysis(whole: Case) -> None:
     views = cost_views(whole.study, whole.analysis)
     assert [view.name for view in views] == ["MACs", "Parameters", "Activations", "Forward", "Train step"]
-    interval = whole.analysis.cell("resnest", "tricks").accuracy
+    interval = whole.analysis.cell("resnest", "tricks").score
     assert interval is not None
     assert interval.high is not None
     trace = views[0].figure.data[5]
@@ -152,7 +152,7 @@ def test_costs_that_were_not_measured_have_no_view(case: Callable[[str], Case]) 
 def test_curves_are_means_with_bands(whole: Case, case: Callable[[str], Case]) -> None:
     band, line = curve_views(whole.study)[0].figure.data[:2]
     runs = [t.curve for (arm, recipe, _), t in whole.study.ended().items() if (arm, recipe) == ("resnet", "plain")]
-    assert line.y[3] == pytest.approx(sum(curve[3].accuracy for curve in runs) / 3)
+    assert line.y[3] == pytest.approx(sum(curve[3].score for curve in runs) / 3)
     assert band.y[3] > line.y[3]
     assert len(band.x) == 2 * len(line.x)
     assert all(trace.fill is None for trace in curve_views(case("one_seed").study)[0].figure.data)

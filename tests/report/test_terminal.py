@@ -32,7 +32,7 @@ def test_it_fits_80_columns_and_cuts_nothing(edge: Case) -> None:
 
 def test_means_costs_and_conclusions_are_there(whole: Case) -> None:
     text = printed(whole)
-    assert percent(whole.analysis.cell("resnest", "tricks").accuracy) in text
+    assert percent(whole.analysis.cell("resnest", "tricks").score) in text
     plain = whole.study.arms[0].cost
     for figure in (*map(count, (plain.params, plain.macs, plain.activations)), "3.00", "9.30"):
         assert figure in text

@@ -122,7 +122,7 @@ def test_optuna_sees_the_axes_of_each_space(population: PopulationStudy, folder:
     (stored,) = (t for t in by_axes[False].trials if t.params == {**values_of(point), "seed": 1, "epochs": 1})
     assert stored.params["depths.3"] == point["depths"][3]
     assert stored.distributions["widths.0"] == optuna.distributions.IntDistribution(8, 1024)
-    assert stored.value == trial.accuracy
+    assert stored.value == trial.score
     assert by_axes[True].trials[0].distributions["stem"].choices[0] == "simple"  # type: ignore[attr-defined]
 
 
@@ -268,7 +268,7 @@ def test_a_network_of_two_spaces_is_trained_once(tmp_path: Path, monkeypatch: py
     spaces = tuple(map(str, files))
     found = run_population(asked(tmp_path / "out", spaces=spaces, bounds={}, edit="", count=3), on_event=events.append)
     assert [run.arm for run in sorted(engine.made, key=lambda run: run.arm)] == ["tiny/0", "tiny/1", "tiny/2"]
-    accuracies = {arm: trial.accuracy for (arm, _, _), trial in found.study.ended().items()}
+    accuracies = {arm: trial.score for (arm, _, _), trial in found.study.ended().items()}
     assert [accuracies[f"twin/{n}"] for n in range(3)] == [accuracies[f"tiny/{n}"] for n in range(3)]
     (planned,) = (event.forecast for event in events if isinstance(event, Planned))
     assert (planned.runs, planned.arm_seconds["tiny/0"], planned.arm_seconds["twin/0"]) == (3, pytest.approx(10), 0)
@@ -281,7 +281,7 @@ def test_diverged_and_failed_runs_are_recorded_and_others_go_on(
     engine = put_in_place(Arithmetic(1), monkeypatch)
     engine.ends = {"anynetx_e/0": "diverged", "crossed/0": "failed"}
     found = run_population(asked(tmp_path))
-    fared = {arm: (trial.status, trial.accuracy is None) for (arm, _, _), trial in found.study.ended().items()}
+    fared = {arm: (trial.status, trial.score is None) for (arm, _, _), trial in found.study.ended().items()}
     assert fared == {
         "anynetx_e/0": ("diverged", True),
         "crossed/0": ("failed", True),

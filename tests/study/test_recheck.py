@@ -58,7 +58,7 @@ def test_a_subset_is_trained_longer_and_with_more_seeds_and_nothing_twice(folder
     assert found.labels == ("tiny/0", "twin/0", "tiny/1", "twin/1")
     assert found.budgets == ("1 epoch", "2 epochs")
     runs = {(label, budget): found.runs[i][j] for i, label in enumerate(found.labels) for j, budget in enumerate("12")}
-    by_label = {arm: trial.accuracy for (arm, _, _), trial in population.study.ended().items()}
+    by_label = {arm: trial.score for (arm, _, _), trial in population.study.ended().items()}
     for label in found.labels:
         accuracy = by_label[label]
         assert accuracy is not None

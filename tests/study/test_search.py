@@ -59,7 +59,7 @@ def asked_for(search: SearchStudy) -> list[tuple[Any, ...]]:
 
 
 def errors(search: SearchStudy) -> list[float]:
-    return [100 - (trial.accuracy or 0) for trial in search.study.trials]
+    return [100 - (trial.score or 0) for trial in search.study.trials]
 
 
 def test_networks_are_asked_for_trained_and_told_of(train: Callable[..., SearchStudy], tmp_path: Path) -> None:

@@ -35,9 +35,7 @@ def stop_at(epoch: int, step: int):
 
 
 def losses(result: Fit) -> list[tuple[str, ...]]:
-    return [
-        tuple(value.hex() for value in (e.train_loss, e.val_loss, e.accuracy, e.learning_rate)) for e in result.curve
-    ]
+    return [tuple(value.hex() for value in (e.train_loss, e.val_loss, e.score, e.learning_rate)) for e in result.curve]
 
 
 def same(a: torch.nn.Module, b: torch.nn.Module) -> bool:

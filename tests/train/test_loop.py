@@ -24,7 +24,7 @@ TRICKS = recipe("tricks(epochs=3, batch=16, ema=0.5, drop_block=0.1, dropout=0.1
 
 def losses(result: Fit) -> list[tuple[float, float, float, float]]:
     """The curve without its times."""
-    return [(e.train_loss, e.val_loss, e.accuracy, e.learning_rate) for e in result.curve]
+    return [(e.train_loss, e.val_loss, e.score, e.learning_rate) for e in result.curve]
 
 
 def same(a: torch.nn.Module, b: torch.nn.Module) -> bool:
@@ -36,9 +36,9 @@ def test_it_learns(network: Network, data: ImageData) -> None:
     result = fit(network, recipe("plain(epochs=6, batch=8, lr=0.01)"), make_data(train=96), seed=0)
     assert (result.status, result.error, result.notes) == ("finished", "", ())
     assert [epoch.epoch for epoch in result.curve] == [1, 2, 3, 4, 5, 6]
-    assert result.curve[-1].accuracy > 80
+    assert result.curve[-1].score > 80
     assert result.curve[-1].val_loss < result.curve[0].val_loss
-    assert all(type(value) in (int, float) for epoch in result.curve for value in (epoch.accuracy, epoch.train_loss))
+    assert all(type(value) in (int, float) for epoch in result.curve for value in (epoch.score, epoch.train_loss))
 
 
 @pytest.mark.parametrize("made", [PLAIN, TRICKS], ids=["plain", "tricks"])
@@ -99,7 +99,7 @@ def test_the_returned_model_is_the_one_evaluated(network: Network, data: ImageDa
     for made in (PLAIN, TRICKS):
         result = fit(network, made, data, seed=0)
         score = evaluate(result.model, data.val, data)
-        assert score.score == pytest.approx(result.curve[-1].accuracy)
+        assert score.score == pytest.approx(result.curve[-1].score)
         assert score.loss == pytest.approx(result.curve[-1].val_loss, rel=1e-5)
         assert score.images == len(data.val)
 

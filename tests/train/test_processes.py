@@ -30,7 +30,7 @@ from tests.train.tiny import make_data, make_network
 for checkpoint in (None, Path(sys.argv[1])):
     result = fit(make_network(norm="group"), recipe({RECIPE!r}), make_data(train=33), seed=0, checkpoint=checkpoint)
     state = [float(p.detach().double().sum()) for p in result.model.parameters()]
-    curve = [(e.train_loss, e.val_loss, e.accuracy) for e in result.curve]
+    curve = [(e.train_loss, e.val_loss, e.score) for e in result.curve]
     print(json.dumps([curve, state, result.curve[0].seconds]))
 torch.distributed.destroy_process_group()
 """
@@ -88,7 +88,7 @@ def test_two_processes_are_one_with_the_same_batches_and_go_on_from_the_checkpoi
     (begun, begun_state, begun_seconds), (resumed, resumed_state, resumed_seconds) = first
     for curve in (begun, resumed):
         for got, epoch in zip(curve, alone.curve, strict=True):
-            assert got == pytest.approx([epoch.train_loss, epoch.val_loss, epoch.accuracy], rel=1e-4)
+            assert got == pytest.approx([epoch.train_loss, epoch.val_loss, epoch.score], rel=1e-4)
     for state in (begun_state, resumed_state):
         assert state == pytest.approx(
             [float(p.detach().double().sum()) for p in alone.model.parameters()], rel=1e-3, abs=1e-4

@@ -122,5 +122,5 @@ def _left(seconds: float) -> str:
 
 def outcome(run: Run, trial: Trial) -> str:
     """One line on how a run ended."""
-    what = f"{trial.accuracy:.2f} %" if trial.accuracy is not None else f"{trial.status}: {trial.error}"
+    what = f"{trial.score:.2f} %" if trial.score is not None else f"{trial.status}: {trial.error}"
     return f"{run.name}: {what}  ({show_duration(trial.seconds)})"

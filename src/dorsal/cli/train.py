@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from dorsal.cli.options import AsJson
 from dorsal.jobs.resources import RunOptions
 from dorsal.language.options import option
+from dorsal.spec.metric import ACCURACY
 from dorsal.study.question import Data, Epochs, Out, RecipeText, own_folder
 
 if TYPE_CHECKING:
@@ -111,17 +112,17 @@ def train(asked: TrainingRun, as_json: AsJson = False) -> None:
     if result.status == "diverged":
         sys.stderr.write(f"diverged: {result.error}\n")
         sys.exit(1)
-    accuracy = result.curve[-1].accuracy
-    save_trained(out, result.model, card, accuracy)
+    score = result.curve[-1].score
+    save_trained(out, result.model, card, score)
     if as_json:
-        whole = {"folder": str(out), "network": card.text, "accuracy": accuracy, "epochs": len(result.curve)}
+        whole = {"folder": str(out), "network": card.text, "score": score, "epochs": len(result.curve)}
         print(json.dumps(whole, allow_nan=False))
     else:
-        print(f"accuracy {accuracy:.2f} % on {len(opened.val)} images; model in {out}")
+        print(f"{ACCURACY.short} {score:.2f} % on {len(opened.val)} images; model in {out}")
 
 
 def _show_epoch(epochs: int, result: Epoch) -> None:
     sys.stderr.write(
         f"epoch {result.epoch:3d}/{epochs}  train loss {result.train_loss:.4f}  "
-        f"val loss {result.val_loss:.4f}  accuracy {result.accuracy:6.2f} %  {result.seconds:.1f} s\n"
+        f"val loss {result.val_loss:.4f}  {ACCURACY.short} {result.score:6.2f} %  {result.seconds:.1f} s\n"
     )

@@ -13,7 +13,7 @@ class DataSummary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     - `spec`: what was opened. `classes`: in the order of the logits.
     - `mean`, `std`: what images are normalized by, one value a channel (red, green, blue), for values in 0..1.
     - `fingerprint`: sha256 in hex of all images and labels; equal fingerprints mean equal data.
-    - `train_images`, `val_images`: how many there are. `constant`: the accuracy in percent of always answering the
+    - `train_images`, `val_images`: how many there are. `constant`: the score in percent of always answering the
       largest class of the validation images. `notes`: sentences on what was converted or passed over.
     """
 

@@ -12,26 +12,27 @@ from typing import Literal
 import msgspec
 import numpy as np
 
+from dorsal.findings.learning import Learning, learning
 from dorsal.jobs.records import Study, Trial
 from dorsal.stats import Comparisons, Estimate, Shares, compare_arms, pooled_means, variance_shares
 
 MEAN_OF_RECIPES = "mean of the recipes"
 
 Results = dict[str, list[float | None]]
-NoShares = Literal["few arms", "few seeds", "all equal"]
+NoShares = Literal["nothing learnt", "few arms", "few seeds", "all equal"]
 
 
 class Cell(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One arm under one recipe.
 
-    - `accuracy`: in percent, the mean over the finished runs; the interval is by the noise of all arms under this
+    - `score`: in percent, the mean over the finished runs; the interval is by the noise of all arms under this
       recipe (`stats.pooled_means`). None without a finished run.
     - `planned`, `finished`, `diverged`, `failed`: counts of runs.
     """
 
     arm: str
     recipe: str
-    accuracy: Estimate | None
+    score: Estimate | None
     planned: int
     finished: int
     diverged: int
@@ -47,6 +48,7 @@ class ComparisonFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """What a comparison shows; `report.words.comparison` says it in English.
 
     - `cells`: one an arm and recipe.
+    - `learning`: which runs can be told from always answering one class. Where none can, nothing is compared.
     - `comparisons`: one set of pairs a recipe, preceded by the mean of the recipes where there are several. What cannot
       be compared is absent.
     - `shares`: the split of the variance; None where `no_shares` says why. It needs two seeds at which every run
@@ -55,6 +57,7 @@ class ComparisonFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """
 
     cells: tuple[Cell, ...]
+    learning: Learning
     comparisons: dict[str, Comparisons]
     shares: Shares | None
     no_shares: NoShares | None
@@ -80,11 +83,22 @@ def analyse_comparison(study: Study) -> ComparisonFindings:
         for arm in study.arms
         for recipe in study.recipes
     )
+    learnt = learning(
+        (
+            (f"{arm} under {recipe}", trial.score)
+            for (arm, recipe, _), trial in trials.items()
+            if trial.score is not None
+        ),
+        study.data,
+    )
     shares, missing, complete = _shares(study, list(by_recipe.values()))
+    if learnt.nothing:
+        shares, missing = None, "nothing learnt"
     planned = sum(cell.planned for cell in cells)
     return ComparisonFindings(
         cells=cells,
-        comparisons=_comparisons(by_recipe),
+        learning=learnt,
+        comparisons={} if learnt.nothing else _comparisons(by_recipe),
         shares=shares,
         no_shares=missing,
         complete_seeds=complete,
@@ -94,10 +108,10 @@ def analyse_comparison(study: Study) -> ComparisonFindings:
 
 
 def learning_curves(study: Study, recipe: str) -> dict[str, dict[int, Estimate]]:
-    """By arm and epoch the accuracy in percent, as in `Cell`. A run that was lost counts as far as it came."""
+    """By arm and epoch the score in percent, as in `Cell`. A run that was lost counts as far as it came."""
     ended = study.ended()
     runs = {
-        (arm, seed): {point.epoch: point.accuracy for point in trial.curve}
+        (arm, seed): {point.epoch: point.score for point in trial.curve}
         for (arm, name, seed), trial in ended.items()
         if name == recipe
     }
@@ -110,13 +124,13 @@ def learning_curves(study: Study, recipe: str) -> dict[str, dict[int, Estimate]]
 
 
 def _cell(
-    study: Study, trials: Mapping[tuple[str, str, int], Trial], arm: str, recipe: str, accuracy: Estimate | None
+    study: Study, trials: Mapping[tuple[str, str, int], Trial], arm: str, recipe: str, score: Estimate | None
 ) -> Cell:
     ends = [trials[arm, recipe, seed].status for seed in study.seeds if (arm, recipe, seed) in trials]
     return Cell(
         arm=arm,
         recipe=recipe,
-        accuracy=accuracy,
+        score=score,
         planned=len(study.seeds),
         finished=ends.count("finished"),
         diverged=ends.count("diverged"),
@@ -127,9 +141,7 @@ def _cell(
 def _results(study: Study, trials: Mapping[tuple[str, str, int], Trial], recipe: str) -> Results:
     """Accuracy by arm, one entry a seed, None without a result."""
     return {
-        arm.label: [
-            trial.accuracy if (trial := trials.get((arm.label, recipe, seed))) else None for seed in study.seeds
-        ]
+        arm.label: [trial.score if (trial := trials.get((arm.label, recipe, seed))) else None for seed in study.seeds]
         for arm in study.arms
     }
 

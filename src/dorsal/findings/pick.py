@@ -7,6 +7,7 @@ from statistics import fmean
 
 import msgspec
 
+from dorsal.findings.learning import Learning, network_learning
 from dorsal.findings.population.records import ReliabilityFinding
 from dorsal.findings.population.short_schedule import reliability_finding
 from dorsal.jobs.records import Arm
@@ -47,6 +48,7 @@ class Pick(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     - `sizes_differ`: not all networks were trained at the image size of the data.
     - `left_out`: the error in percent of the network of least error by all seeds but one, under the seed left out, in
       the mean over seeds; None for one seed or one network.
+    - `learning`: which of the finished networks can be told from always answering one class.
     - `reliability`: what is known of the schedule of `epochs` epochs; None for a search.
     """
 
@@ -58,6 +60,7 @@ class Pick(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     sizes_differ: bool
     left_out: float | None
     epochs: int
+    learning: Learning
     reliability: ReliabilityFinding | None
 
 
@@ -115,6 +118,7 @@ def pick_networks(
         sizes_differ=any(cost["image_size"] != study.data.image_size for cost in costs.values()),
         left_out=_left_out(list(by_seed.values())),
         epochs=epochs,
+        learning=network_learning(study, finished),
         reliability=None if isinstance(found, SearchStudy) else reliability_finding(retrained, labels, epochs),
     )
 

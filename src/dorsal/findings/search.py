@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from dorsal.findings.fronts import Front, front_of, listed
+from dorsal.findings.learning import Learning, network_learning
 from dorsal.findings.population.records import FINDINGS_SCHEMA, Counts, NamedNetwork, counts_of
 from dorsal.jobs.results import NetworkStatus, network_results
 from dorsal.spec.cost import COSTS
@@ -34,7 +35,8 @@ class SearchFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     - `front`: the Pareto front of the objectives, by error; the best alone where the error is the only one.
     - `fronts`: error against each other objective, of the networks on `front`; where the error is the only objective,
       against each of COSTS the networks that no other beats in both.
-    - `against`: random search of equal count, where a population is given.
+    - `learning`: which networks can be told from always answering one class.
+    - `against`: random search of equal count, where a population is given, and something was learnt.
     """
 
     name: str
@@ -52,6 +54,7 @@ class SearchFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     best: NamedNetwork | None
     front: tuple[FrontPoint, ...]
     fronts: tuple[Front, ...]
+    learning: Learning
     against: AgainstRandom | None
     schema: int = FINDINGS_SCHEMA
 
@@ -72,6 +75,7 @@ def analyse_search(search: SearchStudy, against: PopulationStudy | None = None) 
         for network, error in zip(course.networks, errors, strict=True)
         if error is not None
     }
+    learnt = network_learning(study, results)
     front = pareto_front(finished)
     least = min((error for error in errors if error is not None), default=None)
     passed_over: Counter[str] = Counter()
@@ -93,7 +97,8 @@ def analyse_search(search: SearchStudy, against: PopulationStudy | None = None) 
         best=None if least is None else NamedNetwork(label=course.networks[errors.index(least)].label, error=least),
         front=tuple(FrontPoint(label=label, values=finished[label]) for label in front),
         fronts=tuple(_fronts(search, errors, front)),
-        against=against_random(errors, random) if len(known) > 1 and finished else None,
+        learning=learnt,
+        against=against_random(errors, random) if len(known) > 1 and finished and not learnt.nothing else None,
     )
 
 

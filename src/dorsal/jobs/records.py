@@ -12,6 +12,7 @@ from dorsal.recipes.epoch import Epoch
 from dorsal.recipes.recipe import Recipe
 from dorsal.spec.cost import Cost
 from dorsal.spec.layers import Feature
+from dorsal.spec.task import Classify, Task
 from dorsal.spec.timm import AnyNetwork
 
 STUDY_SCHEMA = 2
@@ -70,13 +71,13 @@ class PlannedRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="trial"):
     """What came of the training run with this key.
 
-    - `accuracy`: the last epoch's, in percent; None unless finished. `scores`: other scores of the last epoch by name.
+    - `score`: the last epoch's, in percent; None unless finished. `scores`: other scores of the last epoch by name.
     - `predictions`: sha256 of the file of what it said of each validation image, see `jobs.kept`; "" unless finished.
     """
 
     key: str
     status: Status
-    accuracy: float | None
+    score: float | None
     curve: tuple[Epoch, ...]
     seconds: float
     error: str = ""
@@ -113,6 +114,7 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """Networks trained under recipes and seeds: all that tables and pages show, and what it takes to run it again.
 
     - `kind`: the question that was asked. `name`: title, and name in the storage. `command`: asks the same again.
+    - `task`: what the networks are trained to do, which decides what the score is.
     - `created`: when, ISO 8601, UTC. `machine`, `versions`: where and with what it ran last.
     - `arms`, `recipes` (by the name that tables use), `seeds`, `data`: what was combined.
     - `runs`: all planned runs, in the order in which they are made. `trials`: what came of those that have ended.
@@ -132,6 +134,7 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     runs: tuple[PlannedRun, ...]
     trials: tuple[Trial, ...] = ()
     notes: tuple[str, ...] = ()
+    task: Task = Classify()
     schema: int = STUDY_SCHEMA
 
     def ended(self) -> Mapping[tuple[str, str, int], Trial]:

@@ -19,14 +19,19 @@ def error_of(score: float) -> float:
     return 100 - score
 
 
+def score_of(error: float) -> float:
+    """The score that goes with an error, both in percent."""
+    return 100 - error
+
+
 def run_result(trial: Trial | None) -> RunResult:
     """The run's error in percent, or what became of it. A run without a trial is still waiting."""
     if trial is None:
         return "waiting"
     if trial.status != "finished":
         return trial.status
-    assert trial.accuracy is not None  # every finished run has one
-    return error_of(trial.accuracy)
+    assert trial.score is not None  # every finished run has one
+    return error_of(trial.score)
 
 
 def network_result(runs: Sequence[RunResult]) -> Result:

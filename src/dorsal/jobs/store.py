@@ -101,19 +101,19 @@ class Store:
         """Stores what came of a job.
 
         Optuna's tools see it as a trial with parameters `values`; `domains` gives each parameter's range or choices.
-        Its objective is the accuracy of a training run, to be maximised, or the milliseconds of a visit, to be
+        Its objective is the score of a training run, to be maximised, or the milliseconds of a visit, to be
         minimised. Raises OSError when it cannot be written, e.g. on a full disk; what is there stays.
         """
         from optuna.trial import TrialState, create_trial
 
         training = isinstance(outcome, Trial)
-        value = outcome.accuracy if isinstance(outcome, Trial) else outcome.milliseconds
+        value = outcome.score if isinstance(outcome, Trial) else outcome.milliseconds
         frozen = create_trial(
             state=TrialState.FAIL if value is None else TrialState.COMPLETE,
             value=value,
             params=dict(values),
             distributions={name: _distribution(domains[name]) for name in values},
-            intermediate_values={epoch.epoch: epoch.accuracy for epoch in getattr(outcome, "curve", ())},
+            intermediate_values={epoch.epoch: epoch.score for epoch in getattr(outcome, "curve", ())},
             user_attrs={
                 "key": outcome.key,
                 "error": outcome.error,

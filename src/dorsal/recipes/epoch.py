@@ -18,13 +18,13 @@ class Epoch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     - `train_loss`: the mean over images while training, as the recipe mixes and smooths.
     - `val_loss`: the plain loss of the validation images, None for a task that has none.
-    - `accuracy`: top-1 in percent of the validation split, by the averaged model where the recipe has `ema`.
+    - `score`: in percent, on the validation split, by the averaged model where the recipe has `ema`.
     - `learning_rate`: that of the last step. `seconds`: training and validation together.
     """
 
     epoch: int
     train_loss: float
     val_loss: float | None
-    accuracy: float
+    score: float
     learning_rate: float
     seconds: float

@@ -46,7 +46,7 @@ def networks_csv(study: Study, networks: Sequence[Mapping[str, Any]]) -> bytes:
     for network in networks:
         runs = {seed: trials.get((network["label"], seed)) for seed in study.seeds}
         errors = {
-            f"error_seed_{seed}": error_of(run.accuracy) if run and run.accuracy is not None else None
+            f"error_seed_{seed}": error_of(run.score) if run and run.score is not None else None
             for seed, run in runs.items()
         }
         reason = "; ".join(run.error for run in runs.values() if run and run.error)

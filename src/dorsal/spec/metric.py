@@ -15,5 +15,10 @@ class Metric(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     short: str
     meaning: str
 
+    @property
+    def title(self) -> str:
+        """`name` with a capital letter, for headings."""
+        return self.name[0].upper() + self.name[1:]
+
 
 ACCURACY = Metric("top-1 accuracy", "accuracy", "images whose label has the highest logit")

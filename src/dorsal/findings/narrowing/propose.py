@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from msgspec.structs import replace
 
+from dorsal.findings.learning import network_learning
 from dorsal.findings.narrowing.features import Networks, features, sample_more
 from dorsal.findings.narrowing.records import Curve, Evidence, ProposedSpace, StepVerdict
 from dorsal.findings.narrowing.steps import NarrowingStep, members, order_steps, ranges, shares, unchanged
@@ -74,7 +75,8 @@ def propose_space(
     drawn = _chosen(population, space)
     judge = _Judge(population, drawn, margin, confidence, draws, seed)
     alike = judge.alike()
-    steps = judge.steps() if judge.trained and alike is None else []
+    learnt = network_learning(population.study, drawn.labels)
+    steps = judge.steps() if judge.trained and alike is None and not learnt.mostly_nothing else []
     new, considered = _taken_together(drawn.space, steps)
     if new is not None:
         new = rename(new, name or f"{drawn.space.name}_narrow")
@@ -87,6 +89,7 @@ def propose_space(
         considered=considered,
         counts=judge.counts(),
         alike=alike,
+        learning=learnt,
         before=_curve(judge.trained, confidence),
         after=None if new is None else _curve(judge.errors_in(new), confidence),
         points=(drawn.sampling.points, drawn.sampling.points if new is None else float(size(new))),

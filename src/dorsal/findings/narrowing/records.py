@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from dorsal.findings.learning import Learning
 from dorsal.findings.population.records import Counts, ReliabilityFinding
 from dorsal.space.space import Space
 from dorsal.stats.distribution import Band, Edf
@@ -84,6 +85,8 @@ class ProposedSpace(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     - `counts`: what became of the networks of the old space. All but the finished ones are left out.
     - `alike`: between which errors half of the networks lie, where that is within the margin; then no step is
       considered.
+    - `learning`: which finished networks can be told from always answering one class. Where most cannot, no step is
+      considered.
     - `before`: all finished networks. `after`: those of them that lie in the new space, or the population of that
       space where the folder has one. None where there is no network.
     - `points`, `dimensions`: of the old and of the new space.
@@ -96,6 +99,7 @@ class ProposedSpace(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     considered: tuple[StepVerdict, ...]
     counts: Counts
     alike: tuple[float, float] | None
+    learning: Learning
     before: Curve | None
     after: Curve | None
     points: tuple[float, float]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from dorsal.findings.fronts import Front, front_of
+from dorsal.findings.learning import network_learning
 from dorsal.findings.population.importance import RESAMPLES
 from dorsal.findings.population.records import PopulationFindings, SpaceFinding
 from dorsal.findings.population.short_schedule import reliability_finding
@@ -45,7 +46,8 @@ def analyse_population(
         space_finding(drawn, arms, results, bins, fits, resamples, CONFIDENCE) for drawn in population.spaces
     )
     recipe = next(iter(study.recipes))
-    pairs = space_pairs(spaces, CONFIDENCE)
+    learnt = network_learning(study, results)
+    pairs = () if learnt.nothing else space_pairs(spaces, CONFIDENCE)
     epochs = study.recipes[recipe].epochs
     reliability = reliability_finding(retrained, {space.name: space.labels for space in spaces}, epochs)
     return PopulationFindings(
@@ -53,9 +55,10 @@ def analyse_population(
         recipe=recipe,
         epochs=epochs,
         seeds=len(study.seeds),
+        learning=learnt,
         spaces=spaces,
         pairs=pairs,
-        planner=planner(spaces, CONFIDENCE),
+        planner=planner(spaces, learnt, CONFIDENCE),
         fronts=_fronts(spaces),
         shared_bins={name: sum(each.shared) for name, each in bins.items()},
         reliability=reliability,

@@ -13,6 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from dorsal.findings.fronts import Front
+from dorsal.findings.learning import Learning
 from dorsal.jobs.results import NetworkStatus
 from dorsal.space.sample import Sampling
 from dorsal.space.space import Refinement
@@ -252,13 +253,16 @@ class ReliabilityFinding(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 class PopulationFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All findings on a population; `report.words.populations` says them in English.
 
-    `shared_bins`: by complexity the number of its ten bins in which every space with a result has networks.
+    - `learning`: which networks can be told from always answering one class. Where none can, `pairs` is empty; where
+      less than half can, there are no plans.
+    - `shared_bins`: by complexity the number of its ten bins in which every space with a result has networks.
     """
 
     name: str
     recipe: str
     epochs: int
     seeds: int
+    learning: Learning
     spaces: tuple[SpaceFinding, ...]
     pairs: tuple[SpacePair, ...]
     planner: Planner

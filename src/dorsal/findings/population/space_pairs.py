@@ -9,6 +9,7 @@ from math import comb
 import numpy as np
 from msgspec.structs import replace
 
+from dorsal.findings.learning import Learning
 from dorsal.findings.population.records import Planner, SpaceFinding, SpacePair
 from dorsal.stats import PopulationComparison, compare_populations, sample_size
 from dorsal.stats.checks import column
@@ -40,11 +41,11 @@ def space_pairs(spaces: Sequence[SpaceFinding], confidence: float) -> tuple[Spac
     return tuple(found)
 
 
-def planner(spaces: Sequence[SpaceFinding], confidence: float) -> Planner:
+def planner(spaces: Sequence[SpaceFinding], learnt: Learning, confidence: float) -> Planner:
     """What it takes to see DIFFERENCES by the tests of `space_pairs`, from the errors of all spaces within each."""
     pilots = [_present(space) for space in spaces]
     residuals, freedom = pooled(pilots)
-    if freedom < FEWEST_TO_PLAN or not residuals.any():
+    if freedom < FEWEST_TO_PLAN or not residuals.any() or learnt.mostly_nothing:
         return Planner(plans=(), freedom=freedom)
     level = _strictest(confidence, max(1, comb(len(spaces), 2)))
     plans = tuple(sample_size(pilots, difference, confidence=level) for difference in DIFFERENCES)

@@ -13,11 +13,12 @@ from dorsal.jobs.records import Latency, Study
 from dorsal.report.plot import SYMBOLS, View, look, pale, plane, remark, shown
 from dorsal.report.words.numerals import percent
 from dorsal.spec.cost import COSTS
+from dorsal.spec.task import metric_of
 from dorsal.stats import Comparisons, Estimate, Shares
 
 
 def cost_views(study: Study, analysis: ComparisonFindings) -> list[View]:
-    """Accuracy against each cost, one point an arm and recipe; latencies only where one was measured."""
+    """The score against each cost, one point an arm and recipe; latencies only where one was measured."""
     views = []
     for field, info in COSTS.items():
         costs = [(getattr(arm.cost, field) / info.scale, 0.0, 0.0) for arm in study.arms]
@@ -43,20 +44,20 @@ def _against(
     study: Study, analysis: ComparisonFindings, title: str, costs: Sequence[tuple[float, float, float] | None]
 ) -> go.Figure:
     """`costs` holds value, distance to the lower and to the upper end of its bar for each arm."""
-    figure = plane(title, "top-1 accuracy, %")
+    figure = plane(title, f"{metric_of(study.task).name}, %")
     # Labels of points next to each other in height go to opposite sides.
     order = sorted(range(len(study.arms)), key=lambda i: _best(study, analysis, i))
     for index, (arm, cost) in enumerate(zip(study.arms, costs, strict=True)):
         for turn, recipe in enumerate(study.recipes):
-            accuracy = analysis.cell(arm.label, recipe).accuracy
-            if accuracy is None or cost is None:
+            score = analysis.cell(arm.label, recipe).score
+            if score is None or cost is None:
                 continue
             value, below, above = cost
-            text = f"{shown(arm.label)}<br>{shown(recipe)}: {percent(accuracy)} %"
-            labelled = accuracy.value == _best(study, analysis, index)
+            text = f"{shown(arm.label)}<br>{shown(recipe)}: {percent(score)} %"
+            labelled = score.value == _best(study, analysis, index)
             figure.add_scatter(
                 x=[value],
-                y=[accuracy.value],
+                y=[score.value],
                 mode="markers+text" if labelled else "markers",
                 text=[shown(arm.label)],
                 textposition="middle right" if order.index(index) % 2 else "middle left",
@@ -68,7 +69,7 @@ def _against(
                     "color": look(index).colour,
                     "line": {"width": 1.5, "color": look(index).colour},
                 },
-                error_y=_bar(accuracy),
+                error_y=_bar(score),
                 error_x=_quartiles(below, above),
                 hovertemplate=f"{text}<br>%{{x:.4g}}<extra></extra>",
             )
@@ -85,7 +86,7 @@ def _against(
 def _best(study: Study, analysis: ComparisonFindings, index: int) -> float:
     """The highest mean of an arm over the recipes."""
     cells = (analysis.cell(study.arms[index].label, recipe) for recipe in study.recipes)
-    return max((cell.accuracy.value for cell in cells if cell.accuracy), default=0.0)
+    return max((cell.score.value for cell in cells if cell.score), default=0.0)
 
 
 def _symbol(index: int, turn: int) -> str:
@@ -110,7 +111,7 @@ def curve_views(study: Study) -> list[View]:
 
 
 def _curves(study: Study, recipe: str) -> go.Figure:
-    figure = plane("epoch", "top-1 accuracy, %")
+    figure = plane("epoch", f"{metric_of(study.task).name}, %")
     curves = learning_curves(study, recipe)
     for index, arm in enumerate(study.arms):
         curve = curves.get(arm.label)
@@ -142,8 +143,8 @@ def _curves(study: Study, recipe: str) -> go.Figure:
         return figure
     # The bands of few seeds are wide: the runs decide the scale, not the bands.
     runs = [trial.curve for (_, name, _), trial in study.ended().items() if name == recipe]
-    accuracies = [point.accuracy for curve in runs for point in curve]
-    low, high = min(accuracies), max(accuracies)
+    scores = [point.score for curve in runs for point in curve]
+    low, high = min(scores), max(scores)
     margin = 0.06 * (high - low) + 0.5
     return figure.update_layout(yaxis={"range": [low - margin, high + margin]})
 
@@ -182,7 +183,7 @@ def pair_views(analysis: ComparisonFindings) -> list[View]:
 
 def _forest(comparisons: Comparisons) -> go.Figure:
     """One row a pair, its names above it, so that long names do not push the plot off a small screen."""
-    figure = plane("points of accuracy, better minus worse", "")
+    figure = plane("points, better minus worse", "")
     pairs = comparisons.pairs
     for significant, colour, symbol in ((True, "#0072B2", "circle"), (False, "#7F7F7F", "circle-open")):
         rows = [(-row, pair) for row, pair in enumerate(pairs) if pair.significant == significant]

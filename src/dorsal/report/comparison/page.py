@@ -37,6 +37,7 @@ from dorsal.report.words.comparison import (
     spread,
 )
 from dorsal.report.words.numerals import percent, plural
+from dorsal.spec.task import metric_of
 from dorsal.stats import Shares
 
 GLYPHS = "●■◆▲✚★"
@@ -61,7 +62,7 @@ def comparison_page(study: Study, found: ComparisonFindings) -> str:
     sections = (
         top(study.name, about, conclusions(study, found), caveats(study, found)),
         section("Results", _results(study, found)),
-        section("Accuracy against cost", _costs(study, found)),
+        section("Score against cost", _costs(study, found)),
         section("Learning curves", _learning(study)),
         section("Where the variance comes from", _variance(found)),
         section("Differences between arms", _pairs(found)) if found.comparisons else "",
@@ -72,16 +73,16 @@ def comparison_page(study: Study, found: ComparisonFindings) -> str:
 
 
 def _results(study: Study, found: ComparisonFindings) -> str:
-    rows = []
+    metric, rows = metric_of(study.task), []
     for index, arm in enumerate(study.arms):
         cells = [found.cell(arm.label, recipe) for recipe in study.recipes]
-        accuracies = [f"{percent(cell.accuracy)}<small>{lost_runs(cell)}</small>" for cell in cells]
-        rows.append([f"{swatch(index)}{escape(arm.label)}", *accuracies, *map(escape, costs(arm))])
-    recipes = [f"{escape(recipe)}<br>accuracy, %" for recipe in study.recipes]
+        scores = [f"{percent(cell.score)}<small>{lost_runs(cell)}</small>" for cell in cells]
+        rows.append([f"{swatch(index)}{escape(arm.label)}", *scores, *map(escape, costs(arm))])
+    recipes = [f"{escape(recipe)}<br>{escape(metric.short)}, %" for recipe in study.recipes]
     units = ("", "", "", "<br>ms", "<br>ms")
     head = ["arm", *recipes, *(f"{name}{unit}" for name, unit in zip(COST_COLUMNS, units, strict=True))]
-    return f"""{table("Accuracy and cost of each arm", head, rows)}
-<p class="soft">Accuracy: top-1 on the validation images after the last epoch, {spread(found, len(study.seeds))}.
+    return f"""{table("Score and cost of each arm", head, rows)}
+<p class="soft">{escape(metric.title)} on the validation images after the last epoch: {spread(found, len(study.seeds))}.
 Costs are for one image; {escape(_measured(study.arms))}</p>"""
 
 
@@ -103,16 +104,16 @@ def _legend(study: Study, recipes: bool = False) -> str:
 
 def _costs(study: Study, found: ComparisonFindings) -> str:
     caption = (
-        f"Accuracy: {spread(found, len(study.seeds))}. Measured times carry their quartiles. "
+        f"{metric_of(study.task).title}: {spread(found, len(study.seeds))}. Measured times carry their quartiles. "
         "The name of an arm is at its best recipe."
     )
-    return chart("Accuracy against cost", cost_views(study, found), caption, _legend(study, recipes=True))
+    return chart("Score against cost", cost_views(study, found), caption, _legend(study, recipes=True))
 
 
 def _learning(study: Study) -> str:
     caption = (
-        "Validation accuracy by epoch: the mean over seeds, with a 95 % band by the noise of all arms where there are "
-        "seeds enough. Runs that diverged or failed count as far as they came."
+        f"{metric_of(study.task).title} on the validation images by epoch: the mean over seeds, with a 95 % band by "
+        "the noise of all arms where there are seeds enough. Runs that diverged or failed count as far as they came."
     )
     return chart("Learning curves", curve_views(study), caption, _legend(study))
 

@@ -94,7 +94,7 @@ def _writable(value: Any) -> Any:
 
 
 def _trials(study: Study) -> bytes:
-    names = ("status", "accuracy", "seconds", "error")
+    names = ("status", "score", "seconds", "error")
     rows = [[*run, *(getattr(trial, name) for name in names), len(trial.curve)] for run, trial in study.ended().items()]
     return csv_of((*RUN, *names, "epochs"), rows)
 

@@ -9,19 +9,20 @@ from dorsal.jobs.records import Study
 from dorsal.report.terminal import head, points, table_of
 from dorsal.report.words.comparison import COST_COLUMNS, caveats, conclusions, costs, lost_runs, spread
 from dorsal.report.words.numerals import percent
+from dorsal.spec.task import metric_of
 
 RECIPES_ABREAST = 3
 
 
 def print_comparison(study: Study, found: ComparisonFindings, console: Console) -> None:
-    """Prints the conclusions, accuracies, costs, and what they do not show. Fits 80 columns; long labels wrap."""
+    """Prints the conclusions, scores, costs, and what they do not show. Fits 80 columns; long labels wrap."""
     head(console, study.name)
     console.print(points(conclusions(study, found)))
-    head(console, f"Top-1 accuracy in percent: {spread(found, len(study.seeds))}")
+    head(console, f"{metric_of(study.task).title} in percent: {spread(found, len(study.seeds))}")
     recipes = list(study.recipes)
     for start in range(0, len(recipes), RECIPES_ABREAST):
         abreast = recipes[start : start + RECIPES_ABREAST]
-        rows = ([arm.label, *(_accuracy(found, arm.label, recipe) for recipe in abreast)] for arm in study.arms)
+        rows = ([arm.label, *(_score(found, arm.label, recipe) for recipe in abreast)] for arm in study.arms)
         console.print(table_of("arm", abreast, rows))
     side = study.data.image_size
     head(console, f"Cost of one {side}×{side} image; medians of measured times in ms a batch")
@@ -30,6 +31,6 @@ def print_comparison(study: Study, found: ComparisonFindings, console: Console) 
     console.print(points(caveats(study, found)))
 
 
-def _accuracy(found: ComparisonFindings, arm: str, recipe: str) -> str:
+def _score(found: ComparisonFindings, arm: str, recipe: str) -> str:
     cell = found.cell(arm, recipe)
-    return "\n".join(filter(None, (percent(cell.accuracy), lost_runs(cell))))
+    return "\n".join(filter(None, (percent(cell.score), lost_runs(cell))))

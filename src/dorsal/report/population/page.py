@@ -37,6 +37,7 @@ from dorsal.report.population.tables import (
     sample_table,
 )
 from dorsal.report.shell import chart, prose
+from dorsal.report.words.learning import learning_sentences
 from dorsal.report.words.numerals import cost_title, plural
 from dorsal.report.words.populations import (
     IMPORTANCE_METHOD,
@@ -118,7 +119,8 @@ def _top(population: PopulationStudy, found: PopulationFindings) -> str:
         f"{study.machine.processor}, {plural(study.machine.cores, 'core')}, {study.machine.device}. {study.created}"
     )
     first = clearest(found)
-    said = dict.fromkeys((first, *conclusions(found))) if first else conclusions(found)
+    learnt = learning_sentences(found.learning)
+    said = dict.fromkeys((*learnt, first, *conclusions(found))) if first else conclusions(found)
     return top(found.name, about, said, notes(found), alike=not first)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from dorsal.findings.comparison import MEAN_OF_RECIPES, Cell, ComparisonFindings
 from dorsal.jobs.records import Arm, Study
+from dorsal.report.words.learning import learning_sentences
 from dorsal.report.words.numerals import count, decimals, milliseconds, p_value, plural, roughly
 from dorsal.spec.timm import TimmNetwork
 from dorsal.stats import Comparisons, Pair, Shares
@@ -29,7 +30,9 @@ COST_COLUMNS = ("params", "MACs", "activations", "forward", "train step")
 def conclusions(study: Study, found: ComparisonFindings) -> tuple[str, ...]:
     """What the comparison shows, the most important first."""
     sentences = [f"Unfinished: {found.done} of {found.planned} runs done."] if found.done < found.planned else []
-    sentences += _against_the_leader(study, found)
+    sentences += learning_sentences(found.learning)
+    if not found.learning.nothing:
+        sentences += _against_the_leader(study, found)
     if found.shares is not None:
         sentences.append(shares_sentence(found.shares))
     return (*sentences, *_losses(found.cells))
@@ -53,7 +56,8 @@ def _against_the_leader(study: Study, found: ComparisonFindings) -> list[str]:
         head = f"{scope}, {leader} leads and is better than {beaten} of the {len(against)} other arms."
     else:
         head = f"{scope}, no arm is shown to be the best; {leader} has the highest mean."
-    return [head, *map(pair_sentence, against), *_leaders(study, found)]
+    planned = not found.learning.mostly_nothing
+    return [head, *(pair_sentence(pair, planned) for pair in against), *_leaders(study, found)]
 
 
 def _leaders(study: Study, found: ComparisonFindings) -> Iterator[str]:
@@ -69,8 +73,11 @@ def _leaders(study: Study, found: ComparisonFindings) -> Iterator[str]:
         yield f"The recipes disagree on the highest mean: {named}."
 
 
-def pair_sentence(pair: Pair) -> str:
-    """Whether one of two arms is better, in points of accuracy; where that is not shown, what it would take."""
+def pair_sentence(pair: Pair, planned: bool = True) -> str:
+    """Whether one of two arms is better, in points of the score; where that is not shown, what it would take.
+
+    `planned` is whether the runs are such that their noise says what it would take.
+    """
     found = pair.difference
     if found.low is None or found.high is None or pair.p is None:
         return _without_noise(pair)
@@ -80,6 +87,8 @@ def pair_sentence(pair: Pair) -> str:
     if pair.significant:
         level = f"{100 * pair.confidence:g} % simultaneous interval"
         return f"{pair.better} is better than {pair.worse} by {size} ({level}, {seeds}, {p_value(pair.p)})."
+    if not planned:
+        return f"No difference shown between {pair.better} and {pair.worse}: {size} over {seeds}."
     if pair.needed is None:
         needed = "that is too few to say how many would show a difference of this size"
     else:
@@ -111,6 +120,8 @@ def shares_sentence(found: Shares) -> str:
 def no_shares(found: ComparisonFindings) -> str:
     """Why the variance is not split; empty where it is."""
     match found.no_shares:
+        case "nothing learnt":
+            return "nothing was learnt"
         case "few arms":
             return "fewer than two arms have a result under every recipe"
         case "few seeds":
@@ -173,11 +184,11 @@ def notes(found: Comparisons) -> Iterator[str]:
 
 
 def spread(found: ComparisonFindings, seeds: int) -> str:
-    """What stands beside an accuracy in a table."""
+    """What stands beside a score in a table."""
     if seeds == 1:
         return "one seed, hence no interval"
     means = f"mean over {seeds} seeds"
-    if any(cell.accuracy is not None and cell.accuracy.low is not None for cell in found.cells):
+    if any(cell.score is not None and cell.score.low is not None for cell in found.cells):
         return f"{means}, and half of the 95 % interval by the noise of all arms"
     return f"{means}, too few for an interval"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dorsal.findings.narrowing.records import Among, ProposedSpace, StepVerdict, Within, Without
+from dorsal.report.words.learning import learning_sentences
 from dorsal.report.words.numerals import decimals, p_value, plural, roughly
 from dorsal.report.words.schedule import schedule_sentence
 from dorsal.stats import Estimate
@@ -129,6 +130,9 @@ def _proposed(proposal: ProposedSpace) -> Iterator[str]:
     steps, margin = plural(len(proposal.considered), "step"), f"{proposal.margin:g}"
     if not proposal.counts.finished:
         yield f"Nothing is proposed: no network of {proposal.of.name} has finished."
+    elif proposal.learning.mostly_nothing:
+        yield from learning_sentences(proposal.learning)
+        yield "Nothing is proposed: networks that learnt nothing do not show which part of a space is better."
     elif proposal.alike is not None:
         low, high = proposal.alike
         yield (

@@ -17,6 +17,7 @@ from dorsal.findings.population.records import (
 )
 from dorsal.findings.population.space_pairs import FEWEST_OF_A_SPACE
 from dorsal.language.fields import show
+from dorsal.report.words.learning import learning_sentences
 from dorsal.report.words.numerals import decimals, interval, p_value, plural, roughly
 from dorsal.report.words.schedule import left_out, longest_sentences, schedule_sentence, statistic
 from dorsal.stats import Estimate, PopulationComparison
@@ -50,9 +51,10 @@ def populations_method(found: PopulationFindings) -> str:
 def conclusions(found: PopulationFindings) -> tuple[str, ...]:
     """What the population shows, in the order to be read."""
     return (
+        *learning_sentences(found.learning),
         *map(space_sentence, found.spaces),
         *(pair_conclusion(pair, found) for pair in found.pairs),
-        *(sentence for space in found.spaces if (sentence := axes_sentence(space))),
+        *(s for space in found.spaces if not found.learning.nothing and (s := axes_sentence(space))),
         plan_sentence(found),
         schedule_sentence(found.reliability),
     )
@@ -198,6 +200,8 @@ def axes_sentence(space: SpaceFinding) -> str:
 def plan_sentence(found: PopulationFindings) -> str:
     """How many networks it takes to see differences, or why that cannot be planned."""
     plans, cannot = found.planner.plans, "How many networks a comparison takes cannot be planned"
+    if found.learning.mostly_nothing:
+        return f"{cannot}: most networks learnt nothing."
     if found.planner.freedom < FEWEST_TO_PLAN:
         return (
             f"{cannot}: {found.planner.freedom} networks beside one of each space to go by, and at least "

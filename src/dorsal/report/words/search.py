@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from dorsal.findings.pick import Pick
 from dorsal.findings.search import SearchFindings
+from dorsal.report.words.learning import learning_sentences
 from dorsal.report.words.numerals import cost_title, count, interval
 from dorsal.report.words.schedule import rank_sentences, schedule_sentence, unverified
 from dorsal.stats.versus_random import AgainstRandom
@@ -18,6 +19,7 @@ def conclusions(found: SearchFindings) -> tuple[str, ...]:
 
 
 def _conclusions(found: SearchFindings) -> Iterator[str]:
+    yield from learning_sentences(found.learning)
     counts, asked = found.counts, len(found.statuses)
     left = ", ".join(f"{getattr(counts, what):,} {what}" for what in ("diverged", "failed", "waiting"))
     fared = f"{counts.finished:,} of {asked:,} networks of {found.space} finished ({left})"
@@ -30,6 +32,8 @@ def _conclusions(found: SearchFindings) -> Iterator[str]:
             f"{fared}; {asked - found.drawn:,} were proposed by {found.sampler} and {found.drawn:,} were random draws; "
             f"{points:,} other points that it proposed were not trained{f' ({reasons})' * bool(points)}."
         )
+    if found.learning.nothing:
+        return
     if found.best is None:
         yield "No network has finished, so there is nothing to compare."
         return
@@ -77,7 +81,7 @@ def against_random_sentence(found: AgainstRandom) -> str:
 
 def pick_sentences(found: Pick) -> tuple[str, ...]:
     """What was picked, and what its error is worth."""
-    return (*_picked(found), *_sizes(found), *_worth(found), _schedule(found))
+    return (*learning_sentences(found.learning), *_picked(found), *_sizes(found), *_worth(found), _schedule(found))
 
 
 def _picked(found: Pick) -> Iterator[str]:

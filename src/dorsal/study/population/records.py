@@ -41,7 +41,7 @@ class HowTrained(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 class PopulationStudy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Populations of one or more spaces under one recipe. `study` has the networks as arms, and the ended runs.
 
-    A network's error is 100 minus the accuracy of its last epoch in percent, the mean over seeds.
+    A network's error is 100 minus the score of its last epoch in percent, the mean over seeds.
     """
 
     study: Study
