@@ -15,7 +15,7 @@ import dorsal
 from dorsal.nn.build import build
 from dorsal.report.plot import View
 from dorsal.report.shell import chart
-from dorsal.weights.card import Preprocessing
+from dorsal.spec.preprocessing import Preprocessing
 from dorsal.weights.saved import make_card, save_model
 from dorsal.zoo import network
 

@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 
 from dorsal.jobs.train import choose_device
 from dorsal.nn.build import build
+from dorsal.spec.preprocessing import Preprocessing
 from dorsal.weights import published as published_module
-from dorsal.weights.card import Preprocessing
 from dorsal.weights.class_names import CIFAR10
 from dorsal.weights.formats import from_ours
 from dorsal.weights.published import Published, published

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.transforms import v2
 
-from dorsal.data.transform import IMAGENET, Interpolation, Normalization, eval_transform, histogram, measured, to_float
+from dorsal.data.transform import Interpolation, eval_transform, histogram, measured, to_float
+from dorsal.spec.preprocessing import IMAGENET, Normalization
 
 
 def noise(*shape: int) -> torch.Tensor:
@@ -51,7 +52,7 @@ def test_a_given_short_side_and_interpolation(interpolation: Interpolation, size
 
 def test_bgr_turns_the_channels_after_normalizing_them() -> None:
     image = noise(2, 3, 8, 9)
-    bgr = Normalization(mean=IMAGENET.mean, std=IMAGENET.std, source="a test", color_order="bgr")
+    bgr = Normalization(mean=IMAGENET.mean, std=IMAGENET.std, color_order="bgr")
     assert torch.equal(to_float(bgr)(image), to_float(IMAGENET)(image)[:, [2, 1, 0]])
 
 
@@ -80,6 +81,4 @@ def test_normalized_training_images_have_mean_0_and_deviation_1() -> None:
 
 def test_a_constant_channel_stays_finite() -> None:
     images = np.zeros((1, 3, 4, 4), np.uint8)
-    assert measured(histogram(images)) == Normalization(
-        mean=(0.0, 0.0, 0.0), std=(1 / 255,) * 3, source="measured on the training split"
-    )
+    assert measured(histogram(images)) == Normalization(mean=(0.0, 0.0, 0.0), std=(1 / 255,) * 3)

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dorsal.data.split import ImageData
-from dorsal.data.transform import IMAGENET, Normalization, eval_transform
+from dorsal.data.transform import eval_transform
 from dorsal.recipes.text import Recipe, recipe
+from dorsal.spec.preprocessing import IMAGENET, Normalization
 from dorsal.train.augment import batch_mixer, draws_of, seed_of, train_transform
 from tests.train.tiny import make_data
 
@@ -33,7 +34,7 @@ def test_every_recipe_makes_normalized_squares(text: str, image: Tensor) -> None
 
 
 def with_channels(channels: int) -> ImageData:
-    measured = Normalization(mean=(0.4,) * channels, std=(0.2,) * channels, source="test")
+    measured = Normalization(mean=(0.4,) * channels, std=(0.2,) * channels)
     return msgspec.structs.replace(make_data(), normalization=measured)
 
 

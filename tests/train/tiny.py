@@ -6,9 +6,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dorsal.data.split import ImageData, Target
-from dorsal.data.transform import Normalization
 from dorsal.spec.block import Basic
 from dorsal.spec.network import Network
+from dorsal.spec.preprocessing import Normalization
 from dorsal.spec.stage import Head, Stage
 from dorsal.spec.stem import Simple
 
@@ -43,7 +43,7 @@ def make_data(train: int = 40, val: int = 24, size: int = 16, flip: bool = False
         classes=("red", "green", "blue"),
         train=split(train),
         val=split(val),
-        normalization=Normalization(mean=(0.4, 0.4, 0.4), std=(0.2, 0.2, 0.2), source="test"),
+        normalization=Normalization(mean=(0.4, 0.4, 0.4), std=(0.2, 0.2, 0.2)),
         fingerprint=f"{train} {val} {size}",
         size=size,
         flip=flip,

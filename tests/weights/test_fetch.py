@@ -9,8 +9,8 @@ from typing import ClassVar
 import msgspec
 import pytest
 
+from dorsal.spec.preprocessing import Preprocessing
 from dorsal.weights import fetch as fetch_module
-from dorsal.weights.card import Preprocessing
 from dorsal.weights.fetch import FetchError, cache_folder, fetch
 from dorsal.weights.published import Published
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dorsal.weights.card import Preprocessing
+from dorsal.spec.preprocessing import Preprocessing
 from dorsal.weights.class_names import read_labels
 from dorsal.weights.published import Published, find_published, published, published_as
 from dorsal.zoo import network, text_of

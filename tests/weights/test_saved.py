@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from dorsal.nn.build import build
-from dorsal.weights.card import Preprocessing
+from dorsal.spec.preprocessing import Preprocessing
 from dorsal.weights.saved import (
     check_savable,
     load_model,

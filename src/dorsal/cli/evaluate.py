@@ -15,7 +15,8 @@ from dorsal.study.question import Data
 if TYPE_CHECKING:
     from dorsal.data.dataset import Images, Split
     from dorsal.data.spec import DataSpec
-    from dorsal.weights.card import Card, Preprocessing
+    from dorsal.spec.preprocessing import Preprocessing
+from dorsal.weights.card import Card
 
 
 def evaluate(
@@ -47,7 +48,6 @@ def evaluate(
     import numpy as np
     import torch
 
-    from dorsal.cli.prepared import normalization_of
     from dorsal.data.dataset import Evaluation, open_for_scoring
     from dorsal.data.spec import parse_data
     from dorsal.jobs.train import choose_device
@@ -71,7 +71,7 @@ def evaluate(
     batches = Evaluation(
         images,
         prepared.image_size,
-        normalization_of(prepared),
+        prepared.normalization,
         batch,
         resize_to=prepared.resize,
         interpolation=prepared.interpolation,
@@ -135,8 +135,8 @@ def _notes(card: Preprocessing, image_size: int | None, spec: DataSpec) -> list[
     """What the user asked for that is not what the weights were published or trained with."""
     import msgspec
 
-    from dorsal.data.dataset import IMAGENET
     from dorsal.data.spec import Folder
+    from dorsal.spec.preprocessing import IMAGENET
 
     notes = []
     unset = next(field.default for field in msgspec.structs.fields(spec) if field.name == "size")

@@ -29,7 +29,6 @@ def predict(
 
     import torch
 
-    from dorsal.cli.prepared import normalization_of
     from dorsal.data.decode import Reading, read_pixels, scan
     from dorsal.data.transform import eval_transform
     from dorsal.jobs.train import choose_device
@@ -46,7 +45,7 @@ def predict(
         raise ValueError(f"{model} has no classifier, so it names no class")
     net.to(device)
     prep, names = card.preprocessing, card.class_names or card.classes
-    prepare = eval_transform(prep.image_size, normalization_of(prep), prep.resize, prep.interpolation)
+    prepare = eval_transform(prep.image_size, prep.normalization, prep.resize, prep.interpolation)
     answers = {}
     with torch.inference_mode():
         for path in images:

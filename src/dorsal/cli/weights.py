@@ -13,7 +13,7 @@ from dorsal.language.options import option
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dorsal.weights.card import Preprocessing
+    from dorsal.spec.preprocessing import Preprocessing
     from dorsal.weights.published import Published
 
 _ID = "The id of published weights, as `dorsal weights list` prints it."
@@ -201,7 +201,7 @@ def _entry(file: Path, network: str, source_format: str, classes: str, preproces
     """What is known about a file: from the table if a published file has this name, else from options."""
     import msgspec
 
-    from dorsal.weights.card import Preprocessing
+    from dorsal.spec.preprocessing import Preprocessing
     from dorsal.weights.fetch import check_file
     from dorsal.weights.published import Published, published_as
 
@@ -234,7 +234,7 @@ def _prepared(text: str, base: Preprocessing) -> Preprocessing:
     import msgspec
 
     from dorsal.language.reader import Call, Reader, suggest
-    from dorsal.weights.card import Preprocessing
+    from dorsal.spec.preprocessing import Preprocessing
 
     read = Reader(f"preprocessing({text})").whole().arguments
     given = {key: value.name if isinstance(value, Call) else value for key, value in read.items()}

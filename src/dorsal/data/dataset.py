@@ -18,15 +18,14 @@ from dorsal.data.sampling import Seeded, order
 from dorsal.data.scenes import open_scene_images, open_scenes
 from dorsal.data.spec import DataSpec, Folder, Scenes, data_spec
 from dorsal.data.split import ImageData, Images, Joined, Split, Target
-from dorsal.data.transform import IMAGENET, Interpolation, Normalization, eval_crop, eval_transform, to_float
+from dorsal.data.transform import Interpolation, eval_crop, eval_transform, to_float
+from dorsal.spec.preprocessing import Normalization
 
 __all__ = [
-    "IMAGENET",
     "Evaluation",
     "ImageData",
     "Images",
     "Joined",
-    "Normalization",
     "Seeded",
     "Split",
     "Target",

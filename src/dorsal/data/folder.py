@@ -25,7 +25,7 @@ from dorsal.data.listing import list_folder, training_problems
 from dorsal.data.progress import Progress, on_stderr
 from dorsal.data.spec import DataError, Folder, shown
 from dorsal.data.split import ImageData, Images, Target
-from dorsal.data.transform import IMAGENET, Normalization
+from dorsal.spec.preprocessing import IMAGENET, Normalization
 
 _CACHE_BYTES = 512 * 2**20
 
@@ -257,7 +257,7 @@ def _measured(index: Index, rows: Rows, levels: Levels | None) -> Normalization:
     squares = [math.fsum(column) / len(rows) for column in square.T.tolist()]
     # A channel that never varies gets one grey level, so that dividing by it stays harmless.
     stds = [math.sqrt(max(each - mean * mean, 1 / 255**2)) for each, mean in zip(squares, means, strict=True)]
-    return Normalization(mean=tuple(means), std=tuple(stds), source="measured on the training split")
+    return Normalization(mean=tuple(means), std=tuple(stds))
 
 
 def _conversions(index: Index, rows: Rows, levels: Levels | None, whose: str) -> list[str]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dorsal.data.decode import Levels
-from dorsal.data.transform import Normalization
+from dorsal.spec.preprocessing import Normalization
 
 _NAMED = 5
 

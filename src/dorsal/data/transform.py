@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
-import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,32 +13,9 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import center_crop, resize
 
-Channels = tuple[float, ...]
+from dorsal.spec.preprocessing import Normalization
+
 Interpolation = Literal["bilinear", "bicubic"]
-
-
-class Normalization(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Mean and standard deviation of each channel of values in 0..1, and where they come from.
-
-    `color_order` is the order of channels afterwards: weights trained with OpenCV's images want "bgr". Mean and
-    standard deviation are given red, green, blue all the same. Only images of three channels can be "bgr".
-
-    Raises ValueError where mean and standard deviation differ in length, or grey is to be "bgr".
-    """
-
-    mean: Channels
-    std: Channels
-    source: str
-    color_order: Literal["rgb", "bgr"] = "rgb"
-
-    def __post_init__(self) -> None:
-        if len(self.mean) != len(self.std):
-            raise ValueError(f"mean={self.mean} and std={self.std} differ in their number of channels")
-        if self.color_order == "bgr" and len(self.mean) != 3:
-            raise ValueError(f"color_order=bgr needs 3 channels, not {len(self.mean)}; nearest valid: color_order=rgb")
-
-
-IMAGENET = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), source="imagenet")
 
 
 def histogram(images: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -58,7 +34,7 @@ def measured(counts: NDArray[np.int64]) -> Normalization:
     share = counts / counts.sum(axis=1, keepdims=True)
     mean = (share * values).sum(axis=1)
     std = np.sqrt((share * (values - mean[:, None]) ** 2).sum(axis=1)).clip(min=1 / 255)
-    return Normalization(mean=tuple(mean.tolist()), std=tuple(std.tolist()), source="measured on the training split")
+    return Normalization(mean=tuple(mean.tolist()), std=tuple(std.tolist()))
 
 
 def to_float(normalization: Normalization) -> Callable[[Tensor], Tensor]:

@@ -11,7 +11,8 @@ from dorsal.data.dataset import ImageData
 from dorsal.data.transform import usual_resize
 from dorsal.spec.metric import ACCURACY
 from dorsal.spec.network import Network
-from dorsal.weights.card import Card, Preprocessing
+from dorsal.spec.preprocessing import Preprocessing
+from dorsal.weights.card import Card
 from dorsal.weights.saved import make_card, save_model
 
 

@@ -14,8 +14,9 @@ from torch.nn.functional import pad
 from torchvision.transforms import v2
 from torchvision.transforms.v2.functional import center_crop, resize
 
-from dorsal.data.dataset import ImageData, Normalization, to_float
+from dorsal.data.dataset import ImageData, to_float
 from dorsal.recipes.recipe import Recipe
+from dorsal.spec.preprocessing import Normalization
 
 Transform = Callable[[Tensor], Tensor]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from dorsal.language.reader import suggest
-from dorsal.weights.card import Preprocessing
+from dorsal.spec.preprocessing import Preprocessing
 
 
 class Published(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

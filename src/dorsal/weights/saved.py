@@ -21,7 +21,8 @@ from torch import Tensor
 from dorsal.nn.backbone import Classifier
 from dorsal.nn.build import build
 from dorsal.spec.network import Network, network_hash
-from dorsal.weights.card import SCHEMA, Card, Preprocessing
+from dorsal.spec.preprocessing import Preprocessing
+from dorsal.weights.card import SCHEMA, Card
 from dorsal.weights.formats import from_ours
 from dorsal.weights.read import check_finite
 from dorsal.zoo import network as read_network
