@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dorsal.cli import main
+from dorsal.cli.app import main
 from dorsal.findings.narrowing import propose as proposing
 from dorsal.findings.narrowing.features import features, sample_more
 from dorsal.findings.narrowing.propose import propose_space

@@ -16,6 +16,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, SpawnContext
 from typing import Any, Generic, Protocol, TypeVar
@@ -100,7 +101,7 @@ class LocalPool(Generic[AnyJob]):
     """`workers` processes of `threads` threads each, which do every job by `work`.
 
     A job whose worker dies (killed, out of memory) starts again on a fresh worker, where a run finds its checkpoint;
-    when `LIVES` workers died of it, it has failed. Only the main process hears Ctrl-C.
+    when `LIVES` workers died of it, it has failed. Only the main process hears Ctrl-C, at any moment.
     """
 
     def __init__(self, workers: int, threads: int, work: Work[AnyJob]) -> None:
@@ -129,9 +130,10 @@ class LocalPool(Generic[AnyJob]):
                     yield Report(number, job, what)
                     waiting.extend(more() if more else ())
         finally:
-            with interrupts_ignored():
-                for worker in pool.values():
-                    worker.stop()
+            for worker in pool.values():  # all of them before waiting for one: another Ctrl-C may end the wait
+                worker.terminate()
+            for worker in pool.values():
+                worker.stop()
 
     def _occupy(self, pool: dict[int, Worker[AnyJob, Message | Outcome]], waiting: deque[AnyJob], keep: bool) -> bool:
         """Gives waiting jobs to new and to idle workers, ends those for whom there is none unless they are to be kept;
@@ -182,7 +184,10 @@ class Worker(Generic[Request, Reply]):
         self.job: Request | None = None
         environment = {**os.environ, **variables}
         self._process = context.Process(target=_work, args=(theirs, environment), daemon=True)
-        with interrupts_ignored():  # the child inherits this until it sets its own
+        if isinstance(context, SpawnContext):
+            with _unheard_by_children():
+                self._process.start()
+        else:
             self._process.start()
         theirs.close()  # so that its death ends the pipe
         self._send(work)
@@ -227,6 +232,8 @@ def _copying() -> ForkServerContext | SpawnContext:
         return mp.get_context("spawn")
     context = mp.get_context("forkserver")
     context.set_forkserver_preload(["dorsal.jobs.train"])
+    with _unheard_by_children():
+        forkserver.ensure_running()
     return context
 
 
@@ -243,7 +250,6 @@ def _work(pipe: Connection, environment: Mapping[str, str]) -> None:
     mp.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
     os.environ.clear()  # it may be that of an earlier moment
     os.environ.update(environment)
-    work: Callable[[Any, Callable[[Any], None]], Any] = pipe.recv()
     last_step = 0.0
 
     def tell(what: Any) -> None:
@@ -255,8 +261,10 @@ def _work(pipe: Connection, environment: Mapping[str, str]) -> None:
             last_step = now
         pipe.send(what)
 
-    while True:
-        pipe.send(work(pipe.recv(), tell))
+    with contextlib.suppress(EOFError):  # the main process has let go of this one
+        work: Callable[[Any, Callable[[Any], None]], Any] = pipe.recv()
+        while True:
+            pipe.send(work(pipe.recv(), tell))
 
 
 def _end_with_parent() -> None:
@@ -267,13 +275,11 @@ def _end_with_parent() -> None:
 
 
 @contextlib.contextmanager
-def interrupts_ignored() -> Iterator[None]:
-    """Ctrl-C does nothing in here. Outside the main thread, which alone hears it, there is nothing to do."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _unheard_by_children() -> Iterator[None]:
+    """Processes that start in here never hear Ctrl-C, not even as they start. This one hears it afterwards."""
+    resource_tracker.ensure_running()  # in here it would let Ctrl-C through
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
