@@ -24,12 +24,17 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 
 from dorsal.jobs.events import Note
+from dorsal.jobs.lock import UNGUARDED
 from dorsal.jobs.records import Outcome
 from dorsal.recipes.epoch import Epoch, Step
 
 LIVES = 3
 """A job fails once this many workers have died while doing it."""
 
+_UNGUARDED_SAYS = (
+    "dorsal: workers import the main module, and this one would begin the study again: put what starts it under "
+    '`if __name__ == "__main__":`'
+)
 _SECONDS_BETWEEN_STEPS = 0.2
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -202,7 +207,8 @@ class Worker(Generic[Request, Reply]):
             self.pipe.send(message)
 
     def receive(self) -> tuple[Request, Reply | WorkerDied]:
-        """What the worker tells about its job; waits for it."""
+        """What the worker tells about its job; waits for it. Raises SystemExit with a sentence where it has begun the
+        study again, as a script without a main guard makes it do: no job can be done then."""
         job = self.job
         if job is None:
             raise RuntimeError("an idle worker has nothing to tell")
@@ -210,6 +216,8 @@ class Worker(Generic[Request, Reply]):
             what: Reply | WorkerDied = self.pipe.recv()
         except (EOFError, OSError):
             self._process.join()
+            if self._process.exitcode == UNGUARDED:
+                raise SystemExit(_UNGUARDED_SAYS) from None
             what = WorkerDied(_cause_of_death(self._process.exitcode or 0))
         if isinstance(what, Outcome):
             self.job = None
