@@ -102,6 +102,8 @@ def execute(
         coming = forecast(todo, predicted, ended, here.workers, session.keep_models)
         check_disk(folder, coming.disk_bytes)
         todo = replace(todo, arms=_with_latencies(todo, timings))
+        if before := read_study_file(folder, session.file):
+            _tell_replaced(before.study, todo, folder, ended, on_event)
         write()
         study = keep(session, todo, ended, here, note)
         for text in study.notes:
@@ -201,6 +203,18 @@ def make_runs(
                         checkpoint_file(folder, run.key).unlink(missing_ok=True)
                     done += 1
                     on_event(TrialDone(run, trial, done, total, clock.seconds_left()))
+
+
+def _tell_replaced(before: Study, todo: Plan, folder: Path, ended: set[str], on_event: OnEvent) -> None:
+    """Says what is reused and what is replaced, where the folder holds runs that are none of this plan."""
+    now, then = {run.key for run in todo.runs}, {run.key for run in before.runs}
+    if other := len(then - now):
+        on_event(
+            Note(
+                f"{folder} holds `{before.command}`: {len(now & ended)} ended runs are reused; plan and report are "
+                f"replaced, without {other} of its runs, and what has ended of those stays in the store"
+            )
+        )
 
 
 def _budget(session: Execution, ended: Collection[str], workers: int) -> Budget | None:
