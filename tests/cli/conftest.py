@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from dorsal.cli import main
+from dorsal.cli.app import main
 
 
 @pytest.fixture

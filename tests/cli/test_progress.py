@@ -1,5 +1,7 @@
 """What is told of a study while it runs."""
 
+from pathlib import Path
+
 import pytest
 
 from dorsal.cli.progress import Watch
@@ -12,7 +14,7 @@ from tests.contracts.jobs import make_run
 
 @pytest.mark.parametrize(("seconds", "says"), [(80.0, "about 1m20s"), (None, "no forecast")])
 def test_the_forecast_is_said_first(seconds: float | None, says: str, capsys: pytest.CaptureFixture[str]) -> None:
-    Watch().on_event(Planned((), Forecast(3, 1, seconds, 2, {}, 2**21), "cpu"))
+    Watch(Path("runs/x")).on_event(Planned((), Forecast(3, 1, seconds, 2, {}, 2**21), "cpu"))
     assert capsys.readouterr().err == f"3 runs, 1 of them done; {says} on 2 workers (cpu), and 2 MiB of disk\n"
 
 
@@ -20,7 +22,7 @@ def test_the_forecast_is_said_first(seconds: float | None, says: str, capsys: py
 def test_a_run_that_ended_is_one_line_with_the_time_left(
     left: float, says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Watch().on_event(TrialDone(make_run(1), Trial("key1", "finished", 50.0, (), 3.0, ""), 2, 3, left))
+    Watch(Path("runs/x")).on_event(TrialDone(make_run(1), Trial("key1", "finished", 50.0, (), 3.0, ""), 2, 3, left))
     assert capsys.readouterr().err == f"2/3  arm, plain, seed 1: 50.00 %  (3s){says}\n"
 
 
@@ -28,7 +30,7 @@ def test_in_a_terminal_each_worker_has_a_bar(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
-    with Watch() as watch:
+    with Watch(Path("runs/x")) as watch:
         watch.on_event(Planned((), Forecast(3, 1, 80.0, 2, {}), "cuda"))
         for worker in range(2):
             watch.on_event(Progress(worker, make_run(worker), Step(1, 50, 100), 80.0))
@@ -39,7 +41,7 @@ def test_in_a_terminal_each_worker_has_a_bar(
 
 
 def test_visits_to_networks_are_told_of_in_tenths(capsys: pytest.CaptureFixture[str]) -> None:
-    watch = Watch()
+    watch = Watch(Path("runs/x"))
     for done in range(1, 31):
         watch.on_event(Visited(done, 30, 0.0 if done == 30 else 80.0))
     tenths = [f"{done} of 30 visits to networks made  about 1m20s left" for done in range(3, 30, 3)]

@@ -54,7 +54,7 @@ def test_the_list_of_verbs_loads_none_of_them(words: tuple[str, ...]) -> None:
     found = loaded_by(*words)
     assert found & {*HEAVY, "msgspec"} == set()
     assert {name for name in found if name.startswith("dorsal")} == {
-        "dorsal", "dorsal.cli", "dorsal.cli.app", "dorsal.cli.group",
+        "dorsal", "dorsal.cli", "dorsal.cli.app", "dorsal.cli.group", "dorsal.cli.interrupts",
     }  # fmt: skip
 
 

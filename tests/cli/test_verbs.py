@@ -98,7 +98,7 @@ def test_without_timm_one_sentence_says_how_to_get_it(dorsal, tmp_path, monkeypa
 def trained(tmp_path_factory):
     """A network trained for one epoch, through the command line."""
 
-    from dorsal.cli import main
+    from dorsal.cli.app import main
 
     folder = tmp_path_factory.mktemp("trained")
     before, sys.argv = sys.argv, ["dorsal", "train", TINY, "--data", SCENES, "--epochs", "1", "--out", str(folder)]

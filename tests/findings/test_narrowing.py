@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dorsal.cli import main
+from dorsal.cli.app import main
 from dorsal.findings.narrowing import propose as proposing
 from dorsal.findings.narrowing.features import features, sample_more
 from dorsal.findings.narrowing.propose import propose_space
@@ -779,6 +779,7 @@ def test_the_command_shows_and_writes_the_next_space(narrow, falling, tmp_path):
     assert "widths" in space.non_decreasing
     assert space == propose_space(falling, name="next", draws=DRAWS).space
     assert [each.name for each in tmp_path.iterdir()] == ["next.toml"]
+    assert f"next in {out} (replaced)" in narrow(falling, "--out", out)[1]
     rows = [line.split() for line in shown.splitlines() if "anynetx_a" in line and "150" in line]
     assert rows[0][3] == "150"
 

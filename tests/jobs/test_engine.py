@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from functools import partial
+from multiprocessing import forkserver
 from pathlib import Path
 
 import psutil
@@ -80,10 +81,21 @@ class TestLocalPool(EngineContract):
         next(reports)
         reports.close()
 
-    def test_ctrl_c_still_reaches_this_process_after_workers_started(self) -> None:
-        before = signal.getsignal(signal.SIGINT)
-        list(self.engine(1, says_pid_and_threads).run_all([make_run(1)]))
-        assert signal.getsignal(signal.SIGINT) is before
+    def test_ctrl_c_reaches_this_process_while_a_worker_starts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Until the process that workers are copies of has imported torch, that takes seconds."""
+        start = forkserver.connect_to_new_process
+
+        def press_and_start(fds: list[int]) -> tuple[int, int]:
+            os.kill(os.getpid(), signal.SIGINT)
+            return start(fds)
+
+        monkeypatch.setattr(forkserver, "connect_to_new_process", press_and_start)
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                list(self.engine(1, says_pid_and_threads).run_all([make_run(1)]))
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     @pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
     def test_workers_end_when_the_main_process_is_killed(self, tmp_path: Path, how: signal.Signals) -> None:

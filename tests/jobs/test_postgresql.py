@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from dorsal.cli import main
+from dorsal.cli.app import main
 from dorsal.jobs.events import Event, TrialDone
 from dorsal.jobs.store import Store
 from dorsal.jobs.study_file import load_study, read_study_file

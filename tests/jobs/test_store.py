@@ -1,5 +1,6 @@
 """Ended runs in an Optuna storage, and storages that are refused."""
 
+import contextlib
 import multiprocessing
 import sqlite3
 from collections.abc import Sequence
@@ -165,11 +166,23 @@ def test_one_process_holds_a_study(tmp_path: Path) -> None:
         assert (tmp_path / "out" / "lock.pid").is_file()
 
 
-def test_a_main_module_that_workers_import_starts_no_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
-    with pytest.raises(RuntimeError, match='under `if __name__ == "__main__":`'), hold(tmp_path / "out"):
-        pass
-    assert not (tmp_path / "out").exists()
+def test_a_refusal_leaves_no_folder_that_was_not_there(tmp_path: Path) -> None:
+    out = tmp_path / "runs" / "out"
+    for there in (False, True):
+        _refuse(out, "timings.json")
+        assert [path.exists() for path in (out.parent, out)] == [there, there]
+        out.mkdir(parents=True, exist_ok=True)
+
+
+def test_a_refusal_leaves_what_has_been_written_down(tmp_path: Path) -> None:
+    _refuse(tmp_path / "out", "study.json")
+    assert (tmp_path / "out" / "study.json").is_file()
+
+
+def _refuse(folder: Path, wrote: str) -> None:
+    with contextlib.suppress(ValueError), hold(folder):
+        (folder / wrote).touch()
+        raise ValueError
 
 
 def _try_to_hold(folder: Path) -> str:

@@ -15,6 +15,7 @@ from dorsal.recipes.text import read_recipes
 from dorsal.study.comparison.plan import plan_comparison
 from dorsal.study.comparison.question import Comparison
 from dorsal.study.comparison.run import compare
+from tests.study.arithmetic import Arithmetic, put_in_place
 from tests.study.conftest import results, tiny
 
 DIVERGES = "plain(lr=1e8, warmup_epochs=0)"
@@ -130,7 +131,7 @@ def test_another_name_is_refused_with_nothing_lost(crashed: Crashed) -> None:
 
 def test_a_budget_too_small_is_refused_with_nothing_lost(crashed: Crashed) -> None:
     more = tiny(crashed.out, recipes=("plain",), seeds=9, epochs=1000, storage=crashed.url, budget="1s")
-    with pytest.raises(ValueError, match="budget='1s' is too small: 1 of 9 seeds for every arm and recipe needs at"):
+    with pytest.raises(ValueError, match="budget='1s' is too small: 1 of 9 seeds for every arm and recipe takes"):
         compare(more)
     assert results(load_study(crashed.out)) == results(crashed.repaired)
 
@@ -144,7 +145,8 @@ def test_a_budget_runs_the_rounds_that_fit_and_says_so(crashed: Crashed) -> None
     assert [trial.status for trial in study.trials] == ["finished"] * 2
     notes = [event.text for event in events if isinstance(event, Note)]
     assert sum("fits 1 of 500 seeds" in note for note in notes) == 1
-    assert list(study.notes) == notes
+    assert " holds `dorsal compare " in notes[0]
+    assert list(study.notes) == notes[1:]
 
 
 @pytest.mark.parametrize(
@@ -160,7 +162,27 @@ def test_a_budget_runs_the_rounds_that_fit_and_says_so(crashed: Crashed) -> None
 def test_bad_questions_are_refused_before_anything_starts(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         compare(tiny(tmp_path / "out", **changes))
-    assert not (tmp_path / "out" / "study.json").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_question_in_a_folder_says_what_is_reused_and_what_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = put_in_place(Arithmetic(1), monkeypatch)
+
+    def told(**changes: Any) -> list[str]:
+        events: list[Event] = []
+        compare(tiny(tmp_path / "out", **changes), on_event=events.append)
+        return [event.text for event in events if isinstance(event, Note) and "holds" in event.text]
+
+    assert told() == []
+    assert told(seeds=3) == []  # more of the same
+    (said,) = told(seeds=1, recipes=("plain", "tricks"))
+    assert said.startswith(f"{tmp_path / 'out'} holds `dorsal compare ")
+    assert "2 ended runs are reused; plan and report are replaced, without 4 of its runs" in said
+    made = len(engine.made)
+    assert len(told(seeds=3)) == 1
+    assert len(engine.made) == made  # nothing that was trained is lost
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:

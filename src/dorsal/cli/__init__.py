@@ -1,5 +1,11 @@
 """The command line: one file a verb, thin."""
 
-from dorsal.cli.app import main
+from dorsal.cli.interrupts import obeyed
 
-__all__ = ["main"]
+
+def main() -> None:
+    """Runs the command line, which Ctrl-C ends at any moment."""
+    with obeyed():
+        from dorsal.cli.app import main as run
+
+        run()

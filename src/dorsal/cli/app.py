@@ -10,6 +10,7 @@ import click
 
 import dorsal
 from dorsal.cli.group import Entry, Verbs
+from dorsal.cli.interrupts import STOPPED
 
 _WEIGHTS = {
     "list": Entry("weights", "list_weights", "List published weights."),
@@ -64,7 +65,7 @@ def main() -> None:
 
         _fail(answer(error, words, APP))
     except click.Abort:
-        sys.exit(130)
+        sys.exit(STOPPED)
     except (ValueError, ModuleNotFoundError) as error:
         if "--json" in sys.argv and hasattr(error, "problems"):  # of a data set: all of them, not the first only
             print(json.dumps({"problems": error.problems}, allow_nan=False))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,17 +12,21 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from dorsal.cli.interrupts import say_when_stopped
 from dorsal.jobs.events import Event, Note, Planned, TrialDone, Visited
 from dorsal.jobs.events import Progress as RunProgress
 from dorsal.jobs.plan import Run
 from dorsal.jobs.records import Trial
 from dorsal.language.amounts import show_bytes, show_duration
 
+_GOES_ON = "the same command goes on"
+
 
 class Watch:
     """Shows the events of a study while it runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._console = Console(stderr=True)
         self._live = self._console.is_terminal
         self._progress = Progress(
@@ -42,14 +47,16 @@ class Watch:
             self._progress.stop()
 
     def on_event(self, event: Event) -> None:
-        """Shows one event."""
+        """Shows one event, and keeps up what Ctrl-C would say."""
         match event:
             case Note(text):
                 self._say(f"note: {text}")
             case Visited(done, total, seconds_left):
                 self._visited(done, total, _left(seconds_left))
+                say_when_stopped(f"stopped; {done} of {total} visits are kept, and {_GOES_ON}")
             case Planned():
                 self._planned(event)
+                self._kept(event.forecast.done, event.forecast.runs)
             case RunProgress():
                 self._worker(event)
             case TrialDone(run, trial, done, total, seconds_left):
@@ -57,6 +64,11 @@ class Watch:
                 self._say(f"{done}/{total}  {outcome(run, trial)}" + (f"  {left}" if left and not self._live else ""))
                 if self._total is not None:
                     self._progress.update(self._total, completed=done, text=left)
+                self._kept(done, total)
+
+    def _kept(self, done: int, total: int) -> None:
+        folder = shlex.quote(str(self._folder))
+        say_when_stopped(f"stopped; {done} of {total} runs are kept (`dorsal report {folder}`), and {_GOES_ON}")
 
     def _visited(self, done: int, total: int, left: str) -> None:
         if self._live:
@@ -101,19 +113,12 @@ class Watch:
 
 
 @contextlib.contextmanager
-def watching(folder: Path, doing: str, shows: str | None = "report") -> Iterator[Callable[[Event], None]]:
-    """Says at once what is being done and in which folder, and gives what shows the events of the study.
-
-    Ctrl-C ends the verb with the command that goes on, and that shows what is done: the verb `shows`.
-    """
+def watching(folder: Path, doing: str) -> Iterator[Callable[[Event], None]]:
+    """Says at once what is being done and in which folder, and gives what shows the events of the study."""
     sys.stderr.write(f"{doing}; folder: {folder}\n")
-    try:
-        with Watch() as watch:
-            yield watch.on_event
-    except KeyboardInterrupt:
-        rest = f", and `dorsal {shows} {folder}` shows what is done" if shows else ""
-        sys.stderr.write(f"stopped; the same command goes on{rest}\n")
-        sys.exit(130)
+    say_when_stopped(f"stopped; what was timed is kept, and {_GOES_ON}")
+    with Watch(folder) as watch:
+        yield watch.on_event
 
 
 def _left(seconds: float) -> str:

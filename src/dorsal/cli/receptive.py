@@ -8,6 +8,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dorsal.cli.files import replacing
+
 if TYPE_CHECKING:
     from dorsal.spec.receptive import LevelField
 
@@ -40,6 +42,7 @@ def show_receptive_fields(texts: Sequence[str], image_size: int, as_json: bool, 
         fields[text] = receptive_fields(net)
         levels = [_describe(level, image_size) for level in fields[text]]
         described.append({"text": text_of(net), "image_size": image_size, "receptive_fields": levels})
+    replaced = replacing(plot) if plot else ""
     if plot is not None:
         from dorsal.report.receptive import write_plot
 
@@ -51,7 +54,7 @@ def show_receptive_fields(texts: Sequence[str], image_size: int, as_json: bool, 
         return
     _print(fields, image_size)
     if plot is not None:
-        print(f"plot: {plot}")
+        print(f"plot: {plot}{replaced}")
 
 
 def _describe(level: LevelField, image_size: int) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def latency(asked: Timing, as_json: AsJson = False) -> None:
     """
     from dorsal.cli.progress import watching
 
-    with watching(asked.folder, f"timing networks of {', '.join(asked.spaces)}", None) as on_event:
+    with watching(asked.folder, f"timing networks of {', '.join(asked.spaces)}") as on_event:
         from dorsal.study.timing.run import measure_latency  # imports torch
 
         model = measure_latency(asked, on_event=on_event)

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from dorsal.cli.files import replacing
 from dorsal.cli.folders import Population, StudyStorage
 from dorsal.cli.options import AsJson
 from dorsal.language.options import option
@@ -45,6 +46,7 @@ def narrow(
         check_html(plot)
     population, retrained = load_population(folder, storage), load_recheck(folder, storage)
     proposal = propose_space(population, space, margin, retrained=retrained, name=out.stem if out else "")
+    out_replaced, plot_replaced = (replacing(path) if path else "" for path in (out, plot))
     if out is not None and proposal.space is not None:
         from dorsal.jobs.json_file import write_whole
         from dorsal.space.space import to_toml
@@ -63,9 +65,9 @@ def narrow(
         return
     _show(proposal)
     if out is not None:
-        print(f"{proposal.space.name} in {out}" if proposal.space else f"{out} is not written")
+        print(f"{proposal.space.name} in {out}{out_replaced}" if proposal.space else f"{out} is not written")
     if plot is not None:
-        print(f"page: {plot}")
+        print(f"page: {plot}{plot_replaced}")
 
 
 def _show(proposal: ProposedSpace) -> None:

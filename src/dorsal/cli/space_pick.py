@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
+from dorsal.cli.files import replacing
 from dorsal.cli.folders import StudyStorage
 from dorsal.cli.options import AsJson
 from dorsal.language.options import option
@@ -58,8 +59,9 @@ def pick_networks(
         several = len(found.networks) > 1
         for place, network in enumerate(found.networks, 1):
             file = out.with_stem(f"{out.stem}-{place}") if several else out
+            replaced = replacing(file)
             write_whole(file, f"{to_json(network.network)}\n".encode())
-            sys.stderr.write(f"{network.label} in {file}\n")
+            sys.stderr.write(f"{network.label} in {file}{replaced}\n")
     if as_json:
         import msgspec
 

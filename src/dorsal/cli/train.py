@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from dorsal.cli.interrupts import say_when_stopped
 from dorsal.cli.options import AsJson
 from dorsal.jobs.resources import RunOptions
 from dorsal.language.options import option
@@ -64,6 +65,7 @@ def train(asked: TrainingRun, as_json: AsJson = False) -> None:
     if asked.epochs is not None:
         made = msgspec.structs.replace(made, epochs=asked.epochs)
     out = asked.folder
+    say_when_stopped("stopped; epochs that have ended are kept, and the same command goes on")
     sys.stderr.write(f"training {asked.network} on {asked.data}; epochs: {made.epochs}; folder: {out}\n")
 
     from dorsal.data.dataset import open_data  # after the quick checks: this imports torch
@@ -90,22 +92,18 @@ def train(asked: TrainingRun, as_json: AsJson = False) -> None:
         torch.set_num_threads(asked.threads)
     for note in (opened.summary, *opened.notes, f"on {device} in {asked.precision}"):
         sys.stderr.write(f"note: {note}\n")
-    try:
-        result = fit(
-            net,
-            made,
-            opened,
-            seed=asked.seed,
-            device=device,
-            precision=asked.precision,
-            micro_batch=asked.micro_batch,
-            checkpoint=out / "checkpoint.pt",
-            on_epoch=partial(_show_epoch, made.epochs),
-            loader_processes=asked.loader_processes,
-        )
-    except KeyboardInterrupt:
-        sys.stderr.write(f"stopped; the same command goes on from {out / 'checkpoint.pt'}\n")
-        sys.exit(130)
+    result = fit(
+        net,
+        made,
+        opened,
+        seed=asked.seed,
+        device=device,
+        precision=asked.precision,
+        micro_batch=asked.micro_batch,
+        checkpoint=out / "checkpoint.pt",
+        on_epoch=partial(_show_epoch, made.epochs),
+        loader_processes=asked.loader_processes,
+    )
     for note in result.notes:
         sys.stderr.write(f"note: {note}\n")
     (out / "curve.json").write_bytes(msgspec.json.format(msgspec.json.encode(result.curve)))
@@ -122,6 +120,7 @@ def train(asked: TrainingRun, as_json: AsJson = False) -> None:
 
 
 def _show_epoch(epochs: int, result: Epoch) -> None:
+    say_when_stopped(f"stopped; {result.epoch} of {epochs} epochs are kept, and the same command goes on")
     sys.stderr.write(
         f"epoch {result.epoch:3d}/{epochs}  train loss {result.train_loss:.4f}  "
         f"val loss {result.val_loss:.4f}  {ACCURACY.short} {result.score:6.2f} %  {result.seconds:.1f} s\n"

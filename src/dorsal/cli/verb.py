@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import click
 import msgspec
 
+from dorsal.cli.interrupts import STOPPED
 from dorsal.language.fields import convert
 from dorsal.language.files import read_text_file
 from dorsal.language.options import Option, options_of, read_option
@@ -63,7 +64,10 @@ class Verb(click.Command):
             _check_complete(self.asked, asked)
             values[parameter] = kind(**asked)
         _check_complete(self.beside, values)
-        self.function(**values)
+        try:
+            self.function(**values)
+        except KeyboardInterrupt:  # click would write an empty line
+            raise click.exceptions.Exit(STOPPED) from None
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes what the verb does, its examples, each on a line of its own to be copied, and its arguments."""

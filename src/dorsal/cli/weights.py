@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from dorsal.cli.files import replacing
 from dorsal.cli.folders import Model
 from dorsal.cli.options import AsJson
 from dorsal.language.options import option
@@ -129,13 +130,14 @@ def convert(
 
         if network or source_format or classes or preprocessing or license or partial or state or prefix:
             raise ValueError("--to-format takes a model's folder and --out only: its card says the rest")
+        replaced = replacing(out)
         export(file, to_format, out)
         if as_json:
             import json
 
             print(json.dumps({"file": str(out), "format": to_format}, allow_nan=False))
         else:
-            print(f"{to_format} checkpoint in {out}")
+            print(f"{to_format} checkpoint in {out}{replaced}")
         return
     if not file.is_file():
         raise ValueError(f"{str(file)!r} is not a file")
@@ -263,6 +265,7 @@ def _convert(
 
     from dorsal.weights.convert import convert as run
 
+    replaced = replacing(out / "model.json")
     card, notes = run(file, entry, out, origin=origin, partial=partial, state=state, prefix=prefix)
     for note in notes:
         sys.stderr.write(f"note: {note}\n")
@@ -271,5 +274,5 @@ def _convert(
     else:
         scores = ", ".join(f"{name} {value:.2f} %" for name, value in card.metrics.items())
         published = f"; published: {scores}" if scores else ""
-        print(f"{card.text} in {out} ({card.license}){published}")
+        print(f"{card.text} in {out}{replaced} ({card.license}){published}")
         print(f"  images: {card.preprocessing.describe()}")

@@ -16,6 +16,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, SpawnContext
 from typing import Any, Generic, Protocol, TypeVar
@@ -23,12 +24,17 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 
 from dorsal.jobs.events import Note
+from dorsal.jobs.lock import UNGUARDED
 from dorsal.jobs.records import Outcome
 from dorsal.recipes.epoch import Epoch, Step
 
 LIVES = 3
 """A job fails once this many workers have died while doing it."""
 
+_UNGUARDED_SAYS = (
+    "dorsal: workers import the main module, and this one would begin the study again: put what starts it under "
+    '`if __name__ == "__main__":`'
+)
 _SECONDS_BETWEEN_STEPS = 0.2
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -100,7 +106,7 @@ class LocalPool(Generic[AnyJob]):
     """`workers` processes of `threads` threads each, which do every job by `work`.
 
     A job whose worker dies (killed, out of memory) starts again on a fresh worker, where a run finds its checkpoint;
-    when `LIVES` workers died of it, it has failed. Only the main process hears Ctrl-C.
+    when `LIVES` workers died of it, it has failed. Only the main process hears Ctrl-C, at any moment.
     """
 
     def __init__(self, workers: int, threads: int, work: Work[AnyJob]) -> None:
@@ -129,9 +135,10 @@ class LocalPool(Generic[AnyJob]):
                     yield Report(number, job, what)
                     waiting.extend(more() if more else ())
         finally:
-            with interrupts_ignored():
-                for worker in pool.values():
-                    worker.stop()
+            for worker in pool.values():  # all of them before waiting for one: another Ctrl-C may end the wait
+                worker.terminate()
+            for worker in pool.values():
+                worker.stop()
 
     def _occupy(self, pool: dict[int, Worker[AnyJob, Message | Outcome]], waiting: deque[AnyJob], keep: bool) -> bool:
         """Gives waiting jobs to new and to idle workers, ends those for whom there is none unless they are to be kept;
@@ -182,7 +189,10 @@ class Worker(Generic[Request, Reply]):
         self.job: Request | None = None
         environment = {**os.environ, **variables}
         self._process = context.Process(target=_work, args=(theirs, environment), daemon=True)
-        with interrupts_ignored():  # the child inherits this until it sets its own
+        if isinstance(context, SpawnContext):
+            with _unheard_by_children():
+                self._process.start()
+        else:
             self._process.start()
         theirs.close()  # so that its death ends the pipe
         self._send(work)
@@ -197,7 +207,8 @@ class Worker(Generic[Request, Reply]):
             self.pipe.send(message)
 
     def receive(self) -> tuple[Request, Reply | WorkerDied]:
-        """What the worker tells about its job; waits for it."""
+        """What the worker tells about its job; waits for it. Raises SystemExit with a sentence where it has begun the
+        study again, as a script without a main guard makes it do: no job can be done then."""
         job = self.job
         if job is None:
             raise RuntimeError("an idle worker has nothing to tell")
@@ -205,6 +216,8 @@ class Worker(Generic[Request, Reply]):
             what: Reply | WorkerDied = self.pipe.recv()
         except (EOFError, OSError):
             self._process.join()
+            if self._process.exitcode == UNGUARDED:
+                raise SystemExit(_UNGUARDED_SAYS) from None
             what = WorkerDied(_cause_of_death(self._process.exitcode or 0))
         if isinstance(what, Outcome):
             self.job = None
@@ -227,6 +240,8 @@ def _copying() -> ForkServerContext | SpawnContext:
         return mp.get_context("spawn")
     context = mp.get_context("forkserver")
     context.set_forkserver_preload(["dorsal.jobs.train"])
+    with _unheard_by_children():
+        forkserver.ensure_running()
     return context
 
 
@@ -243,7 +258,6 @@ def _work(pipe: Connection, environment: Mapping[str, str]) -> None:
     mp.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
     os.environ.clear()  # it may be that of an earlier moment
     os.environ.update(environment)
-    work: Callable[[Any, Callable[[Any], None]], Any] = pipe.recv()
     last_step = 0.0
 
     def tell(what: Any) -> None:
@@ -255,8 +269,10 @@ def _work(pipe: Connection, environment: Mapping[str, str]) -> None:
             last_step = now
         pipe.send(what)
 
-    while True:
-        pipe.send(work(pipe.recv(), tell))
+    with contextlib.suppress(EOFError):  # the main process has let go of this one
+        work: Callable[[Any, Callable[[Any], None]], Any] = pipe.recv()
+        while True:
+            pipe.send(work(pipe.recv(), tell))
 
 
 def _end_with_parent() -> None:
@@ -267,13 +283,11 @@ def _end_with_parent() -> None:
 
 
 @contextlib.contextmanager
-def interrupts_ignored() -> Iterator[None]:
-    """Ctrl-C does nothing in here. Outside the main thread, which alone hears it, there is nothing to do."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _unheard_by_children() -> Iterator[None]:
+    """Processes that start in here never hear Ctrl-C, not even as they start. This one hears it afterwards."""
+    resource_tracker.ensure_running()  # in here it would let Ctrl-C through
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import contextlib
 import datetime
 import functools
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import msgspec
 from msgspec.structs import replace
 
+from dorsal.jobs.budget import Budget
 from dorsal.jobs.engine import Engine, LocalPool, Predictions, Work, WorkerDied
 from dorsal.jobs.epoch_time import predict_epochs
 from dorsal.jobs.events import Event, Note, Planned, Progress, TrialDone
-from dorsal.jobs.forecast import Clock, RunTiming, Timekeeper, forecast, with_ended, within_budget
-from dorsal.jobs.isolated import Isolated
+from dorsal.jobs.forecast import Clock, Timekeeper, forecast, with_ended
 from dorsal.jobs.kept import check_disk, write_predictions
 from dorsal.jobs.lock import hold
 from dorsal.jobs.machine import available_cores, machine, precision_notes, versions
@@ -25,7 +25,8 @@ from dorsal.jobs.records import Arm, Kind, Machine, Study, Trial
 from dorsal.jobs.resources import LOCAL_CLUSTER, Resources
 from dorsal.jobs.store import Domains, Store, Values
 from dorsal.jobs.study_file import StudyFile, read_study_file, storage_of, storage_url, write_study_file
-from dorsal.jobs.train import run_trial, time_run
+from dorsal.jobs.timings import Timings, epoch_seconds, time_runs
+from dorsal.jobs.train import run_trial
 from dorsal.recipes.epoch import Epoch, Step
 from dorsal.spec.timm import TimmNetwork
 
@@ -85,26 +86,31 @@ def execute(
         ended = {key for key, trial in store.trials().items() if trial.status != "failed"}
         left = len({run.key for run in asked.runs} - ended)
         here = machine(place.device, max(min(engine.capacity(), left), 1) if left else 1, place.threads)
-        before = read_study_file(folder, session.file)
-        timings = _timings(session.timed, place, here, before.timings if before else {}, on_event)
-        epoch_seconds = _epoch_seconds(asked, session.timed, here, timings)
-        todo, note = asked, ""
-        if session.budget is not None:
-            cut = functools.partial(session.part, asked)
-            todo, note = within_budget(
-                cut, session.parts, session.part_name, epoch_seconds, ended, here.workers, session.budget
-            )
-            todo = with_ended(todo, asked, ended)
-        todo = replace(todo, arms=_with_latencies(todo, session.timed, here, timings))
+        budget = _budget(session, ended, here.workers)
+        timings = time_runs(
+            folder,
+            _quickest_first(session),
+            place,
+            here,
+            on_event,
+            lambda known: budget.check(epoch_seconds(known)) if budget else None,
+        )
+        untimed = {(run.arm, run.recipe_name): 0.0 for run in session.timed}  # it will soon fail
+        predicted = predict_epochs(asked, {**untimed, **epoch_seconds(timings)})
+        todo, note = budget.fitting(predicted) if budget else (asked, "")
+        todo = with_ended(todo, asked, ended)
+        coming = forecast(todo, predicted, ended, here.workers, session.keep_models)
+        check_disk(folder, coming.disk_bytes)
+        todo = replace(todo, arms=_with_latencies(todo, timings))
+        if before := read_study_file(folder, session.file):
+            _tell_replaced(before.study, todo, folder, ended, on_event)
         write()
-        study = keep(session, todo, ended, here, timings, note)
+        study = keep(session, todo, ended, here, note)
         for text in study.notes:
             on_event(Note(text))
         runs = distinct_runs(todo.runs)
-        coming = forecast(todo, epoch_seconds, ended, here.workers, session.keep_models)
-        check_disk(folder, coming.disk_bytes)
         on_event(Planned(todo.arms, coming, place.device))
-        clock = Clock([run for run in runs if run.key not in ended], epoch_seconds, here.workers)
+        clock = Clock([run for run in runs if run.key not in ended], predicted, here.workers)
         make_runs(session, runs, ended, engine, clock, store, on_event)
 
 
@@ -138,7 +144,6 @@ def keep(
     todo: Plan,
     ended: Collection[str],
     here: Machine,
-    timings: Mapping[str, RunTiming],
     note: str = "",
 ) -> Study:
     """Writes the plan as it is about to be carried out here, and returns it. `note` is a sentence on it, or ""."""
@@ -150,7 +155,7 @@ def keep(
     notes = tuple(filter(None, [*todo.data.notes, *unfit, *slow, note, _told_apart(settings)]))
     study = _study(session, todo, here, notes, before)
     storage = storage_of(session.folder, session.storage) or ""
-    saved = StudyFile(study, storage, dict(timings), settings)
+    saved = StudyFile(study, storage, settings)
     write_study_file(session.folder, saved, session.file)
     return study
 
@@ -200,51 +205,44 @@ def make_runs(
                     on_event(TrialDone(run, trial, done, total, clock.seconds_left()))
 
 
-def _timings(
-    runs: Sequence[Run], place: Resources, here: Machine, known: Mapping[str, RunTiming], on_event: OnEvent
-) -> dict[str, RunTiming]:
-    """`known`, and a timing of each of these runs. One that cannot be timed is left out."""
-    new = [run for run in runs if _timing_key(run, here) not in known]
-    return {**known, **{_timing_key(run, here): timing for run, timing in time_runs(new, place, on_event)}}
+def _tell_replaced(before: Study, todo: Plan, folder: Path, ended: set[str], on_event: OnEvent) -> None:
+    """Says what is reused and what is replaced, where the folder holds runs that are none of this plan."""
+    now, then = {run.key for run in todo.runs}, {run.key for run in before.runs}
+    if other := len(then - now):
+        on_event(
+            Note(
+                f"{folder} holds `{before.command}`: {len(now & ended)} ended runs are reused; plan and report are "
+                f"replaced, without {other} of its runs, and what has ended of those stays in the store"
+            )
+        )
 
 
-def time_runs(runs: Sequence[Run], place: Resources, on_event: OnEvent) -> Iterator[tuple[Run, RunTiming]]:
-    """Times runs on this machine. One that cannot be timed will fail as that did: it is told of and left out."""
-    if runs and place.ray not in (None, LOCAL_CLUSTER):
-        on_event(Note("the forecast is from times of this machine, not of the cluster"))
-    with Isolated(functools.partial(time_run, place=place), place.threads) as call:
-        for run in distinct_runs(runs):
-            match call(run):
-                case RunTiming() as timing:
-                    yield run, timing
-                case WorkerDied(why) | str(why):
-                    on_event(Note(f"{run.arm}, {run.recipe_name} could not be timed: {why}"))
+def _budget(session: Execution, ended: Collection[str], workers: int) -> Budget | None:
+    if session.budget is None:
+        return None
+    return Budget(
+        text=session.budget,
+        cut=functools.partial(session.part, session.plan),
+        parts=session.parts,
+        part_name=session.part_name,
+        done=ended,
+        workers=workers,
+    )
 
 
-def _timing_key(run: Run, here: Machine) -> str:
-    return f"{run.key} {here.device} {here.threads} {here.processor}"
+def _quickest_first(session: Execution) -> list[Run]:
+    """What is to be timed: before all else what every budget has to fit, and there what has the fewest MACs."""
+    fit = {run.key for run in session.part(session.plan, 1).runs}
+    macs = {arm.label: arm.cost.macs for arm in session.plan.arms}
+    return sorted(session.timed, key=lambda run: (run.key not in fit, macs[run.arm]))
 
 
-def _epoch_seconds(
-    asked: Plan, timed: Sequence[Run], here: Machine, timings: Mapping[str, RunTiming]
-) -> dict[tuple[str, str], float]:
-    """Seconds of an epoch by arm and recipe; a pair that could not be timed will not take long to fail."""
-    measured = {}
-    for run in timed:
-        timing = timings.get(_timing_key(run, here))
-        measured[run.arm, run.recipe_name] = timing.epoch_seconds if timing else 0.0
-    return predict_epochs(asked, measured)
-
-
-def _with_latencies(
-    todo: Plan, timed: Sequence[Run], here: Machine, timings: Mapping[str, RunTiming]
-) -> tuple[Arm, ...]:
+def _with_latencies(todo: Plan, timings: Timings) -> tuple[Arm, ...]:
     """The arms with what was measured under the first recipe."""
     first = next(iter(todo.recipes))
-    measured = {run.arm: timings.get(_timing_key(run, here)) for run in timed if run.recipe_name == first}
     return tuple(
         replace(arm, forward=timing.forward, train_step=timing.train_step)
-        if (timing := measured.get(arm.label))
+        if (timing := timings.get((arm.label, first)))
         else arm
         for arm in todo.arms
     )

@@ -1,11 +1,10 @@
-"""What the runs of a plan will take, and how many of them fit a budget. Pure arithmetic on measured epoch times."""
+"""What the runs of a plan will take. Pure arithmetic on measured epoch times."""
 
 from __future__ import annotations
 
-import bisect
 import heapq
 import statistics
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -13,7 +12,6 @@ import msgspec
 from dorsal.jobs.kept import disk_needed
 from dorsal.jobs.plan import Plan, Run, distinct_runs
 from dorsal.jobs.records import Latency
-from dorsal.language.amounts import read_duration, show_duration
 from dorsal.recipes.epoch import Epoch
 
 START_UP_SECONDS = 6.0
@@ -62,44 +60,6 @@ def forecast(
     params = {arm.label: arm.cost.params for arm in plan.arms}
     disk = disk_needed([params[run.arm] for run in left], plan.data, workers, keep_models)
     return Forecast(len(runs), len(runs) - len(left), seconds, workers, arm_seconds, disk)
-
-
-def within_budget(
-    cut: Callable[[int], Plan],
-    parts: int,
-    part_name: str,
-    epoch_seconds: EpochSeconds,
-    done: Collection[str],
-    workers: int,
-    budget: str,
-) -> tuple[Plan, str]:
-    """The largest of the plans `cut(1)`, …, `cut(parts)` that `budget` allows, and a sentence on what was left out, or
-    "". `part_name` is what n counts, as in "3 of 5 seeds".
-
-    Raises ValueError when not even the smallest fits, and when no network could be timed.
-    """
-    allowed = read_duration(budget)
-
-    def seconds(count: int) -> float:
-        found = forecast(cut(count), epoch_seconds, done, workers).seconds
-        if found is None:
-            raise ValueError(
-                f"budget={budget!r}: no network could be timed here, so what fits is not known; leave it out"
-            )
-        return found
-
-    fitting = bisect.bisect_right(range(1, parts + 1), allowed, key=seconds)
-    if not fitting:
-        raise ValueError(
-            f"budget={budget!r} is too small: 1 of {parts} {part_name} needs at least {show_duration(seconds(1))}; "
-            "give that, or fewer epochs"
-        )
-    if fitting == parts:
-        return cut(parts), ""
-    return cut(fitting), (
-        f"the budget of {budget} fits {fitting} of {parts} {part_name} (about {show_duration(seconds(fitting))}); "
-        "the same command with more runs the rest"
-    )
 
 
 def first_seeds(plan: Plan, count: int) -> Plan:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Generic, Self
 
-from dorsal.jobs.engine import Reply, Request, Worker, WorkerDied, interrupts_ignored, thread_variables
+from dorsal.jobs.engine import Reply, Request, Worker, WorkerDied, thread_variables
 
 
 class Isolated(Generic[Request, Reply]):
@@ -42,8 +42,7 @@ class Isolated(Generic[Request, Reply]):
 
     def _end(self) -> None:
         if self._worker is not None:
-            with interrupts_ignored():
-                self._worker.stop()
+            self._worker.stop()
             self._worker = None
 
 

@@ -5,31 +5,40 @@ from __future__ import annotations
 import contextlib
 import multiprocessing as mp
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+_HOLDER = "lock.pid"
+_OF_A_START = {"lock", _HOLDER, "study.db", "timings.json"}
+"""Files that a study has before anything is decided."""
+
+
+UNGUARDED = 113
+"""Exit code of a worker whose main module begins a study as it is imported."""
 
 
 @contextlib.contextmanager
 def hold(folder: Path) -> Iterator[None]:
     """Makes the folder and holds it for this process; the operating system lets go of it however the process ends.
 
-    It guards the folder, not a storage that several folders share. Raises ValueError when another process holds it,
-    naming that, or when the folder cannot be written; RuntimeError in a worker that is only importing the main module.
+    It guards the folder, not a storage that several folders share. What is refused in here leaves no folder that was
+    not there before, unless something has been written down in it already: `timings.json` alone is no loss.
+
+    Raises ValueError when another process holds it, naming that, or when the folder cannot be written. A worker that is
+    only importing the main module, which would begin the study again, ends here.
     """
     if getattr(mp.current_process(), "_inheriting", False):  # as multiprocessing itself finds out
-        raise RuntimeError(
-            "workers import the main module, and this one would begin the study again: "
-            'put what starts it under `if __name__ == "__main__":`'
-        )
-    holder = folder / "lock.pid"
+        os._exit(UNGUARDED)  # without a word: the process that started this one says why
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / "lock")
         lock.acquire(timeout=0)
     except Timeout:
-        pid = holder.read_text(encoding="utf-8").strip() if holder.is_file() else "unknown"
+        pid = (folder / _HOLDER).read_text(encoding="utf-8").strip() if (folder / _HOLDER).is_file() else "unknown"
         raise ValueError(
             f"out={str(folder)!r}: another process (pid {pid}) is at work on this study; "
             "wait for it or name another folder"
@@ -37,8 +46,14 @@ def hold(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise ValueError(f"out={str(folder)!r} cannot be written: {error.strerror or error}") from None
     try:
-        holder.write_text(f"{os.getpid()}\n", encoding="utf-8")
+        (folder / _HOLDER).write_text(f"{os.getpid()}\n", encoding="utf-8")
         yield
+    except (ValueError, SystemExit):
+        if folder in missing and {path.name for path in folder.iterdir()} <= _OF_A_START:
+            shutil.rmtree(folder)
+            for parent in missing[1:]:
+                parent.rmdir()
+        raise
     finally:
-        holder.unlink(missing_ok=True)
+        (folder / _HOLDER).unlink(missing_ok=True)
         lock.release()

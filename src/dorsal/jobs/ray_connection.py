@@ -12,7 +12,6 @@ import threading
 from collections.abc import Iterator
 from types import ModuleType
 
-from dorsal.jobs.engine import interrupts_ignored
 from dorsal.jobs.resources import host_and_port
 
 QUIET = {
@@ -55,8 +54,7 @@ def joined(address: str | None) -> Iterator[None]:
             raise ValueError(f"Ray cluster {address or 'here'}: {' '.join(str(error).split())}") from error
         yield
     finally:
-        with interrupts_ignored():
-            ray.shutdown()
+        ray.shutdown()
         if main and before is not None:
             signal.signal(signal.SIGTERM, before)
 

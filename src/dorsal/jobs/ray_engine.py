@@ -28,7 +28,6 @@ from dorsal.jobs.engine import (
     Worker,
     WorkerDied,
     begin_again,
-    interrupts_ignored,
     thread_variables,
 )
 from dorsal.jobs.ray_connection import joined, load_ray
@@ -132,8 +131,7 @@ class RayCluster(Generic[AnyJob]):
                         yield Report(number, job, what)
                         waiting.extend(more() if more else ())
         finally:
-            with interrupts_ignored():
-                _stop(list(places.values()))
+            _stop(list(places.values()))
 
     def _occupy(self, places: dict[int, _Place[AnyJob]], waiting: deque[AnyJob], room: int, keep: bool) -> None:
         """Gives waiting runs to idle places, ends those for whom there is none unless they are to be kept, and opens as

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import msgspec
 
-from dorsal.jobs.forecast import RunTiming
 from dorsal.jobs.json_file import read_record, write_record
 from dorsal.jobs.records import STUDY_SCHEMA, Kind, Study
 from dorsal.jobs.store import HIDDEN, Store, without_password
@@ -26,14 +25,12 @@ class StudyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     - `study`: without its trials, which are in the store.
     - `storage`: a URL with its password hidden, or "" for the SQLite file in the same folder.
-    - `timings`: what was timed, by run and machine.
     - `settings`: each setting in which runs were made. Versions and hardware round differently, so a report says so
       where there are several.
     """
 
     study: Study
     storage: str
-    timings: dict[str, RunTiming]
     settings: tuple[str, ...]
     schema: int = STUDY_SCHEMA
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from msgspec.structs import replace
 
 from dorsal.data.spec import parse_data
@@ -207,10 +208,13 @@ def _plan(
 
 
 def timed_runs(plan: Plan) -> tuple[Run, ...]:
-    """Runs of a few networks, spread evenly over their activations, under the first recipe and seed."""
+    """Runs of a few networks under the first recipe and seed: the first of every space, which every budget has to fit,
+    and others spread evenly over their activations."""
     activations = {arm.label: arm.cost.activations for arm in plan.arms}
     kind = next(iter(plan.recipes)), plan.seeds[0]
-    first = (run for run in plan.runs if (run.recipe_name, run.seed) == kind)
-    runs = sorted(first, key=lambda run: activations[run.arm])
-    last = len(runs) - 1
-    return tuple(runs[index] for index in sorted({round(last * n / (TIMED - 1)) for n in range(TIMED)}))
+    runs = [run for run in plan.runs if (run.recipe_name, run.seed) == kind]
+    smallest = {run.key for run in first_networks(plan, 1).runs}
+    first = [run for run in runs if run.key in smallest]
+    rest = sorted((run for run in runs if run.key not in smallest), key=lambda run: activations[run.arm])
+    spread = np.linspace(0, len(rest) - 1, max(min(TIMED - len(first), len(rest)), 0)).round().astype(int)
+    return (*first, *(rest[index] for index in spread))

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from dorsal.data.spec import parse_data
 from dorsal.data.summary import DataSummary
 from dorsal.jobs.events import Event, Note, Planned, TrialDone
-from dorsal.jobs.execution import Execution, OnEvent, engine_of, keep, make_runs, time_runs, training
+from dorsal.jobs.execution import Execution, OnEvent, engine_of, keep, make_runs, training
 from dorsal.jobs.forecast import START_UP_SECONDS, Forecast, Pace
 from dorsal.jobs.kept import check_disk, disk_needed
 from dorsal.jobs.lock import hold
@@ -22,6 +22,7 @@ from dorsal.jobs.resources import Resources
 from dorsal.jobs.results import network_result, run_result
 from dorsal.jobs.store import Domains, Store, Values
 from dorsal.jobs.study_file import STUDY_FILE, storage_url
+from dorsal.jobs.timings import epoch_seconds, time_runs
 from dorsal.jobs.train import data_summary, summaries_at_sizes, with_device
 from dorsal.recipes.recipe import Recipe
 from dorsal.recipes.text import read_recipes
@@ -141,9 +142,9 @@ class _Searcher:
         session = self._session()
         for text in self._keep(session, here).notes:
             self.on_event(Note(text))
-        epoch_seconds = self._epoch_seconds() if left else 0.0
-        pace = Pace(left, self.recipe.epochs, workers, epoch_seconds)
-        takes = pace.seconds_left() + START_UP_SECONDS if epoch_seconds else None
+        epoch = self._epoch_seconds(here) if left else 0.0
+        pace = Pace(left, self.recipe.epochs, workers, epoch)
+        takes = pace.seconds_left() + START_UP_SECONDS if epoch else None
         usual = round(fmean(self.params))
         disk = disk_needed([usual] * left, self.data, workers, session.keep_models)
         check_disk(self.folder, disk)
@@ -256,15 +257,15 @@ class _Searcher:
 
     def _keep(self, session: Execution, here: Machine) -> Study:
         """Writes down what has been asked for: first the plan, which may then know a network more than the course."""
-        study = keep(session, self._plan(), set(self.ended), here, {})
+        study = keep(session, self._plan(), set(self.ended), here)
         write_log(self.folder, self.course)
         return study
 
-    def _epoch_seconds(self) -> float:
+    def _epoch_seconds(self, here: Machine) -> float:
         """What an epoch takes, as measured so far; at first, of the first networks."""
         keys = {run.key for run in self.runs.values()}
         seconds = [epoch.seconds for key, trial in self.ended.items() if key in keys for epoch in trial.curve]
         if not seconds:
             first = [run for run in self.runs.values() if run.seed == self.seeds[0]][:TIMED]
-            seconds = [timing.epoch_seconds for _, timing in time_runs(first, self.place, self.on_event)]
+            seconds = list(epoch_seconds(time_runs(self.folder, first, self.place, here, self.on_event)).values())
         return fmean(seconds or [0.0])

@@ -1,0 +1,85 @@
+"""How many runs of a plan fit a budget, and whether any do. Pure arithmetic on measured epoch times."""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Callable, Collection
+
+import msgspec
+
+from dorsal.jobs.epoch_time import predict_epochs
+from dorsal.jobs.forecast import START_UP_SECONDS, EpochSeconds, forecast
+from dorsal.jobs.plan import Plan
+from dorsal.language.amounts import read_duration, show_duration
+
+_HEADROOM = 2
+"""A budget that is offered is so many times the forecast: measured again, the same takes more or less."""
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan that is cut so that it fits in a time, if need be.
+
+    - `text`: the time, e.g. "10m".
+    - `cut`: the plan cut to its first n `part_name` ("seeds for every arm and recipe"), n from 1 to `parts`, which is
+      the whole plan.
+    - `done`: keys of runs that take no time. `workers`: who make the others.
+    """
+
+    text: str
+    cut: Callable[[int], Plan]
+    parts: int
+    part_name: str
+    done: Collection[str]
+    workers: int
+
+    @property
+    def smallest(self) -> Plan:
+        """What the budget has to fit."""
+        return self.cut(1)
+
+    def check(self, measured: EpochSeconds) -> None:
+        """Raises ValueError where by what was measured so far not even the smallest part fits.
+
+        `fitting` refuses all that this does. What is not measured yet counts as nothing here and as no less there, and
+        `makespan` never falls where a job takes longer. And nothing fits in less than a worker takes to start.
+        """
+        part = self.smallest
+        nothing = {(arm.label, recipe): 0.0 for arm in part.arms for recipe in part.recipes}
+        seconds = forecast(part, {**nothing, **measured}, self.done, self.workers).seconds
+        least = START_UP_SECONDS if seconds is None else seconds
+        if least > read_duration(self.text):
+            predicted = forecast(part, predict_epochs(part, measured), self.done, self.workers).seconds
+            raise self._too_small(max(predicted or 0.0, least))
+
+    def fitting(self, epoch_seconds: EpochSeconds) -> tuple[Plan, str]:
+        """The largest part that fits, and a sentence on what was left out, or "".
+
+        Raises ValueError when not even the smallest fits, and when no network could be timed.
+        """
+
+        def seconds(count: int) -> float:
+            found = forecast(self.cut(count), epoch_seconds, self.done, self.workers).seconds
+            if found is None:
+                raise ValueError(
+                    f"budget={self.text!r}: no network could be timed here, so what fits is not known; leave it out"
+                )
+            return found
+
+        fitting = bisect.bisect_right(range(1, self.parts + 1), read_duration(self.text), key=seconds)
+        if not fitting:
+            raise self._too_small(seconds(1))
+        if fitting == self.parts:
+            return self.cut(self.parts), ""
+        return self.cut(fitting), (
+            f"the budget of {self.text} fits {fitting} of {self.parts} {self.part_name} "
+            f"(about {show_duration(seconds(fitting))}); the same command with more runs the rest"
+        )
+
+    def _too_small(self, seconds: float) -> ValueError:
+        minutes = math.ceil(_HEADROOM * seconds / 60)
+        enough = f"{minutes}m" if minutes <= 90 else f"{math.ceil(minutes / 60)}h"
+        return ValueError(
+            f"budget={self.text!r} is too small: 1 of {self.parts} {self.part_name} takes about "
+            f"{show_duration(seconds)}; try a budget of {enough}, or none"
+        )

@@ -1,0 +1,76 @@
+"""`timings.json`: what was timed of a study's runs, written as each is timed, so that none is timed twice."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from dorsal.jobs.engine import WorkerDied
+from dorsal.jobs.events import Event, Note
+from dorsal.jobs.forecast import EpochSeconds, RunTiming
+from dorsal.jobs.isolated import Isolated
+from dorsal.jobs.json_file import read_record, write_record
+from dorsal.jobs.plan import Run, distinct_runs
+from dorsal.jobs.records import Machine
+from dorsal.jobs.resources import LOCAL_CLUSTER, Resources
+from dorsal.jobs.train import time_run
+
+TIMINGS_FILE = "timings.json"
+TIMINGS_SCHEMA = 1
+
+Timings = Mapping[tuple[str, str], RunTiming]
+"""By arm label and recipe name; one that could not be timed is left out."""
+
+
+class _Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Timings by run and machine."""
+
+    timings: dict[str, RunTiming]
+    schema: int = TIMINGS_SCHEMA
+
+
+def time_runs(
+    folder: Path,
+    runs: Sequence[Run],
+    place: Resources,
+    here: Machine,
+    on_event: Callable[[Event], None],
+    on_timing: Callable[[Timings], None] = lambda _: None,
+) -> Timings:
+    """What each of these runs takes on this machine: as the folder knows it, or else timed now and kept there at once.
+
+    A run that cannot be timed will fail as that did: it is told of and left out. `on_timing` hears what is known before
+    anything is timed and after each.
+    """
+    kept = read_record(folder / TIMINGS_FILE, _Kept, TIMINGS_SCHEMA, "file of timings")
+    known = dict(kept.timings) if kept else {}
+    new = [run for run in distinct_runs(runs) if _key(run, here) not in known]
+
+    def found() -> Timings:
+        return {(run.arm, run.recipe_name): known[key] for run in runs if (key := _key(run, here)) in known}
+
+    on_timing(found())
+    if new and place.ray not in (None, LOCAL_CLUSTER):
+        on_event(Note("the forecast is from times of this machine, not of the cluster"))
+    with Isolated(functools.partial(time_run, place=place), place.threads) as call:
+        for run in new:
+            match call(run):
+                case RunTiming() as timing:
+                    known[_key(run, here)] = timing
+                    write_record(folder / TIMINGS_FILE, _Kept(known))
+                    on_timing(found())
+                case WorkerDied(why) | str(why):
+                    on_event(Note(f"{run.arm}, {run.recipe_name} could not be timed: {why}"))
+    return found()
+
+
+def _key(run: Run, here: Machine) -> str:
+    return f"{run.key} {here.device} {here.threads} {here.processor}"
+
+
+def epoch_seconds(timings: Timings) -> EpochSeconds:
+    """The seconds of an epoch that were timed."""
+    return {pair: timing.epoch_seconds for pair, timing in timings.items()}
