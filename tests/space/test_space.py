@@ -317,7 +317,10 @@ MIXER = Axis(Choice(("conv", "split_attention")))
         ),
         (lambda: _space("resnet18", expansion=Axis(Uniform(1, 2))), "block=basic has no expansion"),
         (lambda: _space("resnt50", widths=WIDTHS), "unknown network 'resnt50'"),
-        (lambda: _space(in_channels=Axis(EqualTo("classes"))), "'in_channels' depends on 'classes', which is not an axis"),
+        (
+            lambda: _space(in_channels=Axis(EqualTo("classes"))),
+            "'in_channels' depends on 'classes', which is not an axis",
+        ),
         (
             lambda: _space(widths=WIDTHS, depths=Axis(EqualTo("widths"))),
             "cannot equal 'widths', which is drawn by stage",
