@@ -35,8 +35,8 @@ The second command says, among other things, that the two differ in one choice o
 
 `python benchmarks/network_page.py` writes this page. Its columns:
 
-- **params**, **MACs**, **activations**: millions, thousand millions (G) and millions, as in `dorsal show`, for one image
-  of the size in the next column. MACs are multiply-adds of convolutions and linear layers, activations are output
+- **params**, **MACs**, **activations**: millions, thousand millions and millions, as in `dorsal show`, for one image of
+  the size in the next column. MACs are multiply-adds of convolutions and linear layers, activations are output
   elements of convolutions.
 - **published**: a source whose figures Dorsal's equal (`tests/spec/test_cost.py`). *exact* means every digit it states;
   other figures are as printed there (millions of parameters, GMACs; what counts as a MAC differs by up to 2 %, and the
@@ -45,7 +45,7 @@ The second command says, among other things, that the two differ in one choice o
   (`tests/zoo/test_counterparts.py`).
 - **compared with**: other implementations, given the same weights and the same random norm statistics, in evaluation
   mode. The figure is the largest relative difference of logits and of gradients by the image and by every parameter. In
-  brackets are the image sizes; *os* is a smaller output stride. Comparisons are in float64 unless it says otherwise, and
+  brackets are the image sizes; *os* is a smaller output stride. Comparisons are in float64 unless they say otherwise;
   0 means equal in every bit. "By hand" is code in `tests/nn/by_hand.py`, written from papers and descriptions. `small`
   is a network of Dorsal alone, with nothing to compare it with.
 
