@@ -21,21 +21,33 @@ FAMILIES = {
 }
 HEAD = """# Networks
 
-{count} networks under {names} names; names are read in any case. `python benchmarks/network_page.py` writes this page.
+Every network that Dorsal knows by name, with its cost, and with the published code it was compared with. There are
+{count} networks under {names} names; upper and lower case do not matter. The command line shows the same, and any two
+networks side by side:
 
-- **params**, **MACs**, **activations**: millions, thousand millions and millions, as `dorsal show` counts them, for one
-  image of the size in the next column. MACs are multiply-adds of convolutions and linear layers, activations are output
+    dorsal list 'res2net50*'
+    dorsal show resnet50 res2net50_26w_4s
+
+The second command says, among other things, that the two differ in one choice only:
+
+     choice   resnet50        res2net50_26w_4s
+     mixer        conv   multi_scale(width=26)
+
+`python benchmarks/network_page.py` writes this page. Its columns:
+
+- **params**, **MACs**, **activations**: millions, thousand millions and millions, as in `dorsal show`, for one image of
+  the size in the next column. MACs are multiply-adds of convolutions and linear layers, activations are output
   elements of convolutions.
-- **published**: who gives figures that ours equal (`tests/spec/test_cost.py`): *exact* to every digit that is given,
-  otherwise as printed there (millions of parameters, GMACs; what counts as a MAC differs by up to 2 %, and the DLA
-  figures include shortcuts that the authors' code computes and throws away). Parameters, MACs and activations were
-  also counted on the modules of each implementation in the last column, but for `resnest200_dcn`, and are equal
+- **published**: a source whose figures Dorsal's equal (`tests/spec/test_cost.py`). *exact* means every digit it states;
+  other figures are as printed there (millions of parameters, GMACs; what counts as a MAC differs by up to 2 %, and the
+  DLA figures include shortcuts that the authors' code computes and throws away). Parameters, MACs and activations were
+  also counted on the modules of each implementation in the last column, except for `resnest200_dcn`, and are equal
   (`tests/zoo/test_counterparts.py`).
-- **compared with**: implementations that are not ours, given the same random state with random norm statistics, in
-  evaluation mode; the figure is the largest relative difference of logits and of gradients by the image and by every
-  parameter, then the image sizes; *os* is a smaller output stride. In float64 unless said otherwise; a difference of 0
-  is equality in every bit. "By hand" is code in `tests/nn/by_hand.py`, written from papers and descriptions. `small`
-  is ours and has nothing to be compared with.
+- **compared with**: other implementations, given the same weights and the same random norm statistics, in evaluation
+  mode. The figure is the largest relative difference of logits and of gradients by the image and by every parameter. In
+  brackets are the image sizes; *os* is a smaller output stride. Comparisons are in float64 unless they say otherwise;
+  0 means equal in every bit. "By hand" is code in `tests/nn/by_hand.py`, written from papers and descriptions. `small`
+  is a network of Dorsal alone, with nothing to compare it with.
 
 The comparisons are the record of `{command}` with {versions}.
 """

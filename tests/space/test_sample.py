@@ -329,7 +329,7 @@ def test_bounds_that_no_network_meets_end_early_with_the_nearest():
 def test_a_space_with_fewer_networks_than_points_says_so():
     axes = {"depths": Axis(Uniform(1, 2)), "mixer.group_width": Axis(Choice((64, 128, 256)))}
     space = Space(name="few", base="regnetx_002(widths=[24, 48, 56, 64])", axes=axes)
-    with pytest.raises(ValueError, match=r"2 of 3 networks of few found in .* most of them networks found before"):
+    with pytest.raises(ValueError, match=r"2 of 3 networks of few found in .* most of these were found before"):
         sample(space, 3, max_candidates=5000)
 
 
@@ -385,7 +385,7 @@ def test_a_space_without_a_network_says_why():
         groups="as_drawn",
     )
     with pytest.raises(
-        ValueError, match=r"0 of the candidates are networks at all, mostly because conv.groups does not"
+        ValueError, match=r"only 0 of the candidates are networks; most frequent reason: conv.groups does not"
     ):
         sample(space, 6, max_candidates=30_000)
 

@@ -251,7 +251,7 @@ def test_restricting_to_values_keeps_their_relative_probability():
         (lambda s: restrict(s, "widths", low=4), "not inside 8 to 1024; nearest valid: 8 to 1024"),
         (lambda s: restrict(s, "widths", low=512, high=256), "low=512 is above high=256"),
         (lambda s: restrict(s, "widths", low=100), "low=100 is no multiple of quantum=8; nearest valid: 104"),
-        (lambda s: restrict(s, "widths"), "to what"),
+        (lambda s: restrict(s, "widths"), "needs low, high or values"),
         (lambda s: restrict(s, "depths", values=(1, 77)), "no value 77"),
         (lambda s: restrict(s, "depths", values=()), "values is empty"),
         (lambda s: restrict(s, "depths", low=2, values=(1,)), "not both"),
@@ -283,7 +283,7 @@ MIXER = Axis(Choice(("conv", "split_attention")))
         (lambda: _space(linear__w1=WIDTHS), "unknown axis 'linear.w1'; did you mean linear\\.w"),
         (lambda: _space(mixer=Axis(Choice(("conv", "spilt_attention")))), "axis 'mixer'.*did you mean split_attention"),
         (lambda: _space(mixer=Axis(Choice(("[conv, conv]",)))), "is a list"),
-        (lambda: _space(expansion=Axis(Choice((1, "none")))), "axis 'expansion': none is no value that can be drawn"),
+        (lambda: _space(expansion=Axis(Choice((1, "none")))), "axis 'expansion': none cannot be drawn"),
         (lambda: _space(mixer__groups=Axis(Choice((1, "none")))), "axis 'mixer.groups': none is not known"),
         (
             lambda: _space(expansion=Axis(Uniform(1, 2)), block=Axis(Choice(("basic", "bottleneck")))),
@@ -296,11 +296,11 @@ MIXER = Axis(Choice(("conv", "split_attention")))
         (lambda: _space(mixer=MIXER, mixer__radix=Axis(Uniform(1, 2))), "mixer=conv has no radix; make it conditional"),
         (
             lambda: _space(mixer__radix=Axis(Uniform(1, 2), when={"mixer": ("split_attention",)})),
-            "'mixer.radix' depends on 'mixer', which is no axis",
+            "'mixer.radix' depends on 'mixer', which is not an axis",
         ),
         (
             lambda: _space(mixer=MIXER, mixer__radix=Axis(Uniform(1, 2), when={"mixer": ("split_atention",)})),
-            "mixer=split_atention, which it never is; did you mean split_attention",
+            "mixer=split_atention, but mixer never has that value; did you mean split_attention",
         ),
         (
             lambda: _space(
@@ -317,7 +317,10 @@ MIXER = Axis(Choice(("conv", "split_attention")))
         ),
         (lambda: _space("resnet18", expansion=Axis(Uniform(1, 2))), "block=basic has no expansion"),
         (lambda: _space("resnt50", widths=WIDTHS), "unknown network 'resnt50'"),
-        (lambda: _space(in_channels=Axis(EqualTo("classes"))), "'in_channels' depends on 'classes', which is no axis"),
+        (
+            lambda: _space(in_channels=Axis(EqualTo("classes"))),
+            "'in_channels' depends on 'classes', which is not an axis",
+        ),
         (
             lambda: _space(widths=WIDTHS, depths=Axis(EqualTo("widths"))),
             "cannot equal 'widths', which is drawn by stage",
@@ -333,7 +336,7 @@ MIXER = Axis(Choice(("conv", "split_attention")))
                 mixer__groups=Axis(Uniform(1, 2), when={"mixer": ("conv",)}),
                 mixer__radix=Axis(Uniform(1, 2), when={"mixer": ("split_attention",), "mixer.groups": (2,)}),
             ),
-            "axis 'mixer.radix': is never drawn: what it depends on asks for different values of 'mixer'",
+            "axis 'mixer.radix': is never drawn: its conditions require different values of 'mixer'",
         ),
         (
             lambda: _space(norm=Axis(Choice(("batch",))), stem=Axis(Choice(("dla",)), when={"norm": ()})),
@@ -349,7 +352,7 @@ MIXER = Axis(Choice(("conv", "split_attention")))
         (lambda: _space(resolution=WIDTHS), "unknown axis 'resolution'; valid: .*image_size"),
         (lambda: _space(widths=WIDTHS, linear=Linear()), "the linear rule needs an axis 'linear.depth'"),
         (lambda: _space(linear__w0=Axis(Uniform(8, 16, 8))), "belongs to the linear rule, which is off"),
-        (lambda: _space(widths=WIDTHS, non_decreasing=("depths",)), "'depths' is no axis of this space"),
+        (lambda: _space(widths=WIDTHS, non_decreasing=("depths",)), "'depths' is not an axis of this space"),
         (lambda: _space(widths=Axis(WIDTHS.draw), non_decreasing=("widths",)), "must be drawn by stage"),
     ],
 )

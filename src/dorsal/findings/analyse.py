@@ -28,4 +28,4 @@ def analyse(study: AnyStudy) -> ComparisonFindings | PopulationFindings | Search
             return analyse_population(study)
         case SearchStudy():
             return analyse_search(study)
-    raise ValueError(f"study={study!r} is none; give what dorsal.run or dorsal.load returned")
+    raise ValueError(f"study={study!r} is not a study; give what dorsal.run or dorsal.load returned")

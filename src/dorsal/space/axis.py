@@ -1,4 +1,4 @@
-"""One axis of a design space as written, and the linear rule that ties four of them. Frozen data."""
+"""One axis of a design space as written, and the linear rule over four of them. Frozen data."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from dorsal.space.distributions import Distribution, Value
 class Axis(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """How one choice of the network is drawn.
 
-    `by_stage` draws it for each stage, else all stages share one draw. `when` makes the axis conditional: it is drawn
-    where each axis named there has one of the listed values (an element also by its name alone: `split_attention`
-    stands for any split attention); elsewhere the choice stays as it is.
+    - `by_stage`: True draws a value for each stage, False one value for all stages.
+    - `when`: makes the axis conditional. It is drawn where each axis named here has one of the listed values, and
+      elsewhere the choice keeps its value. An element is listed as a whole or by its name alone: `split_attention`
+      means any split attention.
     """
 
     draw: Distribution
@@ -23,12 +24,13 @@ class Axis(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
 
 class Linear(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Depths and widths by RegNet's quantised linear rule (`spec.widths.regnet_stages`) from the four axes
+    """Depths and widths by RegNet's quantised linear rule (`spec.widths.regnet_stages`), from the four axes
     `linear.depth`, `linear.w0`, `linear.wa` and `linear.wm`.
 
-    A point is rejected, as in pycls, when its number of stages is not in `stages`, lowest and highest, or when two
-    steps of the rule are empty or round to one width, so that it has fewer stages than steps. Raises ValueError for
-    stages or a quantum that cannot be.
+    As in pycls, a point is rejected if its number of stages is not in `stages` (lowest, highest), or if it has fewer
+    stages than steps of the rule because two steps are empty or round to one width.
+
+    Raises ValueError for impossible stages or an impossible quantum.
     """
 
     stages: tuple[int, int] = (4, 4)

@@ -1,4 +1,4 @@
-"""The base network of a space: edited by text, and networks of the space written as edits of it."""
+"""The base network of a space: edits of it as text, and networks of the space written as edits of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dorsal.zoo import NETWORKS, named
 def with_edit(space: Space, changes: str) -> Space:
     """The space with its base network edited by text, as in `stem=deep, strides=[1, 2, 2, 2]`.
 
-    Raises ValueError as `zoo.network` does, and for a choice that the space draws, which the edit would not change.
+    Raises ValueError as `zoo.network` does, and for a choice that the space draws, since the edit would have no effect.
     """
     if not changes:
         return space
@@ -30,6 +30,8 @@ def with_edit(space: Space, changes: str) -> Space:
 
 
 def based_on(base: str, net: Network) -> str:
-    """The network as an edit of the one that the text `base` names; of any published one where that is a file."""
+    """The network as text: an edit of the network that `base` names. If `base` is a file, an edit of a published
+    network.
+    """
     name = base.partition("(")[0].strip()
     return format_network(net, NETWORKS if base.endswith(".json") else {name: named(name)})

@@ -1,4 +1,4 @@
-"""Bounds on what a network costs, as people write them: `360M..400M`, `..5M`, `1.5M..`."""
+"""Bounds on the cost of a network, as people write them: `360M..400M`, `..5M`, `1.5M..`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from dorsal.space.table import Column, Mask
 
 _LARGE = ("params", "macs", "activations", "activations_pycls", "pycls_flops")
 _LEAST_LARGE = 10_000
-"""No network of use has fewer parameters, MACs or activations: a lower bound of so little is a mistyped unit."""
+"""No useful network has fewer parameters, MACs or activations. A smaller bound probably lacks its unit."""
 
 
 class Bound(NamedTuple):
-    """A closed interval that a quantity has to lie in; `text` is how it was asked for."""
+    """A closed interval for a quantity. `text` is what the user wrote."""
 
     quantity: str
     low: float
@@ -28,20 +28,21 @@ class Bound(NamedTuple):
     text: str
 
     def met_by(self, value: Column) -> Mask:
-        """Where the value lies in the interval."""
+        """Which values are in the interval."""
         found: Mask = (value >= self.low) & (value <= self.high)
         return found
 
     def away(self, value: Column | float) -> Any:
-        """How far values are outside the interval, below 0 inside."""
+        """The distance of values from the interval, negative inside it."""
         return np.maximum(self.low - value, value - self.high)
 
 
 def read_bounds(texts: Mapping[str, str], predicted: Iterable[str] = ()) -> tuple[Bound, ...]:
-    """Bounds from text by quantity: one of `costs.QUANTITIES` (amounts with k, M, G), or a predicted one (numbers).
+    """Bounds from text, by quantity.
 
-    Raises ValueError for an unknown quantity, with near matches, and for a bound that is none or has a mistyped unit,
-    with what was likely meant.
+    A quantity is one of `costs.QUANTITIES`, with amounts such as 400M (k, M, G), or one of `predicted`, with plain
+    numbers. Raises ValueError for an unknown quantity, with near matches; for text that is not a range; and for a
+    forgotten unit, with the likely meaning.
     """
     known = (*QUANTITIES, *predicted)
     bounds = []
@@ -87,7 +88,7 @@ def _is_bare(end: str) -> bool:
 
 
 def _check_units(quantity: str, text: str, low: str, high: str) -> None:
-    """Raises ValueError where a unit was likely forgotten: `360..400M`, `360..400`, `..5`."""
+    """Raises ValueError if a unit was probably forgotten: `360..400M`, `360..400`, `..5`."""
     ends = [end for end in (low, high) if end]
     bare = [end for end in ends if _is_bare(end)]
     if not bare:

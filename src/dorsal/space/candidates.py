@@ -1,4 +1,4 @@
-"""Candidates: the networks that points of a design space stand for, with their costs. Many at once, as columns."""
+"""Candidates: the networks behind points of a design space, with their costs. Many at once, as columns."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from dorsal.space.table import Column, Ints, Mask, StageColumns, Table
 from dorsal.spec.network import Network
 
 Predictor = Callable[[Mapping[str, Column]], NDArray[np.float64]]
-"""A quantity of many networks from their costs, NaN where it cannot be told."""
+"""Computes a quantity of many networks from their costs. NaN where it cannot be predicted."""
 
 
 class Candidates(msgspec.Struct, frozen=True):
     """Networks with their costs.
 
-    - `rows`: which of the points they are; the other points are no networks, and `rejected` counts them by reason.
+    - `rows`: the indices of the points that are networks. `rejected` counts the other points by reason.
     - `table`: the leaves of the networks.
-    - `costs`: (networks,) each: the quantities of `space.costs`, `image_size`, and what was predicted.
+    - `costs`: one array of (networks,) for each quantity: those of `space.costs`, `image_size`, and the predicted ones.
     """
 
     compiled: CompiledSpace
@@ -41,7 +41,7 @@ class Candidates(msgspec.Struct, frozen=True):
         return len(self.rows)
 
     def kept(self, wanted: Mask) -> Candidates:
-        """Only these of the networks."""
+        """Only the networks that `wanted` marks."""
         return replace(
             self,
             rows=self.rows[wanted],
@@ -61,7 +61,7 @@ class Candidates(msgspec.Struct, frozen=True):
         return network_of(leaf, stages)
 
     def keys(self) -> list[bytes]:
-        """For each row bytes that it shares with the same network at the same image size, and with no other."""
+        """A key in bytes for each row. Two rows have the same key exactly if network and image size are equal."""
         shape = (len(self), self.compiled.stages)
         exists = np.broadcast_to(self.table["depths"], shape) > 0
         columns = [
@@ -74,7 +74,7 @@ class Candidates(msgspec.Struct, frozen=True):
 
 
 def evaluate(compiled: CompiledSpace, points: Points, predicted: Mapping[str, Predictor] | None = None) -> Candidates:
-    """The points that are networks, with their costs. `predicted` are further quantities, computed from the costs."""
+    """The points that are networks, with their costs. `predicted` adds quantities computed from the costs."""
     networks = realise(compiled, points)
     found = costs(networks.table, len(networks), compiled.stages)
     found["image_size"] = np.broadcast_to(networks.table["image_size"][:, 0], len(networks))
@@ -83,7 +83,7 @@ def evaluate(compiled: CompiledSpace, points: Points, predicted: Mapping[str, Pr
 
 
 def realise(compiled: CompiledSpace, points: Points) -> Candidates:
-    """The points that are networks. `costs` is empty."""
+    """The points that are networks, with empty `costs`."""
     total = len(next(iter(points.values())))
     rejected: dict[str, int] = {}
     rows: Ints = np.arange(total)
@@ -113,7 +113,7 @@ def _only(table: Table, wanted: Mask) -> Table:
 
 
 def _leaves(compiled: CompiledSpace, points: Points) -> Table:
-    """The base network's leaves, with what the axes set in place."""
+    """The leaves of the base network, changed as the axes say."""
     table = dict(compiled.base)
     for name, axis in compiled.axes.items():
         index = points[name]
@@ -127,10 +127,11 @@ def _leaves(compiled: CompiledSpace, points: Points) -> Table:
 
 
 def _fit_groups(table: Table, stages: int) -> None:
-    """Moves widths and group widths to fit each other (pycls `adjust_block_compatibility`).
+    """Moves widths and group widths until they fit each other (pycls `adjust_block_compatibility`).
 
-    The group width is at most the inner width, which moves to the nearest multiple of it (halves to even); where the
-    inner width is the wider one, of the least common multiple with how many times it is wider.
+    The group width becomes at most the inner width. The inner width moves to the nearest multiple of the group width,
+    halves to even. If the inner width is the larger one (an inverted bottleneck), the multiple is of the least common
+    multiple of group width and inner width / width.
     """
     if not np.any(table.get("mixer.group_width", 0)):
         return

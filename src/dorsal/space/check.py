@@ -1,7 +1,7 @@
 """Which of many networks cannot exist, and why: `spec.check` over arrays.
 
-Rules about single numbers (at least 1, strides of 1 or 2, …) are checked when a space is made; here are those about
-numbers together. The tests hold them against the slow twin, the making of each network.
+Rules about single numbers (at least 1, strides of 1 or 2, …) are checked when a space is made. Here are the rules about
+several numbers together. Tests compare them with the slow twin, which makes each network.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dorsal.space.table import Column, Mask, StageColumns, Table
 
 
 def reasons(table: Table, rows: int, stages: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """For each row the index of the first reason why it cannot exist, or -1; and the reasons as text."""
+    """The index of the first reason why each row cannot exist (-1: it can), and the reasons as text."""
     faults = _Faults(rows)
     network = StageColumns(table, 0)
     w_in = network.stem_widths()[-1]
@@ -30,7 +30,9 @@ def reasons(table: Table, rows: int, stages: int) -> tuple[NDArray[np.int64], tu
 
 
 def _over_64_bits(table: Table) -> Mask:
-    """Where a generous bound says so: each layer's kernel, branches and area by the square of the widest map."""
+    """Whether a generous upper bound exceeds 64 bits: layers x kernel area and branches x widest map squared x image
+    area.
+    """
     network = StageColumns(table, 0)
     expansion = table.get("expansion", np.ones((1, 1)))
     widest = np.max(table["widths"] / np.minimum(expansion, 1), axis=1)
@@ -58,7 +60,7 @@ class _Faults:
         self.first = np.where((self.first < 0) & wrong, self.texts.index(text), self.first)
 
     def share(self, here: Mask, total: Column, parts: Column, text: str) -> None:
-        """Notes where `parts` do not divide `total` (`spec.block.exact_share`)."""
+        """Notes the rows where `parts` does not divide `total` (`spec.block.exact_share`)."""
         self.note(here & ((total < parts) | (total % np.maximum(parts, 1) != 0)), text)
 
 

@@ -1,4 +1,4 @@
-"""A design space made ready for arrays. Making one checks the space."""
+"""A design space compiled for sampling."""
 
 from __future__ import annotations
 
@@ -17,8 +17,12 @@ _NO_LEAVES = {*LINEAR, "stages"}
 
 
 class CompiledSpace:
-    """The axes of a space in order of dependence, resolved; the most stages that a point has; the leaves of the base
-    network as a table of one row; and the leaves in which points differ.
+    """A design space compiled for sampling. The constructor validates.
+
+    - `axes`: resolved, each after the axes it depends on.
+    - `stages`: the largest number of stages of any point.
+    - `base`: the leaves of the base network, as a table of one row.
+    - `varied`: the leaves in which points can differ.
 
     Raises ValueError for an unknown axis, with near matches, and for axes that contradict each other.
     """
@@ -76,7 +80,7 @@ class CompiledSpace:
     def _base_leaves(self) -> Table:
         """The base network's leaves, (1, 1) or (1, stages).
 
-        Raises ValueError for a choice that differs by stage in the base network where that has other stages.
+        Raises ValueError if a choice differs by stage in the base network and the space has another number of stages.
         """
         table: Table = {"image_size": np.array([[self._image_size]])}
         for choice, value in self.choices.items():
@@ -90,7 +94,7 @@ class CompiledSpace:
                         f"this space has up to {self.stages}; add an axis {choice!r}, or choose another base"
                     )
                 values = values[:1]
-            # a basic block has no expansion, order, …: their leaves are filled
+            # A basic block has no expansion, order, …. Their leaves get a fill value.
             flat = [{} if each is None and not may_be_none(choice) else flatten(choice, each) for each in values]
             for leaf in {leaf for each in flat for leaf in each}:
                 table[leaf] = np.array([[each.get(leaf, fill(leaf)) for each in flat]])
@@ -100,7 +104,9 @@ class CompiledSpace:
 def _check_non_decreasing(compiled: CompiledSpace) -> None:
     for name in compiled.non_decreasing:
         if name not in compiled.axes:
-            raise ValueError(f"non_decreasing: {name!r} is no axis of this space; valid: {', '.join(compiled.axes)}")
+            raise ValueError(
+                f"non_decreasing: {name!r} is not an axis of this space; valid: {', '.join(compiled.axes)}"
+            )
         axis = compiled.axes[name]
         if not axis.by_stage or axis.allowed or axis.same:
             raise ValueError(

@@ -1,7 +1,7 @@
-"""Costs of many networks at once: exact integers, equal to `spec.cost` of each.
+"""Costs of many networks at once: exact integers, equal to `spec.cost` for each network.
 
-The formulas are those of `spec.layers` and `spec.cost`, over arrays: what a kind of block does not have counts zero
-times. The tests hold every built-in space and random ones against the slow twin.
+The formulas are those of `spec.layers` and `spec.cost`, over arrays. A layer that a block does not have counts zero
+times. Tests compare every built-in space and random ones with the slow twin.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ from dorsal.spec.arrangement import root_children
 from dorsal.spec.cost import Cost
 
 QUANTITIES = ("params", "macs", "bias_adds", "activations", "activations_pycls", "pycls_flops", "blocks", "layers")
-"""What `costs` returns: the fields of `spec.cost.Cost`, the blocks, and the convolutions and linear layers."""
+"""What `costs` returns: the fields of `spec.cost.Cost`, the number of blocks, and that of convolutions and linear
+layers.
+"""
 
 
 def costs(table: Table, rows: int, stages: int) -> dict[str, Column]:
-    """Costs for one image of the side that the leaf `image_size` says, by quantity; (rows,) each.
+    """Costs of one image with the side `image_size` of the table: one array of (rows,) for each quantity.
 
-    Every row has to be a network that can exist (`space.legal`).
+    Every row must be a network that can exist (`space.check.reasons`).
     """
     tally = _Tally(rows)
     network = StageColumns(table, 0)
@@ -46,12 +48,12 @@ def costs(table: Table, rows: int, stages: int) -> dict[str, Column]:
 
 
 def cost_of(values: Mapping[str, Any]) -> Cost:
-    """The cost of one network from its row of `costs`, as `spec.cost.cost` counts it."""
+    """The cost of one network from its entries in `costs`, equal to `spec.cost.cost`."""
     return Cost(**{field: int(values[field]) for field in Cost.__struct_fields__})
 
 
 class _Tally:
-    """Running totals, one entry a network."""
+    """Running totals, one entry for each network."""
 
     params: Column
     macs: Column
@@ -80,7 +82,7 @@ class _Tally:
         bias: bool = False,
         linear: bool = False,
     ) -> None:
-        """Counts a convolution, or a linear layer, of `area` output positions so many `times`."""
+        """Counts `times` convolutions, or linear layers, with `area` output positions each."""
         fan_in: Column = kernel * kernel * w_in // groups
         outputs: Column = times * (w_out * area)
         self.params += times * (fan_in + bias) * w_out
@@ -112,7 +114,7 @@ class _Tally:
 
 
 def _stem(tally: _Tally, network: StageColumns) -> Column:
-    """Counts the stem and returns the side of its output."""
+    """Counts the stem. Returns the side of its output."""
     start = network["image_size"]
     widths = network.stem_widths()
     for word, count in (("conv7x7", 1), ("simple", 1), ("deep", 3), ("dla", 3)):
@@ -135,7 +137,9 @@ def _stem(tally: _Tally, network: StageColumns) -> Column:
 def _block(
     tally: _Tally, columns: StageColumns, times: Column, w_in: Column, side: Column, stride: Column, first: str | None
 ) -> None:
-    """Counts blocks but for their shortcuts; `first` says whether they open the network's first or a later stage."""
+    """Counts blocks without their shortcuts. `first`: "first" or "later" if they open the first or a later stage, else
+    None.
+    """
     width, basic = columns["widths"], columns.says("block", "basic")
     planes = columns.planes(width)
     inner = np.where(basic, width, columns.inner_width(planes))
@@ -167,7 +171,7 @@ def _mixer(
     stride: Column,
     first: bool,
 ) -> None:
-    """Counts the mixers at `path`, of whatever kinds."""
+    """Counts the mixers at `path`, of all kinds."""
     small = shrink(side, stride)
     area = small * small
 
@@ -206,14 +210,14 @@ def _mixer(
 
 
 def _offsets(tally: _Tally, times: Column, w_in: Column, area: Column, offset_groups: int) -> None:
-    """Counts the convolutions that predict the offsets and masks of deformable ones."""
+    """Counts the convolutions that predict offsets and masks of deformable convolutions."""
     if np.any(times):
         width = np.array([27 * offset_groups])
         tally.conv(times, w_in, width, area, 3, offset_groups, bias=True)
 
 
 def _multiple(value: Column, divisor: Column) -> Ints:
-    """`spec.layers._multiple`: the nearest multiple, half up, never below 90 % of the value."""
+    """The nearest multiple, half up, never below 90 % of the value (`spec.layers._multiple`)."""
     rounded = np.maximum(divisor, (value + divisor / 2).astype(np.int64) // divisor * divisor)
     return np.where(rounded < 0.9 * value, rounded + divisor, rounded)
 
@@ -230,7 +234,7 @@ def _squeeze_excite(tally: _Tally, columns: StageColumns, times: Column, inner: 
 
 
 def _shortcut(tally: _Tally, columns: StageColumns, times: Column, w_in: Column, small: Column) -> None:
-    """Counts the shortcuts of blocks that change shape, with outputs of side `small`."""
+    """Counts the shortcuts of blocks that change the shape. Their outputs have side `small`."""
     if not np.any(times):
         return
     width, strided = columns["widths"], columns["strides"] > 1
@@ -241,7 +245,7 @@ def _shortcut(tally: _Tally, columns: StageColumns, times: Column, w_in: Column,
 
 
 def _tree(tally: _Tally, columns: StageColumns, here: Column, w_in: Column, small: Column) -> None:
-    """Counts the roots of trees, and the pools of their inputs."""
+    """Counts the roots of trees and the pools of their inputs."""
     trees = here * columns.says("arrangement", "tree")
     if not trees.any():
         return

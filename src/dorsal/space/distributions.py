@@ -1,8 +1,8 @@
-"""How one axis is drawn: frozen data, and the finite distribution that each kind stands for.
+"""How one axis is drawn: frozen data, and the finite distribution behind each kind.
 
-Every kind has finitely many values, so a distribution is a list of values with probabilities and a draw inverts its
-cumulative sum. The probabilities are those of pycls's sampling functions (pycls/sweep/random.py), in closed form: the
-functions there draw a real number and round it; `low`, `high` and `quantum` mean what they mean there.
+Every kind has finitely many values. So a distribution is a list of values with probabilities, and a draw inverts its
+cumulative sum. The probabilities are the closed form of pycls's sampling functions (pycls/sweep/random.py), which draw
+a real number and round it. `low`, `high` and `quantum` have the same meaning as there.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class Uniform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="unif
 class LogUniform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="log_uniform"):
     """Multiples of `quantum` from `low` to `high`, uniform on a logarithmic scale.
 
-    `rounding` "up" is pycls's: a real number is rounded up, and the low end of its range is extended by
-    min(quantum, low / 2) so that `low` itself can come out. "nearest" rounds to the nearest multiple and extends both
-    ends by half a quantum, as Optuna and ConfigSpace do for integers.
+    `rounding` "up" is pycls's. It rounds a real number up, and extends the lower end of the range by min(quantum, low /
+    2), so that `low` itself can occur. "nearest" rounds to the nearest multiple and extends both ends by half a
+    quantum, as Optuna and ConfigSpace do for integers.
     """
 
     low: int | float
@@ -71,10 +71,10 @@ class PowerOfTwo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="p
 class PowerOfTwoOrLogUniform(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="power_of_two_or_log_uniform"
 ):
-    """Powers of two below `quantum`, multiples of `quantum` from there on: near log-uniform over the whole range.
+    """Powers of two below `quantum`, then multiples of `quantum`. Nearly log-uniform over the whole range.
 
-    pycls `power2_or_log_uniform`, how it draws group widths: a power of two from `low` to `high`; if that is not below
-    `quantum`, a log-uniform multiple (rounded up) in its place.
+    This is pycls's draw of group widths, `power2_or_log_uniform`: a power of two from `low` to `high`, replaced by a
+    log-uniform multiple (rounded up) if it is not below `quantum`.
     """
 
     low: int | float
@@ -86,7 +86,8 @@ class PowerOfTwoOrLogUniform(
 
 
 class Normal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="normal"):
-    """Multiples of `quantum` from a normal distribution clipped to `low` … `high`, six standard deviations apart.
+    """Multiples of `quantum` from a normal distribution clipped to `low` … `high`, which are six standard deviations
+    apart.
 
     pycls: drawn again until it is in the range, then rounded to the nearest multiple.
     """
@@ -100,7 +101,7 @@ class Normal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="norma
 
 
 class LogNormal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="log_normal"):
-    """As `Normal`, on a logarithmic scale (pycls `log_normal`)."""
+    """The same as `Normal` on a logarithmic scale (pycls `log_normal`)."""
 
     low: int | float
     high: int | float
@@ -112,7 +113,9 @@ class LogNormal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="lo
 
 
 class Choice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag="choice"):
-    """One of `values`, equally likely or by weight: numbers, words, elements as text (`split_attention(radix=2)`)."""
+    """One of `values`, equally likely or by `weights`: numbers, words, or elements as text
+    (`split_attention(radix=2)`).
+    """
 
     values: tuple[Value, ...]
     weights: tuple[float, ...] | None = None
@@ -132,7 +135,7 @@ class Choice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
 
 class EqualTo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="same"):
-    """The value that another axis has: an equality constraint, e.g. w0 = wa."""
+    """The value of another axis: an equality constraint such as w0 = wa."""
 
     axis: str
 
@@ -143,11 +146,11 @@ Distribution = Ranged | Choice | EqualTo
 DISTRIBUTIONS: dict[str, type[msgspec.Struct]] = {
     str(kind.__struct_config__.tag): kind for kind in get_args(Distribution)
 }
-"""The kinds of draw by their `type`."""
+"""The kinds of draw, by their `type`."""
 
 
 class Support(NamedTuple):
-    """The values of a draw in their order, and how likely each is (they add up to 1)."""
+    """The values of a draw in order, and their probabilities, which sum to 1."""
 
     values: tuple[Any, ...]
     probabilities: NDArray[np.float64]
@@ -186,7 +189,7 @@ def support(draw: Ranged | Choice) -> Support:
 
 
 def _log_mass(values: tuple[Number, ...], quantum: Number, rounding: str) -> NDArray[np.float64]:
-    """Share of the logarithmic range that is rounded to each value; adds up to 1."""
+    """The share of the logarithmic range that is rounded to each value. The shares sum to 1."""
     if rounding == "up":
         edges = [values[0] - min(quantum, values[0] / 2), *values]
     else:
@@ -196,7 +199,7 @@ def _log_mass(values: tuple[Number, ...], quantum: Number, rounding: str) -> NDA
 
 
 def _normal_mass(values: tuple[Number, ...], low: Number, high: Number, logarithmic: bool) -> NDArray[np.float64]:
-    """Mass of the clipped normal between the midpoints around each value."""
+    """The mass of the clipped normal between the midpoints around each value."""
     scale = log if logarithmic else float
     middle, deviation = (scale(low) + scale(high)) / 2, (scale(high) - scale(low)) / 6 or 1.0
     edges = [low, *((a + b) / 2 for a, b in pairwise(values)), high]
@@ -205,7 +208,7 @@ def _normal_mass(values: tuple[Number, ...], low: Number, high: Number, logarith
 
 
 def _multiples(low: Number, high: Number, quantum: Number) -> tuple[Number, ...]:
-    """Multiples of the quantum in a closed range, each the number nearest to its decimal (0.3, and not 3 * 0.1)."""
+    """Multiples of the quantum in a closed range. Each is the float nearest to its decimal: 0.3, and not 3 * 0.1."""
     step = Fraction(str(quantum))
     first, last = Fraction(str(low)) / step, Fraction(str(high)) / step
     if all(isinstance(number, int) for number in (low, high, quantum)):

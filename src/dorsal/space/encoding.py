@@ -1,8 +1,9 @@
-"""Networks as flat numbers: each choice of the grammar split into *leaves*, of which many networks make columns.
+"""Networks as flat numbers: each choice of the grammar is split into *leaves*, and each leaf of many networks is a
+column.
 
-A leaf is a path such as `depths`, `mixer` (which mixer: a code), `mixer.radix`, `mixer.inner.groups`, `stem.widths.0`.
-Words become their index in `words_at`, booleans 0 and 1, and none becomes 0 (no number of the grammar that may be none
-may be 0). Leaves that an element does not have are filled with defaults, so arithmetic on them is safe.
+A leaf is a path such as `depths`, `mixer` (a code for its kind), `mixer.radix`, `mixer.inner.groups` or
+`stem.widths.0`. Words become their index in `words_at`, booleans 0 and 1. None becomes 0, which no optional number of
+the grammar may be. A leaf that an element does not have is filled with a default, so arithmetic on it is safe.
 """
 
 from __future__ import annotations
@@ -26,24 +27,24 @@ Number = int | float
 
 _TYPES: dict[str, Any] = {**TYPES, "block": Block, "image_size": int}
 _LEAST = {"classes": 0}
-"""Least value of whole numbers; 1 for those not listed."""
+"""The smallest value of whole numbers, by path; 1 for all others."""
 
 MAX_NUMBER = 2**20
 
 
 def is_by_stage(path: str) -> bool:
-    """Whether a leaf is chosen for each stage."""
+    """Whether a leaf has a value for each stage."""
     return path.partition(".")[0] in PER_STAGE
 
 
 def may_be_none(path: str) -> bool:
-    """Whether none is a value at a path."""
+    """Whether None is a valid value at a path."""
     return type(None) in _members(type_at(path))
 
 
 @cache
 def type_at(path: str) -> Any:
-    """The annotated type of the grammar at a path. ValueError with near matches where there is nothing."""
+    """The annotated type of the grammar at a path. ValueError with near matches for a path that does not exist."""
     choice, *fields = path.split(".")
     if choice not in _TYPES:
         raise ValueError(f"{path}: unknown choice {choice!r} of a network{suggest(choice, _TYPES)}")
@@ -74,7 +75,7 @@ def _elements(kind: Any) -> list[type[msgspec.Struct]]:
 
 @cache
 def words_at(path: str) -> tuple[str, ...]:
-    """The words that codes at a path stand for; empty where the leaf is a number."""
+    """The words behind the codes at a path. Empty for a leaf that is a number."""
     return words_of(type_at(path))
 
 
@@ -113,7 +114,7 @@ def _check_range(path: str, value: Number) -> None:
 
 @cache
 def fill(path: str) -> Number:
-    """What a leaf holds where the element there does not have it: the default of an element that has."""
+    """The value of a leaf whose element does not have it: the default of an element that has."""
     parent, _, field = path.rpartition(".")
     if not parent:
         return 0 if words_at(path) else 1
@@ -127,7 +128,7 @@ def fill(path: str) -> Number:
 
 
 def unflatten(path: str, leaf: Callable[[str], Number]) -> Any:
-    """The value at a path whose leaves are what `leaf` says."""
+    """The value at a path, from its leaves as `leaf` returns them."""
     kind = type_at(path)
     if get_origin(kind) is tuple:
         return tuple(int(leaf(f"{path}.{index}")) for index in range(len(get_args(kind))))
@@ -148,9 +149,9 @@ def unflatten(path: str, leaf: Callable[[str], Number]) -> Any:
 
 
 def network_of(leaf: Callable[[str, int], Number], stages: int) -> Network:
-    """The network with these leaves, `leaf(path, stage)`; network leaves are asked for stage 0.
+    """The network with the leaves `leaf(path, stage)`. Leaves of the whole network are asked for stage 0.
 
-    Raises ValueError when the combination cannot exist.
+    Raises ValueError if the combination cannot exist.
     """
 
     def build(choice: str, stage: int = 0) -> Any:

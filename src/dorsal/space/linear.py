@@ -1,4 +1,4 @@
-"""RegNet's quantised linear rule over arrays; the slow twin is `spec.widths.regnet_stages`."""
+"""RegNet's quantised linear rule over arrays. Its slow twin is `spec.widths.regnet_stages`."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from dorsal.space.table import Column, Ints
 from dorsal.spec.widths import regnet_stages
 
 _NEAR_TIE = 1e-6
-"""Values so near to a half are rounded by the slow twin: NumPy's logarithms may differ from libm's in the last bit."""
+"""Values this near to a half are rounded by the slow twin: the logarithms of NumPy and libm may differ in the
+last bit.
+"""
 
 
 def linear_stages(
     depth: Column, w0: Column, wa: Column, wm: Column, stages: tuple[int, int], quantum: int
 ) -> tuple[Ints, Ints, Ints]:
-    """Which rows have a legal number of stages, as indices, and those rows' depths and widths, (kept, most stages).
+    """The indices of the rows with a legal number of stages, and the depths and widths of those rows: (kept, most
+    stages).
 
-    Legal is what pycls accepts: as many distinct widths as steps of the rule, and a number of them in `stages`.
+    Legal is what pycls accepts: as many distinct widths as steps of the rule, and a number of stages in `stages`.
     Stages that a row does not have are of depth and width 0.
     """
     low, high = stages
@@ -56,7 +59,7 @@ def _near_half(value: NDArray[np.float64]) -> NDArray[np.bool_]:
 def _exact(
     depth: int, w0: int, wa: float, wm: float, stages: tuple[int, int], quantum: int
 ) -> tuple[list[int], list[int]] | None:
-    """Widths and depths of one row, filled up with zeros, or None where the number of stages is not legal."""
+    """Widths and depths of one row, padded with zeros. None if the number of stages is not legal."""
     widths, depths = regnet_stages(w0, wa, wm, depth, quantum)
     steps = round(log((w0 + wa * (depth - 1)) / w0) / log(wm)) + 1
     if steps != len(widths) or not stages[0] <= steps <= stages[1]:

@@ -1,4 +1,4 @@
-"""How near a network's widths are to RegNet's quantised linear rule (arXiv 2003.13678 section 3.3, "e_fit")."""
+"""How near the widths of a network are to RegNet's quantised linear rule (arXiv 2003.13678 section 3.3, "e_fit")."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dorsal.spec.network import Network
 _QUANTUM = 8
 _ROUNDS = 8
 _KEPT = 4
-"""Grid points for each w0 around which finer grids are laid: the error has many local minima."""
+"""The number of grid points for each w0 around which finer grids are laid. The error has many local minima."""
 
 Floats = NDArray[np.float64]
 
@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 class LinearFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The best rule found, and its `error`: the mean over blocks of |log(width by the rule / width)|.
 
-    An error of 0.1 is widths that are off by about 10 %.
+    An error of 0.1 means widths that differ by about 10 %.
     """
 
     error: float
@@ -29,12 +29,12 @@ class LinearFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def linear_fit(network: Network) -> LinearFit:
-    """The quantised linear rule, of as many blocks, that comes nearest to the widths of a network's blocks.
+    """The quantised linear rule that comes nearest to the widths of a network's blocks.
 
-    A grid search as in the paper, over w0, wa and wm, then for each w0 on finer grids around its best. The paper gives
-    neither its grid nor its ends: here w0 are the multiples of 8 up to the widest block and to 512, wa is 0 and 64
-    values on a logarithmic scale up to the widest block, wm 48 from 1.25 to 4. The error is of the rule with its
-    rounding to multiples of 8.
+    A grid search as in the paper, over w0, wa and wm, with finer grids around the best points of each w0. The paper
+    states neither its grid nor its ends. Here w0 are the multiples of 8 up to the widest block and to 512; wa is 0 and
+    64 values on a logarithmic scale up to the widest block; wm has 48 values from 1.25 to 4. The error includes the
+    rule's rounding to multiples of 8.
     """
     widths = np.repeat([stage.width for stage in network.stages], [stage.depth for stage in network.stages])
     observed = np.log(widths)
@@ -57,7 +57,7 @@ def linear_fit(network: Network) -> LinearFit:
 
 
 def _grids(w0: Floats, wa: Floats, wm: Floats) -> Floats:
-    """For each row of w0 every pair of that row's wa and wm: (rows, pairs, 3)."""
+    """For each row of w0, every pair of that row's wa and wm: (rows, pairs, 3)."""
     rows = len(w0)
     shape = (rows, wa.shape[1], wm.shape[1])
     columns = (w0[:, :, None], wa[:, :, None], wm[:, None, :])

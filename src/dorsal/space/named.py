@@ -1,16 +1,16 @@
-"""The design spaces of the RegNet paper (arXiv 2003.13678), those that pycls samples, and a crossed one of our own.
+"""The design spaces of the RegNet paper (arXiv 2003.13678), those that pycls samples, and a crossed one of Dorsal.
 
-The paper gives ranges and "log-uniform", not the rounding; the only rounding its authors published is pycls's, which is
-used throughout. AnyNetX: section 3.2, depths up to 16, widths up to 1024 divisible by 8, bottleneck ratios 1, 2, 4,
+The paper states ranges and "log-uniform" but no rounding. The only rounding that its authors published is pycls's, used
+here throughout. AnyNetX, section 3.2: depths up to 16, widths up to 1024 divisible by 8, bottleneck ratios 1, 2 and 4,
 group widths 1 to 32 in powers of two.
 
-- `regnetx`, `regnety`: ranges of the paper's section 3.3: depth < 64, w0, wa < 256, 1.5 <= wm <= 3, ratio and group
-  width as in AnyNetX, four stages. Lower ends that it does not give: depth 4, w0 8, wa 1.
+- `regnetx`, `regnety`: the ranges of the paper's section 3.3: depth < 64, w0, wa < 256, 1.5 <= wm <= 3, ratio and group
+  width as in AnyNetX, four stages. The paper states no lower ends; here they are depth 4, w0 8, wa 1.
 - `regnetx_pycls`, `regnety_pycls`: the defaults of pycls's `regnet_sampler`, with pycls's constraint of four stages.
-- `regnetz`: those defaults over inverted bottlenecks, four times as wide within (RegNetZ, arXiv 2103.06877).
+- `regnetz`: the same defaults with inverted bottlenecks, four times as wide inside (RegNetZ, arXiv 2103.06877).
 - `crossed`: four mixers with their own axes, squeeze-and-excitation on and off, three stems, three activations. Its
-  widths rise before they move to fit the group widths of stages with convolutions: of 2,000 networks 12 have a stage
-  that is narrower than the one before.
+  widths rise before they move to fit the group widths of convolutions, so a few networks have a stage that is narrower
+  than the one before (docs/spaces.md).
 """
 
 from __future__ import annotations
@@ -116,9 +116,9 @@ SPACES: dict[str, Space] = {
 
 
 def read_space(text: str) -> Space:
-    """A space by name, or the path of a TOML or JSON file.
+    """A space by name, or from a TOML or JSON file.
 
-    Raises ValueError with near matches for a name that is none, and as `space.from_toml` and `from_json` do.
+    Raises ValueError with near matches for an unknown name, and as `space.from_toml` and `from_json` do.
     """
     if text.endswith((".toml", ".json")):
         content = read_text_file("space file", text)

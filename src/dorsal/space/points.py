@@ -1,7 +1,7 @@
 """Points of a design space, drawn as arrays.
 
-A point is an index into the values of each axis, (rows, 1) or (rows, stages); -1 where an axis is not drawn because its
-condition does not hold or because there is no such stage.
+A point is an index into the values of each axis, (rows, 1) or (rows, stages). It is -1 where an axis is not drawn: its
+condition does not hold, or there is no such stage.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ Points = dict[str, NDArray[np.int32]]
 
 
 def draw_points(compiled: CompiledSpace, rows: int, random: np.random.Generator) -> Points:
-    """Independent draws from the space's axes, given that non-decreasing ones do not fall."""
+    """Independent draws of the space's axes, conditional on the non-decreasing ones not falling."""
     rising = {name: _tails(compiled.axes[name].probabilities, compiled.stages) for name in compiled.non_decreasing}
 
     def draw(name: str, columns: int, counts: Ints) -> Column:
         if name in rising:
             return _non_decreasing(rising[name], counts, columns, random)
         probabilities = compiled.axes[name].probabilities
-        if name == "stages":  # sequences of more stages fall more often
+        if name == "stages":  # sequences of more stages fall more often, so they are rarer
             kept = [prod(tails[stages][-1] for tails in rising.values()) for stages in compiled.axes[name].values]
             probabilities = probabilities * kept / np.sum(probabilities * kept)
         return _inverse(np.cumsum(probabilities), random.random((rows, columns)))
@@ -36,8 +36,10 @@ def draw_points(compiled: CompiledSpace, rows: int, random: np.random.Generator)
 
 
 def chosen_points(compiled: CompiledSpace, rows: int, choose: Callable[[str, int, Ints], Column]) -> Points:
-    """Points of which `choose(axis, columns, stages)` says each index, (rows, columns), wherever the axis is drawn and
-    does not equal another; `stages` are those of each point, (rows,)."""
+    """Points whose indices come from `choose(axis, columns, stages)`, (rows, columns), where `stages` is (rows,).
+
+    An index is used where the axis is drawn and does not equal another axis.
+    """
     points: Points = {}
     counts = np.full(rows, compiled.stages)
     for name, axis in compiled.axes.items():
@@ -58,10 +60,10 @@ def chosen_points(compiled: CompiledSpace, rows: int, choose: Callable[[str, int
 
 
 def values_of(compiled: CompiledSpace, points: Points) -> dict[str, list[Any]]:
-    """By axis the drawn values as written: numbers or text, None where not drawn; a list for an axis by stage."""
+    """The drawn values of each axis as written: numbers or text, None where not drawn, a list for an axis by stage."""
     columns = {}
     for name, axis in compiled.axes.items():
-        rows = np.array([*axis.written, None], dtype=object)[points[name]].tolist()  # not drawn is -1, the last
+        rows = np.array([*axis.written, None], dtype=object)[points[name]].tolist()  # -1, not drawn, picks the last
         columns[name] = rows if axis.by_stage else [row[0] for row in rows]
     return columns
 
@@ -72,11 +74,10 @@ def _inverse(cumulative: NDArray[np.float64], uniform: NDArray[np.float64]) -> I
 
 
 def _tails(probabilities: NDArray[np.float64], longest: int) -> list[NDArray[np.float64]]:
-    """For each length n up to the longest the probability, in the product distribution, that a sequence does not fall
-    and begins with this value or an earlier one; the last entry is that of all sequences that do not fall.
+    """`tails[n][v]`: the probability that n independent draws are non-decreasing and start at value v or earlier.
 
-    The weight of those that begin with value v is p(v) times the weight of all sequences of n - 1 that begin with v or
-    later.
+    So `tails[n][-1]` is the probability that n draws are non-decreasing. A sequence that starts at value v has the
+    weight p(v) times the weight of all sequences of n - 1 draws that start at v or later.
     """
     tails = [np.zeros(len(probabilities))]
     weights = np.ones(len(probabilities))
@@ -87,7 +88,7 @@ def _tails(probabilities: NDArray[np.float64], longest: int) -> list[NDArray[np.
 
 
 def _non_decreasing(tails: list[NDArray[np.float64]], counts: Ints, columns: int, random: np.random.Generator) -> Ints:
-    """Sequences of `counts` values that do not fall, each value drawn by the `_tails` of what is left."""
+    """Non-decreasing sequences of `counts` values. Each value is drawn by the `_tails` of the remaining length."""
     uniform = random.random((len(counts), columns))
     index = np.zeros((len(counts), columns), np.int64)
     before = np.zeros(len(counts), np.int64)

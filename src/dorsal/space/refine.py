@@ -1,4 +1,4 @@
-"""Changes of a design space: each returns a new space that remembers the old one in its history."""
+"""Changes of a design space. Each returns a new space and records the old one in its history."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dorsal.space.space import Refinement, Space
 
 
 def share(space: Space, axis: str) -> Space:
-    """All stages have one value of the axis (AnyNetX_A to _B: the bottleneck ratio)."""
+    """All stages share one value of the axis (AnyNetX_A to _B: the bottleneck ratio)."""
     if not _axis(space, axis).by_stage:
         raise ValueError(f"axis {axis!r} is already shared by all stages")
     rising = tuple(name for name in space.non_decreasing if name != axis)
@@ -31,7 +31,7 @@ def free(space: Space, axis: str) -> Space:
 
 
 def fix(space: Space, axis: str, value: Value) -> Space:
-    """The axis has one of its values. Axes that were drawn under other values of it only are left out.
+    """The axis has this one value. Axes that are drawn only under other values of it are removed.
 
     Raises ValueError for a value that the axis does not have.
     """
@@ -50,10 +50,10 @@ def restrict(
     high: float | None = None,
     values: tuple[Value, ...] | None = None,
 ) -> Space:
-    """The axis has a narrower range, drawn by the same rule; or only these of its values, as likely among themselves.
+    """The axis has a narrower range, drawn by the same rule, or only some of its values with their relative weights.
 
-    Axes that were drawn under other values of it only are left out. Raises ValueError for a range that is not inside
-    the old one, and for a value that the axis does not have.
+    Axes that are drawn only under other values of it are removed. Raises ValueError for a range that is not inside the
+    old one, and for a value that the axis does not have.
     """
     draw = _axis(space, axis).draw
     if isinstance(draw, EqualTo):
@@ -69,7 +69,7 @@ def restrict(
     if isinstance(draw, Choice):
         raise ValueError(f"axis {axis!r} is a choice; give values of {show(list(draw.values))}")
     if low is None and high is None:
-        raise ValueError(f"restrict {axis!r} to what? give low, high, or values")
+        raise ValueError(f"restrict {axis!r} needs low, high or values")
     low, high = draw.low if low is None else low, draw.high if high is None else high
     if low < draw.low or high > draw.high:
         raise ValueError(
@@ -116,7 +116,9 @@ def _changed(space: Space, change: str, name: str, axis: Axis, **fields: Any) ->
 
 
 def _reachable(axes: dict[str, Axis], name: str) -> dict[str, Axis]:
-    """The axes without conditions that the axis of this name no longer meets, and without those never drawn then."""
+    """The axes after the axis `name` was narrowed: without conditions it no longer meets, and without axes never drawn
+    then.
+    """
     draw = axes[name].draw
     if isinstance(draw, EqualTo):
         return axes
@@ -135,7 +137,7 @@ def _reachable(axes: dict[str, Axis], name: str) -> dict[str, Axis]:
 
 
 def _without(axes: dict[str, Axis], name: str) -> dict[str, Axis]:
-    """The axes without one that is never drawn, and without those that are drawn under values of it."""
+    """The axes without one that is never drawn, and without the axes that depend on its values."""
     left = {other: axis for other, axis in axes.items() if other != name}
     for other, axis in axes.items():
         if name in axis.when:

@@ -1,4 +1,4 @@
-"""One axis of a space resolved against the grammar: its values, what each sets, and where the axis is drawn."""
+"""One axis of a space resolved against the grammar: its values, the leaves each sets, and where the axis is drawn."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from dorsal.spec.text import BOTTLENECK_ONLY, CHOICES, Choices, read_choice
 
 LINEAR = ("linear.depth", "linear.w0", "linear.wa", "linear.wm")
 NAMES = (*CHOICES, "image_size", "stages", *LINEAR)
-"""What an axis can be named by, beside fields of elements such as `mixer.radix`."""
+"""The names an axis can have, besides fields of elements such as `mixer.radix`."""
 
 
 class ResolvedAxis(NamedTuple):
     """An axis whose words have been read.
 
-    `written` are its values as the space has them, `values` as the grammar has them, `lookup` what each makes of each
-    leaf. `allowed` says for each axis of the condition which of that axis's values fulfil it.
+    - `written`, `values`: its values as the space has them, and as the grammar has them.
+    - `lookup`: for each leaf, the number that each value sets.
+    - `allowed`: for each axis of the condition, which of that axis's values meet it.
     """
 
     by_stage: bool
@@ -39,7 +40,7 @@ class ResolvedAxis(NamedTuple):
 
 
 def resolve_axes(axes: Mapping[str, Axis], base: Choices) -> dict[str, ResolvedAxis]:
-    """The axes in order of dependence, resolved over a base network of these choices.
+    """The resolved axes, each after the axes it depends on. `base` holds the choices of the base network.
 
     Raises ValueError naming the axis, what is wrong with it, and the nearest valid choice.
     """
@@ -63,13 +64,15 @@ def _check_name(name: str) -> None:
 
 
 def _in_order(axes: Mapping[str, Axis]) -> list[str]:
-    """Every axis after those it depends on: of its condition, the one it equals, and the element it is a field of."""
+    """The axes, each after those it depends on: the axes of its condition, the one it equals, the element it is a field
+    of.
+    """
     needs: dict[str, set[str]] = {}
     for name, axis in axes.items():
         others = [*axis.when, *([axis.draw.axis] if isinstance(axis.draw, EqualTo) else [])]
         for other in others:
             if other not in axes:
-                raise ValueError(f"axis {name!r} depends on {other!r}, which is no axis of this space")
+                raise ValueError(f"axis {name!r} depends on {other!r}, which is not an axis of this space")
         if name == "stages" and others:
             raise ValueError("axis 'stages' decides which stages there are and cannot depend on another axis")
         fields_of = [other for other in axes if name.startswith(f"{other}.")]
@@ -107,7 +110,7 @@ def _resolve(name: str, axis: Axis, earlier: Mapping[str, ResolvedAxis], base: C
 
 
 def _read(name: str, value: Any) -> Any:
-    """A value as the grammar has it. ValueError with near matches for a word that is none."""
+    """A value as the grammar has it. ValueError with near matches for an unknown word."""
     if name in LINEAR or name == "stages":
         whole = name not in ("linear.wa", "linear.wm")
         if isinstance(value, str | bool) or (whole and not isinstance(value, int)):
@@ -127,14 +130,14 @@ def _read(name: str, value: Any) -> Any:
         return value
     found = read_choice(name.partition(".")[0], value)
     if found is None:
-        raise ValueError(f"{value} is no value that can be drawn")
+        raise ValueError(f"{value} cannot be drawn")
     if isinstance(found, list):
         raise ValueError(f"{value} is a list; an axis by stage (by_stage = true) draws one value for each stage")
     return found
 
 
 def _leaves(name: str, values: tuple[Any, ...]) -> dict[str, Column]:
-    """What each value makes of each leaf; the axis's own name stands for what is no choice of the grammar."""
+    """What each value sets each leaf to. What is not a choice of the grammar has the axis's own name as its leaf."""
     if name in LINEAR or name == "stages":
         return {name: np.array(values)}
     flat = [flatten(name, value) for value in values]
@@ -147,7 +150,7 @@ def _word(value: Any) -> Any:
 
 
 def _fulfilling(parent: str, axis: ResolvedAxis, wanted: tuple[Any, ...]) -> Mask:
-    """Which values of an axis are among `wanted`, as they are written or by the name of an element."""
+    """Which values of an axis are among `wanted`, as written or by the name of the element."""
     if not wanted:
         raise ValueError(f"depends on {parent}=[], which lists no value; give at least one")
     found = np.zeros(len(axis.values), bool)
@@ -155,13 +158,15 @@ def _fulfilling(parent: str, axis: ResolvedAxis, wanted: tuple[Any, ...]) -> Mas
         hits = [want in (raw, _word(value)) for raw, value in zip(axis.written, axis.values, strict=True)]
         if not any(hits):
             known = dict.fromkeys(str(_word(value)) for value in axis.values)
-            raise ValueError(f"depends on {parent}={want}, which it never is{suggest(str(want), known)}")
+            raise ValueError(
+                f"depends on {parent}={want}, but {parent} never has that value{suggest(str(want), known)}"
+            )
         found |= np.array(hits)
     return found
 
 
 def _check_drawn(name: str, resolved: Mapping[str, ResolvedAxis]) -> None:
-    """That the conditions of the axis, and those of the axes it depends on, can hold together."""
+    """Raises ValueError if the conditions of the axis and of the axes it depends on cannot hold together."""
     possible: dict[str, Mask] = {}
     waiting = [name]
     while waiting:
@@ -170,13 +175,13 @@ def _check_drawn(name: str, resolved: Mapping[str, ResolvedAxis]) -> None:
             possible[source] = possible.get(source, allowed) & allowed
             waiting.append(parent)
             if not possible[source].any():
-                raise ValueError(f"is never drawn: what it depends on asks for different values of {source!r}")
+                raise ValueError(f"is never drawn: its conditions require different values of {source!r}")
 
 
 def _check_has_field(
     name: str, allowed: Mapping[str, Mask], earlier: Mapping[str, ResolvedAxis], base: Choices
 ) -> None:
-    """That what the axis edits has the field it edits, wherever the axis is drawn."""
+    """Raises ValueError if the element that the axis edits lacks the field somewhere the axis is drawn."""
     owner = max((other for other in earlier if name.startswith(f"{other}.")), key=len, default=name.partition(".")[0])
     if name in BOTTLENECK_ONLY:
         owner = "block"
@@ -204,7 +209,7 @@ def _check_has_field(
 
 
 def _check_unsaid(owner: str, field: str, axis: ResolvedAxis, allowed: Mask | None) -> None:
-    """That no value of `owner` says the field itself where the axis of the field would change it."""
+    """Raises ValueError if a value of `owner` sets the field itself, where the axis of the field would change it."""
     for index, text in enumerate(axis.written):
         drawn = allowed is None or allowed[index]
         if drawn and isinstance(text, str) and field in fields_named(Reader(text).whole()):

@@ -1,4 +1,4 @@
-"""Populations of networks: drawn from a space until enough of them meet all bounds."""
+"""Samples of networks: drawn from a space until enough of them meet all bounds."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ CHUNK = 10_000
 """Candidates drawn at a time. Another number would draw another sample."""
 
 PILOT = 20_000
-"""Candidates after which it is said how hard the bounds are to meet."""
+"""The number of candidates after which `sample` first judges how hard the bounds are to meet."""
 
 
 class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How networks were drawn from a space, and how hard it was to find them.
+    """How networks were drawn from a space, and how hard they were to find.
 
     - `points`, `dimensions`: the size of the space, and the number of its independent draws.
     - `bounds`, `seed`: as asked for.
-    - `candidates`: how many points were drawn.
-    - `rejected`: how many of them are no networks, by reason.
-    - `met`: how many met each bound alone. `accepted`: how many met all of them.
-    - `duplicates`: how many of those accepted were there already.
+    - `candidates`: the number of points drawn.
+    - `rejected`: the number of points that are not networks, by reason.
+    - `met`: the number of networks that met each bound alone. `accepted`: the number that met all of them.
+    - `duplicates`: the number of accepted ones that had been found before.
     """
 
     points: float
@@ -50,7 +50,7 @@ class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     @property
     def acceptance(self) -> float:
-        """Share of the candidates that are networks and meet all bounds."""
+        """The share of candidates that are networks and meet all bounds."""
         return self.accepted / self.candidates
 
 
@@ -58,7 +58,7 @@ class Sample(msgspec.Struct, frozen=True):
     """Networks of a space, in the order drawn.
 
     - `points`: indices into the values of each axis, (count, 1) or (count, stages).
-    - `costs`: by quantity, (count,) each: those of `space.costs`, `image_size`, and what was predicted.
+    - `costs`: one array of (count,) for each quantity: those of `space.costs`, `image_size`, and the predicted ones.
     """
 
     space: Space
@@ -75,7 +75,7 @@ class Sample(msgspec.Struct, frozen=True):
         return (found.network(row) for row in range(len(self)))
 
     def axes(self) -> dict[str, list[Any]]:
-        """By axis the drawn values, see `points.values_of`."""
+        """The drawn values of each axis, as `points.values_of` returns them."""
         return values_of(self.space.compiled, self.points)
 
 
@@ -90,21 +90,22 @@ def sample(
     predicted: Mapping[str, Predictor] | None = None,
     on_note: Callable[[str], None] = warnings.warn,
 ) -> Sample:
-    """The first `count` different networks of the space, in the order drawn, that meet all `bounds`.
+    """The first `count` different networks of the space that meet all `bounds`, in the order drawn.
 
     Candidates are independent draws, `CHUNK` at a time, and each chunk has its own random stream. So a sample depends
-    on `seed` alone, and a sample of fewer networks is the beginning of one of more.
+    on `seed` alone, and a smaller sample is the beginning of a larger one.
 
-    - `bounds`: as `read_bounds` reads them, for one image of the point's size.
-    - `predicted`: further quantities to bound, functions of the costs.
-    - `distinct`: what no two of the sample share: the network with its image size, or the point. pycls compares points.
-      Several points may stand for one network, which would then be trained twice (docs/spaces.md has figures).
-    - `max_candidates`: how many candidates are drawn at most.
-    - `on_note`: called once with a sentence when `max_candidates` are likely to be too few. That is judged after
-      `PILOT` candidates and whenever their number has doubled.
+    - `bounds`: texts for `read_bounds`, for one image of the point's size.
+    - `predicted`: further quantities to bound, as functions of the costs.
+    - `distinct`: "networks" lets no two of the sample share network and image size, "points" no two share the point, as
+      in pycls. Several points may stand for one network, which would then be trained twice (docs/spaces.md has
+      figures).
+    - `max_candidates`: the most candidates to draw.
+    - `on_note`: called once with a sentence if `max_candidates` is probably too small. That is judged after `PILOT`
+      candidates, and again whenever their number has doubled.
 
-    Raises ValueError when the space cannot hold `count` networks, as soon as `max_candidates` are all but certainly too
-    few, and when fewer than `count` networks were found among them; with the nearest values reached.
+    Raises ValueError, with the nearest values found, if the space cannot hold `count` networks, if `max_candidates` is
+    almost certainly too small, or if too few networks were found among that many candidates.
     """
     predicted = predicted or {}
     bounds = dict(bounds or {})
@@ -114,7 +115,7 @@ def sample(
     told, judged_at = False, PILOT
     for index in range(-(-max_candidates // CHUNK)):
         random = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(index,))))
-        points = draw_points(search.compiled, CHUNK, random)  # whole chunks: `max_candidates` changes no draw
+        points = draw_points(search.compiled, CHUNK, random)  # whole chunks, so that `max_candidates` changes no draw
         search.add({name: column[: max_candidates - search.candidates] for name, column in points.items()})
         if len(search.seen) >= count:
             return search.result(count, bounds, seed)
@@ -137,7 +138,7 @@ def _check_numbers(space: Space, count: int, seed: int, max_candidates: int) -> 
 
 
 class _Search:
-    """What has been found so far, and what stood in the way."""
+    """The networks found so far, and what prevented finding more."""
 
     def __init__(
         self, space: Space, bounds: tuple[Bound, ...], predicted: Mapping[str, Predictor], distinct: str
@@ -154,7 +155,7 @@ class _Search:
         self.course = [(0, 0)]
 
     def add(self, points: Points) -> None:
-        """Takes in one chunk of candidates."""
+        """Evaluates one chunk of candidates."""
         self._add(points)
         self.course.append((self.candidates, len(self.seen)))
 
@@ -182,10 +183,10 @@ class _Search:
         self.costs.append({name: column[new] for name, column in found.costs.items()})
 
     def judge(self, count: int, max_candidates: int, on_note: Callable[[str], None]) -> bool:
-        """Calls `on_note` when `max_candidates` will hardly be enough; True if it did.
+        """Calls `on_note` if `max_candidates` will probably not be enough. True if it did.
 
         New networks come ever more rarely, so the pace is that of the later half of the candidates. Raises ValueError
-        when they will all but certainly not be enough.
+        if they will almost certainly not be enough.
         """
         candidates, before = max(point for point in self.course if 2 * point[0] <= self.candidates)
         new, left = len(self.seen) - before, (max_candidates - self.candidates) / (self.candidates - candidates)
@@ -199,20 +200,20 @@ class _Search:
         return True
 
     def found(self, count: int) -> str:
-        """How many networks there are so far."""
+        """A sentence part: how many networks have been found."""
         name = self.space.name
         return f"{len(self.seen):,} of {count:,} networks of {name} found in {self.candidates:,} candidates"
 
     def hindrance(self) -> str:
-        """What stands most in the way, in a few words."""
+        """A sentence part: what most prevents finding networks."""
         networks = self.candidates - self.rejected.total()
         if self.rejected and networks * 20 < self.candidates:
             reason, times = self.rejected.most_common(1)[0]
-            start = f"{networks:,} of the candidates are networks at all, mostly because {reason} ({times:,}); "
+            start = f"only {networks:,} of the candidates are networks; most frequent reason: {reason} ({times:,}); "
         else:
             start = ""
         if self.accepted > 2 * len(self.seen) > 0:
-            start += f"{self.accepted:,} of the candidates meet all bounds, most of them networks found before; "
+            start += f"{self.accepted:,} of the candidates meet all bounds, but most of these were found before; "
         never = [bound for bound in self.bounds if not self.met[bound.quantity]]
         if not networks or not self.bounds:
             return start + "widen the axes of the space, or ask for fewer"
@@ -231,7 +232,7 @@ class _Search:
         return said + f"the nearest is {show_amount(self.nearest[bound.quantity])}"
 
     def result(self, count: int, bounds: dict[str, str], seed: int) -> Sample:
-        """The first `count` networks."""
+        """A sample of the first `count` networks."""
         return Sample(
             space=self.space,
             sampling=Sampling(

@@ -1,4 +1,4 @@
-"""How large a design space is: exact numbers of points and of dimensions."""
+"""The size of a design space: exact numbers of points and of dimensions."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from dorsal.space.resolve import ResolvedAxis
 from dorsal.space.space import Space
 
 Chosen = dict[str, int]
-"""By axis the index of its value, -1 where it is not drawn."""
+"""The index of the value of each axis, -1 where it is not drawn."""
 
 
 def size(space: Space) -> int:
-    """The exact number of points: combinations of values of the axes that are drawn, before any is rejected.
+    """The exact number of points: combinations of the values of all drawn axes, before any is rejected.
 
-    A non-decreasing axis of k values over n stages counts its C(k + n - 1, n) sequences. The paper divides k^n by n!
+    A non-decreasing axis with k values over n stages counts its C(k + n - 1, n) sequences. The paper divides k^n by n!
     instead (AnyNetX_D, _E), which counts a sequence with equal values less than once: 1.3e13 and 5.5e11 there are
     1.4e13 and 8.2e11 here. Several points can stand for one network, and some for none.
     """
@@ -27,7 +27,7 @@ def size(space: Space) -> int:
     kinds = _kinds(compiled)
     shared = [name for name, axis in compiled.axes.items() if not axis.by_stage]
     single = [name for name, axis in compiled.axes.items() if axis.by_stage and name not in space.non_decreasing]
-    rising = [name for name in space.non_decreasing if len(kinds[name]) > 1]  # other axes depend on these
+    rising = [name for name in space.non_decreasing if len(kinds[name]) > 1]  # other axes depend on them
     free = [name for name in space.non_decreasing if name not in rising]
 
     def of_stages(chosen: Chosen) -> int:
@@ -44,7 +44,7 @@ def size(space: Space) -> int:
         weights = np.empty([len(of) for of in kind_of], dtype=object)
         for indices in np.ndindex(weights.shape):
             weights[indices] = of_one(*(of[index] for of, index in zip(kind_of, indices, strict=True)))
-        tails = weights  # by value, the ways of all sequences that begin with it
+        tails = weights  # by value: the number of sequences that begin with it
         for _ in range(stages - 1):
             for dimension in range(len(rising)):
                 tails = np.flip(np.cumsum(np.flip(tails, dimension), dimension), dimension)
@@ -56,7 +56,7 @@ def size(space: Space) -> int:
 
 
 def _kinds(compiled: CompiledSpace) -> dict[str, list[list[int]]]:
-    """By axis its values in groups that nothing tells apart that depends on the axis."""
+    """The values of each axis, grouped: no axis that depends on it distinguishes the values of one group."""
     found = {}
     for name, axis in compiled.axes.items():
         equal = {name, *(other for other, of in compiled.axes.items() if of.same == name)}
@@ -76,9 +76,9 @@ def _ways(
     given: Chosen,
     rest: Callable[[Chosen], int],
 ) -> int:
-    """The sum of `rest` over all ways to choose the axes `names`, which are in order of dependence, beside `given`.
+    """The sum of `rest` over all ways to choose the axes `names` (in order of dependence), given those already chosen.
 
-    What is chosen of an axis is forgotten as soon as nothing to come depends on it, so that independent ones multiply.
+    A choice is forgotten as soon as no later axis depends on it, so that independent axes multiply.
     """
     needed = [
         {"stages"}.union(
@@ -108,7 +108,7 @@ def _ways(
 
 
 def dimensions(space: Space) -> int:
-    """The number of independent draws that have more than one value, counted for each stage (at most) where free."""
+    """The number of independent draws with more than one value. A draw by stage counts once for each stage, at most."""
     compiled = space.compiled
     return sum(
         compiled.stages if axis.by_stage else 1

@@ -1,4 +1,4 @@
-"""What a design space is: a base network and the axes along which it varies. Frozen data, checked when made.
+"""What a design space is: a base network and the axes along which it varies. Frozen data, checked when made. As TOML:
 
 name = "regnetx_pycls"
 base = "regnetx_002"
@@ -31,7 +31,7 @@ _Read = TypeVar("_Read", bound=msgspec.Struct)
 
 
 class Refinement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One step of a space's history: the change, and the name and size of the space that was changed."""
+    """One step of a space's history: the change, and the name and size of the space it changed."""
 
     change: str
     of: str
@@ -39,17 +39,17 @@ class Refinement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Space(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True, dict=True):
-    """A design space: each point of it is a network and an image size.
+    """A design space. Each point of it is a network and an image size.
 
-    - `base`: a network as text; what no axis says is as it is there.
+    - `base`: a network as text. Choices without an axis are as they are there.
     - `axes`: by choice: those of `spec.text.CHOICES`, fields of elements (`mixer.radix`, `mixer.inner.groups`,
-      `stem.width`), `image_size`, `stages` (how many), and the four of the linear rule.
+      `stem.width`), `image_size`, `stages` (their number), and the four axes of the linear rule.
     - `non_decreasing`: axes by stage whose values never fall from one stage to the next. They are drawn from the
-      product distribution given that, which is what rejecting the others would leave.
-    - `groups`: "fitted" moves the widths of stages with a group width to the nearest that it divides, and lowers group
-      widths above the inner width (pycls `adjust_block_compatibility`, arXiv 2003.13678 appendix D); "as_drawn"
-      rejects what does not divide. The other rules look at the values before that.
-    - `history`: how the space was made from a wider one (`space.narrow`), oldest first.
+      product distribution conditional on that, as if all other draws were rejected.
+    - `groups`: "fitted" moves the widths of stages with a group width to the nearest width it divides, and lowers group
+      widths above the inner width (pycls `adjust_block_compatibility`, arXiv 2003.13678 appendix D). "as_drawn" rejects
+      widths that the group width does not divide. The other rules look at the values before the fit.
+    - `history`: how the space was made from a wider one (`space.refine`), oldest first.
 
     Raises ValueError for an unknown axis, with near matches, and for axes that contradict each other.
     """
@@ -68,16 +68,16 @@ class Space(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
             raise ValueError(f"space {self.name!r} is empty: it has no axes; give at least one, e.g. widths")
         if self.image_size < 1:
             raise ValueError(f"image_size={self.image_size} is below 1; nearest valid: 1")
-        _ = self.compiled  # which checks the axes
+        _ = self.compiled  # checks the axes
 
     @cached_property
     def base_network(self) -> Network:
-        """The network that `base` spells."""
+        """The network that `base` describes."""
         return network(self.base)
 
     @cached_property
     def compiled(self) -> CompiledSpace:
-        """The space made ready for sampling. It is made once, with the space, and is no field of it."""
+        """The space compiled for sampling. It is made once, with the space, and is not a field."""
         return CompiledSpace(
             self.base_network, self.axes, self.linear, self.non_decreasing, self.groups == "fitted", self.image_size
         )
@@ -94,7 +94,7 @@ def to_toml(space: Space) -> str:
 
 
 def from_json(text: str | bytes) -> Space:
-    """A space from JSON. Raises ValueError naming an unknown field or axis, with near matches, or a wrong value."""
+    """A space from JSON. Raises ValueError for a wrong value, and for an unknown field or axis, with near matches."""
     try:
         return _convert(msgspec.json.decode(text))
     except msgspec.DecodeError as error:
@@ -102,7 +102,7 @@ def from_json(text: str | bytes) -> Space:
 
 
 def from_toml(text: str | bytes) -> Space:
-    """A space from TOML. Raises ValueError naming an unknown field or axis, with near matches, or a wrong value."""
+    """A space from TOML. Raises ValueError for a wrong value, and for an unknown field or axis, with near matches."""
     try:
         return _convert(msgspec.toml.decode(text))
     except msgspec.DecodeError as error:
@@ -110,7 +110,7 @@ def from_toml(text: str | bytes) -> Space:
 
 
 def _convert(data: Any) -> Space:
-    """A space from plain data; misspelt words are named with near matches, which msgspec does not do."""
+    """A space from plain data. Unlike msgspec, it answers misspelt words with near matches."""
     if isinstance(data, dict):
         check_fields(data, Space.__struct_fields__, "a space")
         if isinstance(data.get("linear"), dict):

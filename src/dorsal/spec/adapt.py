@@ -15,10 +15,10 @@ AnyKind = TypeVar("AnyKind", Network, TimmNetwork)
 
 
 def fitted_to(network: AnyKind, classes: int, in_channels: int, written: Collection[str] = ()) -> AnyKind:
-    """The network with a classifier of so many classes, for images of so many channels.
+    """The network with `classes` classes, for images of `in_channels` channels.
 
-    `written` names choices that somebody wrote out. Raises ValueError where that would override `in_channels` among
-    them; classes always follow the data, for texts that Dorsal prints have those of other data.
+    `written` names the choices that a user wrote out. Raises ValueError if `in_channels` is one of them and differs.
+    Classes always follow the data, since texts that Dorsal prints contain the classes of other data.
     """
     if "in_channels" in written and network.in_channels != in_channels:
         raise ValueError(
@@ -31,11 +31,11 @@ def fitted_to(network: AnyKind, classes: int, in_channels: int, written: Collect
 
 
 def with_output_stride(network: Network, output_stride: int) -> Network:
-    """The network with the strides of its last stages turned into dilation, so that its total stride is as asked.
+    """The network with the total stride `output_stride`: dilation replaces the strides of its last stages.
 
-    The first block of a stage keeps the dilation of the stage before (torchvision, timm and the official ResNeSt;
-    MMSegmentation too). ResNeSt keeps the average pool of the first block at stride 1, as its authors' code does;
-    timm's, MMDetection's and detectron2's leave it out there and so make another network of the same weights.
+    The first block of a stage keeps the dilation of the stage before, as in torchvision, timm, MMSegmentation and the
+    official ResNeSt. ResNeSt keeps the average pool of its first block at stride 1, as in its authors' code. timm's,
+    MMDetection's and detectron2's versions leave it out, which makes another network of the same weights.
 
     Raises ValueError for a stride that the stages cannot reach.
     """
@@ -62,7 +62,7 @@ def with_output_stride(network: Network, output_stride: int) -> Network:
 def with_deformable(network: Network, stages: Collection[int]) -> Network:
     """The network with modulated deformable 3x3 convolutions in the given stages, counted from 1.
 
-    Split attention gets two offset groups, other mixers one; a cascade gets one in each scale.
+    Split attention gets two offset groups and other mixers one. A cascade gets one in each scale.
 
     Raises ValueError for a stage that does not exist, or whose mixer has no deformable form.
     """

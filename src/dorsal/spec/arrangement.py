@@ -10,10 +10,11 @@ class Chain(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="chain"
 
 
 class Tree(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="tree"):
-    """Blocks as leaves of a binary tree (DLA, arXiv 1707.06484 section 3): after each pair a *root*, a 1x1 convolution
-    of both outputs and of what earlier subtrees ended in. The depth is a power of two.
+    """Blocks as leaves of a binary tree (DLA, arXiv 1707.06484 section 3).
 
-    `keep_input` gives the max-pooled input of the stage to the last root too (every stage of DLA-60 but the first).
+    After each pair of blocks comes a *root*: a 1x1 convolution of both outputs and of the ends of earlier subtrees. The
+    depth is a power of two. `keep_input` gives the max-pooled input of the stage to the last root too, as in every
+    stage of DLA-60 but the first.
     """
 
     keep_input: bool = False
@@ -22,14 +23,14 @@ class Tree(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="tree"):
 Arrangement = Chain | Tree
 
 STAGE_INPUT = -1
-"""Stands for the max-pooled input of the stage among the children of a root."""
+"""The max-pooled input of the stage, among the children of a root."""
 
 
 def root_children(depth: int, keep_input: bool) -> tuple[tuple[int, ...], ...]:
-    """For each root, the values it takes in after its two blocks: earlier roots by index, or `STAGE_INPUT`.
+    """For each root, the inputs it has besides its two blocks: earlier roots by index, or `STAGE_INPUT`.
 
-    A root closes each pair of the `depth` blocks (a power of two). A tree of four blocks: `((), (0,))`; the second
-    root takes its two blocks and root 0.
+    A root closes each pair of the `depth` blocks (a power of two). For four blocks: `((), (0,))`. The second root takes
+    its two blocks and root 0.
     """
 
     def subtree(leaves: int, children: tuple[int, ...], start: int) -> list[tuple[int, ...]]:

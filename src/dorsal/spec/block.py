@@ -1,12 +1,12 @@
 """The grammar of blocks: frozen data, a closed union, no torch.
 
-Every residual network of the supported families is a point of this grammar, so two networks differ in named
-choices only. A mixer is the spatial part of a block *including* its normalization and activation; whatever the
-mixer, the block around it is the same.
+Every residual network of the supported families is a point of this grammar, so two networks differ only in named
+choices. A mixer is the spatial part of a block *including* its normalization and activation. The block around it is the
+same for every mixer.
 
-`width` of a mixer is the literature's *base width*: channels of one group (ResNeXt `32x4d`: 4; ResNeSt `2s1x64d`:
+A mixer's `width` is the literature's *base width*: the channels of one group (ResNeXt `32x4d`: 4; ResNeSt `2s1x64d`:
 64; Res2Net `26w_4s`: 26) in a stage of 64 planes, where planes = stage width / expansion. It grows with the planes.
-`parts` names the mixer's field that says how many groups there are: the inner width is their number times their width.
+`parts` is the name of the mixer's field that counts its groups: inner width = groups x group width.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ Output = Literal["act", "linear"]
 class Conv(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="conv"):
     """One 3x3 convolution, plain or grouped (ResNet, ResNeXt, Wide ResNet, RegNet).
 
-    `groups` with `width` is ResNeXt's cardinality and base width; `group_width` fixes the channels of a group
-    instead, as RegNet does. `deformable` replaces it by a modulated deformable convolution (DCNv2, arXiv
-    1811.11168): a 3x3 convolution predicts 18 offsets and 9 masks for each position.
+    `groups` and `width` are ResNeXt's cardinality and base width. `group_width` fixes the channels of a group instead,
+    as in RegNet. `deformable` makes it a modulated deformable convolution (DCNv2, arXiv 1811.11168): a 3x3 convolution
+    predicts 18 offsets and 9 masks for each position.
     """
 
     parts: ClassVar[str] = "groups"
@@ -52,8 +52,8 @@ class SplitAttention(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ta
 class SelectiveKernel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="selective_kernel"):
     """Selective kernel (SKNet, arXiv 1903.06586): `paths` 3x3 convolutions of dilation 1, 2, … weighted by attention.
 
-    `ratio` is the width of the attention's hidden layer over the output width, rounded to a multiple of `divisor`.
-    `split_input` gives each path its own share of the input channels, as timm's skresnet does.
+    `ratio` is the hidden width of the attention / the output width, rounded to a multiple of `divisor`. `split_input`
+    gives each path its own share of the input channels, as in timm's skresnet.
     """
 
     parts: ClassVar[str] = "groups"
@@ -66,13 +66,14 @@ class SelectiveKernel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, t
 
 
 class MultiScale(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="multi_scale"):
-    """The cascade of Res2Net (arXiv 1904.01169 section 3.1): `scales` channel groups, each but the last mixed by
-    `inner` after the output of the group before was added to it; the last passes through.
+    """The cascade of Res2Net (arXiv 1904.01169 section 3.1) over `scales` channel groups.
 
-    In the first block of a stage nothing is added, and the last group is average-pooled 3x3, as in the original code.
+    `inner` mixes each group but the last, after the output of the group before was added to it. The last group passes
+    through. In the first block of a stage nothing is added, and the last group is average-pooled 3x3, as in the
+    original code.
 
-    `aliased` reproduces a bug of the published Res2NetPlus code: an addition in place changes the first group's output,
-    so that what leaves the block as group 0 is y_0 + x_1.
+    `aliased` reproduces a bug of the published Res2NetPlus code: an addition in place changes the output of the first
+    group, so that group 0 leaves the block as y_0 + x_1.
     """
 
     parts: ClassVar[str] = "scales"
@@ -88,8 +89,8 @@ Mixer = Conv | MultiScale | SplitAttention | SelectiveKernel
 class SqueezeExcite(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="squeeze_excite"):
     """Squeeze-and-excitation (arXiv 1709.01507) with biased 1x1 convolutions and a sigmoid gate.
 
-    Hidden width = round(ratio * reference): `reference` "width" is the channels it acts on (SENet), "input" the
-    block's input channels (RegNetY). `position` "after_expand" (SENet) or "after_mixer" (RegNetY).
+    Hidden width = round(ratio * reference). `reference` "width" is the number of channels it acts on (SENet), "input"
+    that of the block's input (RegNetY). `position` is "after_expand" (SENet) or "after_mixer" (RegNetY).
     """
 
     ratio: float = 0.0625
@@ -98,7 +99,7 @@ class SqueezeExcite(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag
 
 
 class StridedConv(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="strided_conv"):
-    """Shortcut by a strided 1x1 convolution and norm wherever shape changes (ResNet, RegNet)."""
+    """Shortcut by a strided 1x1 convolution and norm wherever the shape changes (ResNet, RegNet)."""
 
 
 class AveragePool(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="average_pool"):
@@ -106,22 +107,22 @@ class AveragePool(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="
 
 
 class ZeroPad(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="zero_pad"):
-    """Shortcut by subsampling and zero channels, half on each side: option A of ResNet, no parameters (CIFAR)."""
+    """Shortcut by subsampling and zero channels, half on each side: option A of ResNet, without parameters (CIFAR)."""
 
 
 class MaxPool(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="max_pool"):
-    """Shortcut by max-pooling (ceil mode), then, where the width changes, a 1x1 convolution and norm (DLA)."""
+    """Shortcut by max-pooling (ceil mode), then a 1x1 convolution and norm if the width changes (DLA)."""
 
 
 class IdentityOnly(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="identity_only"):
-    """The identity where shape is kept and no shortcut at all where it changes (RegNetZ, inverted bottlenecks)."""
+    """The identity if the shape is kept, else no shortcut (RegNetZ, inverted bottlenecks)."""
 
 
 Shortcut = StridedConv | AveragePool | MaxPool | ZeroPad | IdentityOnly
 
 
 class Basic(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="basic"):
-    """Two 3x3 layers: mixer, then convolution and norm (ResNet-18/34)."""
+    """Two 3x3 layers: the mixer, then a convolution and norm (ResNet-18/34)."""
 
     mixer: Mixer = Conv()
     attention: SqueezeExcite | None = None
@@ -131,11 +132,12 @@ class Basic(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="basic"
 class Bottleneck(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="bottleneck"):
     """Reduce 1x1, mixer, [attention], expand 1x1, [attention], shortcut (ResNet-50 and all later families).
 
-    `expansion` is block width over planes: 4 in ResNet, 1 in RegNet (the paper's bottleneck ratio b), and one over a
-    whole number for an inverted bottleneck (RegNetZ: 0.25). `order` is the order of norm and activation after the
-    reducing 1x1 (`act_norm`: Res2NetPlus). `downsample` says where a strided block loses resolution: in the mixer
-    (ResNet "V1.5"), or by a 3x3 average pool after or before it (ResNeSt). `output` "linear" leaves out the activation
-    after the sum (RegNetZ).
+    - `expansion`: block width / planes. 4 in ResNet, 1 in RegNet (the paper's bottleneck ratio b), 1 / a whole number
+      for an inverted bottleneck (RegNetZ: 0.25).
+    - `order`: of norm and activation after the reducing 1x1 ("act_norm": Res2NetPlus).
+    - `downsample`: where a strided block loses resolution: in the mixer (ResNet "V1.5"), or by a 3x3 average pool after
+      or before it (ResNeSt).
+    - `output`: "linear" leaves out the activation after the sum (RegNetZ).
     """
 
     mixer: Mixer = Conv()
@@ -151,9 +153,9 @@ Block = Basic | Bottleneck
 
 
 def planes_of(block: Block, width: int) -> int:
-    """Planes of a block of output `width`: the width that base widths refer to.
+    """The planes of a block of output `width`. Base widths are relative to them.
 
-    Raises ValueError when the expansion does not divide the width.
+    Raises ValueError if the expansion does not divide the width.
     """
     expansion = block.expansion if isinstance(block, Bottleneck) else 1
     check_expansion("expansion", expansion)
@@ -161,7 +163,7 @@ def planes_of(block: Block, width: int) -> int:
 
 
 def check_expansion(name: str, value: float) -> None:
-    """Raises ValueError unless the value is a whole number, or one over a whole number. `name` is what messages say."""
+    """Raises ValueError unless `value` is a whole number, or 1 / a whole number. Messages call it `name`."""
     whole = value >= 1 and value == int(value)
     if not whole and not (0 < value < 1 and abs(round(1 / value) * value - 1) <= 1e-6):
         raise ValueError(
@@ -173,7 +175,7 @@ def check_expansion(name: str, value: float) -> None:
 def inner_width(mixer: Mixer, planes: int) -> int:
     """Channels that the reducing 1x1 gives to the mixer, and the mixer gives to the expanding 1x1.
 
-    Raises ValueError naming the field when base width and planes leave no channel.
+    Raises ValueError naming the field if base width and planes leave no channel.
     """
     width = mixer.width
     if width is None:
@@ -190,12 +192,12 @@ def inner_width(mixer: Mixer, planes: int) -> int:
 
 
 def name_of(struct: msgspec.Struct | type[msgspec.Struct]) -> str:
-    """The name of a grammar element in text and JSON, e.g. "split_attention"."""
+    """The name of a grammar element in text and JSON, such as "split_attention"."""
     return str(struct.__struct_config__.tag)
 
 
 def exact_share(total: int, parts: int, total_name: str, parts_name: str) -> int:
-    """total / parts; ValueError with the nearest valid total when it is not whole."""
+    """total / parts. ValueError with the nearest valid total if it is not whole."""
     if total < parts or total % parts:
         low = total // parts * parts
         choices = [value for value in (low, low + parts) if value >= parts]

@@ -1,4 +1,6 @@
-"""Which combinations of choices can exist. Every refusal says the field, the value, why, and the nearest valid one."""
+"""Which combinations of choices can exist. Every refusal names the field, the value, the reason and the nearest valid
+one.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ from dorsal.spec.stem import Stem, stem_widths
 
 
 def check_network(stem: Stem, stages: tuple[Stage, ...], head: Head, in_channels: int) -> None:
-    """Raises ValueError when the network cannot be built; returns nothing otherwise."""
+    """Raises ValueError if the network cannot be built."""
     _at_least("in_channels", in_channels, 1)
     _at_least("head.classes", head.classes, 0)
     if head.width is not None:
@@ -44,7 +46,7 @@ def check_network(stem: Stem, stages: tuple[Stage, ...], head: Head, in_channels
 
 
 def _check_stem(stem: Stem) -> int:
-    """Checks the stem and returns its output width."""
+    """Checks the stem. Returns its output width."""
     for width in stem_widths(stem):
         _at_least("stem width", width, 1)
     check_number("stem.stride", stem.stride)
@@ -94,7 +96,7 @@ def _check_basic(block: Basic, in_width: int, width: int) -> None:
 
 
 def _check_mixer(mixer: Mixer, w_in: int, w_out: int) -> None:
-    """Whether the mixer can map `w_in` to `w_out` channels."""
+    """Raises ValueError if the mixer cannot map `w_in` to `w_out` channels."""
     match mixer:
         case Conv():
             _check_conv(mixer, w_in, w_out)
@@ -161,7 +163,9 @@ def _at_least(name: str, value: int, least: int) -> None:
 
 
 def check_number(path: str, value: float) -> None:
-    """Raises ValueError for a stride, ratio or expansion that no network can have; `path` ends in which it is."""
+    """Raises ValueError for an impossible stride, ratio or expansion. The last part of `path` says which of
+    them it is.
+    """
     match path.rpartition(".")[2]:
         case "stride" | "strides" if value not in (1, 2):
             raise ValueError(f"{path}={value} must be 1 or 2; nearest valid: {min(max(value, 1), 2)}")

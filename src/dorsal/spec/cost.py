@@ -37,8 +37,10 @@ class Cost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CostInfo(NamedTuple):
-    """How a cost is called: in a sentence, on the axis of a plot, at the head of a narrow column. Plots and columns
-    count in units of `scale`."""
+    """How a cost is called in a sentence, on the axis of a plot, and in the head of a narrow column.
+
+    Plots and columns show it in units of `scale`.
+    """
 
     label: str
     title: str
@@ -72,7 +74,7 @@ def layer_cost(layer: Layer) -> Cost:
 def cost(network: Network, image_size: int | Size = 224) -> Cost:
     """The cost of the whole network for one image of `image_size` pixels (one side, or height and width).
 
-    Raises ValueError when the image is smaller than the network's total stride.
+    Raises ValueError if the image is smaller than the network's total stride.
     """
     params = macs = bias_adds = activations = activations_pycls = 0
     for part in plan(network, image_size):

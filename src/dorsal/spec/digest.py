@@ -1,4 +1,4 @@
-"""A short name for a value that stays the same while its type grows. No torch."""
+"""A short name for a value, which stays the same while its type grows. No torch."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import msgspec
 
 
 def digest(value: msgspec.Struct) -> str:
-    """16 hexadecimal digits that depend on the fields of a frozen struct that are not at their defaults.
+    """16 hexadecimal digits from the fields of a frozen struct that are not at their defaults.
 
-    A field that is added later, with a default, leaves the digests of all values that do not use it as they were. The
-    tag of the struct itself does not count; those of structs inside it do. 1 and 1.0 count as equal.
+    A field added later, with a default, changes no digest of a value that does not use it. The struct's own tag does
+    not count, tags of structs inside it do. 1 and 1.0 are equal.
     """
-    import hashlib  # here, as `dorsal list` starts without it
+    import hashlib  # only here: `dorsal list` starts faster without it
 
     given = _given(value)
     given.pop("type", None)
@@ -35,5 +35,5 @@ def _given(value: Any) -> Any:
 
 @functools.cache
 def _defaults(kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """The default of every field; reading the fields takes longer than hashing a network."""
+    """The default of every field. Cached, since reading the fields takes longer than hashing a network."""
     return {field.name: field.default for field in msgspec.structs.fields(kind)}

@@ -1,7 +1,7 @@
-"""Network → flat records of its layers with sizes. Costs are folds over them and modules are made from them.
+"""Network → flat records of its layers, with sizes. Costs are sums over the records; modules are built from them.
 
-The records are a list, not a graph: splits, sums and activations are written out in the modules' `forward`.
-Blocks of a stage after the first are alike, so a `Part` holds their records once, with the name of each copy.
+The records are a list, not a graph: splits, sums and activations are in the modules' `forward`. All blocks of a stage
+after the first are equal, so a `Part` holds their records once, with the name of each copy.
 """
 
 from __future__ import annotations
@@ -38,10 +38,11 @@ Size = tuple[int, int]
 
 
 class Layer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One layer: its weights' shape and its output size. `height` and `width` are those of the output, in positions.
+    """One layer: the shape of its weights and the size of its output. `height` and `width` are output positions.
 
-    `padding` is on each side. `ceil` (pools of shortcuts) rounds the output size up and does not count padding in a
-    mean. `offset_groups` are the sets of offsets of a deformable convolution.
+    - `padding`: on each side.
+    - `ceil`: for the pools of shortcuts. Rounds the output size up and leaves padding out of a mean.
+    - `offset_groups`: the number of sets of offsets of a deformable convolution.
     """
 
     name: str
@@ -60,7 +61,7 @@ class Layer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def padding(self) -> int:
-        """Padding on each side that keeps the size at stride 1 (none for the pools of shortcuts)."""
+        """Padding on each side that keeps the size at stride 1. 0 for the pools of shortcuts."""
         return 0 if self.ceil else self.dilation * (self.kernel - 1) // 2
 
     @property
@@ -87,7 +88,7 @@ class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def plan(network: Network, image_size: int | Size = 224) -> tuple[Part, ...]:
     """The layers of `network` for images of `image_size` pixels (one side, or height and width).
 
-    Raises ValueError when the image is smaller than the network's total stride.
+    Raises ValueError if the image is smaller than the network's total stride.
     """
     size = (image_size, image_size) if isinstance(image_size, int) else image_size
     if min(size) < network.total_stride:
@@ -114,12 +115,12 @@ def plan(network: Network, image_size: int | Size = 224) -> tuple[Part, ...]:
 
 
 def block_name(index: int, stage: Stage, position: int) -> str:
-    """The name of a block, counted from 0, of the stage at `index`."""
+    """The name of the block at `position` of the stage at `index`, both counted from 0."""
     return f"stages.{index}.blocks.{position}" if isinstance(stage.arrangement, Tree) else f"stages.{index}.{position}"
 
 
 def layers(network: Network, image_size: int | Size = 224) -> tuple[Layer, ...]:
-    """Every layer of the network under its full name, in order of execution (shortcuts after their block's branch)."""
+    """Every layer of the network by its full name, in order of execution (shortcuts after their block's branch)."""
     return tuple(
         msgspec.structs.replace(layer, name=f"{name}.{layer.name}")
         for part in plan(network, image_size)
@@ -140,7 +141,7 @@ def features(network: Network) -> tuple[Feature, ...]:
 
 
 def _shrink(size: Size, stride: int) -> Size:
-    """Size of a padded convolution's or pool's output: size / stride, rounded up."""
+    """The output size of a padded convolution or pool: size / stride, rounded up."""
     return -(-size[0] // stride), -(-size[1] // stride)
 
 
@@ -164,7 +165,7 @@ def _norm(name: str, after: Layer) -> Layer:
 
 
 def _conv_norm(conv: Layer) -> tuple[Layer, Layer]:
-    """A convolution, called `….conv`, and the norm of its output, `….norm`."""
+    """A convolution `….conv` and the norm of its output, `….norm`."""
     return conv, _norm(f"{conv.name.removesuffix('conv')}norm", conv)
 
 
@@ -196,12 +197,14 @@ def _stem(in_channels: int, stem: Stem, size: Size) -> list[Layer]:
 def _block(
     stage: Stage, w_in: int, size: Size, stride: int, dilation: int, first: Literal["first", "later"] | None
 ) -> Iterator[Layer]:
-    """The layers of one block; `first` says whether it opens the network's first or a later stage."""
+    """The layers of one block. `first`: "first" or "later" if it opens the network's first or a later stage,
+    else None.
+    """
     block, w_out, start = stage.block, stage.width, size
     if isinstance(block, Bottleneck):
         inner = inner_width(block.mixer, planes_of(block, w_out))
         yield from _conv_norm(_conv("reduce.conv", w_in, inner, size))
-        # ResNeSt pools in the first block of every later stage, even where dilation took the stride away.
+        # ResNeSt pools in the first block of every later stage, even if dilation replaced the stride.
         pooled = block.downsample != "mixer" and (stride > 1 or first == "later")
         mixer_size = size
         if pooled:
@@ -261,7 +264,9 @@ def _mixer(
 
 
 def _deformable(name: str, conv: Layer, size: Size, offset_groups: int) -> Iterator[Layer]:
-    """The convolution that predicts 18 offsets and 9 masks in each offset group, the deformable convolution, norm."""
+    """The convolution that predicts 18 offsets and 9 masks for each offset group, the deformable convolution, and its
+    norm.
+    """
     offset = _conv(
         f"{name}.offset", conv.in_channels, 27 * offset_groups, size, 3, conv.stride, offset_groups, conv.dilation
     )
@@ -270,9 +275,9 @@ def _deformable(name: str, conv: Layer, size: Size, offset_groups: int) -> Itera
 
 
 def split_attention_hidden(w_in: int, mixer: SplitAttention) -> int:
-    """Hidden width of split attention: max(32, w_in * radix / 4) as in the original code.
+    """Hidden width of split attention: max(32, w_in * radix / 4), as in the original code.
 
-    Rounded up to a multiple of the cardinality, where the original would fail to build.
+    It is rounded up to a multiple of the cardinality. The original does not build there.
     """
     return math.ceil(max(w_in * mixer.radix // 4, 32) / mixer.cardinality) * mixer.cardinality
 
@@ -291,7 +296,7 @@ def _squeeze_excite(attention: SqueezeExcite, width: int, block_input: int) -> I
 
 
 def _shortcut(block: Basic | Bottleneck, w_in: int, w_out: int, size: Size, stride: int) -> Iterator[Layer]:
-    """Nothing where the identity fits. ZeroPad and IdentityOnly have no layers either."""
+    """The layers of a shortcut. None for the identity, ZeroPad and IdentityOnly."""
     if (stride == 1 and w_in == w_out) or isinstance(block.shortcut, ZeroPad | IdentityOnly):
         return
     if isinstance(block.shortcut, AveragePool | MaxPool) and stride > 1:
@@ -304,7 +309,7 @@ def _shortcut(block: Basic | Bottleneck, w_in: int, w_out: int, size: Size, stri
 
 
 def _tree(stage: Stage, tree: Tree, w_in: int, start: Size, size: Size) -> Iterator[Layer]:
-    """The roots of a tree, and the pool of its input if a root takes that in."""
+    """The roots of a tree, and the pool of its input if a root takes the input."""
     if tree.keep_input and stage.stride > 1:
         yield Layer(
             "input_pool", "max_pool", w_in, w_in, *_shrink(start, stage.stride), stage.stride, stage.stride, ceil=True

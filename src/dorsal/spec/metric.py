@@ -1,4 +1,4 @@
-"""What a task is scored by. No torch."""
+"""The score of a task. No torch."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import msgspec
 
 
 class Metric(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A score in percent: higher is better, 100 is perfect, so that an error is 100 minus the score.
+    """A score in percent. Higher is better and 100 is perfect, so error = 100 - score.
 
-    `name` stands in titles, `short` in tables and sentences, `meaning` in a help text.
+    `name` is for titles, `short` for tables and sentences, `meaning` for a help text.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What a network is: Network = Stem + Stages + Head. Frozen data, validated when made, no torch."""
+"""What a network is: stem, stages and head. Frozen data, validated when made, no torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dorsal.spec.stem import Conv7x7, Stem
 
 
 class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="network"):
-    """A whole network. Making one checks it: an impossible combination raises ValueError with the reason."""
+    """A whole network. The constructor raises ValueError with the reason if the combination cannot exist."""
 
     stages: tuple[Stage, ...]
     stem: Stem = Conv7x7()
@@ -33,7 +33,7 @@ class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="netw
 
 
 def to_json(network: Network) -> str:
-    """The network as one line of JSON, every field written out."""
+    """The network as one line of JSON, with every field."""
     return msgspec.json.encode(network).decode()
 
 
@@ -46,9 +46,9 @@ def from_json(text: str | bytes) -> Network:
 
 
 def network_hash(network: Network) -> str:
-    """16 hexadecimal digits that depend on the choices of the network and on nothing else.
+    """16 hexadecimal digits that depend only on the choices of the network.
 
-    Choices at their defaults do not count, so a field added to the grammar later leaves the hashes of all networks
-    that do not use it as they were.
+    Choices at their defaults do not count. So a field added to the grammar later changes no hash of a network that does
+    not use it.
     """
     return digest(network)

@@ -1,19 +1,20 @@
 """Receptive fields: how many pixels of the image, along one side, a network sees on each of its paths. No torch.
 
-A path is one way from the image to a level's map: wherever values are summed or concatenated, it takes one of them.
-So it goes through a block or past it by the shortcut; it enters a cascade in one group and leaves it in the same or a
-later one; it takes one path of a selective kernel and one child of a tree's root. Its size grows in every layer by
-(kernel - 1) * dilation, in input pixels per position of that layer's input. The sizes of all paths are a polynomial:
-layers in sequence multiply, alternatives add. In n basic blocks the numbers of paths are the binomial coefficients
-(arXiv 1605.06431); a cascade multiplies inside the block too (arXiv 1904.01169 section 3.1, "combinatorial explosion").
+A path is one way from the image to a level's map. Wherever values are summed or concatenated, it takes one of them. So
+it goes through a block or around it by the shortcut. It enters a cascade in one group and leaves it in the same or a
+later one. It takes one path of a selective kernel, and one child of a tree's root. In every layer its size grows by
+(kernel - 1) * dilation * input pixels per position of the layer's input. The sizes of all paths form a polynomial:
+layers in sequence multiply, alternatives add. For n basic blocks the numbers of paths are the binomial coefficients
+(arXiv 1605.06431). A cascade multiplies them inside the block too (arXiv 1904.01169 section 3.1, "combinatorial
+explosion").
 
-Every path counts once, however many channels it has and whatever its weights. The channels of one layer are one path:
-the groups of a grouped convolution and the splits of a split attention are not told apart. Attention and group norm
-pool the whole map, by which everything reaches everything; they only weigh what the paths bring and are left out.
+Every path counts once, whatever its channels and weights. The channels of one layer are one path: neither the groups of
+a grouped convolution nor the splits of a split attention are distinguished. Attention and group norm pool the whole
+map, so strictly everything reaches everything. They only weigh what the paths bring, and are left out.
 
 The largest size is the receptive field in the usual sense, the extent of all paths together (Araujo et al. 2019, doi
-10.23915/distill.00021): in this grammar the window of the longest path contains those of all others. That a network can
-see so far does not say that it does: the *effective* receptive field is smaller (arXiv 1701.04128).
+10.23915/distill.00021): in this grammar the window of the longest path contains all others. It bounds what a network
+can see. The *effective* receptive field is smaller (arXiv 1701.04128).
 """
 
 from __future__ import annotations
@@ -36,17 +37,18 @@ from dorsal.spec.stem import stem_widths
 
 Records = Mapping[str, Layer]
 Paths = Counter[int]
-"""Number of paths by what they add to the size."""
+"""Number of paths, by what they add to the size."""
 
 STRAIGHT = Paths({0: 1})
 
 
 class LevelField(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Receptive-field sizes at one level of the pyramid, over all paths that lead there.
+    """Receptive-field sizes at one level of the pyramid, over all paths to it.
 
-    `stride` and `sizes` are in input pixels along one side; `sizes` grow, and `paths` holds the exact number of paths
-    of each. `at_least`: a deformable convolution comes before, which may reach anywhere; it counts as a plain one, so
-    the sizes are the least possible.
+    - `stride`, `sizes`: in input pixels along one side. `sizes` are in rising order.
+    - `paths`: the exact number of paths of each size.
+    - `at_least`: True if a deformable convolution comes before. It may reach anywhere but counts as a plain one, so the
+      sizes are lower bounds.
     """
 
     name: str
@@ -62,7 +64,7 @@ class LevelField(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def shares(self) -> tuple[float, ...]:
-        """The share of the paths that each size has."""
+        """The share of paths of each size."""
         total = self.total
         return tuple(count / total for count in self.paths)
 
@@ -86,36 +88,36 @@ class LevelField(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The standard deviation of the size over the paths, in pixels."""
         squares = sum(size**2 * count for size, count in zip(self.sizes, self.paths, strict=True))
         first = sum(size * count for size, count in zip(self.sizes, self.paths, strict=True))
-        # In whole numbers until the last step: the difference of two large floats would lose the digits that matter.
+        # Whole numbers until the last step, since the difference of two large floats would lose the digits that matter.
         return math.sqrt((squares * self.total - first**2) / self.total**2)
 
     def quantile(self, share: float) -> int:
-        """The smallest size, in pixels, that at least this share of the paths does not exceed.
+        """The smallest size, in pixels, that at least `share` of the paths do not exceed.
 
         Raises ValueError for a share outside [0, 1].
         """
         if not 0 <= share <= 1:
             raise ValueError(f"share={share} must be from 0 to 1; nearest valid: {min(max(share, 0), 1)}")
-        needed = Fraction(str(share)) * self.total  # as it is written: 0.05 is one in twenty and not the nearest float
+        needed = Fraction(str(share)) * self.total  # the decimal: 0.05 is one in twenty
         reached = zip(self.sizes, accumulate(self.paths), strict=True)
         return next(size for size, count in reached if count >= needed)
 
     def share_above(self, size: int) -> float:
-        """The share of the paths that see more than `size` pixels along a side."""
+        """The share of paths that see more than `size` pixels along a side."""
         return sum(count for each, count in zip(self.sizes, self.paths, strict=True) if each > size) / self.total
 
 
 class Map(NamedTuple):
-    """The paths to a map: `shared` by all its channels and, where groups were concatenated to it, those to each group.
+    """The paths to a map: those `shared` by all its channels, and those to each of its concatenated `groups`, if any.
 
-    A cascade inside a cascade splits what another has concatenated; nothing mixes the groups in between.
+    A cascade inside a cascade splits what another one concatenated. Nothing mixes the groups in between.
     """
 
     shared: Paths
     groups: tuple[Map, ...] = ()
 
     def whole(self) -> Paths:
-        """The paths to any of the channels: what a convolution of all of them goes on with."""
+        """The paths to any of the channels. A convolution of all channels continues them."""
         return sum((group.whole() for group in self.groups), self.shared)
 
     def group(self, index: int) -> Map:
@@ -123,7 +125,7 @@ class Map(NamedTuple):
         return Map(self.shared).plus(self.groups[index]) if self.groups else self
 
     def plus(self, other: Map) -> Map:
-        """The paths to the sum with another map, of as many groups or none."""
+        """The paths to the sum with another map, which has equally many groups or none."""
         both = self.groups and other.groups
         groups = tuple(map(Map.plus, self.groups, other.groups)) if both else self.groups or other.groups
         return Map(self.shared + other.shared, groups)
@@ -132,7 +134,7 @@ class Map(NamedTuple):
 def receptive_fields(network: Network) -> tuple[LevelField, ...]:
     """The distribution of receptive-field sizes at each level of `features`: the stem before its pool, then each stage.
 
-    The image is taken to be large enough for no window to leave it.
+    The image is assumed to be larger than every window.
     """
     parts = {
         name: {layer.name: layer for layer in part.layers}
@@ -174,13 +176,13 @@ def _after(paths: Paths, more: Paths, jump: int = 1) -> Paths:
 
 
 def _reach(records: Records, name: str) -> int:
-    """What a layer adds to the size, in positions of its input; nothing where there is no such layer."""
+    """What a layer adds to the size, in positions of its input. 0 if there is no such layer."""
     layer = records.get(name)
     return (layer.kernel - 1) * layer.dilation if layer else 0
 
 
 def _stage(index: int, stage: Stage, width: int, parts: Mapping[str, Records]) -> Paths:
-    """What a stage adds, in positions of its input of `width` channels."""
+    """What a stage adds to the size, in positions of its input of `width` channels."""
     first = _block(stage, width, stage.stride, parts[block_name(index, stage, 0)])
     if stage.depth == 1:
         return first
@@ -194,7 +196,9 @@ def _stage(index: int, stage: Stage, width: int, parts: Mapping[str, Records]) -
 
 
 def _tree(stage: Stage, tree: Tree, first: Paths, later: Paths, records: Records) -> Paths:
-    """Each root joins the outputs of its two blocks, earlier roots and perhaps the pooled input of the stage."""
+    """What a tree adds. Each root joins the outputs of its two blocks, earlier roots and perhaps the pooled stage
+    input.
+    """
     entered = Paths({_reach(records, "input_pool"): 1})
     ends: list[Paths] = []
     for children in root_children(stage.depth, tree.keep_input):
@@ -206,7 +210,9 @@ def _tree(stage: Stage, tree: Tree, first: Paths, later: Paths, records: Records
 
 
 def _block(stage: Stage, width: int, stride: int, records: Records) -> Paths:
-    """What one block adds, in positions of its input of `width` channels: the residual branch, and the shortcut."""
+    """What one block adds, in positions of its input of `width` channels: by its residual branch, and by its
+    shortcut.
+    """
     block = stage.block
     pool = Paths({_reach(records, "pool"): 1})
     mixer = _mixed(block.mixer, "mixer", records, Map(STRAIGHT)).whole()
@@ -221,7 +227,7 @@ def _block(stage: Stage, width: int, stride: int, records: Records) -> Paths:
 
 
 def _mixed(mixer: Mixer, name: str, records: Records, entering: Map) -> Map:
-    """What a mixer makes of a map. The sizes are in positions of its input."""
+    """The map that a mixer makes of a map. Sizes are in positions of the mixer's input."""
     match mixer:
         case MultiScale():
             return _cascaded(mixer, name, records, entering)
@@ -235,7 +241,7 @@ def _mixed(mixer: Mixer, name: str, records: Records, entering: Map) -> Map:
 
 
 def _cascaded(mixer: MultiScale, name: str, records: Records, entering: Map) -> Map:
-    """The cascade, as its forward pass writes it."""
+    """The map after a cascade, step by step as in its forward pass."""
     cascade = f"{name}.pool" not in records
     leaving: list[Map] = []
     for index in range(max(mixer.scales - 1, 1)):
@@ -253,10 +259,11 @@ def _cascaded(mixer: MultiScale, name: str, records: Records, entering: Map) -> 
 
 
 def binned(levels: Sequence[LevelField], max_bins: int) -> tuple[int, tuple[tuple[float, ...], ...]]:
-    """Levels of several networks on one axis: the width of a bin in pixels, and for each level the share of its paths
-    in each bin, from 0 pixels to the largest size of all. There are at most `max_bins` bins.
+    """Levels of several networks on one axis: the width of a bin in pixels, and the share of each level's paths in each
+    bin.
 
-    Sizes come in steps. The width is a multiple of every level's step, so that each bin holds equally many sizes.
+    The bins go from 0 pixels to the largest size of all; there are at most `max_bins`. Sizes come in steps. The width
+    is a multiple of every level's step, so that each bin holds equally many sizes.
     """
     steps = (math.gcd(*(after - before for before, after in pairwise(level.sizes))) or 1 for level in levels)
     step, largest = math.lcm(*steps), max(level.largest for level in levels)

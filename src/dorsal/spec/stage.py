@@ -14,8 +14,11 @@ Norm = Literal["batch", "group"]
 
 
 class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`depth` blocks of output `width`; the first has `stride` and the dilation of the stage before, the rest
-    `dilation` (torchvision's `replace_stride_with_dilation` does the same)."""
+    """`depth` blocks of output `width`.
+
+    The first block uses `stride` and the previous stage's dilation, the others use `dilation` (as torchvision's
+    `replace_stride_with_dilation`).
+    """
 
     depth: int
     width: int
@@ -28,7 +31,7 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """[1x1 convolution to `width`, norm, activation], global average pool, linear classifier.
 
-    No `classes` (0) leaves the classifier out: the network then ends in the pooled vector.
+    `classes=0` leaves out the classifier: the network then ends in the pooled vector.
     """
 
     classes: int = 1000

@@ -1,4 +1,4 @@
-"""The stems: how images become the first feature map."""
+"""The stems, which turn images into the first feature map."""
 
 from __future__ import annotations
 
@@ -44,5 +44,5 @@ Stem = Conv7x7 | Deep | Simple | Dla
 
 
 def stem_widths(stem: Stem) -> tuple[int, ...]:
-    """Channels of each of the stem's convolutions; the last are those that leave it."""
+    """Channels of each of the stem's convolutions. The last one is the stem's output."""
     return stem.widths if isinstance(stem, Deep | Dla) else (stem.width,)

@@ -1,4 +1,4 @@
-"""What is asked of a network, as data. Classification so far; further tasks join the union. No torch."""
+"""What a network is trained for, as data. So far only classification; further tasks join the union. No torch."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dorsal.spec.metric import ACCURACY, Metric
 
 
 class Classify(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="classify"):
-    """One label an image. How many classes there are follows from the data."""
+    """One label for each image. The number of classes follows from the data."""
 
 
 Task = Classify
 
 
 def metric_of(task: Task) -> Metric:
-    """What the task is scored by."""
+    """The score of the task."""
     match task:
         case Classify():
             return ACCURACY

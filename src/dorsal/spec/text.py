@@ -1,8 +1,8 @@
 """Networks as text: a name with edits, `resnet50(mixer=multi_scale(scales=4, width=26), stem=deep)`.
 
-A network is a flat list of named *choices*. A choice of every stage's block (mixer, attention, shortcut, …) and a
-choice by stage (depths, widths, strides, dilations) take one value for all stages or a list with one value a stage.
-Names alone stand for their defaults: `deep` is `deep(widths=[32, 32, 64])`.
+A network is a flat list of named *choices*. Choices of blocks (mixer, attention, shortcut, …) and of stages (depths,
+widths, strides, dilations) take one value for all stages, or a list with one value for each stage. A name alone stands
+for its defaults: `deep` is `deep(widths=[32, 32, 64])`.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _STAGE_FIELDS = {
 _BLOCK_FIELDS = Bottleneck.__struct_fields__
 PER_STAGE = (*_STAGE_FIELDS, "block", *_BLOCK_FIELDS)
 BOTTLENECK_ONLY = tuple(field for field in _BLOCK_FIELDS if field not in Basic.__struct_fields__)
-"""Choices of bottleneck blocks: none, as text, in a stage of basic blocks."""
+"""Choices of bottleneck blocks. Their text is `none` in a stage of basic blocks."""
 _NETWORK_FIELDS = ("stem", "activation", "norm", "in_channels")
-_OPTIONAL = ("attention", "head_width")  # where none is a choice
+_OPTIONAL = ("attention", "head_width")  # choices that may be none
 CHOICES = (*PER_STAGE, *_NETWORK_FIELDS, "head_width", "classes")
 
 
@@ -70,7 +70,9 @@ _ELEMENTS: dict[str, type[msgspec.Struct]] = {
 
 
 def choices_of(network: Network) -> Choices:
-    """The network as named choices. A per-stage choice is a list unless all stages agree (depths, widths: always)."""
+    """The network as named choices. A per-stage choice is a list unless all stages agree. Depths and widths are always
+    lists.
+    """
     stages = network.stages
     values: Choices = {key: [getattr(s, field) for s in stages] for key, field in _STAGE_FIELDS.items()}
     values["block"] = [name_of(stage.block) for stage in stages]
@@ -85,9 +87,9 @@ def choices_of(network: Network) -> Choices:
 
 
 def edit(network: Network, changes: Mapping[str, Any]) -> Network:
-    """The network with some of its choices replaced; values as `choices_of` gives them.
+    """The network with some of its choices replaced. Values are as in `choices_of`.
 
-    Raises ValueError for a choice that is not one, a list of the wrong length, or a combination that cannot exist.
+    Raises ValueError for an unknown choice, a list of the wrong length, or a combination that cannot exist.
     """
     for key in changes:
         if key not in CHOICES:
@@ -100,7 +102,7 @@ def edit(network: Network, changes: Mapping[str, Any]) -> Network:
     for index in range(count):
         block_type = _BLOCKS[values["block"][index]]
         given = {key: values[key][index] for key in _BLOCK_FIELDS if key in block_type.__struct_fields__}
-        # A basic block has no expansion, order or downsample to hand to a bottleneck: those keep their defaults.
+        # A basic block has no expansion, order or downsample. In a bottleneck made of it they keep their defaults.
         fields = {k: v for k, v in given.items() if v is not None or k == "attention"}
         sizes = {field: values[key][index] for key, field in _STAGE_FIELDS.items()}
         stages.append(Stage(**sizes, block=block_type(**fields)))
@@ -123,7 +125,7 @@ def _by_stage(key: str, value: Any, count: int) -> list[Any]:
 
 
 def difference(a: Network, b: Network) -> dict[str, tuple[str, str]]:
-    """The named choices in which two networks differ, each as text of `a` and of `b`."""
+    """The named choices in which two networks differ, each as the text of `a` and of `b`."""
     left, right = choices_of(a), choices_of(b)
     return {key: (show(left[key]), show(right[key])) for key in CHOICES if left[key] != right[key]}
 
@@ -150,9 +152,10 @@ def format_network(network: Network, bases: Mapping[str, Network]) -> str:
 
 
 def parse_network(text: str, lookup: Callable[[str], Network]) -> Network:
-    """Reads `name` or `name(choice=value, …)`; `lookup` turns the name into a network or raises ValueError.
+    """The network of a text `name` or `name(choice=value, …)`. `lookup` turns the name into a network or raises
+    ValueError.
 
-    Raises ValueError with the place of a syntax error, or naming an unknown choice, element or field with suggestions.
+    Raises ValueError with the place of a syntax error, or for an unknown choice, element or field with suggestions.
     """
     call = Reader(text).whole()
     if not isinstance(call, Call):
@@ -169,7 +172,7 @@ def edit_by_text(network: Network, changes: str) -> Network:
 
 
 def read_choice(key: str, text: str) -> Any:
-    """The value of one choice from text, e.g. of "mixer" from `split_attention(radix=2)`.
+    """The value of one choice from text, for example of "mixer" from `split_attention(radix=2)`.
 
     Raises ValueError as `parse_network` does.
     """
@@ -200,7 +203,7 @@ def _value(key: str, node: Any) -> Any:
 
 
 def _plain(where: str, node: Any) -> Any:
-    """Parsed text as the builtins msgspec converts to structs."""
+    """Parsed text as the builtins that msgspec converts to structs."""
     if isinstance(node, list):
         return [_plain(where, item) for item in node]
     if not isinstance(node, Call):

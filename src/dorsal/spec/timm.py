@@ -1,6 +1,6 @@
-"""Networks of timm, described by name: `timm:efficientnet_b0`. They are built and measured in nn/timm.py.
+"""Networks of timm, by name: `timm:efficientnet_b0`. nn/timm.py builds and measures them.
 
-Dorsal cannot edit or scale such a network; it is there to be compared with. No torch and no timm.
+They can be compared with Dorsal's networks, but not edited or scaled. No torch and no timm.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ PREFIX = "timm:"
 
 
 class TimmNetwork(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="timm"):
-    """The model that timm calls `name`, without pretrained weights. Whether timm knows it shows when it is built.
+    """The model that timm calls `name`, without pretrained weights. Building it shows whether timm knows the name.
 
     Raises ValueError for a number below 1.
     """
@@ -32,12 +32,12 @@ class TimmNetwork(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="
 
     @property
     def full_name(self) -> str:
-        """What the network is called beside Dorsal's own."""
+        """The name of the network among Dorsal's own."""
         return f"{PREFIX}{self.name}"
 
     @property
     def head(self) -> Head:
-        """The classes, where a `Network` has them too."""
+        """The head, as in a `Network`, with the classes."""
         return Head(self.classes)
 
 
@@ -45,9 +45,9 @@ AnyNetwork = Network | TimmNetwork
 
 
 def parse_timm(text: str) -> TimmNetwork:
-    """Reads `timm:NAME` or `timm:NAME(classes=10)`.
+    """The network of a text `timm:NAME` or `timm:NAME(classes=10)`.
 
-    Raises ValueError for text that is neither, or an argument other than classes and in_channels.
+    Raises ValueError for other text, or for an argument other than classes and in_channels.
     """
     call = Reader(text).whole()
     name = call.name.removeprefix(PREFIX) if isinstance(call, Call) and call.name.startswith(PREFIX) else ""
@@ -57,7 +57,7 @@ def parse_timm(text: str) -> TimmNetwork:
 
 
 def timm_text(network: TimmNetwork) -> str:
-    """The text that `parse_timm` reads back as this network."""
+    """The text from which `parse_timm` reads this network."""
     defaults = TimmNetwork(network.name)
     given = [
         f"{field}={getattr(network, field)}"
@@ -68,9 +68,11 @@ def timm_text(network: TimmNetwork) -> str:
 
 
 def hash_of(network: AnyNetwork) -> str:
-    """16 hexadecimal digits for either kind of network. Those of timm go by their text, whatever timm's version."""
+    """16 hexadecimal digits for either kind of network. For timm's they depend on the text only, not on timm's
+    version.
+    """
     if isinstance(network, Network):
         return network_hash(network)
-    import hashlib  # here, as `dorsal list` starts without it
+    import hashlib  # only here: `dorsal list` starts faster without it
 
     return hashlib.sha256(timm_text(network).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Rules that turn a few numbers into stages of widths, each named by its source."""
+"""Rules that turn a few numbers into stages of widths, each with its source."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def regnet_stages(
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Widths and depths of a RegNet's stages (arXiv 2003.13678 section 3.3, pycls `generate_regnet`).
 
-    Block j has u = w0 + wa*j; its width is w0 * wm**round(log_wm(u / w0)), rounded to a multiple of `quantum` (halves
-    to even, in float64, as NumPy does in pycls). Blocks of equal width form a stage.
+    Block j has u = w0 + wa*j. Its width is w0 * wm**round(log_wm(u / w0)), rounded to a multiple of `quantum` (halves
+    to even, in float64, as NumPy rounds in pycls). Blocks of equal width form a stage.
 
     Raises ValueError unless wa >= 0, w0 > 0, wm > 1, depth >= 1 and the quantum divides w0.
     """
@@ -41,9 +41,9 @@ def compatible_group_width(
 ) -> tuple[int, int]:
     """Width and group width that fit each other (pycls `adjust_block_compatibility`, paper appendix D).
 
-    The group width is at most the inner width; the inner width moves to the nearest multiple of it, or to the next
-    where it would lose a larger share than `max_loss` (torchvision's and timm's `make_divisible` with 0.1, which
-    round halves up).
+    The group width becomes at most the inner width. The inner width moves to the nearest multiple of the group width,
+    or to the next one if it would lose a larger share than `max_loss`. With 0.1 this is `make_divisible` of torchvision
+    and timm, which round halves up.
     """
     inner = max(1, int(width / expansion))
     group_width = min(group_width, inner)
@@ -56,7 +56,7 @@ def compatible_group_width(
 
 
 class MatchedWidths(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A network with its stage widths scaled, and what `match_cost` was asked to match then is."""
+    """A network with scaled stage widths, and the `value` that its matched cost then has."""
 
     network: Network
     value: int
@@ -67,10 +67,10 @@ def match_cost(
 ) -> MatchedWidths:
     """Scales the stage widths until `measure`, one of `COSTS`, is `target` within `tolerance`.
 
-    All stages scale by one factor, rounded to the coarsest step of 32, 16, 8 or 4 channels that reaches the target;
-    then single stages may move by one step. The stem, the depths and all other choices stay.
+    All stages scale by one factor, rounded to the coarsest step of 32, 16, 8 or 4 channels that reaches the target.
+    Then single stages may move by one step. The stem, the depths and all other choices stay.
 
-    Raises ValueError for an unknown measure, or with the nearest value reached when none is within the tolerance.
+    Raises ValueError for an unknown measure, or with the nearest value reached if none is within the tolerance.
     """
     if measure not in COSTS:
         raise ValueError(f"match={measure!r} is not a cost{suggest(measure, COSTS)}")
@@ -88,7 +88,7 @@ def match_cost(
         if distance(best) <= tolerance * target:
             break
         factor = 1.0
-        for _ in range(12):  # cost grows about with the square of the width: a fixed-point iteration gets close
+        for _ in range(12):  # cost grows about with the square of the width, so this gets close
             factor *= sqrt(target / value(_scaled(network, factor, step)))
         best = min((_scaled(network, factor * (0.85 + 0.01 * i), step) for i in range(31)), key=distance)
         best = min((best, *_moved_by_one_step(best, step)), key=distance)
@@ -100,7 +100,7 @@ def match_cost(
 
 
 def _scaled(network: Network, factor: float, step: int) -> Network:
-    """All stage widths times `factor`, each at the nearest multiple of `step` that its block allows."""
+    """The network with all stage widths times `factor`, each the nearest multiple of `step` that its block allows."""
     candidate: Network | None = None
     for stage in network.stages:
         before = candidate.stages if candidate is not None else ()
@@ -121,7 +121,7 @@ def _scaled(network: Network, factor: float, step: int) -> Network:
 
 
 def _multiples(near: float, step: int) -> Iterator[int]:
-    """Multiples of `step` by distance from `near`, a bounded number of them."""
+    """At most 127 multiples of `step`, in order of their distance from `near`."""
     middle = max(round(near / step), 1)
     for offset in range(64):
         for index in (middle + offset, middle - offset) if offset else (middle,):

@@ -1,4 +1,4 @@
-"""Statistics of trials and of populations: data in, data out. Nothing here renders or imports the rest of Dorsal."""
+"""Statistics of trials and of populations: numbers in, numbers and verdicts out. No English, no plots."""
 
 from dorsal.stats.arms import Comparisons, Pair, compare_arms, pooled_means
 from dorsal.stats.axis import CategoricalProfile, NumericProfile, categorical_profile, numeric_profile

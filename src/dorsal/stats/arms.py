@@ -1,4 +1,4 @@
-"""Which arm is better: every pair of arms, paired by seed and corrected for the number of pairs."""
+"""Which arm is better: all pairs of arms, paired by seed and corrected for the number of pairs."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -16,20 +16,20 @@ ARMS_POWER = 0.8
 MOST_SEEDS = 10_000
 
 FEWEST_FREEDOM = 2
-"""Degrees of freedom below which a standard deviation is not known: with 1, its 90 % interval spans a factor of 31."""
+"""Fewest degrees of freedom for a standard deviation. With 1, its 90 % interval spans a factor of 31."""
 
 
 class Pair(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Two arms, the one with the larger estimate first, in the unit of the values.
+    """Two arms, the one with the larger estimate first. Differences have the unit of the values.
 
-    - `difference`: better minus worse, never negative, with the interval that holds for all pairs at once.
-    - `p`: the adjusted two-sided p value; p < 1 - confidence exactly when the interval excludes 0.
-    - `n`: seeds at which both arms have a result.
-    - `needed`: seeds that would show a difference of this size. None for a pair that is significant, and below
+    - `difference`: better minus worse, never negative. Its interval holds for all pairs at once.
+    - `p`: the adjusted two-sided p value. It is below 1 - confidence exactly when the interval excludes 0.
+    - `n`: the number of seeds at which both arms have a result.
+    - `needed`: the number of seeds that would show a difference of this size. None for a significant pair, and below
       FEWEST_FREEDOM degrees of freedom.
 
-    Interval and p are None where the results cannot tell noise from effect: one seed, or no spread at all once arm and
-    seed are taken out.
+    Interval and `p` are None if noise cannot be told from effect: with one seed, or if arm and seed explain every
+    result.
     """
 
     better: str
@@ -43,11 +43,12 @@ class Pair(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class Comparisons(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """All pairs, ordered by the rank of the better arm, then of the worse one.
+    """All pairs, ordered by the rank of the better arm, then by that of the worse one.
 
-    - `noise_sd`: the residual standard deviation shared by all arms, None without degrees of freedom for it.
-    - `empty`: arms without any result, which are left out. `unpaired`: pairs without a seed in common, which are not
-      compared. Of the `results` of the other arms and seeds, `missing` are not there.
+    - `noise_sd`: the residual standard deviation of all arms together. None without degrees of freedom.
+    - `empty`: arms without any result. They are left out.
+    - `unpaired`: pairs without a common seed. They are not compared.
+    - `results`: the number of results that the arms outside `empty` should have; `missing` of them are absent.
     """
 
     pairs: tuple[Pair, ...]
@@ -62,9 +63,10 @@ class Comparisons(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 class BlockFit(msgspec.Struct, frozen=True, kw_only=True):
     """Least squares fit of arm + seed.
 
-    `effects` [arms] are known up to a common constant. `scale` [arms, arms] is the variance of the
-    difference of two of them in units of the noise variance (2 / seeds where nothing is missing), and
-    `noise_variance` the residual mean square on `degrees_of_freedom`, NaN for none.
+    - `effects` [arms]: known up to a common constant.
+    - `scale` [arms, arms]: variance of the difference of two effects, in units of the noise variance. 2 / seeds if
+      nothing is missing.
+    - `noise_variance`: the residual mean square on `degrees_of_freedom`, NaN if there are none.
     """
 
     effects: Array
@@ -74,29 +76,26 @@ class BlockFit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compare_arms(values: Mapping[str, Sequence[float | None]], confidence: float = 0.95) -> Comparisons:
-    """Compare every pair of arms; larger values are better.
+    """Compare every pair of arms. Larger values are better.
 
-    `values` holds one list an arm, the same seeds in the same order for all. None or NaN is a seed without
-    a result.
+    `values` has one list for each arm, with the same seeds in the same order. None or NaN marks a seed without a
+    result.
 
-    The seed is the block, so whatever it shifts in all arms alike cancels. The noise is pooled over arms:
-    on 3 seeds a paired t test has 2 degrees of freedom and its quantile, corrected for 5 arms, is 14
-    standard errors; pooled, it is 3.5 on 8. The price is the assumption of equal noise. Measured
-    family-wise rate of false differences at a nominal 5 %, 3 seeds: 5 % with equal noise, 7 to 8 % with
-    standard deviations from 0.5 to 2, 10 % (14 %) with one of 5 (10) arms three times as noisy, 16 % with
-    one of 5 ten times. Two arms give exactly the paired t test.
+    The seed is a block, so an effect of the seed on all arms alike cancels. The noise is pooled over the arms. On 3
+    seeds a paired t test has 2 degrees of freedom, and its quantile, corrected for 5 arms, is 14 standard errors;
+    pooled, it is 3.5 on 8. The price is the assumption of equal noise. Measured rates of false differences:
+    docs/statistics.md. Two arms give exactly the paired t test.
 
-    Missing results are handled in the same fit instead of falling back to paired t tests, so that one
-    failed run costs one degree of freedom and not all power. A pair with no seed in common is left out, and
-    named in `unpaired`.
+    Missing results are handled in the same fit, so one failed run costs one degree of freedom. A pair without a common
+    seed is left out and named in `unpaired`.
 
-    `needed` takes the observed difference as the true one, so it inherits its error.
+    `needed` takes the observed difference for the true one, so it is as uncertain as that.
 
-    Sources: Tukey (1953); Kramer (1956), "Extension of multiple range tests to group means with unequal
-    numbers of replications"; Montgomery, "Design and Analysis of Experiments", chapter 4.
+    Sources: Tukey (1953); Kramer (1956), "Extension of multiple range tests to group means with unequal numbers of
+    replications"; Montgomery, "Design and Analysis of Experiments", chapter 4.
 
-    Raises ValueError for fewer than two arms with results, lists of unequal length, infinite values, or a
-    confidence that is not between 0 and 1.
+    Raises ValueError for fewer than two arms with results, lists of unequal length, infinite values, or a confidence
+    that is not between 0 and 1.
     """
     check_confidence(confidence)
     if len(values) < 2:
@@ -131,12 +130,12 @@ def compare_arms(values: Mapping[str, Sequence[float | None]], confidence: float
 def pooled_means(values: Mapping[str, Sequence[float | None]], confidence: float = 0.95) -> dict[str, Estimate]:
     """The mean of each arm over its seeds, with Student's interval by the noise of all arms together.
 
-    `values` is that of `compare_arms`, of one arm or more; an arm without a result is left out. Two seeds of one arm
-    may tie by chance, or lie far apart, so their own spread says little. The noise is therefore that of `compare_arms`,
-    with its degrees of freedom: what a seed does to all arms alike is not in it, and cancels between arms (Loftus and
-    Masson 1994). A lone arm has the interval of its own results.
+    `values` is as in `compare_arms`, with one arm or more. Arms without a result are left out. Two seeds of one arm may
+    agree or differ by chance, so their own spread says little. The noise and its degrees of freedom are therefore those
+    of `compare_arms`. An effect of the seed on all arms alike is not part of it, since it cancels between arms (Loftus
+    and Masson 1994). A single arm has the interval of its own results.
 
-    There is no interval below FEWEST_FREEDOM degrees of freedom, and where there is no noise.
+    There is no interval below FEWEST_FREEDOM degrees of freedom, or without noise.
 
     Raises ValueError for lists of unequal length, infinite values, or a confidence that is not between 0 and 1.
     """
@@ -168,7 +167,7 @@ def pooled_means(values: Mapping[str, Sequence[float | None]], confidence: float
 
 
 def fit_blocks(results: Array) -> BlockFit:
-    """Fit arm + seed to `results` [arms, seeds], NaN where missing; every arm needs a result."""
+    """Fit arm + seed to `results` [arms, seeds], NaN where missing. Every arm needs a result."""
     arms, seeds = results.shape
     present = ~np.isnan(results)
     arm_index, seed_index = np.nonzero(present)
@@ -176,13 +175,13 @@ def fit_blocks(results: Array) -> BlockFit:
     centre = observed.mean()
     design = np.hstack([np.eye(arms)[arm_index], np.eye(seeds)[seed_index]])
     gram = design.T @ design
-    # Singular by construction, since arms and seeds both sum to one; differences of arms are not affected.
+    # The matrix is singular, since arms and seeds both sum to one. Differences of arms are not affected.
     covariance = np.linalg.pinv(gram, rcond=1e-10, hermitian=True)
     effects = covariance @ (design.T @ (observed - centre))
     residuals = observed - centre - design @ effects
     degrees_of_freedom = observed.size - int(np.linalg.matrix_rank(gram, hermitian=True))
     noise_variance = float(residuals @ residuals) / degrees_of_freedom if degrees_of_freedom else float("nan")
-    # What is smaller is rounding of the input: a ratio to it or a rank by it means nothing.
+    # A smaller variance is rounding of the input: no ratio and no rank should rest on it.
     rounding = 1e-13 * float(np.abs(observed).max()) or 1.0
     if noise_variance < rounding**2:
         noise_variance = 0.0
@@ -197,17 +196,17 @@ def fit_blocks(results: Array) -> BlockFit:
 
 @cache
 def critical_range(arms: int, degrees_of_freedom: float, confidence: float) -> float:
-    """Quantile of the studentized range of `arms` means."""
+    """Quantile of the studentized range of `arms` means, in standard errors of a mean."""
     return float(studentized_range.ppf(confidence, arms, degrees_of_freedom))
 
 
 def seeds_needed(effect: float, arms: int, confidence: float = 0.95) -> int | None:
-    """Smallest number of complete seeds at which Tukey's test shows a true `effect` with 80 % power.
+    """The fewest complete seeds with which Tukey's test shows a true `effect` with 80 % power.
 
-    `effect` is the difference of two arms in units of the noise standard deviation. None if more than
-    MOST_SEEDS. A difference shown with the wrong sign is not counted.
+    `effect` is the difference of two arms in units of the noise standard deviation. None for more than MOST_SEEDS. A
+    difference shown with the wrong sign does not count.
     """
-    # Beyond 100 two seeds do at any usual confidence, and the noncentral t loses its accuracy.
+    # Above 100 two seeds are enough at any usual confidence, and the noncentral t is no longer accurate.
     effect = min(abs(effect), 100.0)
     if effect == 0:
         return None
@@ -216,12 +215,14 @@ def seeds_needed(effect: float, arms: int, confidence: float = 0.95) -> int | No
 
 
 def _with_known_noise(effect: float, arms: int, confidence: float) -> float:
-    """Seeds that the test would need were the variance of the noise known: a little fewer than it does need."""
+    """The number of seeds if the variance of the noise were known: slightly fewer than the test needs."""
     return 2 * ((critical_range(arms, float("inf"), confidence) / sqrt(2) + float(norm.ppf(ARMS_POWER))) / effect) ** 2
 
 
 def _need(difference: float, noise: float, freedom: int, arms: int, confidence: float) -> Need:
-    """`seeds_needed`, and the needs at both ends of the 90 % interval of the noise, which go with its square."""
+    """`seeds_needed`, with its values at both ends of the 90 % interval of the noise. Seeds grow with the noise
+    squared.
+    """
     if difference == 0:
         return Need(value=None, low=None, high=None)
     effect = min(difference / noise, 100.0)
@@ -236,14 +237,14 @@ def _seeds(number: float) -> int | None:
 
 
 def _shown(effect: float, arms: int, seeds: int, confidence: float) -> bool:
-    """Whether the t statistic exceeded with probability ARMS_POWER is significant."""
+    """Whether the test is significant at the t statistic that is exceeded with probability ARMS_POWER."""
     degrees_of_freedom = (arms - 1) * (seeds - 1)
     t = float(nct.ppf(1 - ARMS_POWER, degrees_of_freedom, effect * sqrt(seeds / 2)))
     return t > 0 and _adjusted_p(t, arms, degrees_of_freedom) <= 1 - confidence
 
 
 def _adjusted_p(t: float, arms: int, degrees_of_freedom: int) -> float:
-    # sf is 1 - cdf by quadrature and may end just below 0.
+    # scipy computes sf as 1 - cdf by quadrature, which may be slightly below 0.
     return max(0.0, float(studentized_range.sf(abs(t) * sqrt(2), arms, degrees_of_freedom)))
 
 
@@ -273,7 +274,7 @@ def _pair(arms: list[str], fit: BlockFit, i: int, j: int, *, n: int, confidence:
 
 
 def _grid(values: Mapping[str, Sequence[float | None]]) -> Array:
-    """[arms, seeds] with NaN where there is no result."""
+    """The results as [arms, seeds], with NaN where there is none."""
     lengths = {arm: len(results) for arm, results in values.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"values needs one entry a seed in every arm, None where missing, but has lengths {lengths}")

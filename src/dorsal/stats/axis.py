@@ -1,4 +1,4 @@
-"""Error against an axis: what the networks of each part of it reach."""
+"""Error against an axis: what the networks in each part of the axis reach."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ TENTH = 0.1
 
 
 class Level(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Errors of `n` networks: mean, median, lowest tenth (the 10 % quantile), and the least."""
+    """Errors of `n` networks in percent: mean, median, lowest tenth (the 10 % quantile) and minimum."""
 
     n: int
     mean: Estimate
@@ -24,7 +24,7 @@ class Level(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class Bin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Networks whose value lies from `low` to `high`, both of which occur; `centre` is their median value."""
+    """Networks whose axis value is from `low` to `high`. Both ends occur; `centre` is the median value."""
 
     low: float
     centre: float
@@ -33,14 +33,14 @@ class Bin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
 
 class Category(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Networks with one value of a categorical axis."""
+    """Networks that share one value of a categorical axis."""
 
     value: str
     errors: Level
 
 
 class NumericProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Bins in rising order. The intervals of a statistic hold in all bins at once with probability `confidence`."""
+    """Bins in rising order. The intervals of one statistic hold in all bins at once with probability `confidence`."""
 
     bins: tuple[Bin, ...]
     missing: int
@@ -48,7 +48,7 @@ class NumericProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 class CategoricalProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Categories by rising mean error; intervals as in NumericProfile."""
+    """Categories in the order of their mean errors. Intervals are as in NumericProfile."""
 
     categories: tuple[Category, ...]
     missing: int
@@ -64,18 +64,17 @@ def numeric_profile(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> NumericProfile:
-    """Errors (percent) along a numeric axis, in at most `groups` bins of about as many networks each.
+    """Errors (percent) along a numeric axis, in at most `groups` bins of about equally many networks.
 
-    Bins, not a smoothed curve: the mean in a bin is what the interval claims to cover, while a smoother's
-    bias is in no band. Networks with the same value stay together, so an axis of few values has a bin each.
+    The profile has bins and is not smoothed: an interval is for the mean in its bin, while a smoother has a bias that
+    no band shows. Networks of equal value stay in one bin, so an axis with few values has one bin for each.
 
-    The mean has a bootstrap-t interval, quantiles that between order statistics, both at confidence^(1/bins)
-    (Sidak 1967; bins share no network). Coverage of all 8 bins at once, measured at a nominal 95 % with 25 and
-    60 skewed errors a bin: 93 and 94 % for the mean, 94 % or more for quantiles. A bin with too few
-    networks for one has none. Networks without error or axis value are left out and counted.
+    Means have bootstrap-t intervals, quantiles have intervals between order statistics. Both are at
+    confidence^(1/bins), since no network is in two bins (Sidak 1967). A bin with too few networks has no interval.
+    Measured coverage: docs/statistics.md. Networks without an error or an axis value are left out and counted.
 
-    Raises ValueError for no complete network, columns of unequal length, infinite values, fewer than 1 group,
-    a confidence not between 0 and 1, or fewer than 100 draws.
+    Raises ValueError without a complete network, for columns of unequal length, infinite values, fewer than 1 group, a
+    confidence not between 0 and 1, or fewer than 100 draws.
     """
     check_confidence(confidence)
     if groups < 1:
@@ -109,10 +108,7 @@ def categorical_profile(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> CategoricalProfile:
-    """Errors (percent) for each value of a categorical axis, with the intervals of `numeric_profile`.
-
-    Raises ValueError as `numeric_profile` does.
-    """
+    """Errors (percent) for each value of a categorical axis, with intervals and errors as in `numeric_profile`."""
     check_confidence(confidence)
     random = start(draws, seed)
     values, index, results, missing = categories(axis, errors)
@@ -129,7 +125,7 @@ def categorical_profile(
 
 
 def _bin_ends(ordered: Array, groups: int) -> Index:
-    """Ends of at most `groups` slices that split no run of equal values, each end the nearest to an even split."""
+    """Ends of at most `groups` slices, as near as possible to an even split. Equal values stay in one slice."""
     ends: Index = last_of_ties(ordered) + 1
     if ends.size <= groups:
         return ends

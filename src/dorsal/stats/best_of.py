@@ -1,4 +1,4 @@
-"""Random search: the error to expect of the best of k networks."""
+"""Random search: the expected error of the best of k networks."""
 
 from collections.abc import Sequence
 
@@ -11,16 +11,15 @@ from dorsal.stats.checks import Index, Numbers, measured, parallel
 from dorsal.stats.interval import Array, Estimate, check_confidence
 
 BEST_OF_QUANTILES = (0.1, 0.5, 0.9)
-# Best of more than this share of the population: its interval would rest on the few best networks alone.
+# With k above this share of the population, an interval would rest on the few best networks alone.
 LARGEST_SHARE = 0.25
 
 
 class BestOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The best of `k` networks: expected error, and its 10 %, 50 % and 90 % quantiles over searches.
+    """The best of `k` networks: the expected error, and its 10 %, 50 % and 90 % quantiles over searches.
 
-    The interval of `expected` is pointwise, for the space's own expectation; None for k above a quarter of
-    the networks. `chosen` is the expected test error of the network with the least error, None without test
-    errors.
+    The interval of `expected` is pointwise and for the space's own expectation; None if k is above a quarter of the
+    networks. `chosen` is the expected test error of the network with the lowest error; None without test errors.
     """
 
     k: int
@@ -32,7 +31,9 @@ class BestOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class SearchCurve(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Best of k in rising k, from `n` networks; `missing` have no error, or no test error where asked for."""
+    """The best of k for rising k, from `n` networks. `missing` networks have no error, or no test error if those are
+    given.
+    """
 
     points: tuple[BestOf, ...]
     n: int
@@ -49,20 +50,17 @@ def search_curve(
     draws: int = 1_000,
     seed: int = 0,
 ) -> SearchCurve:
-    """Error of the best of k networks drawn without replacement, for each of `ks` (by default about 20 up to n).
+    """Error of the best of k networks drawn without replacement, for each of `ks` (default: about 20 up to n).
 
-    Exact where NDS (Radosavovic et al. 2019) simulates: of n networks the one of rank r is the best of k with
-    probability C(n - r, k - 1) / C(n, k). The expectation is thereby also an unbiased estimate of that for the
-    space the networks are from. `errors` (percent) choose; `tests`, parallel to them, are errors of the same
-    networks on other images, which the choice has not flattered. Networks of equal error are as likely to be
-    chosen.
+    The values are exact, where NDS (Radosavovic et al. 2019) simulates them: of n networks the one of rank r is the
+    best of k with probability C(n - r, k - 1) / C(n, k). The expectation is also an unbiased estimate of that of the
+    space. `errors` (percent) decide which network is chosen. `tests` are errors of the same networks on other images,
+    which the choice cannot flatter. Networks of equal error are equally likely to be chosen.
 
-    The interval is a bootstrap-t with jackknife standard errors. Coverage measured at a nominal 95 %, 30 to
-    300 networks, normal and skewed errors, k up to n / 4: 91 to 96 %. A percentile interval, tried first, fell to 86 %
-    at k = n / 5.
+    The interval is a bootstrap-t with jackknife standard errors. Measured coverage: docs/statistics.md.
 
-    Raises ValueError for fewer than 2 networks, a k not from 1 to n, tests not parallel to errors, infinite
-    values, a confidence not between 0 and 1, or fewer than 100 draws.
+    Raises ValueError for fewer than 2 networks, a k not from 1 to n, tests not parallel to errors, infinite values, a
+    confidence not between 0 and 1, or fewer than 100 draws.
     """
     check_confidence(confidence)
     random = start(draws, seed)
@@ -139,7 +137,7 @@ def _jackknife(samples: Array, chances_without: Array) -> Array:
     rows, n = samples.shape
     errors = np.empty((rows, chances_without.shape[0]))
     for i, chances in enumerate(chances_without):
-        # Leaving out rank j keeps the ranks below it and moves those above it down by one.
+        # Without rank j, the ranks below it stay and those above it move down by one.
         below = np.zeros((rows, n))
         np.cumsum(samples[:, :-1] * chances, axis=1, out=below[:, 1:])
         above = np.zeros((rows, n))
@@ -149,7 +147,7 @@ def _jackknife(samples: Array, chances_without: Array) -> Array:
 
 
 def _tie_means(ordered: Array, values: Array) -> Array:
-    """`values` with those of equal `ordered` replaced by their mean."""
+    """`values`, averaged over networks that are equal in `ordered`."""
     _, index, counts = np.unique(ordered, return_inverse=True, return_counts=True)
     means: Array = (np.bincount(index, values) / counts)[index]
     return means

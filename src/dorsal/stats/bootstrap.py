@@ -1,6 +1,6 @@
-"""Resampling networks: what the intervals of populations rest on.
+"""Resampling of networks: the basis of all intervals of populations.
 
-Every function takes its random state, so that the same data give the same interval.
+Every function takes its random state, so equal data give equal intervals.
 """
 
 from collections.abc import Iterator
@@ -17,45 +17,45 @@ from dorsal.stats.interval import Array, Estimate
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 DRAWS = 10_000
-# Below this the bootstrap distribution of a mean is too coarse to hold any interval.
+# With fewer values the bootstrap distribution of a mean is too coarse for an interval.
 FEWEST_TO_RESAMPLE = 6
-# Numbers in memory at a time: 32 MB.
+# Most numbers in memory at a time: 32 MB.
 BLOCK = 4_000_000
 
 
 def start(draws: int, seed: int) -> np.random.Generator:
-    """Random state for `draws` draws; ValueError if they are too few for the tail of an interval."""
+    """The random state for `draws` draws. ValueError if they are too few for the tails of an interval."""
     if draws < 100:
         raise ValueError(f"draws={draws} is too few for the tails of an interval: at least 100, better {DRAWS}")
     return np.random.default_rng(seed)
 
 
 def blocks(draws: int, width: int) -> Iterator[int]:
-    """Numbers of rows of `width` that add up to `draws`, each small enough for memory."""
+    """Row counts that add up to `draws`. Each block of rows of `width` numbers fits into memory."""
     rows = max(1, BLOCK // width)
     for done in range(0, draws, rows):
         yield min(rows, draws - done)
 
 
 def resamples(values: npt.NDArray[Scalar], draws: int, random: np.random.Generator) -> Iterator[npt.NDArray[Scalar]]:
-    """Bootstrap samples of `values` [n] with replacement, [rows, n] at a time."""
+    """Bootstrap samples of `values` [n] with replacement, in blocks of [rows, n]."""
     for rows in blocks(draws, values.size):
         yield values[random.integers(0, values.size, (rows, values.size))]
 
 
 def multiplicities(n: int, draws: int, random: np.random.Generator) -> Array:
-    """How often each of `n` networks is in each bootstrap sample, [draws, n]."""
+    """How often each of `n` networks is in each bootstrap sample: [draws, n]."""
     return random.multinomial(n, np.full(n, 1 / n), draws).astype(np.float64)
 
 
 def members(counts: Array) -> npt.NDArray[np.intp]:
-    """The networks in each sample, [samples, n], from how often each is in it; every sample has n."""
+    """The networks in each sample, [samples, n], from the counts of each network. Every sample has n networks."""
     samples, n = counts.shape
     return np.repeat(np.tile(np.arange(n), samples), counts.ravel().astype(np.intp)).reshape(samples, n)
 
 
 def percentile(value: float, drawn: Array, confidence: float) -> Estimate:
-    """Percentile interval (Efron 1979) from draws of the estimate; NaN draws, which it cannot use, are left out."""
+    """Percentile interval (Efron 1979) from draws of the estimate. NaN draws are left out."""
     low, high = np.nanquantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Estimate(value=value, low=float(low), high=float(high))
 
@@ -63,9 +63,9 @@ def percentile(value: float, drawn: Array, confidence: float) -> Estimate:
 def studentised(value: float, error: float, drawn: Array, drawn_errors: Array, confidence: float) -> Estimate:
     """Bootstrap-t interval (Efron 1981) from draws of the estimate and of its standard error.
 
-    The t of a draw without spread is infinite, on the side on which the draw lies. Where that makes an end infinite, as
-    where most networks are stuck at the same error, both ends are Student's, with the degrees of freedom of the drawn
-    variances (Satterthwaite 1946). Without spread in the data there is no interval.
+    A draw without spread has an infinite t, positive or negative as the draw is above or below the value. This can make
+    an end of the interval infinite, for example if most networks are stuck at one error. Then both ends are Student's,
+    with the degrees of freedom of the drawn variances (Satterthwaite 1946). Data without spread have no interval.
     """
     if error == 0 or np.ptp(drawn) == 0:
         return Estimate(value=value, low=None, high=None)
@@ -80,7 +80,7 @@ def studentised(value: float, error: float, drawn: Array, drawn_errors: Array, c
 
 
 def drawn_means(values: Array, draws: int, random: np.random.Generator) -> tuple[Array, Array]:
-    """Means of bootstrap samples, and their squared standard errors."""
+    """Means of bootstrap samples, and the squares of their standard errors."""
     means, squares = [], []
     for sample in resamples(values, draws, random):
         means.append(sample.mean(axis=1))
@@ -89,10 +89,9 @@ def drawn_means(values: Array, draws: int, random: np.random.Generator) -> tuple
 
 
 def mean_estimate(values: Array, confidence: float, draws: int, random: np.random.Generator) -> Estimate:
-    """The mean with its bootstrap-t interval, none below FEWEST_TO_RESAMPLE values.
+    """The mean with its bootstrap-t interval. No interval below FEWEST_TO_RESAMPLE values.
 
-    Measured coverage at a nominal 95 %, 80 to 95 % of the values stuck at 90 and the others N(50, 3): 97 to 99 % with
-    12 to 100 values.
+    It also covers if most values are equal: docs/statistics.md.
     """
     mean = float(values.mean())
     if values.size < FEWEST_TO_RESAMPLE:
@@ -102,10 +101,10 @@ def mean_estimate(values: Array, confidence: float, draws: int, random: np.rando
 
 
 def quantile_estimate(values: Array, share: float, confidence: float) -> Estimate:
-    """The quantile with its interval between order statistics, which covers at least `confidence` exactly.
+    """The quantile, with an interval between order statistics that covers it at least with probability `confidence`.
 
-    No interval where even the extreme values leave the quantile outside too often (below 36 values for the
-    10 % quantile at 95 %).
+    There is no interval if even the extreme values miss the quantile too often: below 36 values for the 10 % quantile
+    at 95 %.
     """
     ordered = np.sort(values)
     value = float(np.quantile(ordered, share))
@@ -116,13 +115,13 @@ def quantile_estimate(values: Array, share: float, confidence: float) -> Estimat
 
 
 def order_bracket(n: int, share: float, confidence: float) -> tuple[int, int] | None:
-    """Indices of the two order statistics of `n` values that bracket a quantile; None where they cannot."""
+    """Indices of the two order statistics of `n` values that bracket a quantile. None if no two do."""
     low = int(binom.ppf((1 - confidence) / 2, n, share)) - 1
     high = int(binom.ppf((1 + confidence) / 2, n, share))
     return (low, high) if low >= 0 and high < n else None
 
 
 def permuted(values: npt.NDArray[Scalar], draws: int, random: np.random.Generator) -> Iterator[npt.NDArray[Scalar]]:
-    """Permutations of `values` [n], [rows, n] at a time."""
+    """Permutations of `values` [n], in blocks of [rows, n]."""
     for rows in blocks(draws, values.size):
         yield random.permuted(np.tile(values, (rows, 1)), axis=1)

@@ -1,4 +1,4 @@
-"""Populations as they come in: one value a network, checked, with what is missing counted."""
+"""Checks of population columns: one value for each network, with the missing ones counted."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +12,7 @@ Numbers = npt.ArrayLike | Sequence[float | None]
 
 
 def column(values: Numbers, field: str) -> Array:
-    """`values` as floats, one a network, None becoming NaN; ValueError naming `field` otherwise."""
+    """`values` as floats, one for each network, None as NaN. ValueError names `field`."""
     results = as_results(values, field)
     if results.ndim != 1:
         raise ValueError(f"{field} has shape {results.shape}: it must hold one value a network")
@@ -20,7 +20,7 @@ def column(values: Numbers, field: str) -> Array:
 
 
 def measured(errors: Numbers, field: str = "errors", fewest: int = 1) -> tuple[Array, int]:
-    """The errors that are there, in order, and how many are missing; ValueError for fewer than `fewest`."""
+    """The errors that are not missing, in order, and the number missing. ValueError for fewer than `fewest`."""
     results = column(errors, field)
     present = results[~np.isnan(results)]
     if present.size < fewest:
@@ -29,7 +29,7 @@ def measured(errors: Numbers, field: str = "errors", fewest: int = 1) -> tuple[A
 
 
 def parallel(columns: Mapping[str, Numbers], fewest: int = 1) -> tuple[list[Array], int]:
-    """Columns of equal length without the networks that lack a value in any, and how many those are."""
+    """Columns of equal length, without networks that lack a value in any of them, and the number of those."""
     table = [column(values, field) for field, values in columns.items()]
     same_length(dict(zip(columns, (values.size for values in table), strict=True)))
     present = ~np.isnan(table).any(axis=0)
@@ -39,7 +39,7 @@ def parallel(columns: Mapping[str, Numbers], fewest: int = 1) -> tuple[list[Arra
 
 
 def categories(axis: Sequence[str | None], errors: Numbers) -> tuple[list[str], Index, Array, int]:
-    """Distinct values in order, index of each network's, its error, and how many networks lack either."""
+    """The distinct values in order; the index of each network's value; its error; the number of incomplete networks."""
     results = column(errors, "errors")
     same_length({"axis": len(axis), "errors": results.size})
     complete = ~np.isnan(results) & np.array([value is not None for value in axis], dtype=bool)
@@ -53,13 +53,13 @@ def categories(axis: Sequence[str | None], errors: Numbers) -> tuple[list[str], 
 
 
 def same_length(lengths: Mapping[str, int]) -> None:
-    """Raise ValueError, naming the fields, unless all have one value a network."""
+    """Raise ValueError naming the fields unless all have the same length."""
     if len(set(lengths.values())) > 1:
         raise ValueError(f"one value a network is needed in each, but the lengths are {dict(lengths)}")
 
 
 def check_quantiles(quantiles: Sequence[float]) -> None:
-    """Raise ValueError unless every one is above 0 and below 1."""
+    """Raise ValueError unless each quantile is above 0 and below 1."""
     for quantile in quantiles:
         if not 0 < quantile < 1:
             nearest = quantile / 100 if 1 < quantile < 100 else 0.1

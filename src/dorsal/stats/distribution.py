@@ -1,4 +1,4 @@
-"""The empirical distribution function of a population's errors, with bands."""
+"""The empirical distribution function of a population's errors, with confidence bands."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -15,11 +15,13 @@ from dorsal.stats.interval import Array, check_confidence
 
 
 class Edf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`share[i]` of the weight has an error of at most `values[i]`, for the distinct errors in rising order.
+    """An empirical distribution function: `share[i]` of the weight has an error of at most `values[i]`.
 
-    `mean` is weighted as the shares are; `minimum` is not. `n` networks have a result, `missing` have none
-    and are left out. `effective_n` is the number of equally weighted networks with the same variance
-    (Kish): n without weights, less with them.
+    - `values`: the distinct errors in rising order.
+    - `mean`: weighted as the shares are. `minimum` is not weighted.
+    - `n`: networks with a result. `missing` networks have none and are left out.
+    - `effective_n`: the number of equally weighted networks with the same variance (Kish). n without weights, less with
+      them.
     """
 
     values: tuple[float, ...]
@@ -32,10 +34,10 @@ class Edf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
 
 class Band(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Bounds of the true share at and right of each of `values`, up to the next.
+    """Bounds of the true share from each of `values` up to the next.
 
-    Left of all values the bounds are 0 and `high_below`. Pointwise, the share at any one error is inside
-    with probability `confidence`; simultaneous, the whole curve is.
+    Below all values the bounds are 0 and `high_below`. A pointwise band contains the share at any one error with
+    probability `confidence`; a simultaneous band contains the whole curve with that probability.
     """
 
     values: tuple[float, ...]
@@ -48,13 +50,13 @@ class Band(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 def edf(errors: Numbers, weights: Numbers | None = None) -> Edf:
-    """Distribution function of `errors` (percent, one a network, None or NaN where it has no result).
+    """The distribution function of `errors` (percent, one for each network, None or NaN without a result).
 
-    Counts errors at most e, where the paper (Radosavovic et al. 2020, section 3.1) counts those below e: the
-    curves differ only at the jumps. A network that diverged belongs in `errors` with the error it reached,
-    not as a missing value: leaving it out flatters its population.
+    It counts errors of at most e. The paper (Radosavovic et al. 2020, section 3.1) counts errors below e; the curves
+    differ only at the jumps. Give a diverged network the error it reached. As a missing value it would flatter its
+    population.
 
-    Raises ValueError for no result, infinite values, or weights that are negative, missing, all zero or not
+    Raises ValueError without a result, for infinite values, or for weights that are negative, missing, all zero or not
     parallel to `errors`.
     """
     ordered, share_of, missing = _ordered(errors, weights)
@@ -71,13 +73,14 @@ def edf(errors: Numbers, weights: Numbers | None = None) -> Edf:
 
 
 def normalized_weights(complexity: Numbers, bins: int | Sequence[float]) -> Array:
-    """Weights that make all levels of `complexity` count alike: 1 / (networks in the bin x bins with any).
+    """Weights that give each level of `complexity` equal influence: 1 / (networks in the bin x bins that are not
+    empty).
 
-    `bins` is a number of bins of equal width from the smallest to the largest complexity, or their edges,
-    which two populations must share to be compared. NDS (Radosavovic et al. 2019) takes 5 to 40 bins. Give
-    only networks with a result, since one without takes weight from its bin. The weights sum to 1.
+    `bins` is a number of bins of equal width from the smallest to the largest complexity, or their edges. Two
+    populations can only be compared with the same edges. NDS (Radosavovic et al. 2019) takes 5 to 40 bins. Give only
+    networks with a result, since any network takes weight from its bin. The weights sum to 1.
 
-    Raises ValueError for a missing complexity, no networks, fewer than one bin, or one outside the edges.
+    Raises ValueError for a missing complexity or one outside the edges, without networks, or for fewer than one bin.
     """
     levels = column(complexity, "complexity")
     if levels.size == 0 or np.isnan(levels).any():
@@ -95,7 +98,7 @@ def normalized_weights(complexity: Numbers, bins: int | Sequence[float]) -> Arra
 
 
 def bin_of(levels: Array, edges: npt.ArrayLike) -> Index:
-    """Index of the bin between `edges` that each level lies in; the last bin has both its edges."""
+    """The index of the bin between `edges` that holds each level. The last bin includes both its edges."""
     index: Index = np.searchsorted(np.asarray(edges)[1:-1], levels, side="right")
     return index
 
@@ -103,17 +106,15 @@ def bin_of(levels: Array, edges: npt.ArrayLike) -> Index:
 def pointwise_band(
     errors: Numbers, weights: Numbers | None = None, confidence: float = 0.95, draws: int = 2_000, seed: int = 0
 ) -> Band:
-    """Band that covers the true share at any one error, by the Bayesian bootstrap (Rubin 1981).
+    """A band that covers the true share at any one error, by the Bayesian bootstrap (Rubin 1981).
 
-    Each bound counts one network more than there are, of the largest weight, on its unfavourable side:
-    without it the band would have no width beyond the extreme errors, and a percentile bootstrap covers
-    there with any probability down to 0. For equal weights the result is known in closed form, the exact
-    interval of Clopper and Pearson (1934), and nothing is drawn.
+    Each bound counts one more network of the largest weight on its unfavourable side. Without it the band would have no
+    width beyond the extreme errors, where a percentile bootstrap may have any coverage down to 0. For equal weights the
+    result is known in closed form, the exact interval of Clopper and Pearson (1934), and nothing is drawn.
 
-    Weighted, the target is the population reweighted so; for weights from `normalized_weights` the bins that
-    occurred, each counting alike. Measured coverage at a nominal 95 %, weighted by 10 bins: 98 to 100 % at
-    50, 200 and 500 networks, at shares from 0.001 up, since the weights are taken as random. Memory grows
-    with draws x networks, when weighted.
+    A weighted band is for the reweighted population. With `normalized_weights` that is a population in which every bin
+    that occurred has equal weight. Measured coverage: docs/statistics.md. Memory for a weighted band grows with draws x
+    networks.
 
     Raises ValueError as `edf` does, and for a confidence not between 0 and 1 or fewer than 100 draws.
     """
@@ -139,13 +140,12 @@ def pointwise_band(
 def simultaneous_band(
     errors: Numbers, weights: Numbers | None = None, confidence: float = 0.95, draws: int = 2_000, seed: int = 0
 ) -> Band:
-    """Band that covers the whole true curve at once, of equal width on both sides throughout.
+    """A band that covers the whole true curve at once. Its width is the same everywhere.
 
-    Unweighted, the half-width is the exact quantile of Kolmogorov's statistic: never above the bound of
-    Dvoretzky, Kiefer and Wolfowitz with Massart's constant, sqrt(log(2 / (1 - confidence)) / (2 n)), and
-    valid for any distribution, ties included. Weighted, it is the quantile of the largest distance between
-    Bayesian bootstrap curves and this one, with the target of `pointwise_band`. Measured coverage at a
-    nominal 95 %, weighted by 10 bins: 95 to 100 % at 50, 200 and 500 networks.
+    Unweighted, the half-width is the exact quantile of Kolmogorov's statistic. It holds for any distribution, ties
+    included, and never exceeds the bound of Dvoretzky, Kiefer and Wolfowitz with Massart's constant, sqrt(log(2 / (1 -
+    confidence)) / (2 n)). Weighted, it is the quantile of the largest distance between this curve and Bayesian
+    bootstrap curves, for the same population as in `pointwise_band`. Measured coverage: docs/statistics.md.
 
     Raises ValueError as `pointwise_band` does.
     """
@@ -166,12 +166,12 @@ def simultaneous_band(
 
 @cache
 def _kolmogorov(confidence: float, n: int) -> float:
-    """Quantile of Kolmogorov's statistic of n networks; takes tens of milliseconds."""
+    """Quantile of Kolmogorov's statistic of n networks. One call takes tens of milliseconds."""
     return float(kstwo.ppf(confidence, n))
 
 
 def _ordered(errors: Numbers, weights: Numbers | None) -> tuple[Array, Array, int]:
-    """Errors in rising order, their shares of the weight, and how many errors are missing."""
+    """Errors in rising order, their shares of the weight, and the number of missing errors."""
     present, missing = measured(errors)
     if weights is None:
         return np.sort(present), np.full(present.size, 1 / present.size), missing
@@ -185,21 +185,23 @@ def _ordered(errors: Numbers, weights: Numbers | None) -> tuple[Array, Array, in
 
 
 def _steps(share_of: Array) -> Array:
-    """Cumulated shares, ending at exactly 1."""
+    """Cumulative shares. The last is exactly 1."""
     steps = np.cumsum(share_of)
     steps[-1] = 1.0
     return np.minimum(steps, 1.0)
 
 
 def _bayesian_draws(share_of: Array, draws: int, random: np.random.Generator) -> tuple[Array, Array]:
-    """Cumulated random weights [draws, n + 1], from 0; and those of one network of the largest weight [draws, 1]."""
+    """Cumulative random weights [draws, n + 1], starting at 0, and weights of one network of the largest weight [draws,
+    1].
+    """
     partial = np.zeros((draws, share_of.size + 1))
     np.cumsum(random.standard_exponential((draws, share_of.size)) * share_of, axis=1, out=partial[:, 1:])
     return partial, share_of.max() * random.standard_exponential((draws, 1))
 
 
 def _band(values: Array, low: Array, high: Array, simultaneous: bool, confidence: float, method: str) -> Band:
-    """Band from bounds [values + 1], the first of them left of all values."""
+    """The band from bounds [values + 1]; the first of them is for errors below all values."""
     return Band(
         values=tuple(values.tolist()),
         low=tuple(low[1:].tolist()),

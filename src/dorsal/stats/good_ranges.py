@@ -1,4 +1,4 @@
-"""Good values of an axis by the empirical bootstrap of the RegNet paper, and whether they mean anything."""
+"""Good values of an axis by the empirical bootstrap of the RegNet paper, with a test of whether the axis matters."""
 
 from collections.abc import Sequence
 
@@ -15,11 +15,12 @@ SHARE = 0.25
 class GoodRange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where the best networks lie on a numeric axis.
 
-    `low` to `high` is the range that holds the best network of a draw with probability `confidence`, `median`
-    its likely best value. `inside` is the share of all networks in that range; were the axis irrelevant, it
-    would be about `inside_if_irrelevant` (median over permutations), which is less than 1 as well. `p` is
-    the permutation p value of the best networks lying no differently on the axis from all networks.
-    `effective_n` is the number of networks the range really rests on.
+    - `low` to `high`: the range that holds the best network of a draw with probability `confidence`. `median` is the
+      median of its value.
+    - `inside`: the share of all networks in that range. `inside_if_irrelevant` is the median of that share over
+      permutations, for an axis that does not matter. It is below 1 too.
+    - `p`: the permutation p value that the best networks lie on the axis as all networks do.
+    - `effective_n`: the number of networks on which the range effectively rests.
     """
 
     low: float
@@ -35,7 +36,7 @@ class GoodRange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class GoodValue(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A value of a categorical axis: the share of draws it wins, and the share of networks that have it."""
+    """A value of a categorical axis, the share of draws it wins, and the share of networks that have it."""
 
     value: str
     wins: float
@@ -44,9 +45,9 @@ class GoodValue(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class GoodValues(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Values of a categorical axis, the likeliest first; the good ones win `confidence` of the draws together.
+    """Values of a categorical axis, the likeliest first. The good ones together win `confidence` of the draws.
 
-    `inside` is the share of networks with a good value. Other fields as in GoodRange.
+    `inside` is the share of networks with a good value. Other fields are as in GoodRange.
     """
 
     values: tuple[GoodValue, ...]
@@ -61,24 +62,23 @@ class GoodValues(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 def good_range(
     axis: Numbers, errors: Numbers, *, confidence: float = 0.95, draws: int = DRAWS, seed: int = 0
 ) -> GoodRange:
-    """Good range of a numeric axis, from the axis value and the error (percent) of each network.
+    """The good range of a numeric axis, from the axis value and the error (percent) of each network.
 
-    The empirical bootstrap (Radosavovic et al. 2020, section 3.2; Efron and Tibshirani 1994) draws a quarter
-    of the networks with replacement, keeps the axis value of the best, and repeats 10,000 times. The chance
-    of each network to be kept is known, ((n - r + 1) / n)^m - ((n - r) / n)^m for the one of rank r and draws
-    of m, so the range here is that of infinitely many repetitions. Networks of equal error share theirs.
+    The empirical bootstrap (Radosavovic et al. 2020, section 3.2; Efron and Tibshirani 1994) draws a quarter of the
+    networks with replacement, keeps the axis value of the best one, and repeats this 10,000 times. The chance of each
+    network to be kept is known: ((n - r + 1) / n)^m - ((n - r) / n)^m for rank r and draws of m. The range here uses
+    it, which equals infinitely many repetitions. Networks of equal error share their chances.
 
-    The chance falls by a factor e in about four ranks whatever n is: the range rests on some 8 networks, does
-    not narrow as the population grows, and is narrower than the axis for one that does not matter. Hence
-    `p`: the distance between the distributions on the axis of the best and of all networks, against
-    permutations (`draws` of them) of the axis values. The distance is that of Cramer and von Mises plus three
-    times Watson's U², which is the part of it that no shift explains: the former alone has next to no power
-    where the best lie in the middle of the axis. It looks at the best few only, so a weak influence on all
-    networks may escape it.
+    The chance falls by a factor e in about four ranks, for any n. So the range rests on about 8 networks, does not
+    narrow as the population grows, and is narrower than the axis even if the axis does not matter. This is why `p` is
+    there. It compares the distributions of the best and of all networks on the axis by a distance, against `draws`
+    permutations of the axis values. The distance is that of Cramer and von Mises plus three times Watson's U², the part
+    of it that no shift explains. Without that part it has hardly any power if the best lie in the middle of the axis.
+    The test looks at the few best networks only, so it may miss a weak influence on all networks.
 
-    A network whose error or axis value is None or NaN (an axis not active in it) is left out and counted.
+    Networks without an error or an axis value (None or NaN; the axis is not active there) are left out and counted.
 
-    Raises ValueError for no complete network, columns of unequal length, infinite values, a confidence not
+    Raises ValueError without a complete network, for columns of unequal length, infinite values, a confidence not
     between 0 and 1, or fewer than 100 draws.
     """
     check_confidence(confidence)
@@ -97,7 +97,7 @@ def good_range(
         curves = shuffled.cumsum(axis=1)[:, last]
         ends = _crossed(curves, levels)
         insides.append(networks[ends[:, 2] + 1] - networks[ends[:, 0]])
-        # What differs by rounding only is the same result.
+        # Results that differ only by rounding count as equal.
         exceeded += int((_distance(curves, networks) >= distance - 1e-12).sum())
     return GoodRange(
         low=float(distinct[low]),
@@ -116,10 +116,10 @@ def good_range(
 def good_values(
     axis: Sequence[str | None], errors: Numbers, *, confidence: float = 0.95, draws: int = DRAWS, seed: int = 0
 ) -> GoodValues:
-    """Good values of a categorical axis: `good_range` where values have no order.
+    """The good values of a categorical axis: `good_range` for values without an order.
 
-    The good values are the fewest that win `confidence` of the draws. `p` is by the squared difference of the
-    share of wins and the share of networks, in units of the latter, summed over values (chi-square). None is a
+    The good values are the smallest set that wins `confidence` of the draws. The distance behind `p` is chi-square: the
+    squared difference between the shares of wins and of networks, over the latter, summed over values. None marks a
     network in which the axis is not active.
 
     Raises ValueError as `good_range` does.
@@ -154,7 +154,7 @@ def good_values(
 
 
 def best_chances(errors: Array) -> Array:
-    """Probability of each network to be the best of a quarter of them drawn with replacement, at least one."""
+    """The probability that each network is the best of a quarter of them (at least one) drawn with replacement."""
     n = errors.size
     drawn = max(1, int(n * SHARE))
     by_rank = -np.diff(((n - np.arange(n + 1)) / n) ** drawn)
@@ -171,8 +171,10 @@ def _crossed(curves: Array, levels: Array) -> Index:
 
 
 def _distance(curves: Array, networks: Array) -> Array:
-    """Of each row from the distribution function of all networks: mean square, plus three times the variance of what
-    lies between them, over the networks."""
+    """The distance of each row from the distribution function of all networks.
+
+    With d the difference of the two functions, over the networks: the mean square of d, plus three times its variance.
+    """
     apart, weights = curves - networks[1:], np.diff(networks)
     squares, means = apart**2 @ weights, apart @ weights
     distances: Array = 4 * squares - 3 * means**2

@@ -1,4 +1,4 @@
-"""What all statistics give: an estimate with its interval, and what it takes to show a difference."""
+"""What every statistic returns: an estimate with its interval, and the number of runs that would show a difference."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ Array = npt.NDArray[np.float64]
 
 
 class Estimate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A value with its interval; `low` and `high` are None where the results are too few for one, or all alike."""
+    """A value with its interval. `low` and `high` are None if the results are too few, or all equal."""
 
     value: float
     low: float | None
@@ -19,9 +19,9 @@ class Estimate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class Need(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How many runs or networks it takes to show a difference; None is more than the limit of what was asked.
+    """The number of runs or networks that would show a difference. None for more than the limit.
 
-    `low` to `high` are the numbers at the ends of a 90 % interval of the spread, which is known only so well.
+    `low` and `high` are the numbers at the ends of the 90 % interval of the spread, which itself is only estimated.
     """
 
     value: int | None
@@ -32,8 +32,8 @@ class Need(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 def share_at_least(successes: float, n: int, confidence: float = 0.95) -> float:
     """Lower end of the one-sided interval of a share, 0 to 1, by Clopper and Pearson (1934).
 
-    `successes` of `n` need not be whole, as in a mean over seeds. Raises ValueError for fewer than one in all, a number
-    of successes not from 0 to n, or a confidence not between 0 and 1.
+    `successes` of `n` need not be whole, for example as a mean over seeds. Raises ValueError for n below 1, a number of
+    successes not from 0 to n, or a confidence not between 0 and 1.
     """
     check_confidence(confidence)
     if n < 1 or not 0 <= successes <= n:
@@ -42,7 +42,7 @@ def share_at_least(successes: float, n: int, confidence: float = 0.95) -> float:
 
 
 def as_results(values: npt.ArrayLike | Sequence[float | None], field: str) -> Array:
-    """`values` as floats, None becoming NaN; ValueError naming `field` if ragged, infinite or not numbers."""
+    """`values` as floats, None as NaN. ValueError naming `field` if they are ragged, infinite or not numbers."""
     try:
         results = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:

@@ -16,20 +16,21 @@ from dorsal.stats.checks import Numbers, column, parallel, same_length
 from dorsal.stats.interval import Array, Estimate, check_confidence
 
 FEWEST_TO_NARROW = 20
-"""Networks of either population below which a difference of their means has no interval that covers."""
+"""With fewer networks in either population, the interval of the difference of their means does not cover."""
 MEMBERS = 5
-"""Networks on either side below which a regression knows too little of what it is to be a member."""
+"""With fewer networks on either side, a regression cannot tell members from others."""
 FREEDOM = 20
-"""Degrees of freedom below which a regression is left with the membership alone."""
+"""With fewer degrees of freedom, the regression uses membership alone."""
 
 NarrowingVerdict = Literal["gains", "harmless", "costly", "open"]
 
 
 class ErrorIncrease(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The change of the mean error, in error points: negative, the narrower space is better.
+    """The change of the mean error in error points. Negative means that the narrower space is better.
 
-    `change` is None where the networks are too few for an interval, or all alike. `inside` networks lie in the narrower
-    space, or are of it; `outside` are the others; `missing` were left out, for want of a result.
+    - `change`: None if the networks are too few for an interval, or all equal.
+    - `inside`: the number of networks in the narrower space. `outside`: the number of other ones.
+    - `missing`: the number of networks left out because they have no result.
     """
 
     change: Estimate | None
@@ -38,8 +39,11 @@ class ErrorIncrease(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     missing: int
 
     def verdict(self, margin: float) -> NarrowingVerdict:
-        """Non-inferiority by inclusion of the interval: "gains" below 0, "harmless" below `margin` error points,
-        "costly" above it; "open" where the interval holds the margin, or where there is none."""
+        """Whether narrowing costs at most `margin` error points, decided by where the interval lies (non-inferiority).
+
+        "gains" if the interval is below 0, "harmless" if it is below the margin, "costly" if it is above the margin.
+        "open" if it contains the margin, or if there is no interval.
+        """
         if self.change is None or self.change.low is None or self.change.high is None:
             return "open"
         if self.change.high < margin:
@@ -55,23 +59,27 @@ def members_cost(
     *,
     confidence: float = 0.95,
 ) -> ErrorIncrease:
-    """The cost by the networks of a population that lie in the narrower space, its members, beside a regression on all.
+    """The cost estimated from members: networks of a population that happen to lie in the narrower space.
 
-    `features` has a row for each network: whether it is a member (1 or 0), then whatever else may explain its error.
-    `narrower` and `whole` have the same columns for networks sampled from the two spaces, with no need of errors. The
-    errors are regressed on all columns, and the cost is what the fit predicts of the mean features of `narrower` minus
-    that of those of `whole`. As membership is a column of its own, this is the mean error of the members, less what
-    their other features explain, whatever the errors depend on: the regression takes out noise, and nothing rests on
-    its being true as long as members are to the whole as `narrower` is. Below FREEDOM degrees of freedom it is left
-    with the first column, hence with the difference of means.
+    `features` has one row for each network: first whether it is a member (1 or 0), then anything else that may explain
+    its error. `narrower` and `whole` have the same columns for networks sampled from the two spaces; these need no
+    errors. The errors are regressed on all columns. The cost is what the fit predicts at the mean features of
+    `narrower` minus what it predicts at those of `whole`.
 
-    The wider of two intervals of Student's t: by the standard error of HC3 (MacKinnon and White 1985), which allows for
-    noise that differs between networks, with the degrees of freedom of those that decide, which are about the members;
-    and by the plain one. Both count the spread of the mean features of the two samples.
+    Membership is a column of its own. So the cost is the mean error of the members, minus what their other features
+    explain. The regression only removes noise: the cost does not depend on its being true, as long as members are to
+    the whole as `narrower` is. Below FREEDOM degrees of freedom only the first column is used, which gives the
+    difference of means.
 
-    A network whose error (percent) is None or NaN is left out and counted; `change` is None for fewer than MEMBERS on
-    either side, and where all errors are equal. Raises ValueError for tables of unequal shape, infinite errors, or a
-    confidence not between 0 and 1.
+    The interval is the wider one of two of Student's t. One uses the standard error HC3 (MacKinnon and White 1985),
+    which allows noise to differ between networks; its degrees of freedom are the effective number of networks that
+    decide the cost (about the members) minus 1. The other uses the plain standard error. Both include the spread of the
+    mean features of the two samples.
+
+    Networks whose error (percent) is None or NaN are left out and counted. `change` is None for fewer than MEMBERS
+    networks on either side, and if all errors are equal.
+
+    Raises ValueError for tables of unequal shape, infinite errors, or a confidence not between 0 and 1.
     """
     check_confidence(confidence)
     results = column(errors, "errors")
@@ -92,12 +100,12 @@ def members_cost(
 def populations_cost(
     narrower: Numbers, whole: Numbers, *, confidence: float = 0.95, draws: int = DRAWS, seed: int = 0
 ) -> ErrorIncrease:
-    """The cost by a population of each space: the difference of their mean errors, with its bootstrap-t interval.
+    """The cost estimated from one population of each space: the difference of mean errors, with a bootstrap-t interval.
 
-    Missing errors (percent) are None or NaN; they are left out and counted. `change` is None for fewer than
-    FEWEST_TO_NARROW others in either, and where all are alike. Raises ValueError for infinite errors, a confidence not
-    between 0 and 1,
-    or fewer than 100 draws.
+    Errors (percent) that are None or NaN are left out and counted. `change` is None if either population has fewer than
+    FEWEST_TO_NARROW networks, and if all errors are equal.
+
+    Raises ValueError for infinite errors, a confidence not between 0 and 1, or fewer than 100 draws.
     """
     check_confidence(confidence)
     random = start(draws, seed)
@@ -123,10 +131,11 @@ def populations_cost(
 
 
 def dependence_p(columns: Sequence[Numbers], errors: Numbers, *, draws: int = DRAWS, seed: int = 0) -> float:
-    """The chance of errors that have nothing to do with `columns` to be explained as well by a linear fit to them.
+    """The p value that `errors` do not depend on `columns`, by a permutation test of the variance a linear fit
+    explains.
 
-    Permutation p value of the variance explained. It looks at all networks, where that of `good_range` looks at the
-    best few. Networks that lack a number are left out; p is 1 where that leaves none.
+    It uses all networks, while the p value of `good_range` uses the few best. Networks that lack a number are left out.
+    p is 1 if none is left.
 
     Raises ValueError for columns of unequal length, infinite values, or fewer than 100 draws.
     """
@@ -136,7 +145,7 @@ def dependence_p(columns: Sequence[Numbers], errors: Numbers, *, draws: int = DR
     if not results.size:
         return 1.0
     basis, centred = _basis(others, results.size), results - results.mean()
-    # What differs by rounding only is the same result.
+    # Results that differ only by rounding count as equal.
     explained = float(((centred @ basis) ** 2).sum()) - 1e-9 * float(centred @ centred)
     exceeded = sum(
         int((((shuffled @ basis) ** 2).sum(axis=1) >= explained).sum()) for shuffled in permuted(centred, draws, random)
@@ -145,7 +154,7 @@ def dependence_p(columns: Sequence[Numbers], errors: Numbers, *, draws: int = DR
 
 
 def _basis(columns: Sequence[Array], networks: int) -> Array:
-    """Orthonormal basis [networks, rank] of a constant and of the columns."""
+    """An orthonormal basis [networks, rank] of a constant and the columns."""
     centred = [values - values.mean() for values in columns]
     scaled = [values / values.std() for values in centred if values.std() > 0]
     left, singular, _ = np.linalg.svd(np.column_stack([np.ones(networks), *scaled]), full_matrices=False)
@@ -154,7 +163,9 @@ def _basis(columns: Sequence[Array], networks: int) -> Array:
 
 
 def _contrast(errors: Array, own: Array, new: Array, old: Array, confidence: float) -> Estimate:
-    """What a regression of the errors on `own` features predicts of the mean of `new` ones minus that of `old` ones."""
+    """A regression of the errors on `own` features: its prediction at the mean of `new` minus that at the mean of
+    `old`.
+    """
     spread = own.std(axis=0)
     scale = np.where(spread > 0, spread, 1)
     table = np.column_stack([np.ones(errors.size), (own - own.mean(axis=0)) / scale])
@@ -166,9 +177,9 @@ def _contrast(errors: Array, own: Array, new: Array, old: Array, confidence: flo
         return _contrast(errors, own[:, :1], new[:, :1], old[:, :1], confidence)
     slopes = (back @ (left.T @ errors))[1:] / scale
     residual = errors - left @ (left.T @ errors)
-    # How much each error counts in the result.
+    # The weight of each error in the result.
     weights = left @ (back[1:].T @ ((new.mean(axis=0) - old.mean(axis=0)) / scale))
-    # A network that alone decides a coefficient has no residual; the bound only keeps 0 / 0 out.
+    # A network that alone decides a coefficient has no residual. The bound only avoids 0 / 0.
     leverage = np.minimum((left**2).sum(axis=1), 1 - 1e-9)
     of_samples = sum(float((sample @ slopes).var()) / len(sample) for sample in (new, old))
     alike = float(weights @ weights * (residual @ residual)) / freedom

@@ -1,4 +1,4 @@
-"""Whether the order of two populations at a short training budget survives to a long one."""
+"""Whether the order of two populations at a short training budget holds at a long one."""
 
 from collections.abc import Callable, Sequence
 from itertools import combinations, product
@@ -14,7 +14,7 @@ from dorsal.stats.interval import Array, Estimate, check_confidence
 from dorsal.stats.populations import COMPARED_QUANTILES
 from dorsal.stats.reliability import budget_table
 
-# The error of a missing run in the second look: no error is larger.
+# In the second look a missing run has this error, the largest possible.
 WORST = 100.0
 
 Survival = Literal["kept", "reversed", "not shown", "hinges on lost runs"]
@@ -23,11 +23,12 @@ Survival = Literal["kept", "reversed", "not shown", "hinges on lost runs"]
 class OrderStability(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Whether two populations keep their order from the `short` to the `long` budget, in one statistic.
 
-    Differences are first minus second in error points; `quantile` is None for the mean. `kept` is the share
-    of bootstrap draws in which both differences have the same sign. The verdict is `kept` (`reversed`) where
-    they have one given combination of equal (opposite) signs in a share of at least (1 + confidence) / 2 of
-    the draws, so that two populations without a difference are not said to keep one. Where that holds no longer with
-    the missing runs counted as errors of WORST, the verdict is `hinges on lost runs`.
+    - `quantile`: None for the mean.
+    - `short_difference`, `long_difference`: first minus second population, in error points.
+    - `kept`: the share of bootstrap draws in which both differences have the same sign.
+    - `verdict`: "kept" if at least (1 + confidence) / 2 of the draws have one and the same pair of equal signs,
+      "reversed" if they have one and the same pair of opposite signs. So populations without a difference are not said
+      to keep an order. "hinges on lost runs" if the verdict changes when missing runs count as errors of WORST.
     """
 
     quantile: float | None
@@ -40,7 +41,7 @@ class OrderStability(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 class PopulationReliability(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Every two budgets and statistic, over the `networks` that have all runs at every budget."""
+    """One entry for each two budgets and each statistic, over the `networks` that have all runs at every budget."""
 
     survivals: tuple[OrderStability, ...]
     networks: tuple[int, int]
@@ -57,20 +58,18 @@ def population_reliability(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> PopulationReliability:
-    """Whether the order of two populations at a short budget survives to a longer one.
+    """Whether the order of two populations at a short budget holds at a longer one.
 
-    `a` and `b` hold errors [networks, budgets, seeds] in percent of networks trained at every budget, NaN where a run
-    was lost; `budgets` names the second axis, short to long. The seeds of a network are averaged. A network that lacks
-    a run is left out, at every budget alike. As runs may be lost because the network is bad, a verdict is given only
-    where it holds in a second look too, in which no network is left out and a lost run counts as an error of WORST.
+    `a` and `b` hold errors [networks, budgets, seeds] in percent, NaN where a run was lost. `budgets` names the second
+    axis, short to long. The seeds of a network are averaged. A network that lacks a run is left out at every budget.
+    Runs may be lost because the network is bad. So a verdict must also hold in a second look, where no network is left
+    out and a lost run counts as an error of WORST.
 
-    The bootstrap draws networks, each with its errors at all budgets, and the differences have percentile
-    intervals. Where the populations do not differ at the long budget, or at both, an order is claimed in 1 to
-    6 % of studies with 15 and 40 networks, 8 % with 6 (measured, confidence 0.95). A quantile is judged only
-    where the extreme networks bracket it (from 36 networks for the lowest tenth); otherwise the intervals are
-    None and the verdict is `not shown`.
+    The bootstrap draws networks, each with its errors at all budgets. Differences have percentile intervals. Measured
+    rates of false claims: docs/statistics.md. A quantile is judged only if the extreme networks bracket it: from 36
+    networks for the lowest tenth. Otherwise its intervals are None and its verdict is "not shown".
 
-    Raises ValueError for tables without three dimensions, budgets that do not name the second of both,
+    Raises ValueError for tables that are not three-dimensional, budgets that do not match the second axis of both,
     fewer than 6 networks with all runs, a quantile or confidence not between 0 and 1, or fewer than 100 draws.
     """
     check_confidence(confidence)
@@ -104,7 +103,7 @@ def _survival(
     looks: Sequence[Array],
     confidence: float,
 ) -> OrderStability:
-    """From the differences at all budgets, observed and drawn in each look; without looks nothing is shown."""
+    """The verdict from the differences at all budgets, observed and drawn in each look. "not shown" without looks."""
     verdict: Survival = "not shown"
     kept = None
     differences = [Estimate(value=float(observed[place]), low=None, high=None) for place in pair]
@@ -130,7 +129,9 @@ def _survival(
 
 
 def _order(drawn: Array, confidence: float) -> tuple[int, ...] | None:
-    """The signs of the two differences [draws, 2] that enough draws have; None where no combination is in so many."""
+    """The signs of the two differences [draws, 2] that enough draws share. None if no pair of signs is in
+    enough draws.
+    """
     for signs in product((-1, 1), repeat=2):
         if (np.sign(drawn) == signs).all(axis=1).mean() >= (1 + confidence) / 2:
             return signs
@@ -138,7 +139,7 @@ def _order(drawn: Array, confidence: float) -> tuple[int, ...] | None:
 
 
 def _whole(table: Array, field: str) -> Array:
-    """Errors averaged over seeds, [networks, budgets], of the networks that have all runs."""
+    """Errors [networks, budgets], averaged over seeds, of the networks that have all runs."""
     whole: Array = table[~np.isnan(table).any(axis=(1, 2))].mean(axis=2)
     if len(whole) < FEWEST_TO_RESAMPLE:
         raise ValueError(f"{field} has {len(whole)} network(s) with all runs: at least {FEWEST_TO_RESAMPLE} are needed")
@@ -146,7 +147,7 @@ def _whole(table: Array, field: str) -> Array:
 
 
 def _mean(samples: Array) -> Array:
-    """Mean over networks of [rows, networks, budgets]."""
+    """The mean over networks of [rows, networks, budgets]."""
     means: Array = samples.mean(axis=1)
     return means
 
@@ -160,6 +161,6 @@ def _quantile(quantile: float) -> Callable[[Array], Array]:
 
 
 def _drawn(errors: Array, statistic: Callable[[Array], Array], draws: int, random: np.random.Generator) -> Array:
-    """The statistic at every budget of bootstrap samples of networks, [draws, budgets]."""
+    """The statistic at every budget for bootstrap samples of networks: [draws, budgets]."""
     picks = resamples(np.arange(errors.shape[0]), draws, random)
     return np.concatenate([statistic(errors[rows]) for rows in picks])

@@ -26,17 +26,18 @@ COMPARED_QUANTILES = (0.1, 0.5)
 
 
 class Significance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Permutation p value, alone and adjusted by Holm (1979) for all tests of the comparison."""
+    """A permutation p value, and the same adjusted by Holm (1979) for all tests of the comparison."""
 
     p: float
     adjusted_p: float
 
 
 class Effect(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`difference` of a statistic in error points, first population minus second: negative, the first is better.
+    """`difference` of a statistic in error points, first population minus second. Negative means that the first is
+    better.
 
-    The interval is for this statistic alone, so it may exclude 0 where the adjusted p value is above
-    1 - confidence. `quantile` is None for the mean.
+    The interval is for this statistic alone. So it may exclude 0 while the adjusted p value is above 1 - confidence.
+    `quantile` is None for the mean.
     """
 
     quantile: float | None
@@ -45,11 +46,11 @@ class Effect(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class PopulationComparison(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Two populations of `networks` with a result, `missing` without.
+    """Two populations. `networks` counts those with a result in each, `missing` those without.
 
-    `distance` is the largest difference of their distribution functions, 0 to 1. `needed` networks in
-    each would show the observed difference of means with 80 % power, even if it came last in Holm's order; None where
-    that cannot be known (`need_for_mean`).
+    - `distance`: the largest difference of their distribution functions, 0 to 1.
+    - `needed`: the number of networks in each that would show the observed difference of means with 80 % power, even as
+      the last in Holm's order. None if that is not known (`need_for_mean`).
     """
 
     distance: float
@@ -63,7 +64,7 @@ class PopulationComparison(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
 
     @property
     def shown(self) -> tuple[Effect, ...]:
-        """What is shown to differ, of what orders the populations: the mean, or else those quantiles that do."""
+        """The effects that are shown to differ: the mean alone if it does, else the quantiles that do."""
         level = 1 - self.confidence
         differ = tuple(effect for effect in (self.mean, *self.quantiles) if effect.test.adjusted_p <= level)
         return differ[:1] if self.mean in differ else differ
@@ -78,24 +79,17 @@ def compare_populations(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> PopulationComparison:
-    """Compare the errors (percent, one a network, None or NaN without result) of two populations.
+    """Compare the errors (percent, one for each network, None or NaN without a result) of two populations.
 
-    All statistics are studentised before permuting (Janssen 1997; Chung and Romano 2013). So the test of the
-    mean keeps its level where two spaces agree in the mean but not in spread, and likewise for quantiles;
-    not so the plain permutation test, which found means different in 24 % of studies where they are equal,
-    30 networks of standard deviation 3 against 120 of 1. Measured rates, studentised: 6 % there; 5 and 6 %
-    for equal medians and equal lowest tenths of such populations, 200 networks against 60; 4 to 6 %
-    where the populations are the same, and 3 to 4 % for any of the four tests after Holm. Power for a shift of
-    half a standard deviation, 60 normal networks each: 80 % mean, 65 % median, 37 % lowest tenth.
+    All statistics are studentised before permuting (Janssen 1997; Chung and Romano 2013). So the test of the mean keeps
+    its level for two spaces of equal mean and unequal spread, and the tests of quantiles do likewise; a plain
+    permutation test does not. Measured levels, power and coverage: docs/statistics.md.
 
-    Measured coverage of intervals at a nominal 95 %: mean 94 to 95 %, quantiles 95 to 96 % (30 to 200
-    networks of the same population). Below FEWEST_TO_RESAMPLE networks, and where the errors of
-    both are all equal, the mean has no interval; a quantile has none where the extreme networks fail to bracket it
-    (below 36 networks for the lowest
-    tenth).
+    The mean has no interval below FEWEST_TO_RESAMPLE networks, and if all errors of both are equal. A quantile has none
+    if the extreme networks do not bracket it: below 36 networks for the lowest tenth.
 
-    Raises ValueError for fewer than 2 networks with a result, infinite values, a quantile or confidence not
-    between 0 and 1, or fewer than 100 draws.
+    Raises ValueError for fewer than 2 networks with a result, infinite values, a quantile or confidence not between 0
+    and 1, or fewer than 100 draws.
     """
     check_confidence(confidence)
     check_quantiles(quantiles)
@@ -125,7 +119,7 @@ def compare_populations(
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Adjusted p values (Holm 1979), in the order given."""
+    """Adjusted p values (Holm 1979), in the given order."""
     order = np.argsort(p, kind="stable")
     stepped = np.array(p)[order] * np.arange(len(p), 0, -1)
     adjusted = np.empty(len(p))
@@ -136,9 +130,9 @@ def holm(p: Sequence[float]) -> list[float]:
 def _tests(
     first: Array, second: Array, quantiles: Sequence[float], draws: int, random: np.random.Generator
 ) -> list[Significance]:
-    """Tests of the distance, the mean and each quantile."""
+    """Tests of the distance, of the mean and of each quantile."""
     pool, labels = _pooled(first, second)
-    # What differs by rounding only is the same result.
+    # Results that differ only by rounding count as equal.
     observed = _statistics(pool, labels, quantiles) * (1 - 1e-9)
     exceeded = sum(
         (_statistics(pool, relabelled, quantiles) >= observed).sum(axis=0)
@@ -149,7 +143,7 @@ def _tests(
 
 
 def _pooled(first: Array, second: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """Both populations' errors in rising order, and [1, networks] which of them are the first's."""
+    """All errors of both in rising order, and which of them belong to the first: [1, networks]."""
     pool = np.concatenate([first, second])
     order = np.argsort(pool, kind="stable")
     return pool[order], (order < first.size)[None]
@@ -169,23 +163,23 @@ def _statistics(pool: Array, labels: npt.NDArray[np.bool_], quantiles: Sequence[
 
 
 def _distances(pool: Array, labels: npt.NDArray[np.bool_]) -> Array:
-    """Kolmogorov-Smirnov distance for each row of labels."""
+    """The Kolmogorov-Smirnov distance for each row of labels."""
     first = int(labels[0].sum())
     second = pool.size - first
-    # In whole numbers, for rounding would break ties between permutations.
+    # Whole numbers, since rounding would break ties between permutations.
     steps = np.where(labels, second, -first).cumsum(axis=1)
     distances: Array = np.abs(steps[:, last_of_ties(pool)]).max(axis=1) / (first * second)
     return distances
 
 
 def _ratio(difference: Array, error: Array) -> Array:
-    """|difference| / error, where no difference over no error is 0."""
+    """|difference| / error. 0 / 0 counts as 0."""
     size = np.abs(difference)
     return np.divide(size, error, out=np.where(size > 0, np.inf, 0.0), where=error > 0)
 
 
 def _quantile(ordered: Array, quantile: float) -> Array:
-    """The quantile of each ordered row, interpolated as numpy does."""
+    """The quantile of each ordered row, interpolated as NumPy does."""
     position = quantile * (ordered.shape[1] - 1)
     low = int(position)
     high = min(low + 1, ordered.shape[1] - 1)
@@ -194,9 +188,10 @@ def _quantile(ordered: Array, quantile: float) -> Array:
 
 
 def _nearby(ordered: Array, quantile: float) -> Array:
-    """Width of the order statistics about two standard errors of the share around the quantile, in each row.
+    """The width between two order statistics around the quantile, two standard errors of the share to each side, in
+    each row.
 
-    Proportional to the quantile's standard error (Bloch and Gastwirth 1968).
+    It is proportional to the quantile's standard error (Bloch and Gastwirth 1968).
     """
     n = ordered.shape[1]
     reach = 2 * sqrt(n * quantile * (1 - quantile))

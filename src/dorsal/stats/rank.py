@@ -8,9 +8,9 @@ from dorsal.stats.interval import Array
 
 
 def sign_products(first: Array, second: Array) -> Array:
-    """Products of the signs of the differences of each two networks, [3, n, n]: both columns, first and second squared.
+    """For each two networks, the signs of their differences in both columns: product, first squared, second squared.
 
-    0 where a network is missing (NaN) in either column.
+    The shape is [3, n, n]. Entries are 0 for a network that is missing (NaN) in either column.
     """
     a, b = (np.nan_to_num(np.sign(values[:, None] - values[None, :])) for values in (first, second))
     present = ~np.isnan(first) & ~np.isnan(second)
@@ -19,9 +19,10 @@ def sign_products(first: Array, second: Array) -> Array:
 
 
 def tau_b(products: Array, counts: Array) -> Array:
-    """Kendall's tau-b (1945) of each sample, from `sign_products` and how often a network is in it, [samples, n].
+    """Kendall's tau-b (1945) of each sample.
 
-    +1 is the same order, -1 the reverse; ties, copies of a network among them, are left out. NaN for samples
+    `products` are from `sign_products`; `counts` [samples, n] say how often each network is in a sample. 1 is the same
+    order, -1 the reverse. Ties are left out, also those between copies of one network. NaN for samples that are
     constant in either column.
     """
     agreement, first, second = (np.einsum("sn,sn->s", counts @ each, counts) for each in products)
@@ -33,8 +34,8 @@ def tau_b(products: Array, counts: Array) -> Array:
 def pareto_front(values: Mapping[str, tuple[float, ...]]) -> tuple[str, ...]:
     """Labels on the Pareto front (all values minimised), sorted by the first value.
 
-    A label is on it unless another one equals or beats it in all values and beats it in one. So labels of equal values
-    are on the front together.
+    A label is on the front unless another one equals or beats it in all values and beats it in one. So labels of equal
+    values are on the front together.
     """
     if not values:
         return ()

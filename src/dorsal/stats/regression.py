@@ -1,4 +1,4 @@
-"""Latency from the costs of a network: the fit, its error on networks it has not seen, and which cost predicts best."""
+"""Latency from the costs of a network: the fit, its error on unseen networks, and which cost predicts best."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypeVar
@@ -22,7 +22,8 @@ REPEATS = 10
 class LinearModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """latency = intercept + sum of coefficient x predictor, in the unit of the latencies it was fitted to.
 
-    `low` and `high` are the range of each predictor seen, over `n` networks; `missing` lacked a number.
+    `low` and `high` are the range of each predictor over the `n` networks of the fit. `missing` networks lacked a
+    number.
     """
 
     predictors: tuple[str, ...]
@@ -34,10 +35,10 @@ class LinearModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     missing: int
 
     def predict(self, features: Mapping[str, npt.ArrayLike], *, extrapolate: bool = False) -> Array:
-        """Latency of networks whose `features` hold each predictor, one value a network; others are ignored.
+        """The latency of networks. `features` holds each predictor with one value for each network; others are ignored.
 
-        Raises ValueError for a predictor that is absent or has a value outside the range seen, unless
-        `extrapolate` is given; a missing value gives NaN.
+        A missing value gives NaN. Raises ValueError for an absent predictor, and for a value outside the range of the
+        fit unless `extrapolate` is True.
         """
         latency = np.asarray(self.intercept)
         for name, coefficient, low, high in zip(self.predictors, self.coefficients, self.low, self.high, strict=True):
@@ -55,8 +56,8 @@ class LinearModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 class PredictorScore(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How well `predictors` together predict the latency of networks that the fit has not seen.
 
-    `error` is the median absolute error in percent of the latency, `tau` Kendall's rank correlation of
-    prediction and latency (0 where either is constant).
+    `error` is the median absolute error in percent of the latency. `tau` is Kendall's rank correlation of prediction
+    and latency, 0 if either is constant.
     """
 
     predictors: tuple[str, ...]
@@ -67,8 +68,8 @@ class PredictorScore(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 class Contest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Two sets of predictors on the same networks and folds, first minus second.
 
-    The first predicts better where `error_difference` (percentage points of the median absolute error) is
-    negative and where `tau_difference` is positive. An interval that excludes 0 shows it.
+    The first predicts better if `error_difference` (percentage points of the median absolute error) is negative or
+    `tau_difference` is positive. An interval that excludes 0 shows the difference.
     """
 
     first: PredictorScore
@@ -86,7 +87,9 @@ class Contest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class PredictorScores(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Each predictor alone and, last, all together, on the same `n` networks and folds; `missing` lack a number."""
+    """Each predictor alone and, last, all together, on the same `n` networks and folds. `missing` networks lack a
+    number.
+    """
 
     scores: tuple[PredictorScore, ...]
     n: int
@@ -95,14 +98,14 @@ class PredictorScores(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
 
 def fit_latency(features: Mapping[str, Numbers], latency: Numbers) -> LinearModel:
-    """Fit `latency` by the predictors in `features`, each with one value a network.
+    """Fit `latency` by the predictors in `features`, each with one value for each network.
 
-    Time is a sum of what the parts of a network take, so the model is linear with an intercept, and the root
-    of a cost is a predictor of its own, given as a column. Least squares of the *relative* error, (prediction
-    - latency) / latency: a fit of absolute errors serves the slow networks only.
+    Time is the sum of the times of a network's parts, so the model is linear with an intercept. A root of a cost is a
+    predictor of its own, given as a column. The fit is least squares of the *relative* error, (prediction - latency) /
+    latency. A fit of absolute errors would only serve the slow networks.
 
-    Raises ValueError for no predictors, columns of unequal length, latencies not above 0, infinite values, or
-    fewer complete networks than twice the coefficients.
+    Raises ValueError without predictors, for columns of unequal length, latencies not above 0, infinite values, or
+    fewer complete networks than twice the number of coefficients.
     """
     columns, times, missing = _complete(features, latency)
     coefficients = _least_squares(columns, times)
@@ -122,18 +125,16 @@ def score_predictors(
 ) -> PredictorScores:
     """Cross-validated error and rank correlation of each predictor in `features` alone and of all together.
 
-    Ten-fold cross-validation, repeated 10 times with other folds; every prediction is for a network that its
-    fit has not seen. The error of a network is its mean over repeats. Tau is over the pairs of networks held
-    out together: a fit that leaves out a slow network predicts less for it, so that across fits a useless
-    predictor has a negative tau.
+    Ten-fold cross-validation is repeated 10 times with other folds. Every prediction is for a network that its fit has
+    not seen. The error of a network is its mean over the repeats. Tau counts only pairs of networks that are held out
+    together: a fit without a slow network predicts less for it, so across fits a useless predictor would have a
+    negative tau.
 
-    Intervals are percentile bootstrap over networks of the predictions made; how the fits themselves vary is
-    not in them. Measured coverage at a nominal 95 %, 30 to 200
-    networks: 92 to 93 % for the error, 97 to 99 % for tau; predictors that are equally good are told apart in 3
-    to 5 % of comparisons.
+    Intervals are percentile bootstrap over networks of the predictions made. The variation of the fits themselves is
+    not in them. Measured coverage: docs/statistics.md.
 
-    Raises ValueError as `fit_latency` does, and for fewer than FOLDS networks, a confidence not between 0 and
-    1, or fewer than 100 draws.
+    Raises ValueError as `fit_latency` does, and for fewer than FOLDS networks, a confidence not between 0 and 1, or
+    fewer than 100 draws.
     """
     check_confidence(confidence)
     random = start(draws, seed)
@@ -160,9 +161,9 @@ def compare_predictors(
     draws: int = 2_000,
     seed: int = 0,
 ) -> Contest:
-    """Whether the predictors `first` together predict better than `second`, both being names in `features`.
+    """Whether the predictors `first` together predict better than `second`. Both are names in `features`.
 
-    PredictorScores as in `score_predictors`; the differences are paired by network, fold and bootstrap draw.
+    Scores are as in `score_predictors`. Differences are paired by network, fold and bootstrap draw.
 
     Raises ValueError as `score_predictors` does, and for a name that is not in `features`.
     """
@@ -190,7 +191,7 @@ def _feature(features: Mapping[str, Feature], name: str) -> Feature:
 
 
 def _complete(features: Mapping[str, Numbers], latency: Numbers) -> tuple[Array, Array, int]:
-    """Predictors [networks, predictors] and latencies of the complete networks, and how many are not."""
+    """Predictors [networks, predictors] and latencies of the complete networks, and the number of incomplete ones."""
     if not features:
         raise ValueError("features is empty: at least one predictor is needed")
     if "latency" in features:
@@ -202,9 +203,9 @@ def _complete(features: Mapping[str, Numbers], latency: Numbers) -> tuple[Array,
 
 
 def _least_squares(columns: Array, times: Array) -> Array:
-    """Intercept and coefficients that minimise the squared relative error; the shortest where they are not unique."""
+    """Intercept and coefficients of least squared relative error. If several are, the shortest vector."""
     design = np.hstack([np.ones((times.size, 1)), columns])
-    # Costs differ by many powers of ten.
+    # Columns are scaled, since costs differ by many powers of ten.
     scale = np.abs(design).max(axis=0)
     scale[scale == 0] = 1
     solution: Array = np.linalg.lstsq(design / scale / times[:, None], np.ones(times.size), rcond=None)[0] / scale
@@ -212,19 +213,21 @@ def _least_squares(columns: Array, times: Array) -> Array:
 
 
 def _folds(n: int, random: np.random.Generator) -> Index:
-    """Fold of each of `n` networks, [REPEATS, n]; folds differ in size by at most one."""
+    """The fold of each of `n` networks, [REPEATS, n]. Fold sizes differ by at most one."""
     if n < FOLDS:
         raise ValueError(f"latency: {n} complete network(s), at least {FOLDS} are needed to cross-validate")
     return random.permuted(np.tile(np.arange(n) % FOLDS, (REPEATS, 1)), axis=1)
 
 
 def _samples(n: int, draws: int, random: np.random.Generator) -> Array:
-    """How often each network is in the sample itself, first, and in bootstrap samples: [draws + 1, n]."""
+    """How often each network is in each sample, [draws + 1, n]: first the networks themselves, then bootstrap
+    samples.
+    """
     return np.vstack([np.ones(n), multiplicities(n, draws, random)])
 
 
 def _validated(columns: Array, times: Array, folds: Index, counts: Array) -> tuple[Array, Array]:
-    """Median error in percent and tau of cross-validated predictions, of each of the samples `counts`."""
+    """Median error in percent and tau of the cross-validated predictions, for each sample of `counts`."""
     predictions = np.empty(folds.shape)
     products = np.zeros((3, times.size, times.size))
     for repeat, fold in enumerate(folds):
@@ -242,5 +245,5 @@ def _score(names: Sequence[str], errors: Array, taus: Array, confidence: float) 
 
 
 def _estimate(values: Array, confidence: float) -> Estimate:
-    """From the value of the sample, first, and those of the bootstrap draws."""
+    """The estimate from the value of the sample, first, and those of the bootstrap draws."""
     return percentile(float(values[0]), values[1:], confidence)

@@ -1,4 +1,4 @@
-"""Whether a short training budget ranks networks as a long one would."""
+"""Whether a short training budget ranks networks as a long one does."""
 
 from collections.abc import Sequence
 from itertools import combinations, permutations
@@ -15,12 +15,11 @@ from dorsal.stats.checks import Index, same_length
 from dorsal.stats.interval import Array, Estimate, as_results, check_confidence
 from dorsal.stats.rank import sign_products, tau_b
 
-# Fewer networks than this have too few orders for an interval of their rank correlation.
+# Fewer networks have too few orders for an interval of their rank correlation.
 FEWEST_RANKED = 5
-# Fewer networks than this do not tell noise from the schedule: with 8, one on the border is said to keep the
-# order in 10 % of studies.
+# Fewer networks do not tell noise from the schedule: docs/statistics.md.
 FEWEST_TO_JUDGE = 15
-# A budget is called reliable if it keeps the order of this share of pairs of networks.
+# A reliable budget keeps the order of at least this share of pairs of networks.
 ENOUGH = 0.8
 
 RankVerdict = Literal["reliable", "unreliable", "not shown"]
@@ -29,10 +28,10 @@ VerdictText = TypeVar("VerdictText", bound=str)
 
 
 class Ceiling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How well one run at a budget agrees with another of the same networks, the seed aside.
+    """How well two runs of the same networks at one `budget` agree, with different seeds.
 
-    No budget can be expected to agree better with this one than about the square root of this, whatever it
-    costs. `tau` and `top` are None with fewer than two seeds, or too few networks as in Agreement.
+    Another budget can be expected to agree with this one by at most about the square root of that, at any cost. `tau`
+    and `top` are None with fewer than two seeds, and for too few networks as in Agreement.
     """
 
     budget: str
@@ -41,13 +40,17 @@ class Ceiling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class Agreement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How well one run at the `short` budget agrees with one at the `long`, over `n` networks with both.
+    """How well one run at the `short` budget agrees with one at the `long` budget, over the `n` networks that have
+    both.
 
-    `tau` is Kendall's tau-b; (1 + tau) / 2 is about the share of pairs of networks in the same order, and `verdict` is
-    on single runs, by it. `true_tau` is what it would be without the noise of seeds, None where a ceiling is unknown or
-    not above 0; `schedule` is the verdict by it, on the schedule itself. `top` is the share of the best k at the short
-    budget that are among the best k at the long, `top_by_chance` what chance would give. Estimates are None below
-    FEWEST_RANKED networks, `tau` where all errors are equal, `top` below 2 k networks.
+    - `tau`: Kendall's tau-b. (1 + tau) / 2 is about the share of pairs of networks in the same order. `verdict` is the
+      verdict by it, on single runs.
+    - `true_tau`: tau without the noise of seeds. None if a ceiling is unknown or not above 0. `schedule` is the verdict
+      by it, on the schedule itself.
+    - `top`: the share of the best k at the short budget that are among the best k at the long one. `top_by_chance` is
+      its expectation by chance.
+
+    Estimates are None below FEWEST_RANKED networks; `tau` also if all errors are equal, `top` also below 2 k networks.
     """
 
     short: str
@@ -62,7 +65,7 @@ class Agreement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class Reliability(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Every budget with itself, and every two budgets."""
+    """One entry for each budget with itself, and one for each two budgets."""
 
     ceilings: tuple[Ceiling, ...]
     agreements: tuple[Agreement, ...]
@@ -82,29 +85,29 @@ def rank_reliability(
 ) -> Reliability:
     """Agreement of the ranks of networks between budgets and between seeds.
 
-    `errors` [networks, budgets, seeds] in percent, NaN where there is no run; `budgets` names the second
-    axis, short to long. `spaces` names the space of each network: only networks of one space are ranked against each
-    other, for the distance between spaces would pass for agreement. The best k are those of each space.
+    - `errors` [networks, budgets, seeds]: in percent, NaN where there is no run.
+    - `budgets`: names of the second axis, short to long.
+    - `spaces`: the space of each network. Only networks of one space are ranked against each other, since the distance
+      between spaces would pass for agreement. Each space has its own best `k`.
 
-    Every figure is for single runs, which is what a population has, averaged over pairs of seeds: between
-    budgets over pairs of different seeds, so that what a seed shares across budgets (data order, initial
-    weights) is not taken for agreement; where there are none, over equal seeds. A pair of seeds counts only
-    the networks that have a run of both. `true_tau` divides by the geometric mean of the two ceilings after
-    sin(pi tau / 2), the correlation that tau stands for under normality (Spearman 1904; Greiner 1909), and is
-    at most 1.
+    All figures are for single runs, as in a population, averaged over pairs of seeds. Between budgets these are pairs
+    of different seeds. Otherwise what a seed shares across budgets (data order, initial weights) would pass for
+    agreement. Without different seeds, equal seeds are used. A pair of seeds counts only networks that have both runs.
 
-    A verdict is positive where the interval lies at or above 2 ENOUGH - 1 = 0.6, negative where it lies below. That on
-    the schedule takes FEWEST_TO_JUDGE networks; of schedules whose true_tau is 0.6, 0 to 8 % are said to keep the order
-    and 0 to 2 % not to (15 to 60 networks in 1 or 4 spaces, 2 or 3 seeds, ceilings from 0.3 to 0.7).
+    `true_tau` divides by the geometric mean of the two ceilings after sin(pi tau / 2), the correlation that belongs to
+    tau under normality (Spearman 1904; Greiner 1909). It is at most 1.
 
-    Intervals are percentile bootstrap over the networks of each space: these are random, the seeds tried are not.
-    A draw in which a budget does not agree with itself leaves `true_tau` open, and counts at both ends. Where all pairs
-    are in the same order, so are they in every draw, and the end is by a model of Mallows (`_of_all_alike`). Measured
-    coverage at a nominal 95 %, 8 to 60 networks and 3 seeds: tau 93 to 98 %; true_tau 93 to 97 % from 30 networks,
-    92 to 95 % at 15 and 82 to 95 % at 8; top 97 % or more, at 8 networks (k = 1) 84 to 95 %.
+    A verdict is positive if the interval is at or above 2 ENOUGH - 1 = 0.6, and negative if it is below. The verdict on
+    the schedule needs FEWEST_TO_JUDGE networks.
 
-    Raises ValueError for anything but three dimensions, budgets that do not name the second or spaces the first, a k
-    not from 1 to the number of networks, infinite values, a confidence not between 0 and 1, or fewer than 100 draws.
+    Intervals are percentile bootstrap over the networks of each space. Networks are random, the seeds tried are not. A
+    draw in which a budget does not agree with itself leaves `true_tau` open and counts at both ends. If all pairs are
+    in the same order, so they are in every draw; then one end is from a model of Mallows (`_of_all_alike`).
+
+    Measured coverage and rates of wrong verdicts: docs/statistics.md.
+
+    Raises ValueError for errors that are not three-dimensional, budgets or spaces that do not match their axis, a k not
+    from 1 to the number of networks, infinite values, a confidence not between 0 and 1, or fewer than 100 draws.
     """
     check_confidence(confidence)
     table = budget_table(errors, "errors", budgets)
@@ -115,12 +118,12 @@ def rank_reliability(
     same_length({"errors": networks, "spaces": names.size})
     groups = [np.flatnonzero(names == name) for name in np.unique(names)]
     random = start(draws, seed)
-    # The first row is the sample itself; the same resamples serve all figures, so their ratios are paired.
+    # The first row is the sample itself. All figures use the same resamples, so their ratios are paired.
     counts = np.ones((1 + draws, networks))
     for group in groups:
         counts[1:, group] = multiplicities(group.size, draws, random)
     runs = [table[:, i] for i in range(len(budgets))]
-    made = np.sum(~np.isnan(table), axis=2)  # [networks, budgets]: how many runs each has
+    made = np.sum(~np.isnan(table), axis=2)  # [networks, budgets]: number of runs
     own = [_agree(own_runs, own_runs, groups, k, counts, random) for own_runs in runs]
     agreements = []
     for i, j in combinations(range(len(budgets)), 2):
@@ -151,7 +154,7 @@ def rank_reliability(
 
 
 def budget_table(errors: npt.ArrayLike, field: str, budgets: Sequence[str]) -> Array:
-    """`errors` as [networks, budgets, seeds]; ValueError naming `field` for another shape."""
+    """`errors` as [networks, budgets, seeds]. ValueError naming `field` for another shape."""
     table = as_results(errors, field)
     if table.ndim != 3 or table.shape[1] != len(budgets) or table.size == 0:
         raise ValueError(
@@ -162,17 +165,17 @@ def budget_table(errors: npt.ArrayLike, field: str, budgets: Sequence[str]) -> A
 
 
 def _fewest(k: int) -> int:
-    """Networks of a space below which its best k say nothing."""
+    """The fewest networks of a space whose best k say anything."""
     return max(2 * k, FEWEST_RANKED)
 
 
 def _agree(
     short: Array, long: Array, groups: Sequence[Index], k: int, counts: Array, random: np.random.Generator
 ) -> tuple[Array, Array]:
-    """Tau and top-k agreement of the sample and of each resample, averaged over pairs of seeds; NaN for none.
+    """Tau and top-k agreement of the sample and of each resample, averaged over pairs of seeds. NaN without pairs.
 
-    `short` and `long` are [networks, seeds], `groups` the places of each space's networks, `counts` is
-    [samples, networks].
+    `short` and `long` are [networks, seeds], `groups` the indices of each space's networks, `counts` [samples,
+    networks].
     """
     same_space = np.zeros((short.shape[0], short.shape[0]))
     for group in groups:
@@ -189,10 +192,12 @@ def _agree(
 
 
 def _seed_pairs(short: Array, long: Array, groups: Sequence[Index], fewest: int) -> list[tuple[int, int]]:
-    """Pairs of different seeds with `fewest` networks of a space in common; else, at two budgets, of equal seeds."""
+    """Pairs of different seeds with at least `fewest` networks of a space in common; else pairs of equal seeds at two
+    budgets.
+    """
     present = [(~np.isnan(short[group]), ~np.isnan(long[group])) for group in groups]
     common = np.max([first.T.astype(int) @ second for first, second in present], axis=0)
-    # A budget with itself: each pair once.
+    # For a budget with itself, each pair once.
     if short is long:
         return [(s, t) for s, t in combinations(range(len(common)), 2) if common[s, t] >= fewest]
     different = [(s, t) for s, t in permutations(range(len(common)), 2) if common[s, t] >= fewest]
@@ -200,13 +205,13 @@ def _seed_pairs(short: Array, long: Array, groups: Sequence[Index], fewest: int)
 
 
 def _top_agreement(short: Array, long: Array, k: int, counts: Array, random: np.random.Generator) -> Array:
-    """Share of the best k of each sample by one run that are among its best k by the other."""
+    """The share of the best k of each sample by one run that are among its best k by the other."""
     missing = np.isnan(short) | np.isnan(long)
     n = short.size
     inside = members(counts)
     best = []
     for errors in (short, long):
-        # Ties are broken at random, for if broken alike at both budgets they would pass for agreement.
+        # Ties are broken at random. Broken alike at both budgets, they would pass for agreement.
         ranks = np.lexsort((random.permutation(n), errors)).argsort()
         ranks[missing] = n
         best.append(ranks[inside].argsort(axis=1, kind="stable").argsort(axis=1) < k)
@@ -215,7 +220,7 @@ def _top_agreement(short: Array, long: Array, k: int, counts: Array, random: np.
 
 
 def _without_noise(between: Array, short: Array, long: Array, confidence: float) -> Estimate | None:
-    """Tau as it would be if each budget agreed with itself fully; None where it does not agree at all."""
+    """Tau if each budget agreed with itself fully. None if a budget does not agree with itself at all."""
     agreed, own_short, own_long = (np.sin(np.pi / 2 * tau) for tau in (between, short, long))
     ceiling = np.where((own_short > 0) & (own_long > 0), own_short * own_long, np.nan)
     taus = 2 / np.pi * np.arcsin(np.clip(agreed / np.sqrt(ceiling), -1, 1))
@@ -227,15 +232,16 @@ def _without_noise(between: Array, short: Array, long: Array, confidence: float)
 
 
 def _estimate(draws: Array, confidence: float) -> Estimate | None:
-    """From the sample's value, first, and the draws'; None where it has none."""
+    """The estimate from the value of the sample, first, and those of the draws. None if the sample has none."""
     return None if np.isnan(draws[0]) else percentile(float(draws[0]), draws[1:], confidence)
 
 
 def _of_all_alike(tau: Estimate | None, sizes: Sequence[int], confidence: float) -> Estimate | None:
-    """The estimate with an interval also where all pairs of networks are in the same order, or all in the opposite one.
+    """The estimate, with an interval also if all pairs of networks are in the same order, or all in the opposite one.
 
-    The bootstrap has none then, for every resample agrees. Instead the end is the tau of that model of Mallows (1957)
-    by which the agreement of all, in groups of these `sizes`, is as likely as an end of the interval allows.
+    Then every resample agrees, and the bootstrap has no interval. The end is instead the tau of a model of Mallows
+    (1957): the one that makes complete agreement, in groups of these `sizes`, as likely as an end of the interval
+    allows.
     """
     if tau is None or abs(tau.value) < 1 - 1e-9 or tau.low is None or tau.high is None:
         return tau
@@ -243,7 +249,9 @@ def _of_all_alike(tau: Estimate | None, sizes: Sequence[int], confidence: float)
     tail = (1 - confidence) / 2
 
     def excess(q: float) -> float:
-        """Logarithm of the chance that all agree, where the chance of an order is q for each pair in another one."""
+        """Log of the probability that all agree, minus the log of the tail. An order with d reversed pairs has a
+        probability proportional to q^d.
+        """
         return sum(float(np.sum(np.log((1 - q) / (1 - q ** np.arange(1, n + 1))))) for n in sizes) - log(tail)
 
     nearly = 1 - 1e-9
@@ -255,7 +263,7 @@ def _of_all_alike(tau: Estimate | None, sizes: Sequence[int], confidence: float)
 
 
 def _decide(tau: Estimate | None, enough: VerdictText, too_little: VerdictText) -> VerdictText | Literal["not shown"]:
-    """Whether all of the interval, or none, is as high as is needed."""
+    """The verdict: whether the whole interval, or none of it, is as high as needed."""
     needed = 2 * ENOUGH - 1
     if tau is None or tau.low is None or tau.high is None or tau.low < needed <= tau.high:
         return "not shown"

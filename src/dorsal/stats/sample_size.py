@@ -13,20 +13,20 @@ from dorsal.stats.interval import Array, Need, check_confidence
 
 POWER = 0.8
 MOST_NETWORKS = 1_000_000
-# A spread from fewer degrees of freedom than this is known to no better than a quarter of itself.
+# With fewer degrees of freedom, the error of a spread is more than a quarter of it.
 FEWEST_TO_PLAN = 10
-# Brownian bridges that stand for the noise of a distance, and the points at which each is known.
+# The noise of a distance is simulated by this many Brownian bridges, each at this many points.
 PATHS = 2_000
 POINTS = 100
 
 
 class SampleSize(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What it takes to show a `difference` in error points between two populations with probability `power`.
+    """The number of networks that show a `difference` in error points between two populations with probability `power`.
 
-    `mean` is for Welch's t test (or its permutation), `distance` for the Kolmogorov-Smirnov test, each at `confidence`.
-    Training runs in each population are networks x `seeds`. `spread` is the standard deviation within the pilots, whose
-    networks are `pilot_networks` in all. `distance`, None above MOST_NETWORKS, rests on their shape too, and has no
-    interval.
+    - `mean`: for Welch's t test, or its permutation. `distance`: for the Kolmogorov-Smirnov test, None above
+      MOST_NETWORKS; it also rests on the shape of the pilots, and has no interval. Both are at `confidence`.
+    - `spread`: the standard deviation within the pilots, which have `pilot_networks` networks in all.
+    - The number of training runs in each population is networks x `seeds`.
     """
 
     difference: float
@@ -50,22 +50,21 @@ def sample_size(
     power: float = POWER,
     seed: int = 0,
 ) -> SampleSize:
-    """Networks needed in each of two populations that differ by a shift of `difference` error points.
+    """The number of networks needed in each of two populations that differ by a shift of `difference` error points.
 
-    Each of `pilots` holds errors in percent, one run a network, of a population like the two; it counts around its own
-    mean, so one of a single network says nothing. `noise_share` is the part of the variance that is noise of training
-    (1 - the correlation of two runs of a network): with it known, `seeds` runs a network, averaged, leave 1 -
-    noise_share + noise_share / seeds of the variance. As that saves less than more networks do, one seed is the
-    cheapest plan for telling populations apart. A test that is one of several needs a `confidence` that is corrected.
+    - `pilots`: each holds errors in percent, one run for each network, of a population like the two. Each counts around
+      its own mean, so a pilot of one network says nothing.
+    - `noise_share`: the part of the variance that is noise of training (1 - the correlation of two runs of a network).
+      `seeds` averaged runs of each network leave 1 - noise_share + noise_share / seeds of the variance. More seeds save
+      less than more networks do, so one seed is the cheapest plan to tell populations apart.
+    - `confidence`: give a corrected one if the test is one of several.
 
-    The need for the mean follows from the normal approximation with Guenther's (1981) correction for the t
-    distribution; for the distance, from the pilots' smoothed distribution and simulated Brownian bridges,
-    to which the empirical distributions' errors converge. Simulated power of the plans, true distribution
-    known: 77 to 81 % for the mean, 77 to 82 % for the distance, normal and skewed errors, 22 to 343 networks; 93 %
-    for the distance where the density starts with a jump (exponential), which the smoothing blunts.
+    The number for the mean is the normal approximation with Guenther's (1981) correction for the t distribution. The
+    number for the distance is from the pilots' smoothed distribution and simulated Brownian bridges, to which the
+    errors of empirical distributions converge. Measured power of the plans: docs/statistics.md.
 
     Raises ValueError for fewer than FEWEST_TO_PLAN degrees of freedom in the pilots, pilots without spread, a
-    difference not above 0, a noise share outside 0 to 1, no seeds, or a confidence or power not between 0 and 1.
+    difference not above 0, a noise share outside 0 to 1, seeds below 1, or a confidence or power not between 0 and 1.
     """
     check_confidence(confidence)
     residuals, freedom = pooled([measured(pilot, "pilots", fewest=0)[0] for pilot in pilots])
@@ -104,20 +103,21 @@ def sample_size(
 
 
 def pooled(pilots: Sequence[Array]) -> tuple[Array, int]:
-    """Errors around the means of their pilots, and the degrees of freedom of their variance. A lone one is left out."""
-    # From the first error on, so that equal ones give 0 without rounding.
+    """Errors minus the mean of their pilot, and the degrees of freedom of their variance. Pilots of one network are
+    left out.
+    """
+    # The first error is subtracted first, so that equal ones give exactly 0.
     several = [errors - errors[0] for errors in pilots if errors.size > 1]
     residuals = np.concatenate([np.empty(0), *(errors - errors.mean() for errors in several)])
     return residuals, residuals.size - len(several)
 
 
 def spread_interval(residuals: Array, freedom: int) -> tuple[float, float]:
-    """90 % interval of the standard deviation that `residuals` of so many degrees of freedom come from.
+    """90 % interval of the standard deviation behind `residuals`, which have `freedom` degrees of freedom.
 
-    Bonett's (2006) interval of the log variance, which allows for the kurtosis, with Student's quantile for the normal
-    one. It is made for 95 %; measured coverage, 10 to 100 networks in 1 to 12 pilots: normal 94 to 98 %, gamma(2) and
-    Student's t(5) 90 to 96 %, exponential 90 to 94 %, two peaks 88 to 97 %. A percentile bootstrap covers 63 to 89 % of
-    skewed and normal spreads.
+    This is Bonett's (2006) interval of the log variance, which allows for kurtosis, with Student's quantile in place of
+    the normal one. It is built for 95 % and covers less where errors are skewed, hence the 90 %. Measured coverage:
+    docs/statistics.md.
     """
     n, t = freedom + 1, float(stdtrit(freedom, 0.975))
     correction = n / (n - t)
@@ -131,10 +131,11 @@ def spread_interval(residuals: Array, freedom: int) -> tuple[float, float]:
 def need_for_mean(
     pilots: Sequence[Array], difference: float, confidence: float = 0.95, power: float = POWER
 ) -> Need | None:
-    """Networks in each of two populations to show a `difference` of their means; `pilots` hold errors of each.
+    """The networks needed in each of two populations to show a `difference` of their means. `pilots` hold errors of
+    each.
 
-    None where that cannot be known: below FEWEST_TO_PLAN degrees of freedom, for pilots without spread, and for no
-    difference. Two pilots count alike, whatever their sizes.
+    None if that cannot be known: below FEWEST_TO_PLAN degrees of freedom, for pilots without spread, and for a
+    difference of 0. Two pilots count equally, whatever their sizes.
     """
     residuals, freedom = pooled(pilots)
     if freedom < FEWEST_TO_PLAN or not residuals.any() or difference == 0:
@@ -146,15 +147,16 @@ def need_for_mean(
 
 
 def _need(spreads: Sequence[float], difference: float, confidence: float, power: float) -> Need:
-    """For a standard deviation, and for the ends of its interval."""
+    """The number for a standard deviation, and for both ends of its interval."""
     value, low, high = (networks_for_mean(each, difference, confidence, power) for each in spreads)
     return Need(value=value, low=low, high=high)
 
 
 def networks_for_mean(spread: float, difference: float, confidence: float = 0.95, power: float = POWER) -> int | None:
-    """Networks in each of two populations of standard deviation `spread` to show a `difference` of their means.
+    """The networks needed in each of two populations of standard deviation `spread` to show a `difference` of their
+    means.
 
-    None above MOST_NETWORKS, and for no difference.
+    None above MOST_NETWORKS, and for a difference of 0.
     """
     z = float(ndtri((1 + confidence) / 2))
     if difference == 0:
@@ -166,9 +168,9 @@ def networks_for_mean(spread: float, difference: float, confidence: float = 0.95
 def _networks_for_distance(
     pilot: Array, difference: float, bridges: Array, critical: float, power: float
 ) -> int | None:
-    """Smallest n at which bridge + sqrt(n / 2) gap exceeds `critical` anywhere with probability `power`.
+    """The smallest n at which bridge + sqrt(n / 2) gap exceeds `critical` anywhere with probability `power`.
 
-    Each bridge has its own smallest n; a distance shown on the wrong side is not counted.
+    Each bridge has its own smallest n. A distance on the wrong side does not count.
     """
     gap = np.maximum(_gap(pilot, difference), 1e-12)
     root = float(np.quantile(((critical - bridges) / gap).min(axis=1), power))
@@ -185,16 +187,16 @@ def _bridges(random: np.random.Generator) -> Array:
 
 
 def _gap(pilot: Array, difference: float) -> Array:
-    """F(e) - F(e - difference) at the inner grid points of the shares of both populations together.
+    """F(e) - F(e - difference), at the inner grid points of the joint distribution of both populations.
 
-    F is the pilot's kernel estimate (Silverman's bandwidth, shrunk to keep the variance): the steps of the
-    raw one are wider than the small gaps that matter.
+    F is the pilot's kernel estimate with Silverman's bandwidth, shrunk to keep the variance. The raw distribution
+    function has steps wider than the small gaps that matter.
     """
     spread, mean = float(pilot.std(ddof=1)), float(pilot.mean())
     quartiles = np.quantile(pilot, [0.25, 0.75])
     width = 0.9 * (min(spread, float(quartiles[1] - quartiles[0]) / 1.349) or spread) * pilot.size**-0.2
     shrink = 1 / sqrt(1 + (width / spread) ** 2)
-    # As many quantiles as there are grid points stand for the pilot, however large.
+    # POINTS quantiles represent the pilot, whatever its size.
     points = np.quantile(pilot, (np.arange(POINTS) + 0.5) / POINTS)
     centres, width = mean + shrink * spread * (points - points.mean()) / points.std(), shrink * width
     errors = np.linspace(centres.min() - 4 * width, centres.max() + 4 * width + difference, 4 * POINTS)
@@ -205,8 +207,8 @@ def _gap(pilot: Array, difference: float) -> Array:
 
 
 def _critical(confidence: float) -> float:
-    """Quantile of the largest distance of a bridge from 0 as seen at the grid points.
+    """The quantile of a bridge's largest distance from 0, as seen at the grid points.
 
-    That of Kolmogorov's distribution, less what a grid misses of the largest distance (Siegmund 1985).
+    It is the quantile of Kolmogorov's distribution, minus the part of the distance that a grid misses (Siegmund 1985).
     """
     return float(kstwobign.ppf(confidence)) - 0.5826 / sqrt(POINTS)

@@ -1,4 +1,4 @@
-"""How much of the variance of results is due to architecture, recipe, interaction, seed, and the rest."""
+"""How much of the variance of results comes from architecture, recipe, interaction, seed and the rest."""
 
 from itertools import chain, combinations
 
@@ -14,11 +14,11 @@ EFFECTS = ("architecture", "recipe", "interaction", "seed")
 
 
 class Shares(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Shares of the total variance, each 0 to 1, that sum to 1, by source in the order architecture, recipe,
-    interaction, seed, residual.
+    """Shares of the total variance, each 0 to 1, with sum 1, in the order architecture, recipe, interaction, seed,
+    residual.
 
-    Recipe and interaction are absent when there is one recipe. There are no intervals where the residual is zero.
-    `seeds` counts the complete seeds used, `dropped` the incomplete ones.
+    With one recipe there is no recipe and no interaction. There are no intervals if the residual is zero. `seeds`
+    counts the complete seeds used, `dropped` the incomplete ones.
     """
 
     shares: dict[str, Estimate]
@@ -28,10 +28,10 @@ class Shares(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class SumsOfSquares(msgspec.Struct, frozen=True, kw_only=True):
-    """Analysis of variance: sum of squares and degrees of freedom, of each effect and of the residual.
+    """Analysis of variance: sum of squares and degrees of freedom for each effect and for the residual.
 
-    `divisor` turns the excess of an effect's sum of squares over noise into its variance in the table. The
-    seed, always last, is random and divides by one seed fewer.
+    `divisor` turns the excess of an effect's sum of squares over noise into its variance in the table. The seed is
+    always last. It is random, so its divisor has one seed fewer.
     """
 
     names: tuple[str, ...]
@@ -43,27 +43,24 @@ class SumsOfSquares(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def variance_shares(values: npt.ArrayLike, confidence: float = 0.95) -> Shares:
-    """Shares of the variance of `values` [arms, recipes, seeds], None or NaN for no result.
+    """Shares of the variance of `values` [arms, recipes, seeds], None or NaN where there is no result.
 
-    The variance is that of one result drawn from this table: an arm and a recipe at random from those
-    tried, and a new seed. Arms and recipes are thus fixed (nothing is claimed about architectures not
-    tried) and seeds random:
+    The variance is that of one result drawn from this table: a random arm and recipe of those tried, and a new seed. So
+    arms and recipes are fixed (nothing is claimed about untried architectures) and seeds are random:
 
         result = architecture + recipe + interaction + seed + residual
 
-    `seed` is what a seed does to all cells alike (order of data, split); `residual` is what it does to each
-    separately. Estimates equate mean squares to their expectations (omega squared); negative ones become 0
-    before dividing by the sum. A seed that lacks any cell is dropped everywhere and counted.
+    `seed` is the effect of a seed on all cells alike (data order, split), `residual` its effect on each cell alone. The
+    estimates equate mean squares to their expectations (omega squared). Negative ones become 0 before dividing by the
+    sum. A seed that lacks any cell is dropped everywhere and counted.
 
-    Intervals are generalised confidence intervals (Weerahandi 1993), since 3 seeds are too few to resample:
-    each sum of squares is inverted to a distribution of its parameter, and the share is read off POSTERIOR_DRAWS
-    joint draws from a fixed random state. Alone these miss too often where other shares are exactly 0, so
-    the same is done for every model that omits effects jointly not significant at (1 - confidence) / 2, and
-    the interval is the hull. Coverage measured at a nominal 95 %, over 60 combinations of table size (2 to 5
-    arms, 1 to 3 recipes, 2 to 5 seeds) and true shares: 94.5 to 100 %; without the hull 57 to 99 %. The noise
-    is taken as normal and equal in all cells.
+    Intervals are generalised confidence intervals (Weerahandi 1993), since 3 seeds are too few to resample. Each sum of
+    squares is inverted to a distribution of its parameter, and the share is computed for POSTERIOR_DRAWS joint draws
+    from a fixed random state. These intervals alone miss too often if other shares are exactly 0. So they are also
+    computed for every model without effects that are jointly not significant at (1 - confidence) / 2, and the final
+    interval spans all of them. Measured coverage: docs/statistics.md. Noise is assumed normal and equal in all cells.
 
-    Raises ValueError for anything but three dimensions, fewer than 2 arms, no recipe, fewer than 2 complete
+    Raises ValueError for values that are not three-dimensional, fewer than 2 arms, no recipe, fewer than 2 complete
     seeds, results that are all equal, infinite values, or a confidence that is not between 0 and 1.
     """
     check_confidence(confidence)
@@ -101,7 +98,7 @@ def variance_shares(values: npt.ArrayLike, confidence: float = 0.95) -> Shares:
 
 
 def sums_of_squares(results: Array) -> SumsOfSquares:
-    """The two-way analysis of variance of complete `results` [arms, recipes, seeds] with seeds as blocks."""
+    """Two-way analysis of variance of complete `results` [arms, recipes, seeds], with seeds as blocks."""
     arms, recipes, seeds = results.shape
     centred = results - results.mean()
     arm = centred.mean(axis=(1, 2))
@@ -113,7 +110,7 @@ def sums_of_squares(results: Array) -> SumsOfSquares:
     squares = replicates * [np.sum(effect**2) for effect in (arm, recipe, interaction, seed)]
     freedom = np.array([arms - 1, recipes - 1, (arms - 1) * (recipes - 1), seeds - 1], dtype=np.float64)
     residual_squares = float(np.sum(residual**2))
-    # What is smaller is rounding of the input, and a ratio to it means nothing.
+    # A smaller residual is rounding of the input. A ratio to it means nothing.
     if residual_squares < results.size * (1e-13 * float(np.abs(results).max())) ** 2:
         residual_squares = 0.0
     divisor = np.full(4, results.size, dtype=np.float64)
@@ -130,7 +127,7 @@ def sums_of_squares(results: Array) -> SumsOfSquares:
 
 
 def share_bounds(table: SumsOfSquares, confidence: float, random: np.random.Generator) -> Array:
-    """[2, effects + 1]: lower and upper bound of each share, the residual last."""
+    """[2, effects + 1]: the lower and upper bound of each share, the residual last."""
     tail = (1 - confidence) / 2
     effects = range(len(table.names))
     submodels = chain.from_iterable(combinations(effects, size) for size in range(len(effects) + 1))
@@ -143,14 +140,14 @@ def share_bounds(table: SumsOfSquares, confidence: float, random: np.random.Gene
 
 
 def _components(table: SumsOfSquares) -> Array:
-    """Variance of each effect, then of the residual, by expected mean squares."""
+    """The variance of each effect, then of the residual, by expected mean squares."""
     noise = table.residual_squares / table.residual_freedom
     excess = np.maximum(table.squares - table.freedom * noise, 0)
     return np.append(excess / table.divisor, noise)
 
 
 def _omission_p(table: SumsOfSquares, omitted: list[int]) -> float:
-    """p value of the F test that the omitted effects are all zero; 1 for none omitted."""
+    """The p value of the F test that all omitted effects are zero. 1 if none is omitted."""
     if not omitted:
         return 1.0
     freedom = table.freedom[omitted].sum()
@@ -159,7 +156,7 @@ def _omission_p(table: SumsOfSquares, omitted: list[int]) -> float:
 
 
 def _draw_shares(table: SumsOfSquares, omitted: list[int], random: np.random.Generator) -> Array:
-    """Pivotal draws [effects + 1, POSTERIOR_DRAWS] of the shares, omitted effects pooled in the residual."""
+    """Pivotal draws [effects + 1, POSTERIOR_DRAWS] of the shares. Omitted effects are pooled with the residual."""
     freedom = table.residual_freedom + table.freedom[omitted].sum()
     noise = (table.residual_squares + table.squares[omitted].sum()) / random.chisquare(freedom, POSTERIOR_DRAWS)
     variances = np.zeros((len(table.names) + 1, POSTERIOR_DRAWS))
@@ -180,10 +177,10 @@ def _draw_shares(table: SumsOfSquares, omitted: list[int], random: np.random.Gen
 def draw_noncentrality(statistic: Array, freedom: float, random: np.random.Generator) -> Array:
     """Draws of the noncentrality of a chi-square variable, given its value, by inverting its distribution.
 
-    The draw is at most x with probability P(chi-square(freedom, x) > statistic). No numerical inversion is
-    needed: the noncentral chi-square is central with `freedom` plus twice a Poisson number, and reading
-    that mixture backwards gives a noncentral chi-square with 2 degrees of freedom around what a central
-    draw leaves of the statistic.
+    A draw is at most x with probability P(chi-square(freedom, x) > statistic). This needs no numerical inversion. A
+    noncentral chi-square is a central one with `freedom` plus twice a Poisson number of degrees of freedom. Read
+    backwards, this mixture is a noncentral chi-square with 2 degrees of freedom around what a central draw leaves of
+    the statistic.
     """
     rest = statistic - random.chisquare(freedom, statistic.shape)
     draws: Array = np.where(rest < 0, 0.0, random.noncentral_chisquare(2, np.maximum(rest, 0)))

@@ -1,4 +1,4 @@
-"""One search against random search of equal count: did it find a better network than luck would?"""
+"""One search against random search of equal length: did it find a better network than luck would?"""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from dorsal.stats.interval import Estimate, check_confidence
 class AgainstRandom(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The best of the first `k` of a search's `found` networks against the best of `k` random ones. Errors in percent.
 
-    - `best`: the search's. `expected`: of the best of k random networks, with the interval for the space's own
-      expectation; no interval where k is above a quarter of the `n` random networks. `missing` had no result.
+    - `best`: the lowest error of the search.
+    - `expected`: the expected lowest error of k random networks, with the interval for the space's own expectation. No
+      interval if k is above a quarter of the `n` random networks. `missing` random networks had no result.
     - `lucky`, `unlucky`: 10 % and 90 % quantiles of the best of k over random searches.
     - `curve`: the expected best of random searches of other lengths.
-    - `p_better`, `p_worse`: exact chances that k more random networks would have done at least as well, or as badly.
+    - `p_better`, `p_worse`: the exact probability that k more random networks would do at least as well, or as badly.
       `verdict` is at 1 - confidence for both together.
-    - `needed`: so many random networks, all worse than the search's best, would show it to be better.
+    - `needed`: the number of random networks, all worse than the search's best, that would show it to be better.
     """
 
     k: int
@@ -42,14 +43,15 @@ class AgainstRandom(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 def against_random(found: Numbers, random: Numbers, *, confidence: float = 0.95) -> AgainstRandom:
-    """Compares a search, its errors in the order found, with a population of random draws; NaN is no result.
+    """Compare a search with a population of random draws. Errors are in the order found; NaN is no result.
 
-    Where the population is smaller than the search, as many networks of the search are compared, its first. Were the
-    search random, its k networks and the n others would be equally likely in any order, so the chance that none of the
-    best m would be its own is C(n, m) / C(n + k, m). That is exact whatever the distribution. Equal errors count for
-    neither verdict. One search is judged, not the sampler: another seed is another search.
+    If the population is smaller than the search, only as many networks of the search are compared, the first ones. If
+    the search were random, its k networks and the n others would be equally likely in any order. So the probability
+    that none of the best m is the search's own is C(n, m) / C(n + k, m), exact for any distribution. Equal errors count
+    for neither verdict. The test judges one search, not the sampler: another seed gives another search.
 
-    Raises ValueError for no error, infinite ones, fewer than 2 random results, or a confidence not between 0 and 1.
+    Raises ValueError without an error, for infinite ones, fewer than 2 random results, or a confidence not between 0
+    and 1.
     """
     check_confidence(confidence)
     errors, missing = measured(random, "random", fewest=2)
@@ -81,5 +83,5 @@ def against_random(found: Numbers, random: Numbers, *, confidence: float = 0.95)
 
 
 def _none_in_best(n: int, k: int, places: int) -> float:
-    """Chance that none of `k` networks is in the first `places` of all n + k in random order."""
+    """The probability that none of `k` networks is in the first `places` of all n + k in random order."""
     return comb(n, places) / comb(n + k, places)
