@@ -67,6 +67,15 @@ def test_difference_names_choices():
     }
 
 
+def test_difference_lists_nothing_that_one_block_does_not_have():
+    assert set(difference(named("resnet18"), named("resnet50"))) == {"depths", "widths", "block"}
+    bottlenecks = network("resnet18(block=bottleneck, expansion=2)")
+    assert difference(bottlenecks, named("resnet18")) == {
+        "block": ("bottleneck", "basic"),
+        "expansion": ("2", "none"),
+    }
+
+
 def test_aliases():
     assert named("RegNetY-3.2GF") == named("regnety_032")
 

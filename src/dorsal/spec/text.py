@@ -123,8 +123,14 @@ def _by_stage(key: str, value: Any, count: int) -> list[Any]:
 
 
 def difference(a: Network, b: Network) -> dict[str, tuple[str, str]]:
-    """The named choices in which two networks differ, each as text of `a` and of `b`."""
+    """The named choices in which two networks differ, each as text of `a` and of `b`.
+
+    A bottleneck's own choices are not listed beside a basic block, which has none, where they are at their defaults.
+    """
     left, right = choices_of(a), choices_of(b)
+    for values, others in ((left, right), (right, left)):
+        lacking = [key for key in BOTTLENECK_ONLY if others[key] is None and values[key] == getattr(Bottleneck(), key)]
+        values.update(dict.fromkeys(lacking))
     return {key: (show(left[key]), show(right[key])) for key in CHOICES if left[key] != right[key]}
 
 
