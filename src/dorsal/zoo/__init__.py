@@ -39,14 +39,21 @@ def any_network(text: str) -> AnyNetwork:
 def network(text: str) -> Network:
     """A network from text: a name, a name with edits (`resnet50(stem=deep)`), or the path of a JSON file.
 
-    Raises ValueError naming what is misspelt or cannot exist, with the nearest valid choice.
+    Raises ValueError naming what is misspelt or cannot exist, with the nearest valid choice; where an edit near the one
+    that was asked for can exist, the sentence ends in its text.
     """
     if text.lstrip().startswith(PREFIX):
         name = parse_timm(text).full_name
         raise ValueError(f"{name} is of timm and can be shown and compared, nothing else: dorsal compare {name} …")
     if text.endswith(".json"):
         return from_json(read_text_file("network file", text))
-    return parse_network(text, named)
+    try:
+        return parse_network(text, named)
+    except ValueError as error:
+        from dorsal.spec.nearest import answer, nearest_text  # here, as `dorsal list` starts without it
+
+        near = nearest_text(text, lambda text: parse_network(text, named), (*NETWORKS, *ALIASES))
+        raise answer(error, near) from None
 
 
 def written_choices(text: str) -> frozenset[str]:
