@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from dorsal.spec.cost import cost
-from dorsal.zoo import ALIASES, NETWORKS, named, regnet, res2net, resnest, resnet
+from dorsal.zoo import ALIASES, NETWORKS, named, regnet, res2net, resnest, resnet, small
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "networks.md"
@@ -18,6 +18,7 @@ FAMILIES = {
     "ResNeSt": resnest.NETWORKS,
     "Res2Net, Res2NetPlus and DLA": res2net.NETWORKS,
     "RegNet": regnet.NETWORKS,
+    "Small forms": small.NETWORKS,
 }
 HEAD = """# Networks
 
@@ -46,8 +47,8 @@ The second command says, among other things, that the two differ in one choice o
 - **compared with**: other implementations, given the same weights and the same random norm statistics, in evaluation
   mode. The figure is the largest relative difference of logits and of gradients by the image and by every parameter. In
   brackets are the image sizes; *os* is a smaller output stride. Comparisons are in float64 unless they say otherwise;
-  0 means equal in every bit. "By hand" is code in `tests/nn/by_hand.py`, written from papers and descriptions. `small`
-  is a network of Dorsal alone, with nothing to compare it with.
+  0 means equal in every bit. "By hand" is code in `tests/nn/by_hand.py`, written from papers and descriptions. The
+  small forms are Dorsal's own, with nothing to compare them with.
 
 The comparisons are the record of `{command}` with {versions}.
 """
@@ -72,7 +73,7 @@ def page() -> str:
 def row(name: str, results: list, published: dict) -> str:
     """One line of a table."""
     net = named(name)
-    size = 32 if net.stem.stride == 1 or name == "small" else 224
+    size = 64 if name in small.NETWORKS else 32 if net.stem.stride == 1 else 224
     found = cost(net, size)
     aliases = ", ".join(f"`{alias}`" for alias, target in ALIASES.items() if target == name)
     figures = (f"{found.params / 1e6:,.2f}", f"{found.macs / 1e9:,.3f}", f"{found.activations / 1e6:,.2f}", str(size))

@@ -139,7 +139,8 @@ def learnt(study):
     return replace(study, data=replace(study.data, constant=0.0))
 """
 NEW = {
-    part: _LEARNT + functools.reduce(lambda text, pair: text.replace(*pair), _RENAMED.items(), old) for part, old in OLD.items()
+    part: _LEARNT + functools.reduce(lambda text, pair: text.replace(*pair), _RENAMED.items(), old)
+    for part, old in OLD.items()
 }
 """The same in today's names."""
 

@@ -8,7 +8,7 @@ import pytest
 from dorsal.jobs.records import Study
 from dorsal.report.comparison.results import read_results
 
-ARMS = ["plain=small(depths=[1, 1], widths=[16, 32], strides=[2, 2])"]
+ARMS = ["resnet=small(depths=[1, 1], widths=[16, 32], strides=[2, 2])"]
 ARMS += ["split=small(depths=[1, 1], widths=[16, 32], strides=[2, 2], mixer=split_attention)"]
 OPTIONS = ["--data", "scenes(train=40, val=20, size=32)", "--recipe", "plain", "--epochs", 1, "--workers", 1]
 
@@ -19,7 +19,7 @@ def test_compare_then_more_seeds_then_report(dorsal, tmp_path):
     assert code == 0, err
     assert "report:" in text
     assert (out / "report.html").stat().st_size > 1_000_000
-    assert err.count("plain, plain, seed 1:") == 1
+    assert err.count("resnet, plain, seed 1:") == 1
     first = read_results(out / "results.json")
     assert len(first.trials) == 2
 

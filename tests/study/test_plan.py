@@ -19,7 +19,7 @@ Recipes = dict[str, Recipe]
 
 def test_default_arms_are_the_four_families_matched_in_macs(summary: DataSummary, recipes: Recipes) -> None:
     made = plan_comparison(Comparison(), summary, recipes)
-    assert [arm.label for arm in made.arms] == ["plain", "res2net", "resnest", "regnet_se"]
+    assert [arm.label for arm in made.arms] == ["resnet", "res2net", "resnest", "regnet_se"]
     first, *others = made.arms
     assert first.changes == ""
     assert first.differences == {}

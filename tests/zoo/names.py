@@ -1,5 +1,7 @@
 """What others call the networks of the zoo: package or paper → its names, as it spells them."""
 
+from dorsal.zoo import small
+
 NAMES: dict[str, tuple[str, ...]] = {
     "timm": (
         *(f"resnet{n}" for n in (18, 26, 34, 50, 101, 152, 200)),
@@ -67,7 +69,7 @@ NAMES: dict[str, tuple[str, ...]] = {
 }
 
 UNPUBLISHED = {
-    "small": "ours, for `dorsal compare`",
+    **dict.fromkeys(small.NETWORKS, "ours, small forms of the families"),
     "resnest200_dcn": "of published COCO results, under no name of its own",
     "res2next101": "Res2NeXt-50's block at the depths of -101, of which no figures are published",
     **{f"res2netplus{n}": "lessw2020/res2net-plus, which has one function for all depths" for n in (50, 101, 152)},

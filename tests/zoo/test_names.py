@@ -2,8 +2,9 @@
 
 import pytest
 
+from dorsal.spec.cost import cost
 from dorsal.spec.network import network_hash
-from dorsal.zoo import ALIASES, NETWORKS, named, network
+from dorsal.zoo import ALIASES, NETWORKS, named, network, small
 from tests.zoo.hashes import HASHES
 from tests.zoo.names import NAMES, UNPUBLISHED
 
@@ -49,3 +50,10 @@ def test_torchvision_names_mean_torchvisions_rounding():
 def test_misspelt_name_gets_near_ones():
     with pytest.raises(ValueError, match=r"unknown network 'resnext50_32x4'.*resnext50_32x4d"):
         named("resnext50_32x4")
+
+
+@pytest.mark.parametrize("name", [name for name in small.NETWORKS if name != "small"])
+def test_small_forms_have_the_macs_of_a_small_resnet(name):
+    found, wanted = (cost(named(each), 64).macs for each in (name, "resnet_small"))
+    assert abs(found - wanted) <= 0.02 * wanted
+    assert wanted < cost(named("resnet18"), 64).macs / 3

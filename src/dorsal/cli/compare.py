@@ -11,7 +11,7 @@ from dorsal.study.comparison.question import Comparison
 def compare(asked: Comparison, as_json: ResultsAsJson = False) -> None:
     """Train networks under the same recipes and seeds, and say which is better, by how much, and how sure that is.
 
-    Without a network: plain, Res2Net, ResNeSt and RegNet forms of one small network at equal MACs, in a few minutes.
+    Without a network: ResNet, Res2Net, ResNeSt and RegNet forms of one small network at equal MACs, in a few minutes.
     Interrupted, the same command goes on; runs that have ended are not made again.
 
     Examples:

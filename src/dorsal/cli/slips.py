@@ -49,6 +49,11 @@ def answer(error: click.UsageError, words: Sequence[str], app: Verbs) -> str:
         return f"{text}; options come after the verb" if isinstance(error, click.NoSuchOption) else text
     if isinstance(error, click.NoSuchOption):
         return _unknown_option(error.option_name, ctx.command, ctx.command_path, words, app)
+    missing = text.partition(" is missing: ")[0]
+    for example in map(shlex.split, ctx.command.examples):
+        if missing.startswith("--") and missing in example:
+            given = example[example.index(missing) : example.index(missing) + 2]
+            return f"{text}; try: {_command([*words, *given])}"
     return f"{text}; e.g. {ctx.command.examples[0]}"
 
 

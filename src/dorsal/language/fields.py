@@ -26,6 +26,9 @@ def show(value: Any) -> str:
             return str(value).lower()
         case list() | tuple():
             return f"[{', '.join(map(show, value))}]"
+        case Call():
+            arguments = ", ".join(f"{key}={show(argument)}" for key, argument in value.arguments.items())
+            return f"{value.name}({arguments})" if arguments else value.name
         case msgspec.Struct():
             defaults = type(value)()
             given = [

@@ -117,7 +117,7 @@ class Reader:
                 raise self._error("a field name")
             self._expect("=")
             if key in fields:
-                raise ValueError(f"{key} is given twice in {self.text!r}")
+                raise ValueError(f"{key} is given twice in {self.text!r}; leave one out")
             fields[key] = self.value()
         return fields
 

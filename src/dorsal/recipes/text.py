@@ -7,6 +7,7 @@ mine.toml, mine.json         a file with any of the fields; those left out have 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,12 @@ def recipe(text: str) -> Recipe:
     if text.endswith((".toml", ".json")):
         content = read_text_file("recipe file", text)
         return from_toml(content) if text.endswith(".toml") else from_json(content)
+    first = re.match(r"[^,(]*(\([^)]*\))?", text)
+    if first is not None and text[first.end() :].lstrip().startswith(","):
+        raise ValueError(
+            f"recipe={text!r} is more than one recipe, and this trains with one; `dorsal compare` takes a list; "
+            f"try: {first[0].strip()}"
+        )
     call = Reader(text).whole()
     if not isinstance(call, Call):
         raise ValueError(f"{text!r} is not a recipe: expected a name, e.g. plain or tricks(epochs=5)")

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from dorsal.language.reader import Call, Reader, fields_named
 from dorsal.space.space import Space
+from dorsal.spec.nearest import answer, nearest_text
 from dorsal.spec.network import Network
 from dorsal.spec.text import edit_by_text, format_network
 from dorsal.zoo import NETWORKS, named
@@ -18,7 +19,7 @@ def with_edit(space: Space, changes: str) -> Space:
     """
     if not changes:
         return space
-    edited = replace(space, base=based_on(space.base, edit_by_text(space.base_network, changes)))
+    edited = replace(space, base=based_on(space.base, _edited(space.base_network, changes)))
     ruled = ("depths", "widths") if space.linear is not None else ()
     for name in fields_named(Call("", Reader(changes).fields())):
         if name in space.axes or name in ruled:
@@ -27,6 +28,14 @@ def with_edit(space: Space, changes: str) -> Space:
                 f"space without that axis (`dorsal space show {space.name}` prints one to begin with)"
             )
     return edited
+
+
+def _edited(network: Network, changes: str) -> Network:
+    try:
+        return edit_by_text(network, changes)
+    except ValueError as error:
+        near = nearest_text(f"base({changes})", lambda text: edit_by_text(network, text[5:-1]), ())
+        raise answer(error, near[5:-1]) from None
 
 
 def based_on(base: str, net: Network) -> str:

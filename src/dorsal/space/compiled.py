@@ -111,7 +111,7 @@ def _check_non_decreasing(compiled: CompiledSpace) -> None:
         if not axis.by_stage or axis.allowed or axis.same:
             raise ValueError(
                 f"non_decreasing: {name!r} must be drawn by stage (by_stage = true), and neither equal another axis "
-                "nor be conditional"
+                "nor be conditional; leave it out of non_decreasing"
             )
         if list(axis.values) != sorted(axis.values):
-            raise ValueError(f"non_decreasing: the values of {name!r} must be numbers in rising order")
+            raise ValueError(f"non_decreasing: the values of {name!r} must be numbers in rising order; sort them")

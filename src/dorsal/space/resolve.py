@@ -72,9 +72,13 @@ def _in_order(axes: Mapping[str, Axis]) -> list[str]:
         others = [*axis.when, *([axis.draw.axis] if isinstance(axis.draw, EqualTo) else [])]
         for other in others:
             if other not in axes:
-                raise ValueError(f"axis {name!r} depends on {other!r}, which is not an axis of this space")
+                raise ValueError(
+                    f"axis {name!r} depends on {other!r}, which is not an axis of this space{suggest(other, axes)}"
+                )
         if name == "stages" and others:
-            raise ValueError("axis 'stages' decides which stages there are and cannot depend on another axis")
+            raise ValueError(
+                "axis 'stages' decides which stages there are and cannot depend on another axis; leave out when"
+            )
         fields_of = [other for other in axes if name.startswith(f"{other}.")]
         first = {"stages", *(["block"] if name in BOTTLENECK_ONLY else [])} & set(axes) - {name}
         needs[name] = {*others, *fields_of, *first}
@@ -83,7 +87,7 @@ def _in_order(axes: Mapping[str, Axis]) -> list[str]:
         ready = [name for name in axes if name not in order and needs[name] <= set(order)]
         if not ready:
             left = ", ".join(name for name in axes if name not in order)
-            raise ValueError(f"axes depend on each other in a circle: {left}")
+            raise ValueError(f"axes depend on each other in a circle: {left}; leave out when of one of them")
         order.append(ready[0])
     return order
 
@@ -94,14 +98,18 @@ def _resolve(name: str, axis: Axis, earlier: Mapping[str, ResolvedAxis], base: C
     if isinstance(axis.draw, EqualTo):
         source = earlier[axis.draw.axis]
         if (source.by_stage and not axis.by_stage) or source.allowed:
-            raise ValueError(f"cannot equal {axis.draw.axis!r}, which is drawn by stage or under a condition")
+            raise ValueError(
+                f"cannot equal {axis.draw.axis!r}, which is drawn by stage or under a condition; draw it on its own"
+            )
         written, probabilities = source.written, source.probabilities
     else:
         written, probabilities = support(axis.draw)
     allowed: dict[str, Mask] = {}
     for parent, wanted in axis.when.items():
         if earlier[parent].by_stage and not axis.by_stage:
-            raise ValueError(f"is shared by all stages and cannot depend on {parent!r}, which is drawn by stage")
+            raise ValueError(
+                f"is shared by all stages and cannot depend on {parent!r}, which is drawn by stage; add by_stage = true"
+            )
         allowed[parent] = _fulfilling(parent, earlier[parent], wanted)
     values = tuple(_read(name, value) for value in written)
     _check_has_field(name, allowed, earlier, base)
@@ -130,7 +138,7 @@ def _read(name: str, value: Any) -> Any:
         return value
     found = read_choice(name.partition(".")[0], value)
     if found is None:
-        raise ValueError(f"{value} cannot be drawn")
+        raise ValueError(f"{value} cannot be drawn; leave it out")
     if isinstance(found, list):
         raise ValueError(f"{value} is a list; an axis by stage (by_stage = true) draws one value for each stage")
     return found
@@ -175,7 +183,9 @@ def _check_drawn(name: str, resolved: Mapping[str, ResolvedAxis]) -> None:
             possible[source] = possible.get(source, allowed) & allowed
             waiting.append(parent)
             if not possible[source].any():
-                raise ValueError(f"is never drawn: its conditions require different values of {source!r}")
+                raise ValueError(
+                    f"is never drawn: its conditions require different values of {source!r}; leave one out"
+                )
 
 
 def _check_has_field(

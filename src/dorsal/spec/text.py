@@ -60,13 +60,15 @@ def words_of(kind: Any) -> tuple[str, ...]:
     return tuple(name_of(member) if member in structs else "none" for member in members) if structs else ()
 
 
-_WORDS = {"block": tuple(_BLOCKS), **{key: words for key, kind in TYPES.items() if (words := words_of(kind))}}
-_ELEMENTS: dict[str, type[msgspec.Struct]] = {
+WORDS = {"block": tuple(_BLOCKS), **{key: words for key, kind in TYPES.items() if (words := words_of(kind))}}
+"""The words that each choice takes; a choice of numbers is not among the keys."""
+ELEMENTS: dict[str, type[msgspec.Struct]] = {
     name_of(member): member
     for kind in TYPES.values()
     for member in get_args(kind)
     if isinstance(member, type) and issubclass(member, msgspec.Struct)
 }
+"""The words that take fields, and what they stand for."""
 
 
 def choices_of(network: Network) -> Choices:
@@ -125,8 +127,14 @@ def _by_stage(key: str, value: Any, count: int) -> list[Any]:
 
 
 def difference(a: Network, b: Network) -> dict[str, tuple[str, str]]:
-    """The named choices in which two networks differ, each as the text of `a` and of `b`."""
+    """The named choices in which two networks differ, each as the text of `a` and of `b`.
+
+    A bottleneck's own choices are not listed beside a basic block, which has none, where they are at their defaults.
+    """
     left, right = choices_of(a), choices_of(b)
+    for values, others in ((left, right), (right, left)):
+        lacking = [key for key in BOTTLENECK_ONLY if others[key] is None and values[key] == getattr(Bottleneck(), key)]
+        values.update(dict.fromkeys(lacking))
     return {key: (show(left[key]), show(right[key])) for key in CHOICES if left[key] != right[key]}
 
 
@@ -190,13 +198,15 @@ def _value(key: str, node: Any) -> Any:
     if isinstance(node, list):
         if key not in PER_STAGE:
             raise ValueError(f"{key} takes one value, not a list: {key} is not chosen by stage")
+        if any(isinstance(item, list) for item in node):
+            raise ValueError(f"{key} takes one value for each stage, not lists in a list")
         return [_value(key, item) for item in node]
     if key in BOTTLENECK_ONLY and isinstance(node, Call) and node.name == "none":
         return None
-    if key in _WORDS:
-        if not isinstance(node, Call) or node.name not in _WORDS[key]:
+    if key in WORDS:
+        if not isinstance(node, Call) or node.name not in WORDS[key]:
             written = node.name if isinstance(node, Call) else show(node)
-            raise ValueError(f"{key}={written} is not known{suggest(written, _WORDS[key])}")
+            raise ValueError(f"{key}={written} is not known{suggest(written, WORDS[key])}")
         if key == "block" and not node.arguments:
             return node.name
     return convert(key, _plain(key, node), TYPES[key])
@@ -208,11 +218,11 @@ def _plain(where: str, node: Any) -> Any:
         return [_plain(where, item) for item in node]
     if not isinstance(node, Call):
         return node
-    if node.name not in _ELEMENTS:
+    if node.name not in ELEMENTS:
         if node.arguments:
-            raise ValueError(f"{where}={node.name}(…) is not known{suggest(node.name, _ELEMENTS)}")
+            raise ValueError(f"{where}={node.name}(…) is not known{suggest(node.name, ELEMENTS)}")
         return {"none": None, "true": True, "false": False}.get(node.name, node.name)
-    check_fields(node.arguments, _ELEMENTS[node.name].__struct_fields__, node.name)
+    check_fields(node.arguments, ELEMENTS[node.name].__struct_fields__, node.name)
     return {
         "type": node.name,
         **{key: _plain(f"{node.name}.{key}", value) for key, value in node.arguments.items()},

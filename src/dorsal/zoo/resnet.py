@@ -67,12 +67,6 @@ def _cifar(depth: int) -> Network:
     return Network(stages, Simple(16, stride=1), Head(10))
 
 
-def _small() -> Network:
-    """A small network of our own for small images: what `dorsal compare` edits into its default arms."""
-    stages = tuple(Stage(depth, width) for depth, width in ((1, 64), (2, 128), (1, 256)))
-    return Network(stages, Simple(16), Head(10))
-
-
 NETWORKS = {
     **{f"resnet{n}": Network(_resnet(n)) for n in (18, 26, 34, 50, 101, 152, 200)},
     **{f"resnet{n}c": Network(_resnet(n), Deep()) for n in (50, 101, 152)},
@@ -101,7 +95,6 @@ NETWORKS = {
         four_stages(DEPTHS[50], Bottleneck(SelectiveKernel(groups=32, width=4, ratio=0.0625, divisor=32)))
     ),
     **{f"resnet{6 * n + 2}": _cifar(n) for n in (3, 5, 7, 9, 18, 200)},
-    "small": _small(),
 }
 _RESNEXT = ((50, "32x4d"), (101, "32x4d"), (101, "32x8d"), (152, "32x4d"))
 ALIASES = {

@@ -17,13 +17,13 @@ from dorsal.study import question
 from dorsal.zoo import any_network
 
 DEFAULT_NETWORKS = (
-    "plain=small",
+    "resnet=small",
     "res2net=small(mixer=multi_scale(scales=4, width=26))",
     "resnest=small(mixer=split_attention(radix=2), shortcut=average_pool, downsample=pool_after)",
     "regnet_se=small(expansion=1, mixer=conv(group_width=8), "
     "attention=squeeze_excite(ratio=0.25, reference=input, position=after_mixer))",
 )
-"""One small network in four forms: plain, of Res2Net, of ResNeSt, and of RegNet with squeeze-and-excitation."""
+"""One small network in four forms: ResNet, Res2Net, ResNeSt, and RegNet with squeeze-and-excitation."""
 
 
 class MatchedCost(msgspec.Struct, frozen=True):
@@ -44,7 +44,7 @@ class Comparison(question.Training, frozen=True, forbid_unknown_fields=True, kw_
         tuple[str, ...],
         option(
             "Names, names with edits, JSON files, or timm:NAME; each may have a label, as in label=text (default: "
-            "plain, Res2Net, ResNeSt and RegNet forms of one small network, matched in MACs).",
+            "ResNet, Res2Net, ResNeSt and RegNet forms of one small network, matched in MACs).",
             metavar="NETWORK",
             argument=True,
             path=True,
