@@ -298,7 +298,7 @@ def test_a_budget_trains_as_many_networks_of_every_space_as_fit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = put_in_place(Arithmetic(1), monkeypatch)
-    with pytest.raises(ValueError, match=r"budget='15s' is too small: 1 of 2 networks of every space takes about 26s"):
+    with pytest.raises(ValueError, match=r"budget='15s' is too small: 1 of 2 networks of every space takes about"):
         run_population(asked(tmp_path, budget="15s"))
     assert not engine.made
     events: list[Event] = []
