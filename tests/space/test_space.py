@@ -55,6 +55,11 @@ def test_a_space_is_compiled_once_and_that_is_no_part_of_it(monkeypatch):
     assert repr(space) == repr(SPACES["crossed"])
 
 
+def test_a_wrong_edit_of_the_base_is_answered_with_one_that_works():
+    with pytest.raises(ValueError, match=r"did you mean simple\? try: stem=simple\(stride=2\)$"):
+        with_edit(SPACES["regnety"], "stem=simpel(stride=3)")
+
+
 def test_the_base_is_edited_as_a_network():
     space = with_edit(SPACES["regnety"], "stem=simple(stride=1), activation=silu")
     twice = with_edit(space, "stem=deep, strides=[1, 1, 1, 1]")
