@@ -1,7 +1,7 @@
-"""What a comparison shows: means, pairs of arms, and where the variance comes from. Pure; no torch.
+"""What a comparison shows: means, pairs of arms, and the sources of the variance. Pure; no torch.
 
-Every run that was planned is accounted for: finished runs make the means, diverged, failed and missing ones are counted
-in `Cell`.
+Every planned run is accounted for. Finished runs make the means; diverged, failed and missing ones are counted in
+`Cell`.
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ class Cell(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     @property
     def missing(self) -> int:
-        """Runs not done yet."""
+        """The number of runs still to come."""
         return self.planned - self.finished - self.diverged - self.failed
 
 
 class ComparisonFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a comparison shows; `report.words.comparison` says it in English.
 
-    - `cells`: one an arm and recipe.
-    - `learning`: which runs can be told from always answering one class. Where none can, nothing is compared.
-    - `comparisons`: one set of pairs a recipe, preceded by the mean of the recipes where there are several. What cannot
+    - `cells`: one for each arm and recipe.
+    - `learning`: which runs can be told from always answering one class. If none can, nothing is compared.
+    - `comparisons`: one set of pairs for each recipe, after the mean of the recipes if there are several. What cannot
       be compared is absent.
-    - `shares`: the split of the variance; None where `no_shares` says why. It needs two seeds at which every run
-      finished, and there are `complete_seeds`.
-    - `planned`, `done`: counts of runs.
+    - `shares`: the split of the variance. None if `no_shares` gives a reason. It needs two seeds at which every run
+      finished; there are `complete_seeds` of them.
+    - `planned`, `done`: numbers of runs.
     """
 
     cells: tuple[Cell, ...]
@@ -66,7 +66,7 @@ class ComparisonFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     done: int
 
     def cell(self, arm: str, recipe: str) -> Cell:
-        """The cell of this arm and recipe. KeyError when the study has no such pair."""
+        """The cell of this arm and recipe. KeyError if the study has no such pair."""
         for cell in self.cells:
             if (cell.arm, cell.recipe) == (arm, recipe):
                 return cell
@@ -159,7 +159,7 @@ def _comparisons(by_recipe: Mapping[str, Results]) -> dict[str, Comparisons]:
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    """The mean of a seed's results over the recipes; None unless all are there."""
+    """The mean of a seed's results over the recipes. None unless all are there."""
     present = [value for value in values if value is not None]
     return sum(present) / len(present) if len(present) == len(values) else None
 
@@ -169,7 +169,9 @@ def _with_results(results: Results) -> list[str]:
 
 
 def _shares(study: Study, by_recipe: Sequence[Results]) -> tuple[Shares | None, NoShares | None, int]:
-    """The split of the variance over the arms with results under every recipe, or why there is none; complete seeds."""
+    """The split of the variance over arms with results under every recipe; or why there is none; the number of complete
+    seeds.
+    """
     arms = [arm.label for arm in study.arms if all(arm.label in _with_results(results) for results in by_recipe)]
     values = [[results[arm] for results in by_recipe] for arm in arms]
     complete = sum(all(row[i] is not None for recipes in values for row in recipes) for i in range(len(study.seeds)))

@@ -12,7 +12,7 @@ from dorsal.stats.rank import pareto_front
 class Front(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The networks that no other beats in both error and `cost`, from the cheapest to the best.
 
-    `cost` names a quantity: "macs", "forward_b1_ms".
+    `cost` is the name of a quantity, such as "macs" or "forward_b1_ms".
     """
 
     cost: str
@@ -22,7 +22,7 @@ class Front(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 def front_of(cost: str, networks: Mapping[str, tuple[float, float]]) -> Front:
-    """The front of these networks, by label their cost and their error in percent."""
+    """The front of these networks. `networks` holds the cost and the error in percent, by label."""
     labels = pareto_front(networks)
     return listed(cost, labels, networks)
 

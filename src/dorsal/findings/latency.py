@@ -1,4 +1,4 @@
-"""The measured latency of a population's networks, and what the fitted model makes of it. Pure; no torch."""
+"""The measured latency of a population's networks, and how the fitted model predicts it. Pure; no torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dorsal.study.population.records import PopulationStudy
 
 
 class TimedFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The networks that have a time of one call at one batch: the median measured, and what the fit says, in ms."""
+    """The networks timed for one call and batch, with the median measured and the fit's prediction, both in ms."""
 
     fit: LatencyFit
     networks: tuple[TimedNetwork, ...]
@@ -31,8 +31,8 @@ class LatencyFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     """What was measured into the folder of a population.
 
     - `fits`: one for each call and batch of the model.
-    - `times`: median milliseconds by quantity, by label of the population's networks that were timed at their image
-      size. `fronts`: error against each of these times.
+    - `times`: median milliseconds by quantity, then by label, for the networks that were timed at their image size.
+    - `fronts`: error against each of these times.
     """
 
     model: LatencyModel
@@ -44,7 +44,7 @@ class LatencyFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 def analyse_latency(
     population: PopulationStudy, found: PopulationFindings, model: LatencyModel, measured: Measurements
 ) -> LatencyFindings:
-    """What measured times say of the networks; `found` is the analysis of the population."""
+    """What the measured times say of the networks. `found` is the analysis of the population."""
     times = _times(population, measured)
     errors = {
         label: error

@@ -28,9 +28,10 @@ Costs = Mapping[str, Mapping[str, float]]
 
 
 class PickedNetwork(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A network: its `text` and the `network` read back as it was trained, with the classes of the data.
+    """A network: its `text`, and the `network` as it was trained, with the classes of the data.
 
-    `error` is in percent, the mean of `errors`, one a seed. `costs` are of one image of side `image_size` among them.
+    `error` is the mean of `errors` in percent, one for each seed. `costs` are for one image of side `image_size`, which
+    is one of them.
     """
 
     label: str
@@ -42,14 +43,16 @@ class PickedNetwork(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class Pick(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What was picked of `finished` networks within the bounds; `report.words.search` says what their errors are worth.
+    """The networks picked from the `finished` ones within the bounds; `report.words.search` says what their errors are
+    worth.
 
-    - `by`: "error" or "pareto"; a front is of the `objectives`. `space`: the one asked for, None for all.
-    - `sizes_differ`: not all networks were trained at the image size of the data.
-    - `left_out`: the error in percent of the network of least error by all seeds but one, under the seed left out, in
-      the mean over seeds; None for one seed or one network.
+    - `by`: "error" or "pareto". A front is of the `objectives`.
+    - `space`: the space asked for, None for all.
+    - `sizes_differ`: some networks were trained at another image size than that of the data.
+    - `left_out`: for each seed, the network with the lowest error under the other seeds is chosen, and its error under
+      this seed taken, in percent; this is the mean over seeds. None for one seed or one network.
     - `learning`: which of the finished networks can be told from always answering one class.
-    - `reliability`: what is known of the schedule of `epochs` epochs; None for a search.
+    - `reliability`: what is known of the schedule of `epochs` epochs. None for a search.
     """
 
     networks: tuple[PickedNetwork, ...]
@@ -72,13 +75,16 @@ def pick_networks(
     *,
     retrained: RecheckRuns | None = None,
 ) -> Pick:
-    """The network of least error of a population or a search, or by "pareto" those that none beats.
+    """The network with the lowest error of a population or a search; with "pareto", the networks that no other beats.
 
-    `space` is one of several, `bounds` are on costs. A front is of the objectives of a search that has several, else of
-    error and MACs. Of networks of equal error the one of fewest MACs is picked. `retrained` is evidence on longer
-    schedules.
+    - `space`: one of several.
+    - `bounds`: on costs, as `space.bounds.read_bounds` reads them.
+    - `retrained`: evidence on longer schedules.
 
-    Raises ValueError for an unknown space, quantity or way, and where no network has finished within the bounds.
+    A front is of the objectives of a search with several, else of error and MACs. Of networks with equal error, the one
+    with the fewest MACs is picked.
+
+    Raises ValueError for an unknown space, quantity or way, and if no network has finished within the bounds.
     """
     if by not in WAYS:
         raise ValueError(f"unknown way to pick {by!r}{suggest(by, WAYS)}")
@@ -136,7 +142,7 @@ def _costs(found: PopulationStudy | SearchStudy) -> dict[str, dict[str, dict[str
 
 
 def _objectives(found: PopulationStudy | SearchStudy) -> tuple[str, ...]:
-    """What a front is of."""
+    """The objectives of a front."""
     if isinstance(found, SearchStudy) and len(found.course.objectives) > 1:
         return found.course.objectives
     return (ERROR, "macs")
@@ -150,7 +156,7 @@ def _picked(arm: Arm, errors: tuple[float, ...], costs: dict[str, float]) -> Pic
 
 
 def _keep_within(finished: dict[str, float], costs: Costs, bounds: Mapping[str, str]) -> None:
-    """Leaves only networks within all bounds. ValueError, with the nearest value, where that is none."""
+    """Removes the networks outside the bounds. ValueError with the nearest value if none is left."""
     predicted = set.intersection(*(set(costs[label]) for label in finished)) - set(QUANTITIES)
     for bound in read_bounds(bounds, predicted):
         values = {label: costs[label][bound.quantity] for label in finished}
@@ -166,7 +172,7 @@ def _keep_within(finished: dict[str, float], costs: Costs, bounds: Mapping[str, 
 
 
 def _left_out(errors: Sequence[tuple[float, ...]]) -> float | None:
-    """What the winner by all seeds but one has under the one left out, in the mean."""
+    """The error, under the seed left out, of the winner by all other seeds. The mean over seeds."""
     seeds = range(len(errors[0]))
     if len(errors) < 2 or len(seeds) < 2:
         return None

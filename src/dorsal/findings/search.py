@@ -19,7 +19,7 @@ from dorsal.study.search.records import ERROR, SearchStudy, draws_to_compare
 
 
 class FrontPoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A network that no other equals or beats in all objectives and beats in one; `values` are in their order."""
+    """A network on the Pareto front of the objectives, with its values in their order."""
 
     label: str
     values: tuple[float, ...]
@@ -28,15 +28,17 @@ class FrontPoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 class SearchFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a search found.
 
-    - `drawn`: networks that were random draws. `passed_over`: points proposed and not trained, by reason.
-    - `statuses`, `errors`, `best_so_far` follow the networks in the order asked: what became of each, its error in
-      percent, None unless all its runs finished, and the least error up to it, None before the first.
-    - `best`: of the finished ones, None where there is none.
-    - `front`: the Pareto front of the objectives, by error; the best alone where the error is the only one.
-    - `fronts`: error against each other objective, of the networks on `front`; where the error is the only objective,
-      against each of COSTS the networks that no other beats in both.
+    - `drawn`: the number of networks that were random draws.
+    - `passed_over`: the number of points proposed and not trained, by reason.
+    - `statuses`, `errors`, `best_so_far`: one entry for each network, in the order proposed: its status, its error in
+      percent (None unless all its runs finished), and the lowest error so far (None before the first).
+    - `best`: the finished network with the lowest error. None if there is none.
+    - `front`: the Pareto front of the objectives, by error. The best network alone if error is the only objective.
+    - `fronts`: error against each other objective, for the networks on `front`. If error is the only objective: error
+      against each of COSTS, for the networks that no other beats in both.
     - `learning`: which networks can be told from always answering one class.
-    - `against`: random search of equal count, where a population is given, and something was learnt.
+    - `against`: the comparison with random search of equal length, if a population is given and
+      something was learnt.
     """
 
     name: str
@@ -60,7 +62,8 @@ class SearchFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 def analyse_search(search: SearchStudy, against: PopulationStudy | None = None) -> SearchFindings:
-    """What the search found so far, and how that compares with random draws of the same space, where there are some.
+    """What the search found so far, and how that compares with a population of random draws of the same space, if
+    given.
 
     Raises ValueError for a population of another space, bounds, recipe, data or number of seeds.
     """
@@ -126,7 +129,7 @@ def _fronts(search: SearchStudy, errors: Sequence[float | None], front: Sequence
 
 
 def _random_errors(search: SearchStudy, population: PopulationStudy) -> list[float | None]:
-    """Errors of the population's networks but for those that the search has too, as the same draws are of one seed."""
+    """Errors of the population's networks without those that the search has too: equal seeds start with equal draws."""
     study = search.study
     drawn = draws_to_compare(population, search.course, study.recipes, study.data.fingerprint, len(study.seeds))
     results = network_results(population.study)

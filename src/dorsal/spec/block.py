@@ -68,9 +68,8 @@ class SelectiveKernel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, t
 class MultiScale(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="multi_scale"):
     """The cascade of Res2Net (arXiv 1904.01169 section 3.1) over `scales` channel groups.
 
-    `inner` mixes each group but the last, after the output of the group before was added to it. The last group passes
-    through. In the first block of a stage nothing is added, and the last group is average-pooled 3x3, as in the
-    original code.
+    `inner` mixes each group but the last, after adding the output of the group before. The last group passes through.
+    In the first block of a stage nothing is added, and the last group is average-pooled 3x3, as in the original code.
 
     `aliased` reproduces a bug of the published Res2NetPlus code: an addition in place changes the output of the first
     group, so that group 0 leaves the block as y_0 + x_1.

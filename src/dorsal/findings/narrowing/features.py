@@ -1,4 +1,4 @@
-"""Networks as a regression of their errors sees them, and samples of whole spaces to compare with. No torch."""
+"""Networks as a regression of their errors sees them, and samples of whole spaces for comparison. No torch."""
 
 from __future__ import annotations
 
@@ -81,9 +81,11 @@ def features(space: Space, axes: Mapping[str, Sequence[Any]], costs: Mapping[str
 
 
 def _columns(axis: Axis, table: Any, ordered: bool) -> Array:
-    """By stage the indicators of a choice's values; of a number whether it is drawn and where on the scale that it is
-    drawn on, logarithmic or not, with the mean square of that. And what grows with the distance from a narrower space:
-    by how much stages fall in all if they may be put in order, or how little they agree if they may be made to share.
+    """Regression columns of one axis.
+
+    A choice: one indicator per value and stage. A number: per stage whether it is drawn and its (log) value, then the
+    mean square. Last, a distance from the narrower space: total decrease along the stages for ordered axes,
+    disagreement between stages for the others.
     """
     if isinstance(axis.draw, Choice):
         chosen = np.stack([table == value for value in axis.draw.values]).astype(np.float64)

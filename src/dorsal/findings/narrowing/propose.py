@@ -29,7 +29,7 @@ from dorsal.stats.sample_size import need_for_mean
 from dorsal.study.population.records import PopulationStudy, RecheckRuns, SpaceSample
 
 MARGIN = 0.5
-"""Error points."""
+"""In error points."""
 
 
 def propose_space(
@@ -43,30 +43,30 @@ def propose_space(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> ProposedSpace:
-    """The next space after the one called `space` (None: the only one), and every step considered on the way.
+    """The next space after `space` (None: the only one), with every step considered.
 
-    - Ranges (arXiv 2003.13678, section 3.2): each axis, by the empirical bootstrap over the networks' values; where it
-      is drawn by stage, over the lowest and over the highest of them, or over having a value or not. Restricted if the
-      axis matters at all, which the paper does not ask (`narrowing_steps.ranges` says by which tests).
-    - Sharing (AnyNetX_B, _C): each axis drawn by stage but widths and depths.
+    - Ranges (arXiv 2003.13678, section 3.2): each axis is restricted to its good range, by the empirical bootstrap over
+      the networks' values. For an axis by stage these are its lowest and highest values, or whether a value occurs. The
+      axis must also be shown to matter, which the paper does not require (tests: `findings.narrowing.steps.ranges`).
+    - Sharing (AnyNetX_B, _C): each axis drawn by stage except widths and depths.
     - Order (AnyNetX_D, _E): widths and depths that never fall.
 
-    Every step must also be shown to raise the mean error of the space by less than `margin` points, under the same
-    bounds. That cost is the difference to a population of the narrower space, if the folder has one. Else it is that of
-    the members that lie in it, beside a regression of all errors on costs and axes (`stats.members_cost`).
+    Every step must be shown to raise the mean error of the space by less than `margin` points, under the same bounds.
+    The cost is the difference to a population of the narrower space, if the folder has one. Otherwise it is estimated
+    from members, by a regression of all errors on costs and axes (`stats.members_cost`).
 
-    Levels. With probability `confidence`, no axis is said to matter that does not: Holm over all ranges. With the same
-    probability no sharing and no order, and likewise no range, is taken that costs `margin` or more: Bonferroni over
-    the steps considered of either sort. Each step is judged alone, so the costs of several may add up. How often that
-    is wrong was measured: docs/narrowing.md.
+    Levels: with probability `confidence`, no axis is said to matter that does not (Holm over all ranges). With the same
+    probability no sharing and no order, and likewise no range, is taken that costs `margin` or more (Bonferroni over
+    the steps of either sort). Each step is judged alone, so costs may add up. Measured error rates and power:
+    docs/narrowing.md.
 
-    Where half of the errors lie within `margin` of each other, they tell the networks hardly apart, and no step is
-    considered. Networks without a result are left out and counted; where they are many in one part of a space, all this
-    flatters that part. `retrained` is evidence on longer schedules. `name` is that of the new space. Pure: nothing is
-    read or written.
+    No step is considered if half of the errors lie within `margin` of each other, since such errors can hardly tell the
+    networks apart. Networks without a result are left out and counted, which flatters a part of the space that has many
+    of them. `retrained` is evidence on longer schedules, `name` the name of the new space. Pure: reads and writes
+    nothing.
 
-    Raises ValueError for an unknown space, none named among several, a margin below 0, a confidence not between 0.5 and
-    1, fewer than 100 draws, or evidence of another shape than it says.
+    Raises ValueError for an unknown space, no name among several spaces, a margin below 0, a confidence not between 0.5
+    and 1, fewer than 100 draws, or evidence of another shape than it says.
     """
     if not 0.5 < confidence < 1:
         raise ValueError(f"confidence={confidence} must be above 0.5 and below 1, for example 0.95")
@@ -101,7 +101,7 @@ def propose_space(
 
 
 class _Judge:
-    """The population as evidence for or against steps. `trained` are the errors that are there."""
+    """The population as evidence for or against steps. `trained` holds the errors that are not missing."""
 
     def __init__(
         self, population: PopulationStudy, drawn: SpaceSample, margin: float, confidence: float, draws: int, seed: int
@@ -114,31 +114,31 @@ class _Judge:
 
     @cached_property
     def features(self) -> Array:
-        """Of the population's networks."""
+        """The features of the population's networks."""
         return features(self.drawn.space, self.drawn.axes, self.drawn.costs)
 
     @cached_property
     def whole(self) -> Networks | None:
-        """What stands for the space itself."""
+        """The features of a sample of the space itself."""
         return sample_more(self.drawn.space, self.drawn, self.seed)
 
     def alike(self) -> tuple[float, float] | None:
-        """Between which errors half of the networks lie, where that is within the margin."""
+        """The errors between which half of the networks lie, if they are within the margin of each other."""
         if not self.trained:
             return None
         low, high = np.quantile(self.trained, [0.25, 0.75])
         return (float(low), float(high)) if high - low <= self.margin else None
 
     def errors_of(self, drawn: SpaceSample) -> list[float | None]:
-        """One a network, None without a result."""
+        """One error for each network, None without a result."""
         return [self.results[label][1] for label in drawn.labels]
 
     def counts(self) -> Counts:
-        """What became of the networks."""
+        """The number of networks of each status."""
         return counts_of([self.results[label][0] for label in self.drawn.labels])
 
     def steps(self) -> list[tuple[NarrowingStep, StepVerdict]]:
-        """Every step with what becomes of it, were it the only one."""
+        """Every step with its verdict, each as if it were the only one."""
         kept = [*shares(self.drawn.space), *order_steps(self.drawn.space)]
         found = ranges(self.drawn, self.errors, self.confidence, self.draws, self.seed)
         adjusted = holm([step.p for step in found])
@@ -148,7 +148,7 @@ class _Judge:
         ]
 
     def errors_in(self, space: Space) -> list[float]:
-        """The errors that are there in a narrower space: of its own population if there is one, else of members."""
+        """The known errors in a narrower space: of its own population if there is one, else of members."""
         twin = self._twin(space)
         if twin is not None:
             return [error for error in self.errors_of(twin) if error is not None]
@@ -156,7 +156,7 @@ class _Judge:
         return [error for error, within in zip(self.errors, inside, strict=True) if within and error is not None]
 
     def _range(self, step: NarrowingStep, p: float, among: int) -> StepVerdict:
-        """A range has to matter before its cost is asked for."""
+        """The verdict on a range. It must matter before its cost is judged."""
         if p <= 1 - self.confidence and step.change is not unchanged:
             judged = self._by_cost(step, among)
         else:
@@ -164,7 +164,7 @@ class _Judge:
         return replace(judged, adjusted_p=p, best=step.best, good_range=step.good_range, good_values=step.good_values)
 
     def _by_cost(self, step: NarrowingStep, among: int) -> StepVerdict:
-        """A step that is taken where it is shown to cost less than the margin."""
+        """The verdict on a step that is taken if it is shown to cost less than the margin."""
         narrower = step.change(self.drawn.space)
         # One end of each of so many intervals misses with a chance of 1 - confidence in all.
         level = 1 - 2 * (1 - self.confidence) / among
@@ -185,7 +185,7 @@ class _Judge:
         )
 
     def _cost(self, narrower: Space, level: float) -> tuple[Evidence, ErrorIncrease]:
-        """The cost of a narrower space by the best evidence that there is."""
+        """The cost of a narrower space, by the best available evidence."""
         twin = self._twin(narrower)
         if twin is not None:
             errors = self.errors_of(twin)
@@ -202,7 +202,7 @@ class _Judge:
         return "members", members_cost(self.errors, own, new, old, confidence=level)
 
     def _twin(self, space: Space) -> SpaceSample | None:
-        """The population of this very space, under the same bounds."""
+        """The population of exactly this space, under the same bounds."""
         for other in self.population.spaces:
             same = replace(other.space, name=space.name, history=space.history) == space
             if same and other.sampling.bounds == self.drawn.sampling.bounds:
@@ -223,7 +223,9 @@ def _chosen(population: PopulationStudy, name: str | None) -> SpaceSample:
 def _taken_together(
     space: Space, steps: Sequence[tuple[NarrowingStep, StepVerdict]]
 ) -> tuple[Space | None, tuple[StepVerdict, ...]]:
-    """The space after all steps that are taken, and all considered; an axis may have gone with an earlier step."""
+    """The space after all steps taken, and all steps considered. An earlier step may have removed the axis of a later
+    one.
+    """
     new, considered = space, []
     for step, judged in steps:
         if judged.taken and step.axis not in new.axes:
@@ -235,7 +237,7 @@ def _taken_together(
 
 
 def _change(step: NarrowingStep, space: Space) -> str:
-    """The step as the history of the narrower space says it; empty where there is nothing to change."""
+    """The step as recorded in the history of the narrower space. Empty if nothing changes."""
     return "" if step.change is unchanged else step.change(space).history[-1].change
 
 

@@ -19,7 +19,7 @@ Evidence = Literal["population", "members"]
 
 
 class Within(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="within"):
-    """The best networks have values from `low` to `high`; None for an end that the step leaves alone."""
+    """The best networks have values from `low` to `high`. None for an end that the step does not change."""
 
     low: float | None
     high: float | None
@@ -45,15 +45,16 @@ Best = Within | Among | Without
 class StepVerdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One step that was considered, and whether it is taken; `report.words.narrowing` says why.
 
-    - `change`: as the history of the new space says it; "" where there is nothing to change (a good range as wide as
-      the axis). `points`: the size of the space after this step alone, None where there is nothing to change.
-    - `best`, and `good_range` or `good_values`: of a range, by the bootstrap. `adjusted_p`: of the axis having nothing
-      to do with the errors (`findings.narrowing.steps.ranges`), by Holm over all ranges.
-    - `cost`: in error points, with the simultaneous interval that decides (see `propose_space`), by `evidence`: a
-      population of the narrower space in the same folder, or the members of this one.
-    - `needed`: networks of either space that would show that a step of no cost costs less than the margin. None where
-      that is settled or cannot be known.
-    - `dropped`: the evidence is for the step, but the axis is never drawn after other steps.
+    - `change`: as in the history of the new space. "" if nothing changes (a good range as wide as the axis).
+    - `points`: the size of the space after this step alone. None if nothing changes.
+    - `best`, and `good_range` or `good_values`: for a range, by the bootstrap.
+    - `adjusted_p`: the p value that the axis has nothing to do with the errors (`findings.narrowing.steps.ranges`), by
+      Holm over all ranges.
+    - `cost`: in error points, with the simultaneous interval that decides (see `propose_space`).
+    - `evidence`: for the cost: a population of the narrower space in the same folder, or the members of this one.
+    - `needed`: the number of networks of either space that would show a cost of 0 to be below the margin. None if that
+      is settled or cannot be known.
+    - `dropped`: the evidence supports the step, but after other steps the axis is never drawn.
     """
 
     kind: Kind
@@ -81,14 +82,15 @@ class Curve(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 class ProposedSpace(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The next space.
 
-    - `of`: the space as it was sampled, under `bounds`. `space`: the narrower one; None where no step is taken.
-    - `counts`: what became of the networks of the old space. All but the finished ones are left out.
-    - `alike`: between which errors half of the networks lie, where that is within the margin; then no step is
+    - `of`: the space as it was sampled, under `bounds`.
+    - `space`: the narrower space. None if no step is taken.
+    - `counts`: the status of the networks of the old space. Only the finished ones are used.
+    - `alike`: the errors between which half of the networks lie, if they are within the margin of each other. Then no
+      step is considered.
+    - `learning`: which finished networks can be told from always answering one class. If most cannot, no step is
       considered.
-    - `learning`: which finished networks can be told from always answering one class. Where most cannot, no step is
-      considered.
-    - `before`: all finished networks. `after`: those of them that lie in the new space, or the population of that
-      space where the folder has one. None where there is no network.
+    - `before`, `after`: the errors of all finished networks, and of those in the new space (of its own population if
+      the folder has one). None without a network.
     - `points`, `dimensions`: of the old and of the new space.
     - `reliability`: what is known of the schedule.
     """

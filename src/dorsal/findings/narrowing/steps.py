@@ -1,4 +1,4 @@
-"""Steps by which a design space may be narrowed, and what the networks' drawn values say of each. No torch."""
+"""Steps that may narrow a design space, and what the drawn values say about each. No torch."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Errors = Sequence[float | None]
 SpaceChange = Callable[[Space], Space]
 
 ORDERED = ("widths", "depths")
-"""What makes up the course of a network: asked for order along the stages, where other axes are asked for equality."""
+"""These axes are tested for order along the stages. All others are tested for equality."""
 
 
 class NarrowingStep(NamedTuple):
-    """A step to consider. `change` is `unchanged` where there is nothing to change.
+    """A step to consider. `change` is `unchanged` if it changes nothing.
 
-    For a range also where the `best` networks lie by the bootstrap, and the `p` of the axis having nothing to do with
-    the errors.
+    A range also has the `best` values by the bootstrap, and `p`, the p value that the axis has nothing to do with the
+    errors.
     """
 
     kind: Kind
@@ -49,7 +49,9 @@ def unchanged(space: Space) -> Space:
 
 
 def shares(space: Space) -> list[NarrowingStep]:
-    """Sharing every axis by stage of several values, but widths, depths, and axes whose condition differs by stage."""
+    """Sharing of every axis by stage that has several values. Not of widths, depths, and axes whose condition differs
+    by stage.
+    """
     return [
         NarrowingStep("share", name, partial(share, axis=name))
         for name, axis in space.axes.items()
@@ -61,7 +63,7 @@ def shares(space: Space) -> list[NarrowingStep]:
 
 
 def order_steps(space: Space) -> list[NarrowingStep]:
-    """Widths and depths by stage that never fall, where they still may."""
+    """Widths and depths by stage that never fall, if they still can."""
     found = []
     for name in ORDERED:
         if name not in space.axes or name in space.non_decreasing:
@@ -74,10 +76,10 @@ def order_steps(space: Space) -> list[NarrowingStep]:
 
 
 def ranges(drawn: SpaceSample, errors: Errors, confidence: float, draws: int, seed: int) -> list[NarrowingStep]:
-    """Restricting every axis of several values to where the best networks lie; without axes drawn in no network.
+    """Restricting every axis of several values to where the best networks lie. Axes that no network draws are left out.
 
-    The p is of two tests, twice the smaller: whether the best lie on the axis as all do (`good_range`), and whether the
-    mean error depends on it, as a parabola or by value (`dependence_p`).
+    p is twice the smaller one of two tests: whether the best networks lie on the axis as all do (`good_range`), and
+    whether the mean error depends on it, as a parabola or by value (`dependence_p`).
     """
     steps: list[NarrowingStep] = []
     for name, axis in drawn.space.axes.items():
@@ -104,7 +106,7 @@ def ranges(drawn: SpaceSample, errors: Errors, confidence: float, draws: int, se
 
 
 class _Test(NamedTuple):
-    """Good ranges and values of columns of an axis, each with the p of `ranges`."""
+    """Good ranges and values of the columns of an axis, each with the p of `ranges`."""
 
     axis: Axis
     errors: Errors
@@ -130,7 +132,7 @@ class _Test(NamedTuple):
 
 
 def members(axes: Mapping[str, Sequence[Any]], space: Space) -> list[bool]:
-    """Which networks, by the values drawn of each axis, lie in a narrower `space` too."""
+    """Which networks, by the values drawn on each axis, also lie in a narrower `space`."""
     inside = np.ones(len(next(iter(axes.values()))), dtype=bool)
     for name, axis in space.axes.items():
         allowed = None if isinstance(axis.draw, EqualTo) else set(support(axis.draw).values)
@@ -146,12 +148,12 @@ def members(axes: Mapping[str, Sequence[Any]], space: Space) -> list[bool]:
 
 
 def drawn_values(value: Any) -> list[Any]:
-    """The values drawn for one network: one for each stage that has one, one, or none."""
+    """The values drawn for one network: one for each stage that has one, or one, or none."""
     return [each for each in (value if isinstance(value, list) else [value]) if each is not None]
 
 
 def _values(draw: Ranged | Choice | EqualTo) -> tuple[Any, ...]:
-    """The values of a draw of its own that has several."""
+    """The values of a draw that has several of its own."""
     values = () if isinstance(draw, EqualTo) else support(draw).values
     return values if len(values) > 1 else ()
 
@@ -161,7 +163,7 @@ def _has(value: Value, row: list[Any]) -> str | None:
 
 
 def _range(name: str, draw: Ranged, good: GoodRange, p: float, *, low: bool = True, high: bool = True) -> NarrowingStep:
-    """Restricting an axis at one end or both, where the good range ends before the axis does."""
+    """Restricting an axis at one end or both, if the good range ends before the axis does."""
     bottom, top = _outward(draw, good)
     first, *_, last = support(draw).values
     ends = {"low": bottom} if low and bottom > first else {}
@@ -172,7 +174,7 @@ def _range(name: str, draw: Ranged, good: GoodRange, p: float, *, low: bool = Tr
 
 
 def _outward(draw: Ranged, good: GoodRange) -> tuple[Any, Any]:
-    """The ends of the good range; where a draw has powers of two as ends, the next ones outside."""
+    """The ends of the good range. For a draw that needs powers of two, the next ones outside."""
     values = support(draw).values
     low = max(value for value in values if value <= good.low)  # whole numbers as they were
     high = min(value for value in values if value >= good.high)

@@ -26,9 +26,8 @@ def analyse_population(
 ) -> PopulationFindings:
     """Everything that a population shows, finished or not.
 
-    `retrained` is evidence on longer schedules. Two parts take long, and their effort can be chosen: `fits` networks
-    a space are fitted to the linear rule (about 0.1 s each), and the shares of axes get their intervals from
-    `resamples` samples.
+    `retrained` is evidence on longer schedules. Two parts take long: `fits` networks of each space are fitted to the
+    linear rule (about 0.1 s each), and the intervals of the shares of axes use `resamples` samples.
 
     Raises ValueError for a population without networks, negative `fits`, fewer than 20 `resamples`, and evidence on
     networks that are not in the population.
@@ -69,7 +68,7 @@ def analyse_population(
 def of_space(
     population: PopulationStudy, retrained: RecheckRuns | None, name: str
 ) -> tuple[PopulationStudy, RecheckRuns | None]:
-    """What concerns one of the spaces alone. Raises ValueError for a space that the population does not have."""
+    """The findings on one space alone. Raises ValueError for a space that the population does not have."""
     chosen = tuple(drawn for drawn in population.spaces if drawn.space.name == name)
     if not chosen:
         known = [drawn.space.name for drawn in population.spaces]
@@ -82,8 +81,7 @@ def of_space(
 
 
 def _fronts(spaces: Sequence[SpaceFinding]) -> tuple[Front, ...]:
-    """For each of `COSTS`, and each time in milliseconds that all spaces know: the networks on the front of error and
-    cost."""
+    """The front of error and cost, for each of `COSTS` and for each time in milliseconds that all spaces have."""
     known = [name for name in spaces[0].costs if all(name in space.costs for space in spaces)]
     return tuple(
         front_of(

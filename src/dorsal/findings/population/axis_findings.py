@@ -17,7 +17,7 @@ from dorsal.stats.populations import holm
 from dorsal.study.population.records import SpaceSample
 
 FEWEST_FOR_AXES = 20
-"""Below this many networks the best quarter is so few that a good range is those few networks' values."""
+"""With fewer networks, the best quarter is so small that a good range only lists their values."""
 
 TOTAL_DEPTH = "total depth"
 
@@ -27,9 +27,9 @@ Errors = Sequence[float | None]
 
 
 def axis_findings(drawn: SpaceSample, arms: Sequence[Arm], errors: Errors) -> tuple[AxisFinding, ...]:
-    """A finding for every column of every axis, in the space's order, then for what follows from them.
+    """A finding for every column of every axis, in the space's order, then for derived quantities.
 
-    `arms` and `errors` are the space's, in the order drawn; None is a network without a result.
+    `arms` and `errors` are the space's, in the order drawn. None is a network without a result.
     """
     columns = [column for name in drawn.axes for column in _columns(drawn, name)]
     if drawn.space.linear is None:  # with the rule on, the total depth is itself an axis
@@ -60,7 +60,7 @@ def _columns(drawn: SpaceSample, name: str) -> list[AxisFinding]:
 
 
 def _plain(column: Sequence[Any]) -> tuple[Value, ...]:
-    """Numbers where all values are, else text."""
+    """Numbers if all values are numbers, else text."""
     present = [value for value in column if value is not None]
     if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in present):
         return tuple(column)
@@ -82,7 +82,7 @@ def _total_depth(arms: Sequence[Arm]) -> list[AxisFinding]:
 
 
 def _with_numbers(drawn: SpaceSample, column: AxisFinding, errors: Errors) -> AxisFinding:
-    """The column with its profile and good range, where there are networks enough, of several values."""
+    """The column with its profile and good range, if there are enough networks and several values."""
     axis = drawn.space.axes.get(column.axis)
     if axis is not None and isinstance(axis.draw, EqualTo):
         return replace(column, equals=axis.draw.axis)

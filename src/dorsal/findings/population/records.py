@@ -1,7 +1,7 @@
-"""What the analysis of a population holds: frozen data, written as JSON, read by the report. No torch.
+"""The analysis of a population: frozen data, written as JSON, read by the report. No torch.
 
-Errors are in percent, differences of errors in percentage points. Wherever there are too few networks to say something,
-the field is None; `report.words.populations` says why.
+Errors are in percent, differences of errors in percentage points. If there are too few networks to say something, the
+field is None; `report.words.populations` says why.
 """
 
 from __future__ import annotations
@@ -32,8 +32,11 @@ Value = float | str | None
 
 
 class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Networks by what became of them, which add up to those drawn. One is `finished` when its runs of all seeds are;
-    `diverged` or `failed` when any run is, in this order; else `waiting`. Only finished ones have an error."""
+    """Numbers of networks by status, which add up to those drawn.
+
+    A network is `finished` if its runs of all seeds are, else `diverged` or `failed` if any run is (in this order),
+    else `waiting`. Only finished networks have an error.
+    """
 
     finished: int
     diverged: int
@@ -42,7 +45,7 @@ class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 def counts_of(statuses: Sequence[NetworkStatus]) -> Counts:
-    """How many networks have each status."""
+    """The number of networks of each status."""
     return Counts(**{status: statuses.count(status) for status in get_args(NetworkStatus)})
 
 
@@ -55,7 +58,7 @@ class ErrorDistribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
 
 
 class NamedNetwork(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A network to look at: its label among the arms of the study, and its error."""
+    """A network by its label among the arms of the study, and its error."""
 
     label: str
     error: float
@@ -64,10 +67,11 @@ class NamedNetwork(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 class Errors(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The errors of a space's finished networks.
 
-    - `median` is the distribution's, `middle` the network of the error next to it, the lower of two.
-    - `distribution` counts networks alike; `by_complexity` ("macs", "params") counts levels of complexity alike, those
-      in which every space has networks (see `PopulationFindings.shared_bins`); the other networks are left out.
-    - `search` is None for one network.
+    - `median`: of the distribution. `middle`: the network whose error is next to it, the lower of two.
+    - `distribution`: gives equal weight to networks. `by_complexity` ("macs", "params") gives equal weight to those
+      levels of complexity in which every space has networks (see `PopulationFindings.shared_bins`); other networks are
+      left out.
+    - `search`: None for one network.
     """
 
     mean: Estimate
@@ -81,27 +85,29 @@ class Errors(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     @property
     def searches(self) -> tuple[BestOf, ...]:
-        """The search curve up to a quarter of the networks; further on it would find their best again.
+        """The search curve up to a quarter of the networks. Beyond that it would repeat the best ones.
 
-        What to expect of one network is the mean, with the interval that it has everywhere.
+        The first point, for one network, is the mean with the same interval as everywhere else.
         """
         points = [point for point in self.search.points if point.expected.low is not None] if self.search else []
         return tuple(replace(point, expected=self.mean) if point.k == 1 else point for point in points)
 
 
 class AxisFinding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Error against one axis; an axis by stage has one of these for each stage.
+    """Error against one axis. An axis by stage has one finding for each stage.
 
-    - `name`: the axis, with its stage where it has one: "widths, stage 2".
-    - `stage`: from 1. `derived`: not drawn but following from what was drawn (total depth; w0, wa and wm are drawn).
-    - `logarithmic`: drawn so, hence to be shown on such a scale.
-    - `values`: one a network in the order of `SpaceFinding.labels`, None where the axis is not drawn; numbers for a
-      numeric axis, text for another.
-    - `equals`: the axis that this one equals, so that it is not drawn itself; "" for an axis that is drawn.
-    - `n`: networks that draw the axis and have a result. `constant`: their value, where all have the same.
-    - `numeric` and `good_range`, or `categorical` and `good_values`; all four None where the axis equals another or is
+    - `name`: the axis, with its stage if it has one: "widths, stage 2".
+    - `stage`: from 1.
+    - `derived`: computed from what was drawn (total depth, for example).
+    - `logarithmic`: drawn on a logarithmic scale, and so to be shown on one.
+    - `values`: one for each network, in the order of `SpaceFinding.labels`. Numbers or text; None where the axis is not
+      drawn.
+    - `equals`: the axis that this one equals, so that it is not drawn itself. "" for an axis that is drawn.
+    - `n`: the number of networks that draw the axis and have a result. `constant`: their value if they all have the
+      same.
+    - `numeric` and `good_range`, or `categorical` and `good_values`. All four are None if the axis equals another or is
       constant, and for fewer than FEWEST_FOR_AXES networks.
-    - `adjusted_p`: of the good range or values, by Holm for all axes of the space.
+    - `adjusted_p`: of the good range or values, by Holm over all axes of the space.
     """
 
     name: str
@@ -121,15 +127,15 @@ class AxisFinding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     @property
     def profiled(self) -> bool:
-        """Whether there are networks enough, of several values."""
+        """Whether there are enough networks, with several values."""
         return self.numeric is not None or self.categorical is not None
 
 
 class Importance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The share of the variance of predicted errors that one axis explains alone, 0 to 1 (see `importances`).
 
-    `null` is the share of a shuffled copy of the axis beside it, the median over shuffles, and `null_high` what 95 % of
-    such shares are below: a share up to there is noise. `n` networks draw the axis.
+    `null` is the share of a shuffled copy of the axis, the median over shuffles. 95 % of such shares are below
+    `null_high`, so a share up to that is noise. `n` networks draw the axis.
     """
 
     name: str
@@ -141,10 +147,10 @@ class Importance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class Importances(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The axes' shares, the largest first, from `n` networks with a result.
+    """The shares of the axes, the largest first, from `n` networks with a result.
 
-    `resamples` are behind each interval, `permutations` (shuffles) behind each null level. There are no shares for
-    fewer than FEWEST_FOR_IMPORTANCE networks, where all have the error `constant`, and where no axis varies.
+    Each interval is from `resamples` rounds, each noise level from `permutations` shuffles. There are no shares for
+    fewer than FEWEST_FOR_IMPORTANCE networks, if all have the error `constant`, and if no axis varies.
     """
 
     axes: tuple[Importance, ...]
@@ -157,11 +163,11 @@ class Importances(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 class LinearRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How near widths are to RegNet's quantised linear rule (e_fit), and whether the near ones are better.
 
-    - `drawn`: the space draws its widths by this rule; then nothing is computed.
-    - `fits`: one a network in the order of `SpaceFinding.labels`, None where not computed. `computed` of the `finished`
-      networks were fitted.
-    - `correlation`: Kendall's tau-b of fit and error over those computed, positive where a worse fit goes with a higher
-      error; None for too few.
+    - `drawn`: the space draws its widths by this rule. Then nothing is computed.
+    - `fits`: one for each network, in the order of `SpaceFinding.labels`. None where not computed: `computed` of the
+      `finished` networks were fitted.
+    - `correlation`: Kendall's tau-b of fit and error over the fitted networks, positive if a worse fit goes with a
+      higher error. None for too few.
     """
 
     drawn: bool
@@ -172,12 +178,12 @@ class LinearRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class SpaceFinding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One space. `labels`, `statuses`, `errors` (mean over seeds) and each of `costs` have one entry a network, in the
-    order drawn.
+    """One space. `labels`, `statuses`, `errors` (means over seeds) and each of `costs` have one entry for each network,
+    in the order drawn.
 
     - `sampling`: how its networks were drawn.
-    - `history`: how the space was narrowed, oldest first, each with the name and size of the space changed.
-    - `summary` is None where no network has a result.
+    - `history`: how the space was narrowed, oldest first, each with the name and size of the space it changed.
+    - `summary`: None if no network has a result.
     """
 
     name: str
@@ -195,8 +201,10 @@ class SpaceFinding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 class SpacePair(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Two spaces compared. The adjusted p values in `comparison` are for all tests of all pairs; None for a space of
-    fewer than FEWEST_OF_A_SPACE networks with a result."""
+    """Two spaces compared. The adjusted p values in `comparison` are for all tests of all pairs.
+
+    `comparison` is None if a space has fewer than FEWEST_OF_A_SPACE networks with a result.
+    """
 
     a: str
     b: str
@@ -204,9 +212,9 @@ class SpacePair(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class Planner(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Networks a space that it takes to see differences, one plan each.
+    """The number of networks of each space that would show a difference, one plan for each difference.
 
-    There are none for fewer than FEWEST_TO_PLAN degrees of `freedom` of the spread within spaces, and where the errors
+    There are no plans for fewer than FEWEST_TO_PLAN degrees of `freedom` of the spread within spaces, and if the errors
     of each space are all equal.
     """
 
@@ -215,16 +223,22 @@ class Planner(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class RankReliability(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Whether networks of one space keep their ranks, `space` being the space or "within spaces": over the pairs of
-    networks of each. `reliability` is None where no space has FEWEST_RANKED networks that finished."""
+    """Whether networks of one space keep their ranks.
+
+    `space` is a space, or "within spaces" for all pairs of networks of one space. `reliability` is None if no space has
+    FEWEST_RANKED networks that finished.
+    """
 
     space: str
     reliability: Reliability | None
 
 
 class OrderReliability(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Whether two spaces keep their order. `networks` of each have a result at every schedule; `reliability` is None
-    where those are fewer than FEWEST_TO_RESAMPLE."""
+    """Whether two spaces keep their order.
+
+    `networks` of each have a result at every schedule. `reliability` is None if either has fewer than
+    FEWEST_TO_RESAMPLE.
+    """
 
     a: str
     b: str
@@ -233,7 +247,7 @@ class OrderReliability(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
 
 class Retraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What became of the networks of one space that were trained at one schedule, each under all seeds."""
+    """The outcomes of the networks of one space that were trained at one schedule, each under all seeds."""
 
     space: str
     budget: str
@@ -241,8 +255,10 @@ class Retraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class ReliabilityFinding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is known of the short schedule of `epochs` epochs. Without evidence all else is empty. `ranks` are by space
-    and, where there are several, last within all of them."""
+    """What is known of the short schedule of `epochs` epochs. Without evidence everything else is empty.
+
+    `ranks` are by space and, if there are several, last within all of them.
+    """
 
     epochs: int
     retrained: tuple[Retraining, ...] = ()
@@ -253,9 +269,9 @@ class ReliabilityFinding(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 class PopulationFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All findings on a population; `report.words.populations` says them in English.
 
-    - `learning`: which networks can be told from always answering one class. Where none can, `pairs` is empty; where
-      less than half can, there are no plans.
-    - `shared_bins`: by complexity the number of its ten bins in which every space with a result has networks.
+    - `learning`: which networks can be told from always answering one class. If none can, `pairs` is empty; if most
+      cannot, there are no plans.
+    - `shared_bins`: for each complexity, in how many of its ten bins every space with a result has networks.
     """
 
     name: str

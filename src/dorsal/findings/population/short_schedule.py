@@ -1,4 +1,4 @@
-"""Whether the population's schedule is long enough to rank networks and spaces, where there is evidence of it."""
+"""Whether the population's schedule is long enough to rank networks and spaces, if there is evidence of it."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from dorsal.study.population.records import RecheckRuns
 
 WITHIN = "within spaces"
 BEST = 5
-"""Of how many best networks the agreement is asked; of fewer, a quarter, where there are few."""
+"""The agreement is about this many best networks; about a quarter of the networks if there are few."""
 
 
 def reliability_finding(
     retrained: RecheckRuns | None, labels: Mapping[str, Sequence[str]], epochs: int
 ) -> ReliabilityFinding:
-    """What the evidence says of ranks, by space and within all spaces, and of the order of every two.
+    """What the evidence says about ranks, by space and within all spaces, and about the order of every two spaces.
 
-    `labels` are the networks of each space by its name. A network has an error at a schedule where all of its runs
+    `labels` are the networks of each space, by its name. A network has an error at a schedule if all of its runs
     finished, as in the population.
 
     Raises ValueError for evidence on a network of no space, or of another shape than it says.
@@ -60,7 +60,9 @@ def reliability_finding(
 
 
 class _Evidence(NamedTuple):
-    """Of one space: errors [networks, budgets, seeds], NaN for runs without one, and what became of each network."""
+    """The evidence on one space: errors [networks, budgets, seeds], NaN for runs without one, and the networks'
+    statuses.
+    """
 
     errors: Array
     statuses: npt.NDArray[np.str_]
@@ -96,7 +98,10 @@ def _ranks(space: str, spaces: Mapping[str, _Evidence], budgets: Sequence[str]) 
 
 
 def _orders(spaces: Mapping[str, _Evidence], budgets: Sequence[str]) -> OrderReliability:
-    """Networks still waiting are no evidence, while lost ones may be lost because they are bad."""
+    """The order of two spaces.
+
+    Networks still waiting are left out. Lost ones count, since they may be lost because they are bad.
+    """
     a, b = spaces
     first, second = (errors[(statuses != "waiting").all(axis=1)] for errors, statuses in spaces.values())
     whole = [int((~np.isnan(errors).any(axis=(1, 2))).sum()) for errors in (first, second)]

@@ -32,18 +32,18 @@ from dorsal.study.population.records import SpaceSample
 FITS = 60
 COMPLEXITIES = ("macs", "params")
 BINS = 10
-"""Bins of a complexity, as many as NDS takes for ResNets (Radosavovic et al. 2019)."""
+"""The number of bins of a complexity: as many as NDS takes for ResNets (Radosavovic et al. 2019)."""
 
 
 class Bins(NamedTuple):
-    """Edges of the bins of a complexity, and of each bin whether all spaces have networks in it."""
+    """The edges of the bins of a complexity, and which bins have networks of all spaces."""
 
     edges: list[float]
     shared: list[bool]
 
 
 def complexity_bins(spaces: Sequence[SpaceSample], results: Mapping[str, Result]) -> dict[str, Bins]:
-    """The bins of each complexity, by the finished networks of all spaces that have any."""
+    """The bins of each complexity, from the finished networks of all spaces that have any."""
     bins = {}
     for name in COMPLEXITIES:
         levels = [
@@ -69,7 +69,7 @@ def space_finding(
     resamples: int,
     confidence: float,
 ) -> SpaceFinding:
-    """All that one space's networks show; `arms` and `results` by label, `bins` by complexity."""
+    """All that the networks of one space show. `arms` and `results` are by label, `bins` by complexity."""
     networks = [arms[label] for label in drawn.labels]
     statuses = tuple(results[label][0] for label in drawn.labels)
     errors = tuple(results[label][1] for label in drawn.labels)
@@ -126,7 +126,7 @@ def _summary(
 
 
 def _searches(networks: int) -> list[int]:
-    """1, 2, 3, 4, 6, 8, 12, …: numbers that populations of any size share, and all networks."""
+    """1, 2, 3, 4, 6, 8, 12, …: numbers common to populations of any size, and the number of all networks."""
     doubled = [start << times for times in range(networks.bit_length()) for start in (2, 3)]
     return sorted({1, networks, *(number for number in doubled if number < networks)})
 
@@ -142,7 +142,9 @@ def _distribution(errors: Array, weights: Array | None, confidence: float) -> Er
 def _linear_rule(
     drawn: SpaceSample, arms: Sequence[Arm], errors: Sequence[float | None], max_fits: int, confidence: float
 ) -> LinearRule:
-    """The fit of the first `max_fits` finished networks in the order drawn, so that errors choose none of them."""
+    """The fits of the first `max_fits` finished networks in the order drawn, so the choice does not depend on
+    errors.
+    """
     finished = [row for row, error in enumerate(errors) if error is not None]
     drawn_so = drawn.space.linear is not None
     fits: list[float | None] = [None] * len(arms)
@@ -164,7 +166,7 @@ def _linear_rule(
 def _correlation(
     first: Sequence[float | None], second: Sequence[float | None], confidence: float, draws: int = 2_000
 ) -> Estimate | None:
-    """Kendall's tau-b with its percentile interval over networks; None for too few, or where all are equal."""
+    """Kendall's tau-b with its percentile interval over networks. None for too few networks, or if all are equal."""
     n = len(first)
     if n < FEWEST_RANKED:
         return None

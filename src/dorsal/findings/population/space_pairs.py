@@ -1,4 +1,4 @@
-"""Which space is better: every two compared, and how many networks it would take."""
+"""Which space is better: every two compared, and how many networks that takes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DIFFERENCES = (1.0, 0.5)
 
 
 def space_pairs(spaces: Sequence[SpaceFinding], confidence: float) -> tuple[SpacePair, ...]:
-    """Every two spaces; p values are adjusted by Holm for all tests of all pairs."""
+    """Every two spaces. p values are adjusted by Holm for all tests of all pairs."""
     pairs = list(combinations(spaces, 2))
     comparisons = {
         (a.name, b.name): compare_populations(a.errors, b.errors, confidence=confidence)
@@ -42,7 +42,7 @@ def space_pairs(spaces: Sequence[SpaceFinding], confidence: float) -> tuple[Spac
 
 
 def planner(spaces: Sequence[SpaceFinding], learnt: Learning, confidence: float) -> Planner:
-    """What it takes to see DIFFERENCES by the tests of `space_pairs`, from the errors of all spaces within each."""
+    """What it takes to see DIFFERENCES by the tests of `space_pairs`, from the errors within all spaces."""
     pilots = [_present(space) for space in spaces]
     residuals, freedom = pooled(pilots)
     if freedom < FEWEST_TO_PLAN or not residuals.any() or learnt.mostly_nothing:
@@ -53,7 +53,7 @@ def planner(spaces: Sequence[SpaceFinding], learnt: Learning, confidence: float)
 
 
 def _strictest(confidence: float, pairs: int) -> float:
-    """The confidence that the least p value of so many pairs has to reach by Holm's correction."""
+    """The confidence that the smallest p value of all pairs must reach under Holm's correction."""
     return 1 - (1 - confidence) / (pairs * (2 + len(COMPARED_QUANTILES)))
 
 
@@ -75,7 +75,7 @@ def _adjusted(comparisons: Sequence[PopulationComparison]) -> list[PopulationCom
 
 
 def _tests(comparison: PopulationComparison) -> list[Significance]:
-    """In the order in which `_adjusted` puts them back."""
+    """The tests, in the order in which `_adjusted` returns them."""
     return [comparison.distance_test, comparison.mean.test, *(effect.test for effect in comparison.quantiles)]
 
 
