@@ -17,11 +17,7 @@ if TYPE_CHECKING:
     from dorsal.report.write import write_report
     from dorsal.space.named import read_space
     from dorsal.space.sample import sample
-    from dorsal.spec.cost import cost
-    from dorsal.spec.layers import features, layers
     from dorsal.spec.network import Network
-    from dorsal.spec.text import difference, edit
-    from dorsal.spec.widths import match_cost
     from dorsal.study.comparison.question import Comparison
     from dorsal.study.load import load
     from dorsal.study.population.question import Population
@@ -36,22 +32,21 @@ if TYPE_CHECKING:
     from dorsal.weights.register_timm import register_timm
     from dorsal.weights.saved import load_model, save_model
     from dorsal.zoo import network
+    from dorsal.zoo.facts import cost, difference, edit, features, layers, match_cost
 
 __version__ = "0.1.0"
 
 _ROOMS = {
     "dorsal.spec.network": ("Network",),
     "dorsal.zoo": ("network",),
-    "dorsal.spec.text": (
+    "dorsal.zoo.facts": (
+        "cost",
         "difference",
         "edit",
-    ),
-    "dorsal.spec.cost": ("cost",),
-    "dorsal.spec.layers": (
         "features",
         "layers",
+        "match_cost",
     ),
-    "dorsal.spec.widths": ("match_cost",),
     "dorsal.nn.build": ("build",),
     "dorsal.weights.create": ("create",),
     "dorsal.weights.saved": (

@@ -145,7 +145,7 @@ def test_a_record_a_text_and_a_path_are_data(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize("given", [3, None, ["photos"], {"path": "photos"}, b"photos"])
 def test_anything_else_is_refused_by_the_name_of_the_argument(given: object) -> None:
-    with pytest.raises(TypeError, match=r"data=.* is a .*; it must be a text such as 'scenes'"):
+    with pytest.raises(TypeError, match=r"data=.* is of type .*; it must be a text such as 'scenes'"):
         data_spec(given)  # type: ignore[arg-type]
 
 

@@ -1,16 +1,20 @@
 """Networks of a population trained again: what is run, what is not run twice, what is refused."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+import dorsal
+from dorsal.cli.app import APP
 from dorsal.findings.population.analyse import analyse_population
 from dorsal.jobs.events import Event, TrialDone
 from dorsal.jobs.study_file import read_study_file, write_study_file
+from dorsal.report.files import json_of
+from dorsal.report.population.results import with_words
 from dorsal.study.population.question import Population
 from dorsal.study.population.run import run_population
 from dorsal.study.population.saved import load_population
@@ -18,6 +22,7 @@ from dorsal.study.recheck.run import Recheck, command_line, run_recheck
 from dorsal.study.recheck.saved import load_recheck
 from tests.study.arithmetic import Arithmetic, put_in_place
 
+TIMES = Path(__file__).parents[2] / "experiments" / "cifar10_spaces" / "population" / "latency"
 BASE = "small(depths=[1, 1], widths=[16, 32], strides=[2, 2], stem=simple(width=8, stride=2))"
 SPACE = f"""
 name = "tiny"
@@ -120,6 +125,33 @@ def test_runs_that_gave_no_error_are_kept_with_what_became_of_them(
     }
     assert (counts["tiny", "2 epochs"].diverged, counts["tiny", "2 epochs"].finished) == (1, 2)
     assert counts["twin", "1 epoch"] == counts["twin", "2 epochs"] == counts["tiny", "2 epochs"]
+
+
+def test_python_and_the_command_line_report_the_same(folder: Path, tmp_path: Path) -> None:
+    where = tmp_path / "study"
+    shutil.copytree(folder, where)
+    shutil.copytree(TIMES, where / "latency")
+    if load_recheck(where) is None:
+        run_recheck(asked(where))
+
+    def results(write: Callable[[], object], out: Path = where) -> Any:
+        write()
+        found = msgspec.json.decode((out / "results.json").read_bytes())
+        (out / "results.json").unlink()
+        return found
+
+    with pytest.raises(SystemExit) as ended:
+        APP(["report", str(where)])
+    assert not ended.value.code
+    told = results(lambda: None)
+    assert told["analysis"]["reliability"]["ranks"]
+    assert told["latency"]
+    assert results(lambda: dorsal.write_report(str(where))) == told
+    assert results(lambda: dorsal.write_report(dorsal.load(where), where)) == told
+    assert results(lambda: dorsal.write_report(where, tmp_path / "elsewhere"), tmp_path / "elsewhere") == told
+    assert msgspec.json.decode(json_of(with_words(dorsal.analyse(where)))) == told["analysis"]  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="folder=None is of type NoneType; it must be the folder to write into"):
+        dorsal.write_report(dorsal.load(where))  # type: ignore[call-overload]
 
 
 def test_what_is_asked_is_a_command(folder: Path) -> None:

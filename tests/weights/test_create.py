@@ -229,24 +229,25 @@ def test_what_is_no_network_is_answered_with_what_was_meant(folder, tmp_path, mo
     where = str(folder[0])
     answers = {
         where: f"is a model's folder; dorsal.load_model({where!r}) loads it, and dorsal.create('{NET}', weights=",
-        "study": "'study' is a study's folder, not a network; dorsal.load_study('study') reads it",
+        "study": "'study' is a study's folder, not a network; dorsal.load('study') reads it",
         "best.pth": "'best.pth' is a file; name its network too, as in dorsal.create('resnet50', weights='best.pth')",
         str(tmp_path): "is a folder without a model",
         "runs/m": "'runs/m' is no file or folder, nor the text of a network, such as resnet50",
         Path("gone"): "'gone' is no file or folder",
         "gone.json": "network file 'gone.json' does not exist",
-        3: "name=3 is neither a network, nor its text, nor the path of its JSON file",
     }
     for name, message in answers.items():
         with pytest.raises(ValueError, match=re.escape(message)):
             create(name)
+    with pytest.raises(TypeError, match="name=3 is of type int; it must be a network, its text such as 'resnet50'"):
+        create(3)
 
 
 def test_what_are_no_weights_is_said():
     for weights in ("runs/m", "gone.pth", "gone.safetensors", Path("gone/m")):
         with pytest.raises(ValueError, match=f"weights='{weights}': there is no such file or folder"):
             create(NET, weights=weights)
-    with pytest.raises(ValueError, match="weights=3 is neither an id of published weights, nor a folder, nor a file"):
+    with pytest.raises(TypeError, match="weights=3 is of type int; it must be an id of `dorsal weights list`"):
         create(NET, weights=3)
     with pytest.raises(ValueError, match=r"features=3 must be a tuple: features=\(3,\)"):
         create(NET, features=3)

@@ -173,5 +173,5 @@ def test_an_entry_is_found_by_its_id_itself_or_its_file():
     entry = find_published("resnet20.akamaster_cifar10")
     for name in (entry, Path("somewhere") / entry.local_name, f"somewhere/{entry.local_name}", entry.local_name):
         assert find_published(name) == entry
-    with pytest.raises(ValueError, match="name=3 is neither an id of published weights nor the path of their file"):
+    with pytest.raises(TypeError, match="name=3 is of type int; it must be an id of `dorsal weights list`"):
         find_published(3)

@@ -225,7 +225,7 @@ def test_a_folder_may_be_given_as_text_or_path(saved, tmp_path):
     assert read_card(str(tmp_path / "again")) == card
     assert all(check.holds for check in verify_model(str(tmp_path / "again")))
     for call in (load_model, read_card, verify_model, lambda folder: save_model(folder, model, card)):
-        with pytest.raises(ValueError, match="folder=3 is not the path of a folder"):
+        with pytest.raises(TypeError, match="folder=3 is of type int; it must be a path"):
             call(3)
-    with pytest.raises(ValueError, match="model='x' is not a torch module"):
+    with pytest.raises(TypeError, match="model='x' is of type str; it must be a torch module"):
         save_model(tmp_path, "x", card)

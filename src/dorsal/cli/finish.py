@@ -14,12 +14,10 @@ def show_outcome(study: Study, folder: Path, as_json: bool) -> None:
     """Writes the report files into `folder` and prints the tables, or results.json, and where the page is."""
     from rich.console import Console
 
-    from dorsal.findings.comparison import analyse_comparison
-    from dorsal.report.comparison.page import write_comparison_report
     from dorsal.report.comparison.terminal import print_comparison
+    from dorsal.report.write import write_report
 
-    found = analyse_comparison(study)
-    write_comparison_report(study, found, folder)
+    found = write_report(study, folder)
     if as_json:
         sys.stdout.write((folder / "results.json").read_text(encoding="utf-8"))
         return
@@ -28,29 +26,18 @@ def show_outcome(study: Study, folder: Path, as_json: bool) -> None:
 
 
 def show_population(population: PopulationStudy, folder: Path, storage: str | None, as_json: bool) -> None:
-    """Analyses the population with what was trained again of it, writes the report files into `folder`, and prints the
-    tables, or results.json, and where the page is. Latencies measured into `folder`/latency are shown too."""
+    """Analyses the population with what its folder holds beside it, writes the report files into `folder`, and prints
+    the tables, or results.json, and where the page is."""
     from rich.console import Console
 
-    from dorsal.findings.latency import analyse_latency
-    from dorsal.findings.population.analyse import analyse_population
-    from dorsal.latency.records import MEASUREMENTS, MODEL, LatencyModel, Measurements, read_latency
-    from dorsal.report.population.page import write_population_report
     from dorsal.report.population.terminal import print_population
-    from dorsal.study.recheck.saved import load_recheck
+    from dorsal.report.write import write_report
 
-    retrained = load_recheck(folder, storage)
-    analysis = analyse_population(population, retrained=retrained)
-    times = folder / "latency"
-    latency = None
-    if (times / MODEL).is_file():
-        measured = read_latency(times / MEASUREMENTS, Measurements)
-        latency = analyse_latency(population, analysis, read_latency(times / MODEL, LatencyModel), measured)
-    write_population_report(population, analysis, folder, latency, retrained)
+    found = write_report(population, folder, storage)
     if as_json:
         sys.stdout.write((folder / "results.json").read_text(encoding="utf-8"))
         return
-    print_population(analysis, Console())
+    print_population(found, Console())
     print(f"report: {folder / 'report.html'}")
 
 

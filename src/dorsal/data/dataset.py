@@ -40,9 +40,13 @@ _CACHE_BYTES = 512 * 2**20
 
 
 def open_data(
-    data: DataSpec | str | os.PathLike[str], *, fingerprint: str | None = None, on_progress: Progress | None = None
+    data: ImageData | DataSpec | str | os.PathLike[str],
+    *,
+    fingerprint: str | None = None,
+    on_progress: Progress | None = None,
 ) -> ImageData:
-    """Opens a data set for training: a record, its text (see `dorsal.data.spec`), or the path of a folder.
+    """Opens a data set for training: a record, its text (see `dorsal.data.spec`), or the path of a folder. Data that
+    are open come back as they are.
 
     A folder is checked first, as far as no earlier check knows it; see `dorsal.data.check`. `on_progress` is called
     meanwhile; without it, lines appear on standard error once the check takes two seconds. A worker passes the
@@ -52,6 +56,8 @@ def open_data(
     Raises DataError, a ValueError, listing everything wrong with a folder; ValueError for a text that names no data;
     TypeError for anything else; and ModuleNotFoundError where the digits behind `Scenes` are not installed.
     """
+    if isinstance(data, ImageData):
+        return data
     spec = data_spec(data)
     match spec:
         case Scenes():

@@ -19,6 +19,8 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
+from dorsal.language.reader import wrong_type
+
 MAX_PIXELS = 178_956_970
 """Pixels of the largest image that is read by default: Pillow's own limit, twice 1 GiB / 4 / 3."""
 
@@ -153,9 +155,8 @@ def data_spec(data: DataSpec | str | os.PathLike[str]) -> DataSpec:
             return parse_data(data)
         case os.PathLike():
             return _folder(os.fspath(data), {})
-    raise TypeError(
-        f"data={data!r} is a {type(data).__name__}; it must be a text such as 'scenes' or 'photos(size=160)', "
-        "a path, or a record of dorsal.data.spec"
+    raise wrong_type(
+        "data", data, "a text such as 'scenes' or 'photos(size=160)', a path, or a record of dorsal.data.spec"
     )
 
 
@@ -176,6 +177,11 @@ def parse_data(text: str) -> DataSpec:
     if name == "scenes":
         return Scenes(**_parse_fields(fields, Scenes))
     return _folder(name, _parse_fields(fields, Folder))
+
+
+def data_text(_: str, data: DataSpec | os.PathLike[str]) -> str:
+    """The text that `parse_data` reads as these data. Raises ValueError and TypeError as `data_spec` does."""
+    return format_data(data_spec(data))
 
 
 def format_data(spec: DataSpec) -> str:

@@ -2,30 +2,78 @@
 
 from __future__ import annotations
 
-from typing import overload
+import os
+from pathlib import Path
+from typing import NamedTuple, overload
 
 from dorsal.findings.comparison import ComparisonFindings, analyse_comparison
+from dorsal.findings.latency import LatencyFindings, analyse_latency
 from dorsal.findings.population.analyse import analyse_population
 from dorsal.findings.population.records import PopulationFindings
 from dorsal.findings.search import SearchFindings, analyse_search
 from dorsal.jobs.records import Study
-from dorsal.study.population.records import PopulationStudy
+from dorsal.language.files import PathLike, as_path
+from dorsal.language.reader import wrong_type
+from dorsal.latency.records import MEASUREMENTS, MODEL, LatencyModel, Measurements, read_latency
+from dorsal.study.load import load
+from dorsal.study.population.records import PopulationStudy, RecheckRuns
+from dorsal.study.recheck.saved import load_recheck
 from dorsal.study.search.records import AnyStudy, SearchStudy
 
+Findings = ComparisonFindings | PopulationFindings | SearchFindings
+
 
 @overload
-def analyse(study: Study) -> ComparisonFindings: ...
+def analyse(study: Study, storage: None = None) -> ComparisonFindings: ...
 @overload
-def analyse(study: PopulationStudy) -> PopulationFindings: ...
+def analyse(study: PopulationStudy, storage: None = None) -> PopulationFindings: ...
 @overload
-def analyse(study: SearchStudy) -> SearchFindings: ...
-def analyse(study: AnyStudy) -> ComparisonFindings | PopulationFindings | SearchFindings:
-    """The statistics of a study, finished or not. Raises ValueError for anything that is no study."""
-    match study:
+def analyse(study: SearchStudy, storage: None = None) -> SearchFindings: ...
+@overload
+def analyse(study: PathLike, storage: str | None = None) -> Findings: ...
+def analyse(study: AnyStudy | PathLike, storage: str | None = None) -> Findings:
+    """The statistics of a study, finished or not: of a value, or of the folder that holds it.
+
+    Of a folder they are what `dorsal report` and `dorsal space analyse` show, with what was trained again of a
+    population. `storage` is as in `dorsal.load`. Raises ValueError as that does, and TypeError for anything else.
+    """
+    found, folder = read_study(study, storage)
+    match found:
         case Study():
-            return analyse_comparison(study)
+            return analyse_comparison(found)
         case PopulationStudy():
-            return analyse_population(study)
+            return analyse_population(found, retrained=load_recheck(folder, storage) if folder else None)
         case SearchStudy():
-            return analyse_search(study)
-    raise ValueError(f"study={study!r} is not a study; give what dorsal.run or dorsal.load returned")
+            return analyse_search(found)
+
+
+def read_study(study: AnyStudy | PathLike, storage: str | None = None) -> tuple[AnyStudy, Path | None]:
+    """A study from what people have of it, a value or its folder, and the folder. Raises as `analyse` does."""
+    if isinstance(study, (Study, PopulationStudy, SearchStudy)):
+        return study, None
+    if isinstance(study, (str, os.PathLike)):
+        return load(study, storage), as_path("study", study)
+    raise wrong_type("study", study, "what dorsal.run or dorsal.load returned, or the folder of a study")
+
+
+class PopulationInFolder(NamedTuple):
+    """What a population shows with all that its folder holds of it: networks trained again, and measured times."""
+
+    findings: PopulationFindings
+    latency: LatencyFindings | None
+    retrained: RecheckRuns | None
+
+
+def analyse_population_in(folder: Path, population: PopulationStudy, storage: str | None = None) -> PopulationInFolder:
+    """The findings on a population with what `folder` holds beside it.
+
+    Times are those that `dorsal space latency` measured into its folder "latency". Raises ValueError for files of
+    another population.
+    """
+    retrained = load_recheck(folder, storage)
+    findings = analyse_population(population, retrained=retrained)
+    times, latency = folder / "latency", None
+    if (times / MODEL).is_file():
+        model, measured = read_latency(times / MODEL, LatencyModel), read_latency(times / MEASUREMENTS, Measurements)
+        latency = analyse_latency(population, findings, model, measured)
+    return PopulationInFolder(findings, latency, retrained)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
 
 from dorsal.data.summary import DataSummary
+from dorsal.language.notebook import html_table
 from dorsal.recipes.epoch import Epoch
 from dorsal.recipes.recipe import Recipe
 from dorsal.spec.cost import Cost
@@ -150,3 +151,29 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
                 raise ValueError(f"trials: {trial.key} is recorded twice; each run has at most one trial")
             trials[trial.key] = trial
         return {(run.arm, run.recipe, run.seed): trials[run.key] for run in self.runs if run.key in trials}
+
+    def _repr_html_(self) -> str:
+        scores: dict[tuple[str, str], list[float]] = {}
+        for (arm, recipe, _), trial in self.ended().items():
+            if trial.score is not None:
+                scores.setdefault((arm, recipe), []).append(trial.score)
+        rows = [
+            (
+                arm.label,
+                f"{arm.cost.params:,}",
+                f"{arm.cost.macs:,}",
+                *(_mean_of(scores.get((arm.label, recipe), []), len(self.seeds)) for recipe in self.recipes),
+            )
+            for arm in self.arms
+        ]
+        done = f"{len(self.trials):,} of {len(self.runs):,} runs have ended"
+        title = f"{self.name}: {self.kind} on {self.data.description}; {done}; mean score in percent by recipe"
+        return html_table(title, ("network", "params", "MACs", *self.recipes), rows)
+
+
+def _mean_of(scores: Sequence[float], seeds: int) -> str:
+    """The mean of the finished runs, with how many these are of how many seeds where some are missing."""
+    if not scores:
+        return "–"
+    some = "" if len(scores) == seeds else f" ({len(scores)} of {seeds} seeds)"
+    return f"{sum(scores) / len(scores):.2f}{some}"

@@ -77,6 +77,13 @@ def read_fields(given: Mapping[str, Any], kind: type[msgspec.Struct], of: str, n
     return values
 
 
+def builtins_of(value: Any) -> Any:
+    """Numbers and arrays of NumPy and torch as Python's, and tuples, sets and ranges as lists, at any depth."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return [builtins_of(each) for each in value] if isinstance(value, (list, tuple, set, frozenset, range)) else value
+
+
 def convert(field: str, value: Any, kind: Any, *, text: bool = False) -> Any:
     """Plain data as a value of the annotated type `kind`. With `text`, numbers may be written as texts.
 

@@ -1,6 +1,25 @@
-"""Text files that users write: networks, recipes, spaces, questions, class names."""
+"""Paths as people give them, and the text files that they write: networks, recipes, spaces, questions, class names."""
 
 from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from dorsal.language.reader import wrong_type
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PathLike = str | os.PathLike[str]
+
+
+def as_path(argument: str, value: PathLike) -> Path:
+    """A path by its text or value; `~` is the home folder. Raises TypeError naming the argument for anything else."""
+    from pathlib import Path  # here, as `dorsal list` starts without it
+
+    if not isinstance(value, (str, os.PathLike)):
+        raise wrong_type(argument, value, "a path, as a text or a pathlib.Path")
+    return Path(value).expanduser()
 
 
 def read_text_file(what: str, name: str) -> str:

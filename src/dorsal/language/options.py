@@ -14,12 +14,12 @@ import functools
 import inspect
 import os
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
-from dorsal.language.fields import check_word, convert
+from dorsal.language.fields import builtins_of, check_word, convert
 
 Kind = TypeVar("Kind", bound=type[msgspec.Struct])
 
@@ -34,6 +34,7 @@ def option(
     path: bool = False,
     free: bool = False,
     own: Mapping[str, str] = {},
+    text: Callable[[str, Any], str] | None = None,
 ) -> msgspec.Meta:
     """What is said of one thing that can be set.
 
@@ -43,6 +44,8 @@ def option(
     - `path`: the value may be a path or begin with one, so that `~` in it is the home folder.
     - `free`: the question stays the same whatever it is; only more or less of it is done, or elsewhere.
     - `own`: of a mapping, the keys that have options of their own, with their meanings.
+    - `text`: called with the field and a value of Python's that the field's text can name, such as a network; returns
+      that text.
     """
     extra = {
         "name": name,
@@ -52,6 +55,7 @@ def option(
         "path": path,
         "free": free,
         "own": dict(own),
+        "text": text,
     }
     return msgspec.Meta(description=meaning, extra=extra)
 
@@ -70,6 +74,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
     path: bool
     free: bool
     own: dict[str, str]
+    text: Callable[[str, Any], str] | None
 
     @property
     def kinds(self) -> tuple[Any, ...]:
@@ -91,12 +96,14 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
         return ", ".join(map(str, self.default)) if isinstance(self.default, tuple) else str(self.default)
 
     def checked(self, value: Any) -> Any:
-        """The value as the struct holds it: lists are tuples, and `~` is the home folder.
+        """The value as the struct holds it: lists are tuples, `~` is the home folder, and networks and the like texts.
 
         Raises ValueError naming the field, the value and what would be valid.
         """
-        if isinstance(value, str | os.PathLike) and get_origin(self.kind) is tuple:
-            value = (value,)
+        value = builtins_of(value)
+        if get_origin(self.kind) is tuple and not isinstance(value, list):
+            value = [value]
+        value = [self._as_text(each) for each in value] if isinstance(value, list) else self._as_text(value)
         if self.path and value is not None:
             value = tuple(map(_at_home, value)) if isinstance(value, tuple | list) else _at_home(value)
         if get_origin(self.item) is Literal:  # before msgspec, which knows no near matches
@@ -113,6 +120,12 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
             if isinstance(part, str):
                 _check_text(self.field, part)
         return value
+
+    def _as_text(self, value: Any) -> Any:
+        """A value as the text that names it; what a file can hold stays as it is, for `convert` to judge."""
+        if self.text is None or value is None or isinstance(value, (str, bool, int, float, list, dict)):
+            return value
+        return self.text(self.field, value)
 
 
 def read_option(field: str, annotation: Any, default: Any) -> Option | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 import re
+import reprlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -27,6 +29,24 @@ def suggest(word: str, known: Iterable[str], see: str = "") -> str:
     if see and len(names) > _MOST_LISTED:
         return f"; there are {len(names):,}, see `{see}`"
     return f"; valid: {', '.join(names)}" if names else "; there are none"
+
+
+def wrong_type(argument: str, value: object, valid: str) -> TypeError:
+    """The error for an argument of a type that a function does not take. `valid` says what it must be.
+
+    A value of the right type that cannot be is a ValueError.
+    """
+    return TypeError(f"{argument}={reprlib.repr(value)} is of type {type(value).__name__}; it must be {valid}")
+
+
+def whole_number(argument: str, value: Any) -> int:
+    """The value as Python's int; NumPy's are taken, and 1e9. Raises TypeError for anything else."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise wrong_type(argument, value, "a whole number") from None
 
 
 class Call(msgspec.Struct, frozen=True):

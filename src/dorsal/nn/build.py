@@ -9,18 +9,20 @@ import torch
 from torch import nn
 from torchvision.ops import DropBlock2d, FrozenBatchNorm2d
 
+from dorsal.language.files import PathLike
 from dorsal.language.reader import suggest
 from dorsal.nn.backbone import Classifier
 from dorsal.nn.blocks import ResidualBlock
 from dorsal.nn.layers import DeformConv
 from dorsal.spec.network import Network
+from dorsal.zoo import network as read_network
 
 NormPolicy = Literal["train", "frozen", "sync"]
 POLICIES: tuple[NormPolicy, ...] = ("train", "frozen", "sync")
 
 
 def build(
-    network: Network,
+    network: Network | PathLike,
     *,
     drop_path: float = 0.0,
     drop_block: float = 0.0,
@@ -28,7 +30,9 @@ def build(
     zero_init: bool = False,
     norm_policy: NormPolicy = "train",
 ) -> Classifier:
-    """A freshly initialised module of the network, on torch's default device (`with torch.device(...)`; meta works).
+    """A freshly initialised module of the network, a value or text, on torch's default device.
+
+    `with torch.device(...)` chooses another; meta works.
 
     - `drop_path`: stochastic depth, probability at the last block, growing linearly from 0 (arXiv 1603.09382).
     - `drop_block`: DropBlock (arXiv 1810.12890) with 3x3 squares in the last two stages; see `set_drop_block`.
@@ -39,8 +43,10 @@ def build(
     Every family is initialised alike: convolutions normal with std sqrt(2 / (k*k*C_out)) (arXiv 1502.01852, fan out,
     groups not divided: as pycls), classifier normal with std 0.01, norms 1 and 0, biases 0.
 
-    Raises ValueError for a probability outside [0, 1), or a policy that the network's norm does not have.
+    Raises ValueError for a probability outside [0, 1), or a policy that the network's norm does not have, and as
+    `dorsal.network` does.
     """
+    network = read_network(network)
     for name, rate in (("drop_path", drop_path), ("drop_block", drop_block), ("dropout", dropout)):
         if not 0 <= rate < 1:
             raise ValueError(f"{name}={rate} must be at least 0 and below 1")

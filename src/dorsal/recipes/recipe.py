@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 import msgspec
 
-from dorsal.language.fields import check_word, show
+from dorsal.language.fields import builtins_of, check_word, convert, show
 
 OptimizerName = Literal["sgd", "nesterov", "adamw"]
 DecayOn = Literal["all", "weights"]
@@ -113,10 +113,10 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     precise_bn: int = 0
 
     def __post_init__(self) -> None:
-        for field in _FLOATS:  # 1 and 1.0 are one recipe, and are to have one hash
-            msgspec.structs.force_setattr(self, field, float(getattr(self, field)))
         for field, words in WORDS.items():
             check_word(field, getattr(self, field), words)
+        for field, kind in _KINDS.items():  # 1 and 1.0 are one recipe, and are to have one hash
+            msgspec.structs.force_setattr(self, field, convert(field, builtins_of(getattr(self, field)), kind))
         for field, (low, high) in _RANGES.items():
             _check_range(field, getattr(self, field), low, high)
         if self.warmup_epochs >= self.epochs:
@@ -139,7 +139,7 @@ def _check_range(field: str, value: float, low: float, high: float) -> None:
         raise ValueError(f"{field}={value} is out of range; nearest valid: {nearest:g} ({low:g} to {high:g})")
 
 
-_FLOATS = [field.name for field in msgspec.structs.fields(Recipe) if field.type is float]
+_KINDS = {field.name: field.type for field in msgspec.structs.fields(Recipe)}
 WORDS: dict[str, tuple[str, ...]] = {
     "optimizer": get_args(OptimizerName),
     "decay_on": get_args(DecayOn),

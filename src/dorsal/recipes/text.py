@@ -7,6 +7,7 @@ mine.toml, mine.json         a file with any of the fields; those left out have 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,8 +16,8 @@ from typing import Any
 import msgspec
 
 from dorsal.language.fields import read_fields, show
-from dorsal.language.files import read_text_file
-from dorsal.language.reader import Call, Reader, suggest
+from dorsal.language.files import PathLike, read_text_file
+from dorsal.language.reader import Call, Reader, suggest, wrong_type
 from dorsal.recipes.named import NAMED
 from dorsal.recipes.recipe import Recipe
 from dorsal.spec.digest import digest
@@ -38,11 +39,17 @@ __all__ = [
 _TYPES: dict[str, Any] = {field.name: field.type for field in msgspec.structs.fields(Recipe)}
 
 
-def recipe(text: str) -> Recipe:
-    """A recipe from text: a name, a name with edits, or the path of a TOML or JSON file.
+def recipe(given: Recipe | PathLike, argument: str = "recipe") -> Recipe:
+    """A recipe from what people have of it: a value, a name, a name with edits, or the path of a TOML or JSON file.
 
-    Raises ValueError naming what is misspelt or out of range, with the nearest valid choice.
+    Raises ValueError naming what is misspelt or out of range, with the nearest valid choice; TypeError naming the
+    argument for anything else.
     """
+    if isinstance(given, Recipe):
+        return given
+    if not isinstance(given, (str, os.PathLike)):
+        raise wrong_type(argument, given, "a recipe, its text such as 'plain', or the path of a TOML or JSON file")
+    text = os.fspath(given)
     if text.endswith((".toml", ".json")):
         content = read_text_file("recipe file", text)
         return from_toml(content) if text.endswith(".toml") else from_json(content)
@@ -52,6 +59,8 @@ def recipe(text: str) -> Recipe:
             f"recipe={text!r} is more than one recipe, and this trains with one; `dorsal compare` takes a list; "
             f"try: {first[0].strip()}"
         )
+    if "/" in text.partition("(")[0]:
+        raise ValueError(f"{text!r} is no recipe: the name of its file ends in .toml or .json")
     call = Reader(text).whole()
     if not isinstance(call, Call):
         raise ValueError(f"{text!r} is not a recipe: expected a name, e.g. plain or tricks(epochs=5)")
@@ -73,6 +82,11 @@ def read_recipes(texts: Sequence[str], epochs: int | None) -> dict[str, Recipe]:
             raise ValueError(f"recipe {name!r} is there twice; leave one out, or give its file another name")
         found[name] = read if epochs is None else msgspec.structs.replace(read, epochs=epochs)
     return found
+
+
+def text_of(argument: str, given: Recipe | os.PathLike[str]) -> str:
+    """The text that `recipe` reads as this recipe, or as the file at this path. Raises TypeError for others."""
+    return os.fspath(given) if isinstance(given, os.PathLike) else recipe_text(recipe(given, argument))
 
 
 def recipe_text(recipe: Recipe) -> str:

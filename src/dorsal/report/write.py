@@ -2,36 +2,54 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import overload
 
-from dorsal.findings.analyse import analyse
+from dorsal.findings.analyse import Findings, analyse, analyse_population_in, read_study
 from dorsal.findings.comparison import ComparisonFindings
 from dorsal.findings.population.records import PopulationFindings
 from dorsal.findings.search import SearchFindings
 from dorsal.jobs.records import Study
+from dorsal.language.files import PathLike, as_path
+from dorsal.language.reader import wrong_type
 from dorsal.report.comparison.page import write_comparison_report
 from dorsal.report.population.page import write_population_report
 from dorsal.report.search.page import write_search_report
 from dorsal.study.population.records import PopulationStudy
-from dorsal.study.search.records import AnyStudy
+from dorsal.study.search.records import AnyStudy, SearchStudy
 
 
-def write_report(study: AnyStudy, folder: str | Path) -> ComparisonFindings | PopulationFindings | SearchFindings:
-    """Analyses the study and writes results.json, tables and report.html into `folder`, each whole or not at all.
+@overload
+def write_report(study: Study, folder: PathLike, storage: str | None = None) -> ComparisonFindings: ...
+@overload
+def write_report(study: PopulationStudy, folder: PathLike, storage: str | None = None) -> PopulationFindings: ...
+@overload
+def write_report(study: SearchStudy, folder: PathLike, storage: str | None = None) -> SearchFindings: ...
+@overload
+def write_report(study: PathLike, folder: PathLike | None = None, storage: str | None = None) -> Findings: ...
+def write_report(study: AnyStudy | PathLike, folder: PathLike | None = None, storage: str | None = None) -> Findings:
+    """Analyses a study and writes results.json, tables and report.html into `folder`, each whole or not at all.
 
-    Returns the findings. Raises ValueError for anything that is no study, OSError when a file cannot be written.
+    `study` is a value, or the folder of one. Then the report is written there too, unless another `folder` is given.
+    With a population comes what its folder holds beside it: networks trained again, and measured times. For a value
+    that is `folder`. `storage` is as in `dorsal.load`.
+
+    Returns the findings. Raises ValueError as `dorsal.load` does, TypeError for anything that is no study, and OSError
+    when a file cannot be written.
     """
-    folder = Path(folder)
-    match study:
+    found, home = read_study(study, storage)
+    out = home if folder is None else as_path("folder", folder)
+    if out is None:
+        raise wrong_type("folder", folder, "the folder to write into, as a text or a pathlib.Path")
+    match found:
         case Study():
-            comparison = analyse(study)
-            write_comparison_report(study, comparison, folder)
+            comparison = analyse(found)
+            write_comparison_report(found, comparison, out)
             return comparison
         case PopulationStudy():
-            population = analyse(study)
-            write_population_report(study, population, folder)
-            return population
-        case _:
-            search = analyse(study)
-            write_search_report(study, search, folder)
+            whole = analyse_population_in(home or out, found, storage)
+            write_population_report(found, whole.findings, out, whole.latency, whole.retrained)
+            return whole.findings
+        case SearchStudy():
+            search = analyse(found)
+            write_search_report(found, search, out)
             return search

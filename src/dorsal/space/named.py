@@ -15,10 +15,11 @@ group widths 1 to 32 in powers of two.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
-from dorsal.language.files import read_text_file
-from dorsal.language.reader import suggest
+from dorsal.language.files import PathLike, read_text_file
+from dorsal.language.reader import suggest, wrong_type
 from dorsal.space.axis import Axis, Linear
 from dorsal.space.distributions import Choice, LogUniform, PowerOfTwo, Uniform
 from dorsal.space.refine import monotone, rename, share
@@ -115,11 +116,33 @@ SPACES: dict[str, Space] = {
 }
 
 
-def read_space(text: str) -> Space:
-    """A space by name, or from a TOML or JSON file.
+def space_text(argument: str, given: Space | os.PathLike[str]) -> str:
+    """The text that `read_space` reads as this space: its name, or the path of its file.
 
-    Raises ValueError with near matches for an unknown name, and as `space.from_toml` and `from_json` do.
+    Raises ValueError for a space that has neither, and TypeError for anything else.
     """
+    if isinstance(given, os.PathLike):
+        return os.fspath(given)
+    space = read_space(given, argument)
+    if SPACES.get(space.name) != space:
+        raise ValueError(
+            f"{argument}: {space.name!r} is not one of `dorsal space list`, so the question needs its file: write "
+            f"dorsal.space.space.to_toml(space) to {space.name}.toml, and give that path"
+        )
+    return space.name
+
+
+def read_space(given: Space | PathLike, argument: str = "space") -> Space:
+    """A space from what people have of it: a value, a name, or the path of a TOML or JSON file.
+
+    Raises ValueError with near matches for a name that is none, and as `space.from_toml` and `from_json` do; TypeError
+    naming the argument for anything else.
+    """
+    if isinstance(given, Space):
+        return given
+    if not isinstance(given, (str, os.PathLike)):
+        raise wrong_type(argument, given, "a space, its name such as 'regnetx', or the path of a TOML or JSON file")
+    text = os.fspath(given)
     if text.endswith((".toml", ".json")):
         content = read_text_file("space file", text)
         read = from_toml if text.endswith(".toml") else from_json

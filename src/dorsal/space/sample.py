@@ -12,8 +12,11 @@ import msgspec
 import numpy as np
 
 from dorsal.language.amounts import show_amount
+from dorsal.language.files import PathLike
+from dorsal.language.reader import whole_number, wrong_type
 from dorsal.space.bounds import Bound, read_bounds
 from dorsal.space.candidates import Predictor, evaluate, realise
+from dorsal.space.named import read_space
 from dorsal.space.points import Points, draw_points, values_of
 from dorsal.space.size import dimensions, size
 from dorsal.space.space import Space
@@ -80,7 +83,7 @@ class Sample(msgspec.Struct, frozen=True):
 
 
 def sample(
-    space: Space,
+    space: Space | PathLike,
     count: int,
     bounds: Mapping[str, str] | None = None,
     seed: int = 0,
@@ -95,6 +98,7 @@ def sample(
     Candidates are independent draws, `CHUNK` at a time, and each chunk has its own random stream. So a sample depends
     on `seed` alone, and a smaller sample is the beginning of a larger one.
 
+    - `space`: a value, its name, or the path of its file.
     - `bounds`: texts for `read_bounds`, for one image of the point's size.
     - `predicted`: further quantities to bound, as functions of the costs.
     - `distinct`: "networks" lets no two of the sample share network and image size, "points" no two share the point, as
@@ -107,7 +111,11 @@ def sample(
     Raises ValueError, with the nearest values found, if the space cannot hold `count` networks, if `max_candidates` is
     almost certainly too small, or if too few networks were found among that many candidates.
     """
+    space = read_space(space)
+    count, seed = whole_number("count", count), whole_number("seed", seed)
     predicted = predicted or {}
+    if bounds is not None and not isinstance(bounds, Mapping):
+        raise wrong_type("bounds", bounds, "a mapping such as {'macs': '360M..400M'}")
     bounds = dict(bounds or {})
     asked = read_bounds(bounds, predicted)
     _check_numbers(space, count, seed, max_candidates)

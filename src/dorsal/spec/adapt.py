@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from dorsal.spec.block import Mixer, MultiScale, name_of
 from dorsal.spec.network import Network
-from dorsal.spec.timm import TimmNetwork
+from dorsal.spec.timm import AnyNetwork, TimmNetwork
 
-AnyKind = TypeVar("AnyKind", Network, TimmNetwork)
+AnyKind = TypeVar("AnyKind", Network, TimmNetwork, AnyNetwork)
 
 
 def fitted_to(network: AnyKind, classes: int, in_channels: int, written: Collection[str] = ()) -> AnyKind:

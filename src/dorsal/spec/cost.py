@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from dorsal.language.notebook import html_table
 from dorsal.spec.layers import Layer, Size, plan
 from dorsal.spec.network import Network
 
@@ -34,6 +35,10 @@ class Cost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def pycls_flops(self) -> int:
         """What pycls and the RegNet paper call flops: multiply-adds and the adds of biases."""
         return self.macs + self.bias_adds
+
+    def _repr_html_(self) -> str:
+        rows = [(name.replace("_", " "), f"{getattr(self, name):,}") for name in self.__struct_fields__]
+        return html_table("Cost of one image", ("", "count"), rows)
 
 
 class CostInfo(NamedTuple):

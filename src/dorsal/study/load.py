@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from dorsal.jobs.study_file import load_plan, load_study
+from dorsal.language.files import PathLike, as_path
 from dorsal.study.population.saved import load_population
 from dorsal.study.search.records import AnyStudy
 from dorsal.study.search.saved import load_search
 
 
-def load(folder: str | Path, storage: str | None = None) -> AnyStudy:
+def load(folder: PathLike, storage: str | None = None) -> AnyStudy:
     """The comparison, population or search in this folder, with all runs that have ended by now.
 
     `storage` is needed only where the study has one whose URL has a password. Raises ValueError when there is no study,
     it cannot be read, it is of another schema, or it is stored elsewhere.
     """
-    folder = Path(folder)
+    folder = as_path("folder", folder)
     match load_plan(folder).study.kind:
         case "comparison":
             return load_study(folder, storage)

@@ -11,12 +11,13 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from dorsal.data.spec import DATA_HELP
+from dorsal.data.spec import DATA_HELP, data_text
 from dorsal.jobs.resources import ResourceOptions
 from dorsal.jobs.store import without_password
 from dorsal.language.amounts import read_duration
 from dorsal.language.fields import check_fields
 from dorsal.language.options import Option, option, options_of
+from dorsal.recipes.text import text_of as recipe_text
 
 _MOST_SEEDS = 10_000
 _LONGEST_NAME = 40
@@ -43,14 +44,14 @@ Out = Annotated[
 ]
 Data = Annotated[
     str,
-    option(DATA_HELP, path=True),
+    option(DATA_HELP, path=True, text=data_text),
 ]
 _RECIPE = "A named recipe (`dorsal recipes` lists them), one with edits, 'plain(epochs=3)', or a TOML or JSON file."
 Epochs = Annotated[int | None, option("Epochs in place of the recipe's own.", least=1)]
 Name = Annotated[str, option("Title of the study, and its name in the storage.")]
 KeepModels = Annotated[bool, option("Keep the model of every finished run as a folder.", free=True)]
-RecipeText = Annotated[str, option(_RECIPE, metavar="RECIPE", path=True)]
-RecipeTexts = Annotated[tuple[str, ...], option(_RECIPE, name="recipe", metavar="RECIPE", path=True)]
+RecipeText = Annotated[str, option(_RECIPE, metavar="RECIPE", path=True, text=recipe_text)]
+RecipeTexts = Annotated[tuple[str, ...], option(_RECIPE, name="recipe", metavar="RECIPE", path=True, text=recipe_text)]
 Edit = Annotated[str, option("Change the spaces' base network, e.g. 'stem=simple(stride=1), strides=[1, 2, 2, 2]'.")]
 SampleSeed = Annotated[int, option("Random seed of the sample.", least=0)]
 LatencyFile = Annotated[str, option("File or folder that `dorsal space latency` made.", metavar="PATH", path=True)]

@@ -6,6 +6,7 @@ from typing import overload
 
 from dorsal.jobs.execution import OnEvent
 from dorsal.jobs.records import Study
+from dorsal.language.reader import wrong_type
 from dorsal.latency.records import LatencyModel
 from dorsal.study.comparison.question import Comparison
 from dorsal.study.comparison.run import compare
@@ -54,7 +55,5 @@ def run(
             return run_recheck(question, on_event=on_event)
         case Timing():
             return measure_latency(question, on_event=on_event)
-    raise ValueError(
-        f"question={question!r} is none; valid: a Comparison, Population, Search, Recheck or Timing, "
-        "e.g. dorsal.Comparison(networks=('resnet18', 'resnest50'))"
-    )
+    questions = "a Comparison, Population, Search, Recheck or Timing"
+    raise wrong_type("question", question, f"{questions}, e.g. dorsal.Comparison(networks=('resnet18', 'resnest50'))")

@@ -31,12 +31,17 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, update_bn
 from torch.utils.data import DataLoader
 
-from dorsal.data.dataset import Evaluation, ImageData, Seeded, order
+from dorsal.data.dataset import Evaluation, ImageData, Seeded, open_data, order
+from dorsal.data.spec import DataSpec
 from dorsal.language.fields import show
+from dorsal.language.files import PathLike, as_path
+from dorsal.language.reader import whole_number
 from dorsal.nn.build import set_drop_block
 from dorsal.recipes.epoch import Epoch, Step
 from dorsal.recipes.recipe import Precision
 from dorsal.recipes.text import Recipe
+from dorsal.recipes.text import recipe as read_recipe
+from dorsal.spec.adapt import fitted_to
 from dorsal.spec.network import Network
 from dorsal.spec.task import Classify, Task
 from dorsal.spec.text import choices_of
@@ -48,6 +53,7 @@ from dorsal.train.augment import batch_mixer, draws_of, seed_of, train_transform
 from dorsal.train.batches import Batches, balanced_order
 from dorsal.train.evaluate import scored
 from dorsal.train.optim import drop_block_rate, learning_rate, make_average, make_optimizer
+from dorsal.zoo import any_network, written_choices
 
 _STEPS_BETWEEN_READS = 50
 _Found = tuple[Score, Evidence]
@@ -96,14 +102,14 @@ class _Run(msgspec.Struct, frozen=True, eq=False):
 
 @torch.random.fork_rng(devices=[])
 def fit(
-    network: AnyNetwork,
-    recipe: Recipe,
-    data: ImageData,
+    network: AnyNetwork | PathLike,
+    recipe: Recipe | PathLike,
+    data: ImageData | DataSpec | PathLike,
     *,
     seed: int,
-    device: str = "cpu",
+    device: str | torch.device = "cpu",
     precision: Precision = "float32",
-    checkpoint: Path | None = None,
+    checkpoint: PathLike | None = None,
     on_step: Callable[[Step], None] | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
     loader_processes: int = 0,
@@ -111,6 +117,9 @@ def fit(
     task: Task = Classify(),
 ) -> Fit:
     """Trains the network from scratch for a task.
+
+    Network, recipe and data are values, texts or paths. A network that is given as text gets the classes and channels
+    of the data; a value must have them.
 
     `device` is "cpu", "cuda" or "mps". `checkpoint` is written after every epoch, before `on_epoch` is called, and
     resumed from where it exists; a corrupt one is renamed, noted, and the run starts over. The main process alone
@@ -123,12 +132,16 @@ def fit(
     Raises ValueError when network and data do not fit, the device is not there, or the checkpoint is of another run,
     and OSError when a checkpoint cannot be written. A loss that is not finite is an outcome: `Fit.status` "diverged".
     """
+    data, recipe = open_data(data), read_recipe(recipe)
+    network = _network_for(data, network)
+    device, seed = str(device), whole_number("seed", seed)
+    path = None if checkpoint is None else as_path("checkpoint", checkpoint)
     _check(network, data, seed, micro_batch)
     method = method_of(task, data.train.labels, len(data.classes))
     accelerator = _accelerator(device, precision)
     run = _assemble(network, recipe, data, seed, method, accelerator, loader_processes, micro_batch or recipe.batch)
     identity = _identity(network, recipe, data, seed, precision, run.micro_batch)
-    curve, found, notes = _resume(run, checkpoint, identity)
+    curve, found, notes = _resume(run, path, identity)
     error = ""
     try:
         for epoch in range(len(curve), recipe.epochs):
@@ -140,7 +153,7 @@ def fit(
             result = Epoch(epoch + 1, train_loss, val.loss, val.score, rate, seconds)
             curve.append(result)
             found = (val, scorer.evidence()) if epoch + 1 == recipe.epochs else None
-            _save(run, checkpoint, identity, curve, found)
+            _save(run, path, identity, curve, found)
             if on_epoch is not None and run.accelerator.is_main_process:
                 on_epoch(result)
     except _DivergedError as diverged:
@@ -298,6 +311,13 @@ def _accelerator(device: str, precision: Precision) -> Accelerator:
     if accelerator.device.type != device:
         raise ValueError(f"device={device} is not there; nearest valid: {accelerator.device.type}")
     return accelerator
+
+
+def _network_for(data: ImageData, network: AnyNetwork | PathLike) -> AnyNetwork:
+    """The network; one that is given as text is fitted to the data."""
+    if not isinstance(network, str):
+        return any_network(network)
+    return fitted_to(any_network(network), len(data.classes), data.channels, written_choices(network))
 
 
 def _check(network: AnyNetwork, data: ImageData, seed: int, micro_batch: int | None) -> None:

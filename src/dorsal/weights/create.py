@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection
-from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from dorsal.language.fields import builtins_of
+from dorsal.language.files import PathLike
 from dorsal.language.reader import Reader, suggest
 from dorsal.nn.backbone import Backbone, Classifier, set_checkpointing
 from dorsal.nn.build import build, initialise
@@ -18,7 +19,8 @@ from dorsal.spec.adapt import with_deformable, with_output_stride
 from dorsal.spec.network import Network
 from dorsal.spec.text import edit
 from dorsal.weights.published import Published
-from dorsal.weights.source import find_network, find_weights
+from dorsal.weights.source import find_weights
+from dorsal.zoo import network as read_network
 from dorsal.zoo import text_of
 
 NormChoice = Literal["batch", "group", "frozen", "sync"]
@@ -27,9 +29,9 @@ FIRST_CONVOLUTION = "stem.convs.0.conv.weight"
 
 
 def create(
-    name: str | Path | Network,
+    name: Network | PathLike,
     *,
-    weights: str | Path | Published | None = None,
+    weights: Published | PathLike | None = None,
     state: str | None = None,
     prefix: str | None = None,
     features: tuple[int, ...] | tuple[str, ...] | None = None,
@@ -69,7 +71,7 @@ def create(
 
     Raises ValueError naming the argument, its value and what would be valid, before anything is fetched.
     """
-    asked = find_network(name)
+    asked = read_network(name, "name")
     if norm not in NORMS:
         raise ValueError(f"norm={norm!r} is not known{suggest(norm, NORMS)}")
     if norm == "group" and weights is not None:
@@ -99,7 +101,7 @@ def create(
 
 
 def _ends(
-    name: str | Path | Network,
+    name: Network | PathLike,
     asked: Network,
     own: Network,
     classes: int | None,
@@ -126,6 +128,7 @@ def _view(
 ) -> Classifier | Backbone | InnerFeatures:
     if features is None:
         return model
+    features = builtins_of(features)
     if isinstance(features, (int, str)):
         raise ValueError(f"features={features!r} must be a tuple: features=({features!r},)")
     levels = tuple(level for level in features if isinstance(level, int))

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import msgspec
 
-from dorsal.language.reader import suggest
+from dorsal.language.files import PathLike
+from dorsal.language.reader import suggest, wrong_type
 from dorsal.spec.preprocessing import Preprocessing
 
 
@@ -75,12 +76,12 @@ def published() -> tuple[Published, ...]:
     return msgspec.json.decode(content, type=tuple[Published, ...])
 
 
-def find_published(name: str | Path | Published) -> Published:
+def find_published(name: Published | PathLike) -> Published:
     """The entry of this id, or of the file of this name or path. ValueError with near matches when there is none."""
     if isinstance(name, Published):
         return name
     if not isinstance(name, (str, os.PathLike)):
-        raise ValueError(f"name={name!r} is neither an id of published weights nor the path of their file")
+        raise wrong_type("name", name, "an id of `dorsal weights list`, or the path of a published file")
     by_id = {entry.id: entry for entry in published()}
     known = by_id.get(str(name)) or published_as(Path(name).name)
     if known is None:

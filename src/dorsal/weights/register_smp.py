@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 from segmentation_models_pytorch.encoders import encoders
 from segmentation_models_pytorch.encoders._base import EncoderMixin
 from torch import Tensor, nn
 
+from dorsal.language.files import PathLike
 from dorsal.nn.backbone import Backbone
 from dorsal.spec.layers import features
 from dorsal.spec.network import Network
 from dorsal.weights.create import create
 from dorsal.weights.published import Published
-from dorsal.weights.source import find_network, find_weights
+from dorsal.weights.source import find_weights
+from dorsal.zoo import network as read_network
 from dorsal.zoo import text_of
 
 PREFIX = "dorsal-"
@@ -52,8 +53,8 @@ class SmpEncoder(nn.Module, EncoderMixin):  # type: ignore[misc]  # their packag
 
 
 def register_smp(
-    name: str | Path | Network,
-    weights: str | Path | Published | None = None,
+    name: Network | PathLike,
+    weights: Published | PathLike | None = None,
     *,
     state: str | None = None,
     prefix: str | None = None,
@@ -68,7 +69,7 @@ def register_smp(
     Raises ValueError for a network without maps at strides 2, 4, 8, 16 and 32, and for weights that `dorsal.create`
     refuses, before the network is registered.
     """
-    network = find_network(name)
+    network = read_network(name, "name")
     text = name if isinstance(name, str) else text_of(network)
     strides = [level.stride for level in features(network)]
     if strides != STRIDES:

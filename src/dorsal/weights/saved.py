@@ -18,6 +18,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from dorsal.language.files import PathLike, as_path
+from dorsal.language.reader import wrong_type
 from dorsal.nn.backbone import Classifier
 from dorsal.nn.build import build
 from dorsal.spec.network import Network, network_hash
@@ -69,7 +71,7 @@ def make_card(
     )
 
 
-def check_savable(folder: str | Path, card: Card) -> None:
+def check_savable(folder: PathLike, card: Card) -> None:
     """Makes the folder, and finds out before training whether `save_model` could write into it after training.
 
     Raises ValueError for text on the card that is not UTF-8, such as the name of a class folder in another encoding,
@@ -80,26 +82,26 @@ def check_savable(folder: str | Path, card: Card) -> None:
         for text in value if isinstance(value, tuple) else (value,):
             if isinstance(text, str) and not _is_utf8(text):
                 raise ValueError(f"{name}: {text!r} is not UTF-8 text and cannot be written to {CARD}; rename it")
-    folder = as_folder(folder)
+    folder = as_path("folder", folder)
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryFile(dir=folder):
         pass
 
 
-def save_model(folder: str | Path, model: torch.nn.Module, card: Card) -> Card:
+def save_model(folder: PathLike, model: torch.nn.Module, card: Card) -> Card:
     """Writes a model's weights and card into `folder`; see `save_state`."""
     if not isinstance(model, torch.nn.Module):
-        raise ValueError(f"model={model!r} is not a torch module")
+        raise wrong_type("model", model, "a torch module, such as dorsal.create makes")
     return save_state(folder, model.state_dict(), card)
 
 
-def save_state(folder: str | Path, state: Mapping[str, Tensor], card: Card) -> Card:
+def save_state(folder: PathLike, state: Mapping[str, Tensor], card: Card) -> Card:
     """Writes weights, reference output and card into `folder`, each file atomically, the card last.
 
     Returns the card with the sha256 of the weights. Raises ValueError if the state is not one of the card's network, or
     if a value in it or in the network's output is not finite.
     """
-    folder = as_folder(folder)
+    folder = as_path("folder", folder)
     state = {key: value.detach().cpu().contiguous() for key, value in from_ours(state, card.network, "dorsal").items()}
     check_finite(state, "the model")
     output = _output(_model(card.network, state))
@@ -116,13 +118,13 @@ def save_state(folder: str | Path, state: Mapping[str, Tensor], card: Card) -> C
     return card
 
 
-def load_model(folder: str | Path) -> tuple[Classifier, Card]:
+def load_model(folder: PathLike) -> tuple[Classifier, Card]:
     """The model in evaluation mode, on torch's default device, and its card.
 
     Raises ValueError if there is no model, the card cannot be read or has another schema, or the weights are damaged,
     are not the card's, or are not finite.
     """
-    folder = as_folder(folder)
+    folder = as_path("folder", folder)
     card = read_card(folder)
     content = _read(folder / WEIGHTS)
     if hashlib.sha256(content).hexdigest() != card.sha256:
@@ -140,12 +142,12 @@ class Check(msgspec.Struct, frozen=True):
     found: str
 
 
-def verify_model(folder: str | Path) -> tuple[Check, ...]:
+def verify_model(folder: PathLike) -> tuple[Check, ...]:
     """Checks the weights against the card, the card against its network, and the output against the reference.
 
     Raises ValueError if there is no model, or a file of it cannot be read.
     """
-    folder = as_folder(folder)
+    folder = as_path("folder", folder)
     card, content, reference = read_card(folder), _read(folder / WEIGHTS), _read(folder / REFERENCE)
     sha256 = hashlib.sha256(content).hexdigest()
     try:
@@ -198,12 +200,12 @@ class _Schema(msgspec.Struct):
     schema: int
 
 
-def read_card(folder: str | Path) -> Card:
+def read_card(folder: PathLike) -> Card:
     """The card of the model in `folder`.
 
     Raises ValueError if there is none, it cannot be read, or it has another schema.
     """
-    folder = as_folder(folder)
+    folder = as_path("folder", folder)
     path = folder / CARD
     if not path.is_file():
         raise ValueError(
@@ -217,13 +219,6 @@ def read_card(folder: str | Path) -> Card:
         return msgspec.json.decode(content, type=Card)
     except msgspec.DecodeError as error:
         raise ValueError(f"{path} cannot be read: {error}") from None
-
-
-def as_folder(folder: str | Path) -> Path:
-    """A folder by its text or path. Raises ValueError for anything else."""
-    if not isinstance(folder, (str, os.PathLike)):
-        raise ValueError(f"folder={folder!r} is not the path of a folder")
-    return Path(folder)
 
 
 def _is_utf8(text: str) -> bool:

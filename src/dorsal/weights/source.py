@@ -1,4 +1,4 @@
-"""Reads what a caller gives as network or weights: a value, its text, a name or a path."""
+"""Reads what a caller gives as weights: an entry of the table, its id, or a path."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pathlib import Path
 import msgspec
 from torch import Tensor
 
+from dorsal.language.files import PathLike
+from dorsal.language.reader import wrong_type
 from dorsal.spec.network import Network
 from dorsal.spec.text import difference, edit
 from dorsal.weights.fetch import fetch
 from dorsal.weights.formats import adopt, to_ours
 from dorsal.weights.published import Published, find_published
 from dorsal.weights.read import SUFFIXES, find_state, read_state
-from dorsal.weights.saved import CARD, load_model, read_card
+from dorsal.weights.saved import load_model, read_card
 from dorsal.zoo import network as read_network
-
-_STUDY = "study.json"
 
 
 class Weights(msgspec.Struct, frozen=True, eq=False):
@@ -31,7 +31,7 @@ class Weights(msgspec.Struct, frozen=True, eq=False):
 
 
 def find_weights(
-    weights: str | Path | Published, asked: Network, state: str | None = None, prefix: str | None = None
+    weights: Published | PathLike, asked: Network, state: str | None = None, prefix: str | None = None
 ) -> Weights:
     """Finds weights: a model's folder, a checkpoint file, or the id or entry of a published checkpoint.
 
@@ -41,8 +41,8 @@ def find_weights(
     Raises ValueError if there is nothing of this name, or if it is of another network.
     """
     if not isinstance(weights, (str, os.PathLike, Published)):
-        raise ValueError(f"weights={weights!r} is neither an id of published weights, nor a folder, nor a file")
-    path = None if isinstance(weights, Published) else Path(weights)
+        raise wrong_type("weights", weights, "an id of `dorsal weights list`, a model's folder, or a checkpoint file")
+    path = None if isinstance(weights, Published) else Path(weights).expanduser()
     if path is not None and path.is_file():
         found = find_state(path, state, prefix)
         network, matched = adopt(found.tensors, asked)
@@ -60,37 +60,6 @@ def find_weights(
     network = read_network(entry.network)
     _check_same(asked, network, f"weights={entry.id!r}")
     return Weights(network, lambda: to_ours(read_state(fetch(entry)), network, entry.format))
-
-
-def find_network(name: str | Path | Network) -> Network:
-    """Reads a network: a value, its text, or the path of its JSON file.
-
-    Raises ValueError with the nearest valid choice, or for the path of something else with the call that reads it.
-    """
-    if isinstance(name, Network):
-        return name
-    if not isinstance(name, (str, os.PathLike)):
-        raise ValueError(f"name={name!r} is neither a network, nor its text, nor the path of its JSON file")
-    text, path = str(name), Path(name)
-    try:
-        return read_network(text)
-    except ValueError as error:
-        if max(map(len, path.parts), default=0) > 255:  # longer than the name of any file
-            raise
-        if (path / CARD).is_file():
-            said = f"dorsal.create({read_card(path).text!r}, weights={text!r})"
-            why = f"is a model's folder; dorsal.load_model({text!r}) loads it, and {said} changes its head or stem"
-        elif (path / _STUDY).is_file():
-            why = f"is a study's folder, not a network; dorsal.load_study({text!r}) reads it"
-        elif path.suffix != ".json" and path.is_file():
-            why = f"is a file; name its network too, as in dorsal.create('resnet50', weights={text!r})"
-        elif path.is_dir():
-            why = "is a folder without a model"
-        elif path.suffix != ".json" and (path.name != text or isinstance(name, os.PathLike)):
-            why = "is no file or folder, nor the text of a network, such as resnet50"
-        else:
-            raise
-        raise ValueError(f"{text!r} {why}") from error
 
 
 def _check_same(asked: Network, own: Network, what: str) -> None:

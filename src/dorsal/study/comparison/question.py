@@ -14,7 +14,7 @@ from dorsal.language.reader import suggest
 from dorsal.spec.cost import COSTS
 from dorsal.spec.timm import AnyNetwork
 from dorsal.study import question
-from dorsal.zoo import any_network
+from dorsal.zoo import any_network, network_text
 
 DEFAULT_NETWORKS = (
     "resnet=small",
@@ -48,6 +48,7 @@ class Comparison(question.Training, frozen=True, forbid_unknown_fields=True, kw_
             metavar="NETWORK",
             argument=True,
             path=True,
+            text=network_text,
         ),
     ] = ()
     recipes: question.RecipeTexts = ("plain", "tricks")

@@ -11,7 +11,7 @@ from dorsal.language.options import described, option
 from dorsal.latency.predict import LatencyPredictor, named_bounds, predictors, read_latency_model
 from dorsal.space.base import with_edit
 from dorsal.space.bounds import read_bounds
-from dorsal.space.named import read_space
+from dorsal.space.named import read_space, space_text
 from dorsal.space.space import Space
 from dorsal.study import question
 
@@ -29,7 +29,11 @@ class Population(question.Training, frozen=True, forbid_unknown_fields=True, kw_
     spaces: Annotated[
         tuple[str, ...],
         option(
-            "Names that `dorsal space list` prints, or TOML or JSON files.", metavar="SPACE", argument=True, path=True
+            "Names that `dorsal space list` prints, or TOML or JSON files.",
+            metavar="SPACE",
+            argument=True,
+            path=True,
+            text=space_text,
         ),
     ]
     count: Annotated[int, option("Networks of each space.", least=1, free=True)] = 100

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from statistics import fmean
 from typing import Any
 
 import msgspec
 
 from dorsal.jobs.records import Study
-from dorsal.jobs.results import NoResult
+from dorsal.jobs.results import NoResult, network_results
+from dorsal.language.notebook import html_table
 from dorsal.space.sample import Sampling
 from dorsal.space.space import Space
 
@@ -47,6 +49,16 @@ class PopulationStudy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     study: Study
     spaces: tuple[SpaceSample, ...]
     schema: int = POPULATION_SCHEMA
+
+    def _repr_html_(self) -> str:
+        results = network_results(self.study)
+        rows = []
+        for drawn in self.spaces:
+            errors = [error for label in drawn.labels if (error := results[label][1]) is not None]
+            found = (f"{min(errors):.2f}", f"{fmean(errors):.2f}") if errors else ("–", "–")
+            rows.append((drawn.space.name, f"{len(drawn.labels):,}", f"{len(errors):,}", *found))
+        title = f"{self.study.name}: population on {self.study.data.description}; errors in percent"
+        return html_table(title, ("space", "networks", "finished", "least error", "mean error"), rows)
 
 
 class RecheckRuns(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

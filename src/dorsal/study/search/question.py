@@ -13,7 +13,7 @@ from dorsal.latency.predict import LatencyPredictor, named_bounds, predictors, r
 from dorsal.space.base import with_edit
 from dorsal.space.bounds import read_bounds
 from dorsal.space.costs import QUANTITIES
-from dorsal.space.named import read_space
+from dorsal.space.named import read_space, space_text
 from dorsal.space.space import Space
 from dorsal.study import question
 from dorsal.study.search.records import ERROR
@@ -51,6 +51,7 @@ class Search(question.Training, frozen=True, forbid_unknown_fields=True, kw_only
             metavar="SPACE",
             argument=True,
             path=True,
+            text=space_text,
         ),
     ]
     trials: Annotated[int, option("Different networks to train.", least=1, free=True)] = 60

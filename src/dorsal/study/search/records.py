@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 
 from dorsal.jobs.records import Study
+from dorsal.jobs.results import network_results
+from dorsal.language.notebook import html_table
 from dorsal.recipes.recipe import Recipe
 from dorsal.space.space import Space
 from dorsal.study.population.records import PopulationStudy, SpaceSample
@@ -57,6 +59,18 @@ class SearchStudy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     study: Study
     course: SearchLog
+
+    def _repr_html_(self) -> str:
+        results = network_results(self.study)
+        found = [(error, each) for each in self.course.networks if (error := results[each.label][1]) is not None]
+        found.sort(key=lambda pair: pair[0])
+        rows = [
+            (each.label, f"{error:.2f}", *(f"{each.costs[name]:,.0f}" for name in ("params", "macs")))
+            for error, each in found
+        ]
+        ended = f"{len(found):,} of {len(self.course.networks):,} networks finished"
+        title = f"{self.study.name}: search of {self.course.space.name}; {ended}; errors in percent, the least first"
+        return html_table(title, ("network", "error", "params", "MACs"), rows)
 
 
 AnyStudy = Study | PopulationStudy | SearchStudy

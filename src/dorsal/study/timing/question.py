@@ -11,6 +11,7 @@ from dorsal.jobs.resources import Device
 from dorsal.language.options import check_options, described, option
 from dorsal.latency.records import Setting, TimedCall
 from dorsal.recipes.recipe import Precision
+from dorsal.space.named import space_text
 from dorsal.study.question import CostBounds, Edit, Out, SampleSeed, own_folder
 
 
@@ -30,6 +31,7 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             metavar="SPACE",
             argument=True,
             path=True,
+            text=space_text,
         ),
     ]
     count: Annotated[int, option("Networks of each space.", least=1)] = 60

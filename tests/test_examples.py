@@ -1,0 +1,280 @@
+"""The examples of README and docs/ run as they stand: Python blocks and commands of a page in order, in one folder.
+
+A command that trains, times or searches is worked out up to its first run: its networks, spaces, recipes and data are
+read and its runs planned. The runs themselves are made by the tests marked slow, and only where they take minutes.
+What a page shows below a command, in the same block, must be in its output.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import sys
+import warnings
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+import dorsal
+from dorsal.cli.app import APP
+from dorsal.jobs.json_file import write_record
+from dorsal.jobs.trained import save_trained, trained_card
+from dorsal.latency.records import MODEL, LatencyModel, Measurements, Setting, TimedNetwork
+from dorsal.space.space import to_toml
+from dorsal.spec.network import to_json
+from dorsal.study.timing.fit import fit_model
+from dorsal.weights.formats import from_ours
+from dorsal.weights.published import Published
+
+ROOT = Path(__file__).resolve().parent.parent
+STUDY = ROOT / "experiments" / "cifar10_spaces" / "population"
+PAGES = sorted(
+    str(path.relative_to(ROOT))
+    for path in (ROOT / "README.md", *ROOT.glob("docs/**/*.md"))
+    if path.name not in ("log.md", "reading.md")  # what was, and an order of files
+)
+
+NOT_RUN = {
+    r"^(make|pip|python|initdb|pg_ctl|createdb)\b": "works on the machine and not on the folder",
+    r"--device cuda|--gpus|--ray|\.MEMORY": "takes a GPU or a cluster",
+    r"--storage postgresql": "takes a server",
+    r"\bFOLDER\b|…": "has a gap to fill in",
+    r"dorsal space pick runs/population\)": "has a command in it",
+    r"space recheck": "takes the images that the population was trained on",
+    r"/mnt/": "takes a folder of published files",
+    r"--against|runs/search": "takes a search that was run",
+}
+"""Commands that are not run, by a pattern of their text, with the reason."""
+
+
+SLOW = r"^dorsal (space (analyse|narrow|pick)|report) runs/(?!search)"
+"""Commands that analyse the 128 networks of the study in experiments/."""
+
+
+class ReachedError(BaseException):
+    """A command came as far as its first run. No command catches it."""
+
+
+class Example(NamedTuple):
+    """A command, or a block of Python or TOML, of a page, and the lines of output that the page shows after it."""
+
+    kind: Literal["command", "python", "toml"]
+    text: str
+    shown: list[str]
+
+
+def examples(page: str) -> list[Example]:
+    found: list[Example] = []
+    lines = (ROOT / page).read_text(encoding="utf-8").splitlines()
+    number = 0
+    while number < len(lines):
+        first = number
+        if match := re.match(r"```(\w*)", lines[number]):
+            number += 1
+            while not lines[number].startswith("```"):
+                number += 1
+            if match[1] in ("python", "console", "toml"):
+                found += _block(match[1], lines[first + 1 : number])
+        elif re.match(r" {4}\S", lines[number]) and (number == 0 or not lines[number - 1].strip()):
+            while number + 1 < len(lines) and (lines[number + 1].startswith("    ") or not lines[number + 1].strip()):
+                number += 1
+            block = [line[4:] for line in lines[first : number + 1]]
+            found += _block("python" if _is_python(block) else "console", block)
+        number += 1
+    return found
+
+
+def _is_python(block: list[str]) -> bool:
+    return bool(re.match(r"(import|from) \w|\w+(, \w+)* = ", block[0]))
+
+
+def _block(kind: str, block: list[str]) -> list[Example]:
+    if kind in ("python", "toml"):
+        return [Example(kind, "\n".join(block), [])]
+    found: list[Example] = []
+    for text in re.sub(r"\\\n\s*", " ", "\n".join(block)).split("\n"):
+        if command := re.match(r"(?:\$ )?((?:\w+=\S+ )?(?:dorsal|make|pip|python|initdb) .*)", text):
+            parts = re.split(r"\s+&&\s+", re.split(r"\s{2,}#", command[1])[0])
+            found += [Example("command", part.strip(), []) for part in parts]
+        elif found and text.strip():
+            found[-1].shown.append(text)
+    return found
+
+
+def _photos(folder: Path, classes: tuple[str, ...]) -> None:
+    random = np.random.default_rng(0)
+    for split in ("train", "val"):
+        for name in classes:
+            (folder / split / name).mkdir(parents=True)
+            for index in range(6):
+                pixels = random.integers(0, 255, (40, 48, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / split / name / f"{index}.png")
+
+
+def _files(folder: Path) -> None:
+    """What the pages take as there: photographs, a model, a checkpoint, and the study that this project ships."""
+    _photos(folder / "photos", ("boot", "hat"))
+    _photos(folder / "imagenet", ("n01440764", "n01443537"))
+    _photos(folder / "cifar10", ("cat", "dog"))
+    Image.open(folder / "photos" / "val" / "hat" / "0.png").save(folder / "cat.jpg")
+    data = dorsal.open_data(folder / "photos")
+    net = dorsal.network("small(classes=2)")
+    for name in ("runs/mine", "runs/train", "models/mine"):
+        save_trained(folder / name, dorsal.build(net), trained_card(net, data, "tests"), 50.0)
+    (folder / "names.txt").write_text("".join(f"class{index}\n" for index in range(5)))
+    torch.save({"model_state_dict": _random("resnet50(classes=5)", "timm")}, folder / "best.pth")
+    torch.save(
+        {"ema": {f"module.{key}": value for key, value in _random("resnet50", "timm").items()}}, folder / "last.ckpt"
+    )
+    torch.save(_random("resnet20", "pytorch_resnet_cifar10"), folder / "resnet20-12fca82f.th")
+    torch.save(_random("resnest50", "resnest"), folder / "resnest50-528c19ca.pth")
+    for name in ("anynet", "population", "both"):
+        shutil.copytree(STUDY, folder / "runs" / name)
+    (folder / "winner.json").write_text(to_json(dorsal.network("small")), encoding="utf-8")
+    (folder / "next.toml").write_text(to_toml(dorsal.read_space("anynetx_e")), encoding="utf-8")
+    write_record(folder / "runs" / "latency" / MODEL, _latency())
+
+
+def _latency() -> LatencyModel:
+    """A model of times that follow from MACs, 5 to 22 ms a forward pass of one image."""
+    drawn = dorsal.sample("regnetx", 40, {"macs": "50M..400M"}, 5)
+    setting = Setting(calls=("forward", "step"), batches=(1, 16), threads=1, device="cpu", precision="float32")
+    timed = []
+    for row in range(len(drawn)):
+        costs = {name: float(column[row]) for name, column in drawn.costs.items() if name != "image_size"}
+        rounds = (dict.fromkeys(setting.quantities(), 2 + 5e-08 * costs["macs"]),) * 2
+        timed.append(TimedNetwork(label=f"{row}", network_hash=f"{row}", image_size=224, costs=costs, rounds=rounds))
+    return fit_model(
+        Measurements(
+            setting=setting,
+            spaces=("regnetx",),
+            machine=dorsal.load(STUDY).study.machine,
+            versions={},
+            created="2026-01-02",
+            networks=tuple(timed),
+        )
+    )
+
+
+def _random(text: str, package: str) -> dict[str, torch.Tensor]:
+    net = dorsal.network(text)
+    return from_ours(dorsal.build(net).state_dict(), net, package)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pages")
+    _files(folder)
+    return folder
+
+
+@pytest.fixture
+def place(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files that pages take; published weights are random ones, from no network."""
+    shutil.copytree(files, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def fetch(entry: Published, *_: Any) -> Path:
+        file = tmp_path / "fetched" / entry.local_name
+        file.parent.mkdir(exist_ok=True)
+        write = save_file if file.suffix == ".safetensors" else torch.save
+        write(_random(entry.network, entry.format), file)
+        return file
+
+    monkeypatch.setattr("dorsal.weights.fetch.check_file", lambda _, path: path)
+    for module in ("dorsal.weights.fetch", "dorsal.weights.source"):
+        monkeypatch.setattr(f"{module}.fetch", fetch)
+    return tmp_path
+
+
+@pytest.fixture
+def planned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything that would begin to train or to time says so instead."""
+
+    def reached(*_: Any, **__: Any) -> None:
+        raise ReachedError
+
+    for name in (
+        "dorsal.jobs.execution.engine_of",
+        "dorsal.study.search.run.engine_of",
+        "dorsal.study.timing.run.LocalPool",
+        "dorsal.train.loop.fit",
+    ):
+        monkeypatch.setattr(name, reached)
+
+
+def run_command(text: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
+    words = shlex.split(text, comments=True)
+    target: Path | None = None
+    if ">" in words:
+        target, words = Path(words[-1]), words[: words.index(">")]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises((SystemExit, ReachedError)) as ended:
+        APP(words[1:])
+    out, err = capsys.readouterr()
+    code = ended.value.code if isinstance(ended.value, SystemExit) else 0
+    assert not code, f"{text}\n{out}{err}"
+    if target is not None:
+        target.write_text(out, encoding="utf-8")
+    return out
+
+
+def run_python(text: str, names: dict[str, Any]) -> None:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning)  # said of guesses, as the pages tell
+        try:
+            exec(text, names)
+        except ReachedError:
+            return
+
+
+def reason_not_to_run(text: str) -> str:
+    return next((why for pattern, why in NOT_RUN.items() if re.search(pattern, text)), "")
+
+
+def assert_shown(shown: list[str], out: str) -> None:
+    """Every line that a page shows is in the output, but for spaces between words."""
+    lines = {" ".join(line.split()) for line in out.splitlines()}
+    assert not [line for line in shown if " ".join(line.split()) not in lines], out
+
+
+def is_slow(example: Example) -> bool:
+    return example.kind == "command" and bool(re.search(SLOW, example.text)) and not reason_not_to_run(example.text)
+
+
+@pytest.mark.usefixtures("planned")
+@pytest.mark.parametrize(
+    ("page", "slow"),
+    [
+        *((page, False) for page in PAGES),
+        *(pytest.param(page, True, marks=pytest.mark.slow) for page in PAGES if any(map(is_slow, examples(page)))),
+    ],
+)
+def test_examples_of_a_page_run_in_order(
+    page: str, slow: bool, place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: dict[str, Any] = {"__name__": "__main__", "dorsal": dorsal}
+    found = examples(page)
+    for example in found:
+        if example.kind == "toml":
+            file = "study.toml" if "networks =" in example.text else "mine.toml"
+            (place / file).write_text(example.text, encoding="utf-8")
+    for example in found:
+        if example.kind == "python":
+            run_python(example.text, names)
+        elif example.kind == "command" and not reason_not_to_run(example.text) and (slow or not is_slow(example)):
+            out = run_command(example.text, capsys, monkeypatch)
+            assert_shown(example.shown, out)
+
+
+def test_every_reason_is_of_some_command() -> None:
+    texts = [example.text for page in PAGES for example in examples(page) if example.kind == "command"]
+    assert not [pattern for pattern in (*NOT_RUN, SLOW) if not any(re.search(pattern, text) for text in texts)]
+    assert sum(not reason_not_to_run(text) for text in texts) > 40
