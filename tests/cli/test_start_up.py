@@ -59,7 +59,7 @@ def test_the_list_of_verbs_loads_none_of_them(words: tuple[str, ...]) -> None:
 
 
 def test_a_question_is_read_without_torch() -> None:
-    assert "torch" not in loaded("import dorsal\ndorsal.Comparison, dorsal.Recheck, dorsal.Timing")
+    assert "torch" not in loaded("import dorsal\ndorsal.Comparison, dorsal.Recheck, dorsal.Timing, dorsal.Scoring")
 
 
 def test_every_public_name_is_there_and_lazy() -> None:

@@ -29,9 +29,9 @@ def predict(
 
     import torch
 
-    from dorsal.cli.prepared import normalization_of
     from dorsal.data.decode import Reading, read_pixels, scan
     from dorsal.data.transform import eval_transform
+    from dorsal.jobs.evaluate import normalization_of
     from dorsal.jobs.train import choose_device
     from dorsal.weights.saved import load_model
 

@@ -17,12 +17,13 @@ from dorsal.data.progress import Progress
 from dorsal.data.sampling import Seeded, order
 from dorsal.data.scenes import open_scene_images, open_scenes
 from dorsal.data.spec import DataSpec, Folder, Scenes, data_spec
-from dorsal.data.split import ImageData, Images, Joined, Split, Target
+from dorsal.data.split import FirstImages, ImageData, Images, Joined, Split, Target
 from dorsal.data.transform import IMAGENET, Interpolation, Normalization, eval_crop, eval_transform, to_float
 
 __all__ = [
     "IMAGENET",
     "Evaluation",
+    "FirstImages",
     "ImageData",
     "Images",
     "Joined",
