@@ -14,8 +14,9 @@ from dorsal.jobs.records import Assessment
 from dorsal.jobs.scoreboard import ModelScore, Scoreboard, read_scoreboard
 from dorsal.jobs.study_file import StudyFile, write_study_file
 from dorsal.study.comparison.run import compare
+from dorsal.study.scoring.plan import plan_scoring
 from dorsal.study.scoring.question import Scoring
-from dorsal.study.scoring.run import plan_scoring, score_models
+from dorsal.study.scoring.run import score_models
 from dorsal.tasks.classify.score import score_of
 from dorsal.weights.card import Preprocessing
 from dorsal.weights.saved import make_card, save_state

@@ -53,7 +53,7 @@ def _evaluate_one(asked: Scoring, as_json: bool) -> None:
 
     from dorsal.jobs.evaluate import score_model
     from dorsal.jobs.train import choose_device
-    from dorsal.study.scoring.run import plan_scoring
+    from dorsal.study.scoring.plan import plan_scoring
 
     device = choose_device(asked.device)
     if asked.threads is not None:

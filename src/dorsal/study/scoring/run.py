@@ -5,18 +5,16 @@ from __future__ import annotations
 import contextlib
 import datetime
 import functools
-from collections.abc import Generator, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Generator, Sequence
 
-from dorsal.data.spec import parse_data
 from dorsal.jobs.engine import Report, WorkerDied
-from dorsal.jobs.evaluate import ModelPlan, assess, forget_images, plan_evaluation, time_evaluation
+from dorsal.jobs.evaluate import ModelPlan, assess, time_evaluation
 from dorsal.jobs.events import AssessmentDone, Note, Progress, ScorePlanned
 from dorsal.jobs.execution import OnEvent, do_jobs, engine_of
 from dorsal.jobs.forecast import START_UP_SECONDS, Countdown, Forecast, makespan
 from dorsal.jobs.isolated import Isolated
 from dorsal.jobs.json_file import write_record
-from dorsal.jobs.kept import check_disk, model_folder, predictions_needed
+from dorsal.jobs.kept import check_disk, predictions_needed
 from dorsal.jobs.lock import hold
 from dorsal.jobs.machine import machine, versions
 from dorsal.jobs.plan import Evaluate
@@ -24,9 +22,10 @@ from dorsal.jobs.records import Assessment
 from dorsal.jobs.resources import LOCAL_CLUSTER, Resources
 from dorsal.jobs.scoreboard import SCOREBOARD_FILE, ModelScore, Scoreboard
 from dorsal.jobs.store import Categories, Domains, Store, Values
-from dorsal.jobs.study_file import STUDY_FILE, load_plan, storage_url
+from dorsal.jobs.study_file import storage_url
 from dorsal.jobs.train import with_device
 from dorsal.recipes.epoch import Step
+from dorsal.study.scoring.plan import plan_scoring
 from dorsal.study.scoring.question import Scoring
 
 STORE = "evaluate"
@@ -73,31 +72,6 @@ def score_models(question: Scoring, *, on_event: OnEvent = lambda _: None) -> Sc
         )
         write_record(folder / SCOREBOARD_FILE, board)
     return board
-
-
-def plan_scoring(question: Scoring) -> list[ModelPlan]:
-    """Every model of the question, and what it is to be scored on. Raises ValueError as `score_models` does."""
-    data = parse_data(question.data)
-    forget_images()
-    return [
-        plan_evaluation(model, name, data, question.split, question.image_size, question.batch)
-        for model, name in _named(question.models)
-    ]
-
-
-def _named(folders: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """The folder and the name of every model: those of a study are called by its runs."""
-    for folder in folders:
-        if not (Path(folder) / STUDY_FILE).is_file():
-            yield folder, folder
-            continue
-        runs = {run.key: run for run in load_plan(Path(folder)).study.runs}
-        kept = [(run, model) for run in runs.values() if (model := model_folder(Path(folder), run.key)).is_dir()]
-        if not kept:
-            raise ValueError(f"the study in {folder!r} has kept no models: name folders of models")
-        before = f"{folder}: " if len(folders) > 1 else ""
-        for run, model in kept:
-            yield str(model), f"{before}{run.arm}, {run.recipe}, seed {run.seed}"
 
 
 def _scored(store: Store) -> dict[str, Assessment]:
