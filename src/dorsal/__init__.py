@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dorsal.study.population.question import Population
     from dorsal.study.recheck.question import Recheck
     from dorsal.study.run import run
+    from dorsal.study.scoring.question import Scoring
     from dorsal.study.search.question import Search
     from dorsal.study.timing.question import Timing
     from dorsal.train.evaluate import evaluate
@@ -67,6 +68,7 @@ _ROOMS = {
     "dorsal.study.search.question": ("Search",),
     "dorsal.study.recheck.question": ("Recheck",),
     "dorsal.study.timing.question": ("Timing",),
+    "dorsal.study.scoring.question": ("Scoring",),
     "dorsal.study.run": ("run",),
     "dorsal.study.load": ("load",),
     "dorsal.findings.analyse": ("analyse",),
@@ -80,6 +82,7 @@ __all__ = [
     "Population",
     "Recheck",
     "Recipe",
+    "Scoring",
     "Search",
     "Timing",
     "analyse",

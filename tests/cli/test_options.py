@@ -16,11 +16,13 @@ from dorsal.study import question
 from dorsal.study.comparison.question import Comparison
 from dorsal.study.population.question import Population
 from dorsal.study.recheck.question import Recheck
+from dorsal.study.scoring.question import Scoring
 from dorsal.study.search.question import Search
 from dorsal.study.timing.question import Timing
 
 KINDS = {
     "compare": Comparison,
+    "evaluate": Scoring,
     "space run": Population,
     "space search": Search,
     "space recheck": Recheck,
@@ -88,6 +90,8 @@ def test_the_list_of_verbs_says_what_their_help_begins_with() -> None:
 
 
 GIVEN: dict[str, Any] = {
+    "models": ("runs/x", "models/y"),
+    "split": "all",
     "networks": ("small", "b=resnet18"),
     "recipes": ("plain", "tricks(epochs=3, mixup=0)"),
     "spaces": ("regnetx", "regnety"),

@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from dorsal.cli.progress import Watch
-from dorsal.jobs.events import Planned, Progress, TrialDone, Visited
+from dorsal.jobs.events import AssessmentDone, Planned, Progress, Remark, ScorePlanned, TrialDone, Visited
 from dorsal.jobs.forecast import Forecast
-from dorsal.jobs.records import Trial
+from dorsal.jobs.records import Assessment, Trial
+from dorsal.latency.records import OtherTorch
 from dorsal.recipes.epoch import Step
-from tests.contracts.jobs import make_run
+from tests.contracts.jobs import make_evaluation, make_run
 
 
 @pytest.mark.parametrize(("seconds", "says"), [(80.0, "about 1m20s"), (None, "no forecast")])
@@ -47,3 +48,22 @@ def test_visits_to_networks_are_told_of_in_tenths(capsys: pytest.CaptureFixture[
     tenths = [f"{done} of 30 visits to networks made  about 1m20s left" for done in range(3, 30, 3)]
     tenths.append("30 of 30 visits to networks made")
     assert capsys.readouterr().err.splitlines() == tenths
+
+
+def test_what_is_told_of_models_that_are_scored(capsys: pytest.CaptureFixture[str]) -> None:
+    watch, job = Watch(), make_evaluation(1)
+    watch.on_event(ScorePlanned("32 validation scenes", Forecast(1, 0, 9.0, 1, {}, 2**21), "cpu"))
+    watch.on_event(AssessmentDone(job, Assessment(key=job.key, score=50.0, seconds=3.0), 1, 2, 80.0))
+    watch.on_event(AssessmentDone(job, job.failed("no such folder"), 2, 2, 0.0))
+    assert capsys.readouterr().err.splitlines() == [
+        "each is scored on 32 validation scenes",
+        "1 model, 0 of them done; about 9s on 1 worker (cpu), and 2 MiB of disk",
+        "1/2  model 1: 50.00 %  (3s)  about 1m20s left",
+        "2/2  model 1: failed: no such folder  (1s)",
+    ]
+
+
+def test_a_remark_is_put_into_words(capsys: pytest.CaptureFixture[str]) -> None:
+    Watch().on_event(Remark(OtherTorch("1.0", "2.0"), "tiny"))
+    says = "note: tiny: the latency model was measured with torch 1.0, and this is torch 2.0\n"
+    assert capsys.readouterr().err == says

@@ -449,3 +449,26 @@ def test_published_cifar_networks_score_as_measured(dorsal, real_data, tmp_path,
     found = json.loads(out)
     assert found["images"] == 1000
     assert round(found["score"], 1) == accuracy
+
+
+def test_several_models_are_scored_as_jobs_and_kept_in_a_folder(dorsal, foreign, pictures, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file, _ = foreign
+    words = ("weights", "convert", file, "--network", SMALL, "--preprocessing", "image_size=32, resize=36")
+    (tmp_path / "classes.txt").write_text("\n".join(CIFAR10))
+    for name in ("a", "b"):
+        assert dorsal(*words, "--classes", tmp_path / "classes.txt", "--out", name)[0] == 0
+    alone = json.loads(dorsal("evaluate", "a", "--data", pictures, "--json")[1])
+    code, out, err = dorsal("evaluate", "a", "b", "--data", pictures, "--out", "scores", "--json")
+    assert code == 0, err
+    assert f"each is scored on 40 images of {pictures}, all of it\n" in err
+    assert "1 model, 0 of them done; about " in err  # b has the weights of a
+    found = json.loads(out)
+    assert [each["name"] for each in found["models"]] == ["a", "b"]
+    assert {each["assessment"]["score"] for each in found["models"]} == {alone["score"]}
+    assert json.loads((tmp_path / "scores" / "scores.json").read_text()) == found
+    code, out, err = dorsal("evaluate", "a", "b", "--data", pictures, "--out", "scores")
+    assert "1 model, 1 of them done" in err
+    assert f"{alone['score']:.2f}" in out
+    assert out.endswith("scores: scores/scores.json\n")
+    assert not (tmp_path / "runs").exists()

@@ -3,19 +3,26 @@
 from collections import Counter
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from dorsal.jobs.engine import LIVES, Engine, Work, WorkerDied
+from dorsal.jobs.engine import LIVES, Engine, Predictions, Work, WorkerDied
+from dorsal.jobs.execution import do_jobs
+from dorsal.jobs.kept import predictions_file
 from dorsal.jobs.plan import Run
-from dorsal.jobs.records import Trial
+from dorsal.jobs.records import Assessment, Outcome, Trial, Visit
+from dorsal.jobs.store import Categories, Store
 from dorsal.recipes.epoch import Epoch, Step
 from tests.contracts.jobs import (
     at_once,
     dies_of_seed_2,
+    make_evaluation,
+    make_measurement,
     make_run,
     never_ends,
+    of_every_kind,
     one_epoch,
     raises,
     seed_1_waits_for_seed_3,
@@ -25,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class EngineContract:
-    def engine(self, workers: int, work: Work[Run]) -> Engine[Run]:
+    def engine(self, workers: int, work: Work[Any]) -> Engine[Any]:
         raise NotImplementedError
 
     @pytest.fixture(autouse=True)
@@ -102,6 +109,28 @@ class EngineContract:
         *_, last = self.engine(1, raises).run_all([make_run(1)])
         assert isinstance(last.what, Trial)
         assert "worker died (exit code 7)" in last.what.error
+
+    def test_jobs_of_every_kind_are_done_and_stored_beside_each_other(self, tmp_path: Path) -> None:
+        jobs: list[Any] = [make(n) for make in (make_run, make_evaluation, make_measurement) for n in (1, 2)]
+        domains = {"job": Categories(tuple(job.key for job in jobs))}
+        stored_when_told = []
+        with Store(f"sqlite:///{tmp_path / 'study.db'}", "any") as store:
+            engine = self.engine(2, of_every_kind)
+            for report in do_jobs(engine, jobs, store, tmp_path, lambda job: (domains, {"job": job.key})):
+                assert not isinstance(report.what, Predictions)
+                if isinstance(report.what, Outcome):
+                    stored_when_told.append(store.outcomes()[report.job.key] == report.what)
+            found = store.outcomes()
+        assert stored_when_told == [True] * 6
+        assert {key: type(found[key]) for key in found} == {
+            "key1": Trial, "key2": Trial, "model1": Assessment, "model2": Assessment, "visit1": Visit, "visit2": Visit,
+        }  # fmt: skip
+        for key, outcome in found.items():
+            died = f"worker died (signal 9, most likely for want of memory), {LIVES} times"
+            assert outcome.error == (died if key.endswith("1") else "")
+            assert predictions_file(tmp_path, key).read_bytes() == f"{key} says".encode()
+        assert found["model2"] == Assessment(key="model2", score=2.0, seconds=0.0)
+        assert found["visit2"] == Visit("visit2", 2.0)
 
     def test_closing_ends_all_workers(self, tmp_path: Path) -> None:
         reports = self.engine(2, partial(never_ends, folder=tmp_path)).run_all([make_run(1), make_run(2)])

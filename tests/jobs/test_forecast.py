@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dorsal.data.summary import DataSummary
-from dorsal.jobs.forecast import START_UP_SECONDS, Clock, forecast, makespan
+from dorsal.jobs.forecast import START_UP_SECONDS, Clock, Countdown, forecast, makespan
 from dorsal.jobs.plan import Plan
 from dorsal.recipes.epoch import Epoch
 from dorsal.recipes.recipe import Recipe
@@ -70,6 +70,20 @@ def test_where_nothing_could_be_timed_there_is_no_forecast(made: Plan) -> None:
     assert clock.seconds_left() == 0
     clock.epoch_ended(made.runs[0], epoch(1, 2.0))
     assert clock.seconds_left() == pytest.approx(2.0 * (5 * 12 - 1))
+
+
+def test_a_countdown_goes_by_the_forecast_and_then_by_what_jobs_took() -> None:
+    clock = Countdown({"a": 10.0, "b": 10.0, "c": 20.0}, 2)
+    assert clock.seconds_left() == 30
+    clock.moved("a", 0.5)
+    assert clock.seconds_left() == 25
+    clock.ended("a", 20.0)
+    assert clock.seconds_left() == 40
+    clock.ended("b", 20.0)
+    clock.moved("c", 0.75)
+    assert clock.seconds_left() == 10
+    clock.ended("c", 1.0)
+    assert clock.seconds_left() == 0
 
 
 def test_time_left_falls_to_nothing_and_follows_what_is_measured(made: Plan) -> None:

@@ -14,6 +14,7 @@ from dorsal.jobs.records import Study, Trial
 from dorsal.study.comparison.question import Comparison
 from dorsal.study.population.question import Population
 from dorsal.study.question import to_toml
+from dorsal.study.scoring.question import Scoring
 
 TINY = "small(depths=[1], widths=[16], strides=[2], stem=simple(width=8, stride=2))"
 WIDER = TINY.replace("[16]", "[32]")
@@ -48,11 +49,11 @@ def results(study: Study) -> list[Trial]:
 class Session:
     """A question asked in a process group of its own. Events are dicts with their kind under "kind"."""
 
-    def __init__(self, asked: Comparison | Population) -> None:
+    def __init__(self, asked: Comparison | Population | Scoring) -> None:
         file = Path(asked.out).with_suffix(".toml")
         file.write_text(to_toml(asked), encoding="utf-8")
         driver = Path(__file__).with_name("driver.py")
-        verb = "compare" if isinstance(asked, Comparison) else "population"
+        verb = {Comparison: "compare", Population: "population", Scoring: "scoring"}[type(asked)]
         self.process = subprocess.Popen(
             [sys.executable, driver, verb, file],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},

@@ -25,13 +25,14 @@ from dorsal.latency.predict import cautions, latency_bounds, predictors, read_la
 from dorsal.latency.records import (
     MEASUREMENTS,
     MODEL,
+    LatencyModel,
     Measurements,
     TimedNetwork,
     fingerprint,
     read_latency,
 )
 from dorsal.nn.build import build
-from dorsal.report.words.latency import contest_sentence
+from dorsal.report.words.latency import caution_sentence, contest_sentence, use_sentence
 from dorsal.space.axis import Axis
 from dorsal.space.distributions import Uniform
 from dorsal.space.named import SPACES
@@ -154,6 +155,11 @@ def test_predictions_are_as_wrong_as_the_model_says():
     assert 5 < stated.value < 10  # the median of |N(0, 10 %)| is 6.7 %
 
 
+def said_of(model: LatencyModel, spaces: list[str]) -> list[str]:
+    """The cautions in words."""
+    return [caution_sentence(each) for each in cautions(model, spaces)]
+
+
 def test_extrapolation_is_refused_counted_and_said(model):
     predict = predictors(model)["forward_b1_ms"]
     inside = {name: np.full(4, np.median(column)) for name, column in costs(60).items()}
@@ -161,7 +167,7 @@ def test_extrapolation_is_refused_counted_and_said(model):
     inside["layers"][2] = predict.ranges["layers"][0] - 1
     inside["image_size"][3] = 64
     assert np.isnan(predict(inside)).tolist() == [False, True, True, True]
-    said = predict.sentence()
+    said = use_sentence(predict.use())
     assert "3 of 4 candidates have no prediction and meet no bound" in said
     assert "image_size 32 to 32: 1" in said
     assert f"layers {predict.ranges['layers'][0]:g} to" in said
@@ -190,7 +196,7 @@ def test_another_gpu_is_another_machine(model, monkeypatch):
     assert fingerprint(there) == f"{fingerprint(model.machine)}, Abacus 9000"
     assert cautions(msgspec.structs.replace(model, setting=cuda, machine=there), ["tiny"]) == ()
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Abacus 1")
-    (said,) = cautions(msgspec.structs.replace(model, setting=cuda, machine=there), ["tiny"])
+    (said,) = said_of(msgspec.structs.replace(model, setting=cuda, machine=there), ["tiny"])
     assert "measured on another machine" in said
     assert said.index("Abacus 9000") < said.index("Abacus 1)")
     older = msgspec.to_builtins(machine("cpu", 1, 1))
@@ -220,7 +226,7 @@ def test_times_below_zero_are_not_predicted(model):
     below = msgspec.structs.replace(fit, fitted=msgspec.structs.replace(fit.fitted, intercept=-1e9))
     predict = predictors(msgspec.structs.replace(model, fits=(below,)))["forward_b1_ms"]
     assert np.isnan(predict(costs(60))).all()
-    assert "a prediction above 0 ms: 60" in predict.sentence()
+    assert "a prediction above 0 ms: 60" in use_sentence(predict.use())
 
 
 @given(st.integers(0, 1000))
@@ -271,7 +277,7 @@ def test_sampling_by_predicted_latency():
     assert found.costs["forward_b1_ms"] == pytest.approx(1 + 1e-7 * found.costs["macs"])
     assert found.costs["forward_b1_ms"].min() >= 3
     assert found.costs["forward_b1_ms"].max() <= 4
-    assert "candidates have no prediction" in predicted["forward_b1_ms"].sentence()
+    assert "candidates have no prediction" in use_sentence(predicted["forward_b1_ms"].use())
 
 
 def test_bounds_on_latency_name_what_they_bound(model):
@@ -288,12 +294,12 @@ def test_bounds_on_latency_name_what_they_bound(model):
 def test_another_machine_version_or_space_is_said(model):
     assert cautions(model, ["tiny"]) == ()
     elsewhere = msgspec.structs.replace(model.machine, processor="Abacus 9", cores=77)
-    (said,) = cautions(msgspec.structs.replace(model, machine=elsewhere), ["tiny"])
+    (said,) = said_of(msgspec.structs.replace(model, machine=elsewhere), ["tiny"])
     assert "Abacus 9, 77 cores" in said
     assert fingerprint(model.machine) in said
-    (said,) = cautions(msgspec.structs.replace(model, versions={"torch": "0.4.1"}), ["tiny"])
+    (said,) = said_of(msgspec.structs.replace(model, versions={"torch": "0.4.1"}), ["tiny"])
     assert f"torch 0.4.1, and this is torch {torch.__version__.split('+')[0]}" in said
-    (said,) = cautions(model, ["tiny", "crossed"])
+    (said,) = said_of(model, ["tiny", "crossed"])
     assert "fitted on networks of tiny, not of crossed" in said
 
 

@@ -38,7 +38,7 @@ APP = Verbs(
             "compare", "compare", "Train networks under the same recipes and seeds, and say which is better."
         ),
         "train": Entry("train", "train", "Train one network."),
-        "evaluate": Entry("evaluate", "evaluate", "Score a model."),
+        "evaluate": Entry("evaluate", "evaluate", "Score a model, or several."),
         "predict": Entry("predict", "predict", "Name the most probable classes of image files."),
         "list": Entry("list_networks", "list_networks", "List the named networks."),
         "show": Entry("show", "show", "Show a network."),

@@ -30,24 +30,13 @@ def list_networks(
         dorsal list 'res2*'
         dorsal list --max-macs 1G --max-params 10M --json
     """
-    from fnmatch import fnmatchcase
-
     from dorsal.language.amounts import read_amount
-    from dorsal.language.reader import suggest
     from dorsal.spec.cost import COSTS, cost
-    from dorsal.zoo import ALIASES, NETWORKS
+    from dorsal.zoo import NETWORKS
 
     most_macs = read_amount("--max-macs", max_macs) if max_macs else None
     most_params = read_amount("--max-params", max_params) if max_params else None
-    names = [name for name in NETWORKS if not patterns]
-    for pattern in patterns:
-        wanted = pattern.lower() if set(pattern) & set("*?[") else f"*{pattern.lower()}*"
-        also = {target for alias, target in ALIASES.items() if fnmatchcase(alias, wanted)}
-        found = [name for name in NETWORKS if fnmatchcase(name, wanted) or name in also]
-        if not found:
-            hint = suggest(pattern, (*NETWORKS, *ALIASES), "dorsal list")
-            raise ValueError(f"no network's name matches {pattern!r}{hint}")
-        names += [name for name in found if name not in names]
+    names = _matching(patterns)
     rows = []
     for name in names:
         each = cost(NETWORKS[name], image_size)
@@ -65,3 +54,25 @@ def list_networks(
         print(f"{name:{width}} {' '.join(f'{getattr(each, f) / info.scale:9.2f}' for f, info in COSTS.items())}")
     if not rows:
         print(f"none of {len(names)} networks is within --max-macs {max_macs or '-'}, --max-params {max_params or '-'}")
+
+
+def _matching(patterns: tuple[str, ...]) -> list[str]:
+    """The names that match any pattern, themselves or by an alias; all names without patterns.
+
+    Raises ValueError for a pattern that matches none.
+    """
+    from fnmatch import fnmatchcase
+
+    from dorsal.language.reader import suggest
+    from dorsal.zoo import ALIASES, NETWORKS
+
+    names = [name for name in NETWORKS if not patterns]
+    for pattern in patterns:
+        wanted = pattern.lower() if set(pattern) & set("*?[") else f"*{pattern.lower()}*"
+        also = {target for alias, target in ALIASES.items() if fnmatchcase(alias, wanted)}
+        found = [name for name in NETWORKS if fnmatchcase(name, wanted) or name in also]
+        if not found:
+            hint = suggest(pattern, (*NETWORKS, *ALIASES), "dorsal list")
+            raise ValueError(f"no network's name matches {pattern!r}{hint}")
+        names += [name for name in found if name not in names]
+    return names

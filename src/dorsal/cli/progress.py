@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from dorsal.cli.interrupts import say_when_stopped
-from dorsal.jobs.events import Event, Note, Planned, TrialDone, Visited
+from dorsal.jobs.events import AssessmentDone, Event, Note, Planned, Remark, ScorePlanned, TrialDone, Visited
 from dorsal.jobs.events import Progress as RunProgress
-from dorsal.jobs.plan import Run
-from dorsal.jobs.records import Trial
+from dorsal.jobs.forecast import Forecast
+from dorsal.jobs.plan import Evaluate, Run
+from dorsal.jobs.records import Assessment, Trial
 from dorsal.language.amounts import show_bytes, show_duration
 
 _GOES_ON = "the same command goes on"
@@ -51,24 +52,37 @@ class Watch:
         match event:
             case Note(text):
                 self._say(f"note: {text}")
+            case Remark(value, about):
+                from dorsal.report.words.latency import remark_sentence
+
+                self._say(f"note: {about}{': ' * bool(about)}{remark_sentence(value)}")
             case Visited(done, total, seconds_left):
                 self._visited(done, total, _left(seconds_left))
                 say_when_stopped(f"stopped; {done} of {total} visits are kept, and {_GOES_ON}")
             case Planned():
                 self._planned(event)
-                self._kept(event.forecast.done, event.forecast.runs)
+                self._kept(event.forecast.done, event.forecast.runs, "run")
+            case ScorePlanned(summary, ahead, device):
+                self._say(f"each is scored on {summary}")
+                self._say_forecast(ahead, device, "model")
+                self._kept(ahead.done, ahead.runs, "score")
             case RunProgress():
                 self._worker(event)
             case TrialDone(run, trial, done, total, seconds_left):
-                left = _left(seconds_left)
-                self._say(f"{done}/{total}  {outcome(run, trial)}" + (f"  {left}" if left and not self._live else ""))
-                if self._total is not None:
-                    self._progress.update(self._total, completed=done, text=left)
-                self._kept(done, total)
+                self._done(outcome(run, trial), done, total, _left(seconds_left))
+                self._kept(done, total, "run")
+            case AssessmentDone(job, assessment, done, total, seconds_left):
+                self._done(outcome(job, assessment), done, total, _left(seconds_left))
+                self._kept(done, total, "score")
 
-    def _kept(self, done: int, total: int) -> None:
-        folder = shlex.quote(str(self._folder))
-        say_when_stopped(f"stopped; {done} of {total} runs are kept (`dorsal report {folder}`), and {_GOES_ON}")
+    def _done(self, line: str, done: int, total: int, left: str) -> None:
+        self._say(f"{done}/{total}  {line}" + (f"  {left}" if left and not self._live else ""))
+        if self._total is not None:
+            self._progress.update(self._total, completed=done, text=left)
+
+    def _kept(self, done: int, total: int, what: str) -> None:
+        shows = f" (`dorsal report {shlex.quote(str(self._folder))}`)" if what == "run" else ""
+        say_when_stopped(f"stopped; {done} of {total} {what}s are kept{shows}, and {_GOES_ON}")
 
     def _visited(self, done: int, total: int, left: str) -> None:
         if self._live:
@@ -85,28 +99,33 @@ class Watch:
             speed = f", forward {arm.forward.median_ms:.1f} ms" if arm.forward else ""
             matched = f" ({arm.changes})" if arm.changes else ""
             self._say(f"{arm.label}: {arm.text}, {arm.cost.macs / 1e6:.2f} M MACs{speed}{matched}")
-        ahead = event.forecast
+        self._say_forecast(event.forecast, event.device, "run")
+
+    def _say_forecast(self, ahead: Forecast, device: str, what: str) -> None:
         takes = "no forecast" if ahead.seconds is None else f"about {show_duration(ahead.seconds)}"
         self._say(
-            f"{ahead.runs} runs, {ahead.done} of them done; {takes} "
-            f"on {ahead.workers} worker{'s' if ahead.workers > 1 else ''} ({event.device}), "
+            f"{ahead.runs} {what}{'s' * (ahead.runs != 1)}, {ahead.done} of them done; {takes} "
+            f"on {ahead.workers} worker{'s' * (ahead.workers != 1)} ({device}), "
             f"and {show_bytes(ahead.disk_bytes)} of disk"
         )
         if self._live:
-            self._total = self._progress.add_task("all runs", total=ahead.runs, completed=ahead.done, text="")
+            self._total = self._progress.add_task(f"all {what}s", total=ahead.runs, completed=ahead.done, text="")
 
     def _worker(self, event: RunProgress) -> None:
         if not self._live:
             return
         if event.worker not in self._bars:
             self._bars[event.worker] = self._progress.add_task("", total=1, text="")
-        step, epochs = event.step, event.run.recipe.epochs
-        share = (step.epoch - 1 + step.step / max(step.steps, 1)) / epochs
+        step, share = event.step, event.step.step / max(event.step.steps, 1)
+        text = f"batch {step.step}/{step.steps}"
+        if isinstance(event.run, Run):
+            epochs = event.run.recipe.epochs
+            share, text = (step.epoch - 1 + share) / epochs, f"epoch {step.epoch}/{epochs}"
         self._progress.update(
             self._bars[event.worker],
             completed=share,
             description=event.run.name,
-            text=f"epoch {step.epoch}/{epochs}",
+            text=text,
         )
         if self._total is not None:
             self._progress.update(self._total, text=_left(event.seconds_left))
@@ -125,7 +144,8 @@ def _left(seconds: float) -> str:
     return f"about {show_duration(seconds)} left" if seconds else ""
 
 
-def outcome(run: Run, trial: Trial) -> str:
-    """One line on how a run ended."""
-    what = f"{trial.score:.2f} %" if trial.score is not None else f"{trial.status}: {trial.error}"
-    return f"{run.name}: {what}  ({show_duration(trial.seconds)})"
+def outcome(job: Run | Evaluate, ended: Trial | Assessment) -> str:
+    """One line on how a job ended."""
+    status = ended.status if isinstance(ended, Trial) else "failed"
+    what = f"{ended.score:.2f} %" if ended.score is not None else f"{status}: {ended.error}"
+    return f"{job.name}: {what}  ({show_duration(ended.seconds)})"

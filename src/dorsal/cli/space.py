@@ -92,6 +92,7 @@ def sample(
     from msgspec.structs import replace
 
     from dorsal.latency.predict import cautions, named_bounds, predictors, read_latency_model
+    from dorsal.report.words.latency import caution_sentence, use_sentence
     from dorsal.space.base import with_edit
     from dorsal.space.named import read_space
     from dorsal.space.sample import sample as draw
@@ -109,10 +110,10 @@ def sample(
         for predictor in predicted.values():
             predictor.check(asked)
         for caution in cautions(model, [asked.name]):
-            _note(caution)
+            _note(caution_sentence(caution))
     found = draw(asked, count, bounds, seed, max_candidates=max_candidates, predicted=predicted, on_note=_note)
     for predictor in predicted.values():
-        _note(predictor.sentence())
+        _note(use_sentence(predictor.use()))
     print_sample(asked, found, as_json)
     drawn = found.sampling
     rejected = "".join(f"; {times:,} were no networks: {reason}" for reason, times in drawn.rejected.items())

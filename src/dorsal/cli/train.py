@@ -15,7 +15,14 @@ from dorsal.spec.metric import ACCURACY
 from dorsal.study.question import Data, Epochs, Out, RecipeText, own_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dorsal.data.dataset import ImageData
+    from dorsal.data.spec import DataSpec
     from dorsal.recipes.epoch import Epoch
+    from dorsal.recipes.recipe import Recipe
+    from dorsal.spec.network import Network
+    from dorsal.train.loop import Fit
 
 
 class TrainingRun(RunOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -51,72 +58,82 @@ def train(asked: TrainingRun, as_json: AsJson = False) -> None:
         dorsal train small --epochs 3
         dorsal train resnest50 --recipe tricks --data photos --precision bf16 --out runs/resnest50
     """
-    import json
-
-    import msgspec
-
-    from dorsal.data.spec import parse_data
-    from dorsal.recipes.text import recipe as read_recipe
-    from dorsal.spec.adapt import fitted_to
-    from dorsal.zoo import network as read_network
-    from dorsal.zoo import written_choices
-
-    net, made, spec = read_network(asked.network), read_recipe(asked.recipe), parse_data(asked.data)
-    if asked.epochs is not None:
-        made = msgspec.structs.replace(made, epochs=asked.epochs)
-    out = asked.folder
+    net, made, spec = _read(asked)
     say_when_stopped("stopped; epochs that have ended are kept, and the same command goes on")
-    sys.stderr.write(f"training {asked.network} on {asked.data}; epochs: {made.epochs}; folder: {out}\n")
+    sys.stderr.write(f"training {asked.network} on {asked.data}; epochs: {made.epochs}; folder: {asked.folder}\n")
 
     from dorsal.data.dataset import open_data  # after the quick checks: this imports torch
     from dorsal.jobs.machine import precision_notes
     from dorsal.jobs.train import choose_device
+    from dorsal.jobs.trained import save_trained, trained_card
+    from dorsal.spec.adapt import fitted_to
+    from dorsal.weights.saved import check_savable
+    from dorsal.zoo import written_choices
 
     device = choose_device(asked.device)
-    for note in precision_notes(device, asked.precision):
-        sys.stderr.write(f"note: {note}\n")
+    _note(precision_notes(device, asked.precision))
     opened = open_data(spec)
     net = fitted_to(net, len(opened.classes), opened.channels, written_choices(asked.network))
     told = f"recipe {asked.recipe}, {made.epochs} epochs, data {opened.fingerprint[:16]}, seed {asked.seed}"
-    origin = f"dorsal train: {told}"
+    card = trained_card(net, opened, f"dorsal train: {told}")
+    check_savable(asked.folder, card)
+    _note((opened.summary, *opened.notes, f"on {device} in {asked.precision}"))
+    result = _fit(asked, net, made, opened, device)
+    score = result.curve[-1].score
+    save_trained(asked.folder, result.model, card, score)
+    if as_json:
+        import json
 
+        whole = {"folder": str(asked.folder), "network": card.text, "score": score, "epochs": len(result.curve)}
+        print(json.dumps(whole, allow_nan=False))
+    else:
+        print(f"{ACCURACY.short} {score:.2f} % on {len(opened.val)} images; model in {asked.folder}")
+
+
+def _read(asked: TrainingRun) -> tuple[Network, Recipe, DataSpec]:
+    """Network, recipe and data that the texts name."""
+    import msgspec
+
+    from dorsal.data.spec import parse_data
+    from dorsal.recipes.text import recipe
+    from dorsal.zoo import network
+
+    net, made, spec = network(asked.network), recipe(asked.recipe), parse_data(asked.data)
+    return net, made if asked.epochs is None else msgspec.structs.replace(made, epochs=asked.epochs), spec
+
+
+def _fit(asked: TrainingRun, net: Network, made: Recipe, data: ImageData, device: str) -> Fit:
+    """Trains, and writes the learning curve. Ends the verb where that is interrupted or diverges."""
+    import msgspec
     import torch
 
-    from dorsal.jobs.trained import save_trained, trained_card
     from dorsal.train.loop import fit
-    from dorsal.weights.saved import check_savable
 
-    card = trained_card(net, opened, origin)
-    check_savable(out, card)
     if asked.threads is not None:
         torch.set_num_threads(asked.threads)
-    for note in (opened.summary, *opened.notes, f"on {device} in {asked.precision}"):
-        sys.stderr.write(f"note: {note}\n")
     result = fit(
         net,
         made,
-        opened,
+        data,
         seed=asked.seed,
         device=device,
         precision=asked.precision,
         micro_batch=asked.micro_batch,
-        checkpoint=out / "checkpoint.pt",
+        checkpoint=asked.folder / "checkpoint.pt",
         on_epoch=partial(_show_epoch, made.epochs),
         loader_processes=asked.loader_processes,
     )
-    for note in result.notes:
-        sys.stderr.write(f"note: {note}\n")
-    (out / "curve.json").write_bytes(msgspec.json.format(msgspec.json.encode(result.curve)))
+    _note(result.notes)
+    (asked.folder / "curve.json").write_bytes(msgspec.json.format(msgspec.json.encode(result.curve)))
     if result.status == "diverged":
         sys.stderr.write(f"diverged: {result.error}\n")
         sys.exit(1)
-    score = result.curve[-1].score
-    save_trained(out, result.model, card, score)
-    if as_json:
-        whole = {"folder": str(out), "network": card.text, "score": score, "epochs": len(result.curve)}
-        print(json.dumps(whole, allow_nan=False))
-    else:
-        print(f"{ACCURACY.short} {score:.2f} % on {len(opened.val)} images; model in {out}")
+    return result
+
+
+def _note(notes: Iterable[str]) -> None:
+    for note in notes:
+        sys.stderr.write(f"note: {note}\n")
 
 
 def _show_epoch(epochs: int, result: Epoch) -> None:

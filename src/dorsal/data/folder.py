@@ -141,6 +141,7 @@ def open_images(
         classes=tuple(listing.classes[label] for label in present),
         images=_split(index, rows, range_of, np.searchsorted(present, labels)),
         summary=f"{_count(len(rows), 'image')} of {what}",
+        digest=_fingerprint(index, rows, rows[:0]),
         fingerprint="" if unfit else _fingerprint(index, *_rows(index, spec)),
         notes=(*listing.notes, *_conversions(index, rows, range_of, whose), *said, *notes),
     )

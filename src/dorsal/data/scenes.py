@@ -112,6 +112,7 @@ def open_scene_images(spec: Scenes, split: Literal["train", "val", "all"] | None
         classes=data.classes,
         images=images,
         summary=f"{len(images):,} {which} scenes",
+        digest=hashlib.sha256(f"{data.fingerprint} {which}".encode()).hexdigest(),
         fingerprint=data.fingerprint,
     )
 

@@ -121,15 +121,36 @@ class ImageData(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 class Images(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Images to score a model on.
 
-    `classes` are the ones that have images. `summary` says in words which images these are. `fingerprint` is that of
-    the same data opened for training, "" if they cannot be trained on.
+    `classes` are the ones that have images. `summary` says in words which images these are. Equal `digest`s mean equal
+    images and labels. `fingerprint` is that of the same data opened for training, "" if they cannot be trained on.
     """
 
     classes: tuple[str, ...]
     images: Split
     summary: str
+    digest: str
     fingerprint: str = ""
     notes: tuple[str, ...] = ()
+
+
+class FirstImages:
+    """The first images of a split as a `Split`."""
+
+    def __init__(self, split: Split, count: int) -> None:
+        self._split = split
+        self.labels: NDArray[np.int64] = split.labels[:count]
+        self.stacked = None if split.stacked is None else split.stacked[:count]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def image(self, index: int) -> Tensor:
+        """Decodes image `index`."""
+        return self._split.image(index)
+
+    def targets(self, index: int) -> Target:
+        """All that is known about image `index`."""
+        return self._split.targets(index)
 
 
 def named(classes: Sequence[str]) -> str:

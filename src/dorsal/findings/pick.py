@@ -97,15 +97,7 @@ def pick_networks(
     if not finished:
         raise ValueError(f"no network of {study.name!r} has finished, so there is none to pick")
     _keep_within(finished, costs, bounds)
-    if by == ERROR:
-        chosen: tuple[str, ...] = (min(finished, key=lambda label: (finished[label], costs[label]["macs"])),)
-    else:
-        chosen = pareto_front(
-            {
-                label: tuple(error if name == ERROR else costs[label][name] for name in objectives)
-                for label, error in finished.items()
-            }
-        )
+    chosen = _best(finished, costs) if by == ERROR else _front(finished, costs, objectives)
     trials = {(arm, seed): trial for (arm, _, seed), trial in study.ended().items()}
     by_seed = {
         label: tuple(run for seed in study.seeds if not isinstance(run := run_result(trials[label, seed]), str))
@@ -126,6 +118,23 @@ def pick_networks(
         epochs=epochs,
         learning=network_learning(study, finished),
         reliability=None if isinstance(found, SearchStudy) else reliability_finding(retrained, labels, epochs),
+    )
+
+
+def _best(errors: Mapping[str, float], costs: Mapping[str, Mapping[str, float]]) -> tuple[str, ...]:
+    """The network of least error, and of those the one of fewest MACs."""
+    return (min(errors, key=lambda label: (errors[label], costs[label]["macs"])),)
+
+
+def _front(
+    errors: Mapping[str, float], costs: Mapping[str, Mapping[str, float]], objectives: Sequence[str]
+) -> tuple[str, ...]:
+    """The networks that none beats in all objectives."""
+    return pareto_front(
+        {
+            label: tuple(error if name == ERROR else costs[label][name] for name in objectives)
+            for label, error in errors.items()
+        }
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from dorsal.jobs.forecast import Forecast
-from dorsal.jobs.plan import Run
-from dorsal.jobs.records import Arm, Trial
+from dorsal.jobs.plan import Evaluate, Run
+from dorsal.jobs.records import Arm, Assessment, Trial
 from dorsal.recipes.epoch import Step
 
 
@@ -19,13 +19,12 @@ class Planned(msgspec.Struct, frozen=True):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """Where a worker, counted from 0, stands with its run; comes a few times a second.
-
-    `seconds_left` is of the whole study.
+    """Where a worker, counted from 0, stands with its run or with the model that it scores, whose steps are batches;
+    comes a few times a second. `seconds_left` is of all that is being done.
     """
 
     worker: int
-    run: Run
+    run: Run | Evaluate
     step: Step
     seconds_left: float
 
@@ -46,6 +45,13 @@ class Note(msgspec.Struct, frozen=True):
     text: str
 
 
+class Remark(msgspec.Struct, frozen=True):
+    """A value worth knowing, which `report.words` puts into a sentence. `about` says of what it is, or is empty."""
+
+    value: msgspec.Struct
+    about: str = ""
+
+
 class Visited(msgspec.Struct, frozen=True):
     """A network has been timed once more, and that is in the store: `done` of `total` visits are made."""
 
@@ -54,4 +60,22 @@ class Visited(msgspec.Struct, frozen=True):
     seconds_left: float
 
 
-Event = Planned | Progress | TrialDone | Visited | Note
+class ScorePlanned(msgspec.Struct, frozen=True):
+    """Before the first model is scored: which images, what all of it will take, and on which device."""
+
+    summary: str
+    forecast: Forecast
+    device: str
+
+
+class AssessmentDone(msgspec.Struct, frozen=True):
+    """A model has been scored, or could not be, and that is in the store; `done` of `total` models are now."""
+
+    job: Evaluate
+    assessment: Assessment
+    done: int
+    total: int
+    seconds_left: float
+
+
+Event = Planned | ScorePlanned | Progress | TrialDone | AssessmentDone | Visited | Note | Remark

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import datetime
 import functools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from pathlib import Path
 
 import msgspec
 from msgspec.structs import replace
 
 from dorsal.jobs.budget import Budget
-from dorsal.jobs.engine import Engine, LocalPool, Predictions, Work, WorkerDied
+from dorsal.jobs.engine import AnyJob, Engine, LocalPool, Predictions, Report, Work, WorkerDied
 from dorsal.jobs.epoch_time import predict_epochs
 from dorsal.jobs.events import Event, Note, Planned, Progress, TrialDone
 from dorsal.jobs.forecast import Clock, Timekeeper, forecast, with_ended
@@ -21,7 +21,7 @@ from dorsal.jobs.lock import hold
 from dorsal.jobs.machine import available_cores, machine, precision_notes, versions
 from dorsal.jobs.plan import Plan, Run, checkpoint_file, distinct_runs, recipe_notes
 from dorsal.jobs.ray_engine import RayCluster
-from dorsal.jobs.records import Arm, Kind, Machine, Study, Trial
+from dorsal.jobs.records import Arm, Kind, Machine, Outcome, Study, Trial
 from dorsal.jobs.resources import LOCAL_CLUSTER, Resources
 from dorsal.jobs.store import Domains, Store, Values
 from dorsal.jobs.study_file import StudyFile, read_study_file, storage_of, storage_url, write_study_file
@@ -124,8 +124,8 @@ def training(session: Execution) -> Work[Run]:
     )
 
 
-def engine_of(place: Resources, work: Work[Run]) -> Engine[Run]:
-    """The engine that makes runs by `work` there. Raises ModuleNotFoundError where Ray is wanted and not installed."""
+def engine_of(place: Resources, work: Work[AnyJob]) -> Engine[AnyJob]:
+    """The engine that does jobs by `work` there. Raises ModuleNotFoundError where Ray is wanted and not installed."""
     if place.ray is None:
         room = available_cores() // place.threads if place.device == "cpu" else 1
         return LocalPool(place.workers or max(room, 1), place.threads, work)
@@ -160,6 +160,33 @@ def keep(
     return study
 
 
+def do_jobs(
+    engine: Engine[AnyJob],
+    jobs: Sequence[AnyJob],
+    store: Store,
+    folder: Path,
+    describe: Callable[[AnyJob], tuple[Domains, Values]],
+    more: Callable[[], Sequence[AnyJob]] | None = None,
+) -> Generator[Report[AnyJob]]:
+    """Does jobs of any kind as `Engine.run_all` does, and passes on what workers tell.
+
+    An outcome is in the store before it is passed on, and what was said of each image is in its file beside it.
+    `describe` says what a job is in terms of the store's parameters.
+    """
+    said = dict[str, bytes]()
+    with contextlib.closing(engine.run_all(jobs, more)) as reports:
+        for report in reports:
+            key = report.job.key
+            if isinstance(report.what, Predictions):
+                said[key] = report.what.content
+                continue
+            if isinstance(report.what, Outcome):
+                if key in said:
+                    write_predictions(folder, key, said.pop(key))
+                store.add(report.what, *describe(report.job))
+            yield report
+
+
 def make_runs(
     session: Execution,
     runs: Sequence[Run],
@@ -175,12 +202,12 @@ def make_runs(
 
     `more` gives runs that are not known yet, as in `Engine.run_all`; there will be `total` runs then.
     """
-    folder, said = session.folder, dict[str, bytes]()
+    folder = session.folder
     for key in ended:  # left where a session was killed between storing a run and this
         checkpoint_file(folder, key).unlink(missing_ok=True)
     left = [run for run in runs if run.key not in ended]
     done, total = len(runs) - len(left), total or len(runs)
-    with contextlib.closing(engine.run_all(left, more)) as reports:
+    with contextlib.closing(do_jobs(engine, left, store, folder, session.describe, more)) as reports:
         for report in reports:
             run = report.job
             match report.what:
@@ -190,15 +217,10 @@ def make_runs(
                     clock.epoch_ended(run, epoch)
                 case Note() as note:
                     on_event(note)
-                case Predictions(content):
-                    said[run.key] = content
                 case WorkerDied(reason):
                     on_event(Note(f"{run.name}: {reason}; it goes on from its checkpoint"))
                 case Trial() as trial:
                     clock.run_ended(run)
-                    if trial.predictions:
-                        write_predictions(folder, run.key, said.pop(run.key))
-                    store.add(trial, *session.describe(run))
                     if trial.status != "failed":
                         checkpoint_file(folder, run.key).unlink(missing_ok=True)
                     done += 1

@@ -166,5 +166,30 @@ class Pace:
         return epochs * (statistics.fmean(self._seconds) if self._seconds else self._first_guess) / self._workers
 
 
+class Countdown:
+    """Time left for jobs of which each was forecast to take so many seconds (by key): by the forecast at first, then by
+    how much longer than forecast those took that have ended."""
+
+    def __init__(self, seconds: Mapping[str, float], workers: int) -> None:
+        self._seconds, self._workers = seconds, workers
+        self._left = dict.fromkeys(seconds, 1.0)
+        self._expected = self._taken = 0.0
+
+    def moved(self, key: str, share: float) -> None:
+        """Notes that this share of a job is done."""
+        self._left[key] = 1 - share
+
+    def ended(self, key: str, seconds: float) -> None:
+        """Notes that a job needs no more time, and what it took."""
+        self._left[key] = 0.0
+        self._expected += self._seconds[key]
+        self._taken += seconds
+
+    def seconds_left(self) -> float:
+        """Seconds until the last job ends."""
+        scale = self._taken / self._expected if self._expected else 1.0
+        return makespan((scale * left * self._seconds[key] for key, left in self._left.items()), self._workers)
+
+
 def _seconds(run: Run, epoch_seconds: EpochSeconds) -> float:
     return run.recipe.epochs * epoch_seconds[run.arm, run.recipe_name]

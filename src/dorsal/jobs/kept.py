@@ -1,6 +1,6 @@
 """What a study keeps of a finished run beside its trial: its predictions and its model. No torch.
 
-predictions/KEY.npz    arrays [n, …] in the order of the validation split; see the task's scorer, e.g. `label`,
+predictions/KEY.npz    arrays [n, …] in the order of the images that were scored; see the task's scorer, e.g. `label`,
                        `predicted` and `logits` (half precision) of `tasks.classify.score`
 models/KEY/            a model as a folder, which every verb takes; see `weights.saved`
 """
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from dorsal.data.summary import DataSummary
 from dorsal.jobs.json_file import write_whole
-from dorsal.jobs.records import Trial
+from dorsal.jobs.records import Assessment, Trial
 from dorsal.language.amounts import show_bytes
 
 _FLOAT, _HALF, _LABEL = 4, 2, 4
@@ -53,7 +53,7 @@ def write_predictions(folder: Path, key: str, content: bytes) -> None:
     write_whole(path, content)
 
 
-def read_predictions(folder: Path, trial: Trial) -> dict[str, NDArray[Any]]:
+def read_predictions(folder: Path, trial: Trial | Assessment) -> dict[str, NDArray[Any]]:
     """What the run said of each validation image.
 
     Raises ValueError where the study keeps nothing of the run, or the file is not the one that the run wrote.
@@ -73,17 +73,23 @@ def read_predictions(folder: Path, trial: Trial) -> dict[str, NDArray[Any]]:
 def disk_needed(params: Sequence[int], data: DataSummary, workers: int, keep_models: bool) -> int:
     """Bytes, roughly, that runs of networks with so many parameters each leave and take: predictions, models, trials,
     and the checkpoints of those in flight."""
-    said = len(params) * data.val_images * (_HALF * len(data.classes) + 2 * _LABEL)
+    said = len(params) * predictions_needed(data.val_images, len(data.classes))
     models = _FLOAT * sum(params) if keep_models else 0
     in_flight = _CHECKPOINT * _FLOAT * sum(sorted(params, reverse=True)[:workers])
     return said + models + len(params) * _STORED + in_flight
 
 
-def check_disk(folder: Path, needed: int) -> None:
-    """Raises ValueError where less than so many bytes are free in the folder, which must be there."""
+def predictions_needed(images: int, classes: int) -> int:
+    """Bytes, roughly, of what one model said of so many images."""
+    return images * (_HALF * classes + 2 * _LABEL)
+
+
+def check_disk(folder: Path, needed: int, models: bool = True) -> None:
+    """Raises ValueError where less than so many bytes are free in the folder, which must be there. `models` says
+    whether some of them are for models."""
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise ValueError(
             f"out={str(folder)!r}: the runs need about {show_bytes(needed)} of disk and {show_bytes(free)} are free; "
-            "make room, name a folder on another disk, or keep no models (keep_models=false)"
+            f"make room, name a folder on another disk{', or keep no models (keep_models=false)' * models}"
         )

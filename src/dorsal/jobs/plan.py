@@ -12,13 +12,15 @@ import msgspec
 
 from dorsal.data.spec import DataSpec
 from dorsal.data.summary import DataSummary
-from dorsal.jobs.records import Arm, PlannedRun, Trial, Visit
+from dorsal.jobs.records import Arm, Assessment, PlannedRun, Trial, Visit
 from dorsal.jobs.resources import ResourceOptions
 from dorsal.recipes.epoch import Epoch
 from dorsal.recipes.recipe import Recipe
 from dorsal.recipes.text import recipe_hash
 from dorsal.spec.network import Network
 from dorsal.spec.timm import AnyNetwork
+
+ScoredSplit = Literal["val", "train", "all"]
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +72,27 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
     def failed(self, error: str) -> Visit:
         """The outcome of a visit that an error ended."""
         return Visit(self.key, None, error)
+
+
+class Evaluate(msgspec.Struct, frozen=True, kw_only=True):
+    """A model to be scored. `name` says which, for sentences; `model` is its folder.
+
+    `data` have the model's channels. `split` and `image_size` are None for the data's own and the card's. The job
+    refuses images that do not have the `digest`.
+    """
+
+    key: str
+    name: str
+    model: str
+    data: DataSpec
+    split: ScoredSplit | None
+    digest: str
+    image_size: int | None
+    batch: int
+
+    def failed(self, error: str) -> Assessment:
+        """The outcome of a job that an error ended."""
+        return Assessment(key=self.key, score=None, seconds=0.0, error=error)
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

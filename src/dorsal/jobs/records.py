@@ -94,7 +94,26 @@ class Visit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="visit"
     error: str = ""
 
 
-Outcome = Trial | Visit
+class Assessment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="assessment", kw_only=True):
+    """What came of scoring the model with this key.
+
+    - `score`, `scores`: in percent, as in `Trial`; None and empty where it failed with `error`.
+    - `loss`: mean over `images` images. `per_class`: the score of each class of the model, None where it has no images.
+    - `predictions`: sha256 of the file of what it said of each image, see `jobs.kept`.
+    """
+
+    key: str
+    score: float | None
+    scores: dict[str, float] = {}
+    loss: float | None = None
+    images: int = 0
+    per_class: tuple[float | None, ...] = ()
+    seconds: float
+    error: str = ""
+    predictions: str = ""
+
+
+Outcome = Trial | Visit | Assessment
 """What came of a job; every kind of job has its own."""
 
 

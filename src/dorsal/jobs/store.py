@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 import msgspec
 
-from dorsal.jobs.records import Outcome, Trial
+from dorsal.jobs.records import Outcome, Trial, Visit
 
 if TYPE_CHECKING:
     import optuna
@@ -101,13 +101,13 @@ class Store:
         """Stores what came of a job.
 
         Optuna's tools see it as a trial with parameters `values`; `domains` gives each parameter's range or choices.
-        Its objective is the score of a training run, to be maximised, or the milliseconds of a visit, to be
-        minimised. Raises OSError when it cannot be written, e.g. on a full disk; what is there stays.
+        Its objective is a score, to be maximised, or the milliseconds of a visit, to be minimised. Raises OSError when
+        it cannot be written, e.g. on a full disk; what is there stays.
         """
         from optuna.trial import TrialState, create_trial
 
-        training = isinstance(outcome, Trial)
-        value = outcome.score if isinstance(outcome, Trial) else outcome.milliseconds
+        timed = isinstance(outcome, Visit)
+        value = outcome.milliseconds if isinstance(outcome, Visit) else outcome.score
         frozen = create_trial(
             state=TrialState.FAIL if value is None else TrialState.COMPLETE,
             value=value,
@@ -121,7 +121,7 @@ class Store:
             },
         )
         with self._errors(OSError, "cannot be written, what it holds is safe"):
-            self._study_of(domains, "maximize" if training else "minimize").add_trial(frozen)
+            self._study_of(domains, "minimize" if timed else "maximize").add_trial(frozen)
 
     def _studies(self) -> list[optuna.Study]:
         import optuna

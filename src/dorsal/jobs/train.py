@@ -172,11 +172,11 @@ def run_trial(run: Run, tell: Callable[[Message], None], *, folder: Path, place:
             on_epoch=on_epoch,
         )
         if keep_models and result.score is not None and isinstance(run.network, Network):
-            origin = f"run {run.key} of a study: {run.name}"
+            origin = f"run {run.key} of a study: {run.name}, data {data.fingerprint[:16]}"
             card = trained_card(run.network, data, origin)
             save_trained(model_folder(folder, run.key), result.model, card, result.score.score)
     except Exception as error:
-        return run.failed(_describe(error), tuple(curve))
+        return run.failed(describe_error(error), tuple(curve))
     for note in result.notes:
         tell(Note(f"{run.name}: {note}"))
     seconds = sum(epoch.seconds for epoch in result.curve)
@@ -206,7 +206,7 @@ def time_run(run: Run, *, place: Resources) -> RunTiming | str:
             time_step(run.network, made, data.size, device=device)
         ]
     except Exception as error:
-        return _describe(error)
+        return describe_error(error)
     evaluations = math.ceil(len(data.val) / _EVALUATION_BATCH)
     epoch = math.ceil(len(data.train) / made.batch) * statistics.mean(steps) + evaluations * statistics.mean(evaluation)
     return RunTiming(
@@ -222,7 +222,7 @@ def _open(spec: DataSpec, fingerprint: str | None) -> ImageData:
     return open_data(spec, fingerprint=fingerprint)
 
 
-def _describe(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Type, message and the last frame of an error, on one line."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""

@@ -10,9 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dorsal.jobs.machine import machine, versions
-from dorsal.language.amounts import show_amount
 from dorsal.language.reader import suggest
-from dorsal.latency.records import MODEL, LatencyFit, LatencyModel, fingerprint, predictor_columns, read_latency
+from dorsal.latency.records import (
+    MODEL,
+    Caution,
+    LatencyFit,
+    LatencyModel,
+    OtherMachine,
+    OtherSpaces,
+    OtherTorch,
+    PredictorUse,
+    Refusal,
+    fingerprint,
+    predictor_columns,
+    read_latency,
+)
 from dorsal.space.space import Space
 from dorsal.space.table import Column
 
@@ -28,7 +40,7 @@ class LatencyPredictor:
     A network is predicted where each predictor and the image size lie within what the fit has seen, ends included,
     and the prediction is positive. Elsewhere the answer is NaN, which meets no bound: a linear fit is a description of
     the networks it has seen, and sampling by a bound would pick just those where it is wrong. `asked` and `outside`
-    count networks, `reasons` those outside by what they are outside of.
+    count networks, `reasons` those outside by the predictor that was, and by quantity those of no positive prediction.
     """
 
     def __init__(self, fit: LatencyFit) -> None:
@@ -43,10 +55,10 @@ class LatencyPredictor:
         columns = {**predictor_columns(costs), "image_size": np.asarray(costs["image_size"], dtype=np.float64)}
         milliseconds = self.fit.fitted.predict(columns, extrapolate=True)
         predicted = milliseconds > 0
-        self.reasons["a prediction above 0 ms"] += int((~predicted).sum())
+        self.reasons[self.fit.quantity] += int((~predicted).sum())
         for name, (low, high) in self.ranges.items():
             inside = (columns[name] >= low) & (columns[name] <= high)
-            self.reasons[f"{name} {show_amount(low)} to {show_amount(high)}"] += int((~inside).sum())
+            self.reasons[name] += int((~inside).sum())
             predicted &= inside
         self.asked += predicted.size
         self.outside += int((~predicted).sum())
@@ -64,21 +76,22 @@ class LatencyPredictor:
                 f"{low if max(sizes) < low else high:g}"
             )
 
-    def sentence(self) -> str:
-        """The error of the prediction, and how many networks it was refused for and why."""
+    def use(self) -> PredictorUse:
+        """How good the prediction is, and for how many networks it was refused so far."""
         scores = self.fit.scores
-        error = scores.scores[-1].error
-        interval = f"{100 * scores.confidence:g} % interval {error.low:.1f} to {error.high:.1f}"
-        said = (
-            f"{self.fit.quantity}: predicted with a median error of {error.value:.1f} % on networks that the fit has "
-            f"not seen ({interval}, {scores.n} networks)"
-        )
-        if not self.outside:
-            return said
-        why = "; ".join(f"{reason}: {count:,}" for reason, count in self.reasons.most_common() if count)
-        return (
-            f"{said}; {self.outside:,} of {self.asked:,} candidates have no prediction and meet no bound, because they "
-            f"are outside of what it has seen ({why})"
+        return PredictorUse(
+            quantity=self.fit.quantity,
+            error=scores.scores[-1].error,
+            confidence=scores.confidence,
+            networks=scores.n,
+            asked=self.asked,
+            outside=self.outside,
+            reasons=tuple(
+                Refusal(name, low, high, count)
+                for name, count in self.reasons.most_common()
+                if count
+                for low, high in [self.ranges.get(name, (None, None))]
+            ),
         )
 
 
@@ -121,21 +134,16 @@ def named_bounds(bounds: dict[str, str], latency_model: str) -> dict[str, str]:
     return others | latency_bounds(read_latency_model(Path(latency_model)), [bounds["latency"]])
 
 
-def cautions(model: LatencyModel, spaces: Sequence[str]) -> tuple[str, ...]:
-    """What should be said before the model predicts latencies of networks of `spaces` for this machine, if anything."""
+def cautions(model: LatencyModel, spaces: Sequence[str]) -> tuple[Caution, ...]:
+    """What should be known before the model predicts latencies of networks of `spaces` for this machine, if anything;
+    `report.words.latency` says it."""
     here, there = machine(model.setting.device, 1, model.setting.threads), model.machine
-    said = []
+    found: list[Caution] = []
     if fingerprint(here) != fingerprint(there):
-        said.append(
-            f"the latency model was measured on another machine ({fingerprint(there)}) than this one "
-            f"({fingerprint(here)}): its milliseconds are those of that machine"
-        )
+        found.append(OtherMachine(fingerprint(there), fingerprint(here)))
     installed, measured = versions().get("torch"), model.versions.get("torch")
     if installed != measured:
-        said.append(f"the latency model was measured with torch {measured}, and this is torch {installed}")
-    if unknown := [space for space in spaces if space not in model.spaces]:
-        said.append(
-            f"the latency model was fitted on networks of {', '.join(model.spaces)}, not of {', '.join(unknown)}: the "
-            "error it states may not hold there"
-        )
-    return tuple(said)
+        found.append(OtherTorch(measured or "", installed or ""))
+    if unknown := tuple(space for space in spaces if space not in model.spaces):
+        found.append(OtherSpaces(model.spaces, unknown))
+    return tuple(found)

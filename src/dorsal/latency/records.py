@@ -15,7 +15,7 @@ from dorsal.jobs.json_file import read_record
 from dorsal.jobs.records import Machine
 from dorsal.recipes.recipe import Precision
 from dorsal.space.table import Column
-from dorsal.stats import Contest, LinearModel, PredictorScores
+from dorsal.stats import Contest, Estimate, LinearModel, PredictorScores
 
 LATENCY_SCHEMA = 2
 MEASUREMENTS, MODEL = "measurements.json", "latency.json"
@@ -130,6 +130,57 @@ class LatencyModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     created: str
     fits: tuple[LatencyFit, ...]
     schema: int = LATENCY_SCHEMA
+
+
+class OtherMachine(msgspec.Struct, frozen=True):
+    """The model was measured on another machine than this one; each as `fingerprint` says it."""
+
+    measured: str
+    here: str
+
+
+class OtherTorch(msgspec.Struct, frozen=True):
+    """The model was measured with another version of torch."""
+
+    measured: str
+    here: str
+
+
+class OtherSpaces(msgspec.Struct, frozen=True):
+    """The model was fitted on networks of other spaces than these."""
+
+    fitted: tuple[str, ...]
+    others: tuple[str, ...]
+
+
+Caution = OtherMachine | OtherTorch | OtherSpaces
+"""Why a prediction may be worse than the model says."""
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """So many networks had no prediction, as a predictor was outside `low` to `high`, which is what the fit has seen;
+    where both are None, as the predicted time was not above 0."""
+
+    predictor: str
+    low: float | None
+    high: float | None
+    networks: int
+
+
+class PredictorUse(msgspec.Struct, frozen=True, kw_only=True):
+    """How good a prediction is, and what became of the candidates it was asked of.
+
+    - `error`: median in percent, with its interval at `confidence`, on `networks` networks that the fit has not seen.
+    - `asked`: candidates. `outside`: those without a prediction, by `reasons`, the most frequent first.
+    """
+
+    quantity: str
+    error: Estimate
+    confidence: float
+    networks: int
+    asked: int
+    outside: int
+    reasons: tuple[Refusal, ...]
 
 
 def fingerprint(where: Machine) -> str:

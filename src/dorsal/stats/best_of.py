@@ -70,11 +70,7 @@ def search_curve(
     else:
         (results, held_out), missing = parallel({"errors": errors, "tests": tests}, fewest=2)
     n = results.size
-    sizes = (
-        np.unique(np.geomspace(1, n, 20).round().astype(np.intp)) if ks is None else np.array(sorted(ks), dtype=np.intp)
-    )
-    if sizes.size == 0 or sizes[0] < 1 or sizes[-1] > n:
-        raise ValueError(f"ks={sizes.tolist()}: each k must lie from 1 to the {n} networks with a result")
+    sizes = _sizes(ks, n)
     order = np.argsort(results, kind="stable")
     ordered = results[order]
     chances = rank_chances(n, sizes)
@@ -98,6 +94,16 @@ def search_curve(
         missing=missing,
         confidence=confidence,
     )
+
+
+def _sizes(ks: Sequence[int] | None, n: int) -> Index:
+    """`ks` in order, by default about 20 up to n. Raises ValueError for one that is out of range."""
+    if ks is None:
+        return np.unique(np.geomspace(1, n, 20).round().astype(np.intp))
+    sizes = np.array(sorted(ks), dtype=np.intp)
+    if sizes.size == 0 or sizes[0] < 1 or sizes[-1] > n:
+        raise ValueError(f"ks={sizes.tolist()}: each k must lie from 1 to the {n} networks with a result")
+    return sizes
 
 
 def rank_chances(n: int, ks: Index) -> Array:

@@ -123,34 +123,68 @@ def rank_reliability(
     for group in groups:
         counts[1:, group] = multiplicities(group.size, draws, random)
     runs = [table[:, i] for i in range(len(budgets))]
+    own = [_agree(each, each, groups, k, counts, random) for each in runs]
+    pairs = [
+        (i, j, _agree(runs[i], runs[j], groups, k, counts, random)) for i, j in combinations(range(len(budgets)), 2)
+    ]
     made = np.sum(~np.isnan(table), axis=2)  # [networks, budgets]: number of runs
-    own = [_agree(own_runs, own_runs, groups, k, counts, random) for own_runs in runs]
-    agreements = []
-    for i, j in combinations(range(len(budgets)), 2):
-        tau, top = _agree(runs[i], runs[j], groups, k, counts, random)
-        sizes = [int(((made[group, i] > 0) & (made[group, j] > 0)).sum()) for group in groups]
-        estimate = _of_all_alike(_estimate(tau, confidence), sizes, confidence)
-        true_tau = _of_all_alike(_without_noise(tau, own[i][0], own[j][0], confidence), sizes, confidence)
-        n, enough = sum(sizes), [size for size in sizes if size >= _fewest(k)]
-        agreements.append(
-            Agreement(
-                short=budgets[i],
-                long=budgets[j],
-                n=n,
-                tau=estimate,
-                true_tau=true_tau,
-                top=_estimate(top, confidence),
-                top_by_chance=float(np.mean([k / size for size in enough])) if enough else None,
-                verdict=_decide(estimate, "reliable", "unreliable"),
-                schedule=_decide(true_tau if n >= FEWEST_TO_JUDGE else None, "keeps the order", "does not keep it"),
+    return Reliability(
+        ceilings=tuple(
+            _ceiling(budget, found, _sizes(groups, made[:, i] > 1), confidence)
+            for i, (budget, found) in enumerate(zip(budgets, own, strict=True))
+        ),
+        agreements=tuple(
+            _agreement(
+                (budgets[i], budgets[j]),
+                found,
+                (own[i][0], own[j][0]),
+                _sizes(groups, (made[:, i] > 0) & (made[:, j] > 0)),
+                k,
+                confidence,
             )
-        )
-    ceilings = []
-    for i, (tau, top) in enumerate(own):
-        sizes = [int((made[group, i] > 1).sum()) for group in groups]
-        estimate = _of_all_alike(_estimate(tau, confidence), sizes, confidence)
-        ceilings.append(Ceiling(budget=budgets[i], tau=estimate, top=_estimate(top, confidence)))
-    return Reliability(ceilings=tuple(ceilings), agreements=tuple(agreements), k=k, confidence=confidence)
+            for i, j, found in pairs
+        ),
+        k=k,
+        confidence=confidence,
+    )
+
+
+def _sizes(groups: Sequence[Index], present: npt.NDArray[np.bool_]) -> list[int]:
+    """How many networks of each space are present."""
+    return [int(present[group].sum()) for group in groups]
+
+
+def _ceiling(budget: str, found: tuple[Array, Array], sizes: Sequence[int], confidence: float) -> Ceiling:
+    """A budget with itself, from tau and top-k agreement of the resamples."""
+    tau, top = found
+    estimate = _of_all_alike(_estimate(tau, confidence), sizes, confidence)
+    return Ceiling(budget=budget, tau=estimate, top=_estimate(top, confidence))
+
+
+def _agreement(
+    budgets: tuple[str, str],
+    found: tuple[Array, Array],
+    ceilings: tuple[Array, Array],
+    sizes: Sequence[int],
+    k: int,
+    confidence: float,
+) -> Agreement:
+    """Two budgets, from tau and top-k agreement of the resamples, and the taus of each budget with itself."""
+    tau, top = found
+    estimate = _of_all_alike(_estimate(tau, confidence), sizes, confidence)
+    true_tau = _of_all_alike(_without_noise(tau, *ceilings, confidence), sizes, confidence)
+    n, enough = sum(sizes), [size for size in sizes if size >= _fewest(k)]
+    return Agreement(
+        short=budgets[0],
+        long=budgets[1],
+        n=n,
+        tau=estimate,
+        true_tau=true_tau,
+        top=_estimate(top, confidence),
+        top_by_chance=float(np.mean([k / size for size in enough])) if enough else None,
+        verdict=_decide(estimate, "reliable", "unreliable"),
+        schedule=_decide(true_tau if n >= FEWEST_TO_JUDGE else None, "keeps the order", "does not keep it"),
+    )
 
 
 def budget_table(errors: npt.ArrayLike, field: str, budgets: Sequence[str]) -> Array:

@@ -1,5 +1,6 @@
 """The score of a model on a split."""
 
+from collections.abc import Callable
 from itertools import islice
 from typing import Literal
 
@@ -42,9 +43,18 @@ def evaluate(
 
 
 def scored(
-    method: Method, model: nn.Module, batches: Evaluation, device: torch.device, rank: int = 0, world: int = 1
+    method: Method,
+    model: nn.Module,
+    batches: Evaluation,
+    device: torch.device,
+    rank: int = 0,
+    world: int = 1,
+    on_batch: Callable[[int], None] = lambda _: None,
 ) -> Scorer:
-    """A scorer that has taken all batches, which are shared out among `world` processes; the same in each of them."""
+    """A scorer that has taken all batches, which are shared out among `world` processes; the same in each of them.
+
+    `on_batch` is called with the number of each batch that was taken, from 1.
+    """
     scorer = method.scorer()
     training = model.training
     model.eval()
@@ -53,5 +63,6 @@ def scored(
             first = number * batches.batch_size
             indices = range(first, first + len(targets))
             scorer.add(indices, method.predict(model, images.to(device)), targets.to(device))
+            on_batch(number + 1)
     model.train(training)
     return scorer if world == 1 else scorer.merged(gather_object([scorer]))

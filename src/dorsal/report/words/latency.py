@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from dorsal.latency.records import LatencyFit
+from typing import assert_never
+
+import msgspec
+
+from dorsal.language.amounts import show_amount
+from dorsal.latency.records import (
+    Caution,
+    LatencyFit,
+    OtherMachine,
+    OtherSpaces,
+    OtherTorch,
+    PredictorUse,
+    Refusal,
+)
 from dorsal.report.words.numerals import cost_title, interval
 
 
@@ -22,3 +35,55 @@ def contest_sentence(fit: LatencyFit) -> str:
         f"{contest.first.tau.value:.2f} against {contest.second.tau.value:.2f}, over {fit.scores.n} networks. Rounds "
         f"of one network differ by {fit.spread:.1f} %."
     )
+
+
+def remark_sentence(value: msgspec.Struct) -> str:
+    """What a study remarks on a model of latency. Raises TypeError for a value that there are no words for."""
+    match value:
+        case PredictorUse():
+            return use_sentence(value)
+        case OtherMachine() | OtherTorch() | OtherSpaces():
+            return caution_sentence(value)
+        case _:
+            raise TypeError(f"there are no words for a {type(value).__name__}")
+
+
+def caution_sentence(caution: Caution) -> str:
+    """Why a prediction may be worse than the model says."""
+    match caution:
+        case OtherMachine(measured, here):
+            return (
+                f"the latency model was measured on another machine ({measured}) than this one ({here}): its "
+                "milliseconds are those of that machine"
+            )
+        case OtherTorch(measured, here):
+            return f"the latency model was measured with torch {measured}, and this is torch {here}"
+        case OtherSpaces(fitted, others):
+            return (
+                f"the latency model was fitted on networks of {', '.join(fitted)}, not of {', '.join(others)}: the "
+                "error it states may not hold there"
+            )
+        case _:
+            assert_never(caution)
+
+
+def use_sentence(use: PredictorUse) -> str:
+    """The error of a prediction, and how many networks it was refused for and why."""
+    between = f"{100 * use.confidence:g} % interval {use.error.low:.1f} to {use.error.high:.1f}"
+    said = (
+        f"{use.quantity}: predicted with a median error of {use.error.value:.1f} % on networks that the fit has not "
+        f"seen ({between}, {use.networks} networks)"
+    )
+    if not use.outside:
+        return said
+    return (
+        f"{said}; {use.outside:,} of {use.asked:,} candidates have no prediction and meet no bound, because they are "
+        f"outside of what it has seen ({'; '.join(map(_refusal, use.reasons))})"
+    )
+
+
+def _refusal(refusal: Refusal) -> str:
+    what = "a prediction above 0 ms"
+    if refusal.low is not None and refusal.high is not None:
+        what = f"{refusal.predictor} {show_amount(refusal.low)} to {show_amount(refusal.high)}"
+    return f"{what}: {refusal.networks:,}"

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from dorsal.data.spec import parse_data
 from dorsal.data.summary import DataSummary
-from dorsal.jobs.events import Note
+from dorsal.jobs.events import Note, Remark
 from dorsal.jobs.execution import Execution, OnEvent, execute
 from dorsal.jobs.plan import Plan, Run, run_of
 from dorsal.jobs.records import Arm
@@ -46,7 +46,7 @@ def sample_spaces(asked: Population, data: DataSummary, on_event: OnEvent) -> tu
     spaces = asked.asked_spaces
     if asked.latency_model:
         for caution in cautions(read_latency_model(Path(asked.latency_model)), [space.name for space in spaces]):
-            on_event(Note(caution))
+            on_event(Remark(caution))
     samples = []
     for space in spaces:
         predicted, space_here = asked.predicted, fitted_space(space, data)
@@ -62,7 +62,7 @@ def sample_spaces(asked: Population, data: DataSummary, on_event: OnEvent) -> tu
         )
         on_event(Note(f"{space.name}: {len(drawn)} networks from {drawn.sampling.candidates:,} candidates"))
         for predictor in predicted.values():
-            on_event(Note(f"{space.name}: {predictor.sentence()}"))
+            on_event(Remark(predictor.use(), space.name))
         samples.append(drawn)
     return tuple(samples)
 

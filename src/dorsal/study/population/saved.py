@@ -54,7 +54,7 @@ def read_trained(folder: Path) -> HowTrained:
     return _expect(folder).trained
 
 
-def _expect(folder: Path) -> _Spaces:
+def _expect(folder: Path) -> SpacesFile:
     found = _read_spaces(folder)
     if found is None:
         raise ValueError(
@@ -124,16 +124,18 @@ def _other_space(then: Space, now: Space) -> str:
     return f"another {field}{values}"
 
 
-class _Spaces(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SpacesFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `spaces.json` holds."""
+
     trained: HowTrained
     spaces: tuple[SpaceSample, ...]
     schema: int = POPULATION_SCHEMA
 
 
-def _read_spaces(folder: Path) -> _Spaces | None:
-    return read_record(folder / SPACES_FILE, _Spaces, POPULATION_SCHEMA, "population")
+def _read_spaces(folder: Path) -> SpacesFile | None:
+    return read_record(folder / SPACES_FILE, SpacesFile, POPULATION_SCHEMA, "population")
 
 
 def write_spaces(folder: Path, trained: HowTrained, drawn: tuple[SpaceSample, ...]) -> None:
     """Writes the file atomically. Raises OSError when it cannot be written; the old file is then still there."""
-    write_record(folder / SPACES_FILE, _Spaces(trained, drawn))
+    write_record(folder / SPACES_FILE, SpacesFile(trained, drawn))

@@ -15,14 +15,14 @@ import numpy as np
 
 from dorsal.jobs.engine import Engine, LocalPool
 from dorsal.jobs.events import Note, Visited
-from dorsal.jobs.execution import OnEvent
+from dorsal.jobs.execution import OnEvent, do_jobs
 from dorsal.jobs.json_file import write_record
 from dorsal.jobs.lock import hold
 from dorsal.jobs.machine import machine, versions
 from dorsal.jobs.measure import measure
 from dorsal.jobs.plan import Measure
 from dorsal.jobs.records import Visit
-from dorsal.jobs.store import Categories, Domains, Range, Store
+from dorsal.jobs.store import Categories, Domains, Range, Store, Values
 from dorsal.jobs.study_file import storage_url
 from dorsal.jobs.train import choose_device
 from dorsal.latency.records import (
@@ -68,7 +68,7 @@ def measure_latency(question: Timing, *, on_event: OnEvent = lambda _: None) -> 
         write_record(folder / MEASUREMENTS, begun)
         known = max(len(network.rounds) for network in begun.networks)  # with fewer repeats none are lost
         visits = _visits(begun.setting, candidates, max(question.repeats, known))
-        _make(visits, candidates, LocalPool(1, question.threads, work), store, on_event)
+        _make(visits, candidates, LocalPool(1, question.threads, work), store, folder, on_event)
         measured = _with_times(begun, visits, store)
         write_record(folder / MEASUREMENTS, measured)
         _say_errors(measured, on_event)
@@ -125,6 +125,7 @@ def _make(
     candidates: Sequence[Candidate],
     engine: Engine[Measure],
     store: Store,
+    folder: Path,
     on_event: OnEvent,
 ) -> None:
     """Makes the visits that are not in the store, one at a time; what failed once is not tried in later rounds."""
@@ -138,18 +139,21 @@ def _make(
         "round": Range(1, 1_000_000, whole=True),
     }
 
+    def describe(job: Measure) -> tuple[Domains, Values]:
+        visit = by_key[job.key]
+        label = candidates[visit.network].record.label
+        return domains, {"network": label, "quantity": visit.quantity, "round": visit.turn + 1}
+
     def following() -> list[Measure]:
         job = next((visit.job for visit in waiting if (visit.network, visit.quantity) not in failed), None)
         return [] if job is None else [job]
 
     began, done, before = time.monotonic(), 0, sum(visit.job.key in known for visit in visits)
-    with contextlib.closing(engine.run_all(following(), following)) as reports:
+    with contextlib.closing(do_jobs(engine, following(), store, folder, describe, following)) as reports:
         for report in reports:
             if not isinstance(report.what, Visit):
                 continue
             visit = by_key[report.job.key]
-            label = candidates[visit.network].record.label
-            store.add(report.what, domains, {"network": label, "quantity": visit.quantity, "round": visit.turn + 1})
             if report.what.error:
                 failed.add((visit.network, visit.quantity))
             done += 1

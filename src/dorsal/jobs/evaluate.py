@@ -1,0 +1,237 @@
+"""Evaluation as a job: which images a model is scored on and how they are prepared, and its score. Imports torch."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import torch
+
+from dorsal.data.dataset import Evaluation, FirstImages, Images, Joined, Split, open_for_scoring
+from dorsal.data.decode import Levels
+from dorsal.data.spec import DataSpec, Folder, format_data, nearest
+from dorsal.jobs.engine import Message, Predictions
+from dorsal.jobs.kept import pack
+from dorsal.jobs.plan import Evaluate, ScoredSplit
+from dorsal.jobs.records import Assessment
+from dorsal.jobs.resources import Resources
+from dorsal.jobs.train import describe_error
+from dorsal.recipes.epoch import Step
+from dorsal.spec.preprocessing import IMAGENET, Preprocessing
+from dorsal.spec.task import Classify
+from dorsal.tasks.method import method_of
+from dorsal.tasks.score import Scorer
+from dorsal.train.evaluate import scored
+from dorsal.weights.card import Card
+from dorsal.weights.saved import load_model, read_card
+
+TIMED_IMAGES = 32
+"""So many images tell how long all of them take."""
+
+
+class ModelPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """A model and what it is to be scored on.
+
+    - `job`: as a worker gets it. `card`: the model's. `preprocessing`: the card's, for the image size that is asked.
+    - `summary`: which images, and `images` how many. `notes`: sentences on what is not as one might think.
+    """
+
+    job: Evaluate
+    card: Card
+    preprocessing: Preprocessing
+    summary: str
+    images: int
+    notes: tuple[str, ...]
+
+
+def plan_evaluation(
+    model: str, name: str, data: DataSpec, split: ScoredSplit | None, image_size: int | None, batch: int
+) -> ModelPlan:
+    """Reads the card of the model in folder `model` and opens the images. `name` is what it is called.
+
+    Raises ValueError where there is no model, it has no classifier, it takes other channels than are asked for, or the
+    data have a class that it has not; and as `open_for_scoring` does.
+    """
+    card = read_card(model)
+    if not card.classes:
+        raise ValueError(f"{model} has no classifier, so there is no accuracy to measure")
+    data = _in_channels_of(card, data)
+    opened = _open(data, split, card.preprocessing.levels)
+    check_classes(card, opened)
+    prepared = _prepared(card, image_size)
+    parts = [card.sha256, card.network_hash, card.classes, card.class_names, prepared, opened.digest]
+    return ModelPlan(
+        job=Evaluate(
+            key=hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16],
+            name=name,
+            model=str(Path(model).resolve()),
+            data=data,
+            split=split,
+            digest=opened.digest,
+            image_size=image_size,
+            batch=batch,
+        ),
+        card=card,
+        preprocessing=prepared,
+        summary=opened.summary,
+        images=len(opened.images),
+        notes=(*opened.notes, *_notes(card.preprocessing, image_size, data), *_data_notes(opened, split, card)),
+    )
+
+
+def forget_images() -> None:
+    """The next plan looks at its images again: a folder may have changed."""
+    _open.cache_clear()
+
+
+def score_model(job: Evaluate, device: str, tell: Callable[[Message], None] = lambda _: None) -> Scorer:
+    """Scores a model in this process.
+
+    Raises ValueError where images or model are not those of the plan, and where the loss is not finite.
+    """
+    model, card = load_model(job.model)
+    images = _images(job, card)
+    batches = _batches(images, card, job)
+    method = method_of(Classify(), np.zeros(0, np.int64), len(card.classes))  # training labels are for losses alone
+    scorer = scored(
+        method,
+        model.to(device),
+        batches,
+        torch.device(device),
+        on_batch=lambda number: tell(Step(1, number, len(batches))),
+    )
+    loss = scorer.score().loss
+    if loss is None or not math.isfinite(loss):
+        raise ValueError(f"{job.name}: the loss on these images is {loss}, so its outputs mean nothing")
+    return scorer
+
+
+def assess(job: Evaluate, tell: Callable[[Message], None], *, place: Resources) -> Assessment:
+    """Scores a model, and tells what it said of each image. Whatever is raised makes an assessment with that error."""
+    torch.set_num_threads(place.threads)
+    began = time.monotonic()
+    try:
+        scorer = score_model(job, place.device, tell)
+        found, content = scorer.score(), pack(scorer.evidence())
+    except Exception as error:
+        return job.failed(describe_error(error))
+    tell(Predictions(content))
+    return Assessment(
+        key=job.key,
+        score=found.score,
+        scores=found.scores,
+        loss=found.loss,
+        images=found.images,
+        per_class=found.per_class,
+        seconds=time.monotonic() - began,
+        predictions=hashlib.sha256(content).hexdigest(),
+    )
+
+
+def time_evaluation(job: Evaluate, *, place: Resources) -> float | str:
+    """Seconds that the job takes, from a few of its images; what is raised where that cannot be."""
+    torch.set_num_threads(place.threads)
+    try:
+        model, card = load_model(job.model)
+        images = _images(job, card)
+        few = FirstImages(images, TIMED_IMAGES)
+        method = method_of(Classify(), np.zeros(0, np.int64), len(card.classes))
+        model.to(place.device)
+        began = time.monotonic()
+        scored(method, model, _batches(few, card, job), torch.device(place.device)).score()
+        return (time.monotonic() - began) / len(few) * len(images)
+    except Exception as error:
+        return describe_error(error)
+
+
+@functools.lru_cache(maxsize=1)
+def _open(data: DataSpec, split: ScoredSplit | None, levels: Levels | None) -> Images:
+    """Models that see the same images open them once."""
+    return open_for_scoring(data, split, levels=levels)
+
+
+def _prepared(card: Card, image_size: int | None) -> Preprocessing:
+    return card.preprocessing if image_size is None else card.preprocessing.at(image_size)
+
+
+def _images(job: Evaluate, card: Card) -> Split:
+    """The images of a job, labelled in the order of the model's classes."""
+    opened = _open(job.data, job.split, card.preprocessing.levels)
+    if opened.digest != job.digest:
+        raise ValueError(f"data {format_data(job.data)!r} changed after the evaluation was planned")
+    known = _known(card, opened)
+    if opened.classes == known:
+        return opened.images
+    return Joined([opened.images], [known.index(name) for name in opened.classes])
+
+
+def _batches(images: Split, card: Card, job: Evaluate) -> Evaluation:
+    prepared = _prepared(card, job.image_size)
+    return Evaluation(
+        images,
+        prepared.image_size,
+        prepared.normalization,
+        job.batch,
+        resize_to=prepared.resize,
+        interpolation=prepared.interpolation,
+    )
+
+
+def _known(card: Card, opened: Images) -> tuple[str, ...]:
+    """The names of the model's classes in which the data name theirs."""
+    return card.class_names if set(opened.classes) <= set(card.class_names) else card.classes
+
+
+def check_classes(card: Card, opened: Images) -> None:
+    """Raises ValueError where the data have a class that is not among the model's."""
+    known = _known(card, opened)
+    strange = [name for name in opened.classes if name not in known]
+    if strange:
+        more = ", ..." if len(strange) > 5 else ""
+        raise ValueError(
+            f"{len(strange)} of the data's {len(opened.classes)} classes are not among the model's {len(known)}: "
+            f"{', '.join(strange[:5])}{more}{nearest(strange[0], known)}"
+        )
+
+
+def _in_channels_of(card: Card, data: DataSpec) -> DataSpec:
+    """The data in as many channels as the model takes."""
+    wanted = card.network.in_channels
+    if data.channels not in (3, wanted):
+        raise ValueError(f"channels={data.channels} of the data, but the model takes {wanted}; leave it out")
+    return msgspec.structs.replace(data, channels=wanted)
+
+
+def _data_notes(opened: Images, split: str | None, card: Card) -> list[str]:
+    """What the score does not say by itself: classes without images, and images that the model has learnt from."""
+    notes = []
+    absent = len(card.classes) - len(opened.classes)
+    if absent:
+        verb = "has" if absent == 1 else "have"
+        notes.append(f"{absent} of the model's {len(card.classes)} classes {verb} no images here and no accuracy")
+    if split != "val" and opened.fingerprint and opened.fingerprint[:16] in card.origin:
+        notes.append("the model was trained on a part of these images; --split val scores those it has not seen")
+    return notes
+
+
+def _notes(card: Preprocessing, image_size: int | None, data: DataSpec) -> list[str]:
+    """What the user asked for that is not what the weights were published or trained with."""
+    notes = []
+    unset = next(field.default for field in msgspec.structs.fields(data) if field.name == "size")
+    if image_size not in (None, card.image_size):
+        notes.append(f"--image-size {image_size} is not the model's: its card says {card.describe()}; leave it out")
+    if image_size is None and data.size not in (card.image_size, unset):
+        notes.append(
+            f"size={data.size} of the data is not used: the card says {card.describe()}; --image-size {data.size} "
+            "would set it"
+        )
+    differs = (card.mean, card.std) != (IMAGENET.mean, IMAGENET.std)
+    if isinstance(data, Folder) and data.normalization == "imagenet" and differs:
+        notes.append(f"normalization=imagenet of the data is not used: the card says {card.describe()}; leave it out")
+    return notes

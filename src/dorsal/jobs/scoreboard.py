@@ -1,0 +1,51 @@
+"""`scores.json`: what models scored on images, beside the store that keeps each outcome. No torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from dorsal.jobs.json_file import read_record
+from dorsal.jobs.records import Assessment, Machine
+from dorsal.spec.preprocessing import Preprocessing
+
+SCOREBOARD_FILE = "scores.json"
+SCOREBOARD_SCHEMA = 1
+
+
+class ModelScore(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A model and what it scored.
+
+    - `name`: what it is called in tables. `model`: its folder. `network`: reads back as its network.
+    - `classes`: in the order of its outputs. `preprocessing`: how the images were prepared. `images`: which they are.
+    """
+
+    name: str
+    model: str
+    network: str
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    images: str
+    assessment: Assessment
+
+
+class Scoreboard(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Models scored on the same images. `data`, `split`: as they were asked for. `machine`, `versions`: where and with
+    what it was done last."""
+
+    data: str
+    split: str | None
+    models: tuple[ModelScore, ...]
+    machine: Machine
+    versions: dict[str, str]
+    created: str
+    schema: int = SCOREBOARD_SCHEMA
+
+
+def read_scoreboard(folder: Path) -> Scoreboard:
+    """The scores in a folder. Raises ValueError where there are none, or they are of another schema."""
+    found = read_record(folder / SCOREBOARD_FILE, Scoreboard, SCOREBOARD_SCHEMA, "list of scores")
+    if found is None:
+        raise ValueError(f"{str(folder)!r} holds no scores: there is no {SCOREBOARD_FILE} in it")
+    return found

@@ -1,0 +1,1 @@
+"""Models scored on images: the question, and what came of it."""

@@ -1,0 +1,38 @@
+"""The models of a question, and what each is to be scored on. Imports torch, but nothing that many models need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from dorsal.data.spec import parse_data
+from dorsal.jobs.evaluate import ModelPlan, forget_images, plan_evaluation
+from dorsal.jobs.kept import model_folder
+from dorsal.jobs.study_file import STUDY_FILE, load_plan
+from dorsal.study.scoring.question import Scoring
+
+
+def plan_scoring(question: Scoring) -> list[ModelPlan]:
+    """Every model of the question, and what it is to be scored on. Raises ValueError before any
+    work, as `score_models` does."""
+    data = parse_data(question.data)
+    forget_images()
+    return [
+        plan_evaluation(model, name, data, question.split, question.image_size, question.batch)
+        for model, name in _named(question.models)
+    ]
+
+
+def _named(folders: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The folder and the name of every model: those of a study are called by its runs."""
+    for folder in folders:
+        if not (Path(folder) / STUDY_FILE).is_file():
+            yield folder, folder
+            continue
+        runs = {run.key: run for run in load_plan(Path(folder)).study.runs}
+        kept = [(run, model) for run in runs.values() if (model := model_folder(Path(folder), run.key)).is_dir()]
+        if not kept:
+            raise ValueError(f"the study in {folder!r} has kept no models: name folders of models")
+        before = f"{folder}: " if len(folders) > 1 else ""
+        for run, model in kept:
+            yield str(model), f"{before}{run.arm}, {run.recipe}, seed {run.seed}"

@@ -1,0 +1,93 @@
+"""Which models are scored, and on what, as data: the same as command line, TOML file and Python value. No torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from dorsal.jobs.plan import ScoredSplit
+from dorsal.jobs.resources import Device, Resources, check_device_name
+from dorsal.jobs.study_file import STUDY_FILE
+from dorsal.language.options import check_options, described, option
+from dorsal.study.question import Data, own_folder
+
+
+@described
+class Scoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Models to score on the images of a data set. Of a study's folder these are all models that it has kept.
+
+    Raises ValueError naming the field, the value and what would be valid.
+    """
+
+    models: Annotated[
+        tuple[str, ...],
+        option(
+            "Folders that `dorsal train` or `dorsal weights` made, or of studies, which keep their models.",
+            metavar="FOLDER",
+            argument=True,
+            path=True,
+        ),
+    ]
+    data: Data = "scenes"
+    split: Annotated[
+        ScoredSplit | None,
+        option("val, train, or all (default: val where the data have splits, else all)."),
+    ] = None
+    image_size: Annotated[
+        int | None, option("Image size instead of the card's; the resize is scaled to match.", least=1)
+    ] = None
+    batch: Annotated[int, option("Images at a time.", least=1, free=True)] = 128
+    device: Device = "auto"
+    workers: Annotated[
+        int | None,
+        option(
+            "Most models at once (default: cores / threads on the CPU, 1 on another device, on Ray what there is room "
+            "for).",
+            least=1,
+            free=True,
+        ),
+    ] = None
+    threads: Annotated[
+        int | None,
+        option("CPU threads of each model (default: all cores for one model, 1 for several).", least=1, free=True),
+    ] = None
+    ray: Annotated[
+        str | None, option("Score on a Ray cluster: HOST:PORT of its head, or local.", metavar="ADDRESS", free=True)
+    ] = None
+    gpus: Annotated[float, option("With --ray: GPUs of each model.", least=0, free=True)] = 0
+    out: Annotated[
+        str,
+        option(
+            "Folder of the scores and of what was said of each image (default: none for one model, for several one in "
+            "runs/ named after the question).",
+            metavar="FOLDER",
+            path=True,
+            free=True,
+        ),
+    ] = ""
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        check_device_name(self.device)
+        _ = self.resources  # checks what only a cluster has
+
+    @property
+    def is_one_call(self) -> bool:
+        """Whether it is one model, scored in this process, of which nothing is kept."""
+        many = len(self.models) > 1 or (Path(self.models[0]) / STUDY_FILE).is_file()
+        return not (many or self.out or self.ray or self.workers)
+
+    @property
+    def folder(self) -> Path:
+        """Where the scores are: `out`, or a folder of its own."""
+        names = (Path(text).name for text in self.models)
+        return Path(self.out) if self.out else own_folder("evaluate", names, self)
+
+    @property
+    def resources(self) -> Resources:
+        """Where the models are scored, and with what."""
+        return Resources(
+            device=self.device, workers=self.workers, threads=self.threads or 1, ray=self.ray, gpus=self.gpus
+        )

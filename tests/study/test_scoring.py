@@ -1,0 +1,186 @@
+"""Models scored as jobs: what comes of them, what is kept, and that nothing is scored twice."""
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import dorsal
+from dorsal.jobs.evaluate import score_model
+from dorsal.jobs.events import AssessmentDone, Event, Note, Progress, ScorePlanned
+from dorsal.jobs.kept import predictions_file, read_predictions
+from dorsal.jobs.records import Assessment
+from dorsal.jobs.scoreboard import ModelScore, Scoreboard, read_scoreboard
+from dorsal.jobs.study_file import StudyFile, write_study_file
+from dorsal.spec.preprocessing import Preprocessing
+from dorsal.study.comparison.run import compare
+from dorsal.study.scoring.plan import plan_scoring
+from dorsal.study.scoring.question import Scoring
+from dorsal.study.scoring.run import score_models
+from dorsal.tasks.classify.score import score_of
+from dorsal.weights.saved import make_card, save_state
+from dorsal.zoo import network
+from tests.processes import still_running
+from tests.study.conftest import DATA, TINY, WIDER, Session, tiny
+from tests.weights.states import random_state
+
+CLASSES = tuple("0123456789")
+
+
+def model(folder: Path, text: str = TINY, seed: int = 0) -> str:
+    """A model with random weights."""
+    net = network(text)
+    card = make_card(
+        net,
+        classes=CLASSES,
+        preprocessing=Preprocessing(image_size=32, resize=32),
+        metrics={},
+        license="none",
+        source="a test",
+        origin="a test",
+    )
+    save_state(folder, {name: each.float() for name, each in random_state(net, seed=seed).items()}, card)
+    return str(folder)
+
+
+def asked(models: list[str], out: Path, **changes: object) -> Scoring:
+    return Scoring(**{"models": tuple(models), "data": DATA, "out": str(out), "workers": 2, **changes})  # type: ignore[arg-type]
+
+
+def told(question: Scoring) -> tuple[Scoreboard, list[Event]]:
+    events: list[Event] = []
+    return score_models(question, on_event=events.append), events
+
+
+def scored(events: list[Event]) -> list[str]:
+    return [event.job.name for event in events if isinstance(event, AssessmentDone)]
+
+
+def without_times(board: Scoreboard) -> list[ModelScore]:
+    replace = msgspec.structs.replace
+    return [replace(each, assessment=replace(each.assessment, seconds=0.0)) for each in board.models]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("models")
+    return [model(folder / "a"), model(folder / "b", WIDER), model(folder / "c", seed=1)]
+
+
+def test_jobs_score_as_one_call_does_and_keep_what_was_said(models: list[str], tmp_path: Path) -> None:
+    board, events = told(asked(models, tmp_path / "x"))
+    assert board == read_scoreboard(tmp_path / "x")
+    assert [each.name for each in board.models] == models
+    for each, plan in zip(board.models, plan_scoring(asked(models, tmp_path / "x")), strict=True):
+        alone, found = score_model(plan.job, "cpu").score(), each.assessment
+        assert (found.score, found.scores, found.per_class) == (alone.score, alone.scores, alone.per_class)
+        assert found.loss == pytest.approx(alone.loss)
+        assert found.images == 32
+        said = read_predictions(tmp_path / "x", found)
+        assert score_of(said) == found.score
+        assert said["logits"].shape == (32, 10)
+    (planned,) = [event for event in events if isinstance(event, ScorePlanned)]
+    assert (planned.summary, planned.forecast.runs, planned.forecast.done) == ("32 validation scenes", 3, 0)
+    assert (planned.forecast.seconds or 0) > 0
+    assert planned.forecast.disk_bytes == 3 * 32 * (2 * 10 + 8)
+    ended = [event for event in events if isinstance(event, AssessmentDone)]
+    assert [event.done for event in ended] == [1, 2, 3]
+    assert ended[-1].seconds_left == 0
+
+
+def test_what_is_scored_is_not_scored_again(models: list[str], tmp_path: Path) -> None:
+    question = asked(models[:2], tmp_path)
+    first, _ = told(question)
+    again, events = told(question)
+    assert scored(events) == []
+    assert again.models == first.models
+    (planned,) = [event for event in events if isinstance(event, ScorePlanned)]
+    assert (planned.forecast.done, planned.forecast.seconds) == (2, 0)
+    more, events = told(msgspec.structs.replace(question, models=(*models, models[0]), batch=7))
+    assert scored(events) == models[2:]
+    assert [each.name for each in more.models] == [*models, models[0]]
+    for other in ({"image_size": 40}, {"split": "all"}, {"data": "scenes(train=320, val=40, size=32)"}):
+        _, events = told(asked(models[:1], tmp_path, **other))
+        assert scored(events) == models[:1]
+    assert len(list((tmp_path / "predictions").iterdir())) == 3 + 3
+
+
+def test_a_model_that_fails_is_told_of_and_tried_again(models: list[str], tmp_path: Path) -> None:
+    broken = model(tmp_path / "broken", seed=5)
+    weights = tmp_path / "broken" / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    question = asked([broken, models[0]], tmp_path / "x")
+    board, events = told(question)
+    assert [each.assessment.score is None for each in board.models] == [True, False]
+    assert "is damaged or of another model" in board.models[0].assessment.error
+    assert any("could not be timed" in event.text for event in events if isinstance(event, Note))
+    weights.write_bytes(whole)
+    board, events = told(question)
+    assert scored(events) == [broken]
+    assert all(each.assessment.score is not None for each in board.models)
+
+
+def test_the_models_that_a_study_has_kept(tmp_path: Path) -> None:
+    study = compare(tiny(tmp_path / "study", epochs=1))
+    board = dorsal.run(Scoring(models=(str(tmp_path / "study"),), data=DATA, out=str(tmp_path / "x")))
+    assert [each.name for each in board.models] == [f"{run.arm}, plain, seed {run.seed}" for run in study.runs]
+    scores = {trial.key: trial.score for trial in study.trials}
+    assert {Path(each.model).name: each.assessment.score for each in board.models} == scores
+    ids = {plan.job.key for plan in plan_scoring(Scoring(models=(str(tmp_path / "study"),), data=DATA))}
+    assert len(ids) == 4
+    plan = plan_scoring(Scoring(models=(board.models[0].model,), data=DATA, split="all"))[0]
+    assert any("was trained on a part of these images" in note for note in plan.notes)
+    write_study_file(tmp_path / "empty", StudyFile(study, "", {}, ()))
+    with pytest.raises(ValueError, match="has kept no models: name folders of models"):
+        plan_scoring(Scoring(models=(str(tmp_path / "empty"),), data=DATA))
+
+
+def test_killed_it_goes_on_and_ends_as_if_it_had_not_been(models: list[str], tmp_path: Path) -> None:
+    question = asked(models, tmp_path / "x", batch=1, data="scenes(train=20, val=600, size=32)", workers=1)
+    session = Session(question)
+    session.until(lambda event: event["kind"] == "AssessmentDone")
+    session.until(lambda event: event["kind"] == "Progress")
+    session.workers()[0].kill()
+    death = session.until(lambda event: event["kind"] == "Note")["text"]
+    assert death == f"{models[1]}: worker died (signal 9, most likely for want of memory); it is scored again"
+    session.until(lambda event: event["kind"] == "AssessmentDone")
+    workers = session.workers()
+    session.process.kill()
+    session.end()
+    assert still_running(workers, 60) == []
+    stored = [event["job"]["name"] for event in session.kinds("AssessmentDone")]
+    board, events = told(question)
+    assert stored == models[:2]
+    assert scored(events) == models[2:]
+    assert {event.run.name for event in events if isinstance(event, Progress)} == set(models[2:])
+    unbroken, _ = told(asked(models, tmp_path / "y", batch=1, data=question.data, workers=2))
+    assert without_times(board) == without_times(unbroken)
+    for each in board.models:
+        found = each.assessment
+        content = predictions_file(tmp_path / "x", found.key).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == found.predictions
+
+
+def test_a_changed_model_or_changed_images_are_other_jobs(models: list[str], tmp_path: Path) -> None:
+    (plan,) = plan_scoring(asked(models[:1], tmp_path))
+    changed = msgspec.structs.replace(plan.job, digest="other")
+    with pytest.raises(ValueError, match="changed after the evaluation was planned"):
+        score_model(changed, "cpu")
+    (other,) = plan_scoring(asked([model(tmp_path / "m", seed=9)], tmp_path))
+    assert other.job.key != plan.job.key
+
+
+def test_places_that_cannot_be() -> None:
+    with pytest.raises(ValueError, match="gpus=1 is for runs on a Ray cluster; give ray as well"):
+        Scoring(models=("x",), gpus=1)
+    with pytest.raises(ValueError, match="device='tpu' is not there"):
+        Scoring(models=("x",), device="tpu")
+    with pytest.raises(ValueError, match="threads=0 is below 1"):
+        Scoring(models=("x",), threads=0)
+
+
+def test_an_assessment_that_failed_has_no_score(models: list[str], tmp_path: Path) -> None:
+    (plan,) = plan_scoring(asked(models[:1], tmp_path))
+    assert plan.job.failed("why") == Assessment(key=plan.job.key, score=None, seconds=0.0, error="why")
