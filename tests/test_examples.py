@@ -7,9 +7,11 @@ What a page shows below a command, in the same block, must be in its output.
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -30,7 +32,7 @@ from dorsal.space.space import to_toml
 from dorsal.spec.network import to_json
 from dorsal.study.timing.fit import fit_model
 from dorsal.weights.formats import from_ours
-from dorsal.weights.published import Published
+from dorsal.weights.published import Published, find_published
 
 ROOT = Path(__file__).resolve().parent.parent
 STUDY = ROOT / "experiments" / "cifar10_spaces" / "population"
@@ -278,3 +280,39 @@ def test_every_reason_is_of_some_command() -> None:
     texts = [example.text for page in PAGES for example in examples(page) if example.kind == "command"]
     assert not [pattern for pattern in (*NOT_RUN, SLOW) if not any(re.search(pattern, text) for text in texts)]
     assert sum(not reason_not_to_run(text) for text in texts) > 40
+
+
+@pytest.mark.slow
+def test_the_python_example_of_the_readme_runs_to_its_end(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = find_published("resnest50.timm_in1k")
+    (place / "published").mkdir()
+    save_file(_random(entry.network, entry.format), place / "published" / entry.local_name)
+    (script,) = [each.text for each in examples("README.md") if each.kind == "python"]
+    (place / "example.py").write_text(script, encoding="utf-8")
+    told = subprocess.run(
+        [sys.executable, "example.py"],
+        env={**os.environ, "DORSAL_WEIGHTS": str(place / "published")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert not told.returncode, told.stderr
+    assert (place / "runs" / "compare" / "report.html").is_file()
+
+
+@pytest.mark.slow
+def test_the_main_job_prints_the_tables_that_the_readme_shows(place: Path) -> None:
+    """Figures differ by machine, and the sentences on them; titles, heads, arms and limits do not."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = re.search(r"It ends with:\n\n((?: {4}.*\n|\n)+)", readme)
+    assert shown is not None
+    told = subprocess.run(
+        [sys.executable, "-m", "dorsal", "compare"], capture_output=True, text=True, check=True, cwd=place
+    )
+
+    def fixed(text: str) -> list[str]:
+        lines = (line.strip() for line in text.splitlines())
+        return [re.sub(r"[\d.,]+|\s+|━+", " ", line) for line in lines if line[:1] in "┃│TCW" and line]
+
+    assert fixed(shown[1])
+    assert not [line for line in fixed(shown[1]) if line not in fixed(told.stdout)], told.stdout

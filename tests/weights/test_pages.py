@@ -1,30 +1,13 @@
-"""The Python examples of the pages on weights run as they stand."""
+"""The detector of docs/backbones.md learns; that the page's examples run is tested in tests/test_examples.py."""
 
-import re
-from pathlib import Path
-
-import pytest
-
-PAGES = Path(__file__).resolve().parents[2] / "docs"
-EXAMPLES = [
-    pytest.param(block, id=f"{page}-{index}")
-    for page in ("backbones", "formats", "weights")
-    for index, block in enumerate(
-        re.findall(r"```python\n(.*?)```", (PAGES / f"{page}.md").read_text("utf-8"), re.DOTALL)
-    )
-]
+from tests.test_examples import examples
 
 
-@pytest.mark.parametrize("example", EXAMPLES)
-def test_examples_run(example, tmp_path, monkeypatch):
-    for package in ("timm", "segmentation_models_pytorch"):
-        if package in example:
-            pytest.importorskip(package, reason="it is in the test extra")
-    monkeypatch.chdir(tmp_path)
+def test_the_detector_passes_gradients_to_its_body():
+    (code,) = [each.text for each in examples("docs/backbones.md") if "FasterRCNN" in each.text]
     names = {}
-    exec(example, names)
-    if "detector" in names:
-        assert all(parameter.grad is None for parameter in names["body"].parameters())
-        sum(names["losses"].values()).backward()
-        assert all(parameter.grad is not None for parameter in names["body"].parameters())
-        assert names["boxes"].shape[1] == 4
+    exec(code, names)
+    assert all(parameter.grad is None for parameter in names["body"].parameters())
+    sum(names["losses"].values()).backward()
+    assert all(parameter.grad is not None for parameter in names["body"].parameters())
+    assert names["boxes"].shape[1] == 4
