@@ -51,7 +51,7 @@ def test_visits_to_networks_are_told_of_in_tenths(capsys: pytest.CaptureFixture[
 
 
 def test_what_is_told_of_models_that_are_scored(capsys: pytest.CaptureFixture[str]) -> None:
-    watch, job = Watch(), make_evaluation(1)
+    watch, job = Watch(Path("runs/scores")), make_evaluation(1)
     watch.on_event(ScorePlanned("32 validation scenes", Forecast(1, 0, 9.0, 1, {}, 2**21), "cpu"))
     watch.on_event(AssessmentDone(job, Assessment(key=job.key, score=50.0, seconds=3.0), 1, 2, 80.0))
     watch.on_event(AssessmentDone(job, job.failed("no such folder"), 2, 2, 0.0))
@@ -64,6 +64,6 @@ def test_what_is_told_of_models_that_are_scored(capsys: pytest.CaptureFixture[st
 
 
 def test_a_remark_is_put_into_words(capsys: pytest.CaptureFixture[str]) -> None:
-    Watch().on_event(Remark(OtherTorch("1.0", "2.0"), "tiny"))
+    Watch(Path("runs/x")).on_event(Remark(OtherTorch("1.0", "2.0"), "tiny"))
     says = "note: tiny: the latency model was measured with torch 1.0, and this is torch 2.0\n"
     assert capsys.readouterr().err == says

@@ -132,7 +132,7 @@ def test_the_models_that_a_study_has_kept(tmp_path: Path) -> None:
     assert len(ids) == 4
     plan = plan_scoring(Scoring(models=(board.models[0].model,), data=DATA, split="all"))[0]
     assert any("was trained on a part of these images" in note for note in plan.notes)
-    write_study_file(tmp_path / "empty", StudyFile(study, "", {}, ()))
+    write_study_file(tmp_path / "empty", StudyFile(study, "", ()))
     with pytest.raises(ValueError, match="has kept no models: name folders of models"):
         plan_scoring(Scoring(models=(str(tmp_path / "empty"),), data=DATA))
 
