@@ -10,7 +10,7 @@ import torch
 
 from dorsal import network
 from dorsal.data.dataset import to_float
-from dorsal.data.sampling import Seeded
+from dorsal.data.sampling import SeededSplit
 from dorsal.data.scenes import open_scenes
 from dorsal.data.spec import Scenes
 from dorsal.space.named import SPACES
@@ -31,7 +31,7 @@ def calls():
     for name in ("anynetx_e", "crossed"):
         yield f"size of space {name}", lambda space=SPACES[name]: size(space), 1
     scenes = open_scenes(Scenes(train=IMAGES, val=10))
-    bare, seeded = scenes.train, Seeded(scenes.train, lambda image: image, 0)
+    bare, seeded = scenes.train, SeededSplit(scenes.train, lambda image: image, 0)
     yield "an image of scenes", lambda: [bare.image(index) for index in range(IMAGES)], IMAGES
     yield "an image of scenes under seeded draws", lambda: [seeded[index] for index in range(IMAGES)], IMAGES
     normalize, indices = to_float(scenes.normalization), torch.randperm(IMAGES)[:BATCH]

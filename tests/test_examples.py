@@ -32,7 +32,7 @@ from dorsal.space.space import to_toml
 from dorsal.spec.network import to_json
 from dorsal.study.timing.fit import fit_model
 from dorsal.weights.formats import from_ours
-from dorsal.weights.published import Published, find_published
+from dorsal.weights.published import PublishedWeights, find_published
 
 ROOT = Path(__file__).resolve().parent.parent
 STUDY = ROOT / "experiments" / "cifar10_spaces" / "population"
@@ -183,7 +183,7 @@ def place(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
 
-    def fetch(entry: Published, *_: Any) -> Path:
+    def fetch(entry: PublishedWeights, *_: Any) -> Path:
         file = tmp_path / "fetched" / entry.local_name
         file.parent.mkdir(exist_ok=True)
         write = save_file if file.suffix == ".safetensors" else torch.save

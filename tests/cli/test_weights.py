@@ -18,7 +18,7 @@ from dorsal.spec.preprocessing import Preprocessing
 from dorsal.weights import published as published_module
 from dorsal.weights.class_names import CIFAR10
 from dorsal.weights.formats import from_ours
-from dorsal.weights.published import Published, published
+from dorsal.weights.published import PublishedWeights, published
 from dorsal.weights.saved import load_model, verify_model
 from dorsal.zoo import network
 from tests.random_state import randomised
@@ -42,7 +42,7 @@ def foreign(tmp_path):
 def listed(foreign, monkeypatch):
     """The same file as if the table had it, at an address nobody answers."""
     file, _ = foreign
-    entry = Published(
+    entry = PublishedWeights(
         id="net.test",
         network=SMALL,
         format="torchvision",

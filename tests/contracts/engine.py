@@ -8,7 +8,7 @@ from typing import Any
 import psutil
 import pytest
 
-from dorsal.jobs.engine import LIVES, Engine, Predictions, Work, WorkerDied
+from dorsal.jobs.engine import LIVES, Engine, Predictions, Work, WorkerDeath
 from dorsal.jobs.execution import do_jobs
 from dorsal.jobs.kept import predictions_file
 from dorsal.jobs.plan import Run
@@ -91,8 +91,8 @@ class EngineContract:
         job = partial(dies_of_seed_2, times=LIVES - 1, folder=tmp_path)
         reports = list(self.engine(1, job).run_all([make_run(seed) for seed in (1, 2, 3)]))
         assert [report.job.seed for report in reports] == [1, *[2] * LIVES, 3]
-        assert [type(report.what) for report in reports] == [Trial, *[WorkerDied] * (LIVES - 1), Trial, Trial]
-        assert all(isinstance(r.what, WorkerDied) or r.what.status == "finished" for r in reports)
+        assert [type(report.what) for report in reports] == [Trial, *[WorkerDeath] * (LIVES - 1), Trial, Trial]
+        assert all(isinstance(r.what, WorkerDeath) or r.what.status == "finished" for r in reports)
 
     def test_a_run_that_kills_its_workers_fails_and_others_go_on(self, tmp_path: Path) -> None:
         job = partial(dies_of_seed_2, times=99, folder=tmp_path)

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from dorsal.data import dataset as dataset_module
-from dorsal.data.dataset import Evaluation, Joined, eval_transform, open_data
+from dorsal.data.dataset import Evaluation, JoinedSplits, eval_transform, open_data
 from dorsal.data.spec import Folder, Scenes
 from dorsal.data.split import ImageData
 
@@ -54,7 +54,7 @@ def test_evaluation_passes_on_how_to_resize(shots: Folder) -> None:
 
 def test_joined_splits_are_one_with_labels_in_another_order(shots: Folder) -> None:
     data = open_data(shots)
-    joined = Joined([data.train, data.val], [1, 0])
+    joined = JoinedSplits([data.train, data.val], [1, 0])
     assert len(joined) == 12
     assert joined.labels.tolist() == [1 - label for label in (*data.train.labels, *data.val.labels)]
     for index, (split, place) in {0: (data.train, 0), 5: (data.train, 5), 6: (data.val, 0), 11: (data.val, 5)}.items():

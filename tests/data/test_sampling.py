@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
-from dorsal.data.sampling import Seeded, order
+from dorsal.data.sampling import SeededSplit, order
 from dorsal.data.split import ImageData
 
 
@@ -18,7 +18,7 @@ def draw(image: Tensor) -> Tensor:
     return torch.rand(4)
 
 
-def draws(dataset: Seeded, count: int) -> list[tuple[float, ...]]:
+def draws(dataset: SeededSplit, count: int) -> list[tuple[float, ...]]:
     return [tuple(dataset[index][0].tolist()) for index in range(count)]
 
 
@@ -26,7 +26,7 @@ def test_draws_are_fixed_by_seed_epoch_and_index(scenes: ImageData) -> None:
     seen: set[tuple[float, ...]] = set()
     for seed in range(3):
         for epoch in range(3):
-            dataset = Seeded(scenes.train, draw, seed)
+            dataset = SeededSplit(scenes.train, draw, seed)
             dataset.set_epoch(epoch)
             first = draws(dataset, 50)
             assert first == draws(dataset, 50)
@@ -41,15 +41,15 @@ def test_the_global_generators_are_left_alone(scenes: ImageData) -> None:
 
     torch.manual_seed(5)
     states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
-    assert len(draws(Seeded(scenes.train, draw, 0), 10)) == 10
+    assert len(draws(SeededSplit(scenes.train, draw, 0), 10)) == 10
     with pytest.raises(RuntimeError, match="in a transform"):
-        Seeded(scenes.train, fails, 0)[0]
+        SeededSplit(scenes.train, fails, 0)[0]
     assert torch.equal(states[0], torch.get_rng_state())
     assert states[1:] == (random.getstate(), np.random.get_state()[1].tolist())
 
 
 def test_the_global_generator_has_no_say(scenes: ImageData) -> None:
-    dataset = Seeded(scenes.train, draw, 0)
+    dataset = SeededSplit(scenes.train, draw, 0)
     torch.manual_seed(1)
     first = draws(dataset, 10)
     torch.manual_seed(2)
@@ -58,7 +58,7 @@ def test_the_global_generator_has_no_say(scenes: ImageData) -> None:
 
 def test_a_real_augmentation_repeats(scenes: ImageData) -> None:
     augment = v2.Compose([v2.RandomResizedCrop(32, antialias=True), v2.RandAugment(), v2.RandomErasing(p=1.0)])
-    dataset = Seeded(scenes.train, augment, 3)
+    dataset = SeededSplit(scenes.train, augment, 3)
     first = [dataset[index][0] for index in range(20)]
     again = [dataset[index][0] for index in reversed(range(20))][::-1]
     assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))
@@ -67,7 +67,7 @@ def test_a_real_augmentation_repeats(scenes: ImageData) -> None:
 
 
 def test_items_are_images_with_their_labels(scenes: ImageData) -> None:
-    dataset = Seeded(scenes.train, lambda image: image, 0)
+    dataset = SeededSplit(scenes.train, lambda image: image, 0)
     assert len(dataset) == len(scenes.train)
     for index in (0, 7, 999):
         image, label = dataset[index]
@@ -78,7 +78,7 @@ def test_items_are_images_with_their_labels(scenes: ImageData) -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_loader_processes_change_nothing_and_hear_of_the_epoch(scenes: ImageData, workers: int) -> None:
-    dataset = Seeded(scenes.train, draw, 0)
+    dataset = SeededSplit(scenes.train, draw, 0)
     loader = DataLoader(
         dataset, batch_size=8, sampler=range(32), num_workers=workers, persistent_workers=True, prefetch_factor=2
     )
@@ -110,7 +110,7 @@ def test_order_is_uniform() -> None:
 
 
 def test_draws_of_neighbours_are_uniform_and_unrelated(scenes: ImageData) -> None:
-    values = np.array(draws(Seeded(scenes.train, draw, 0), 1000))[:, 0]
+    values = np.array(draws(SeededSplit(scenes.train, draw, 0), 1000))[:, 0]
     histogram = np.histogram(values, bins=10, range=(0, 1))[0]
     assert ((histogram - 100) ** 2 / 100).sum() < 27.9  # 99.9 % point on 9 degrees of freedom
     assert abs(np.corrcoef(values[1:], values[:-1])[0, 1]) < 0.11  # 3.5 standard errors
@@ -120,7 +120,7 @@ def test_seeding_visits_no_accelerator(scenes: ImageData, monkeypatch: pytest.Mo
     def visits(*args: object, **options: object) -> None:
         raise AssertionError("forty times the time of seeding the one generator that is used")
 
-    dataset = Seeded(scenes.train, draw, 0)
+    dataset = SeededSplit(scenes.train, draw, 0)
     before = draws(dataset, 5)
     for name in ("torch.manual_seed", "torch.random.manual_seed", "torch.random.fork_rng", "torch.random.seed"):
         monkeypatch.setattr(name, visits)

@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from dorsal.jobs import ray_connection
-from dorsal.jobs.engine import LIVES, Report, Work, WorkerDied
+from dorsal.jobs.engine import LIVES, Report, Work, WorkerDeath
 from dorsal.jobs.kept import read_predictions
 from dorsal.jobs.plan import Run
 from dorsal.jobs.ray_engine import RayCluster
@@ -128,7 +128,7 @@ def test_runs_of_a_lost_node_are_made_elsewhere_and_recorded_once(
     cluster.add_node(num_cpus=1)
     trials = trials_of(reports)
     assert {seed: trial.status for seed, trial in trials.items()} == dict.fromkeys(range(12), "finished")
-    losses = [report.what.reason for report in reports if isinstance(report.what, WorkerDied)]
+    losses = [report.what.reason for report in reports if isinstance(report.what, WorkerDeath)]
     assert len(losses) == 1
     assert "node" in losses[0]
     assert capfd.readouterr().out == ""
@@ -143,7 +143,7 @@ def test_a_host_killed_loses_its_run_once_and_its_worker_ends(cluster: Any, tmp_
     worker = psutil.Process(int(first.suffix[1:]))
     worker.parent().kill()
     rest = list(reports)
-    assert [type(report.what) for report in rest] == [WorkerDied, Step, Trial]
+    assert [type(report.what) for report in rest] == [WorkerDeath, Step, Trial]
     assert "worker process has died" in rest[0].what.reason
     assert not still_running([worker], 60)
 
@@ -154,7 +154,7 @@ def test_several_processes_have_ranks_and_the_first_one_counts(cluster: Any, tmp
     reports = list(cluster_of_two.run_all(runs(4)))
     assert {trial.error for trial in trials_of(reports).values()} == {"0 2 127.0.0.1"}
     assert {report.what.epoch for report in reports if isinstance(report.what, Step)} == {1}
-    assert [r.what.reason for r in reports if isinstance(r.what, WorkerDied)] == [
+    assert [r.what.reason for r in reports if isinstance(r.what, WorkerDeath)] == [
         "worker died (signal 9, most likely for want of memory)"
     ]
     assert {report.worker for report in reports} <= {0, 1}
@@ -239,7 +239,7 @@ def test_a_worker_out_of_memory_fails_with_that_reason(monkeypatch: pytest.Monke
     memory = psutil.virtual_memory()
     monkeypatch.setenv("RAY_memory_usage_threshold", f"{(memory.total - memory.available + 3e9) / memory.total:.4f}")
     reports = list(RayCluster(None, grows, cpus=1, most_at_once=1).run_all(runs(1)))
-    assert [type(report.what) for report in reports] == [WorkerDied] * (LIVES - 1) + [Trial]
+    assert [type(report.what) for report in reports] == [WorkerDeath] * (LIVES - 1) + [Trial]
     trial = trials_of(reports)[0]
     assert trial.status == "failed"
     assert "out of memory" in trial.error

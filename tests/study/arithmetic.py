@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Sequence
 import numpy as np
 import pytest
 
-from dorsal.jobs.engine import Report, WorkerDied
+from dorsal.jobs.engine import Report, WorkerDeath
 from dorsal.jobs.forecast import RunTiming
 from dorsal.jobs.plan import Run
 from dorsal.jobs.records import Latency, Trial
@@ -27,7 +27,7 @@ def put_in_place(engine: Arithmetic, patch: pytest.MonkeyPatch) -> Arithmetic:
     return engine
 
 
-def time_by(answer: Callable[[Run], RunTiming | WorkerDied | str], patch: pytest.MonkeyPatch) -> None:
+def time_by(answer: Callable[[Run], RunTiming | WorkerDeath | str], patch: pytest.MonkeyPatch) -> None:
     """Runs are timed by this from now on, in this process."""
     patch.setattr("dorsal.jobs.timings.Isolated", lambda *_: contextlib.nullcontext(answer))
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from dorsal.data.spec import parse_data
-from dorsal.jobs.events import Event, Note, Planned, Progress, TrialDone
+from dorsal.jobs.events import Event, Note, Progress, StudyStart, TrialEnd
 from dorsal.jobs.study_file import STUDY_FILE, load_study, read_study_file, write_study_file
 from dorsal.jobs.train import data_summary
 from dorsal.recipes.text import read_recipes
@@ -62,7 +62,7 @@ def test_a_crashed_run_is_recorded_while_the_others_go_on(crashed: Crashed) -> N
 
 
 def test_the_same_call_makes_only_the_crashed_run_again(crashed: Crashed) -> None:
-    done = [event for event in crashed.second if isinstance(event, TrialDone)]
+    done = [event for event in crashed.second if isinstance(event, TrialEnd)]
     assert [(event.run.arm, event.run.recipe_name, event.trial.status) for event in done] == [
         ("b", "plain", "finished")
     ]
@@ -73,11 +73,11 @@ def test_the_same_call_makes_only_the_crashed_run_again(crashed: Crashed) -> Non
 
 def test_events_tell_the_forecast_first_and_every_trial(crashed: Crashed) -> None:
     planned = next(event for event in crashed.first if not isinstance(event, Note))
-    assert isinstance(planned, Planned)
+    assert isinstance(planned, StudyStart)
     assert (planned.forecast.runs, planned.forecast.done) == (4, 0)
     assert (planned.forecast.seconds or 0) > 0
     assert planned.forecast.disk_bytes > 0
-    ended = [event for event in crashed.first if isinstance(event, TrialDone)]
+    ended = [event for event in crashed.first if isinstance(event, TrialEnd)]
     assert [event.done for event in ended] == [1, 2, 3, 4]
     assert [event.seconds_left > 0 for event in ended] == [True, True, True, False]
     assert all(event.seconds_left >= 0 for event in crashed.first if isinstance(event, Progress))

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dorsal.jobs.events import Event, Note, Planned, Progress, TrialDone
+from dorsal.jobs.events import Event, Note, Progress, StudyStart, TrialEnd
 from dorsal.jobs.records import Study
 from dorsal.jobs.study_file import load_study
 from dorsal.study.comparison.run import compare
@@ -32,7 +32,7 @@ class Broken:
         self.after_interrupt = load_study(out)
 
         self.main_killed = Session(comparison)
-        self.main_killed.until(lambda event: event["kind"] == "TrialDone")
+        self.main_killed.until(lambda event: event["kind"] == "TrialEnd")
         self.in_flight = self.main_killed.until_midway()
         workers = self.main_killed.workers()
         self.main_killed.process.kill()
@@ -91,14 +91,14 @@ def test_workers_of_a_killed_main_process_end(broken: Broken) -> None:
 
 
 def test_ended_runs_are_not_made_again(broken: Broken) -> None:
-    killed = [*broken.interrupted.kinds("TrialDone"), *broken.main_killed.kinds("TrialDone")]
+    killed = [*broken.interrupted.kinds("TrialEnd"), *broken.main_killed.kinds("TrialEnd")]
     ended = [event["trial"]["key"] for event in killed]
-    ended += [event.trial.key for event in broken.last if isinstance(event, TrialDone)]
+    ended += [event.trial.key for event in broken.last if isinstance(event, TrialEnd)]
     assert len(ended) == len(set(ended)) == 4
     begun_last = {event.run.key for event in broken.last if isinstance(event, Progress)}
     assert not begun_last & {trial.key for trial in broken.after_kill.trials}
     (planned,) = (event for event in broken.again if not isinstance(event, Note))
-    assert isinstance(planned, Planned)
+    assert isinstance(planned, StudyStart)
     assert (planned.forecast.done, planned.forecast.seconds) == (4, 0)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import dorsal
 from dorsal.jobs.evaluate import score_model
-from dorsal.jobs.events import AssessmentDone, Event, Note, Progress, ScorePlanned
+from dorsal.jobs.events import AssessmentEnd, Event, Note, Progress, ScoringStart
 from dorsal.jobs.kept import predictions_file, read_predictions
 from dorsal.jobs.records import Assessment
 from dorsal.jobs.scoreboard import ModelScore, Scoreboard, read_scoreboard
@@ -54,7 +54,7 @@ def told(question: Scoring) -> tuple[Scoreboard, list[Event]]:
 
 
 def scored(events: list[Event]) -> list[str]:
-    return [event.job.name for event in events if isinstance(event, AssessmentDone)]
+    return [event.job.name for event in events if isinstance(event, AssessmentEnd)]
 
 
 def without_times(board: Scoreboard) -> list[ModelScore]:
@@ -80,11 +80,11 @@ def test_jobs_score_as_one_call_does_and_keep_what_was_said(models: list[str], t
         said = read_predictions(tmp_path / "x", found)
         assert score_of(said) == found.score
         assert said["logits"].shape == (32, 10)
-    (planned,) = [event for event in events if isinstance(event, ScorePlanned)]
+    (planned,) = [event for event in events if isinstance(event, ScoringStart)]
     assert (planned.summary, planned.forecast.runs, planned.forecast.done) == ("32 validation scenes", 3, 0)
     assert (planned.forecast.seconds or 0) > 0
     assert planned.forecast.disk_bytes == 3 * 32 * (2 * 10 + 8)
-    ended = [event for event in events if isinstance(event, AssessmentDone)]
+    ended = [event for event in events if isinstance(event, AssessmentEnd)]
     assert [event.done for event in ended] == [1, 2, 3]
     assert ended[-1].seconds_left == 0
 
@@ -95,7 +95,7 @@ def test_what_is_scored_is_not_scored_again(models: list[str], tmp_path: Path) -
     again, events = told(question)
     assert scored(events) == []
     assert again.models == first.models
-    (planned,) = [event for event in events if isinstance(event, ScorePlanned)]
+    (planned,) = [event for event in events if isinstance(event, ScoringStart)]
     assert (planned.forecast.done, planned.forecast.seconds) == (2, 0)
     more, events = told(msgspec.structs.replace(question, models=(*models, models[0]), batch=7))
     assert scored(events) == models[2:]
@@ -140,17 +140,17 @@ def test_the_models_that_a_study_has_kept(tmp_path: Path) -> None:
 def test_killed_it_goes_on_and_ends_as_if_it_had_not_been(models: list[str], tmp_path: Path) -> None:
     question = asked(models, tmp_path / "x", batch=1, data="scenes(train=20, val=600, size=32)", workers=1)
     session = Session(question)
-    session.until(lambda event: event["kind"] == "AssessmentDone")
+    session.until(lambda event: event["kind"] == "AssessmentEnd")
     session.until(lambda event: event["kind"] == "Progress")
     session.workers()[0].kill()
     death = session.until(lambda event: event["kind"] == "Note")["text"]
     assert death == f"{models[1]}: worker died (signal 9, most likely for want of memory); it is scored again"
-    session.until(lambda event: event["kind"] == "AssessmentDone")
+    session.until(lambda event: event["kind"] == "AssessmentEnd")
     workers = session.workers()
     session.process.kill()
     session.end()
     assert still_running(workers, 60) == []
-    stored = [event["job"]["name"] for event in session.kinds("AssessmentDone")]
+    stored = [event["job"]["name"] for event in session.kinds("AssessmentEnd")]
     board, events = told(question)
     assert stored == models[:2]
     assert scored(events) == models[2:]

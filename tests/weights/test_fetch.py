@@ -12,7 +12,7 @@ import pytest
 from dorsal.spec.preprocessing import Preprocessing
 from dorsal.weights import fetch as fetch_module
 from dorsal.weights.fetch import FetchError, cache_folder, fetch
-from dorsal.weights.published import Published
+from dorsal.weights.published import PublishedWeights
 
 CONTENT = bytes(range(256)) * 4000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -74,7 +74,7 @@ def home(tmp_path, monkeypatch):
 
 def entry(url="http://127.0.0.1:9/nowhere", prefix=SHA256[:8], **fields):
     file = f"net-{prefix}.pth" if prefix else "net.pth"
-    made = Published(
+    made = PublishedWeights(
         id="net.test",
         network="resnet50",
         format="torchvision",
@@ -138,7 +138,7 @@ def test_without_a_hash_in_the_name_the_size_is_what_is_checked(server):
     assert fetch(entry(f"{server}/ranges", prefix="")).read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize(("how", "reason"), [("404", "404 Not Found"), ("403", "403 Forbidden")])
+@pytest.mark.parametrize(("how", "reason"), [("404", "404 Not NetworkInFile"), ("403", "403 Forbidden")])
 def test_refusals_say_what_to_do(server, how, reason):
     refused = entry(f"{server}/{how}", note="known to be gone")
     with pytest.raises(FetchError, match=reason) as caught:

@@ -8,7 +8,7 @@ import pytest
 
 from dorsal.spec.preprocessing import Preprocessing
 from dorsal.weights.class_names import read_labels
-from dorsal.weights.published import Published, find_published, published, published_as
+from dorsal.weights.published import PublishedWeights, find_published, published, published_as
 from dorsal.zoo import network, text_of
 
 ENTRIES = published()
@@ -16,7 +16,7 @@ HUB = [entry for entry in ENTRIES if entry.hub]
 TORCHVISION = [entry for entry in ENTRIES if entry.format == "torchvision"]
 
 
-def by_id(entry: Published) -> str:
+def by_id(entry: PublishedWeights) -> str:
     return entry.id
 
 

@@ -1,5 +1,7 @@
 """The command line: one file a verb, thin."""
 
+from __future__ import annotations
+
 from dorsal.cli.interrupts import obeyed
 
 

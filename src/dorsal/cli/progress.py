@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from dorsal.cli.interrupts import say_when_stopped
-from dorsal.jobs.events import AssessmentDone, Event, Note, Planned, Remark, ScorePlanned, TrialDone, Visited
+from dorsal.jobs.events import AssessmentEnd, Event, Note, Remark, ScoringStart, StudyStart, TrialEnd, VisitEnd
 from dorsal.jobs.events import Progress as RunProgress
 from dorsal.jobs.forecast import Forecast
 from dorsal.jobs.plan import Evaluate, Run
@@ -56,22 +56,22 @@ class Watch:
                 from dorsal.report.words.latency import remark_sentence
 
                 self._say(f"note: {about}{': ' * bool(about)}{remark_sentence(value)}")
-            case Visited(done, total, seconds_left):
+            case VisitEnd(done, total, seconds_left):
                 self._visited(done, total, _left(seconds_left))
                 say_when_stopped(f"stopped; {done} of {total} visits are kept, and {_GOES_ON}")
-            case Planned():
+            case StudyStart():
                 self._planned(event)
                 self._kept(event.forecast.done, event.forecast.runs, "run")
-            case ScorePlanned(summary, ahead, device):
+            case ScoringStart(summary, ahead, device):
                 self._say(f"each is scored on {summary}")
                 self._say_forecast(ahead, device, "model")
                 self._kept(ahead.done, ahead.runs, "score")
             case RunProgress():
                 self._worker(event)
-            case TrialDone(run, trial, done, total, seconds_left):
+            case TrialEnd(run, trial, done, total, seconds_left):
                 self._done(outcome(run, trial), done, total, _left(seconds_left))
                 self._kept(done, total, "run")
-            case AssessmentDone(job, assessment, done, total, seconds_left):
+            case AssessmentEnd(job, assessment, done, total, seconds_left):
                 self._done(outcome(job, assessment), done, total, _left(seconds_left))
                 self._kept(done, total, "score")
 
@@ -94,7 +94,7 @@ class Watch:
     def _say(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    def _planned(self, event: Planned) -> None:
+    def _planned(self, event: StudyStart) -> None:
         for arm in event.arms:
             speed = f", forward {arm.forward.median_ms:.1f} ms" if arm.forward else ""
             matched = f" ({arm.changes})" if arm.changes else ""

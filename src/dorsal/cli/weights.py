@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dorsal.spec.preprocessing import Preprocessing
-    from dorsal.weights.published import Published
+    from dorsal.weights.published import PublishedWeights
 
 _ID = "The id of published weights, as `dorsal weights list` prints it."
 _FROM = "Look for the file in this folder first; also DORSAL_WEIGHTS."
@@ -180,7 +180,7 @@ def _canonical(text: str) -> str:
     return text_of(network(text))
 
 
-def _describe(entry: Published) -> dict[str, object]:
+def _describe(entry: PublishedWeights) -> dict[str, object]:
     import msgspec
 
     more = {"local_name": entry.local_name, "sha256_prefix": entry.sha256_prefix}
@@ -199,20 +199,22 @@ def _progress() -> Callable[[int, int | None], None] | None:
     return show
 
 
-def _entry(file: Path, network: str, source_format: str, classes: str, preprocessing: str, license: str) -> Published:
+def _entry(
+    file: Path, network: str, source_format: str, classes: str, preprocessing: str, license: str
+) -> PublishedWeights:
     """What is known about a file: from the table if a published file has this name, else from options."""
     import msgspec
 
     from dorsal.spec.preprocessing import Preprocessing
     from dorsal.weights.fetch import check_file
-    from dorsal.weights.published import Published, published_as
+    from dorsal.weights.published import PublishedWeights, published_as
 
     known = published_as(file.name)
     if known is not None and (not network or _canonical(network) == known.network):
         check_file(known, file)
         entry = known
     elif network:
-        entry = Published(
+        entry = PublishedWeights(
             id=file.name,
             network=_canonical(network),
             format="",
@@ -253,7 +255,7 @@ def _prepared(text: str, base: Preprocessing) -> Preprocessing:
 
 def _convert(
     file: Path,
-    entry: Published,
+    entry: PublishedWeights,
     out: Path,
     origin: str,
     as_json: bool,

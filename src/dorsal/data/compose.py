@@ -33,7 +33,7 @@ class Atlas(msgspec.Struct, frozen=True, eq=False):
     boxes: Floats
 
 
-class Drawn(msgspec.Struct, frozen=True, eq=False):
+class Composition(msgspec.Struct, frozen=True, eq=False):
     """Images uint8 [B, 3, S, S], masks of the digits bool [B, S, S], their longer sides in pixels [B]."""
 
     images: NDArray[np.uint8]
@@ -81,7 +81,7 @@ def bounds(masks: NDArray[np.bool_]) -> Ints:
     return np.stack([columns.argmax(axis=1), rows.argmax(axis=1), x1, y1], axis=1)
 
 
-def draw_scenes(atlas: Atlas, digits: Ints, size: int, rng: np.random.Generator) -> Drawn:
+def draw_scenes(atlas: Atlas, digits: Ints, size: int, rng: np.random.Generator) -> Composition:
     """One scene for each of `digits` [B], indices into `atlas`, which gives the clutter as well."""
     count = len(digits)
     images, ground = _draw_ground(count, size, rng)
@@ -94,7 +94,7 @@ def draw_scenes(atlas: Atlas, digits: Ints, size: int, rng: np.random.Generator)
         _draw_line(images, ground, rng)
     images += _uniform(rng, (count, 1, 1, 1), 0.02, 0.05) * _uniform(rng, (count, 1, size, size), -1, 1)
     masks = ink > ink.max(axis=(1, 2), keepdims=True) / 2
-    return Drawn((images.clip(0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8), masks, scales)
+    return Composition((images.clip(0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8), masks, scales)
 
 
 def _draw_ground(count: int, size: int, rng: np.random.Generator) -> tuple[Floats, Floats]:

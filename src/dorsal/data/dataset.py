@@ -14,10 +14,10 @@ from torch import Tensor
 from dorsal.data.decode import Levels
 from dorsal.data.folder import open_folder, open_images
 from dorsal.data.progress import Progress
-from dorsal.data.sampling import Seeded, order
+from dorsal.data.sampling import SeededSplit, order
 from dorsal.data.scenes import open_scene_images, open_scenes
 from dorsal.data.spec import DataSpec, Folder, Scenes, data_spec
-from dorsal.data.split import FirstImages, ImageData, Images, Joined, Split, Target
+from dorsal.data.split import FirstImages, ImageData, Images, JoinedSplits, Split, Target
 from dorsal.data.transform import Interpolation, eval_crop, eval_transform, to_float
 from dorsal.spec.preprocessing import Normalization
 
@@ -26,8 +26,8 @@ __all__ = [
     "FirstImages",
     "ImageData",
     "Images",
-    "Joined",
-    "Seeded",
+    "JoinedSplits",
+    "SeededSplit",
     "Split",
     "Target",
     "eval_transform",

@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 from dorsal.data.split import Split
 
 
-class Seeded(Dataset[tuple[Tensor, int]]):
+class SeededSplit(Dataset[tuple[Tensor, int]]):
     """`split` seen through a random `transform`; item `i` is (transform(image i), label i).
 
     The transform runs under draws fixed by (seed, epoch, i); torch's global generator is left as it was

@@ -27,7 +27,7 @@ from torch import Tensor
 from dorsal.data.compose import Atlas, bounds, build_atlas, draw_scenes
 from dorsal.data.decode import grey
 from dorsal.data.spec import Scenes
-from dorsal.data.split import ImageData, Images, Joined, Target
+from dorsal.data.split import ImageData, Images, JoinedSplits, Target
 from dorsal.data.transform import histogram, measured
 
 Floats = NDArray[np.float32]
@@ -106,7 +106,7 @@ def open_scene_images(spec: Scenes, split: Literal["train", "val", "all"] | None
     data = open_scenes(spec)
     train, val = data.train, data.val
     chosen = {"train": [train], "val": [val], "all": [train, val], None: [val]}[split]
-    images = chosen[0] if len(chosen) == 1 else Joined(chosen, range(len(data.classes)))
+    images = chosen[0] if len(chosen) == 1 else JoinedSplits(chosen, range(len(data.classes)))
     which = {"train": "training", "all": "training and validation"}.get(split or "val", "validation")
     return Images(
         classes=data.classes,

@@ -52,7 +52,7 @@ class Split(Protocol):
         """All that is known about image `index`."""
 
 
-class Joined:
+class JoinedSplits:
     """Splits one after another as one `Split`, with labels in another order: what was class i becomes `order[i]`."""
 
     def __init__(self, splits: Sequence[Split], order: Sequence[int]) -> None:

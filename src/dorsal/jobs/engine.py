@@ -39,7 +39,7 @@ _SECONDS_BETWEEN_STEPS = 0.2
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-class WorkerDied(msgspec.Struct, frozen=True):
+class WorkerDeath(msgspec.Struct, frozen=True):
     """A worker died of a job, which goes on elsewhere."""
 
     reason: str
@@ -83,7 +83,7 @@ class Report(msgspec.Struct, Generic[AnyJob], frozen=True):
 
     worker: int
     job: AnyJob
-    what: Message | Outcome | WorkerDied
+    what: Message | Outcome | WorkerDeath
 
 
 class Engine(Protocol[AnyJob]):
@@ -129,7 +129,7 @@ class LocalPool(Generic[AnyJob]):
                 for pipe in wait(list(by_pipe)):
                     number = by_pipe[pipe]  # type: ignore[index]
                     job, what = pool[number].receive()
-                    if isinstance(what, WorkerDied):
+                    if isinstance(what, WorkerDeath):
                         pool.pop(number).stop()
                         what = begin_again(job, what, deaths, waiting)
                     yield Report(number, job, what)
@@ -155,7 +155,7 @@ class LocalPool(Generic[AnyJob]):
         return any(worker.job is not None for worker in pool.values())
 
 
-def begin_again(job: AnyJob, lost: WorkerDied, deaths: Counter[str], waiting: deque[AnyJob]) -> WorkerDied | Outcome:
+def begin_again(job: AnyJob, lost: WorkerDeath, deaths: Counter[str], waiting: deque[AnyJob]) -> WorkerDeath | Outcome:
     """Puts a job that lost its worker before all others that wait; one that has lost `LIVES` has failed instead."""
     deaths[job.key] += 1
     if deaths[job.key] == LIVES:
@@ -206,19 +206,19 @@ class Worker(Generic[Request, Reply]):
         with contextlib.suppress(OSError):  # dead already: `receive` will tell
             self.pipe.send(message)
 
-    def receive(self) -> tuple[Request, Reply | WorkerDied]:
+    def receive(self) -> tuple[Request, Reply | WorkerDeath]:
         """What the worker tells about its job; waits for it. Raises SystemExit with a sentence where it has begun the
         study again, as a script without a main guard makes it do: no job can be done then."""
         job = self.job
         if job is None:
             raise RuntimeError("an idle worker has nothing to tell")
         try:
-            what: Reply | WorkerDied = self.pipe.recv()
+            what: Reply | WorkerDeath = self.pipe.recv()
         except (EOFError, OSError):
             self._process.join()
             if self._process.exitcode == UNGUARDED:
                 raise SystemExit(_UNGUARDED_SAYS) from None
-            what = WorkerDied(_cause_of_death(self._process.exitcode or 0))
+            what = WorkerDeath(_cause_of_death(self._process.exitcode or 0))
         if isinstance(what, Outcome):
             self.job = None
         return job, what

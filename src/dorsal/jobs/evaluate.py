@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import torch
 
-from dorsal.data.dataset import Evaluation, FirstImages, Images, Joined, Split, open_for_scoring
+from dorsal.data.dataset import Evaluation, FirstImages, Images, JoinedSplits, Split, open_for_scoring
 from dorsal.data.decode import Levels
 from dorsal.data.spec import DataSpec, Folder, format_data, nearest
 from dorsal.jobs.engine import Message, Predictions
@@ -168,7 +168,7 @@ def _images(job: Evaluate, card: Card) -> Split:
     known = _known(card, opened)
     if opened.classes == known:
         return opened.images
-    return Joined([opened.images], [known.index(name) for name in opened.classes])
+    return JoinedSplits([opened.images], [known.index(name) for name in opened.classes])
 
 
 def _batches(images: Split, card: Card, job: Evaluate) -> Evaluation:

@@ -10,7 +10,7 @@ from dorsal.jobs.records import Arm, Assessment, Trial
 from dorsal.recipes.epoch import Step
 
 
-class Planned(msgspec.Struct, frozen=True):
+class StudyStart(msgspec.Struct, frozen=True):
     """Before the first run: the arms with their measured latencies, what the runs will take, and on which device."""
 
     arms: tuple[Arm, ...]
@@ -29,7 +29,7 @@ class Progress(msgspec.Struct, frozen=True):
     seconds_left: float
 
 
-class TrialDone(msgspec.Struct, frozen=True):
+class TrialEnd(msgspec.Struct, frozen=True):
     """A run has ended and is in the store; `done` of `total` runs are now. `seconds_left` is for all runs together."""
 
     run: Run
@@ -52,7 +52,7 @@ class Remark(msgspec.Struct, frozen=True):
     about: str = ""
 
 
-class Visited(msgspec.Struct, frozen=True):
+class VisitEnd(msgspec.Struct, frozen=True):
     """A network has been timed once more, and that is in the store: `done` of `total` visits are made."""
 
     done: int
@@ -60,7 +60,7 @@ class Visited(msgspec.Struct, frozen=True):
     seconds_left: float
 
 
-class ScorePlanned(msgspec.Struct, frozen=True):
+class ScoringStart(msgspec.Struct, frozen=True):
     """Before the first model is scored: which images, what all of it will take, and on which device."""
 
     summary: str
@@ -68,7 +68,7 @@ class ScorePlanned(msgspec.Struct, frozen=True):
     device: str
 
 
-class AssessmentDone(msgspec.Struct, frozen=True):
+class AssessmentEnd(msgspec.Struct, frozen=True):
     """A model has been scored, or could not be, and that is in the store; `done` of `total` models are now."""
 
     job: Evaluate
@@ -78,4 +78,4 @@ class AssessmentDone(msgspec.Struct, frozen=True):
     seconds_left: float
 
 
-Event = Planned | ScorePlanned | Progress | TrialDone | AssessmentDone | Visited | Note | Remark
+Event = StudyStart | ScoringStart | Progress | TrialEnd | AssessmentEnd | VisitEnd | Note | Remark

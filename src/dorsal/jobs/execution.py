@@ -12,9 +12,9 @@ import msgspec
 from msgspec.structs import replace
 
 from dorsal.jobs.budget import Budget
-from dorsal.jobs.engine import AnyJob, Engine, LocalPool, Predictions, Report, Work, WorkerDied
+from dorsal.jobs.engine import AnyJob, Engine, LocalPool, Predictions, Report, Work, WorkerDeath
 from dorsal.jobs.epoch_time import predict_epochs
-from dorsal.jobs.events import Event, Note, Planned, Progress, TrialDone
+from dorsal.jobs.events import Event, Note, Progress, StudyStart, TrialEnd
 from dorsal.jobs.forecast import Clock, Timekeeper, forecast, with_ended
 from dorsal.jobs.kept import check_disk, write_predictions
 from dorsal.jobs.lock import hold
@@ -109,7 +109,7 @@ def execute(
         for text in study.notes:
             on_event(Note(text))
         runs = distinct_runs(todo.runs)
-        on_event(Planned(todo.arms, coming, place.device))
+        on_event(StudyStart(todo.arms, coming, place.device))
         clock = Clock([run for run in runs if run.key not in ended], predicted, here.workers)
         make_runs(session, runs, ended, engine, clock, store, on_event)
 
@@ -217,14 +217,14 @@ def make_runs(
                     clock.epoch_ended(run, epoch)
                 case Note() as note:
                     on_event(note)
-                case WorkerDied(reason):
+                case WorkerDeath(reason):
                     on_event(Note(f"{run.name}: {reason}; it goes on from its checkpoint"))
                 case Trial() as trial:
                     clock.run_ended(run)
                     if trial.status != "failed":
                         checkpoint_file(folder, run.key).unlink(missing_ok=True)
                     done += 1
-                    on_event(TrialDone(run, trial, done, total, clock.seconds_left()))
+                    on_event(TrialEnd(run, trial, done, total, clock.seconds_left()))
 
 
 def _tell_replaced(before: Study, todo: Plan, folder: Path, ended: set[str], on_event: OnEvent) -> None:

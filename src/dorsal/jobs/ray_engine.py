@@ -26,7 +26,7 @@ from dorsal.jobs.engine import (
     Report,
     Work,
     Worker,
-    WorkerDied,
+    WorkerDeath,
     begin_again,
     thread_variables,
 )
@@ -118,15 +118,15 @@ class RayCluster(Generic[AnyJob]):
                     if place is None:  # given up a moment ago, when another of its processes died
                         continue
                     job, what = place.job, place.hear(stream)
-                    if isinstance(what, WorkerDied) or (isinstance(what, Outcome) and place.streams):
+                    if isinstance(what, WorkerDeath) or (isinstance(what, Outcome) and place.streams):
                         places.pop(number).give_up()  # the rest of its processes would wait for the one that ended
                         counted = -math.inf
                     if job is None:
-                        failed_starts = failed_starts + 1 if isinstance(what, WorkerDied) else 0
-                        if isinstance(what, WorkerDied) and failed_starts == LIVES:
+                        failed_starts = failed_starts + 1 if isinstance(what, WorkerDeath) else 0
+                        if isinstance(what, WorkerDeath) and failed_starts == LIVES:
                             raise ValueError(f"no worker can start on the Ray cluster: {what.reason}")
                     elif what is not None:
-                        if isinstance(what, WorkerDied):
+                        if isinstance(what, WorkerDeath):
                             what = begin_again(job, what, deaths, waiting)
                         yield Report(number, job, what)
                         waiting.extend(more() if more else ())
@@ -163,7 +163,7 @@ class _Host:
     """An actor: a worker process on its node. Two calls may be in it at once, the second of which is `stop`."""
 
     def __init__(self, work: bytes) -> None:
-        self._work = cast("Work[Any]", _Pickled(work))
+        self._work = cast("Work[Any]", _PickledWork(work))
         self._worker: Worker[Any, Message | Outcome] | None = None
         self._idle = threading.Event()
         self._idle.set()
@@ -176,7 +176,7 @@ class _Host:
             free.bind(("", 0))
             return ray.util.get_node_ip_address(), free.getsockname()[1]
 
-    def do(self, job: Any, variables: dict[str, str]) -> Generator[Message | Outcome | WorkerDied]:
+    def do(self, job: Any, variables: dict[str, str]) -> Generator[Message | Outcome | WorkerDeath]:
         """What the worker tells of the job, up to its outcome or the worker's death."""
         self._idle.clear()
         try:
@@ -186,7 +186,7 @@ class _Host:
             ended = False
             while not ended:
                 _, what = self._worker.receive()
-                ended = isinstance(what, Outcome | WorkerDied)
+                ended = isinstance(what, Outcome | WorkerDeath)
                 yield what
         finally:
             self._idle.set()
@@ -199,7 +199,7 @@ class _Host:
             self._worker.stop()
 
 
-class _Pickled:
+class _PickledWork:
     """Work unpickled only in the worker, so that the host process need not import torch or the user's script."""
 
     def __init__(self, data: bytes) -> None:
@@ -262,7 +262,7 @@ class _Place(Generic[AnyJob]):
             "MASTER_PORT": str(port),
         }
 
-    def hear(self, stream: Any) -> Message | Outcome | WorkerDied | None:
+    def hear(self, stream: Any) -> Message | Outcome | WorkerDeath | None:
         """The next of a stream that is ready, if it is of interest: what the first process tells, the end of all."""
         import ray
 
@@ -270,14 +270,14 @@ class _Place(Generic[AnyJob]):
         try:
             what = ray.get(stream if self.job is None else next(stream))
         except ray.exceptions.RayError as error:
-            return WorkerDied(f"worker died ({_cause(error, self._addresses.get(rank))})")
+            return WorkerDeath(f"worker died ({_cause(error, self._addresses.get(rank))})")
         if self.job is None:
             self._addresses[rank] = what
             del self.streams[stream]
             return None
         if isinstance(what, Outcome):
             return self._ended(stream, rank, what)
-        return what if rank == 0 or isinstance(what, WorkerDied) else None
+        return what if rank == 0 or isinstance(what, WorkerDeath) else None
 
     def _ended(self, stream: Any, rank: int, outcome: Outcome) -> Outcome | None:
         """The job's outcome, if this one is the last of its processes to end or has failed."""

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import msgspec
 
-from dorsal.jobs.engine import WorkerDied
+from dorsal.jobs.child_process import ChildProcess
+from dorsal.jobs.engine import WorkerDeath
 from dorsal.jobs.events import Event, Note
 from dorsal.jobs.forecast import EpochSeconds, RunTiming
-from dorsal.jobs.isolated import Isolated
 from dorsal.jobs.json_file import read_record, write_record
 from dorsal.jobs.plan import Run, distinct_runs
 from dorsal.jobs.records import Machine
@@ -55,14 +55,14 @@ def time_runs(
     on_timing(found())
     if new and place.ray not in (None, LOCAL_CLUSTER):
         on_event(Note("the forecast is from times of this machine, not of the cluster"))
-    with Isolated(functools.partial(time_run, place=place), place.threads) as call:
+    with ChildProcess(functools.partial(time_run, place=place), place.threads) as call:
         for run in new:
             match call(run):
                 case RunTiming() as timing:
                     known[_key(run, here)] = timing
                     write_record(folder / TIMINGS_FILE, _Kept(known))
                     on_timing(found())
-                case WorkerDied(why) | str(why):
+                case WorkerDeath(why) | str(why):
                     on_event(Note(f"{run.arm}, {run.recipe_name} could not be timed: {why}"))
     return found()
 

@@ -11,7 +11,7 @@ from dorsal.report.plot import ERROR, NOTHING, band, line, plane, remark, short,
 from dorsal.stats.distribution import Band, Edf
 
 
-class Distributed(NamedTuple):
+class NamedDistribution(NamedTuple):
     """A distribution, the band `around` it, and the place of its look."""
 
     place: int
@@ -20,7 +20,7 @@ class Distributed(NamedTuple):
     around: Band
 
 
-def distribution_figure(found: Sequence[Distributed]) -> go.Figure:
+def distribution_figure(found: Sequence[NamedDistribution]) -> go.Figure:
     """The share of networks that have at most so much error, for each of several sets of networks."""
     figure = plane(ERROR, "share of networks with at most this error", 440)
     if not found:

@@ -10,7 +10,7 @@ import msgspec
 
 from dorsal.findings.narrowing.records import ProposedSpace, StepVerdict
 from dorsal.jobs.json_file import write_whole
-from dorsal.report.distributions import Distributed, distribution_figure
+from dorsal.report.distributions import NamedDistribution, distribution_figure
 from dorsal.report.parts import estimated, items, legend, page_of, section, table, top
 from dorsal.report.plot import View
 from dorsal.report.shell import chart
@@ -52,13 +52,13 @@ def with_words(proposal: ProposedSpace) -> dict[str, Any]:
     return {**whole, "sentences": conclusions(proposal)}
 
 
-def _distributions(proposal: ProposedSpace) -> list[Distributed]:
+def _distributions(proposal: ProposedSpace) -> list[NamedDistribution]:
     names = (proposal.of.name, proposal.space.name if proposal.space else "")
     curves = enumerate(zip(names, (proposal.before, proposal.after), strict=True))
-    return [Distributed(place, name, curve.edf, curve.band) for place, (name, curve) in curves if curve]
+    return [NamedDistribution(place, name, curve.edf, curve.band) for place, (name, curve) in curves if curve]
 
 
-def _names(found: list[Distributed]) -> dict[int, str]:
+def _names(found: list[NamedDistribution]) -> dict[int, str]:
     when = ("before", "after")
     return {
         each.place: f"{each.name}, {when[each.place]}: {each.edf.n:,} networks, {each.edf.mean:.2f} % on average"

@@ -1,5 +1,7 @@
 """Statistics of trials and of populations: numbers in, numbers and verdicts out. No English, no plots."""
 
+from __future__ import annotations
+
 from dorsal.stats.arms import Comparisons, Pair, compare_arms, pooled_means
 from dorsal.stats.axis import CategoricalProfile, NumericProfile, categorical_profile, numeric_profile
 from dorsal.stats.best_of import SearchCurve, search_curve

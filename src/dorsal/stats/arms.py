@@ -1,5 +1,7 @@
 """Which arm is better: all pairs of arms, paired by seed and corrected for the number of pairs."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import combinations

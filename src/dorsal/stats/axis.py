@@ -1,5 +1,7 @@
 """Error against an axis: what the networks in each part of the axis reach."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import msgspec

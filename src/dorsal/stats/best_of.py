@@ -1,5 +1,7 @@
 """Random search: the expected error of the best of k networks."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import msgspec

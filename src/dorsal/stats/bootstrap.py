@@ -3,6 +3,8 @@
 Every function takes its random state, so equal data give equal intervals.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from math import sqrt
 from typing import TypeVar

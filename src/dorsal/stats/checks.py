@@ -1,5 +1,7 @@
 """Checks of population columns: one value for each network, with the missing ones counted."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 
 import numpy as np

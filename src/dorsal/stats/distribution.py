@@ -1,5 +1,7 @@
 """The empirical distribution function of a population's errors, with confidence bands."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from functools import cache
 

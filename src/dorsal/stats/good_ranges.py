@@ -1,5 +1,7 @@
 """Good values of an axis by the empirical bootstrap of the RegNet paper, with a test of whether the axis matters."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import msgspec

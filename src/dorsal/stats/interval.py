@@ -1,5 +1,7 @@
 """What every statistic returns: an estimate with its interval, and the number of runs that would show a difference."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import msgspec

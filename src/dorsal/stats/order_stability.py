@@ -1,5 +1,7 @@
 """Whether the order of two populations at a short training budget holds at a long one."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from itertools import combinations, product
 from typing import Literal

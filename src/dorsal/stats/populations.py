@@ -1,5 +1,7 @@
 """Whether two populations of networks differ: in distribution, in the mean, and among their best."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from math import sqrt
 

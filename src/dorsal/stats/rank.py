@@ -1,5 +1,7 @@
 """Orders of networks: how well two of them agree, and which networks no other beats."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Latency from the costs of a network: the fit, its error on unseen networks, and which cost predicts best."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypeVar
 

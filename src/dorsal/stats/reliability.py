@@ -1,5 +1,7 @@
 """Whether a short training budget ranks networks as a long one does."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from itertools import combinations, permutations
 from math import log

@@ -1,5 +1,7 @@
 """How many networks it takes to tell two populations apart."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from math import ceil, exp, log, sqrt
 

@@ -1,5 +1,7 @@
 """How much of the variance of results comes from architecture, recipe, interaction, seed and the rest."""
 
+from __future__ import annotations
+
 from itertools import chain, combinations
 
 import msgspec

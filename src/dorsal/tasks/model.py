@@ -1,5 +1,7 @@
 """The module that a recipe trains, of any network."""
 
+from __future__ import annotations
+
 from torch import nn
 
 from dorsal.nn.build import build

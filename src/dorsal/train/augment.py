@@ -3,6 +3,8 @@
 All steps are module-level functions or torchvision transforms, so that loader processes can be started by any method.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial

@@ -1,5 +1,7 @@
 """Which images form which batch, and which part of it a process takes."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Iterator
 

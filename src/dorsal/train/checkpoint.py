@@ -3,6 +3,8 @@
 No state of a random generator is in it: every epoch seeds its own from (seed, epoch), see `loop`.
 """
 
+from __future__ import annotations
+
 import hashlib
 import io
 import os

@@ -1,5 +1,7 @@
 """The score of a model on a split."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from itertools import islice
 from typing import Literal

@@ -31,7 +31,7 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, update_bn
 from torch.utils.data import DataLoader
 
-from dorsal.data.dataset import Evaluation, ImageData, Seeded, open_data, order
+from dorsal.data.dataset import Evaluation, ImageData, SeededSplit, open_data, order
 from dorsal.data.spec import DataSpec
 from dorsal.language.fields import show
 from dorsal.language.files import PathLike, as_path
@@ -91,7 +91,7 @@ class _Run(msgspec.Struct, frozen=True, eq=False):
     average: AveragedModel | None
     optimizer: Optimizer
     batches: Batches
-    images: Seeded
+    images: SeededSplit
     loader: DataLoader[tuple[Tensor, int]]
     validation: Evaluation
 
@@ -271,7 +271,7 @@ def _assemble(
     net = net.to(memory_format=torch.channels_last)
     average = make_average(net, recipe.ema).to(accelerator.device) if recipe.ema else None
     model = accelerator.prepare(net)
-    images = Seeded(data.train, train_transform(recipe, data), seed)
+    images = SeededSplit(data.train, train_transform(recipe, data), seed)
     orders = functools.partial(order, len(images), seed)
     if recipe.sampling == "balanced":
         orders = functools.partial(balanced_order, data.train.labels, seed)

@@ -1,5 +1,7 @@
 """What is set up beside a network to train it: optimizer, weight decay, schedules, moving average."""
 
+from __future__ import annotations
+
 import math
 from typing import Any
 

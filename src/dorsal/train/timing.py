@@ -1,5 +1,7 @@
 """How long forward passes and training steps take, for forecasts and for latency models."""
 
+from __future__ import annotations
+
 import statistics
 import time
 from math import inf

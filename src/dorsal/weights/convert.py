@@ -17,7 +17,7 @@ from dorsal.weights.formats import from_ours, match, recognise, to_ours
 from dorsal.weights.formats.compare import sentence
 from dorsal.weights.formats.packages import naming_of
 from dorsal.weights.formats.table import make_table
-from dorsal.weights.published import Published
+from dorsal.weights.published import PublishedWeights
 from dorsal.weights.read import find_state
 from dorsal.weights.saved import load_model, make_card, save_state
 from dorsal.zoo import network as read_network
@@ -25,7 +25,7 @@ from dorsal.zoo import network as read_network
 
 def convert(
     file: str | Path,
-    entry: Published,
+    entry: PublishedWeights,
     out: str | Path,
     *,
     origin: str,

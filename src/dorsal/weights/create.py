@@ -18,7 +18,7 @@ from dorsal.nn.inner_features import InnerFeatures
 from dorsal.spec.adapt import with_deformable, with_output_stride
 from dorsal.spec.network import Network
 from dorsal.spec.text import edit
-from dorsal.weights.published import Published
+from dorsal.weights.published import PublishedWeights
 from dorsal.weights.source import find_weights
 from dorsal.zoo import network as read_network
 from dorsal.zoo import text_of
@@ -31,7 +31,7 @@ FIRST_CONVOLUTION = "stem.convs.0.conv.weight"
 def create(
     name: Network | PathLike,
     *,
-    weights: Published | PathLike | None = None,
+    weights: PublishedWeights | PathLike | None = None,
     state: str | None = None,
     prefix: str | None = None,
     features: tuple[int, ...] | tuple[str, ...] | None = None,

@@ -13,7 +13,7 @@ from urllib.request import Request, urlopen
 
 from filelock import FileLock
 
-from dorsal.weights.published import Published
+from dorsal.weights.published import PublishedWeights
 
 Progress = Callable[[int, int | None], None]
 """Called with the number of bytes so far and in all, None if the server does not say."""
@@ -41,7 +41,7 @@ def cache_folder() -> Path:
 
 
 def fetch(
-    entry: Published, folder: Path | None = None, offline: bool = False, progress: Progress | None = None
+    entry: PublishedWeights, folder: Path | None = None, offline: bool = False, progress: Progress | None = None
 ) -> Path:
     """The file of a published checkpoint. It is downloaded only if there is no local copy.
 
@@ -75,7 +75,7 @@ def fetch(
     return target
 
 
-def _download(entry: Published, part: Path, progress: Progress | None) -> None:
+def _download(entry: PublishedWeights, part: Path, progress: Progress | None) -> None:
     """Downloads what is missing of `part`, which holds the first bytes of the file or does not exist."""
     have = part.stat().st_size if part.is_file() else 0
     request = Request(entry.url, headers={"User-Agent": "dorsal"} | ({"Range": f"bytes={have}-"} if have else {}))
@@ -111,7 +111,7 @@ def _receive(response: HTTPResponse, part: Path, have: int, progress: Progress |
     return total
 
 
-def _from_hub(entry: Published, offline: bool) -> Path:
+def _from_hub(entry: PublishedWeights, offline: bool) -> Path:
     try:
         from huggingface_hub import hf_hub_download
     except ModuleNotFoundError:
@@ -127,7 +127,7 @@ def _from_hub(entry: Published, offline: bool) -> Path:
         raise FetchError(f"{entry.source} cannot be downloaded ({reason}); {_by_hand(entry)}") from None
 
 
-def check_file(entry: Published, path: Path) -> Path:
+def check_file(entry: PublishedWeights, path: Path) -> Path:
     """Returns `path`. Raises FetchError if the file's sha256 does not begin as the entry's file name says."""
     if entry.sha256_prefix:
         with path.open("rb") as file:
@@ -140,11 +140,11 @@ def check_file(entry: Published, path: Path) -> Path:
     return path
 
 
-def _missing(entry: Published) -> str:
+def _missing(entry: PublishedWeights) -> str:
     return f"{entry.local_name} of {entry.id} is in no local folder; it is published at {entry.source}"
 
 
-def _by_hand(entry: Published) -> str:
+def _by_hand(entry: PublishedWeights) -> str:
     note = f" ({entry.note})" if entry.note else ""
     return (
         f"a copy of it named {entry.local_name} in a folder that --from or DORSAL_WEIGHTS names is used instead{note}"

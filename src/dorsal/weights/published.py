@@ -20,7 +20,7 @@ from dorsal.language.reader import suggest, wrong_type
 from dorsal.spec.preprocessing import Preprocessing
 
 
-class Published(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class PublishedWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A published checkpoint.
 
     - `id`: the network's name in Dorsal, a dot, and the publisher with a tag. `network`: the text of the network.
@@ -70,15 +70,15 @@ class Published(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 @cache
-def published() -> tuple[Published, ...]:
+def published() -> tuple[PublishedWeights, ...]:
     """All entries, in the order of the table."""
     content = files("dorsal.weights").joinpath("published.json").read_bytes()
-    return msgspec.json.decode(content, type=tuple[Published, ...])
+    return msgspec.json.decode(content, type=tuple[PublishedWeights, ...])
 
 
-def find_published(name: Published | PathLike) -> Published:
+def find_published(name: PublishedWeights | PathLike) -> PublishedWeights:
     """The entry of this id, or of the file of this name or path. ValueError with near matches when there is none."""
-    if isinstance(name, Published):
+    if isinstance(name, PublishedWeights):
         return name
     if not isinstance(name, (str, os.PathLike)):
         raise wrong_type("name", name, "an id of `dorsal weights list`, or the path of a published file")
@@ -92,6 +92,6 @@ def find_published(name: Published | PathLike) -> Published:
     return known
 
 
-def published_as(file_name: str) -> Published | None:
+def published_as(file_name: str) -> PublishedWeights | None:
     """The entry whose file has this name in a local folder, or None."""
     return next((entry for entry in published() if entry.local_name == file_name), None)

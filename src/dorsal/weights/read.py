@@ -28,7 +28,7 @@ _WRAPPED = re.compile(r"\b(?:_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_
 """What torch.compile, activation checkpointing and FSDP insert into names."""
 
 
-class Found(msgspec.Struct, frozen=True, eq=False):
+class NetworkInFile(msgspec.Struct, frozen=True, eq=False):
     """A network in a file: its tensors by name, without `prefix`. `state` are the keys that lead to them, joined by
     dots, or "" if there are none. `others` are the names of tensors that stand beside them and lack the prefix."""
 
@@ -52,7 +52,7 @@ def read_state(path: str | Path, state: str | None = None, prefix: str | None = 
     return find_state(path, state, prefix).tensors
 
 
-def find_state(path: str | Path, state: str | None = None, prefix: str | None = None) -> Found:
+def find_state(path: str | Path, state: str | None = None, prefix: str | None = None) -> NetworkInFile:
     """Finds the network in a checkpoint. Its tensors are on the CPU, mapped from the file if the file's kind allows.
 
     A network is recognised by the names that all files of a known format have, and it may lie anywhere: under any keys
@@ -149,7 +149,9 @@ def _of_module(module: Mapping[str, Any], prefix: str, seen: set[int]) -> Iterat
             yield from _of_module(child, f"{prefix}{name}.", seen)
 
 
-def _chosen(groups: Mapping[str, dict[str, Tensor]], path: Path, state: str | None, prefix: str | None) -> Found:
+def _chosen(
+    groups: Mapping[str, dict[str, Tensor]], path: Path, state: str | None, prefix: str | None
+) -> NetworkInFile:
     prefix = f"{prefix}." if prefix and not prefix.endswith(".") else prefix
     if state is not None and state not in groups:
         raise ValueError(f"{path} has no state {state!r}{suggest(state, groups)}")
@@ -167,7 +169,7 @@ def _chosen(groups: Mapping[str, dict[str, Tensor]], path: Path, state: str | No
             raise ValueError(f"{path} has no names that begin {prefix!r}; they are {_heads(groups)}")
         if len(networks) > 1 and prefix is None:
             raise ValueError(f"{path} holds no network of a known format; its tensors are {_heads(groups)}")
-    found: dict[tuple[int, ...], Found] = {}
+    found: dict[tuple[int, ...], NetworkInFile] = {}
     for key, start in networks:
         each = _under(start, key, groups[key])
         found.setdefault(_places(each), each)  # a state that is saved under two keys is one network
@@ -183,16 +185,16 @@ def _chosen(groups: Mapping[str, dict[str, Tensor]], path: Path, state: str | No
     return chosen
 
 
-def _places(found: Found) -> tuple[int, ...]:
+def _places(found: NetworkInFile) -> tuple[int, ...]:
     return tuple(value.data_ptr() for value in found.tensors.values())
 
 
-def _under(start: str, key: str, tensors: Mapping[str, Tensor]) -> Found:
+def _under(start: str, key: str, tensors: Mapping[str, Tensor]) -> NetworkInFile:
     """The tensors whose names begin with `start`."""
     own = {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
     # The counter that torch's AveragedModel keeps beside the weights is none of them.
     others = tuple(name for name in tensors if not name.startswith(start) and name != "n_averaged")
-    return Found(own, key, start, others)
+    return NetworkInFile(own, key, start, others)
 
 
 def _heads(groups: Mapping[str, Mapping[str, Tensor]]) -> str:

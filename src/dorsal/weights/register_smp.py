@@ -14,7 +14,7 @@ from dorsal.nn.backbone import Backbone
 from dorsal.spec.layers import features
 from dorsal.spec.network import Network
 from dorsal.weights.create import create
-from dorsal.weights.published import Published
+from dorsal.weights.published import PublishedWeights
 from dorsal.weights.source import find_weights
 from dorsal.zoo import network as read_network
 from dorsal.zoo import text_of
@@ -54,7 +54,7 @@ class SmpEncoder(nn.Module, EncoderMixin):  # type: ignore[misc]  # their packag
 
 def register_smp(
     name: Network | PathLike,
-    weights: Published | PathLike | None = None,
+    weights: PublishedWeights | PathLike | None = None,
     *,
     state: str | None = None,
     prefix: str | None = None,

@@ -15,7 +15,7 @@ from dorsal.spec.network import Network
 from dorsal.spec.text import difference, edit
 from dorsal.weights.fetch import fetch
 from dorsal.weights.formats import adopt, to_ours
-from dorsal.weights.published import Published, find_published
+from dorsal.weights.published import PublishedWeights, find_published
 from dorsal.weights.read import SUFFIXES, find_state, read_state
 from dorsal.weights.saved import load_model, read_card
 from dorsal.zoo import network as read_network
@@ -31,7 +31,7 @@ class Weights(msgspec.Struct, frozen=True, eq=False):
 
 
 def find_weights(
-    weights: Published | PathLike, asked: Network, state: str | None = None, prefix: str | None = None
+    weights: PublishedWeights | PathLike, asked: Network, state: str | None = None, prefix: str | None = None
 ) -> Weights:
     """Finds weights: a model's folder, a checkpoint file, or the id or entry of a published checkpoint.
 
@@ -40,9 +40,9 @@ def find_weights(
 
     Raises ValueError if there is nothing of this name, or if it is of another network.
     """
-    if not isinstance(weights, (str, os.PathLike, Published)):
+    if not isinstance(weights, (str, os.PathLike, PublishedWeights)):
         raise wrong_type("weights", weights, "an id of `dorsal weights list`, a model's folder, or a checkpoint file")
-    path = None if isinstance(weights, Published) else Path(weights).expanduser()
+    path = None if isinstance(weights, PublishedWeights) else Path(weights).expanduser()
     if path is not None and path.is_file():
         found = find_state(path, state, prefix)
         network, matched = adopt(found.tensors, asked)

@@ -72,7 +72,7 @@ class Inert(dict[Any, Any]):
     add = append
 
 
-class _Ordered(Inert):
+class _OrderedItems(Inert):
     """An OrderedDict; Python 2 saved its items as pairs."""
 
     def __init__(self, pairs: Iterable[tuple[Any, Any]] = ()) -> None:
@@ -98,7 +98,7 @@ class _Builder:
 _tensor = _Builder(lambda numbers, offset, size, stride, *_: numbers.as_strided(size, stride, offset))
 _parameter = _Builder(lambda tensor, *_: tensor)
 _BUILDERS: dict[tuple[str, str], Any] = {
-    ("collections", "OrderedDict"): _Ordered,
+    ("collections", "OrderedDict"): _OrderedItems,
     ("torch._utils", "_rebuild_tensor"): _tensor,
     ("torch._utils", "_rebuild_tensor_v2"): _tensor,
     ("torch._utils", "_rebuild_parameter"): _parameter,

@@ -9,6 +9,8 @@ changes three designs: `_tv`; the torchvision names mean those. Y at 64, 128 and
 shape changes, linear outputs.
 """
 
+from __future__ import annotations
+
 from dorsal.spec.block import Bottleneck, Conv, IdentityOnly, SqueezeExcite
 from dorsal.spec.network import Network
 from dorsal.spec.stage import Head, Stage

@@ -12,6 +12,8 @@ Res2Net-DLA is DLA-60 (arXiv 1707.06484) with Res2Net blocks. Its tree is a choi
 and not a trunk of its own: so costs, pyramids, dilation, weights and any crossing come from the same few lines.
 """
 
+from __future__ import annotations
+
 from dorsal.spec.arrangement import Tree
 from dorsal.spec.block import AveragePool, Bottleneck, Conv, MaxPool, Mixer, MultiScale
 from dorsal.spec.network import Network

@@ -6,6 +6,8 @@ resnest14 and 26 are timm's. resnest200_dcn is the backbone of the published COC
 3x3 convolutions in all stages but the first (detectron2 fork, DEFORM_ON_PER_STAGE, DEFORM_NUM_GROUPS 2, modulated).
 """
 
+from __future__ import annotations
+
 from msgspec.structs import replace
 
 from dorsal.spec.block import AveragePool, Bottleneck, SplitAttention

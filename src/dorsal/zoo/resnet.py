@@ -6,6 +6,8 @@ are timm's, and so are the SE and SK networks: SENet without its changed stem, S
 paths except in skresnext50. `resnet{n}c` has the deep stem, `resnet{n}d` the average-pool shortcuts too.
 """
 
+from __future__ import annotations
+
 from dorsal.spec.block import (
     AveragePool,
     Basic,

@@ -6,6 +6,8 @@ they differ in the choices that make a family, and in widths, which bring each t
 within 2 % (`spec.widths.match_cost`).
 """
 
+from __future__ import annotations
+
 from dorsal.spec.block import Bottleneck, Conv, IdentityOnly, MultiScale
 from dorsal.spec.network import Network
 from dorsal.spec.stage import Activation, Head, Stage

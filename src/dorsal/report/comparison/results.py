@@ -18,13 +18,13 @@ from dorsal.report.words.comparison import ASSUMPTIONS, METHOD, caveats, conclus
 RUN = ("arm", "recipe", "seed")
 
 
-class _Versioned(msgspec.Struct):
+class _Version(msgspec.Struct):
     schema: int
     kind: str = ""
 
 
 class _Header(msgspec.Struct):
-    study: _Versioned
+    study: _Version
 
 
 class _Results(msgspec.Struct, forbid_unknown_fields=True):

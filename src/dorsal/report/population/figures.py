@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from dorsal.findings.latency import LatencyFindings
 from dorsal.findings.population.records import ErrorDistribution, Importance, PopulationFindings, SpaceFinding, Value
 from dorsal.jobs.results import NoResult
-from dorsal.report.distributions import Distributed, distribution_figure
+from dorsal.report.distributions import NamedDistribution, distribution_figure
 from dorsal.report.fronts import against, scatter
 from dorsal.report.plot import (
     ERROR,
@@ -56,7 +56,7 @@ def _distributions(
 ) -> go.Figure:
     return distribution_figure(
         [
-            Distributed(
+            NamedDistribution(
                 index, analysis.spaces[index].name, each.edf, each.pointwise if pointwise else each.simultaneous
             )
             for index, each in found

@@ -7,12 +7,12 @@ import datetime
 import functools
 from collections.abc import Generator, Sequence
 
-from dorsal.jobs.engine import Report, WorkerDied
+from dorsal.jobs.child_process import ChildProcess
+from dorsal.jobs.engine import Report, WorkerDeath
 from dorsal.jobs.evaluate import ModelPlan, assess, time_evaluation
-from dorsal.jobs.events import AssessmentDone, Note, Progress, ScorePlanned
+from dorsal.jobs.events import AssessmentEnd, Note, Progress, ScoringStart
 from dorsal.jobs.execution import OnEvent, do_jobs, engine_of
 from dorsal.jobs.forecast import START_UP_SECONDS, Countdown, Forecast, makespan
-from dorsal.jobs.isolated import Isolated
 from dorsal.jobs.json_file import write_record
 from dorsal.jobs.kept import check_disk, predictions_needed
 from dorsal.jobs.lock import hold
@@ -58,7 +58,7 @@ def score_models(question: Scoring, *, on_event: OnEvent = lambda _: None) -> Sc
         check_disk(folder, disk, models=False)
         takes = makespan(seconds.values(), workers) + START_UP_SECONDS if left else 0.0
         ahead = Forecast(len(distinct), len(distinct) - len(left), takes, workers, {}, disk)
-        on_event(ScorePlanned(plans[0].summary, ahead, place.device))
+        on_event(ScoringStart(plans[0].summary, ahead, place.device))
         describe = functools.partial(_describe, names=tuple(plan.job.name for plan in distinct.values()))
         reports = do_jobs(engine, [plan.job for plan in left], store, folder, describe)
         _tell(reports, Countdown(seconds, workers), ahead, on_event)
@@ -86,12 +86,12 @@ def _forecast_seconds(plans: Sequence[ModelPlan], place: Resources, on_event: On
         on_event(Note("the forecast is from times of this machine, not of the cluster"))
     known: dict[tuple[str, int, str], float] = {}
     seconds: dict[str, float] = {}
-    with Isolated(functools.partial(time_evaluation, place=place), place.threads) as call:
+    with ChildProcess(functools.partial(time_evaluation, place=place), place.threads) as call:
         for plan in plans:
             like = plan.card.network_hash, plan.preprocessing.image_size, plan.job.digest
             if like not in known:
                 match call(plan.job):
-                    case WorkerDied(why) | str(why):
+                    case WorkerDeath(why) | str(why):
                         on_event(Note(f"{plan.job.name} could not be timed: {why}"))
                         known[like] = 0.0
                     case found:
@@ -115,13 +115,13 @@ def _tell(reports: Generator[Report[Evaluate]], clock: Countdown, ahead: Forecas
                 case Step() as step:
                     clock.moved(job.key, step.step / step.steps)
                     on_event(Progress(report.worker, job, step, clock.seconds_left()))
-                case WorkerDied(reason):
+                case WorkerDeath(reason):
                     clock.moved(job.key, 0.0)
                     on_event(Note(f"{job.name}: {reason}; it is scored again"))
                 case Assessment() as found:
                     clock.ended(job.key, found.seconds)
                     done += 1
-                    on_event(AssessmentDone(job, found, done, ahead.runs, clock.seconds_left()))
+                    on_event(AssessmentEnd(job, found, done, ahead.runs, clock.seconds_left()))
 
 
 def _models(plans: Sequence[ModelPlan], store: Store) -> tuple[ModelScore, ...]:

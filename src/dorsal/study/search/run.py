@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from dorsal.data.spec import parse_data
 from dorsal.data.summary import DataSummary
-from dorsal.jobs.events import Event, Note, Planned, TrialDone
+from dorsal.jobs.events import Event, Note, StudyStart, TrialEnd
 from dorsal.jobs.execution import Execution, OnEvent, engine_of, keep, make_runs, training
 from dorsal.jobs.forecast import START_UP_SECONDS, Forecast, Pace
 from dorsal.jobs.kept import check_disk, disk_needed
@@ -149,7 +149,7 @@ class _Searcher:
         disk = disk_needed([usual] * left, self.data, workers, session.keep_models)
         check_disk(self.folder, disk)
         coming = Forecast(total, total - left, takes if left else 0.0, workers, {}, disk)
-        self.on_event(Planned((), coming, self.place.device))
+        self.on_event(StudyStart((), coming, self.place.device))
 
         def more() -> list[Run]:
             if new := self._ask_ahead(ahead):
@@ -160,7 +160,7 @@ class _Searcher:
         make_runs(session, known, set(self.ended), engine, pace, self.store, self._hear, more, total)
 
     def _hear(self, event: Event) -> None:
-        if isinstance(event, TrialDone):
+        if isinstance(event, TrialEnd):
             self.ended[event.trial.key] = event.trial
         self.on_event(event)
 

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from dorsal.jobs.engine import Engine, LocalPool
-from dorsal.jobs.events import Note, Visited
+from dorsal.jobs.events import Note, VisitEnd
 from dorsal.jobs.execution import OnEvent, do_jobs
 from dorsal.jobs.json_file import write_record
 from dorsal.jobs.lock import hold
@@ -158,7 +158,7 @@ def _make(
                 failed.add((visit.network, visit.quantity))
             done += 1
             left = (time.monotonic() - began) / done * (len(visits) - before - done)
-            on_event(Visited(before + done, len(visits), left))
+            on_event(VisitEnd(before + done, len(visits), left))
 
 
 def _with_times(begun: Measurements, visits: Sequence[_Visit], store: Store) -> Measurements:

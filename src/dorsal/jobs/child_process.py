@@ -7,10 +7,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Generic, Self
 
-from dorsal.jobs.engine import Reply, Request, Worker, WorkerDied, thread_variables
+from dorsal.jobs.engine import Reply, Request, Worker, WorkerDeath, thread_variables
 
 
-class Isolated(Generic[Request, Reply]):
+class ChildProcess(Generic[Request, Reply]):
     """Calls `function`, which raises nothing, in one process of `threads` threads, and in a new one after its death.
 
     A context manager: the process starts with the first call and ends with the block. It imports the main module, so
@@ -21,14 +21,14 @@ class Isolated(Generic[Request, Reply]):
         self._function, self._threads = function, threads
         self._worker: Worker[Request, Reply] | None = None
 
-    def __call__(self, asked: Request) -> Reply | WorkerDied:
+    def __call__(self, asked: Request) -> Reply | WorkerDeath:
         """What the function returns, or how the process died of it."""
         if self._worker is None:
             job = functools.partial(_answer, function=self._function)
             self._worker = Worker(job, thread_variables(self._threads))
         self._worker.begin(asked)
         _, said = self._worker.receive()
-        if isinstance(said, WorkerDied):
+        if isinstance(said, WorkerDeath):
             self._end()
         return said
 
