@@ -18,6 +18,7 @@ from dorsal.findings.search import SearchFindings, analyse_search
 from dorsal.jobs.records import Study
 from dorsal.jobs.scoreboard import Scoreboard
 from dorsal.jobs.study_file import StudyFile
+from dorsal.jobs.timings import TimingsFile
 from dorsal.latency.records import LatencyModel, Measurements
 from dorsal.report.comparison.results import write_results as write_comparison
 from dorsal.report.population.results import write_results as write_population
@@ -35,7 +36,7 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "files.md"
 COMPARISON, POPULATION, SEARCH = (f"results.json of a {kind}" for kind in ("comparison", "population", "search"))
 ROOTS = (
     StudyFile, SpacesFile, SearchLog, Scoreboard, Card, ComparisonFindings, PopulationFindings, SearchFindings,
-    LatencyModel, Measurements,
+    LatencyModel, Measurements, TimingsFile,
 )  # fmt: skip
 WHOLES: dict[str, dict[str, Any]] = {
     COMPARISON: {"study": Study, "analysis": ComparisonFindings},

@@ -25,8 +25,8 @@ Timings = Mapping[tuple[str, str], RunTiming]
 """By arm label and recipe name; one that could not be timed is left out."""
 
 
-class _Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Timings by run and machine."""
+class TimingsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the file holds: timings by run and machine."""
 
     timings: dict[str, RunTiming]
     schema: int = TIMINGS_SCHEMA
@@ -45,7 +45,7 @@ def time_runs(
     A run that cannot be timed will fail as that did: it is told of and left out. `on_timing` hears what is known before
     anything is timed and after each.
     """
-    kept = read_record(folder / TIMINGS_FILE, _Kept, TIMINGS_SCHEMA, "file of timings")
+    kept = read_record(folder / TIMINGS_FILE, TimingsFile, TIMINGS_SCHEMA, "file of timings")
     known = dict(kept.timings) if kept else {}
     new = [run for run in distinct_runs(runs) if _key(run, here) not in known]
 
@@ -60,7 +60,7 @@ def time_runs(
             match call(run):
                 case RunTiming() as timing:
                     known[_key(run, here)] = timing
-                    write_record(folder / TIMINGS_FILE, _Kept(known))
+                    write_record(folder / TIMINGS_FILE, TimingsFile(known))
                     on_timing(found())
                 case WorkerDeath(why) | str(why):
                     on_event(Note(f"{run.arm}, {run.recipe_name} could not be timed: {why}"))
