@@ -6,7 +6,9 @@ permutations tie, and processors that add up in another order count ties as othe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from dorsal.jobs.resources import Resources
 from dorsal.jobs.study_file import load_study
 from dorsal.latency.records import MEASUREMENTS, MODEL, LatencyModel, Measurements, read_latency
 from dorsal.recipes.text import read_recipes
+from dorsal.report.words.populations import conclusions
 from dorsal.spec.timm import hash_of
 from dorsal.stats import Estimate
 from dorsal.study.load import load
@@ -326,3 +329,20 @@ def test_narrowing_proposes_what_it_did(population: PopulationStudy) -> None:
         proposed = propose_space(population, name, 1.0, retrained=load_recheck(FOLDER))
         taken = {step.change: step.cost and three(step.cost.change) for step in proposed.considered if step.taken}
         assert taken == {change: near(cost) for change, cost in steps.items()}
+
+
+def excerpt(page: Path) -> list[str]:
+    """The sentences that a page shows of what the analysis says."""
+    text = page.read_text(encoding="utf-8")
+    block = re.split(r"experiments/cifar10_spaces/population`\)?[^:]*:\n\n", text, maxsplit=1)[1]
+    lines = takewhile(lambda line: line.startswith("    "), block.split("\n"))
+    joined = " ".join(line.strip() for line in lines)
+    return [sentence.strip() for sentence in joined.split("•")[1:]]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/populations.md"])
+def test_pages_show_what_the_analysis_says_today(found: PopulationFindings, page: str) -> None:
+    shown = excerpt(FOLDER.parents[2] / page)
+    said = conclusions(found)
+    assert len(shown) >= 2
+    assert [each for each in shown if each not in said and "axes that explain" not in each] == []  # axes: see `found`
