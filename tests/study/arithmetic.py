@@ -29,7 +29,7 @@ def put_in_place(engine: Arithmetic, patch: pytest.MonkeyPatch) -> Arithmetic:
 
 def time_by(answer: Callable[[Run], RunTiming | WorkerDeath | str], patch: pytest.MonkeyPatch) -> None:
     """Runs are timed by this from now on, in this process."""
-    patch.setattr("dorsal.jobs.timings.Isolated", lambda *_: contextlib.nullcontext(answer))
+    patch.setattr("dorsal.jobs.timings.ChildProcess", lambda *_: contextlib.nullcontext(answer))
 
 
 class Arithmetic:
