@@ -28,11 +28,13 @@ from dorsal.cli.app import APP
 from dorsal.jobs.json_file import write_record
 from dorsal.jobs.trained import save_trained, trained_card
 from dorsal.latency.records import MODEL, LatencyModel, Measurements, Setting, TimedNetwork
+from dorsal.report.comparison.results import write_results
 from dorsal.space.space import to_toml
 from dorsal.spec.network import to_json
 from dorsal.study.timing.fit import fit_model
 from dorsal.weights.formats import from_ours
 from dorsal.weights.published import PublishedWeights, find_published
+from tests.findings.studies import make_case
 
 ROOT = Path(__file__).resolve().parent.parent
 STUDY = ROOT / "experiments" / "cifar10_spaces" / "population"
@@ -49,13 +51,14 @@ NOT_RUN = {
     r"\bFOLDER\b|…": "has a gap to fill in",
     r"dorsal space pick runs/population\)": "has a command in it",
     r"space recheck": "takes the images that the population was trained on",
+    r"dorsal evaluate runs/compare": "takes models of a study that was run",
     r"/mnt/": "takes a folder of published files",
     r"--against|runs/search": "takes a search that was run",
 }
 """Commands that are not run, by a pattern of their text, with the reason."""
 
 
-SLOW = r"^dorsal (space (analyse|narrow|pick)|report) runs/(?!search)"
+SLOW = r"^dorsal (space (analyse|narrow|pick)|report) (runs/(?!search)|experiments/)"
 """Commands that analyse the 128 networks of the study in experiments/."""
 
 
@@ -122,6 +125,7 @@ def _photos(folder: Path, classes: tuple[str, ...]) -> None:
 def _files(folder: Path) -> None:
     """What the pages take as there: photographs, a model, a checkpoint, and the study that this project ships."""
     _photos(folder / "photos", ("boot", "hat"))
+    _photos(folder / "more_photos", ("boot", "hat"))
     _photos(folder / "imagenet", ("n01440764", "n01443537"))
     _photos(folder / "cifar10", ("cat", "dog"))
     Image.open(folder / "photos" / "val" / "hat" / "0.png").save(folder / "cat.jpg")
@@ -138,6 +142,11 @@ def _files(folder: Path) -> None:
     torch.save(_random("resnest50", "resnest"), folder / "resnest50-528c19ca.pth")
     for name in ("anynet", "population", "both"):
         shutil.copytree(STUDY, folder / "runs" / name)
+    shutil.copytree(STUDY, folder / STUDY.relative_to(ROOT))
+    case = make_case("whole")
+    for name in ("compare", "compare-small"):
+        (folder / "runs" / name).mkdir()
+        write_results(*case, folder / "runs" / name)
     (folder / "winner.json").write_text(to_json(dorsal.network("small")), encoding="utf-8")
     (folder / "next.toml").write_text(to_toml(dorsal.read_space("anynetx_e")), encoding="utf-8")
     write_record(folder / "runs" / "latency" / MODEL, _latency())
@@ -181,7 +190,7 @@ def place(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the files that pages take; published weights are random ones, from no network."""
     shutil.copytree(files, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("COLUMNS", "80")
 
     def fetch(entry: PublishedWeights, *_: Any) -> Path:
         file = tmp_path / "fetched" / entry.local_name

@@ -145,6 +145,8 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
     "Population": (lambda given: dorsal.Population(spaces=given), "spaces"),
     "Search": (lambda given: dorsal.Search(space=given), "space"),
     "Timing": (lambda given: dorsal.Timing(spaces=[given]), "spaces"),
+    "Recheck": (lambda given: dorsal.Recheck(population=given), "population"),
+    "Scoring": (lambda given: dorsal.Scoring(models=[given]), "models"),
     "run": (dorsal.run, "question"),
     "load": (dorsal.load, "folder"),
     "analyse": (dorsal.analyse, "study"),
@@ -161,7 +163,7 @@ def test_anything_else_is_answered_by_the_name_of_the_argument(name: str) -> Non
 
 def test_every_function_of_the_front_door_is_tried() -> None:
     takes_nothing = {"register_timm"}
-    other = {"Network", "Recipe", "Recheck"}  # structs of numbers and parts; Recheck takes a folder alone
+    other = {"Network", "Recipe"}  # structs of numbers and parts
     assert set(dorsal.__all__) - takes_nothing - other == WRONG.keys()
     assert not inspect.signature(dorsal.register_timm).parameters
 

@@ -120,7 +120,7 @@ def planned(spaces: int) -> int:
 
 
 def test_a_plan_has_the_power_it_promises_by_the_rule_that_decides() -> None:
-    """StudyStart for one test, 65 networks showed the difference in 64 % of studies."""
+    """Planned for one test, 65 networks showed the difference in 64 % of studies."""
     networks = planned(2)
     assert networks == pytest.approx(91, abs=5)
     assert power(networks, 2, studies=150, draws=999) >= 0.8 - 3 * sqrt(0.8 * 0.2 / 150)

@@ -138,7 +138,7 @@ def test_without_a_hash_in_the_name_the_size_is_what_is_checked(server):
     assert fetch(entry(f"{server}/ranges", prefix="")).read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize(("how", "reason"), [("404", "404 Not NetworkInFile"), ("403", "403 Forbidden")])
+@pytest.mark.parametrize(("how", "reason"), [("404", "404 Not Found"), ("403", "403 Forbidden")])
 def test_refusals_say_what_to_do(server, how, reason):
     refused = entry(f"{server}/{how}", note="known to be gone")
     with pytest.raises(FetchError, match=reason) as caught:

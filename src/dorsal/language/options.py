@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 import msgspec
 
 from dorsal.language.fields import builtins_of, check_word, convert
+from dorsal.language.reader import wrong_type
 
 Kind = TypeVar("Kind", bound=type[msgspec.Struct])
 
@@ -123,9 +124,13 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
 
     def _as_text(self, value: Any) -> Any:
         """A value as the text that names it; what a file can hold stays as it is, for `convert` to judge."""
-        if self.text is None or value is None or isinstance(value, (str, bool, int, float, list, dict)):
+        if value is None or isinstance(value, (str, bool, int, float, list, dict)):
             return value
-        return self.text(self.field, value)
+        if self.text is not None:
+            return self.text(self.field, value)
+        if self.path and not isinstance(value, os.PathLike):
+            raise wrong_type(self.field, value, "a path")
+        return value
 
 
 def read_option(field: str, annotation: Any, default: Any) -> Option | None:
