@@ -13,6 +13,7 @@ import torch
 
 import dorsal
 from dorsal.data.spec import Folder, Scenes
+from dorsal.jobs.trained import save_trained, trained_card
 from dorsal.spec.network import to_json
 from dorsal.spec.timm import TimmNetwork
 from dorsal.study.comparison.question import command_line
@@ -60,7 +61,7 @@ def test_recipes_spaces_and_data_are_taken_in_every_form(tmp_path: Path) -> None
     assert dorsal.open_data(data) is data
 
 
-def test_fit_and_evaluate_take_texts() -> None:
+def test_fit_and_evaluate_take_texts_and_folders(tmp_path: Path) -> None:
     made = dorsal.fit(
         "small", "plain(epochs=1, batch=20, warmup_epochs=0)", TINY, seed=np.int64(0), device=torch.device("cpu")
     )
@@ -68,6 +69,13 @@ def test_fit_and_evaluate_take_texts() -> None:
     assert dorsal.evaluate(made.model, "val", TINY).score == made.curve[-1].score
     with pytest.raises(ValueError, match="split=vall is not known; did you mean val"):
         dorsal.evaluate(made.model, "vall", TINY)  # type: ignore[arg-type]
+    data = dorsal.open_data(TINY)
+    save_trained(tmp_path / "model", made.model, trained_card(dorsal.network("small(classes=10)"), data, "tests"), 1.0)
+    for folder in (tmp_path / "model", str(tmp_path / "model")):
+        assert dorsal.evaluate(folder, "val", TINY).score == made.curve[-1].score
+    assert dorsal.evaluate(folder, "all", TINY).images == dorsal.evaluate(made.model, "all", data).images == 60
+    with pytest.raises(TypeError, match="name split and data"):
+        dorsal.evaluate(folder, "val", data)
 
 
 def test_a_network_as_text_is_fitted_to_the_data_and_a_value_must_fit() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dorsal.data.dataset import open_data
     from dorsal.findings.analyse import analyse
+    from dorsal.jobs.evaluate import evaluate
     from dorsal.nn.build import build
     from dorsal.recipes.recipe import Recipe
     from dorsal.recipes.text import recipe
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from dorsal.study.scoring.question import Scoring
     from dorsal.study.search.question import Search
     from dorsal.study.timing.question import Timing
-    from dorsal.train.evaluate import evaluate
     from dorsal.train.loop import fit
     from dorsal.weights.create import create
     from dorsal.weights.register_smp import register_smp
@@ -60,7 +60,7 @@ _ROOMS = {
     "dorsal.recipes.text": ("recipe",),
     "dorsal.data.dataset": ("open_data",),
     "dorsal.train.loop": ("fit",),
-    "dorsal.train.evaluate": ("evaluate",),
+    "dorsal.jobs.evaluate": ("evaluate",),
     "dorsal.space.named": ("read_space",),
     "dorsal.space.sample": ("sample",),
     "dorsal.study.comparison.question": ("Comparison",),

@@ -13,6 +13,7 @@ from dorsal.data import scanning
 from dorsal.data.dataset import Evaluation, ImageData, open_data
 from dorsal.data.spec import Folder, parse_data
 from dorsal.jobs.engine import Predictions
+from dorsal.jobs.evaluate import evaluate
 from dorsal.jobs.events import Note
 from dorsal.jobs.forecast import RunTiming
 from dorsal.jobs.kept import check_disk, disk_needed, model_folder, pack, read_predictions, write_predictions
@@ -25,7 +26,6 @@ from dorsal.recipes.text import read_recipes
 from dorsal.study.comparison.plan import plan_comparison
 from dorsal.study.comparison.question import Comparison
 from dorsal.tasks.classify.score import score_of
-from dorsal.train.evaluate import evaluate
 from dorsal.weights.saved import load_model
 from tests.data.pictures import fill
 from tests.study.conftest import TINY

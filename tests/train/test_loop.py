@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from dorsal.data.split import ImageData
+from dorsal.jobs.evaluate import evaluate
 from dorsal.nn.build import build
 from dorsal.recipes.epoch import Epoch, Step
 from dorsal.recipes.text import NAMED, Recipe, recipe
 from dorsal.spec.network import Network
 from dorsal.tasks.classify.method import cross_entropy as loss
 from dorsal.train import loop
-from dorsal.train.evaluate import evaluate
 from dorsal.train.loop import Fit, fit
 from dorsal.train.optim import learning_rate
 from dorsal.train.timing import time_step

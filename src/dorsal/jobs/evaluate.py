@@ -5,28 +5,43 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import numpy as np
 import torch
+from torch import nn
 
-from dorsal.data.dataset import Evaluation, FirstImages, Images, JoinedSplits, Split, open_for_scoring
+from dorsal.data.dataset import (
+    Evaluation,
+    FirstImages,
+    ImageData,
+    Images,
+    JoinedSplits,
+    Split,
+    open_data,
+    open_for_scoring,
+)
 from dorsal.data.decode import Levels
-from dorsal.data.spec import DataSpec, Folder, format_data, nearest
+from dorsal.data.spec import DataSpec, Folder, data_spec, format_data, nearest
 from dorsal.jobs.engine import Message, Predictions
 from dorsal.jobs.kept import pack
 from dorsal.jobs.plan import Evaluate, ScoredSplit
 from dorsal.jobs.records import Assessment
 from dorsal.jobs.resources import Resources
 from dorsal.jobs.train import describe_error
+from dorsal.language.fields import check_word
+from dorsal.language.files import PathLike
+from dorsal.language.reader import wrong_type
 from dorsal.recipes.epoch import Step
 from dorsal.spec.preprocessing import IMAGENET, Preprocessing
 from dorsal.spec.task import Classify
 from dorsal.tasks.method import method_of
-from dorsal.tasks.score import Scorer
+from dorsal.tasks.score import Score, Scorer
 from dorsal.train.evaluate import scored
 from dorsal.weights.card import Card
 from dorsal.weights.saved import load_model, read_card
@@ -83,6 +98,39 @@ def plan_evaluation(
         images=len(opened.images),
         notes=(*opened.notes, *_notes(card.preprocessing, image_size, data), *_data_notes(opened, split, card)),
     )
+
+
+def evaluate(
+    model: nn.Module | PathLike,
+    split: Split | ScoredSplit,
+    data: ImageData | DataSpec | PathLike,
+    device: str | torch.device = "cpu",
+    batch: int = 256,
+) -> Score:
+    """The score of a model on images of `data`: "train", "val" or "all", or for a module any split of its own.
+
+    Images are prepared for a module as the data say, and for the folder of a saved model as its card says, as
+    `dorsal evaluate` does. A module is moved to `device`, and its training mode is kept. Raises ValueError as
+    `open_data` and `load_model` do, and where the data have a class that the saved model has not.
+    """
+    if isinstance(split, str):
+        check_word("split", split, get_args(ScoredSplit))
+    if isinstance(model, (str, os.PathLike)):
+        if not isinstance(split, str) or isinstance(data, ImageData):
+            raise TypeError(
+                "a saved model prepares images its own way; name split and data: evaluate(folder, 'val', 'photos')"
+            )
+        forget_images()
+        plan = plan_evaluation(os.fspath(model), os.fspath(model), data_spec(data), split, None, batch)
+        return score_model(plan.job, str(device)).score()
+    if not isinstance(model, nn.Module):
+        raise wrong_type("model", model, "a torch module, or the folder of a saved model")
+    opened = open_data(data)
+    chosen = {"train": [opened.train], "val": [opened.val], "all": [opened.train, opened.val]}
+    images = JoinedSplits(chosen[split], range(len(opened.classes))) if isinstance(split, str) else split
+    method = method_of(Classify(), opened.train.labels, len(opened.classes))
+    batches = Evaluation(images, opened.size, opened.normalization, batch)
+    return scored(method, model.to(device), batches, torch.device(device)).score()
 
 
 def forget_images() -> None:

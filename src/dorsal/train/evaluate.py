@@ -4,44 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import islice
-from typing import Literal
 
 import torch
 from accelerate.utils import gather_object
 from torch import nn
 
-from dorsal.data.dataset import Evaluation, ImageData, Split, open_data
-from dorsal.data.spec import DataSpec
-from dorsal.language.fields import check_word
-from dorsal.language.files import PathLike
-from dorsal.language.reader import wrong_type
-from dorsal.spec.task import Classify, Task
-from dorsal.tasks.method import Method, method_of
-from dorsal.tasks.score import Score, Scorer
-
-
-def evaluate(
-    model: nn.Module,
-    split: Split | Literal["train", "val"],
-    data: ImageData | DataSpec | PathLike,
-    device: str | torch.device = "cpu",
-    batch: int = 256,
-    task: Task = Classify(),
-) -> Score:
-    """The score on one split of `data`, or on images prepared as its are. The model is moved to `device`; its training
-    mode is kept.
-
-    `dorsal evaluate FOLDER` prepares images as the card of a saved model says; this function as the data say.
-    """
-    if not isinstance(model, nn.Module):
-        raise wrong_type("model", model, "a torch module, such as dorsal.load_model(folder)[0]")
-    data = open_data(data)
-    if isinstance(split, str):
-        check_word("split", split, ("train", "val"))
-        split = data.train if split == "train" else data.val
-    batches = Evaluation(split, data.size, data.normalization, batch)
-    method = method_of(task, data.train.labels, len(data.classes))
-    return scored(method, model.to(device), batches, torch.device(device)).score()
+from dorsal.data.dataset import Evaluation
+from dorsal.tasks.method import Method
+from dorsal.tasks.score import Scorer
 
 
 def scored(
