@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from msgspec.structs import replace
+from rich.console import Console
 
 from dorsal.findings.comparison import analyse_comparison
 from dorsal.findings.learning import learning
@@ -19,6 +21,8 @@ from dorsal.jobs.plan import Run
 from dorsal.jobs.records import PlannedRun, Trial
 from dorsal.report.comparison.page import comparison_page
 from dorsal.report.population.page import population_page
+from dorsal.report.population.terminal import print_population
+from dorsal.report.search.terminal import print_search
 from dorsal.report.words import comparison as comparison_words
 from dorsal.report.words import narrowing as narrowing_words
 from dorsal.report.words import populations as population_words
@@ -60,7 +64,7 @@ def test_a_comparison_at_chance_compares_nothing(whole: Case) -> None:
     found = analyse_comparison(study)
     first, *rest = comparison_words.conclusions(study, found)
     assert first.startswith(
-        f"{NOTHING}24 results none can be told from always answering one class, which scores 10.0 %"
+        f"{NOTHING}24 results none is shown to beat always answering one class, which scores 10.0 %"
     )
     assert rest == []
     assert (found.comparisons, found.shares, comparison_words.no_shares(found)) == ({}, None, "nothing was learnt")
@@ -74,7 +78,7 @@ def test_an_arm_at_chance_is_named_first_and_no_seeds_are_planned_where_most_are
     study = with_trials(whole.study, chance("resnet"))
     first, *rest = comparison_words.conclusions(study, analyse_comparison(study))
     assert first == (
-        "6 of 24 results cannot be told from always answering one class, which scores 10.0 %: resnet under plain "
+        "6 of 24 results are not shown to beat always answering one class, which scores 10.0 %: resnet under plain "
         "(3 times), resnet under tricks (3 times)."
     )
     assert "resnest is better than" in rest[0]
@@ -88,16 +92,30 @@ def test_a_population_at_chance_compares_and_plans_nothing() -> None:
     said = population_words.conclusions(found)
     assert said[0].startswith(f"{NOTHING}40 results")
     assert (found.pairs, found.planner.plans) == ((), ())
-    assert "cannot be planned: most networks learnt nothing." in " ".join(said)
+    assert "cannot be planned: most networks are not shown to have learnt anything." in " ".join(said)
     assert not any(word in " ".join(said) for word in ("are equal", "are better", "axes that explain", "no axis"))
-    assert population_page(study, found).index(NOTHING) < population_page(study, found).index("<h2>")
+    page = population_page(study, found)
+    assert page.index(NOTHING) < page.index("<h2>")
+    printed = io.StringIO()
+    print_population(found, Console(file=printed, width=80))
+    for left_out in (
+        "best of",
+        "Axes of",
+        "no other beats",
+        "<h2>Random search",
+        "<h2>Which axes",
+        "<h2>Error against",
+    ):
+        assert left_out not in printed.getvalue() + page
 
 
 def test_a_population_of_which_some_learnt_says_which_did_not() -> None:
     study = population(Part("anynetx_a", 10, level(90)), Part("regnetx", 30, level(50)), noise=0.5)
     found = analyse_population(study, resamples=20)
     said = population_words.conclusions(found)
-    assert said[0].startswith("10 of 40 results cannot be told from always answering one class, which scores 10.0 %: ")
+    assert said[0].startswith(
+        "10 of 40 results are not shown to beat always answering one class, which scores 10.0 %: "
+    )
     assert said[0].endswith(" and 5 more.")
     assert found.pairs
     assert found.planner.plans
@@ -107,7 +125,7 @@ def test_a_space_is_not_narrowed_by_networks_that_learnt_nothing() -> None:
     proposal = propose_space(at_chance(), "regnetx", margin=0.1, draws=100)
     said = narrowing_words.conclusions(proposal)
     assert said[0].startswith(f"{NOTHING}32 results")
-    assert said[1].startswith("Nothing is proposed: networks that learnt nothing")
+    assert said[1].startswith("Nothing is proposed: such networks")
     assert (proposal.space, proposal.considered) == (None, ())
 
 
@@ -133,6 +151,11 @@ def test_a_search_at_chance_names_no_winner(monkeypatch: pytest.MonkeyPatch, tmp
         out=str(tmp_path / "search"),
     )
     search = run_search(asked)
-    said = search_words.conclusions(analyse_search(search))
+    found = analyse_search(search)
+    said = search_words.conclusions(found)
     assert said[0].startswith(f"{NOTHING}3 results")
     assert not any("Least error" in sentence for sentence in said)
+    printed = io.StringIO()
+    print_search(found, Console(file=printed, width=80))
+    assert found.front
+    assert found.front[0].label not in printed.getvalue()

@@ -28,8 +28,8 @@ def compare(asked: Comparison, as_json: ResultsAsJson = False) -> None:
         from dorsal.study.comparison.run import compare as run  # imports torch
 
         study = run(asked, on_event=on_event)
-    from dorsal.cli.finish import show_outcome
+    from dorsal.cli.finish import show_study
 
-    show_outcome(study, asked.folder, as_json)
+    show_study(study, asked.folder, as_json)
     if any(trial.status == "failed" for trial in study.trials):
         sys.exit(1)

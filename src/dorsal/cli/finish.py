@@ -1,61 +1,71 @@
-"""What the verbs that train many networks, and `report`, end with."""
+"""What verbs end with."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dorsal.jobs.records import Study
 from dorsal.study.population.records import PopulationStudy
-from dorsal.study.search.records import SearchStudy
+from dorsal.study.search.records import AnyStudy, SearchStudy
 
-
-def show_outcome(study: Study, folder: Path, as_json: bool) -> None:
-    """Writes the report files into `folder` and prints the tables, or results.json, and where the page is."""
+if TYPE_CHECKING:
     from rich.console import Console
 
-    from dorsal.report.comparison.terminal import print_comparison
+    from dorsal.findings.search import SearchFindings
+
+
+def show_study(
+    study: AnyStudy,
+    folder: Path,
+    as_json: bool,
+    storage: str | None = None,
+    against: PopulationStudy | None = None,
+) -> None:
+    """Writes the report files into `folder` and prints the tables, or results.json, and where the page is.
+
+    `storage` is that of a population, `against` what a search is compared with.
+    """
     from dorsal.report.write import write_report
 
-    found = write_report(study, folder)
+    show: Callable[[Console], None]
+    match study:
+        case Study():
+            from dorsal.report.comparison.terminal import print_comparison
+
+            show = partial(print_comparison, study, write_report(study, folder))
+        case PopulationStudy():
+            from dorsal.report.population.terminal import print_population
+
+            show = partial(print_population, write_report(study, folder, storage))
+        case SearchStudy():
+            from dorsal.findings.search import analyse_search
+            from dorsal.report.search.page import write_search_report
+
+            found = analyse_search(study, against)
+            write_search_report(study, found, folder)
+            show = partial(_print_search, found, folder)
     if as_json:
         sys.stdout.write((folder / "results.json").read_text(encoding="utf-8"))
         return
-    print_comparison(study, found, Console())
+    from rich.console import Console
+
+    show(Console())
     print(f"report: {folder / 'report.html'}")
 
 
-def show_population(population: PopulationStudy, folder: Path, storage: str | None, as_json: bool) -> None:
-    """Analyses the population with what its folder holds beside it, writes the report files into `folder`, and prints
-    the tables, or results.json, and where the page is."""
-    from rich.console import Console
-
-    from dorsal.report.population.terminal import print_population
-    from dorsal.report.write import write_report
-
-    found = write_report(population, folder, storage)
-    if as_json:
-        sys.stdout.write((folder / "results.json").read_text(encoding="utf-8"))
-        return
-    print_population(found, Console())
-    print(f"report: {folder / 'report.html'}")
-
-
-def show_search(search: SearchStudy, against: PopulationStudy | None, folder: Path, as_json: bool) -> None:
-    """Writes the report files into `folder` and prints the front and what is concluded, or all of it as JSON."""
-    from rich.console import Console
-
-    from dorsal.findings.search import analyse_search
-    from dorsal.report.search.page import write_search_report
+def _print_search(found: SearchFindings, folder: Path, console: Console) -> None:
     from dorsal.report.search.terminal import print_search
 
-    outcome = analyse_search(search, against)
-    write_search_report(search, outcome, folder)
-    if as_json:
-        sys.stdout.write((folder / "results.json").read_text(encoding="utf-8"))
-        return
-    print_search(outcome, Console())
-    if outcome.front:
-        by = " --by pareto" if len(outcome.objectives) > 1 else ""
+    print_search(found, console)
+    if found.front and not found.learning.nothing:
+        by = " --by pareto" if len(found.objectives) > 1 else ""
         print(f"as text or files: dorsal space pick {folder}{by}")
-    print(f"report: {folder / 'report.html'}")
+
+
+def replacing(path: Path) -> str:
+    """What to say beside the name of a file that is about to be written: whether it replaces one."""
+    return " (replaced)" if path.exists() else ""

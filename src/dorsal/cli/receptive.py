@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dorsal.cli.files import replacing
+from dorsal.cli.finish import replacing
 
 if TYPE_CHECKING:
     from dorsal.spec.receptive import LevelField

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from dorsal.cli.folders import StudyStorage
-from dorsal.cli.options import ResultsAsJson
+from dorsal.cli.options import ResultsAsJson, StudyStorage
 from dorsal.language.options import option
 
 
@@ -30,20 +29,12 @@ def report(
     Examples:
         dorsal report runs/compare
     """
-    from dorsal.cli.finish import show_outcome, show_population, show_search
-    from dorsal.jobs.records import Study
+    from dorsal.cli.finish import show_study
     from dorsal.study.load import load
-    from dorsal.study.population.records import PopulationStudy
 
     if folder.suffix == ".json":
         from dorsal.report.comparison.results import read_results
 
-        show_outcome(read_results(folder), folder.parent, as_json)
+        show_study(read_results(folder), folder.parent, as_json)
         return
-    match load(folder, storage):
-        case Study() as study:
-            show_outcome(study, folder, as_json)
-        case PopulationStudy() as population:
-            show_population(population, folder, storage, as_json)
-        case search:
-            show_search(search, None, folder, as_json)
+    show_study(load(folder, storage), folder, as_json, storage)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from dorsal.cli.folders import Population, StudyStorage
-from dorsal.cli.options import AsJson
+from dorsal.cli.options import AsJson, Population, StudyStorage
 from dorsal.language.options import option
 
 

@@ -6,9 +6,8 @@ from bisect import bisect_left
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from dorsal.cli.files import replacing
-from dorsal.cli.folders import Population, StudyStorage
-from dorsal.cli.options import AsJson
+from dorsal.cli.finish import replacing
+from dorsal.cli.options import AsJson, Population, StudyStorage
 from dorsal.language.options import option
 
 if TYPE_CHECKING:

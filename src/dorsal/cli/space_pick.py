@@ -6,9 +6,8 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
-from dorsal.cli.files import replacing
-from dorsal.cli.folders import StudyStorage
-from dorsal.cli.options import AsJson
+from dorsal.cli.finish import replacing
+from dorsal.cli.options import AsJson, StudyStorage
 from dorsal.language.options import option
 from dorsal.study.question import CostBounds
 

@@ -25,11 +25,11 @@ def recheck(asked: Recheck, as_json: ResultsAsJson = False) -> None:
         from dorsal.study.recheck.run import run_recheck  # imports torch
 
         run_recheck(asked, on_event=on_event)
-    from dorsal.cli.finish import show_population
+    from dorsal.cli.finish import show_study
     from dorsal.jobs.study_file import load_study
     from dorsal.study.population.saved import load_population
     from dorsal.study.recheck.saved import RECHECK_FILE
 
-    show_population(load_population(asked.folder, asked.storage), asked.folder, asked.storage, as_json)
+    show_study(load_population(asked.folder, asked.storage), asked.folder, as_json, asked.storage)
     if any(trial.status == "failed" for trial in load_study(asked.folder, asked.storage, RECHECK_FILE).trials):
         sys.exit(1)

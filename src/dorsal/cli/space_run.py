@@ -26,8 +26,8 @@ def run(asked: Population, as_json: ResultsAsJson = False) -> None:
         from dorsal.study.population.run import run_population  # imports torch
 
         population = run_population(asked, on_event=on_event)
-    from dorsal.cli.finish import show_population
+    from dorsal.cli.finish import show_study
 
-    show_population(population, asked.folder, asked.storage, as_json)
+    show_study(population, asked.folder, as_json, asked.storage)
     if any(trial.status == "failed" for trial in population.study.trials):
         sys.exit(1)

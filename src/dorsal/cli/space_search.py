@@ -41,8 +41,8 @@ def search(
         from dorsal.study.search.run import run_search  # imports torch
 
         found = run_search(asked, against=population, on_event=on_event)
-    from dorsal.cli.finish import show_search
+    from dorsal.cli.finish import show_study
 
-    show_search(found, population, asked.folder, as_json)
+    show_study(found, asked.folder, as_json, against=population)
     if any(trial.status == "failed" for trial in found.study.trials):
         sys.exit(1)

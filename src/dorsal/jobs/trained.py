@@ -23,7 +23,12 @@ def trained_card(network: Network, data: ImageData, origin: str) -> Card:
         network,
         classes=data.classes,
         preprocessing=Preprocessing(
-            image_size=data.size, resize=usual_resize(data.size), mean=norm.mean, std=norm.std, levels=data.levels
+            image_size=data.size,
+            resize=usual_resize(data.size),
+            mean=norm.mean,
+            std=norm.std,
+            color_order=norm.color_order,
+            levels=data.levels,
         ),
         metrics={},
         license="not stated",

@@ -8,12 +8,11 @@ import msgspec
 class Metric(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A score in percent. Higher is better and 100 is perfect, so error = 100 - score.
 
-    `name` is for titles, `short` for tables and sentences, `meaning` for a help text.
+    `name` is for titles, `short` for tables and sentences.
     """
 
     name: str
     short: str
-    meaning: str
 
     @property
     def title(self) -> str:
@@ -21,4 +20,5 @@ class Metric(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.name[0].upper() + self.name[1:]
 
 
-ACCURACY = Metric("top-1 accuracy", "accuracy", "images whose label has the highest logit")
+ACCURACY = Metric("top-1 accuracy", "accuracy")
+"""The share of images whose label has the highest logit."""

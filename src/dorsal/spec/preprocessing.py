@@ -15,7 +15,7 @@ class Normalization(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     `color_order` is the order of channels afterwards: weights trained with OpenCV's images want "bgr". Mean and
     standard deviation are given red, green, blue all the same. Only images of three channels can be "bgr".
 
-    Raises ValueError where mean and standard deviation differ in length, or grey is to be "bgr".
+    Raises ValueError if mean and standard deviation differ in length, a deviation is not above 0, or grey is "bgr".
     """
 
     mean: Channels
@@ -25,6 +25,8 @@ class Normalization(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     def __post_init__(self) -> None:
         if len(self.mean) != len(self.std):
             raise ValueError(f"mean={self.mean} and std={self.std} differ in their number of channels")
+        if min(self.std) <= 0:
+            raise ValueError(f"std={list(self.std)} must be above 0 in every channel")
         if self.color_order == "bgr" and len(self.mean) != 3:
             raise ValueError(f"color_order=bgr needs 3 channels, not {len(self.mean)}; nearest valid: color_order=rgb")
 
@@ -41,7 +43,7 @@ class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     also for a network that takes the channels as `color_order="bgr"`. `levels` are the values, by channel, that become
     0 and 255 in images of more than 8 bits, None where the model was trained on none.
 
-    Raises ValueError if the crop is larger than the resized image, or a deviation is not above 0.
+    Raises ValueError if the crop is larger than the resized image, and as `Normalization` does.
     """
 
     image_size: int
@@ -57,8 +59,7 @@ class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             raise ValueError(
                 f"image_size={self.image_size} must be from 1 to resize={self.resize}, the short side it is cut from"
             )
-        if min(self.std) <= 0:
-            raise ValueError(f"std={list(self.std)} must be above 0 in every channel")
+        _ = self.normalization  # checks the rest
 
     @property
     def normalization(self) -> Normalization:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
 
@@ -90,16 +91,22 @@ def population_page(
     latency: LatencyFindings | None = None,
     retrained: RecheckRuns | None = None,
 ) -> str:
-    """The page as text; `found` was given the same `retrained`. Every string of the population is escaped."""
+    """The page as text; `found` was given the same `retrained`. Every string of the population is escaped.
+
+    Where nothing was learnt, what errors would show is left out.
+    """
+    by_error: dict[str, Callable[[], str]] = {
+        "Random search": lambda: _search(found),
+        "Error against each axis": lambda: _axes(found),
+        "Which axes matter": lambda: _importances(found),
+        "Error against cost": lambda: _fronts(found, latency),
+        "Distance from the linear rule": lambda: _linear_rule(found),
+    }
     sections = (
         _top(population, found),
         section("Spaces", _spaces(found)),
         section("Errors", _errors(found)),
-        section("Random search", _search(found)),
-        section("Error against each axis", _axes(found)),
-        section("Which axes matter", _importances(found)),
-        section("Error against cost", _fronts(found, latency)),
-        section("Distance from the linear rule", _linear_rule(found)),
+        *(section(title, made()) for title, made in by_error.items() if not found.learning.nothing),
         section("Is the short schedule enough?", _reliability(found, retrained)),
         "" if latency is None else section("Latency", latency_section(found, latency)),
         section("Best, median and worst networks", drawings(population, found)),

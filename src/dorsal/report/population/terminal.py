@@ -22,26 +22,28 @@ SEARCHES = (1, 4, 16, 64, 256)
 def print_population(found: PopulationFindings, console: Console) -> None:
     """Prints the conclusions, the spaces, their axes, the fronts, the evidence on the schedule, and the limits of it.
 
-    Fits 80 columns; long labels wrap.
+    Where nothing was learnt, what errors would show is left out. Fits 80 columns; long labels wrap.
     """
     schedule = f"{found.recipe}, {plural(found.epochs, 'epoch')}, {plural(found.seeds, 'seed')}"
     head(console, f"{found.name}: {schedule} a network")
     console.print(points(conclusions(found)))
     head(console, f"Errors in percent, with {100 * found.confidence:g} % intervals")
     console.print(table_of("space", ("networks", "mean", "median", "least", "most"), map(_errors, found.spaces)))
-    if any(space.summary and space.summary.searches for space in found.spaces):
+    learnt = not found.learning.nothing
+    if learnt and any(space.summary and space.summary.searches for space in found.spaces):
         head(console, "Error to expect of the best of so many networks, drawn from these")
         console.print(_searches(found.spaces))
     head(console, "How the spaces were drawn")
     columns = ("points", "dimensions", "candidates", "accepted")
     console.print(table_of("space", columns, (row for space in found.spaces for row in _drawn(space))))
-    for space in found.spaces:
+    for space in found.spaces if learnt else ():
         head(console, f"Axes of {space.name}")
         if any(axis.profiled for axis in space.axes):
             console.print(table_of("axis", ("share of variance", "noise up to", "good values", "p"), _axes(space)))
         console.print(points(_beside_axes(space, found.confidence)))
-    head(console, "Networks that no other beats in both error and a cost (•)")
-    console.print(_fronts(found))
+    if learnt:
+        head(console, "Networks that no other beats in both error and a cost (•)")
+        console.print(_fronts(found))
     head(console, f"{'Is' if found.epochs == 1 else 'Are'} {plural(found.epochs, 'epoch')} enough?")
     console.print(points(schedule_sentences(found.reliability)))
     head(console, "What this does not show")

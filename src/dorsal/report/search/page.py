@@ -57,7 +57,7 @@ def search_page(search: SearchStudy, found: SearchFindings) -> str:
     sections = (
         top(found.name, about, conclusions(found), alike=True),
         section("Course of the search", _course(search, found)),
-        section("Error against cost", _fronts(search, found)),
+        "" if found.learning.nothing else section("Error against cost", _fronts(search, found)),
         section("The best", _best(search, found)),
         section("All networks", _all(search, found)),
         how_it_was_run(study),

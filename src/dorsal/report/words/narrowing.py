@@ -132,7 +132,7 @@ def _proposed(proposal: ProposedSpace) -> Iterator[str]:
         yield f"Nothing is proposed: no network of {proposal.of.name} has finished."
     elif proposal.learning.mostly_nothing:
         yield from learning_sentences(proposal.learning)
-        yield "Nothing is proposed: networks that learnt nothing do not show which part of a space is better."
+        yield "Nothing is proposed: such networks do not show which part of a space is better."
     elif proposal.alike is not None:
         low, high = proposal.alike
         yield (

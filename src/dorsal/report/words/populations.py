@@ -201,7 +201,7 @@ def plan_sentence(found: PopulationFindings) -> str:
     """How many networks it takes to see differences, or why that cannot be planned."""
     plans, cannot = found.planner.plans, "How many networks a comparison takes cannot be planned"
     if found.learning.mostly_nothing:
-        return f"{cannot}: most networks learnt nothing."
+        return f"{cannot}: most networks are not shown to have learnt anything."
     if found.planner.freedom < FEWEST_TO_PLAN:
         return (
             f"{cannot}: {found.planner.freedom} networks beside one of each space to go by, and at least "
