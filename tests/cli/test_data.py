@@ -75,6 +75,18 @@ def test_a_folder_is_scored_whole_and_training_images_in_it_are_told_of(dorsal, 
     )
 
 
+def test_validation_images_are_never_told_of_as_training_images(dorsal, tmp_path):
+    for part, images in (("train", 6), ("val", 2)):
+        fill(tmp_path / "pets" / part, {"cat": images, "dog": images})
+    seen = "the model was trained on a part of these images"
+    for number, data in enumerate((f"{tmp_path / 'pets'}(size=32)", SCENES)):
+        model = tmp_path / f"model{number}"
+        assert dorsal("train", TINY, "--data", data, "--epochs", 1, "--out", model)[0] == 0
+        for split in ((), ("--split", "val"), ("--split", "train"), ("--split", "all")):
+            _, _, err = dorsal("evaluate", model, "--data", data, *split)
+            assert (seen in err) == (split[1:] in [("train",), ("all",)])
+
+
 def test_channels_that_the_model_does_not_take_are_refused(dorsal, tmp_path):
     dorsal("train", TINY, "--data", SCENES.replace("channels=1, ", ""), "--epochs", 1, "--out", tmp_path)
     code, _, err = dorsal("evaluate", tmp_path, "--data", SCENES)

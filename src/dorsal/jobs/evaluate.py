@@ -96,7 +96,7 @@ def plan_evaluation(
         preprocessing=prepared,
         summary=opened.summary,
         images=len(opened.images),
-        notes=(*opened.notes, *_notes(card.preprocessing, image_size, data), *_data_notes(opened, split, card)),
+        notes=(*opened.notes, *_notes(card.preprocessing, image_size, data), *_data_notes(opened, card)),
     )
 
 
@@ -256,14 +256,14 @@ def _in_channels_of(card: Card, data: DataSpec) -> DataSpec:
     return msgspec.structs.replace(data, channels=wanted)
 
 
-def _data_notes(opened: Images, split: str | None, card: Card) -> list[str]:
+def _data_notes(opened: Images, card: Card) -> list[str]:
     """What the score does not say by itself: classes without images, and images that the model has learnt from."""
     notes = []
     absent = len(card.classes) - len(opened.classes)
     if absent:
         verb = "has" if absent == 1 else "have"
         notes.append(f"{absent} of the model's {len(card.classes)} classes {verb} no images here and no accuracy")
-    if split != "val" and opened.fingerprint and opened.fingerprint[:16] in card.origin:
+    if opened.has_training and opened.fingerprint[:16] in card.origin:
         notes.append("the model was trained on a part of these images; --split val scores those it has not seen")
     return notes
 
