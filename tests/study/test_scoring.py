@@ -106,6 +106,24 @@ def test_what_is_scored_is_not_scored_again(models: list[str], tmp_path: Path) -
     assert len(list((tmp_path / "predictions").iterdir())) == 3 + 3
 
 
+def test_what_another_question_replaces_is_told_first(models: list[str], tmp_path: Path) -> None:
+    told(asked(models[:2], tmp_path))
+
+    def notes(**changes: object) -> list[str]:
+        _, events = told(asked(models[1:], tmp_path, **changes))
+        return [event.text for event in events if isinstance(event, Note)]
+
+    assert notes() == [
+        f"{tmp_path} holds scores on 32 validation scenes: 1 of the 2 asked for now are reused; scores.json is "
+        "replaced, without 1 of its scores, which stay in the store"
+    ]
+    assert notes(split="val") == []
+    assert notes(split="train") == [
+        f"{tmp_path} holds scores on 32 validation scenes: 0 of the 2 asked for now are reused; scores.json is "
+        "replaced, without 2 of its scores, which stay in the store"
+    ]
+
+
 def test_a_model_that_fails_is_told_of_and_tried_again(models: list[str], tmp_path: Path) -> None:
     broken = model(tmp_path / "broken", seed=5)
     weights = tmp_path / "broken" / "model.safetensors"
@@ -132,6 +150,10 @@ def test_the_models_that_a_study_has_kept(tmp_path: Path) -> None:
     assert len(ids) == 4
     plan = plan_scoring(Scoring(models=(board.models[0].model,), data=DATA, split="all"))[0]
     assert any("was trained on a part of these images" in note for note in plan.notes)
+    stored = (tmp_path / "study" / "study.db").read_bytes()
+    with pytest.raises(ValueError, match=r"^out='.*study' holds a comparison; name another folder$"):
+        told(asked([board.models[0].model], tmp_path / "study"))
+    assert (tmp_path / "study" / "study.db").read_bytes() == stored
     write_study_file(tmp_path / "empty", StudyFile(study, "", ()))
     with pytest.raises(ValueError, match="has kept no models: name folders of models"):
         plan_scoring(Scoring(models=(str(tmp_path / "empty"),), data=DATA))
