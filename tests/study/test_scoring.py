@@ -203,6 +203,17 @@ def test_places_that_cannot_be() -> None:
         Scoring(models=("x",), threads=0)
 
 
+def test_one_model_has_all_cores_unless_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dorsal.study.scoring.question.available_cores", lambda: 12)
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "study.json").touch()
+    one, several, study = ("x",), ("x", "y"), (str(tmp_path / "study"),)
+    assert Scoring(models=one).resources.threads == Scoring(models=one, out="z").resources.threads == 12
+    assert Scoring(models=one, threads=3).resources.threads == 3
+    for models, place in ((several, {}), (study, {}), (one, {"workers": 2}), (one, {"ray": "local"})):
+        assert Scoring(models=models, **place).resources.threads == 1  # type: ignore[arg-type]
+
+
 def test_an_assessment_that_failed_has_no_score(models: list[str], tmp_path: Path) -> None:
     (plan,) = plan_scoring(asked(models[:1], tmp_path))
     assert plan.job.failed("why") == Assessment(key=plan.job.key, score=None, seconds=0.0, error="why")
