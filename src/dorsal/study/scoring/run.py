@@ -139,7 +139,7 @@ def _tell(reports: Generator[Report[Evaluate]], clock: Countdown, ahead: Forecas
                     clock.moved(job.key, 0.0)
                     on_event(Note(f"{job.name}: {reason}; it is scored again"))
                 case Assessment() as found:
-                    clock.ended(job.key, found.seconds)
+                    clock.ended(job.key, None if found.score is None else found.seconds)
                     done += 1
                     on_event(AssessmentEnd(job, found, done, ahead.runs, clock.seconds_left()))
 
