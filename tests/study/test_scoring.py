@@ -5,12 +5,17 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import torch
+from torch import nn
 
 import dorsal
+from dorsal.data.dataset import Evaluation
+from dorsal.jobs import evaluate as jobs
 from dorsal.jobs.evaluate import score_model
 from dorsal.jobs.events import AssessmentEnd, Event, Note, Progress, ScoringStart
 from dorsal.jobs.kept import predictions_file, read_predictions
 from dorsal.jobs.records import Assessment
+from dorsal.jobs.resources import Resources
 from dorsal.jobs.scoreboard import ModelScore, Scoreboard, read_scoreboard
 from dorsal.jobs.study_file import StudyFile, write_study_file
 from dorsal.spec.preprocessing import Preprocessing
@@ -19,6 +24,8 @@ from dorsal.study.scoring.plan import plan_scoring
 from dorsal.study.scoring.question import Scoring
 from dorsal.study.scoring.run import score_models
 from dorsal.tasks.classify.score import score_of
+from dorsal.tasks.method import Method
+from dorsal.tasks.score import Scorer
 from dorsal.weights.saved import make_card, save_state
 from dorsal.zoo import network
 from tests.processes import still_running
@@ -212,6 +219,26 @@ def test_one_model_has_all_cores_unless_it_is_said(tmp_path: Path, monkeypatch: 
     assert Scoring(models=one, threads=3).resources.threads == 3
     for models, place in ((several, {}), (study, {}), (one, {"workers": 2}), (one, {"ray": "local"})):
         assert Scoring(models=models, **place).resources.threads == 1  # type: ignore[arg-type]
+
+
+def test_a_first_batch_is_not_in_the_forecast(
+    models: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock moves by 100 seconds in the first call and by one in each after it."""
+    now, steps = [0.0], iter([100.0, 1.0])
+    batches: list[int] = []
+
+    def scored(method: Method, model: nn.Module, images: Evaluation, device: torch.device) -> Scorer:
+        now[0] += next(steps)
+        batches.append(len(images))
+        return score(method, model, images, device)
+
+    score = jobs.scored
+    monkeypatch.setattr(jobs, "scored", scored)
+    monkeypatch.setattr(jobs.time, "monotonic", lambda: now[0])
+    (plan,) = plan_scoring(asked(models[:1], tmp_path, split="all", batch=8))
+    assert jobs.time_evaluation(plan.job, place=Resources(device="cpu")) == 352 / jobs.TIMED_IMAGES
+    assert batches == [1, jobs.TIMED_IMAGES / 8]
 
 
 def test_an_assessment_that_failed_has_no_score(models: list[str], tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ from dorsal.weights.card import Card
 from dorsal.weights.saved import load_model, read_card
 
 TIMED_IMAGES = 32
-"""So many images tell how long all of them take."""
+"""Images timed for the forecast."""
 
 
 class ModelPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,16 +188,19 @@ def assess(job: Evaluate, tell: Callable[[Message], None], *, place: Resources) 
 
 
 def time_evaluation(job: Evaluate, *, place: Resources) -> float | str:
-    """Seconds that the job takes, from a few of its images; what is raised where that cannot be."""
+    """Seconds that the job takes, from a few of its images after a first batch; what is raised where that cannot be."""
     torch.set_num_threads(place.threads)
     try:
         model, card = load_model(job.model)
         images = _images(job, card)
         few = FirstImages(images, TIMED_IMAGES)
         method = method_of(Classify(), np.zeros(0, np.int64), len(card.classes))
-        model.to(place.device)
+        device = torch.device(place.device)
+        model.to(device)
+        first = FirstImages(images, min(job.batch, TIMED_IMAGES))
+        scored(method, model, _batches(first, card, job), device).score()  # slower than all that come after it
         began = time.monotonic()
-        scored(method, model, _batches(few, card, job), torch.device(place.device)).score()
+        scored(method, model, _batches(few, card, job), device).score()
         return (time.monotonic() - began) / len(few) * len(images)
     except Exception as error:
         return describe_error(error)

@@ -17,7 +17,7 @@ from dorsal.study.question import Data, own_folder
 
 @described
 class Scoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Models to score on the images of a data set. Of a study's folder these are all models that it has kept.
+    """Models to score on the images of a data set. A study's folder stands for all models it kept.
 
     Raises ValueError naming the field, the value and what would be valid.
     """
