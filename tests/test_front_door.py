@@ -61,7 +61,7 @@ def test_recipes_spaces_and_data_are_taken_in_every_form(tmp_path: Path) -> None
     assert dorsal.open_data(data) is data
 
 
-def test_fit_and_evaluate_take_texts_and_folders(tmp_path: Path) -> None:
+def test_fit_and_evaluate_take_texts_and_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = dorsal.fit(
         "small", "plain(epochs=1, batch=20, warmup_epochs=0)", TINY, seed=np.int64(0), device=torch.device("cpu")
     )
@@ -71,11 +71,18 @@ def test_fit_and_evaluate_take_texts_and_folders(tmp_path: Path) -> None:
         dorsal.evaluate(made.model, "vall", TINY)  # type: ignore[arg-type]
     data = dorsal.open_data(TINY)
     save_trained(tmp_path / "model", made.model, trained_card(dorsal.network("small(classes=10)"), data, "tests"), 1.0)
-    for folder in (tmp_path / "model", str(tmp_path / "model")):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for folder in (tmp_path / "model", str(tmp_path / "model"), "~/model"):
         assert dorsal.evaluate(folder, "val", TINY).score == made.curve[-1].score
     assert dorsal.evaluate(folder, "all", TINY).images == dorsal.evaluate(made.model, "all", data).images == 60
-    with pytest.raises(TypeError, match="name split and data"):
+    for model in (made.model, folder):
+        assert dorsal.evaluate(model, None, TINY) == dorsal.evaluate(model, "val", TINY, device="auto")
+    with pytest.raises(TypeError, match=r"^data=.* is of type ImageData; it must be a text, a path"):
         dorsal.evaluate(folder, "val", data)
+    with pytest.raises(TypeError, match=r"^split=.* is of type SceneSplit; it must be val, train"):
+        dorsal.evaluate(folder, data.val, TINY)
+    with pytest.raises(ValueError, match="device='tpu' is not there; valid: auto, "):
+        dorsal.evaluate(folder, "val", TINY, device="tpu")
 
 
 def test_a_network_as_text_is_fitted_to_the_data_and_a_value_must_fit() -> None:

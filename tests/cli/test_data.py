@@ -24,7 +24,7 @@ def test_grey_scenes_are_trained_and_scored_in_one_channel(dorsal, tmp_path):
     assert [len(card["preprocessing"][name]) for name in ("mean", "std")] == [1, 1]
     _, out, err = dorsal("evaluate", tmp_path, "--data", SCENES, "--json")
     assert json.loads(out)["score"] == pytest.approx(card["metrics"]["accuracy"])
-    assert err.startswith(f"scoring on {DEVICE}: 20 validation scenes\n")
+    assert err.startswith(f"scoring {tmp_path} on {SCENES}\nscoring on {DEVICE}: 20 validation scenes\n")
     _, same, _ = dorsal("evaluate", tmp_path, "--data", SCENES.replace("channels=1, ", ""), "--json")
     assert json.loads(same)["loss"] == json.loads(out)["loss"]  # the model says how many channels
     picture(1).save(tmp_path / "colour.png")
@@ -60,25 +60,39 @@ def test_a_folder_is_scored_whole_and_training_images_in_it_are_told_of(dorsal, 
     split = "split here (val_fraction=0.2, seed=0)"
     assert err.splitlines()[0].startswith("training small")
     assert err.splitlines()[1] == (f"note: {pets}, {split}: 12 training and 3 validation images of 2 classes: cat, dog")
+    begins = f"scoring {tmp_path / 'model'} on"
     seen = "note: the model was trained on a part of these images; --split val scores those it has not seen"
     code, out, err = dorsal("evaluate", tmp_path / "model", "--data", pets)
-    assert err.startswith(f"scoring on {DEVICE}: 15 images of {pets}, all of it\n")
+    assert err.startswith(f"{begins} {pets}\nscoring on {DEVICE}: 15 images of {pets}, all of it\n")
     assert seen in err
     assert "on 15 images" in out
     _, out, err = dorsal("evaluate", tmp_path / "model", "--data", pets, "--split", "val")
-    assert err == f"scoring on {DEVICE}: 3 images of {pets} that training holds out (val_fraction=0.2, seed=0)\n"
+    held_out = f"3 images of {pets} that training holds out (val_fraction=0.2, seed=0)"
+    assert err == f"{begins} {pets}\nscoring on {DEVICE}: {held_out}\n"
     other = fill(tmp_path / "other", {"cat": 1})
     _, _, err = dorsal("evaluate", tmp_path / "model", "--data", other)
     assert err == (
-        f"scoring on {DEVICE}: 1 image of {other}, all of it\n"
+        f"{begins} {other}\nscoring on {DEVICE}: 1 image of {other}, all of it\n"
         "note: 1 of the model's 2 classes has no images here and no accuracy\n"
     )
+
+
+def test_validation_images_are_never_told_of_as_training_images(dorsal, tmp_path):
+    for part, images in (("train", 6), ("val", 2)):
+        fill(tmp_path / "pets" / part, {"cat": images, "dog": images})
+    seen = "the model was trained on a part of these images"
+    for number, data in enumerate((f"{tmp_path / 'pets'}(size=32)", SCENES)):
+        model = tmp_path / f"model{number}"
+        assert dorsal("train", TINY, "--data", data, "--epochs", 1, "--out", model)[0] == 0
+        for split in ((), ("--split", "val"), ("--split", "train"), ("--split", "all")):
+            _, _, err = dorsal("evaluate", model, "--data", data, *split)
+            assert (seen in err) == (split[1:] in [("train",), ("all",)])
 
 
 def test_channels_that_the_model_does_not_take_are_refused(dorsal, tmp_path):
     dorsal("train", TINY, "--data", SCENES.replace("channels=1, ", ""), "--epochs", 1, "--out", tmp_path)
     code, _, err = dorsal("evaluate", tmp_path, "--data", SCENES)
-    assert (code, err) == (2, "dorsal: channels=1 of the data, but the model takes 3; leave it out\n")
+    assert (code, err.splitlines()[1:]) == (2, ["dorsal: channels=1 of the data, but the model takes 3; leave it out"])
 
 
 def test_all_problems_are_in_the_json(dorsal, tmp_path):

@@ -70,6 +70,14 @@ def test_every_public_name_is_there_and_lazy() -> None:
     assert not hasattr(dorsal, "no_such_name")
 
 
+def test_what_is_scored_is_said_before_torch_is_imported() -> None:
+    script = "import sys; sys.argv = ['dorsal', 'evaluate', 'runs/x']; sys.modules['torch'] = None  # fails\n"
+    script += "from dorsal.cli import main\nmain()"
+    done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[0] == "scoring runs/x on scenes"
+
+
 def test_one_model_is_scored_without_what_many_need() -> None:
     found = loaded("import dorsal.cli.evaluate, dorsal.study.scoring.plan")
     assert "torch" in found

@@ -260,7 +260,8 @@ def test_evaluate_prepares_images_as_the_card_says(dorsal, listed, foreign, pict
 
     dorsal("weights", "convert", listed, "--out", tmp_path / "model")
     code, out, err = dorsal("evaluate", tmp_path / "model", "--data", pictures, "--json")
-    assert (code, err) == (0, f"scoring on {DEVICE}: 40 images of {pictures}, all of it\n")
+    begins = f"scoring {tmp_path / 'model'} on {pictures}\n"
+    assert (code, err) == (0, f"{begins}scoring on {DEVICE}: 40 images of {pictures}, all of it\n")
     found = json.loads(out)
     assert found["data"] == f"40 images of {pictures}, all of it"
     peer = v2.Compose(
@@ -445,7 +446,8 @@ def test_published_cifar_networks_score_as_measured(dorsal, real_data, tmp_path,
     assert (code, err) == (0, "")
     assert all(check.holds for check in verify_model(tmp_path / "model"))
     code, out, err = dorsal("evaluate", tmp_path / "model", "--data", tmp_path / "images", "--json")
-    assert (code, err) == (0, f"scoring on {DEVICE}: 1,000 images of {tmp_path / 'images'}, all of it\n")
+    begins = f"scoring {tmp_path / 'model'} on {tmp_path / 'images'}\n"
+    assert (code, err) == (0, f"{begins}scoring on {DEVICE}: 1,000 images of {tmp_path / 'images'}, all of it\n")
     found = json.loads(out)
     assert found["images"] == 1000
     assert round(found["score"], 1) == accuracy

@@ -86,6 +86,14 @@ def test_a_countdown_goes_by_the_forecast_and_then_by_what_jobs_took() -> None:
     assert clock.seconds_left() == 0
 
 
+def test_a_job_that_failed_does_not_make_the_others_quicker() -> None:
+    clock = Countdown({"a": 10.0, "b": 10.0, "c": 20.0}, 1)
+    clock.ended("a", None)
+    assert clock.seconds_left() == 30
+    clock.ended("b", 20.0)
+    assert clock.seconds_left() == 40
+
+
 def test_time_left_falls_to_nothing_and_follows_what_is_measured(made: Plan) -> None:
     clock = Clock(made.runs, SECONDS, 1)
     assert clock.seconds_left() == pytest.approx(3 * ROUND)

@@ -5,12 +5,17 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import torch
+from torch import nn
 
 import dorsal
+from dorsal.data.dataset import Evaluation
+from dorsal.jobs import evaluate as jobs
 from dorsal.jobs.evaluate import score_model
 from dorsal.jobs.events import AssessmentEnd, Event, Note, Progress, ScoringStart
 from dorsal.jobs.kept import predictions_file, read_predictions
 from dorsal.jobs.records import Assessment
+from dorsal.jobs.resources import Resources
 from dorsal.jobs.scoreboard import ModelScore, Scoreboard, read_scoreboard
 from dorsal.jobs.study_file import StudyFile, write_study_file
 from dorsal.spec.preprocessing import Preprocessing
@@ -19,6 +24,8 @@ from dorsal.study.scoring.plan import plan_scoring
 from dorsal.study.scoring.question import Scoring
 from dorsal.study.scoring.run import score_models
 from dorsal.tasks.classify.score import score_of
+from dorsal.tasks.method import Method
+from dorsal.tasks.score import Scorer
 from dorsal.weights.saved import make_card, save_state
 from dorsal.zoo import network
 from tests.processes import still_running
@@ -106,6 +113,24 @@ def test_what_is_scored_is_not_scored_again(models: list[str], tmp_path: Path) -
     assert len(list((tmp_path / "predictions").iterdir())) == 3 + 3
 
 
+def test_what_another_question_replaces_is_told_first(models: list[str], tmp_path: Path) -> None:
+    told(asked(models[:2], tmp_path))
+
+    def notes(**changes: object) -> list[str]:
+        _, events = told(asked(models[1:], tmp_path, **changes))
+        return [event.text for event in events if isinstance(event, Note)]
+
+    assert notes() == [
+        f"{tmp_path} holds scores on 32 validation scenes: 1 of the 2 asked for now are reused; scores.json is "
+        "replaced, without 1 of its scores, which stay in the store"
+    ]
+    assert notes(split="val") == []
+    assert notes(split="train") == [
+        f"{tmp_path} holds scores on 32 validation scenes: 0 of the 2 asked for now are reused; scores.json is "
+        "replaced, without 2 of its scores, which stay in the store"
+    ]
+
+
 def test_a_model_that_fails_is_told_of_and_tried_again(models: list[str], tmp_path: Path) -> None:
     broken = model(tmp_path / "broken", seed=5)
     weights = tmp_path / "broken" / "model.safetensors"
@@ -132,6 +157,10 @@ def test_the_models_that_a_study_has_kept(tmp_path: Path) -> None:
     assert len(ids) == 4
     plan = plan_scoring(Scoring(models=(board.models[0].model,), data=DATA, split="all"))[0]
     assert any("was trained on a part of these images" in note for note in plan.notes)
+    stored = (tmp_path / "study" / "study.db").read_bytes()
+    with pytest.raises(ValueError, match=r"^out='.*study' holds a comparison; name another folder$"):
+        told(asked([board.models[0].model], tmp_path / "study"))
+    assert (tmp_path / "study" / "study.db").read_bytes() == stored
     write_study_file(tmp_path / "empty", StudyFile(study, "", ()))
     with pytest.raises(ValueError, match="has kept no models: name folders of models"):
         plan_scoring(Scoring(models=(str(tmp_path / "empty"),), data=DATA))
@@ -179,6 +208,37 @@ def test_places_that_cannot_be() -> None:
         Scoring(models=("x",), device="tpu")
     with pytest.raises(ValueError, match="threads=0 is below 1"):
         Scoring(models=("x",), threads=0)
+
+
+def test_one_model_has_all_cores_unless_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dorsal.study.scoring.question.available_cores", lambda: 12)
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "study.json").touch()
+    one, several, study = ("x",), ("x", "y"), (str(tmp_path / "study"),)
+    assert Scoring(models=one).resources.threads == Scoring(models=one, out="z").resources.threads == 12
+    assert Scoring(models=one, threads=3).resources.threads == 3
+    for models, place in ((several, {}), (study, {}), (one, {"workers": 2}), (one, {"ray": "local"})):
+        assert Scoring(models=models, **place).resources.threads == 1  # type: ignore[arg-type]
+
+
+def test_a_first_batch_is_not_in_the_forecast(
+    models: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock moves by 100 seconds in the first call and by one in each after it."""
+    now, steps = [0.0], iter([100.0, 1.0])
+    batches: list[int] = []
+
+    def scored(method: Method, model: nn.Module, images: Evaluation, device: torch.device) -> Scorer:
+        now[0] += next(steps)
+        batches.append(len(images))
+        return score(method, model, images, device)
+
+    score = jobs.scored
+    monkeypatch.setattr(jobs, "scored", scored)
+    monkeypatch.setattr(jobs.time, "monotonic", lambda: now[0])
+    (plan,) = plan_scoring(asked(models[:1], tmp_path, split="all", batch=8))
+    assert jobs.time_evaluation(plan.job, place=Resources(device="cpu")) == 352 / jobs.TIMED_IMAGES
+    assert batches == [1, jobs.TIMED_IMAGES / 8]
 
 
 def test_an_assessment_that_failed_has_no_score(models: list[str], tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def evaluate(asked: Scoring, as_json: AsJson = False) -> None:
         return
     from dorsal.cli.progress import watching
 
-    with watching(asked.folder, f"scoring {', '.join(asked.models)} on {asked.data}") as on_event:
+    with watching(asked.folder, _doing(asked), done="scored") as on_event:
         from dorsal.study.scoring.run import score_models  # imports torch
 
         board = score_models(asked, on_event=on_event)
@@ -47,8 +47,13 @@ def evaluate(asked: Scoring, as_json: AsJson = False) -> None:
         sys.exit(1)
 
 
+def _doing(asked: Scoring) -> str:
+    return f"scoring {', '.join(asked.models)} on {asked.data}"
+
+
 def _evaluate_one(asked: Scoring, as_json: bool) -> None:
     """Scores one model in this process. Nothing is kept."""
+    sys.stderr.write(f"{_doing(asked)}\n")
     import torch
 
     from dorsal.jobs.evaluate import score_model

@@ -137,12 +137,14 @@ def open_images(
     said = (
         [f"{empty} of {len(listing.classes)} classes {'has' if empty == 1 else 'have'} no images here"] if empty else []
     )
+    train, val = (rows[:0], rows[:0]) if unfit else _rows(index, spec)
     return Images(
         classes=tuple(listing.classes[label] for label in present),
         images=_split(index, rows, range_of, np.searchsorted(present, labels)),
         summary=f"{_count(len(rows), 'image')} of {what}",
         digest=_fingerprint(index, rows, rows[:0]),
-        fingerprint="" if unfit else _fingerprint(index, *_rows(index, spec)),
+        fingerprint="" if unfit else _fingerprint(index, train, val),
+        has_training=bool(np.isin(rows, train).any()),
         notes=(*listing.notes, *_conversions(index, rows, range_of, whose), *said, *notes),
     )
 

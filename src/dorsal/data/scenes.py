@@ -114,6 +114,7 @@ def open_scene_images(spec: Scenes, split: Literal["train", "val", "all"] | None
         summary=f"{len(images):,} {which} scenes",
         digest=hashlib.sha256(f"{data.fingerprint} {which}".encode()).hexdigest(),
         fingerprint=data.fingerprint,
+        has_training=split in ("train", "all"),
     )
 
 

@@ -122,7 +122,8 @@ class Images(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Images to score a model on.
 
     `classes` are the ones that have images. `summary` says in words which images these are. Equal `digest`s mean equal
-    images and labels. `fingerprint` is that of the same data opened for training, "" if they cannot be trained on.
+    images and labels. `fingerprint` is that of the same data opened for training, "" if they cannot be trained on;
+    `has_training` says whether training images of those data are among these.
     """
 
     classes: tuple[str, ...]
@@ -130,6 +131,7 @@ class Images(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     summary: str
     digest: str
     fingerprint: str = ""
+    has_training: bool = False
     notes: tuple[str, ...] = ()
 
 

@@ -8,7 +8,6 @@ import math
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import get_args
 
 import msgspec
@@ -33,9 +32,9 @@ from dorsal.jobs.kept import pack
 from dorsal.jobs.plan import Evaluate, ScoredSplit
 from dorsal.jobs.records import Assessment
 from dorsal.jobs.resources import Resources
-from dorsal.jobs.train import describe_error
+from dorsal.jobs.train import choose_device, describe_error
 from dorsal.language.fields import check_word
-from dorsal.language.files import PathLike
+from dorsal.language.files import PathLike, as_path
 from dorsal.language.reader import wrong_type
 from dorsal.recipes.epoch import Step
 from dorsal.spec.preprocessing import IMAGENET, Preprocessing
@@ -47,7 +46,7 @@ from dorsal.weights.card import Card
 from dorsal.weights.saved import load_model, read_card
 
 TIMED_IMAGES = 32
-"""So many images tell how long all of them take."""
+"""Images timed for the forecast."""
 
 
 class ModelPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +72,8 @@ def plan_evaluation(
     Raises ValueError where there is no model, it has no classifier, it takes other channels than are asked for, or the
     data have a class that it has not; and as `open_for_scoring` does.
     """
-    card = read_card(model)
+    folder = as_path("model", model)
+    card = read_card(folder)
     if not card.classes:
         raise ValueError(f"{model} has no classifier, so there is no accuracy to measure")
     data = _in_channels_of(card, data)
@@ -85,7 +85,7 @@ def plan_evaluation(
         job=Evaluate(
             key=hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16],
             name=name,
-            model=str(Path(model).resolve()),
+            model=str(folder.resolve()),
             data=data,
             split=split,
             digest=opened.digest,
@@ -96,30 +96,34 @@ def plan_evaluation(
         preprocessing=prepared,
         summary=opened.summary,
         images=len(opened.images),
-        notes=(*opened.notes, *_notes(card.preprocessing, image_size, data), *_data_notes(opened, split, card)),
+        notes=(*opened.notes, *_notes(card.preprocessing, image_size, data), *_data_notes(opened, card)),
     )
 
 
 def evaluate(
     model: nn.Module | PathLike,
-    split: Split | ScoredSplit,
-    data: ImageData | DataSpec | PathLike,
-    device: str | torch.device = "cpu",
+    split: Split | ScoredSplit | None = None,
+    data: ImageData | DataSpec | PathLike = "scenes",
+    device: str | torch.device = "auto",
     batch: int = 256,
 ) -> Score:
     """The score of a model on images of `data`: "train", "val" or "all", or for a module any split of its own.
 
-    Images are prepared for a module as the data say, and for the folder of a saved model as its card says, as
-    `dorsal evaluate` does. A module is moved to `device`, and its training mode is kept. Raises ValueError as
-    `open_data` and `load_model` do, and where the data have a class that the saved model has not.
+    Without `split` that is val; a saved model is scored on all images where the data have no splits. Images are
+    prepared for a module as the data say, and for the folder of a saved model as its card says, as `dorsal evaluate`
+    does. A module is moved to `device`, and its training mode is kept.
+
+    Raises ValueError as `open_data`, `load_model` and `choose_device` do, and where the data have a class that the
+    saved model has not.
     """
     if isinstance(split, str):
         check_word("split", split, get_args(ScoredSplit))
+    device = torch.device(choose_device(device) if isinstance(device, str) else device)
     if isinstance(model, (str, os.PathLike)):
-        if not isinstance(split, str) or isinstance(data, ImageData):
-            raise TypeError(
-                "a saved model prepares images its own way; name split and data: evaluate(folder, 'val', 'photos')"
-            )
+        if not (split is None or isinstance(split, str)):
+            raise wrong_type("split", split, "val, train, all or None for a saved model: evaluate(folder, 'val', data)")
+        if isinstance(data, ImageData):
+            raise wrong_type("data", data, "a text, a path or a record for a saved model, which prepares images itself")
         forget_images()
         plan = plan_evaluation(os.fspath(model), os.fspath(model), data_spec(data), split, None, batch)
         return score_model(plan.job, str(device)).score()
@@ -127,10 +131,11 @@ def evaluate(
         raise wrong_type("model", model, "a torch module, or the folder of a saved model")
     opened = open_data(data)
     chosen = {"train": [opened.train], "val": [opened.val], "all": [opened.train, opened.val]}
+    split = "val" if split is None else split
     images = JoinedSplits(chosen[split], range(len(opened.classes))) if isinstance(split, str) else split
     method = method_of(Classify(), opened.train.labels, len(opened.classes))
     batches = Evaluation(images, opened.size, opened.normalization, batch)
-    return scored(method, model.to(device), batches, torch.device(device)).score()
+    return scored(method, model.to(device), batches, device).score()
 
 
 def forget_images() -> None:
@@ -183,16 +188,19 @@ def assess(job: Evaluate, tell: Callable[[Message], None], *, place: Resources) 
 
 
 def time_evaluation(job: Evaluate, *, place: Resources) -> float | str:
-    """Seconds that the job takes, from a few of its images; what is raised where that cannot be."""
+    """Seconds that the job takes, from a few of its images after a first batch; what is raised where that cannot be."""
     torch.set_num_threads(place.threads)
     try:
         model, card = load_model(job.model)
         images = _images(job, card)
         few = FirstImages(images, TIMED_IMAGES)
         method = method_of(Classify(), np.zeros(0, np.int64), len(card.classes))
-        model.to(place.device)
+        device = torch.device(place.device)
+        model.to(device)
+        first = FirstImages(images, min(job.batch, TIMED_IMAGES))
+        scored(method, model, _batches(first, card, job), device).score()  # slower than all that come after it
         began = time.monotonic()
-        scored(method, model, _batches(few, card, job), torch.device(place.device)).score()
+        scored(method, model, _batches(few, card, job), device).score()
         return (time.monotonic() - began) / len(few) * len(images)
     except Exception as error:
         return describe_error(error)
@@ -256,14 +264,14 @@ def _in_channels_of(card: Card, data: DataSpec) -> DataSpec:
     return msgspec.structs.replace(data, channels=wanted)
 
 
-def _data_notes(opened: Images, split: str | None, card: Card) -> list[str]:
+def _data_notes(opened: Images, card: Card) -> list[str]:
     """What the score does not say by itself: classes without images, and images that the model has learnt from."""
     notes = []
     absent = len(card.classes) - len(opened.classes)
     if absent:
         verb = "has" if absent == 1 else "have"
         notes.append(f"{absent} of the model's {len(card.classes)} classes {verb} no images here and no accuracy")
-    if split != "val" and opened.fingerprint and opened.fingerprint[:16] in card.origin:
+    if opened.has_training and opened.fingerprint[:16] in card.origin:
         notes.append("the model was trained on a part of these images; --split val scores those it has not seen")
     return notes
 

@@ -179,11 +179,12 @@ class Countdown:
         """Notes that this share of a job is done."""
         self._left[key] = 1 - share
 
-    def ended(self, key: str, seconds: float) -> None:
-        """Notes that a job needs no more time, and what it took."""
+    def ended(self, key: str, seconds: float | None) -> None:
+        """Notes that a job needs no more time, and what it took: None for one that failed, which tells nothing."""
         self._left[key] = 0.0
-        self._expected += self._seconds[key]
-        self._taken += seconds
+        if seconds is not None:
+            self._expected += self._seconds[key]
+            self._taken += seconds
 
     def seconds_left(self) -> float:
         """Seconds until the last job ends."""

@@ -43,9 +43,6 @@ class Scoreboard(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     schema: int = SCOREBOARD_SCHEMA
 
 
-def read_scoreboard(folder: Path) -> Scoreboard:
-    """The scores in a folder. Raises ValueError where there are none, or they are of another schema."""
-    found = read_record(folder / SCOREBOARD_FILE, Scoreboard, SCOREBOARD_SCHEMA, "list of scores")
-    if found is None:
-        raise ValueError(f"{str(folder)!r} holds no scores: there is no {SCOREBOARD_FILE} in it")
-    return found
+def read_scoreboard(folder: Path) -> Scoreboard | None:
+    """The scores in a folder, None where there are none. Raises ValueError as `read_record` does."""
+    return read_record(folder / SCOREBOARD_FILE, Scoreboard, SCOREBOARD_SCHEMA, "list of scores")

@@ -93,6 +93,12 @@ def load_study(folder: Path, storage: str | None = None, file: str = STUDY_FILE)
     return msgspec.structs.replace(study, trials=tuple(trials[key] for key in keys if key in trials))
 
 
+def refuse_studies(folder: Path) -> None:
+    """Raises ValueError where the folder holds a study of any kind."""
+    if saved := read_study_file(folder):
+        raise ValueError(f"out={str(folder)!r} holds {_KINDS[saved.study.kind]}; name another folder")
+
+
 def refuse_other_studies(folder: Path, kind: Kind, name: str) -> None:
     """Raises ValueError where the folder holds a study of another kind, or one of another name, under which the store
     knows none of its runs."""

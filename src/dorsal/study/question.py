@@ -153,7 +153,7 @@ def _words(said: Option, value: Any) -> Iterator[str]:
 def own_folder(verb: str, names: Iterable[str], question: msgspec.Struct) -> Path:
     """The folder of a question that names none: `runs/compare-resnet50-resnest50-3f2a1c`.
 
-    The same question finds it again, also with more seeds, networks or trials, other workers or another device.
+    The same question finds it again, also where options differ that are `free`: seeds, trials, workers, device, ...
     """
     asked = {
         each.field: value

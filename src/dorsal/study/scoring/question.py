@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 
+from dorsal.jobs.machine import available_cores
 from dorsal.jobs.plan import ScoredSplit
 from dorsal.jobs.resources import Device, Resources, check_device_name
 from dorsal.jobs.study_file import STUDY_FILE
@@ -16,7 +17,7 @@ from dorsal.study.question import Data, own_folder
 
 @described
 class Scoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Models to score on the images of a data set. Of a study's folder these are all models that it has kept.
+    """Models to score on the images of a data set. A study's folder stands for all models it kept.
 
     Raises ValueError naming the field, the value and what would be valid.
     """
@@ -51,7 +52,11 @@ class Scoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     ] = None
     threads: Annotated[
         int | None,
-        option("CPU threads of each model (default: all cores for one model, 1 for several).", least=1, free=True),
+        option(
+            "CPU threads of each model (default: all cores for one model, 1 for several, with --workers or --ray).",
+            least=1,
+            free=True,
+        ),
     ] = None
     ray: Annotated[
         str | None, option("Score on a Ray cluster: HOST:PORT of its head, or local.", metavar="ADDRESS", free=True)
@@ -76,8 +81,11 @@ class Scoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     @property
     def is_one_call(self) -> bool:
         """Whether it is one model, scored in this process, of which nothing is kept."""
-        many = len(self.models) > 1 or (Path(self.models[0]) / STUDY_FILE).is_file()
-        return not (many or self.out or self.ray or self.workers)
+        return not (self._are_several or self.out or self.ray or self.workers)
+
+    @property
+    def _are_several(self) -> bool:
+        return len(self.models) > 1 or (Path(self.models[0]) / STUDY_FILE).is_file()
 
     @property
     def folder(self) -> Path:
@@ -88,6 +96,7 @@ class Scoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     @property
     def resources(self) -> Resources:
         """Where the models are scored, and with what."""
+        unset = 1 if self._are_several or self.workers or self.ray else available_cores()
         return Resources(
-            device=self.device, workers=self.workers, threads=self.threads or 1, ray=self.ray, gpus=self.gpus
+            device=self.device, workers=self.workers, threads=self.threads or unset, ray=self.ray, gpus=self.gpus
         )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import datetime
 import functools
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
+from pathlib import Path
 
 from dorsal.jobs.child_process import ChildProcess
 from dorsal.jobs.engine import Report, WorkerDeath
@@ -20,9 +21,9 @@ from dorsal.jobs.machine import machine, versions
 from dorsal.jobs.plan import Evaluate
 from dorsal.jobs.records import Assessment
 from dorsal.jobs.resources import LOCAL_CLUSTER, Resources
-from dorsal.jobs.scoreboard import SCOREBOARD_FILE, ModelScore, Scoreboard
+from dorsal.jobs.scoreboard import SCOREBOARD_FILE, ModelScore, Scoreboard, read_scoreboard
 from dorsal.jobs.store import Categories, Domains, Store, Values
-from dorsal.jobs.study_file import storage_url
+from dorsal.jobs.study_file import refuse_studies, storage_url
 from dorsal.jobs.train import with_device
 from dorsal.recipes.epoch import Step
 from dorsal.study.scoring.plan import plan_scoring
@@ -37,20 +38,25 @@ def score_models(question: Scoring, *, on_event: OnEvent = lambda _: None) -> Sc
 
     Interrupted at any point, the same call goes on: a model that has been scored on these images is not scored again,
     one that could not be is tried again. Other questions may be asked of the same folder; `scores.json` is then of the
-    last. Scripts call this under `if __name__ == "__main__"`, because workers import the main module. On a cluster the
-    nodes read models and images from the same paths.
+    last, and a note says what that replaces. Scripts call this under `if __name__ == "__main__"`, because workers
+    import the main module. On a cluster the nodes read models and images from the same paths.
 
     Raises ValueError before any work for an invalid question, a folder without a model, data with classes that a model
-    has not, or a folder that another process holds; OSError when the disk is full, with all stored intact.
+    has not, or a folder that holds a study or that another process holds; OSError when the disk is full, with all
+    stored intact.
     """
-    plans = plan_scoring(question)
-    place, folder = with_device(question.resources), question.folder
+    folder = question.folder
+    refuse_studies(folder)
+    before = read_scoreboard(folder)
+    plans, place = plan_scoring(question), with_device(question.resources)
     for text in dict.fromkeys(note for plan in plans for note in plan.notes):
         on_event(Note(text))
     engine = engine_of(place, functools.partial(assess, place=place))
     with hold(folder), Store(storage_url(folder, None), STORE) as store:
         done = _scored(store)
         distinct = {plan.job.key: plan for plan in plans}
+        if before:
+            _tell_replaced(before, distinct.keys(), done, folder, on_event)
         left = [plan for key, plan in distinct.items() if key not in done]
         workers = max(min(engine.capacity(), len(left)), 1) if left else 1
         seconds = _forecast_seconds(left, place, on_event)
@@ -78,6 +84,20 @@ def _scored(store: Store) -> dict[str, Assessment]:
     """The models that have a score, by the keys of their jobs."""
     outcomes = store.outcomes().items()
     return {key: found for key, found in outcomes if isinstance(found, Assessment) and found.score is not None}
+
+
+def _tell_replaced(
+    before: Scoreboard, now: Collection[str], done: Collection[str], folder: Path, on_event: OnEvent
+) -> None:
+    """Says what is reused and what is replaced, where `scores.json` holds scores that nobody asks for now."""
+    then = {each.assessment.key: each.images for each in before.models}
+    if other := [images for key, images in then.items() if key not in now]:
+        on_event(
+            Note(
+                f"{folder} holds scores on {other[0]}: {len(set(now) & set(done))} of the {len(now)} asked for now are "
+                f"reused; {SCOREBOARD_FILE} is replaced, without {len(other)} of its scores, which stay in the store"
+            )
+        )
 
 
 def _forecast_seconds(plans: Sequence[ModelPlan], place: Resources, on_event: OnEvent) -> dict[str, float]:
@@ -119,7 +139,7 @@ def _tell(reports: Generator[Report[Evaluate]], clock: Countdown, ahead: Forecas
                     clock.moved(job.key, 0.0)
                     on_event(Note(f"{job.name}: {reason}; it is scored again"))
                 case Assessment() as found:
-                    clock.ended(job.key, found.seconds)
+                    clock.ended(job.key, None if found.score is None else found.seconds)
                     done += 1
                     on_event(AssessmentEnd(job, found, done, ahead.runs, clock.seconds_left()))
 
