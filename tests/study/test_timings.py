@@ -1,10 +1,12 @@
 """What is timed before the first run: kept as it is made, and no longer than it takes to refuse a budget."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,16 +32,16 @@ with hold(Path("out")):
 """
 
 
-def comparison(out: Path) -> None:
-    compare(tiny(out))
+def comparison(out: Path, **changes: Any) -> None:
+    compare(tiny(out, **changes))
 
 
-def population(out: Path) -> None:
-    run_population(Population(spaces=("anynetx_e",), count=3, out=str(out), **SPACE))
+def population(out: Path, **changes: Any) -> None:
+    run_population(Population(spaces=("anynetx_e",), count=3, out=str(out), **SPACE, **changes))
 
 
-def search(out: Path) -> None:
-    run_search(Search(space="anynetx_e", trials=3, out=str(out), **SPACE))
+def search(out: Path, **changes: Any) -> None:
+    run_search(Search(space="anynetx_e", trials=3, out=str(out), **SPACE, **changes))
 
 
 class Timer:
@@ -85,6 +87,19 @@ def test_a_budget_far_too_small_is_refused_after_one_network_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
     offered = str(refused.value).partition("try a budget of ")[2].partition(",")[0]
     assert compare(tiny(tmp_path / "runs" / "out", budget=offered)).trials
+
+
+@pytest.mark.parametrize("keep_models", [True, False])
+@pytest.mark.parametrize("question", [comparison, population, search])
+def test_a_full_disk_advises_to_keep_no_models_only_where_they_are_kept(
+    question: Callable[..., None], keep_models: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_in_place(Arithmetic(1), monkeypatch)
+    full = shutil.disk_usage(tmp_path)._replace(free=0)
+    monkeypatch.setattr("dorsal.jobs.kept.shutil.disk_usage", lambda _: full)
+    with pytest.raises(ValueError, match="make room, name a folder on another disk") as refused:
+        question(tmp_path / "out", keep_models=keep_models)
+    assert ("keep_models=false" in str(refused.value)) == keep_models
 
 
 def test_what_every_budget_has_to_fit_is_timed_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

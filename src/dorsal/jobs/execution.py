@@ -100,7 +100,7 @@ def execute(
         todo, note = budget.fitting(predicted) if budget else (asked, "")
         todo = with_ended(todo, asked, ended)
         coming = forecast(todo, predicted, ended, here.workers, session.keep_models)
-        check_disk(folder, coming.disk_bytes)
+        check_disk(folder, coming.disk_bytes, session.keep_models)
         todo = replace(todo, arms=_with_latencies(todo, timings))
         if before := read_study_file(folder, session.file):
             _tell_replaced(before.study, todo, folder, ended, on_event)

@@ -147,7 +147,7 @@ class _Searcher:
         takes = pace.seconds_left() + START_UP_SECONDS if epoch else None
         usual = round(fmean(self.params))
         disk = disk_needed([usual] * left, self.data, workers, session.keep_models)
-        check_disk(self.folder, disk)
+        check_disk(self.folder, disk, session.keep_models)
         coming = Forecast(total, total - left, takes if left else 0.0, workers, {}, disk)
         self.on_event(StudyStart((), coming, self.place.device))
 
