@@ -8,10 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from dorsal.data.spec import parse_data
 from dorsal.jobs.forecast import RunTiming
+from dorsal.jobs.machine import machine
 from dorsal.jobs.plan import Run
+from dorsal.jobs.resources import Resources
+from dorsal.jobs.timings import time_runs
+from dorsal.jobs.train import data_summary
+from dorsal.recipes.text import read_recipes
+from dorsal.study.comparison.plan import plan_comparison
 from dorsal.study.comparison.run import compare
 from dorsal.study.population.question import Population
 from dorsal.study.population.run import run_population
@@ -72,6 +80,22 @@ def test_what_was_timed_before_an_interruption_is_not_timed_again(
     assert interrupted == "interrupted"
     assert others
     assert len({first, *others}) == 1 + len(others)
+
+
+def test_runs_are_timed_again_with_other_loaders_or_on_another_accelerator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed: list[str] = []
+    time_by(lambda run: timed.append(run.arm) or EPOCH, monkeypatch)  # type: ignore[func-returns-value]
+    (run, *_) = plan_comparison(tiny(tmp_path), data_summary(parse_data(DATA)), read_recipes(["plain"], 1)).runs
+    here, place = machine("cpu", 1, 1), Resources(device="cpu")
+    gpu = msgspec.structs.replace(here, accelerator="NVIDIA H200")
+    loaders = msgspec.structs.replace(place, loader_processes=2)
+    times = []
+    for where, on in ((place, here), (loaders, here), (place, gpu), (place, here)):
+        time_runs(tmp_path, [run], where, on, lambda _: None)
+        times.append(len(timed))
+    assert times == [1, 2, 3, 3]
 
 
 def test_a_budget_far_too_small_is_refused_after_one_network_and_leaves_nothing(
