@@ -84,6 +84,8 @@ def execute(
     with hold(folder), Store(storage_url(folder, session.storage), session.name) as store:
         check()
         ended = {key for key, trial in store.trials().items() if trial.status != "failed"}
+        if before := read_study_file(folder, session.file):
+            _tell_replaced(before.study, asked, folder, ended, on_event)
         left = len({run.key for run in asked.runs} - ended)
         here = machine(place.device, max(min(engine.capacity(), left), 1) if left else 1, place.threads)
         budget = _budget(session, ended, here.workers)
@@ -102,8 +104,6 @@ def execute(
         coming = forecast(todo, predicted, ended, here.workers, session.keep_models)
         check_disk(folder, coming.disk_bytes, session.keep_models)
         todo = replace(todo, arms=_with_latencies(todo, timings))
-        if before := read_study_file(folder, session.file):
-            _tell_replaced(before.study, todo, folder, ended, on_event)
         write()
         study = keep(session, todo, ended, here, note)
         for text in study.notes:
@@ -227,9 +227,9 @@ def make_runs(
                     on_event(TrialEnd(run, trial, done, total, clock.seconds_left()))
 
 
-def _tell_replaced(before: Study, todo: Plan, folder: Path, ended: set[str], on_event: OnEvent) -> None:
+def _tell_replaced(before: Study, asked: Plan, folder: Path, ended: set[str], on_event: OnEvent) -> None:
     """Says what is reused and what is replaced, where the folder holds runs that are none of this plan."""
-    now, then = {run.key for run in todo.runs}, {run.key for run in before.runs}
+    now, then = {run.key for run in asked.runs}, {run.key for run in before.runs}
     if other := len(then - now):
         on_event(
             Note(
