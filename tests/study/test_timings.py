@@ -12,6 +12,8 @@ import msgspec
 import pytest
 
 from dorsal.data.spec import parse_data
+from dorsal.jobs.events import Event, Note
+from dorsal.jobs.execution import OnEvent
 from dorsal.jobs.forecast import RunTiming
 from dorsal.jobs.machine import machine
 from dorsal.jobs.plan import Run
@@ -26,6 +28,7 @@ from dorsal.study.population.run import run_population
 from dorsal.study.search.question import Search
 from dorsal.study.search.run import run_search
 from tests.contracts.engine import ROOT
+from tests.data.pictures import fill
 from tests.study.arithmetic import EPOCH, Arithmetic, put_in_place, time_by
 from tests.study.conftest import DATA, tiny
 
@@ -40,16 +43,16 @@ with hold(Path("out")):
 """
 
 
-def comparison(out: Path, **changes: Any) -> None:
-    compare(tiny(out, **changes))
+def comparison(out: Path, on_event: OnEvent = lambda _: None, **changes: Any) -> None:
+    compare(tiny(out, **changes), on_event=on_event)
 
 
-def population(out: Path, **changes: Any) -> None:
-    run_population(Population(spaces=("anynetx_e",), count=3, out=str(out), **SPACE, **changes))
+def population(out: Path, on_event: OnEvent = lambda _: None, **changes: Any) -> None:
+    run_population(Population(spaces=("anynetx_e",), count=3, out=str(out), **{**SPACE, **changes}), on_event=on_event)
 
 
-def search(out: Path, **changes: Any) -> None:
-    run_search(Search(space="anynetx_e", trials=3, out=str(out), **SPACE, **changes))
+def search(out: Path, on_event: OnEvent = lambda _: None, **changes: Any) -> None:
+    run_search(Search(space="anynetx_e", trials=3, out=str(out), **{**SPACE, **changes}), on_event=on_event)
 
 
 class Timer:
@@ -96,6 +99,21 @@ def test_runs_are_timed_again_with_other_loaders_or_on_another_accelerator(
         time_runs(tmp_path, [run], where, on, lambda _: None)
         times.append(len(timed))
     assert times == [1, 2, 3, 3]
+
+
+@pytest.mark.parametrize("question", [comparison, population, search])
+def test_how_the_data_are_split_is_said_before_all_else(
+    question: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, told = put_in_place(Arithmetic(1), monkeypatch), list[Event]()
+    photos = fill(tmp_path / "photos", {"boot": 10, "hat": 10})
+    question(tmp_path / "out", told.append, data=f"{photos}(size=32)")
+    assert engine.made
+    notes = [event.text for event in told if isinstance(event, Note)]
+    assert told[0] == Note(notes[0])
+    said = "photos, split here (val_fraction=0.2, seed=0): 16 training and 4 validation images of 2 classes: boot, hat"
+    assert [text for text in notes if "split here" in text] == notes[:1]
+    assert notes[0].endswith(said)
 
 
 def test_a_budget_far_too_small_is_refused_after_one_network_and_leaves_nothing(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import functools
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -106,12 +106,17 @@ def execute(
         todo = replace(todo, arms=_with_latencies(todo, timings))
         write()
         study = keep(session, todo, ended, here, note)
-        for text in study.notes:
-            on_event(Note(text))
+        tell((text for text in study.notes if text not in asked.data.notes), on_event)
         runs = distinct_runs(todo.runs)
         on_event(StudyStart(todo.arms, coming, place.device))
         clock = Clock([run for run in runs if run.key not in ended], predicted, here.workers)
         make_runs(session, runs, ended, engine, clock, store, on_event)
+
+
+def tell(notes: Iterable[str], on_event: OnEvent) -> None:
+    """Says these sentences. Those on its data a study says first, as soon as they have been opened."""
+    for text in notes:
+        on_event(Note(text))
 
 
 def training(session: Execution) -> Work[Run]:
