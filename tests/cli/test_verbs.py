@@ -233,6 +233,29 @@ def test_bad_input_is_one_sentence_and_exit_code_2(dorsal, tmp_path, monkeypatch
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("show", "~nosuchuser/x"),
+        ("show", "~nosuchuser/x.json"),
+        ("compare", "a=~nosuchuser/x.json"),
+        ("compare", "--file", "~nosuchuser/x"),
+        ("report", "~nosuchuser/x"),
+        ("recipes", "~nosuchuser/x.toml"),
+        ("space", "show", "~nosuchuser/x.toml"),
+        ("weights", "verify", "~nosuchuser/x.pth"),
+        ("compare", "small", "--data", "~nosuchuser/x"),
+    ],
+    ids=" ".join,
+)
+def test_the_home_of_a_user_who_is_not_there_is_a_path_like_any_other(dorsal, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = dorsal(*words)
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1].startswith("dorsal: ")
+    assert "~nosuchuser/x" in err.splitlines()[-1]
+
+
 def test_image_smaller_than_total_stride_is_refused_before_anything_starts(dorsal, tmp_path):
     deep = "resnet50(strides=[2, 2, 2, 2])"
     code, _, err = dorsal("compare", deep, "--data", "scenes(size=32, train=20, val=10)", "--out", tmp_path / "out")

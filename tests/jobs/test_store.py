@@ -174,6 +174,12 @@ def test_a_refusal_leaves_no_folder_that_was_not_there(tmp_path: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
 
 
+def test_a_refusal_beside_another_study_that_began_meanwhile_is_told(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    _refuse(runs / "out", "../other")  # which lets a ValueError pass and no other
+    assert list(runs.iterdir()) == [runs / "other"]
+
+
 def test_a_refusal_leaves_what_has_been_written_down(tmp_path: Path) -> None:
     _refuse(tmp_path / "out", "study.json")
     assert (tmp_path / "out" / "study.json").is_file()

@@ -107,9 +107,9 @@ def test_disk_is_counted_before_it_is_used(tmp_path: Path) -> None:
     with_models, without = (disk_needed([1000, 3000], summary, 1, keep) for keep in (True, False))
     assert with_models - without == 4 * 4000
     assert disk_needed([1000, 3000], summary, 2, False) - without == 4 * 4 * 1000  # one checkpoint more
-    check_disk(tmp_path, 1)
+    check_disk(tmp_path, 1, models=True)
     with pytest.raises(ValueError, match=r"the runs need about 1\.05e\+06 GiB of disk and .* are free; make room"):
-        check_disk(tmp_path, 2**50)
+        check_disk(tmp_path, 2**50, models=True)
 
 
 def test_a_loss_that_is_no_number_is_an_outcome(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from dorsal.recipes.text import read_recipes
 from dorsal.study.comparison.plan import plan_comparison
 from dorsal.study.comparison.question import Comparison
 from dorsal.study.comparison.run import compare
-from tests.study.arithmetic import Arithmetic, put_in_place
+from tests.study.arithmetic import EPOCH, Arithmetic, put_in_place, time_by
 from tests.study.conftest import results, tiny
 
 DIVERGES = "plain(lr=1e8, warmup_epochs=0)"
@@ -145,8 +145,8 @@ def test_a_budget_runs_the_rounds_that_fit_and_says_so(crashed: Crashed) -> None
     assert [trial.status for trial in study.trials] == ["finished"] * 2
     notes = [event.text for event in events if isinstance(event, Note)]
     assert sum("fits 1 of 500 seeds" in note for note in notes) == 1
-    assert " holds `dorsal compare " in notes[0]
-    assert list(study.notes) == notes[1:]
+    assert " holds `dorsal compare " in notes.pop(len(study.data.notes))
+    assert list(study.notes) == notes
 
 
 @pytest.mark.parametrize(
@@ -183,6 +183,28 @@ def test_another_question_in_a_folder_says_what_is_reused_and_what_is_replaced(
     made = len(engine.made)
     assert len(told(seeds=3)) == 1
     assert len(engine.made) == made  # nothing that was trained is lost
+
+
+def test_what_is_replaced_is_said_before_anything_is_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_in_place(Arithmetic(1), monkeypatch)
+    compare(tiny(tmp_path / "out", seeds=1))
+    told: list[str] = []
+    time_by(lambda _: told.append("timed") or EPOCH, monkeypatch)  # type: ignore[func-returns-value]
+    another = tiny(tmp_path / "out", seeds=1, recipes=("tricks",))
+    compare(another, on_event=lambda event: told.append(event.text) if isinstance(event, Note) else None)
+    assert [text for text in told if "timed" in text or "are reused" in text][1:] == ["timed", "timed"]
+
+
+def test_the_same_question_within_a_budget_replaces_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_in_place(Arithmetic(1, reports=2), monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        compare(tiny(tmp_path / "out", seeds=3))
+    put_in_place(Arithmetic(1), monkeypatch)
+    events: list[Event] = []
+    compare(tiny(tmp_path / "out", seeds=3, budget="6m"), on_event=events.append)
+    notes = [event.text for event in events if isinstance(event, Note)]
+    assert any("the budget of 6m fits 2 of 3 seeds" in note for note in notes)
+    assert not any("replaced" in note for note in notes)
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_networks_are_asked_for_trained_and_told_of(train: Callable[..., SearchS
     assert [arm for arm, _, _ in search.study.ended()] == [arm.label for arm in search.study.arms]
     assert len({arm.network_hash for arm in search.study.arms}) == 5
     notes = [event.text for event in events if isinstance(event, Note)]
-    assert notes[1].startswith("anynetx_e/0, drawn: regnetx_002(")
+    assert notes[2].startswith("anynetx_e/0, drawn: regnetx_002(")
     assert "anynetx_e/0, plain could not be timed: no time" in notes
     assert notes[-1].startswith("anynetx_e/4, proposed by tpe: ")
     (planned,) = (event for event in events if isinstance(event, StudyStart))

@@ -1,21 +1,34 @@
 """What is timed before the first run: kept as it is made, and no longer than it takes to refuse a budget."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
+from dorsal.data.spec import parse_data
+from dorsal.jobs.events import Event, Note
+from dorsal.jobs.execution import OnEvent
 from dorsal.jobs.forecast import RunTiming
+from dorsal.jobs.machine import machine
 from dorsal.jobs.plan import Run
+from dorsal.jobs.resources import Resources
+from dorsal.jobs.timings import time_runs
+from dorsal.jobs.train import data_summary
+from dorsal.recipes.text import read_recipes
+from dorsal.study.comparison.plan import plan_comparison
 from dorsal.study.comparison.run import compare
 from dorsal.study.population.question import Population
 from dorsal.study.population.run import run_population
 from dorsal.study.search.question import Search
 from dorsal.study.search.run import run_search
 from tests.contracts.engine import ROOT
+from tests.data.pictures import fill
 from tests.study.arithmetic import EPOCH, Arithmetic, put_in_place, time_by
 from tests.study.conftest import DATA, tiny
 
@@ -30,16 +43,16 @@ with hold(Path("out")):
 """
 
 
-def comparison(out: Path) -> None:
-    compare(tiny(out))
+def comparison(out: Path, on_event: OnEvent = lambda _: None, **changes: Any) -> None:
+    compare(tiny(out, **changes), on_event=on_event)
 
 
-def population(out: Path) -> None:
-    run_population(Population(spaces=("anynetx_e",), count=3, out=str(out), **SPACE))
+def population(out: Path, on_event: OnEvent = lambda _: None, **changes: Any) -> None:
+    run_population(Population(spaces=("anynetx_e",), count=3, out=str(out), **{**SPACE, **changes}), on_event=on_event)
 
 
-def search(out: Path) -> None:
-    run_search(Search(space="anynetx_e", trials=3, out=str(out), **SPACE))
+def search(out: Path, on_event: OnEvent = lambda _: None, **changes: Any) -> None:
+    run_search(Search(space="anynetx_e", trials=3, out=str(out), **{**SPACE, **changes}), on_event=on_event)
 
 
 class Timer:
@@ -72,6 +85,37 @@ def test_what_was_timed_before_an_interruption_is_not_timed_again(
     assert len({first, *others}) == 1 + len(others)
 
 
+def test_runs_are_timed_again_with_other_loaders_or_on_another_accelerator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed: list[str] = []
+    time_by(lambda run: timed.append(run.arm) or EPOCH, monkeypatch)  # type: ignore[func-returns-value]
+    (run, *_) = plan_comparison(tiny(tmp_path), data_summary(parse_data(DATA)), read_recipes(["plain"], 1)).runs
+    here, place = machine("cpu", 1, 1), Resources(device="cpu")
+    gpu = msgspec.structs.replace(here, accelerator="NVIDIA H200")
+    loaders = msgspec.structs.replace(place, loader_processes=2)
+    times = []
+    for where, on in ((place, here), (loaders, here), (place, gpu), (place, here)):
+        time_runs(tmp_path, [run], where, on, lambda _: None)
+        times.append(len(timed))
+    assert times == [1, 2, 3, 3]
+
+
+@pytest.mark.parametrize("question", [comparison, population, search])
+def test_how_the_data_are_split_is_said_before_all_else(
+    question: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, told = put_in_place(Arithmetic(1), monkeypatch), list[Event]()
+    photos = fill(tmp_path / "photos", {"boot": 10, "hat": 10})
+    question(tmp_path / "out", told.append, data=f"{photos}(size=32)")
+    assert engine.made
+    notes = [event.text for event in told if isinstance(event, Note)]
+    assert told[0] == Note(notes[0])
+    said = "photos, split here (val_fraction=0.2, seed=0): 16 training and 4 validation images of 2 classes: boot, hat"
+    assert [text for text in notes if "split here" in text] == notes[:1]
+    assert notes[0].endswith(said)
+
+
 def test_a_budget_far_too_small_is_refused_after_one_network_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,6 +129,19 @@ def test_a_budget_far_too_small_is_refused_after_one_network_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
     offered = str(refused.value).partition("try a budget of ")[2].partition(",")[0]
     assert compare(tiny(tmp_path / "runs" / "out", budget=offered)).trials
+
+
+@pytest.mark.parametrize("keep_models", [True, False])
+@pytest.mark.parametrize("question", [comparison, population, search])
+def test_a_full_disk_advises_to_keep_no_models_only_where_they_are_kept(
+    question: Callable[..., None], keep_models: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_in_place(Arithmetic(1), monkeypatch)
+    full = shutil.disk_usage(tmp_path)._replace(free=0)
+    monkeypatch.setattr("dorsal.jobs.kept.shutil.disk_usage", lambda _: full)
+    with pytest.raises(ValueError, match="make room, name a folder on another disk") as refused:
+        question(tmp_path / "out", keep_models=keep_models)
+    assert ("keep_models=false" in str(refused.value)) == keep_models
 
 
 def test_what_every_budget_has_to_fit_is_timed_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

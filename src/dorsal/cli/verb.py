@@ -12,7 +12,7 @@ import msgspec
 
 from dorsal.cli.interrupts import STOPPED
 from dorsal.language.fields import convert
-from dorsal.language.files import read_text_file
+from dorsal.language.files import at_home, read_text_file
 from dorsal.language.options import Option, options_of, read_option
 
 _FILE = "Read the question from a TOML file; options given beside it replace its fields."
@@ -151,7 +151,7 @@ def _read(option: Option, given: Mapping[str, Any]) -> Any:
 def _one(name: str, text: str, kind: Any) -> Any:
     for each in (kind, *get_args(kind)):
         if _is_path(each):
-            return each(text).expanduser()
+            return each(at_home(text))
     if get_origin(kind) is Literal:  # `Option.checked` knows near matches
         return text
     return convert(name, text, kind, text=True)

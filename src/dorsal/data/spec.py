@@ -19,6 +19,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
+from dorsal.language.files import at_home
 from dorsal.language.reader import wrong_type
 
 MAX_PIXELS = 178_956_970
@@ -100,7 +101,7 @@ class Folder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="folde
     max_pixels: int = MAX_PIXELS
 
     def __post_init__(self) -> None:
-        path = _at_home(os.fspath(self.path))
+        path = at_home(os.fspath(self.path))
         try:
             path.encode()
         except UnicodeEncodeError:
@@ -168,7 +169,7 @@ def parse_data(text: str) -> DataSpec:
     that folder.
     """
     text = text.strip()
-    if text not in ("", "scenes") and is_folder(Path(_at_home(text))):
+    if text not in ("", "scenes") and is_folder(Path(at_home(text))):
         return Folder(text)
     match = re.fullmatch(r"(?P<name>.+?)\s*(?:\((?P<fields>[^()]*)\))?", text, re.DOTALL)
     if match is None or match["name"].count("(") != match["name"].count(")"):
@@ -195,7 +196,7 @@ def format_data(spec: DataSpec) -> str:
 
 
 def _folder(name: str, fields: dict[str, Any]) -> Folder:
-    path = Path(_at_home(name))
+    path = Path(at_home(name))
     if not is_folder(path):
         what = (
             "is a file, not a folder of class folders"
@@ -247,11 +248,6 @@ def _meant(path: Path) -> str:
         return f"; did you mean '{shown(whole if is_folder(whole) else found)}'?"
     listed = ", ".join(map(shown, names[:5])) + (", ..." if len(names) > 5 else "")
     return f"; folders in {shown(lost.parent)}: {listed}" if names else ""
-
-
-def _at_home(text: str) -> str:
-    """`text` with a leading `~` or `~user` replaced by that home, if there is one."""
-    return os.path.expanduser(text)  # noqa: PTH111 - Path would turn ./scenes into scenes
 
 
 def _folders(folder: Path) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import functools
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -84,6 +84,8 @@ def execute(
     with hold(folder), Store(storage_url(folder, session.storage), session.name) as store:
         check()
         ended = {key for key, trial in store.trials().items() if trial.status != "failed"}
+        if before := read_study_file(folder, session.file):
+            _tell_replaced(before.study, asked, folder, ended, on_event)
         left = len({run.key for run in asked.runs} - ended)
         here = machine(place.device, max(min(engine.capacity(), left), 1) if left else 1, place.threads)
         budget = _budget(session, ended, here.workers)
@@ -100,18 +102,21 @@ def execute(
         todo, note = budget.fitting(predicted) if budget else (asked, "")
         todo = with_ended(todo, asked, ended)
         coming = forecast(todo, predicted, ended, here.workers, session.keep_models)
-        check_disk(folder, coming.disk_bytes)
+        check_disk(folder, coming.disk_bytes, session.keep_models)
         todo = replace(todo, arms=_with_latencies(todo, timings))
-        if before := read_study_file(folder, session.file):
-            _tell_replaced(before.study, todo, folder, ended, on_event)
         write()
         study = keep(session, todo, ended, here, note)
-        for text in study.notes:
-            on_event(Note(text))
+        tell((text for text in study.notes if text not in asked.data.notes), on_event)
         runs = distinct_runs(todo.runs)
         on_event(StudyStart(todo.arms, coming, place.device))
         clock = Clock([run for run in runs if run.key not in ended], predicted, here.workers)
         make_runs(session, runs, ended, engine, clock, store, on_event)
+
+
+def tell(notes: Iterable[str], on_event: OnEvent) -> None:
+    """Says these sentences. Those on its data a study says first, as soon as they have been opened."""
+    for text in notes:
+        on_event(Note(text))
 
 
 def training(session: Execution) -> Work[Run]:
@@ -227,9 +232,9 @@ def make_runs(
                     on_event(TrialEnd(run, trial, done, total, clock.seconds_left()))
 
 
-def _tell_replaced(before: Study, todo: Plan, folder: Path, ended: set[str], on_event: OnEvent) -> None:
+def _tell_replaced(before: Study, asked: Plan, folder: Path, ended: set[str], on_event: OnEvent) -> None:
     """Says what is reused and what is replaced, where the folder holds runs that are none of this plan."""
-    now, then = {run.key for run in todo.runs}, {run.key for run in before.runs}
+    now, then = {run.key for run in asked.runs}, {run.key for run in before.runs}
     if other := len(then - now):
         on_event(
             Note(

@@ -84,7 +84,7 @@ def predictions_needed(images: int, classes: int) -> int:
     return images * (_HALF * classes + 2 * _LABEL)
 
 
-def check_disk(folder: Path, needed: int, models: bool = True) -> None:
+def check_disk(folder: Path, needed: int, models: bool) -> None:
     """Raises ValueError where less than so many bytes are free in the folder, which must be there. `models` says
     whether some of them are for models."""
     free = shutil.disk_usage(folder).free

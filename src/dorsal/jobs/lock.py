@@ -24,8 +24,8 @@ UNGUARDED = 113
 def hold(folder: Path) -> Iterator[None]:
     """Makes the folder and holds it for this process; the operating system lets go of it however the process ends.
 
-    It guards the folder, not a storage that several folders share. What is refused in here leaves no folder that was
-    not there before, unless something has been written down in it already: `timings.json` alone is no loss.
+    It guards the folder, not a storage that several folders share. A refusal (ValueError) inside the block deletes the
+    folder if this call made it and it holds no more than timings.
 
     Raises ValueError when another process holds it, naming that, or when the folder cannot be written. A worker that is
     only importing the main module, which would begin the study again, ends here.
@@ -50,9 +50,11 @@ def hold(folder: Path) -> Iterator[None]:
         yield
     except (ValueError, SystemExit):
         if folder in missing and {path.name for path in folder.iterdir()} <= _OF_A_START:
-            shutil.rmtree(folder)
+            with contextlib.suppress(OSError):  # the refusal is what matters
+                shutil.rmtree(folder)
             for parent in missing[1:]:
-                parent.rmdir()
+                with contextlib.suppress(OSError):  # another process may have begun a study there
+                    parent.rmdir()
         raise
     finally:
         (folder / _HOLDER).unlink(missing_ok=True)

@@ -42,15 +42,15 @@ def time_runs(
 ) -> Timings:
     """What each of these runs takes on this machine: as the folder knows it, or else timed now and kept there at once.
 
-    A run that cannot be timed will fail as that did: it is told of and left out. `on_timing` hears what is known before
+    A run that cannot be timed is reported in a Note and left out. `on_timing` hears what is known before
     anything is timed and after each.
     """
     kept = read_record(folder / TIMINGS_FILE, TimingsFile, TIMINGS_SCHEMA, "file of timings")
     known = dict(kept.timings) if kept else {}
-    new = [run for run in distinct_runs(runs) if _key(run, here) not in known]
+    new = [run for run in distinct_runs(runs) if _key(run, place, here) not in known]
 
     def found() -> Timings:
-        return {(run.arm, run.recipe_name): known[key] for run in runs if (key := _key(run, here)) in known}
+        return {(run.arm, run.recipe_name): known[key] for run in runs if (key := _key(run, place, here)) in known}
 
     on_timing(found())
     if new and place.ray not in (None, LOCAL_CLUSTER):
@@ -59,7 +59,7 @@ def time_runs(
         for run in new:
             match call(run):
                 case RunTiming() as timing:
-                    known[_key(run, here)] = timing
+                    known[_key(run, place, here)] = timing
                     write_record(folder / TIMINGS_FILE, TimingsFile(known))
                     on_timing(found())
                 case WorkerDeath(why) | str(why):
@@ -67,8 +67,10 @@ def time_runs(
     return found()
 
 
-def _key(run: Run, here: Machine) -> str:
-    return f"{run.key} {here.device} {here.threads} {here.processor}"
+def _key(run: Run, place: Resources, here: Machine) -> str:
+    """Names a run and all that its time depends on."""
+    where = f"{here.device} {here.threads} {here.processor} {here.accelerator}"
+    return f"{run.key} {where} {place.loader_processes}"
 
 
 def epoch_seconds(timings: Timings) -> EpochSeconds:

@@ -13,13 +13,18 @@ if TYPE_CHECKING:
 PathLike = str | os.PathLike[str]
 
 
+def at_home(text: str) -> str:
+    """`text` with a leading `~` or `~user` replaced by that home, if there is one."""
+    return os.path.expanduser(text)  # noqa: PTH111 - Path turns ./scenes into scenes, and raises RuntimeError for ~nobody
+
+
 def as_path(argument: str, value: PathLike) -> Path:
     """A path by its text or value; `~` is the home folder. Raises TypeError naming the argument for anything else."""
     from pathlib import Path  # here, as `dorsal list` starts without it
 
     if not isinstance(value, (str, os.PathLike)):
         raise wrong_type(argument, value, "a path, as a text or a pathlib.Path")
-    return Path(value).expanduser()
+    return Path(at_home(os.fspath(value)))
 
 
 def read_text_file(what: str, name: str) -> str:
@@ -29,7 +34,7 @@ def read_text_file(what: str, name: str) -> str:
     """
     from pathlib import Path  # here, as `dorsal list` starts without it
 
-    path = Path(name).expanduser()
+    path = Path(at_home(name))
     if not path.is_file():
         raise ValueError(f"{what} {name!r} does not exist")
     try:

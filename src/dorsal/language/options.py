@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 import msgspec
 
 from dorsal.language.fields import builtins_of, check_word, convert
+from dorsal.language.files import at_home
 from dorsal.language.reader import wrong_type
 
 Kind = TypeVar("Kind", bound=type[msgspec.Struct])
@@ -106,7 +107,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
             value = [value]
         value = [self._as_text(each) for each in value] if isinstance(value, list) else self._as_text(value)
         if self.path and value is not None:
-            value = tuple(map(_at_home, value)) if isinstance(value, tuple | list) else _at_home(value)
+            value = tuple(map(_with_home, value)) if isinstance(value, tuple | list) else _with_home(value)
         if get_origin(self.item) is Literal:  # before msgspec, which knows no near matches
             for word in value if isinstance(value, tuple | list) else (value,):
                 if word is not None:
@@ -180,15 +181,13 @@ def described(kind: Kind) -> Kind:
     return kind
 
 
-def _at_home(value: Any) -> Any:
+def _with_home(value: Any) -> Any:
     """A path, or a text that begins with one, also after `label=`, with the home folder for `~`."""
     text = os.fspath(value) if isinstance(value, os.PathLike) else value
     if not isinstance(text, str) or "~" not in text:
         return text
-    from pathlib import Path  # here, as `dorsal list` starts without it
-
     label, labelled, rest = text.partition("=~")
-    return f"{label}={Path(f'~{rest}').expanduser()}" if labelled else str(Path(text).expanduser())
+    return f"{label}={at_home(f'~{rest}')}" if labelled else at_home(text)
 
 
 def _check_text(field: str, text: str) -> None:

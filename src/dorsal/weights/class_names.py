@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from dorsal.language.files import read_text_file
+from dorsal.language.files import at_home, read_text_file
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -39,7 +39,7 @@ def read_labels(text: str, count: int) -> Labels:
         case "none":
             labels = Labels(())
         case _:
-            if not Path(text).expanduser().is_file():
+            if not Path(at_home(text)).is_file():
                 raise ValueError(f"classes={text!r} is neither imagenet, cifar10, numbered, none nor an existing file")
             labels = _parse(read_text_file("classes", text))
     if repeated := [name for name, times in Counter(labels.classes).items() if times > 1]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 from torch import Tensor
 
-from dorsal.language.files import PathLike
+from dorsal.language.files import PathLike, at_home
 from dorsal.language.reader import wrong_type
 from dorsal.spec.network import Network
 from dorsal.spec.text import difference, edit
@@ -42,7 +42,7 @@ def find_weights(
     """
     if not isinstance(weights, (str, os.PathLike, PublishedWeights)):
         raise wrong_type("weights", weights, "an id of `dorsal weights list`, a model's folder, or a checkpoint file")
-    path = None if isinstance(weights, PublishedWeights) else Path(weights).expanduser()
+    path = None if isinstance(weights, PublishedWeights) else Path(at_home(os.fspath(weights)))
     if path is not None and path.is_file():
         found = find_state(path, state, prefix)
         network, matched = adopt(found.tensors, asked)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from dorsal.language.files import PathLike, read_text_file
+from dorsal.language.files import PathLike, at_home, read_text_file
 from dorsal.language.reader import Call, Reader, suggest, wrong_type
 from dorsal.spec.network import Network, from_json
 from dorsal.spec.text import format_network, parse_network
@@ -72,7 +72,7 @@ def network(given: Network | PathLike, argument: str = "network") -> Network:
     except ValueError as error:
         from pathlib import Path  # here, as `dorsal list` starts without it
 
-        path = Path(text).expanduser()
+        path = Path(at_home(text))
         if max(map(len, path.parts), default=0) <= 255:  # no file has a longer name
             if instead := _instead(path, text):
                 raise ValueError(f"{text!r} {instead}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dorsal.data.spec import parse_data
-from dorsal.jobs.execution import Execution, OnEvent, execute
+from dorsal.jobs.execution import Execution, OnEvent, execute, tell
 from dorsal.jobs.forecast import first_seeds
 from dorsal.jobs.plan import Run
 from dorsal.jobs.records import Study
@@ -29,6 +29,7 @@ def compare(comparison: Comparison, *, on_event: OnEvent = lambda _: None) -> St
     place = with_device(comparison.resources)
     recipes = read_recipes(comparison.recipes, comparison.epochs)
     data = data_summary(parse_data(comparison.data))
+    tell(data.notes, on_event)
     timm = timm_arms(timm_networks(comparison, data), recipes, data.image_size)
     asked = plan_comparison(comparison, data, recipes, timm)
     folder = comparison.folder

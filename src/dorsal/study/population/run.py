@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from dorsal.data.spec import parse_data
 from dorsal.data.summary import DataSummary
 from dorsal.jobs.events import Note, Remark
-from dorsal.jobs.execution import Execution, OnEvent, execute
+from dorsal.jobs.execution import Execution, OnEvent, execute, tell
 from dorsal.jobs.plan import Plan, Run, run_of
 from dorsal.jobs.records import Arm
 from dorsal.jobs.store import SEEDS, Categories, Domains, Range, Value, Values
@@ -82,6 +82,7 @@ def run_population(asked: Population, *, on_event: OnEvent = lambda _: None) -> 
         asked = replace(asked, count=there)
     recipes = read_recipes([asked.recipe], asked.epochs)
     data = data_summary(parse_data(asked.data))
+    tell(data.notes, on_event)
     samples = sample_spaces(asked, data, on_event)
     drawn = tuple(map(_drawn, samples))
     trained = HowTrained(recipe=asked.recipe, data=asked.data, epochs=asked.epochs)

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from dorsal.data.spec import parse_data
 from dorsal.data.summary import DataSummary
-from dorsal.jobs.execution import Execution, OnEvent, execute
+from dorsal.jobs.execution import Execution, OnEvent, execute, tell
 from dorsal.jobs.plan import Plan, run_of
 from dorsal.jobs.records import Arm
 from dorsal.jobs.train import data_summary, summaries_at_sizes, with_device
@@ -33,6 +33,7 @@ def run_recheck(asked: Recheck, *, on_event: OnEvent = lambda _: None) -> Rechec
     schedules = _schedules(asked, recipe.epochs)
     recipes = {f"{name}, {epochs} epoch{'s' * (epochs > 1)}": replace(recipe, epochs=epochs) for epochs in schedules}
     data = data_summary(parse_data(before.data))
+    tell(data.notes, on_event)
     if changed := changed_since(population.study, own, data):
         raise ValueError(f"the {changed} is no longer what the population in {str(folder)!r} was trained with")
     most = min(len(space.labels) for space in population.spaces)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from dorsal.data.spec import parse_data
 from dorsal.data.summary import DataSummary
 from dorsal.jobs.events import Event, Note, StudyStart, TrialEnd
-from dorsal.jobs.execution import Execution, OnEvent, engine_of, keep, make_runs, training
+from dorsal.jobs.execution import Execution, OnEvent, engine_of, keep, make_runs, tell, training
 from dorsal.jobs.forecast import START_UP_SECONDS, Forecast, Pace
 from dorsal.jobs.kept import check_disk, disk_needed
 from dorsal.jobs.lock import hold
@@ -61,6 +61,7 @@ def run_search(
     place = with_device(asked.resources)
     recipes = read_recipes([asked.recipe], asked.epochs)
     data = data_summary(parse_data(asked.data))
+    tell(data.notes, on_event)
     objectives, predicted = asked.asked_objectives, asked.predicted
     bounds = {**{name: "0.." for name in objectives if name in predicted}, **asked.bounds}  # where it is predicted
     population = Population(
@@ -140,14 +141,14 @@ class _Searcher:
         here = machine(self.place.device, workers, self.place.threads)
         self._ask_ahead(ahead)
         session = self._session()
-        for text in self._keep(session, here).notes:
-            self.on_event(Note(text))
+        study = self._keep(session, here)
+        tell((text for text in study.notes if text not in self.data.notes), self.on_event)
         epoch = self._epoch_seconds(here) if left else 0.0
         pace = Pace(left, self.recipe.epochs, workers, epoch)
         takes = pace.seconds_left() + START_UP_SECONDS if epoch else None
         usual = round(fmean(self.params))
         disk = disk_needed([usual] * left, self.data, workers, session.keep_models)
-        check_disk(self.folder, disk)
+        check_disk(self.folder, disk, session.keep_models)
         coming = Forecast(total, total - left, takes if left else 0.0, workers, {}, disk)
         self.on_event(StudyStart((), coming, self.place.device))
 
