@@ -132,6 +132,7 @@ def own_interval(study, c):
 study = dorsal.run(dorsal.Comparison""",
     "p.mean.networks, p.mean.low": "p.mean.value, p.mean.low",
     ".accuracy": ".score",
+    ".course.": ".log.",
 }
 _LEARNT = """
 from msgspec.structs import replace

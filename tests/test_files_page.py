@@ -43,7 +43,7 @@ WHOLES: dict[str, dict[str, Any]] = {
     POPULATION: {
         "study": Study, "spaces": tuple[Space, ...], "analysis": PopulationFindings, "latency": LatencyModel | None,
     },
-    SEARCH: {"study": Study, "course": SearchLog, "outcome": SearchFindings},
+    SEARCH: {"study": Study, "log": SearchLog, "outcome": SearchFindings},
 }  # fmt: skip
 """What the parts of each results.json are."""
 
@@ -190,8 +190,8 @@ def test_tables_have_the_columns_that_are_described(tmp_path: Path) -> None:
     costs = {name for space in population.analysis.spaces for name in space.costs}
     check_columns("networks.csv", columns(tmp_path / "networks.csv"), costs, axes, population.population.study)
     write_search(search, analyse_search(search, None), tmp_path)
-    axes = {name for network in search.course.networks for name in network.point}
-    costs = {name for network in search.course.networks for name in network.costs}
+    axes = {name for network in search.log.networks for name in network.point}
+    costs = {name for network in search.log.networks for name in network.costs}
     check_columns("networks.csv of a search", columns(tmp_path / "networks.csv"), costs, axes, search.study)
 
 

@@ -313,7 +313,7 @@ def test_a_population_and_a_search_made_on_a_cluster_are_those_made_here(tmp_pat
     for here, there in (populations, searches):
         assert {trial.status for trial in there.study.trials} == {"finished"}
         assert results(there.study) == results(here.study)
-    assert searches[0].course == searches[1].course
+    assert searches[0].log == searches[1].log
 
 
 @pytest.mark.slow

@@ -56,7 +56,7 @@ def made(
         for row, label in enumerate(drawn.labels)
     )
     space = SPACES["anynetx_e"] if name == "search" else replace(SPACES["anynetx_e"], name=name)
-    course = SearchLog(
+    log = SearchLog(
         space=space,
         bounds={},
         sampler="tpe",
@@ -65,7 +65,7 @@ def made(
         latency_model="",
         networks=networks,
     )
-    return SearchStudy(study=replace(found.study, name=name, command=f"dorsal space search {name}"), course=course)
+    return SearchStudy(study=replace(found.study, name=name, command=f"dorsal space search {name}"), log=log)
 
 
 def random_draws() -> PopulationStudy:
@@ -164,7 +164,7 @@ def test_three_files_with_all_that_is_known(tmp_path: Path) -> None:
     assert float(first["error"]) == outcome.errors[0]
     assert float(first["error"]) == pytest.approx((float(first["error_seed_1"]) + float(first["error_seed_2"])) / 2)
     assert network(first["text"]) == search.study.arms[0].network
-    assert [int(first[f"depths.{stage}"]) for stage in range(1, 5)] == search.course.networks[0].point["depths"]
+    assert [int(first[f"depths.{stage}"]) for stage in range(1, 5)] == search.log.networks[0].point["depths"]
 
 
 def test_names_that_look_like_markup_of_the_terminal_are_printed() -> None:

@@ -55,7 +55,7 @@ def question(out: Path, **changes: Any) -> Search:
 
 
 def asked_for(search: SearchStudy) -> list[tuple[Any, ...]]:
-    return [(each.label, each.point, each.drawn, each.passed_over, each.memory) for each in search.course.networks]
+    return [(each.label, each.point, each.drawn, each.passed_over, each.memory) for each in search.log.networks]
 
 
 def errors(search: SearchStudy) -> list[float]:
@@ -65,10 +65,10 @@ def errors(search: SearchStudy) -> list[float]:
 def test_networks_are_asked_for_trained_and_told_of(train: Callable[..., SearchStudy], tmp_path: Path) -> None:
     events: list[Event] = []
     search = train(question(tmp_path), Arithmetic(1), events)
-    assert [network.label for network in search.course.networks] == [f"anynetx_e/{n}" for n in range(5)]
-    assert [network.drawn for network in search.course.networks[:3]] == [True] * 3
-    assert not any(network.drawn for network in search.course.networks[3:])
-    assert all(1e6 <= network.costs["macs"] <= 4e6 for network in search.course.networks)
+    assert [network.label for network in search.log.networks] == [f"anynetx_e/{n}" for n in range(5)]
+    assert [network.drawn for network in search.log.networks[:3]] == [True] * 3
+    assert not any(network.drawn for network in search.log.networks[3:])
+    assert all(1e6 <= network.costs["macs"] <= 4e6 for network in search.log.networks)
     assert [arm for arm, _, _ in search.study.ended()] == [arm.label for arm in search.study.arms]
     assert len({arm.network_hash for arm in search.study.arms}) == 5
     notes = [event.text for event in events if isinstance(event, Note)]
@@ -102,16 +102,16 @@ def test_however_it_is_broken_off_it_ends_as_if_it_had_not_been(
 def test_stopped_before_its_first_network_is_written_down_it_goes_on(
     train: Callable[..., SearchStudy], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(folder: Path, course: SearchLog) -> None:
-        if course.networks:
+    def stop(folder: Path, log: SearchLog) -> None:
+        if log.networks:
             raise KeyboardInterrupt
-        write_log(folder, course)
+        write_log(folder, log)
 
     with monkeypatch.context() as patch:
         patch.setattr("dorsal.study.search.run.write_log", stop)
         with pytest.raises(KeyboardInterrupt):
             train(question(tmp_path), Arithmetic(1))
-    assert not load_search(tmp_path).course.networks
+    assert not load_search(tmp_path).log.networks
     assert len(train(question(tmp_path, sampler="nsga2"), Arithmetic(1)).study.trials) == 5
 
 
@@ -207,9 +207,9 @@ def test_a_predicted_time_is_bounded_and_an_objective(train: Callable[..., Searc
         trials=4,
     )
     search = train(asked, Arithmetic(1))
-    assert search.course.objectives == ("error", "forward_b1_ms")
-    times = [network.costs["forward_b1_ms"] for network in search.course.networks]
-    assert times == pytest.approx([1 + 1e-6 * network.costs["macs"] for network in search.course.networks], rel=0.01)
+    assert search.log.objectives == ("error", "forward_b1_ms")
+    times = [network.costs["forward_b1_ms"] for network in search.log.networks]
+    assert times == pytest.approx([1 + 1e-6 * network.costs["macs"] for network in search.log.networks], rel=0.01)
     assert 2 <= min(times) <= max(times) <= 5
     front = analyse_search(search).front
     assert {point.values[1] for point in front} <= set(times)
@@ -220,18 +220,18 @@ def test_a_predicted_time_is_bounded_and_an_objective(train: Callable[..., Searc
     assert load_search(tmp_path / "out") == search
     unbounded = question(tmp_path / "free", objectives=asked.objectives, latency_model=str(tmp_path), trials=4)
     search = train(unbounded, Arithmetic(1))
-    assert all(network.costs["forward_b1_ms"] > 0 for network in search.course.networks)
+    assert all(network.costs["forward_b1_ms"] > 0 for network in search.log.networks)
 
 
 def random_population(search: SearchStudy) -> PopulationStudy:
     """The networks of a random search as a population."""
-    course = search.course
+    log = search.log
     drawn = SpaceSample(
-        space=course.space,
+        space=log.space,
         sampling=Sampling(
             points=1.0,
             dimensions=1,
-            bounds=course.bounds,
+            bounds=log.bounds,
             seed=0,
             candidates=1,
             rejected={},
@@ -239,9 +239,9 @@ def random_population(search: SearchStudy) -> PopulationStudy:
             accepted=1,
             duplicates=0,
         ),
-        labels=tuple(network.label for network in course.networks),
+        labels=tuple(network.label for network in log.networks),
         axes={},
-        costs={"macs": [network.costs["macs"] for network in course.networks]},
+        costs={"macs": [network.costs["macs"] for network in log.networks]},
     )
     return PopulationStudy(study=search.study, spaces=(drawn,))
 
@@ -270,7 +270,7 @@ def test_a_search_is_compared_with_random_draws(train: Callable[..., SearchStudy
     assert "another bounds than the search" in refused(
         sampling=msgspec.structs.replace(population.spaces[0].sampling, bounds={"macs": "1M..5M"})
     )
-    space = msgspec.structs.replace(search.course.space, image_size=64)
+    space = msgspec.structs.replace(search.log.space, image_size=64)
     assert "another space called anynetx_e" in refused(space=space)
     assert "of other, and the search of anynetx_e" in refused(space=msgspec.structs.replace(space, name="other"))
     wider = question(tmp_path / "wider", bounds={"macs": "1M..5M"})

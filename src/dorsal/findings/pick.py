@@ -141,7 +141,7 @@ def _front(
 def _costs(found: PopulationStudy | SearchStudy) -> dict[str, dict[str, dict[str, float]]]:
     """By space the costs of its networks by label."""
     if isinstance(found, SearchStudy):
-        return {found.course.space.name: {network.label: network.costs for network in found.course.networks}}
+        return {found.log.space.name: {network.label: network.costs for network in found.log.networks}}
     return {
         drawn.space.name: {
             label: {name: column[row] for name, column in drawn.costs.items()} for row, label in enumerate(drawn.labels)
@@ -152,8 +152,8 @@ def _costs(found: PopulationStudy | SearchStudy) -> dict[str, dict[str, dict[str
 
 def _objectives(found: PopulationStudy | SearchStudy) -> tuple[str, ...]:
     """The objectives of a front."""
-    if isinstance(found, SearchStudy) and len(found.course.objectives) > 1:
-        return found.course.objectives
+    if isinstance(found, SearchStudy) and len(found.log.objectives) > 1:
+        return found.log.objectives
     return (ERROR, "macs")
 
 

@@ -67,37 +67,37 @@ def analyse_search(search: SearchStudy, against: PopulationStudy | None = None) 
 
     Raises ValueError for a population of another space, bounds, recipe, data or number of seeds.
     """
-    course, study = search.course, search.study
+    log, study = search.log, search.study
     results = network_results(study)
-    statuses = [results[network.label][0] for network in course.networks]
-    errors = [results[network.label][1] for network in course.networks]
+    statuses = [results[network.label][0] for network in log.networks]
+    errors = [results[network.label][1] for network in log.networks]
     random = _random_errors(search, against) if against else []
     known = [error for error in random if error is not None]
     finished = {
-        network.label: tuple(error if name == ERROR else network.costs[name] for name in course.objectives)
-        for network, error in zip(course.networks, errors, strict=True)
+        network.label: tuple(error if name == ERROR else network.costs[name] for name in log.objectives)
+        for network, error in zip(log.networks, errors, strict=True)
         if error is not None
     }
     learnt = network_learning(study, results)
     front = pareto_front(finished)
     least = min((error for error in errors if error is not None), default=None)
     passed_over: Counter[str] = Counter()
-    for network in course.networks:
+    for network in log.networks:
         passed_over.update(network.passed_over)
     return SearchFindings(
         name=study.name,
-        space=course.space.name,
-        sampler=course.sampler,
-        objectives=course.objectives,
+        space=log.space.name,
+        sampler=log.sampler,
+        objectives=log.objectives,
         epochs=next(iter(study.recipes.values())).epochs,
         seeds=len(study.seeds),
         counts=counts_of(statuses),
-        drawn=sum(network.drawn for network in course.networks),
+        drawn=sum(network.drawn for network in log.networks),
         passed_over=dict(passed_over.most_common()),
         statuses=tuple(statuses),
         errors=tuple(errors),
         best_so_far=tuple(_least_so_far(errors)),
-        best=None if least is None else NamedNetwork(label=course.networks[errors.index(least)].label, error=least),
+        best=None if least is None else NamedNetwork(label=log.networks[errors.index(least)].label, error=least),
         front=tuple(FrontPoint(label=label, values=finished[label]) for label in front),
         fronts=tuple(_fronts(search, errors, front)),
         learning=learnt,
@@ -115,11 +115,11 @@ def _least_so_far(errors: Sequence[float | None]) -> Iterator[float | None]:
 
 def _fronts(search: SearchStudy, errors: Sequence[float | None], front: Sequence[str]) -> Iterator[Front]:
     """The front of all objectives against each cost among them, in rising cost; else a front for each of COSTS."""
-    objectives = [name for name in search.course.objectives if name != ERROR]
+    objectives = [name for name in search.log.objectives if name != ERROR]
     for cost in objectives or COSTS:
         networks = {
             network.label: (network.costs[cost], error)
-            for network, error in zip(search.course.networks, errors, strict=True)
+            for network, error in zip(search.log.networks, errors, strict=True)
             if error is not None
         }
         if objectives:
@@ -131,7 +131,7 @@ def _fronts(search: SearchStudy, errors: Sequence[float | None], front: Sequence
 def _random_errors(search: SearchStudy, population: PopulationStudy) -> list[float | None]:
     """Errors of the population's networks without those that the search has too: equal seeds start with equal draws."""
     study = search.study
-    drawn = draws_to_compare(population, search.course, study.recipes, study.data.fingerprint, len(study.seeds))
+    drawn = draws_to_compare(population, search.log, study.recipes, study.data.fingerprint, len(study.seeds))
     results = network_results(population.study)
     own = {(arm.network_hash, arm.cost) for arm in study.arms}  # the cost tells image sizes apart
     others = {arm.label for arm in population.study.arms if (arm.network_hash, arm.cost) not in own}

@@ -64,7 +64,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def execute(
-    session: Execution,
+    execution: Execution,
     on_event: OnEvent,
     *,
     check: Callable[[], None] = lambda: None,
@@ -79,38 +79,38 @@ def execute(
     store of another schema, another storage than the folder's study has, a cluster that cannot be reached; OSError when
     the disk is full, with all stored intact.
     """
-    asked, folder, place = session.plan, session.folder, session.place
-    engine = engine_of(place, training(session))
-    with hold(folder), Store(storage_url(folder, session.storage), session.name) as store:
+    asked, folder, place = execution.plan, execution.folder, execution.place
+    engine = engine_of(place, training(execution))
+    with hold(folder), Store(storage_url(folder, execution.storage), execution.name) as store:
         check()
         ended = {key for key, trial in store.trials().items() if trial.status != "failed"}
-        if before := read_study_file(folder, session.file):
+        if before := read_study_file(folder, execution.file):
             _tell_replaced(before.study, asked, folder, ended, on_event)
         left = len({run.key for run in asked.runs} - ended)
         here = machine(place.device, max(min(engine.capacity(), left), 1) if left else 1, place.threads)
-        budget = _budget(session, ended, here.workers)
+        budget = _budget(execution, ended, here.workers)
         timings = time_runs(
             folder,
-            _quickest_first(session),
+            _quickest_first(execution),
             place,
             here,
             on_event,
             lambda known: budget.check(epoch_seconds(known)) if budget else None,
         )
-        untimed = {(run.arm, run.recipe_name): 0.0 for run in session.timed}  # it will soon fail
+        untimed = {(run.arm, run.recipe_name): 0.0 for run in execution.timed}  # it will soon fail
         predicted = predict_epochs(asked, {**untimed, **epoch_seconds(timings)})
         todo, note = budget.fitting(predicted) if budget else (asked, "")
         todo = with_ended(todo, asked, ended)
-        coming = forecast(todo, predicted, ended, here.workers, session.keep_models)
-        check_disk(folder, coming.disk_bytes, session.keep_models)
+        coming = forecast(todo, predicted, ended, here.workers, execution.keep_models)
+        check_disk(folder, coming.disk_bytes, execution.keep_models)
         todo = replace(todo, arms=_with_latencies(todo, timings))
         write()
-        study = keep(session, todo, ended, here, note)
+        study = keep(execution, todo, ended, here, note)
         tell((text for text in study.notes if text not in asked.data.notes), on_event)
         runs = distinct_runs(todo.runs)
         on_event(StudyStart(todo.arms, coming, place.device))
         clock = Clock([run for run in runs if run.key not in ended], predicted, here.workers)
-        make_runs(session, runs, ended, engine, clock, store, on_event)
+        make_runs(execution, runs, ended, engine, clock, store, on_event)
 
 
 def tell(notes: Iterable[str], on_event: OnEvent) -> None:
@@ -119,13 +119,13 @@ def tell(notes: Iterable[str], on_event: OnEvent) -> None:
         on_event(Note(text))
 
 
-def training(session: Execution) -> Work[Run]:
+def training(execution: Execution) -> Work[Run]:
     """What a worker does with a run of this study."""
     return functools.partial(
         run_trial,
-        folder=session.folder.resolve(),
-        place=session.place,
-        keep_models=session.keep_models,
+        folder=execution.folder.resolve(),
+        place=execution.place,
+        keep_models=execution.keep_models,
     )
 
 
@@ -145,23 +145,23 @@ def engine_of(place: Resources, work: Work[AnyJob]) -> Engine[AnyJob]:
 
 
 def keep(
-    session: Execution,
+    execution: Execution,
     todo: Plan,
     ended: Collection[str],
     here: Machine,
     note: str = "",
 ) -> Study:
     """Writes the plan as it is about to be carried out here, and returns it. `note` is a sentence on it, or ""."""
-    before = read_study_file(session.folder, session.file)
-    settings = _settings(todo, session.place, ended, here, before)
+    before = read_study_file(execution.folder, execution.file)
+    settings = _settings(todo, execution.place, ended, here, before)
     unfit = recipe_notes(todo.recipes, todo.data.train_images)
-    place = session.place
+    place = execution.place
     slow = precision_notes(place.device, place.precision) if place.ray is None else []
     notes = tuple(filter(None, [*todo.data.notes, *unfit, *slow, note, _told_apart(settings)]))
-    study = _study(session, todo, here, notes, before)
-    storage = storage_of(session.folder, session.storage) or ""
+    study = _study(execution, todo, here, notes, before)
+    storage = storage_of(execution.folder, execution.storage) or ""
     saved = StudyFile(study, storage, settings)
-    write_study_file(session.folder, saved, session.file)
+    write_study_file(execution.folder, saved, execution.file)
     return study
 
 
@@ -193,7 +193,7 @@ def do_jobs(
 
 
 def make_runs(
-    session: Execution,
+    execution: Execution,
     runs: Sequence[Run],
     ended: Collection[str],
     engine: Engine[Run],
@@ -207,12 +207,12 @@ def make_runs(
 
     `more` gives runs that are not known yet, as in `Engine.run_all`; there will be `total` runs then.
     """
-    folder = session.folder
-    for key in ended:  # left where a session was killed between storing a run and this
+    folder = execution.folder
+    for key in ended:  # left where a run of the study was killed between storing a run and this
         checkpoint_file(folder, key).unlink(missing_ok=True)
     left = [run for run in runs if run.key not in ended]
     done, total = len(runs) - len(left), total or len(runs)
-    with contextlib.closing(do_jobs(engine, left, store, folder, session.describe, more)) as reports:
+    with contextlib.closing(do_jobs(engine, left, store, folder, execution.describe, more)) as reports:
         for report in reports:
             run = report.job
             match report.what:
@@ -244,24 +244,24 @@ def _tell_replaced(before: Study, asked: Plan, folder: Path, ended: set[str], on
         )
 
 
-def _budget(session: Execution, ended: Collection[str], workers: int) -> Budget | None:
-    if session.budget is None:
+def _budget(execution: Execution, ended: Collection[str], workers: int) -> Budget | None:
+    if execution.budget is None:
         return None
     return Budget(
-        text=session.budget,
-        cut=functools.partial(session.part, session.plan),
-        parts=session.parts,
-        part_name=session.part_name,
+        text=execution.budget,
+        cut=functools.partial(execution.part, execution.plan),
+        parts=execution.parts,
+        part_name=execution.part_name,
         done=ended,
         workers=workers,
     )
 
 
-def _quickest_first(session: Execution) -> list[Run]:
+def _quickest_first(execution: Execution) -> list[Run]:
     """What is to be timed: before all else what every budget has to fit, and there what has the fewest MACs."""
-    fit = {run.key for run in session.part(session.plan, 1).runs}
-    macs = {arm.label: arm.cost.macs for arm in session.plan.arms}
-    return sorted(session.timed, key=lambda run: (run.key not in fit, macs[run.arm]))
+    fit = {run.key for run in execution.part(execution.plan, 1).runs}
+    macs = {arm.label: arm.cost.macs for arm in execution.plan.arms}
+    return sorted(execution.timed, key=lambda run: (run.key not in fit, macs[run.arm]))
 
 
 def _with_latencies(todo: Plan, timings: Timings) -> tuple[Arm, ...]:
@@ -299,11 +299,11 @@ def _told_apart(settings: Sequence[str]) -> str:
     )
 
 
-def _study(session: Execution, todo: Plan, here: Machine, notes: tuple[str, ...], before: StudyFile | None) -> Study:
+def _study(execution: Execution, todo: Plan, here: Machine, notes: tuple[str, ...], before: StudyFile | None) -> Study:
     return Study(
-        kind=session.kind,
-        name=session.name,
-        command=session.command,
+        kind=execution.kind,
+        name=execution.name,
+        command=execution.command,
         created=before.study.created if before else datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         arms=todo.arms,
         recipes=todo.recipes,

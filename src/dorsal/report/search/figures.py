@@ -32,7 +32,7 @@ def course_view(search: SearchStudy, outcome: SearchFindings) -> View:
             line={"color": look(RANDOM).colour, "width": 2},
             hovertemplate="best of %{x} random networks: %{y:.2f} %, the median<extra></extra>",
         )
-    networks = search.course.networks
+    networks = search.log.networks
     for drawn, marker in ((True, {"symbol": "circle-open", "color": GREY}), (False, {"color": look(SEARCH).colour})):
         found = [
             (place, error, network.label)
@@ -72,7 +72,7 @@ def front_views(search: SearchStudy, outcome: SearchFindings) -> list[View]:
     for front in outcome.fronts:
         points = [
             (network.costs[front.cost], error, network.label)
-            for network, error in zip(search.course.networks, outcome.errors, strict=True)
+            for network, error in zip(search.log.networks, outcome.errors, strict=True)
             if error is not None
         ]
         views.append(against([points], front, "predicted", joined=len(outcome.objectives) < 3))

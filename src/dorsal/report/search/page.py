@@ -46,11 +46,11 @@ def write_search_report(search: SearchStudy, found: SearchFindings, folder: Path
 
 def search_page(search: SearchStudy, found: SearchFindings) -> str:
     """The page as text; `found` is of this search. Every string of the search is escaped."""
-    study, course = search.study, search.course
-    bounds = ", ".join(f"{name} {bound}" for name, bound in course.bounds.items()) or "no bounds"
+    study, log = search.study, search.log
+    bounds = ", ".join(f"{name} {bound}" for name, bound in log.bounds.items()) or "no bounds"
     about = (
         f"{found.sampler} on {found.space}, {bounds}, for {' and '.join(found.objectives)}: "
-        f"{found.counts.finished:,} of {plural(len(course.networks), 'network')} finished, "
+        f"{found.counts.finished:,} of {plural(len(log.networks), 'network')} finished, "
         f"{plural(found.epochs, 'epoch')}, {plural(found.seeds, 'seed')}. {data_line(study.data)} "
         f"{study.machine.processor}, {study.machine.device}. {study.created}"
     )
@@ -98,7 +98,7 @@ def _best(search: SearchStudy, found: SearchFindings) -> str:
 
 def _drawings(search: SearchStudy, found: SearchFindings, shown: Sequence[FrontPoint]) -> Iterator[str]:
     arms = {arm.label: arm for arm in search.study.arms}
-    sizes = {network.label: int(network.costs["image_size"]) for network in search.course.networks}
+    sizes = {network.label: int(network.costs["image_size"]) for network in search.log.networks}
     for point in shown:
         arm = arms[point.label]
         values = [
@@ -129,6 +129,6 @@ def _all(search: SearchStudy, found: SearchFindings) -> str:
             ],
             arms[network.label],
         )
-        for network, status, error in zip(search.course.networks, found.statuses, found.errors, strict=True)
+        for network, status, error in zip(search.log.networks, found.statuses, found.errors, strict=True)
     )
     return networks_table(("network", "asked as", "error, %", *map(heading, costs)), rows)

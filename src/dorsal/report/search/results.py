@@ -25,7 +25,7 @@ def write_results(search: SearchStudy, found: SearchFindings, folder: Path) -> N
     """
     whole = {
         "study": replace(search.study, arms=(), runs=(), trials=()),
-        "course": search.course,
+        "log": search.log,
         "outcome": {**msgspec.to_builtins(found), "sentences": conclusions(found)},
     }
     write_whole(folder / "results.json", json_of(whole))
@@ -33,7 +33,7 @@ def write_results(search: SearchStudy, found: SearchFindings, folder: Path) -> N
 
 
 def _networks(search: SearchStudy, found: SearchFindings) -> Iterator[dict[str, Any]]:
-    for place, network in enumerate(search.course.networks):
+    for place, network in enumerate(search.log.networks):
         yield {
             "label": network.label,
             "drawn": network.drawn,

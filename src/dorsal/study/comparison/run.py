@@ -42,7 +42,7 @@ def compare(comparison: Comparison, *, on_event: OnEvent = lambda _: None) -> St
     def describe(run: Run) -> tuple[Domains, Values]:
         return domains, {"arm": run.arm, "recipe": run.recipe_name, "seed": run.seed}
 
-    session = Execution(
+    execution = Execution(
         plan=asked,
         timed=tuple(run for run in asked.runs if run.seed == asked.seeds[0]),
         part=first_seeds,
@@ -59,5 +59,5 @@ def compare(comparison: Comparison, *, on_event: OnEvent = lambda _: None) -> St
         budget=comparison.budget,
         keep_models=comparison.keep_models,
     )
-    execute(session, on_event, check=lambda: refuse_other_studies(folder, "comparison", comparison.name))
+    execute(execution, on_event, check=lambda: refuse_other_studies(folder, "comparison", comparison.name))
     return load_study(folder, comparison.storage)

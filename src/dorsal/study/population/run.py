@@ -88,7 +88,7 @@ def run_population(asked: Population, *, on_event: OnEvent = lambda _: None) -> 
     trained = HowTrained(recipe=asked.recipe, data=asked.data, epochs=asked.epochs)
     plan = _plan(samples, drawn, asked, recipes, data)
 
-    session = Execution(
+    execution = Execution(
         plan=plan,
         timed=timed_runs(plan),
         part=first_networks,
@@ -106,7 +106,7 @@ def run_population(asked: Population, *, on_event: OnEvent = lambda _: None) -> 
         keep_models=asked.keep_models,
     )
     execute(
-        session,
+        execution,
         on_event,
         check=lambda: refuse_others(folder, asked.name, drawn, recipes, data),
         write=lambda: write_spaces(folder, trained, drawn),

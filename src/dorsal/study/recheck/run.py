@@ -47,7 +47,7 @@ def run_recheck(asked: Recheck, *, on_event: OnEvent = lambda _: None) -> Rechec
         for space in population.spaces
     ]
     plan = _plan(chosen, recipes, asked, data)
-    session = Execution(
+    execution = Execution(
         plan=plan,
         timed=timed_runs(plan),
         part=first_networks,
@@ -64,7 +64,7 @@ def run_recheck(asked: Recheck, *, on_event: OnEvent = lambda _: None) -> Rechec
         budget=asked.budget,
         keep_models=asked.keep_models,
     )
-    execute(session, on_event)
+    execute(execution, on_event)
     retrained = load_recheck(folder, asked.storage)
     assert retrained is not None  # just written
     return retrained

@@ -58,18 +58,18 @@ class SearchStudy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """A search with what came of it: `study` has the networks as arms, and the ended runs."""
 
     study: Study
-    course: SearchLog
+    log: SearchLog
 
     def _repr_html_(self) -> str:
         results = network_results(self.study)
-        found = [(error, each) for each in self.course.networks if (error := results[each.label][1]) is not None]
+        found = [(error, each) for each in self.log.networks if (error := results[each.label][1]) is not None]
         found.sort(key=lambda pair: pair[0])
         rows = [
             (each.label, f"{error:.2f}", *(f"{each.costs[name]:,.0f}" for name in ("params", "macs")))
             for error, each in found
         ]
-        ended = f"{len(found):,} of {len(self.course.networks):,} networks finished"
-        title = f"{self.study.name}: search of {self.course.space.name}; {ended}; errors in percent, the least first"
+        ended = f"{len(found):,} of {len(self.log.networks):,} networks finished"
+        title = f"{self.study.name}: search of {self.log.space.name}; {ended}; errors in percent, the least first"
         return html_table(title, ("network", "error", "params", "MACs"), rows)
 
 
@@ -77,20 +77,20 @@ AnyStudy = Study | PopulationStudy | SearchStudy
 
 
 def draws_to_compare(
-    population: PopulationStudy, course: SearchLog, recipes: Mapping[str, Recipe], data: str, seeds: int
+    population: PopulationStudy, log: SearchLog, recipes: Mapping[str, Recipe], data: str, seeds: int
 ) -> SpaceSample:
     """The population's draws of the searched space. `data` is the fingerprint, `seeds` how many.
 
     Raises ValueError where their errors do not compare with those of the search.
     """
-    name = course.space.name
+    name = log.space.name
     drawn = next((each for each in population.spaces if each.space.name == name), None)
     if drawn is None:
         spaces = ", ".join(each.space.name for each in population.spaces)
         raise ValueError(f"against: the population is of {spaces}, and the search of {name}")
     for what, same in (
-        (f"space called {name}", drawn.space == course.space),
-        ("bounds", drawn.sampling.bounds == course.bounds),
+        (f"space called {name}", drawn.space == log.space),
+        ("bounds", drawn.sampling.bounds == log.bounds),
         ("recipe", population.study.recipes == recipes),
         ("data", population.study.data.fingerprint == data),
         ("number of seeds", len(population.study.seeds) == seeds),

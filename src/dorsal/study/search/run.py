@@ -73,7 +73,7 @@ def run_search(
         sample_seed=asked.sample_seed,
     )
     (draws,) = sample_spaces(population, data, on_event)
-    course = SearchLog(
+    log = SearchLog(
         space=draws.space,
         bounds=asked.bounds,
         sampler=asked.sampler,
@@ -82,13 +82,13 @@ def run_search(
         latency_model=asked.latency_model,
     )
     if against is not None:
-        draws_to_compare(against, course, recipes, data.fingerprint, len(asked.seed_list))
+        draws_to_compare(against, log, recipes, data.fingerprint, len(asked.seed_list))
     asker = Asker(draws.space, read_bounds(bounds, predicted), predicted, objectives, asked.sampler, asked.sample_seed)
     folder = asked.folder
     with hold(folder), Store(storage_url(folder, asked.storage), asked.name) as store:
-        course = log_so_far(folder, asked.name, course, recipes, data)
-        write_log(folder, course)  # wherever it is broken off, the folder is that of a search
-        _Searcher(asked, place, course, asker, draws, recipes, data, store, on_event).go_on()
+        log = log_so_far(folder, asked.name, log, recipes, data)
+        write_log(folder, log)  # wherever it is broken off, the folder is that of a search
+        _Searcher(asked, place, log, asker, draws, recipes, data, store, on_event).go_on()
     return load_search(folder, asked.storage)
 
 
@@ -99,7 +99,7 @@ class _Searcher:
         self,
         asked: Search,
         place: Resources,
-        course: SearchLog,
+        log: SearchLog,
         asker: Asker,
         draws: Sample,
         recipes: dict[str, Recipe],
@@ -107,10 +107,10 @@ class _Searcher:
         store: Store,
         on_event: OnEvent,
     ) -> None:
-        self.asked, self.course, self.asker, self.recipes, self.data = asked, course, asker, recipes, data
+        self.asked, self.log, self.asker, self.recipes, self.data = asked, log, asker, recipes, data
         self.store, self.on_event = store, on_event
         self.folder, self.place, self.seeds = asked.folder, place, asked.seed_list
-        self.trials = max(asked.trials, len(course.networks))
+        self.trials = max(asked.trials, len(log.networks))
         self.draws = ({axis: index[[row]] for axis, index in draws.points.items()} for row in range(len(draws)))
         self.seen_at = summaries_at_sizes(data)
         ((self.recipe_name, self.recipe),) = recipes.items()
@@ -119,7 +119,7 @@ class _Searcher:
         self.keys: set[bytes] = set()
         self.runs: dict[tuple[str, int], Run] = {}
         self.ended = {key: trial for key, trial in store.trials().items() if trial.status != "failed"}
-        for network in course.networks:
+        for network in log.networks:
             genome = asker.genome
             judged = asker.judge(genome.points(genome.params(network.point, undrawn=True)))
             if judged.costs != network.costs:
@@ -134,31 +134,31 @@ class _Searcher:
         """Makes all runs that are left, and asks for networks as it goes."""
         total = self.trials * len(self.seeds)
         left = total - sum(run.key in self.ended for run in self.runs.values())
-        engine = engine_of(self.place, training(self._session()))
+        engine = engine_of(self.place, training(self._execution()))
         workers = engine.capacity() if left else 1
         ahead = 1 + ceil((workers + workers // 2 - 1) / len(self.seeds))
         workers = min(workers, left) or 1
         here = machine(self.place.device, workers, self.place.threads)
         self._ask_ahead(ahead)
-        session = self._session()
-        study = self._keep(session, here)
+        execution = self._execution()
+        study = self._keep(execution, here)
         tell((text for text in study.notes if text not in self.data.notes), self.on_event)
         epoch = self._epoch_seconds(here) if left else 0.0
         pace = Pace(left, self.recipe.epochs, workers, epoch)
         takes = pace.seconds_left() + START_UP_SECONDS if epoch else None
         usual = round(fmean(self.params))
-        disk = disk_needed([usual] * left, self.data, workers, session.keep_models)
-        check_disk(self.folder, disk, session.keep_models)
+        disk = disk_needed([usual] * left, self.data, workers, execution.keep_models)
+        check_disk(self.folder, disk, execution.keep_models)
         coming = Forecast(total, total - left, takes if left else 0.0, workers, {}, disk)
         self.on_event(StudyStart((), coming, self.place.device))
 
         def more() -> list[Run]:
             if new := self._ask_ahead(ahead):
-                self._keep(session, here)
+                self._keep(execution, here)
             return new
 
         known = list(self.runs.values())
-        make_runs(session, known, set(self.ended), engine, pace, self.store, self._hear, more, total)
+        make_runs(execution, known, set(self.ended), engine, pace, self.store, self._hear, more, total)
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, TrialEnd):
@@ -168,15 +168,15 @@ class _Searcher:
     def _ask_ahead(self, ahead: int) -> list[Run]:
         """Asks for networks as long as all but the last `ahead` - 1 have ended, and returns the runs that they take."""
         new: list[Run] = []
-        while (count := len(self.course.networks)) < self.trials:
+        while (count := len(self.log.networks)) < self.trials:
             known = max(count + 1 - ahead, 0)
-            results = [self._result(network) for network in self.course.networks[:known]]
+            results = [self._result(network) for network in self.log.networks[:known]]
             if None in results:
                 break
             results += [None] * (count - known)
             told = [
                 Feedback(network.point, network.costs, network.memory, result)
-                for network, result in zip(self.course.networks, results, strict=True)
+                for network, result in zip(self.log.networks, results, strict=True)
             ]
             new += self._ask(told)
         return new
@@ -184,16 +184,16 @@ class _Searcher:
     def _ask(self, told: Sequence[Feedback]) -> list[Run]:
         found = self.asker.propose(told, self.keys, self.draws)
         network = SearchedNetwork(
-            label=f"{self.course.space.name}/{len(told)}",
+            label=f"{self.log.space.name}/{len(told)}",
             point=found.point,
             costs=found.judged.costs,
             drawn=found.drawn,
             passed_over=found.passed_over,
             memory=found.memory,
         )
-        self.course = replace(self.course, networks=(*self.course.networks, network))
+        self.log = replace(self.log, networks=(*self.log.networks, network))
         runs = self._take(network.label, found.judged)
-        arm, how = self.arms[-1], "drawn" if found.drawn else f"proposed by {self.course.sampler}"
+        arm, how = self.arms[-1], "drawn" if found.drawn else f"proposed by {self.log.sampler}"
         self.on_event(Note(f"{arm.label}, {how}: {arm.text}, {arm.cost.macs / 1e6:.2f} M MACs"))
         return [run for run in runs if run.key not in self.ended]
 
@@ -203,11 +203,11 @@ class _Searcher:
         side = int(judged.costs["image_size"])
         arm = Arm(
             label=label,
-            text=based_on(self.course.space.base, judged.network),
+            text=based_on(self.log.space.base, judged.network),
             network=judged.network,
             network_hash=hash_of(judged.network),
             cost=cost_of(judged.costs),
-            space=self.course.space.name,
+            space=self.log.space.name,
             row=len(self.arms),
         )
         self.arms.append(arm)
@@ -225,13 +225,13 @@ class _Searcher:
             return None
         if error is None:
             return status
-        return tuple(error if name == ERROR else network.costs[name] for name in self.course.objectives)
+        return tuple(error if name == ERROR else network.costs[name] for name in self.log.objectives)
 
-    def _session(self) -> Execution:
-        domains: Domains = {**domains_of(self.course.space), **RUN}
+    def _execution(self) -> Execution:
+        domains: Domains = {**domains_of(self.log.space), **RUN}
 
         def describe(run: Run) -> tuple[Domains, Values]:
-            network = next(each for each in self.course.networks if each.label == run.arm)
+            network = next(each for each in self.log.networks if each.label == run.arm)
             return domains, {**values_of(network.point), "seed": run.seed, "epochs": run.recipe.epochs}
 
         return Execution(
@@ -256,10 +256,10 @@ class _Searcher:
         runs = tuple(self.runs.values())
         return Plan(arms=tuple(self.arms), recipes=self.recipes, seeds=self.seeds, data=self.data, runs=runs)
 
-    def _keep(self, session: Execution, here: Machine) -> Study:
-        """Writes down what has been asked for: first the plan, which may then know a network more than the course."""
-        study = keep(session, self._plan(), set(self.ended), here)
-        write_log(self.folder, self.course)
+    def _keep(self, execution: Execution, here: Machine) -> Study:
+        """Writes down what has been asked for: first the plan, which may then know a network more than the log."""
+        study = keep(execution, self._plan(), set(self.ended), here)
+        write_log(self.folder, self.log)
         return study
 
     def _epoch_seconds(self, here: Machine) -> float:

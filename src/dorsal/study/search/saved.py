@@ -22,17 +22,17 @@ def load_search(folder: Path, storage: str | None = None) -> SearchStudy:
 
     Raises ValueError when there is none, and as `load_study` does.
     """
-    course = _read(folder)
-    if course is None:
+    log = _read(folder)
+    if log is None:
         raise ValueError(f"{str(folder)!r} holds no search: there is no {SEARCH_FILE} in it; see `dorsal space search`")
     study = load_study(folder, storage)
     if study.kind != "search":
         raise ValueError(f"{str(folder)!r} holds no search but a {study.kind}; see `dorsal space search`")
-    return SearchStudy(study=study, course=course)
+    return SearchStudy(study=study, log=log)
 
 
 def log_so_far(folder: Path, name: str, asked: SearchLog, recipes: dict[str, Recipe], data: DataSummary) -> SearchLog:
-    """The course that the folder holds, or the one asked for, of no network yet, where it holds no network either.
+    """The log that the folder holds, or the one asked for, of no network yet, where it holds no network either.
 
     Raises ValueError where the folder holds something else, or a search of another question.
     """
@@ -53,9 +53,9 @@ def log_so_far(folder: Path, name: str, asked: SearchLog, recipes: dict[str, Rec
     return before
 
 
-def write_log(folder: Path, course: SearchLog) -> None:
+def write_log(folder: Path, log: SearchLog) -> None:
     """Writes the file atomically. Raises OSError when it cannot be written; the old file is then still there."""
-    write_record(folder / SEARCH_FILE, course)
+    write_record(folder / SEARCH_FILE, log)
 
 
 def _read(folder: Path) -> SearchLog | None:
