@@ -39,7 +39,7 @@ SWALLOWS = """
 import subprocess, time
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 interrupts._ONE_PRESS, interrupts._LONGEST = 0.0, {longest}
-with interrupts.obeyed():
+with interrupts.stoppable():
     try:
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(600)

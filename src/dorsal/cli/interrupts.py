@@ -1,9 +1,9 @@
 """Ctrl-C of the command line, all of it here: the first stops in order, the second at once.
 
-The first raises KeyboardInterrupt, so that what is kept as a verb ends is kept. Where nothing is to be kept, in the
-middle of an import, it stops at once. Code of others can swallow an exception, and a long call of C keeps Python from
-raising one, so a thread listens too: it ends the process at the second Ctrl-C, or where the first has not ended it in
-time. What has ended by then is safe: files are written whole or not at all.
+The first raises KeyboardInterrupt, so that a verb can save its state. Where nothing is to be kept, in the middle of an
+import, it stops at once. Code of others can swallow an exception, and a long call of C keeps Python from raising one,
+so a thread listens too: it ends the process at the second Ctrl-C, or where the first has not ended it in time. What has
+ended by then is safe: files are written whole or not at all.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ _LONGEST = 20.0
 """Seconds that stopping in order may take. A Ray cluster is given ten."""
 
 
-class _Known:
+class _State:
     """Whether Ctrl-C has been pressed, and what a stop says."""
 
     pressed = False
     sentence = "stopped"
 
 
-_known = _Known()
+_state = _State()
 _stopping = threading.Lock()
 
 
 def say_when_stopped(sentence: str) -> None:
     """What a stop from now on says: what is kept, and how to go on."""
-    _known.sentence = sentence
+    _state.sentence = sentence
 
 
 @contextlib.contextmanager
-def obeyed() -> Iterator[None]:
-    """In here, and until the interpreter has ended, Ctrl-C ends this process and all that it started."""
+def stoppable() -> Iterator[None]:
+    """Inside the block Ctrl-C stops the command and its processes; afterwards it ends this process."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a job in the background of a shell
         yield
         return
@@ -60,15 +60,15 @@ def obeyed() -> Iterator[None]:
     try:
         yield
     finally:
-        if _known.pressed:  # whatever it was turned into on the way here
+        if _state.pressed:  # whatever it was turned into on the way here
             _stop()
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # all is done, but Python takes a moment to end
 
 
 def _raise_once(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # the system's
-    if _known.pressed:
+    if _state.pressed:
         return
-    _known.pressed = True
+    _state.pressed = True
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
             os.write(signal.set_wakeup_fd(-1), bytes([_AT_ONCE]))
@@ -104,6 +104,6 @@ def _stop() -> NoReturn:
             with contextlib.suppress(psutil.Error):
                 child.kill()
         live = "\n\x1b[?25h" if sys.stderr.isatty() else ""  # a bar hides the cursor
-        os.write(2, f"{live}{_known.sentence}\n".encode())
+        os.write(2, f"{live}{_state.sentence}\n".encode())
     finally:
         os._exit(STOPPED)

@@ -17,8 +17,8 @@ def list_networks(
             argument=True,
         ),
     ] = (),
-    max_macs: Annotated[str, option("At most so many MACs, e.g. 2G.", metavar="AMOUNT")] = "",
-    max_params: Annotated[str, option("At most so many parameters, e.g. 30M.", metavar="AMOUNT")] = "",
+    max_macs: Annotated[str, option("Highest number of MACs, e.g. 2G.", metavar="AMOUNT")] = "",
+    max_params: Annotated[str, option("Highest number of parameters, e.g. 30M.", metavar="AMOUNT")] = "",
     image_size: Annotated[int, option("Side of the image in pixels that MACs are counted for.")] = 224,
     as_json: AsJson = False,
 ) -> None:

@@ -15,7 +15,7 @@ from dorsal.study.question import CostBounds
 def pick_networks(
     folder: Annotated[Path, option("The folder of a population or of a search.", metavar="FOLDER", argument=True)],
     bounds: CostBounds,
-    space: Annotated[str | None, option("Of this space, where the folder has several.")] = None,
+    space: Annotated[str | None, option("Which space, if the folder has several.")] = None,
     by: Annotated[Literal["error", "pareto"], option("error, or pareto for all that none beats.")] = "error",
     out: Annotated[
         Path | None,

@@ -139,7 +139,7 @@ def _cell(
 
 
 def _results(study: Study, trials: Mapping[tuple[str, str, int], Trial], recipe: str) -> Results:
-    """Accuracy by arm, one entry a seed, None without a result."""
+    """Scores by arm, one entry a seed, None without a result."""
     return {
         arm.label: [trial.score if (trial := trials.get((arm.label, recipe, seed))) else None for seed in study.seeds]
         for arm in study.arms

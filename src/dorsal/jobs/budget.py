@@ -14,7 +14,7 @@ from dorsal.jobs.plan import Plan
 from dorsal.language.amounts import read_duration, show_duration
 
 _HEADROOM = 2
-"""A budget that is offered is so many times the forecast: measured again, the same takes more or less."""
+"""The suggested budget is this many times the forecast, because a second measurement may be slower."""
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,10 +39,10 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
         return self.cut(1)
 
     def check(self, measured: EpochSeconds) -> None:
-        """Raises ValueError where by what was measured so far not even the smallest part fits.
+        """Raises ValueError if even the smallest part cannot fit.
 
-        `fitting` refuses all that this does. What is not measured yet counts as nothing here and as no less there, and
-        `makespan` never falls where a job takes longer. And nothing fits in less than a worker takes to start.
+        Runs not timed yet count as 0 seconds, so `fitting` would refuse everything refused here. A worker's start-up is
+        always counted.
         """
         part = self.smallest
         nothing = {(arm.label, recipe): 0.0 for arm in part.arms for recipe in part.recipes}

@@ -71,8 +71,8 @@ def read_predictions(folder: Path, trial: Trial | Assessment) -> dict[str, NDArr
 
 
 def disk_needed(params: Sequence[int], data: DataSummary, workers: int, keep_models: bool) -> int:
-    """Bytes, roughly, that runs of networks with so many parameters each leave and take: predictions, models, trials,
-    and the checkpoints of those in flight."""
+    """Bytes, roughly, that runs of networks with these numbers of parameters leave and take: predictions, models,
+    trials, and the checkpoints of those in flight."""
     said = len(params) * predictions_needed(data.val_images, len(data.classes))
     models = _FLOAT * sum(params) if keep_models else 0
     in_flight = _CHECKPOINT * _FLOAT * sum(sorted(params, reverse=True)[:workers])
@@ -80,13 +80,13 @@ def disk_needed(params: Sequence[int], data: DataSummary, workers: int, keep_mod
 
 
 def predictions_needed(images: int, classes: int) -> int:
-    """Bytes, roughly, of what one model said of so many images."""
+    """Bytes, roughly, of what one model said of this number of images."""
     return images * (_HALF * classes + 2 * _LABEL)
 
 
 def check_disk(folder: Path, needed: int, models: bool) -> None:
-    """Raises ValueError where less than so many bytes are free in the folder, which must be there. `models` says
-    whether some of them are for models."""
+    """Raises ValueError if fewer than the needed bytes are free in the folder, which must exist. `models` says whether
+    some of them are for models."""
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise ValueError(

@@ -15,7 +15,7 @@ from dorsal.tasks.model import make_model
 from dorsal.train.timing import time_forward, time_step
 
 _CALLS = 3
-"""In each visit a call is timed so often, after the warm-up of `train.timing`."""
+"""Timed calls in each visit, after the warm-up."""
 
 
 def measure(job: Measure, _tell: Callable[[Message], None], *, threads: int, device: str) -> Visit:

@@ -36,7 +36,7 @@ from dorsal.jobs.resources import host_and_port
 
 _SECONDS_TO_STOP = 10.0
 _SECONDS_BETWEEN_COUNTS = 1.0
-"""A cluster is counted so often, for its nodes come and go."""
+"""Seconds between counts of the cluster's nodes, which come and go."""
 
 
 class RayCluster(Generic[AnyJob]):

@@ -1,4 +1,4 @@
-"""A legal network near a text that is none: what the error message about the text ends in.
+"""Finds a valid network text close to an invalid one, to end an error message with.
 
 It is found by trial: the text is changed in one way after another, small changes first, until it reads as a network.
 So no rule of the grammar is said here again.
@@ -86,7 +86,7 @@ def _readable(text: str) -> str:
 
 
 def _near_name(word: str, names: Collection[str]) -> str:
-    """The name that was probably meant: of resnest18, which nobody made, the small form."""
+    """The closest known name. For an unpublished small depth such as resnest18: the family's small form."""
     family = word.lower().rstrip("0123456789")
     depth = word[len(family) :]
     small = f"{family}_small" in names and f"{family}18" not in names and depth and int(depth) < 50

@@ -31,7 +31,7 @@ def print_population(found: PopulationFindings, console: Console) -> None:
     console.print(table_of("space", ("networks", "mean", "median", "least", "most"), map(_errors, found.spaces)))
     learnt = not found.learning.nothing
     if learnt and any(space.summary and space.summary.searches for space in found.spaces):
-        head(console, "Error to expect of the best of so many networks, drawn from these")
+        head(console, "Expected error of the best of n networks")
         console.print(_searches(found.spaces))
     head(console, "How the spaces were drawn")
     columns = ("points", "dimensions", "candidates", "accepted")

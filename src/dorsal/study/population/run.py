@@ -32,7 +32,7 @@ from dorsal.study.population.records import HowTrained, PopulationStudy, SpaceSa
 from dorsal.study.population.saved import drawn_before, load_population, refuse_others, write_spaces
 
 TIMED = 8
-"""So many networks are timed for the forecast; the others are predicted from them."""
+"""Networks timed for the forecast; the others are predicted from them."""
 
 
 def fitted_space(space: Space, data: DataSummary) -> Space:

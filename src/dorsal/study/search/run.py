@@ -40,7 +40,7 @@ from dorsal.study.search.records import ERROR, SearchedNetwork, SearchLog, Searc
 from dorsal.study.search.saved import load_search, log_so_far, write_log
 
 TIMED = 3
-"""So many networks are timed for the forecast of a search that has trained none."""
+"""Networks timed for the forecast before any has been trained."""
 
 
 def run_search(
