@@ -229,7 +229,8 @@ def test_bad_input_is_one_sentence_and_exit_code_2(dorsal, tmp_path, monkeypatch
     *begun, last = err.splitlines()
     assert message in last
     assert last.startswith("dorsal: ")
-    assert all("; folder: runs/" in line for line in begun)  # what is begun, before torch is imported
+    # What is begun is said before torch is imported.
+    assert all("; folder: runs/" in line or line.startswith("scoring no/such/") for line in begun)
     assert "Traceback" not in err
 
 
