@@ -7,8 +7,10 @@ import sys
 import pytest
 from PIL import Image
 
+from dorsal.jobs.study_file import StudyFile, write_study_file
 from dorsal.spec.cost import cost
 from dorsal.zoo import NETWORKS, named, network
+from tests.findings.studies import make_case
 
 TINY = "small(depths=[1, 1], widths=[16, 32], strides=[2, 2])"
 SCENES = "scenes(train=60, val=30, size=32)"
@@ -288,3 +290,16 @@ def test_list_finds_names_of_other_packages_and_keeps_its_columns(dorsal):
     assert [line.split()[0] for line in lines] == ["network", "regnety_016"]
     lines = dorsal("list", "resnest50*")[1].splitlines()
     assert len({len(line.partition("  at ")[0].rstrip()) for line in lines}) == 1
+
+
+def test_a_folder_is_of_a_study_or_of_a_model_that_was_trained_alone(dorsal, tmp_path):
+    model, study = tmp_path / "model", tmp_path / "study"
+    data = ("--data", "scenes(size=32, train=40, val=20)", "--epochs", 1)
+    assert dorsal("train", "small", *data, "--out", model)[0] == 0
+    code, _, err = dorsal("compare", "small", "resnet18", *data, "--out", model)
+    assert (code, "holds a model that `dorsal train` made; name another folder" in err) == (2, True)
+    assert not (model / "study.json").exists()
+    write_study_file(study, StudyFile(make_case("whole").study, "", ()))
+    code, _, err = dorsal("train", "small", *data, "--out", study)
+    assert (code, "holds a comparison; name another folder" in err) == (2, True)
+    assert [file.name for file in study.iterdir()] == ["study.json"]

@@ -20,9 +20,10 @@ def compare(asked: Comparison, as_json: ResultsAsJson = False) -> None:
         dorsal compare small 'small(mixer=split_attention)' --match macs=20M --budget 10m
     """
     from dorsal.cli.progress import watching
+    from dorsal.report.words.numerals import plural
 
     seeds = ", ".join(map(str, asked.seed_list))
-    doing = f"comparing {len(asked.asked_networks)} networks on {asked.data}"
+    doing = f"comparing {plural(len(asked.asked_networks), 'network')} on {asked.data}"
     doing += f"; recipes: {', '.join(asked.recipes)}; seeds: {seeds}"
     with watching(asked.folder, doing) as on_event:
         from dorsal.study.comparison.run import compare as run  # imports torch

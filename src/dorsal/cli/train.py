@@ -59,17 +59,19 @@ def train(asked: TrainingRun, as_json: AsJson = False) -> None:
         dorsal train resnest50 --recipe tricks --data photos --precision bf16 --out runs/resnest50
     """
     net, made, spec = _read(asked)
-    say_when_stopped("stopped; epochs that have ended are kept, and the same command goes on")
+    say_when_stopped("stopped; the same command goes on")
     sys.stderr.write(f"training {asked.network} on {asked.data}; epochs: {made.epochs}; folder: {asked.folder}\n")
 
     from dorsal.data.dataset import open_data  # after the quick checks: this imports torch
     from dorsal.jobs.machine import precision_notes
+    from dorsal.jobs.study_file import refuse_studies
     from dorsal.jobs.train import choose_device
     from dorsal.jobs.trained import save_trained, trained_card
     from dorsal.spec.adapt import fitted_to
     from dorsal.weights.saved import check_savable
     from dorsal.zoo import written_choices
 
+    refuse_studies(asked.folder)
     device = choose_device(asked.device)
     _note(precision_notes(device, asked.precision))
     opened = open_data(spec)

@@ -264,9 +264,10 @@ def _convert(
 ) -> None:
     import msgspec
 
+    from dorsal.weights.card import MODEL_FILE
     from dorsal.weights.convert import convert as run
 
-    replaced = replacing(out / "model.json")
+    replaced = replacing(out / MODEL_FILE)
     card, notes = run(file, entry, out, origin=origin, partial=partial, state=state, prefix=prefix)
     for note in notes:
         sys.stderr.write(f"note: {note}\n")

@@ -9,6 +9,7 @@ import msgspec
 from dorsal.jobs.json_file import read_record, write_record
 from dorsal.jobs.records import STUDY_SCHEMA, Kind, Study
 from dorsal.jobs.store import HIDDEN, Store, without_password
+from dorsal.weights.card import MODEL_FILE
 
 STUDY_FILE = "study.json"
 _OWN_STORE = "study.db"
@@ -100,8 +101,10 @@ def refuse_studies(folder: Path) -> None:
 
 
 def refuse_other_studies(folder: Path, kind: Kind, name: str) -> None:
-    """Raises ValueError where the folder holds a study of another kind, or one of another name, under which the store
-    knows none of its runs."""
+    """Raises ValueError where the folder holds a model that was trained alone, a study of another kind, or one of
+    another name, under which the store knows none of its runs."""
+    if (folder / MODEL_FILE).is_file():
+        raise ValueError(f"out={str(folder)!r} holds a model that `dorsal train` made; name another folder")
     saved = read_study_file(folder)
     if saved is None:
         return

@@ -8,6 +8,8 @@ from dorsal.spec.network import Network
 from dorsal.spec.preprocessing import Preprocessing
 
 SCHEMA = 2
+MODEL_FILE = "model.json"
+"""The card in the folder of a model."""
 
 
 class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

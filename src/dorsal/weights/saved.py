@@ -24,13 +24,13 @@ from dorsal.nn.backbone import Classifier
 from dorsal.nn.build import build
 from dorsal.spec.network import Network, network_hash
 from dorsal.spec.preprocessing import Preprocessing
-from dorsal.weights.card import SCHEMA, Card
+from dorsal.weights.card import MODEL_FILE, SCHEMA, Card
 from dorsal.weights.formats import from_ours
 from dorsal.weights.read import check_finite
 from dorsal.zoo import network as read_network
 from dorsal.zoo import text_of
 
-WEIGHTS, CARD, REFERENCE = "model.safetensors", "model.json", "reference.safetensors"
+WEIGHTS, CARD, REFERENCE = "model.safetensors", MODEL_FILE, "reference.safetensors"
 TOLERANCE = 1e-4
 """How far an output may be from the reference, as a share of the largest output. Machines and versions of torch differ
 by about 1e-6; a wrong layer by far more than this."""
