@@ -134,8 +134,8 @@ class Watch:
 @contextlib.contextmanager
 def watching(folder: Path, doing: str) -> Iterator[Callable[[Event], None]]:
     """Says at once what is being done and in which folder, and gives what shows the events of the study."""
-    sys.stderr.write(f"{doing}; folder: {folder}\n")
     say_when_stopped(f"stopped; what was timed is kept, and {_GOES_ON}")
+    sys.stderr.write(f"{doing}; folder: {folder}\n")
     with Watch(folder) as watch:
         yield watch.on_event
 
