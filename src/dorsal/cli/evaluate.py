@@ -32,7 +32,7 @@ def evaluate(asked: Scoring, as_json: AsJson = False) -> None:
         return
     from dorsal.cli.progress import watching
 
-    with watching(asked.folder, _doing(asked), done="scored") as on_event:
+    with watching(asked.folder, _doing(asked)) as on_event:
         from dorsal.study.scoring.run import score_models  # imports torch
 
         board = score_models(asked, on_event=on_event)

@@ -132,13 +132,10 @@ class Watch:
 
 
 @contextlib.contextmanager
-def watching(folder: Path, doing: str, done: str = "timed") -> Iterator[Callable[[Event], None]]:
-    """Says at once what is being done and in which folder, and gives what shows the events of the study.
-
-    Stopped before the first event, it says that what was `done` is kept.
-    """
+def watching(folder: Path, doing: str) -> Iterator[Callable[[Event], None]]:
+    """Says at once what is being done and in which folder, and gives what shows the events of the study."""
+    say_when_stopped(f"stopped; {_GOES_ON}")
     sys.stderr.write(f"{doing}; folder: {folder}\n")
-    say_when_stopped(f"stopped; what was {done} is kept, and {_GOES_ON}")
     with Watch(folder) as watch:
         yield watch.on_event
 
