@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from dorsal.cli import progress
 from dorsal.cli.progress import Watch
 from dorsal.jobs.events import AssessmentEnd, Progress, Remark, ScoringStart, StudyStart, TrialEnd, VisitEnd
 from dorsal.jobs.forecast import Forecast
@@ -62,14 +61,6 @@ def test_what_is_told_of_models_that_are_scored(capsys: pytest.CaptureFixture[st
         "1/2  model 1: 50.00 %  (3s)  about 1m20s left",
         "2/2  model 1: failed: no such folder  (1s)",
     ]
-
-
-def test_stopped_before_the_first_event_it_says_what_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(progress, "say_when_stopped", said.append)
-    for done in ("timed", "scored"):
-        with progress.watching(Path("runs/x"), "at work", done):
-            assert said.pop() == f"stopped; what was {done} is kept, and the same command goes on"
 
 
 def test_a_remark_is_put_into_words(capsys: pytest.CaptureFixture[str]) -> None:

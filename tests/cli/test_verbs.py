@@ -231,8 +231,8 @@ def test_bad_input_is_one_sentence_and_exit_code_2(dorsal, tmp_path, monkeypatch
     *begun, last = err.splitlines()
     assert message in last
     assert last.startswith("dorsal: ")
-    # What is begun is said before torch is imported.
-    assert all("; folder: runs/" in line or line.startswith("scoring no/such/") for line in begun)
+    # What is begun is said before torch is imported, and how the data are split before all else.
+    assert all("; folder: runs/" in line or line.startswith(("scoring no/such/", "note: scenes: ")) for line in begun)
     assert "Traceback" not in err
 
 

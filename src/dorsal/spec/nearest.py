@@ -60,8 +60,6 @@ def nearest_text(text: str, read: Callable[[str], Network], names: Collection[st
 def answer(error: ValueError, near: str) -> ValueError:
     """The error about a text, ending in a text near it where there is one."""
     said = str(error)
-    if said.endswith("?") and near in re.split(r" or |did you mean ", said.rstrip("?")):
-        return error  # it is said already
     return ValueError(f"{said}{' ' if said.endswith('?') else '; '}try: {near}" if near else said)
 
 
