@@ -67,8 +67,9 @@ def test_a_killed_search_goes_on_and_its_winner_is_handed_over(dorsal, out, tmp_
     code, text, err = dorsal(*QUESTION, "--out", out)
     assert (code, err.count("/4  ")) == (0, 0)  # nothing is trained twice
     assert "4 of 4 networks of anynetx_e finished" in text
-    assert f"dorsal space pick {out} --by pareto" in text
-    assert f"{found['best']['error']:.2f}" in text
+    learnt = "Nothing was learnt" not in text  # so short a run may tell its networks from one class or not
+    assert (f"dorsal space pick {out} --by pareto" in text) == learnt
+    assert (f"{found['best']['error']:.2f}" in text) == learnt
 
     (out / "report.html").unlink()
     code, again, err = dorsal("report", out)

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from dorsal.cli.finish import replacing
 from dorsal.cli.options import AsJson, Model
 from dorsal.language.options import option
 
@@ -125,6 +124,7 @@ def convert(
         dorsal weights convert models/mine --to-format timm --out mine.safetensors
     """
     if to_format:
+        from dorsal.cli.finish import replacing
         from dorsal.weights.convert import export
 
         if network or source_format or classes or preprocessing or license or partial or state or prefix:
@@ -264,6 +264,7 @@ def _convert(
 ) -> None:
     import msgspec
 
+    from dorsal.cli.finish import replacing
     from dorsal.weights.card import MODEL_FILE
     from dorsal.weights.convert import convert as run
 
