@@ -6,23 +6,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dorsal.data.summary import DataSummary
 from dorsal.jobs.budget import Budget
 from dorsal.jobs.forecast import START_UP_SECONDS, first_seeds
 from dorsal.jobs.plan import Plan
-from dorsal.recipes.recipe import Recipe
-from dorsal.study.comparison.plan import plan_comparison
-from dorsal.study.comparison.question import Comparison
-
-SECONDS = {("small", "plain"): 2.0, ("small", "tricks"): 3.0, ("wide", "plain"): 4.0, ("wide", "tricks"): 6.0}
-ROUND = 5 * sum(SECONDS.values())  # the recipes have five epochs
-
-
-@pytest.fixture
-def made(summary: DataSummary, recipes: dict[str, Recipe]) -> Plan:
-    return plan_comparison(
-        Comparison(networks=("small", "wide=small(widths=[128,256,512])"), seeds=3), summary, recipes
-    )
+from tests.jobs.timed import ROUND, SECONDS
 
 
 def by_seeds(made: Plan, ended: set[str], workers: int, text: str) -> Budget:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from html import escape
 from pathlib import Path
 
@@ -95,18 +94,11 @@ def population_page(
 
     Where nothing was learnt, what errors would show is left out.
     """
-    by_error: dict[str, Callable[[], str]] = {
-        "Random search": lambda: _search(found),
-        "Error against each axis": lambda: _axes(found),
-        "Which axes matter": lambda: _importances(found),
-        "Error against cost": lambda: _fronts(found, latency),
-        "Distance from the linear rule": lambda: _linear_rule(found),
-    }
     sections = (
         _top(population, found),
         section("Spaces", _spaces(found)),
         section("Errors", _errors(found)),
-        *(section(title, made()) for title, made in by_error.items() if not found.learning.nothing),
+        "" if found.learning.nothing else _by_error(found, latency),
         section("Is the short schedule enough?", _reliability(found, retrained)),
         "" if latency is None else section("Latency", latency_section(found, latency)),
         section("Best, median and worst networks", drawings(population, found)),
@@ -114,6 +106,18 @@ def population_page(
         how_it_was_run(population.study),
     )
     return page_of(found.name, sections, _STYLE)
+
+
+def _by_error(found: PopulationFindings, latency: LatencyFindings | None) -> str:
+    """What the errors show."""
+    sections = (
+        section("Random search", _search(found)),
+        section("Error against each axis", _axes(found)),
+        section("Which axes matter", _importances(found)),
+        section("Error against cost", _fronts(found, latency)),
+        section("Distance from the linear rule", _linear_rule(found)),
+    )
+    return "".join(sections)
 
 
 def _top(population: PopulationStudy, found: PopulationFindings) -> str:
