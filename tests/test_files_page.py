@@ -16,7 +16,7 @@ from dorsal.findings.comparison import ComparisonFindings
 from dorsal.findings.population.records import PopulationFindings
 from dorsal.findings.search import SearchFindings, analyse_search
 from dorsal.jobs.records import Study
-from dorsal.jobs.scoreboard import Scoreboard
+from dorsal.jobs.scores import Scores
 from dorsal.jobs.study_file import StudyFile
 from dorsal.jobs.timings import TimingsFile
 from dorsal.latency.records import LatencyModel, Measurements
@@ -35,7 +35,7 @@ from tests.report.test_search import made as made_search
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "files.md"
 COMPARISON, POPULATION, SEARCH = (f"results.json of a {kind}" for kind in ("comparison", "population", "search"))
 ROOTS = (
-    StudyFile, SpacesFile, SearchLog, Scoreboard, Card, ComparisonFindings, PopulationFindings, SearchFindings,
+    StudyFile, SpacesFile, SearchLog, Scores, Card, ComparisonFindings, PopulationFindings, SearchFindings,
     LatencyModel, Measurements, TimingsFile,
 )  # fmt: skip
 WHOLES: dict[str, dict[str, Any]] = {

@@ -161,7 +161,7 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
     "Search": (lambda given: dorsal.Search(space=given), "space"),
     "Timing": (lambda given: dorsal.Timing(spaces=[given]), "spaces"),
     "Recheck": (lambda given: dorsal.Recheck(population=given), "population"),
-    "Scoring": (lambda given: dorsal.Scoring(models=[given]), "models"),
+    "Evaluation": (lambda given: dorsal.Evaluation(models=[given]), "models"),
     "run": (dorsal.run, "question"),
     "load": (dorsal.load, "folder"),
     "analyse": (dorsal.analyse, "study"),

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from dorsal.space.sample import sample
     from dorsal.spec.network import Network
     from dorsal.study.comparison.question import Comparison
+    from dorsal.study.evaluation.question import Evaluation
     from dorsal.study.load import load
     from dorsal.study.population.question import Population
     from dorsal.study.recheck.question import Recheck
     from dorsal.study.run import run
-    from dorsal.study.scoring.question import Scoring
     from dorsal.study.search.question import Search
     from dorsal.study.timing.question import Timing
     from dorsal.train.loop import fit
@@ -68,7 +68,7 @@ _ROOMS = {
     "dorsal.study.search.question": ("Search",),
     "dorsal.study.recheck.question": ("Recheck",),
     "dorsal.study.timing.question": ("Timing",),
-    "dorsal.study.scoring.question": ("Scoring",),
+    "dorsal.study.evaluation.question": ("Evaluation",),
     "dorsal.study.run": ("run",),
     "dorsal.study.load": ("load",),
     "dorsal.findings.analyse": ("analyse",),
@@ -78,11 +78,11 @@ _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
     "Comparison",
+    "Evaluation",
     "Network",
     "Population",
     "Recheck",
     "Recipe",
-    "Scoring",
     "Search",
     "Timing",
     "analyse",

@@ -14,15 +14,15 @@ from dorsal.cli.verb import Verb
 from dorsal.language.options import Option, options_of
 from dorsal.study import question
 from dorsal.study.comparison.question import Comparison
+from dorsal.study.evaluation.question import Evaluation
 from dorsal.study.population.question import Population
 from dorsal.study.recheck.question import Recheck
-from dorsal.study.scoring.question import Scoring
 from dorsal.study.search.question import Search
 from dorsal.study.timing.question import Timing
 
 KINDS = {
     "compare": Comparison,
-    "evaluate": Scoring,
+    "evaluate": Evaluation,
     "space run": Population,
     "space search": Search,
     "space recheck": Recheck,

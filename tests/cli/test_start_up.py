@@ -59,7 +59,7 @@ def test_the_list_of_verbs_loads_none_of_them(words: tuple[str, ...]) -> None:
 
 
 def test_a_question_is_read_without_torch() -> None:
-    assert "torch" not in loaded("import dorsal\ndorsal.Comparison, dorsal.Recheck, dorsal.Timing, dorsal.Scoring")
+    assert "torch" not in loaded("import dorsal\ndorsal.Comparison, dorsal.Recheck, dorsal.Timing, dorsal.Evaluation")
 
 
 def test_every_public_name_is_there_and_lazy() -> None:
@@ -79,6 +79,6 @@ def test_what_is_scored_is_said_before_torch_is_imported() -> None:
 
 
 def test_one_model_is_scored_without_what_many_need() -> None:
-    found = loaded("import dorsal.cli.evaluate, dorsal.study.scoring.plan")
+    found = loaded("import dorsal.cli.evaluate, dorsal.study.evaluation.plan")
     assert "torch" in found
     assert found & {"optuna", "sqlalchemy", "rich", "dorsal.jobs.execution", "dorsal.jobs.ray_engine"} == set()

@@ -467,7 +467,7 @@ def test_several_models_are_scored_as_jobs_and_kept_in_a_folder(dorsal, foreign,
     assert "1 model, 0 of them done; about " in err  # b has the weights of a
     found = json.loads(out)
     assert [each["name"] for each in found["models"]] == ["a", "b"]
-    assert {each["assessment"]["score"] for each in found["models"]} == {alone["score"]}
+    assert {each["result"]["score"] for each in found["models"]} == {alone["score"]}
     assert json.loads((tmp_path / "scores" / "scores.json").read_text()) == found
     code, out, err = dorsal("evaluate", "a", "b", "--data", pictures, "--out", "scores")
     assert "1 model, 1 of them done" in err

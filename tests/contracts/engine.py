@@ -8,11 +8,13 @@ from typing import Any
 import psutil
 import pytest
 
-from dorsal.jobs.engine import LIVES, Engine, Predictions, Work, WorkerDeath
+from dorsal.jobs.clock import Clock, Task
+from dorsal.jobs.engine import LIVES, Engine, Work, WorkerDeath
+from dorsal.jobs.events import Event, JobEnd
 from dorsal.jobs.execution import do_jobs
 from dorsal.jobs.kept import predictions_file
 from dorsal.jobs.plan import Run
-from dorsal.jobs.records import Assessment, Outcome, Trial, Visit
+from dorsal.jobs.records import ModelScore, Trial, Visit
 from dorsal.jobs.store import Categories, Store
 from dorsal.recipes.epoch import Epoch, Step
 from tests.contracts.jobs import (
@@ -115,21 +117,25 @@ class EngineContract:
         domains = {"job": Categories(tuple(job.key for job in jobs))}
         stored_when_told = []
         with Store(f"sqlite:///{tmp_path / 'study.db'}", "any") as store:
+
+            def hear(event: Event) -> None:
+                if isinstance(event, JobEnd):
+                    stored_when_told.append(store.outcomes()[event.job.key] == event.outcome)
+
+            clock = Clock({job.key: Task(job.key) for job in jobs}, dict.fromkeys((job.key for job in jobs), 1.0), 2)
             engine = self.engine(2, of_every_kind)
-            for report in do_jobs(engine, jobs, store, tmp_path, lambda job: (domains, {"job": job.key})):
-                assert not isinstance(report.what, Predictions)
-                if isinstance(report.what, Outcome):
-                    stored_when_told.append(store.outcomes()[report.job.key] == report.what)
+            do_jobs(engine, jobs, clock, store, tmp_path, lambda job: (domains, {"job": job.key}), hear)
             found = store.outcomes()
+        assert (clock.done, clock.total, clock.seconds_left()) == (6, 6, 0)
         assert stored_when_told == [True] * 6
         assert {key: type(found[key]) for key in found} == {
-            "key1": Trial, "key2": Trial, "model1": Assessment, "model2": Assessment, "visit1": Visit, "visit2": Visit,
+            "key1": Trial, "key2": Trial, "model1": ModelScore, "model2": ModelScore, "visit1": Visit, "visit2": Visit,
         }  # fmt: skip
         for key, outcome in found.items():
             died = f"worker died (signal 9, most likely for want of memory), {LIVES} times"
             assert outcome.error == (died if key.endswith("1") else "")
             assert predictions_file(tmp_path, key).read_bytes() == f"{key} says".encode()
-        assert found["model2"] == Assessment(key="model2", score=2.0, seconds=0.0)
+        assert found["model2"] == ModelScore(key="model2", score=2.0, seconds=0.0)
         assert found["visit2"] == Visit("visit2", 2.0)
 
     def test_closing_ends_all_workers(self, tmp_path: Path) -> None:

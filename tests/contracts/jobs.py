@@ -8,7 +8,7 @@ from pathlib import Path
 from dorsal.data.spec import Scenes
 from dorsal.jobs.engine import Message, Predictions
 from dorsal.jobs.plan import Evaluate, Measure, Run
-from dorsal.jobs.records import Assessment, Outcome, Trial, Visit
+from dorsal.jobs.records import ModelScore, Outcome, Trial, Visit
 from dorsal.recipes.epoch import Epoch, Step
 from dorsal.recipes.recipe import Recipe
 from dorsal.zoo import network
@@ -59,7 +59,7 @@ def of_every_kind(job: Run | Evaluate | Measure, tell: Callable[[Message], None]
         case Run(seed=number):
             outcome: Outcome = trial_of(job)
         case Evaluate(batch=number):
-            outcome = Assessment(key=job.key, score=float(number), seconds=0.0)
+            outcome = ModelScore(key=job.key, score=float(number), seconds=0.0)
         case Measure(batch=number):
             outcome = Visit(job.key, float(number))
     tell(Predictions(f"{job.key} says".encode()))

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from dorsal.data import dataset as dataset_module
-from dorsal.data.dataset import Evaluation, JoinedSplits, eval_transform, open_data
+from dorsal.data.dataset import EvaluationBatches, JoinedSplits, eval_transform, open_data
 from dorsal.data.spec import Folder, Scenes
 from dorsal.data.split import ImageData
 
@@ -33,7 +33,7 @@ def test_open_data_opens_either_kind(shots: Folder) -> None:
 @pytest.mark.parametrize("batch_size", [1, 4, 6, 100])
 def test_evaluation_is_eval_transform_in_order(shots: Folder, batch_size: int) -> None:
     data = open_data(shots)
-    evaluation = Evaluation(data.val, data.size, data.normalization, batch_size)
+    evaluation = EvaluationBatches(data.val, data.size, data.normalization, batch_size)
     transform = eval_transform(data.size, data.normalization)
     expected = torch.stack([transform(data.val.image(index)) for index in range(len(data.val))])
     for _ in range(2):
@@ -46,7 +46,7 @@ def test_evaluation_is_eval_transform_in_order(shots: Folder, batch_size: int) -
 
 def test_evaluation_passes_on_how_to_resize(shots: Folder) -> None:
     data = open_data(shots)
-    evaluation = Evaluation(data.val, 24, data.normalization, 100, resize_to=30, interpolation="bicubic")
+    evaluation = EvaluationBatches(data.val, 24, data.normalization, 100, resize_to=30, interpolation="bicubic")
     transform = eval_transform(24, data.normalization, 30, "bicubic")
     ((images, _),) = evaluation
     assert torch.equal(images, torch.stack([transform(data.val.image(index)) for index in range(len(data.val))]))
@@ -62,17 +62,17 @@ def test_joined_splits_are_one_with_labels_in_another_order(shots: Folder) -> No
         assert joined.targets(index).label == joined.labels[index]
     with pytest.raises(IndexError, match="beyond the last of 12"):
         joined.image(12)
-    images, labels = zip(*Evaluation(joined, 24, data.normalization, 5), strict=True)
+    images, labels = zip(*EvaluationBatches(joined, 24, data.normalization, 5), strict=True)
     assert torch.cat(labels).tolist() == joined.labels.tolist()
-    first = torch.cat([images for images, _ in Evaluation(data.train, 24, data.normalization, 5)])
+    first = torch.cat([images for images, _ in EvaluationBatches(data.train, 24, data.normalization, 5)])
     assert torch.equal(torch.cat(images)[:6], first)
 
 
 def test_a_large_split_is_not_kept_and_gives_the_same(shots: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     data = open_data(shots)
-    kept = Evaluation(data.val, data.size, data.normalization, 4)
+    kept = EvaluationBatches(data.val, data.size, data.normalization, 4)
     monkeypatch.setattr(dataset_module, "_CACHE_BYTES", len(data.val) * 3 * 24 * 24 - 1)
-    lazy = Evaluation(data.val, data.size, data.normalization, 4)
+    lazy = EvaluationBatches(data.val, data.size, data.normalization, 4)
     for (images, labels), (other, same) in zip(kept, lazy, strict=True):
         assert torch.equal(images, other)
         assert torch.equal(labels, same)
@@ -81,6 +81,6 @@ def test_a_large_split_is_not_kept_and_gives_the_same(shots: Folder, monkeypatch
 
 
 def test_evaluation_at_another_size(scenes: ImageData) -> None:
-    images, labels = next(iter(Evaluation(scenes.val, 64, scenes.normalization, 32)))
+    images, labels = next(iter(EvaluationBatches(scenes.val, 64, scenes.normalization, 32)))
     assert images.shape == (32, 3, 64, 64)
     assert labels.tolist() == scenes.val.labels[:32].tolist()

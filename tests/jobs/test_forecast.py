@@ -4,14 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dorsal.jobs.forecast import START_UP_SECONDS, Clock, Countdown, forecast, makespan
+from dorsal.jobs.forecast import START_UP_SECONDS, forecast, makespan
 from dorsal.jobs.plan import Plan
-from dorsal.recipes.epoch import Epoch
 from tests.jobs.timed import ROUND, SECONDS
-
-
-def epoch(number: int, seconds: float) -> Epoch:
-    return Epoch(number, 1.0, 1.0, 50.0, 0.1, seconds)
 
 
 def test_forecast_of_one_worker_is_the_sum(made: Plan) -> None:
@@ -53,43 +48,3 @@ def test_where_nothing_could_be_timed_there_is_no_forecast(made: Plan) -> None:
     unknown = dict.fromkeys(SECONDS, 0.0)
     assert forecast(made, unknown, set(), 1).seconds is None
     assert forecast(made, unknown, {run.key for run in made.runs}, 1).seconds == 0
-    clock = Clock(made.runs, unknown, 1)
-    assert clock.seconds_left() == 0
-    clock.epoch_ended(made.runs[0], epoch(1, 2.0))
-    assert clock.seconds_left() == pytest.approx(2.0 * (5 * 12 - 1))
-
-
-def test_a_countdown_goes_by_the_forecast_and_then_by_what_jobs_took() -> None:
-    clock = Countdown({"a": 10.0, "b": 10.0, "c": 20.0}, 2)
-    assert clock.seconds_left() == 30
-    clock.moved("a", 0.5)
-    assert clock.seconds_left() == 25
-    clock.ended("a", 20.0)
-    assert clock.seconds_left() == 40
-    clock.ended("b", 20.0)
-    clock.moved("c", 0.75)
-    assert clock.seconds_left() == 10
-    clock.ended("c", 1.0)
-    assert clock.seconds_left() == 0
-
-
-def test_a_job_that_failed_does_not_make_the_others_quicker() -> None:
-    clock = Countdown({"a": 10.0, "b": 10.0, "c": 20.0}, 1)
-    clock.ended("a", None)
-    assert clock.seconds_left() == 30
-    clock.ended("b", 20.0)
-    assert clock.seconds_left() == 40
-
-
-def test_time_left_falls_to_nothing_and_follows_what_is_measured(made: Plan) -> None:
-    clock = Clock(made.runs, SECONDS, 1)
-    assert clock.seconds_left() == pytest.approx(3 * ROUND)
-    first = made.runs[0]
-    clock.epoch_ended(first, epoch(1, 4.0))  # twice as slow as forecast: so will all others be
-    assert clock.seconds_left() == pytest.approx(2 * 3 * ROUND - 4.0)
-    for number in range(2, 6):
-        clock.epoch_ended(first, epoch(number, 4.0))
-    assert clock.seconds_left() == pytest.approx(2 * 3 * ROUND - 20.0)
-    for run in made.runs:
-        clock.run_ended(run)
-    assert clock.seconds_left() == 0

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from dorsal.cli.app import main
-from dorsal.jobs.events import Event, TrialEnd
+from dorsal.jobs.events import Event, JobEnd
 from dorsal.jobs.store import Store
 from dorsal.jobs.study_file import load_study, read_study_file
 from dorsal.study.comparison.run import compare
@@ -83,7 +83,7 @@ def test_a_comparison_in_postgresql_goes_on_as_one_in_sqlite_does(url: str, tmp_
     assert [trial.status for trial in first.trials] == ["finished"] * 2
     events: list[Event] = []
     second = compare(tiny(tmp_path, storage=url, seeds=2, epochs=1), on_event=events.append)
-    assert [event.run.seed for event in events if isinstance(event, TrialEnd)] == [2, 2]
+    assert [event.job.seed for event in events if isinstance(event, JobEnd)] == [2, 2]
     assert all(trial in second.trials for trial in first.trials)
     assert not (tmp_path / "study.db").exists()
     with Store(url, "compare") as store:

@@ -27,18 +27,18 @@ from dorsal.jobs.ray_engine import RayCluster
 from dorsal.jobs.records import Trial
 from dorsal.jobs.store import Store
 from dorsal.recipes.epoch import Step
+from dorsal.study.evaluation.run import evaluate_models
 from dorsal.study.population.run import run_population
-from dorsal.study.scoring.run import score_models
 from dorsal.study.search.run import run_search
 from tests.contracts.engine import ROOT, EngineContract
 from tests.contracts.jobs import at_once, make_run, never_ends, says_pid_and_threads
 from tests.processes import still_running
 from tests.study.conftest import results
 from tests.study.ray_driver import adds_up_ranks, grows, says_rank, sleeps, sleeps_at_first
+from tests.study.test_evaluation import asked as evaluation
+from tests.study.test_evaluation import model as scored_model
+from tests.study.test_evaluation import without_times
 from tests.study.test_population import asked as population_question
-from tests.study.test_scoring import asked as scoring
-from tests.study.test_scoring import model as scored_model
-from tests.study.test_scoring import without_times
 from tests.study.test_search import question as search_question
 
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # Ray's way to say: listen on the loopback address alone
@@ -319,9 +319,9 @@ def test_a_population_and_a_search_made_on_a_cluster_are_those_made_here(tmp_pat
 @pytest.mark.slow
 def test_models_scored_on_a_cluster_score_as_here(tmp_path: Path) -> None:
     models = [scored_model(tmp_path / name, seed=seed) for seed, name in enumerate("abc")]
-    here, there = (score_models(scoring(models, tmp_path / f"x{place}", ray=place)) for place in (None, "local"))
+    here, there = (evaluate_models(evaluation(models, tmp_path / f"x{place}", ray=place)) for place in (None, "local"))
     assert without_times(there) == without_times(here)
-    found = [read_predictions(tmp_path / "xlocal", each.assessment) for each in there.models]
+    found = [read_predictions(tmp_path / "xlocal", each.result) for each in there.models]
     assert [len(said["label"]) for said in found] == [32, 32, 32]
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from dorsal.data import scanning
-from dorsal.data.dataset import Evaluation, ImageData, open_data
+from dorsal.data.dataset import EvaluationBatches, ImageData, open_data
 from dorsal.data.spec import Folder, parse_data
 from dorsal.jobs.engine import Predictions
 from dorsal.jobs.evaluate import evaluate
@@ -46,7 +46,7 @@ def make(run: Run, folder: Path) -> tuple[Trial, list[Any]]:
 
 
 def eval_images(data: ImageData) -> torch.Tensor:
-    return torch.cat([images for images, _ in Evaluation(data.val, data.size, data.normalization, 64)])
+    return torch.cat([images for images, _ in EvaluationBatches(data.val, data.size, data.normalization, 64)])
 
 
 def test_a_run_tells_all_and_ends_as_its_last_epoch(tmp_path: Path) -> None:

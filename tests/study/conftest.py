@@ -12,9 +12,9 @@ import psutil
 
 from dorsal.jobs.records import Study, Trial
 from dorsal.study.comparison.question import Comparison
+from dorsal.study.evaluation.question import Evaluation
 from dorsal.study.population.question import Population
 from dorsal.study.question import to_toml
-from dorsal.study.scoring.question import Scoring
 
 TINY = "small(depths=[1], widths=[16], strides=[2], stem=simple(width=8, stride=2))"
 WIDER = TINY.replace("[16]", "[32]")
@@ -49,11 +49,11 @@ def results(study: Study) -> list[Trial]:
 class Session:
     """A question asked in a process group of its own. Events are dicts with their kind under "kind"."""
 
-    def __init__(self, asked: Comparison | Population | Scoring) -> None:
+    def __init__(self, asked: Comparison | Population | Evaluation) -> None:
         file = Path(asked.out).with_suffix(".toml")
         file.write_text(to_toml(asked), encoding="utf-8")
         driver = Path(__file__).with_name("driver.py")
-        verb = {Comparison: "compare", Population: "population", Scoring: "scoring"}[type(asked)]
+        verb = {Comparison: "compare", Population: "population", Evaluation: "evaluate"}[type(asked)]
         self.process = subprocess.Popen(
             [sys.executable, driver, verb, file],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -76,7 +76,7 @@ class Session:
     def until_midway(self) -> dict[str, Any]:
         """Reads events until a run has a checkpoint and is far from its end."""
         return self.until(
-            lambda e: e["kind"] == "Progress" and 2 <= e["step"]["epoch"] <= e["run"]["recipe"]["epochs"] // 2
+            lambda e: e["kind"] == "Progress" and 2 <= e["step"]["epoch"] <= e["job"]["recipe"]["epochs"] // 2
         )
 
     def workers(self) -> list[psutil.Process]:

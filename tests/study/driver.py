@@ -1,4 +1,4 @@
-"""A verb without its terminal: `driver.py compare|population|scoring FILE.toml`, an event a line on standard output."""
+"""A verb without its terminal: `driver.py compare|population|evaluate FILE.toml`, an event a line on stdout."""
 
 import signal
 import sys
@@ -9,11 +9,11 @@ import msgspec
 from dorsal.jobs.events import Event
 from dorsal.study.comparison import question as comparison
 from dorsal.study.comparison.run import compare
+from dorsal.study.evaluation.question import Evaluation
+from dorsal.study.evaluation.run import evaluate_models
 from dorsal.study.population import question as population_question
 from dorsal.study.population.run import run_population
 from dorsal.study.question import from_toml
-from dorsal.study.scoring.question import Scoring
-from dorsal.study.scoring.run import score_models
 
 
 def show(event: Event) -> None:
@@ -27,8 +27,8 @@ if __name__ == "__main__":
     try:
         if sys.argv[1] == "compare":
             compare(comparison.from_toml(text), on_event=show)
-        elif sys.argv[1] == "scoring":
-            score_models(from_toml(text, Scoring), on_event=show)
+        elif sys.argv[1] == "evaluate":
+            evaluate_models(from_toml(text, Evaluation), on_event=show)
         else:
             run_population(population_question.from_toml(text), on_event=show)
     except ValueError as error:

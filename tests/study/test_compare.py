@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from dorsal.data.spec import parse_data
-from dorsal.jobs.events import Event, Note, Progress, StudyStart, TrialEnd
+from dorsal.jobs.events import Event, JobEnd, Note, Progress, StudyStart
 from dorsal.jobs.study_file import STUDY_FILE, load_study, read_study_file, write_study_file
 from dorsal.jobs.train import data_summary
 from dorsal.recipes.text import read_recipes
@@ -62,13 +62,13 @@ def test_a_crashed_run_is_recorded_while_the_others_go_on(crashed: Crashed) -> N
 
 
 def test_the_same_call_makes_only_the_crashed_run_again(crashed: Crashed) -> None:
-    done = [event for event in crashed.second if isinstance(event, TrialEnd)]
-    assert [(event.run.arm, event.run.recipe_name, event.trial.status) for event in done] == [
+    done = [event for event in crashed.second if isinstance(event, JobEnd)]
+    assert [(event.job.arm, event.job.recipe_name, event.outcome.status) for event in done] == [
         ("b", "plain", "finished")
     ]
-    assert done[0].trial.key == done[0].run.key
+    assert done[0].outcome.key == done[0].job.key
     assert (done[0].done, done[0].total) == (4, 4)
-    assert {event.run.arm for event in crashed.second if isinstance(event, Progress)} == {"b"}
+    assert {event.job.arm for event in crashed.second if isinstance(event, Progress)} == {"b"}
 
 
 def test_events_tell_the_forecast_first_and_every_trial(crashed: Crashed) -> None:
@@ -77,7 +77,7 @@ def test_events_tell_the_forecast_first_and_every_trial(crashed: Crashed) -> Non
     assert (planned.forecast.runs, planned.forecast.done) == (4, 0)
     assert (planned.forecast.seconds or 0) > 0
     assert planned.forecast.disk_bytes > 0
-    ended = [event for event in crashed.first if isinstance(event, TrialEnd)]
+    ended = [event for event in crashed.first if isinstance(event, JobEnd)]
     assert [event.done for event in ended] == [1, 2, 3, 4]
     assert [event.seconds_left > 0 for event in ended] == [True, True, True, False]
     assert all(event.seconds_left >= 0 for event in crashed.first if isinstance(event, Progress))

@@ -13,7 +13,7 @@ import pytest
 
 from dorsal.findings.population.analyse import analyse_population
 from dorsal.jobs.engine import WorkerDeath
-from dorsal.jobs.events import Event, Note, StudyStart, TrialEnd
+from dorsal.jobs.events import Event, JobEnd, Note, StudyStart
 from dorsal.jobs.json_file import write_record
 from dorsal.jobs.store import Categories
 from dorsal.jobs.study_file import read_study_file, write_study_file
@@ -133,10 +133,10 @@ def test_the_same_call_runs_nothing_and_a_larger_count_only_what_is_new(
     again: list[Event] = []
     same = run_population(asked(folder), on_event=again.append)
     assert (same.spaces, same.study.trials) == (population.spaces, population.study.trials)
-    assert not any(isinstance(event, TrialEnd) for event in again)
+    assert not any(isinstance(event, JobEnd) for event in again)
     more: list[Event] = []
     larger = run_population(asked(folder, count=3), on_event=more.append)
-    assert {event.run.arm for event in more if isinstance(event, TrialEnd)} == {"anynetx_e/2", "crossed/2"}
+    assert {event.job.arm for event in more if isinstance(event, JobEnd)} == {"anynetx_e/2", "crossed/2"}
     assert len(larger.study.trials) == 6
     assert larger.spaces[0].labels[:2] == population.spaces[0].labels
 
@@ -272,7 +272,7 @@ def test_a_network_of_two_spaces_is_trained_once(tmp_path: Path, monkeypatch: py
     assert [accuracies[f"twin/{n}"] for n in range(3)] == [accuracies[f"tiny/{n}"] for n in range(3)]
     (planned,) = (event.forecast for event in events if isinstance(event, StudyStart))
     assert (planned.runs, planned.arm_seconds["tiny/0"], planned.arm_seconds["twin/0"]) == (3, pytest.approx(10), 0)
-    assert [(e.done, e.total) for e in events if isinstance(e, TrialEnd)] == [(1, 3), (2, 3), (3, 3)]
+    assert [(e.done, e.total) for e in events if isinstance(e, JobEnd)] == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_diverged_and_failed_runs_are_recorded_and_others_go_on(
@@ -324,7 +324,7 @@ def test_on_a_cluster_times_are_said_to_be_of_this_machine_and_no_budget_is_met_
     run_population(asked(tmp_path / "not_timed", ray="10.0.0.1:6379"), on_event=events.append)
     forecasts = [event.forecast.seconds for event in events if isinstance(event, StudyStart)]
     assert forecasts == [pytest.approx(46), None]
-    assert Note("anynetx_e/0, plain could not be timed: worker died") in events
+    assert Note("anynetx_e/0, plain, seed 1 could not be timed: worker died") in events
 
 
 def test_a_budget_or_a_smaller_count_hides_nothing_that_has_ended(
@@ -410,14 +410,14 @@ def test_killed_at_any_point_the_same_call_goes_on(tmp_path: Path) -> None:
     slow: dict[str, Any] = {"spaces": (str(file),), "edit": "", "bounds": {}, "epochs": 14, "workers": 1}
     slow["data"] = "scenes(train=320, val=32, size=32)"
     session = Session(asked(tmp_path / "broken", **slow))
-    session.until(lambda event: event["kind"] == "TrialEnd")
+    session.until(lambda event: event["kind"] == "JobEnd")
     session.until_midway()
     os.killpg(session.process.pid, signal.SIGKILL)
     session.end()
     assert len(load_population(tmp_path / "broken").study.trials) == 1
     events: list[Event] = []
     broken = run_population(asked(tmp_path / "broken", **slow), on_event=events.append)
-    assert [event.run.arm for event in events if isinstance(event, TrialEnd)] == ["tiny/1"]
+    assert [event.job.arm for event in events if isinstance(event, JobEnd)] == ["tiny/1"]
     unbroken = run_population(asked(tmp_path / "unbroken", **slow))
     assert results(broken.study) == results(unbroken.study)
 

@@ -11,7 +11,7 @@ import pytest
 import dorsal
 from dorsal.cli.app import APP
 from dorsal.findings.population.analyse import analyse_population
-from dorsal.jobs.events import Event, TrialEnd
+from dorsal.jobs.events import Event, JobEnd
 from dorsal.jobs.study_file import read_study_file, write_study_file
 from dorsal.report.files import json_of
 from dorsal.report.population.results import with_words
@@ -69,12 +69,12 @@ def test_a_subset_is_trained_longer_and_with_more_seeds_and_nothing_twice(folder
         assert accuracy is not None
         assert runs[label, "1"][0] == 100 - accuracy
         assert all(isinstance(run, float) for budget in "12" for run in runs[label, budget])
-    made = [(e.run.arm, e.run.recipe_name, e.run.seed) for e in events if isinstance(e, TrialEnd)]
+    made = [(e.job.arm, e.job.recipe_name, e.job.seed) for e in events if isinstance(e, JobEnd)]
     assert len(made) == len(set(made)) == 2 * 3  # both spaces draw the same networks
     assert not any(recipe == "plain, 1 epoch" and seed == 1 for _, recipe, seed in made)
     again: list[Event] = []
     assert run_recheck(asked(folder), on_event=again.append) == found
-    assert not any(isinstance(event, TrialEnd) for event in again)
+    assert not any(isinstance(event, JobEnd) for event in again)
     assert load_recheck(folder) == found
     assert load_population(folder) == population
     assert analyse_population(population).reliability.ranks == ()

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dorsal.jobs.events import Event, Note, Progress, StudyStart, TrialEnd
+from dorsal.jobs.events import Event, JobEnd, Note, Progress, StudyStart
 from dorsal.jobs.records import Study
 from dorsal.jobs.study_file import load_study
 from dorsal.study.comparison.run import compare
@@ -32,7 +32,7 @@ class Broken:
         self.after_interrupt = load_study(out)
 
         self.main_killed = Session(comparison)
-        self.main_killed.until(lambda event: event["kind"] == "TrialEnd")
+        self.main_killed.until(lambda event: event["kind"] == "JobEnd")
         self.in_flight = self.main_killed.until_midway()
         workers = self.main_killed.workers()
         self.main_killed.process.kill()
@@ -75,7 +75,7 @@ def test_a_killed_worker_is_told_of_and_its_run_goes_on(broken: Broken) -> None:
     notes = [event["text"] for event in broken.interrupted.kinds("Note")]
     death = "worker died (signal 9, most likely for want of memory)"
     assert [note for note in notes if "died" in note] == [f"a, plain, seed 1: {death}; it goes on from its checkpoint"]
-    assert broken.with_next_worker["run"] == broken.with_worker["run"]
+    assert broken.with_next_worker["job"] == broken.with_worker["job"]
     assert broken.with_next_worker["step"]["epoch"] >= broken.with_worker["step"]["epoch"] >= 2
 
 
@@ -91,11 +91,11 @@ def test_workers_of_a_killed_main_process_end(broken: Broken) -> None:
 
 
 def test_ended_runs_are_not_made_again(broken: Broken) -> None:
-    killed = [*broken.interrupted.kinds("TrialEnd"), *broken.main_killed.kinds("TrialEnd")]
-    ended = [event["trial"]["key"] for event in killed]
-    ended += [event.trial.key for event in broken.last if isinstance(event, TrialEnd)]
+    killed = [*broken.interrupted.kinds("JobEnd"), *broken.main_killed.kinds("JobEnd")]
+    ended = [event["outcome"]["key"] for event in killed]
+    ended += [event.outcome.key for event in broken.last if isinstance(event, JobEnd)]
     assert len(ended) == len(set(ended)) == 4
-    begun_last = {event.run.key for event in broken.last if isinstance(event, Progress)}
+    begun_last = {event.job.key for event in broken.last if isinstance(event, Progress)}
     assert not begun_last & {trial.key for trial in broken.after_kill.trials}
     (planned,) = (event for event in broken.again if not isinstance(event, Note))
     assert isinstance(planned, StudyStart)
@@ -103,8 +103,8 @@ def test_ended_runs_are_not_made_again(broken: Broken) -> None:
 
 
 def test_a_run_in_flight_goes_on_at_the_epoch_it_was_in(broken: Broken) -> None:
-    which = broken.in_flight["run"]["key"]
-    told = [event for event in broken.last if isinstance(event, Progress) and event.run.key == which]
+    which = broken.in_flight["job"]["key"]
+    told = [event for event in broken.last if isinstance(event, Progress) and event.job.key == which]
     assert told[0].step.epoch >= 2
 
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from dorsal.findings.search import analyse_search
-from dorsal.jobs.events import Event, Note, StudyStart, TrialEnd
+from dorsal.jobs.events import Event, JobEnd, Note, StudyStart
 from dorsal.jobs.json_file import write_record
 from dorsal.jobs.train import data_summary
 from dorsal.latency.records import MODEL
@@ -73,11 +73,11 @@ def test_networks_are_asked_for_trained_and_told_of(train: Callable[..., SearchS
     assert len({arm.network_hash for arm in search.study.arms}) == 5
     notes = [event.text for event in events if isinstance(event, Note)]
     assert notes[2].startswith("anynetx_e/0, drawn: regnetx_002(")
-    assert "anynetx_e/0, plain could not be timed: no time" in notes
+    assert "anynetx_e/0, plain, seed 1 could not be timed: no time" in notes
     assert notes[-1].startswith("anynetx_e/4, proposed by tpe: ")
     (planned,) = (event for event in events if isinstance(event, StudyStart))
     assert (planned.forecast.runs, planned.forecast.done, planned.forecast.seconds) == (5, 0, None)  # none is timed
-    assert [(e.done, e.total) for e in events if isinstance(e, TrialEnd)] == [(n, 5) for n in range(1, 6)]
+    assert [(e.done, e.total) for e in events if isinstance(e, JobEnd)] == [(n, 5) for n in range(1, 6)]
     assert search.study.command.startswith("dorsal space search anynetx_e --trials 5 --macs 1M..4M")
 
 

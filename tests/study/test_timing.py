@@ -16,7 +16,7 @@ from dorsal.data.spec import Scenes
 from dorsal.data.summary import DataSummary
 from dorsal.jobs import measure as jobs_measure
 from dorsal.jobs.engine import Report
-from dorsal.jobs.events import Event, Note, VisitEnd
+from dorsal.jobs.events import Event, JobEnd, Note
 from dorsal.jobs.json_file import write_record
 from dorsal.jobs.machine import machine, versions
 from dorsal.jobs.records import Arm, Machine, Study
@@ -459,7 +459,7 @@ def test_rounds_visit_every_network_in_an_order_of_their_own(clock, tmp_path):
 
 def test_what_was_broken_off_goes_on(clock, tmp_path, monkeypatch):
     def breaks_off(event: Event) -> None:
-        assert isinstance(event, VisitEnd)
+        assert isinstance(event, JobEnd)
         if event.done == 17:
             raise KeyboardInterrupt
 
@@ -467,7 +467,7 @@ def test_what_was_broken_off_goes_on(clock, tmp_path, monkeypatch):
         measure_latency(asked(tmp_path / "out"), on_event=breaks_off)
     told: list[Event] = []
     measure_latency(asked(tmp_path / "out"), on_event=told.append)
-    assert all(isinstance(event, VisitEnd) and event.seconds_left >= 0 for event in told)
+    assert all(isinstance(event, JobEnd) and event.seconds_left >= 0 for event in told)
     assert [(event.done, event.total) for event in told] == [(done, 24) for done in range(18, 25)]
     assert len(clock.visits) == 24
     assert len(set(clock[12:24])) == 12

@@ -8,7 +8,7 @@ import pytest
 
 from dorsal.data.summary import DataSummary
 from dorsal.findings.comparison import analyse_comparison
-from dorsal.jobs.events import Event, TrialEnd
+from dorsal.jobs.events import Event, JobEnd
 from dorsal.jobs.plan import Plan
 from dorsal.jobs.records import Arm, Study
 from dorsal.jobs.train import timm_arms
@@ -149,7 +149,7 @@ def test_runs_end_and_are_not_made_again(folder: Path, study: Study) -> None:
     assert study.versions["timm"]
     events: list[Event] = []
     assert compare(comparison_of(folder), on_event=events.append).trials == study.trials
-    assert [event for event in events if isinstance(event, TrialEnd)] == []
+    assert [event for event in events if isinstance(event, JobEnd)] == []
 
 
 def test_records_read_back(study: Study, tmp_path: Path) -> None:

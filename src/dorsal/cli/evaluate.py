@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from dorsal.cli.options import AsJson
 from dorsal.spec.metric import ACCURACY
-from dorsal.study.scoring.question import Scoring
+from dorsal.study.evaluation.question import Evaluation
 
 if TYPE_CHECKING:
-    from dorsal.jobs.scoreboard import Scoreboard
+    from dorsal.jobs.scores import Scores
 
 
-def evaluate(asked: Scoring, as_json: AsJson = False) -> None:
+def evaluate(asked: Evaluation, as_json: AsJson = False) -> None:
     """Score a model, or several.
 
     Says accuracy, top-5 and loss, and of one model accuracy by class. Images are prepared as the card of each model
@@ -33,37 +33,37 @@ def evaluate(asked: Scoring, as_json: AsJson = False) -> None:
     from dorsal.cli.progress import watching
 
     with watching(asked.folder, _doing(asked)) as on_event:
-        from dorsal.study.scoring.run import score_models  # imports torch
+        from dorsal.study.evaluation.run import evaluate_models  # imports torch
 
-        board = score_models(asked, on_event=on_event)
+        scores = evaluate_models(asked, on_event=on_event)
     if as_json:
         import msgspec
 
-        print(msgspec.json.encode(board).decode())
+        print(msgspec.json.encode(scores).decode())
     else:
-        _print(board)
+        _print(scores)
         print(f"scores: {asked.folder / 'scores.json'}")
-    if any(each.assessment.error for each in board.models):
+    if any(each.result.error for each in scores.models):
         sys.exit(1)
 
 
-def _doing(asked: Scoring) -> str:
+def _doing(asked: Evaluation) -> str:
     return f"scoring {', '.join(asked.models)} on {asked.data}"
 
 
-def _evaluate_one(asked: Scoring, as_json: bool) -> None:
+def _evaluate_one(asked: Evaluation, as_json: bool) -> None:
     """Scores one model in this process. Nothing is kept."""
     sys.stderr.write(f"{_doing(asked)}\n")
     import torch
 
     from dorsal.jobs.evaluate import score_model
     from dorsal.jobs.train import choose_device
-    from dorsal.study.scoring.plan import plan_scoring
+    from dorsal.study.evaluation.plan import plan_evaluations
 
     device = choose_device(asked.device)
     if asked.threads is not None:
         torch.set_num_threads(asked.threads)
-    (plan,) = plan_scoring(asked)
+    (plan,) = plan_evaluations(asked)
     sys.stderr.write(f"scoring on {device}: {plan.summary}\n")
     for note in plan.notes:
         sys.stderr.write(f"note: {note}\n")
@@ -83,24 +83,24 @@ def _evaluate_one(asked: Scoring, as_json: bool) -> None:
         print(f"  {name:20} {'no images' if value is None else f'{value:6.2f} %'}")
 
 
-def _print(board: Scoreboard) -> None:
+def _print(scores: Scores) -> None:
     """One line a model."""
     from rich.console import Console
     from rich.table import Column, Table
 
-    others = list(dict.fromkeys(name for each in board.models for name in each.assessment.scores))
+    others = list(dict.fromkeys(name for each in scores.models for name in each.result.scores))
     table = Table(
         Column("model", overflow="fold"), f"{ACCURACY.short}, %", *(f"{name}, %" for name in others), "loss", "images"
     )
-    for each in board.models:
-        found = each.assessment
+    for each in scores.models:
+        found = each.result
         if found.score is None:
             table.add_row(each.name, "failed", *[""] * len(others), "", "")
             continue
-        scores = (f"{found.scores[name]:.2f}" for name in others)
-        table.add_row(each.name, f"{found.score:.2f}", *scores, f"{found.loss:.4f}", f"{found.images:,}")
+        more = (f"{found.scores[name]:.2f}" for name in others)
+        table.add_row(each.name, f"{found.score:.2f}", *more, f"{found.loss:.4f}", f"{found.images:,}")
     console = Console()
     console.print(table)
-    for each in board.models:
-        if each.assessment.error:
-            console.print(f"{each.name}: {each.assessment.error}", highlight=False, markup=False, soft_wrap=True)
+    for each in scores.models:
+        if each.result.error:
+            console.print(f"{each.name}: {each.result.error}", highlight=False, markup=False, soft_wrap=True)

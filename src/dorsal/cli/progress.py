@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from dorsal.cli.interrupts import say_when_stopped
-from dorsal.jobs.events import AssessmentEnd, Event, Note, Remark, ScoringStart, StudyStart, TrialEnd, VisitEnd
+from dorsal.jobs.events import EvaluationStart, Event, JobEnd, Note, Remark, StudyStart
 from dorsal.jobs.events import Progress as RunProgress
 from dorsal.jobs.forecast import Forecast
-from dorsal.jobs.plan import Evaluate, Run
-from dorsal.jobs.records import Assessment, Trial
+from dorsal.jobs.plan import Job, Run
+from dorsal.jobs.records import ModelScore, Trial, Visit
 from dorsal.language.amounts import show_bytes, show_duration
 
 _GOES_ON = "the same command goes on"
@@ -56,24 +56,21 @@ class Watch:
                 from dorsal.report.words.latency import remark_sentence
 
                 self._say(f"note: {about}{': ' * bool(about)}{remark_sentence(value)}")
-            case VisitEnd(done, total, seconds_left):
-                self._visited(done, total, _left(seconds_left))
-                say_when_stopped(f"stopped; {done} of {total} visits are kept, and {_GOES_ON}")
             case StudyStart():
                 self._planned(event)
                 self._kept(event.forecast.done, event.forecast.runs, "run")
-            case ScoringStart(summary, ahead, device):
+            case EvaluationStart(summary, ahead, device):
                 self._say(f"each is scored on {summary}")
                 self._say_forecast(ahead, device, "model")
                 self._kept(ahead.done, ahead.runs, "score")
             case RunProgress():
                 self._worker(event)
-            case TrialEnd(run, trial, done, total, seconds_left):
-                self._done(outcome(run, trial), done, total, _left(seconds_left))
-                self._kept(done, total, "run")
-            case AssessmentEnd(job, assessment, done, total, seconds_left):
-                self._done(outcome(job, assessment), done, total, _left(seconds_left))
-                self._kept(done, total, "score")
+            case JobEnd(_, Visit(), done, total, seconds_left):
+                self._visited(done, total, _left(seconds_left))
+                say_when_stopped(f"stopped; {done} of {total} visits are kept, and {_GOES_ON}")
+            case JobEnd(job, Trial() | ModelScore() as result, done, total, seconds_left):
+                self._done(outcome(job, result), done, total, _left(seconds_left))
+                self._kept(done, total, "run" if isinstance(job, Run) else "score")
 
     def _done(self, line: str, done: int, total: int, left: str) -> None:
         self._say(f"{done}/{total}  {line}" + (f"  {left}" if left and not self._live else ""))
@@ -118,13 +115,13 @@ class Watch:
             self._bars[event.worker] = self._progress.add_task("", total=1, text="")
         step, share = event.step, event.step.step / max(event.step.steps, 1)
         text = f"batch {step.step}/{step.steps}"
-        if isinstance(event.run, Run):
-            epochs = event.run.recipe.epochs
+        if isinstance(event.job, Run):
+            epochs = event.job.recipe.epochs
             share, text = (step.epoch - 1 + share) / epochs, f"epoch {step.epoch}/{epochs}"
         self._progress.update(
             self._bars[event.worker],
             completed=share,
-            description=event.run.name,
+            description=event.job.name,
             text=text,
         )
         if self._total is not None:
@@ -144,7 +141,7 @@ def _left(seconds: float) -> str:
     return f"about {show_duration(seconds)} left" if seconds else ""
 
 
-def outcome(job: Run | Evaluate, ended: Trial | Assessment) -> str:
+def outcome(job: Job, ended: Trial | ModelScore) -> str:
     """One line on how a job ended."""
     status = ended.status if isinstance(ended, Trial) else "failed"
     what = f"{ended.score:.2f} %" if ended.score is not None else f"{status}: {ended.error}"

@@ -22,7 +22,7 @@ from dorsal.data.transform import Interpolation, eval_crop, eval_transform, to_f
 from dorsal.spec.preprocessing import Normalization
 
 __all__ = [
-    "Evaluation",
+    "EvaluationBatches",
     "FirstImages",
     "ImageData",
     "Images",
@@ -95,7 +95,7 @@ def open_for_scoring(
             assert_never(spec)
 
 
-class Evaluation:
+class EvaluationBatches:
     """A split as evaluation sees it: in order, through `eval_transform`, the same every time.
 
     Iterating yields (images float32 [B, channels, size, size], labels int64 [B]); the last batch may be smaller. A

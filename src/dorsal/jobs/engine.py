@@ -25,6 +25,7 @@ import msgspec
 
 from dorsal.jobs.events import Note
 from dorsal.jobs.lock import UNGUARDED
+from dorsal.jobs.plan import Job
 from dorsal.jobs.records import Outcome
 from dorsal.recipes.epoch import Epoch, Step
 
@@ -52,21 +53,6 @@ class Predictions(msgspec.Struct, frozen=True):
 
 
 Message = Step | Epoch | Note | Predictions
-
-
-class Job(Protocol):
-    """Something to be done by a worker: a training run, a measurement. It is pickled on its way there."""
-
-    @property
-    def key(self) -> str:
-        """What it is known by, in the store and beside it."""
-
-    @property
-    def name(self) -> str:
-        """What it is called in sentences."""
-
-    def failed(self, error: str) -> Outcome:
-        """Its outcome where an error ended it."""
 
 
 AnyJob = TypeVar("AnyJob", bound=Job)

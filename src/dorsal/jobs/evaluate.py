@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from dorsal.data.dataset import (
-    Evaluation,
+    EvaluationBatches,
     FirstImages,
     ImageData,
     Images,
@@ -30,7 +30,7 @@ from dorsal.data.spec import DataSpec, Folder, data_spec, format_data, nearest
 from dorsal.jobs.engine import Message, Predictions
 from dorsal.jobs.kept import pack
 from dorsal.jobs.plan import Evaluate, ScoredSplit
-from dorsal.jobs.records import Assessment
+from dorsal.jobs.records import ModelScore
 from dorsal.jobs.resources import Resources
 from dorsal.jobs.train import choose_device, describe_error
 from dorsal.language.fields import check_word
@@ -134,7 +134,7 @@ def evaluate(
     split = "val" if split is None else split
     images = JoinedSplits(chosen[split], range(len(opened.classes))) if isinstance(split, str) else split
     method = method_of(Classify(), opened.train.labels, len(opened.classes))
-    batches = Evaluation(images, opened.size, opened.normalization, batch)
+    batches = EvaluationBatches(images, opened.size, opened.normalization, batch)
     return scored(method, model.to(device), batches, device).score()
 
 
@@ -165,8 +165,8 @@ def score_model(job: Evaluate, device: str, tell: Callable[[Message], None] = la
     return scorer
 
 
-def assess(job: Evaluate, tell: Callable[[Message], None], *, place: Resources) -> Assessment:
-    """Scores a model, and tells what it said of each image. Whatever is raised makes an assessment with that error."""
+def evaluate_job(job: Evaluate, tell: Callable[[Message], None], *, place: Resources) -> ModelScore:
+    """Scores a model, and tells what it said of each image. Whatever is raised makes a score with that error."""
     torch.set_num_threads(place.threads)
     began = time.monotonic()
     try:
@@ -175,7 +175,7 @@ def assess(job: Evaluate, tell: Callable[[Message], None], *, place: Resources) 
     except Exception as error:
         return job.failed(describe_error(error))
     tell(Predictions(content))
-    return Assessment(
+    return ModelScore(
         key=job.key,
         score=found.score,
         scores=found.scores,
@@ -227,9 +227,9 @@ def _images(job: Evaluate, card: Card) -> Split:
     return JoinedSplits([opened.images], [known.index(name) for name in opened.classes])
 
 
-def _batches(images: Split, card: Card, job: Evaluate) -> Evaluation:
+def _batches(images: Split, card: Card, job: Evaluate) -> EvaluationBatches:
     prepared = _prepared(card, job.image_size)
-    return Evaluation(
+    return EvaluationBatches(
         images,
         prepared.image_size,
         prepared.normalization,

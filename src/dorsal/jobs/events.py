@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from dorsal.jobs.forecast import Forecast
-from dorsal.jobs.plan import Evaluate, Run
-from dorsal.jobs.records import Arm, Assessment, Trial
+from dorsal.jobs.plan import Job
+from dorsal.jobs.records import Arm, Outcome
 from dorsal.recipes.epoch import Step
 
 
@@ -19,21 +19,21 @@ class StudyStart(msgspec.Struct, frozen=True):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """Where a worker, counted from 0, stands with its run or with the model that it scores, whose steps are batches;
-    comes a few times a second. `seconds_left` is of all that is being done.
+    """Where a worker, counted from 0, stands with its job; comes a few times a second. The steps of an evaluation are
+    batches. `seconds_left` is for all jobs together.
     """
 
     worker: int
-    run: Run | Evaluate
+    job: Job
     step: Step
     seconds_left: float
 
 
-class TrialEnd(msgspec.Struct, frozen=True):
-    """A run has ended and is in the store; `done` of `total` runs are now. `seconds_left` is for all runs together."""
+class JobEnd(msgspec.Struct, frozen=True):
+    """A job has ended and its outcome is in the store; `done` of `total` are now. `seconds_left` is for all of them."""
 
-    run: Run
-    trial: Trial
+    job: Job
+    outcome: Outcome
     done: int
     total: int
     seconds_left: float
@@ -52,15 +52,7 @@ class Remark(msgspec.Struct, frozen=True):
     about: str = ""
 
 
-class VisitEnd(msgspec.Struct, frozen=True):
-    """A network has been timed once more, and that is in the store: `done` of `total` visits are made."""
-
-    done: int
-    total: int
-    seconds_left: float
-
-
-class ScoringStart(msgspec.Struct, frozen=True):
+class EvaluationStart(msgspec.Struct, frozen=True):
     """Before the first model is scored: which images, what all of it will take, and on which device."""
 
     summary: str
@@ -68,14 +60,4 @@ class ScoringStart(msgspec.Struct, frozen=True):
     device: str
 
 
-class AssessmentEnd(msgspec.Struct, frozen=True):
-    """A model has been scored, or could not be, and that is in the store; `done` of `total` models are now."""
-
-    job: Evaluate
-    assessment: Assessment
-    done: int
-    total: int
-    seconds_left: float
-
-
-Event = StudyStart | ScoringStart | Progress | TrialEnd | AssessmentEnd | VisitEnd | Note | Remark
+Event = StudyStart | EvaluationStart | Progress | JobEnd | Note | Remark

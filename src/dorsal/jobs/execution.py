@@ -5,23 +5,24 @@ from __future__ import annotations
 import contextlib
 import datetime
 import functools
-from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 from msgspec.structs import replace
 
 from dorsal.jobs.budget import Budget
-from dorsal.jobs.engine import AnyJob, Engine, LocalPool, Predictions, Report, Work, WorkerDeath
+from dorsal.jobs.clock import Clock, Task
+from dorsal.jobs.engine import AnyJob, Engine, LocalPool, Predictions, Work, WorkerDeath
 from dorsal.jobs.epoch_time import predict_epochs
-from dorsal.jobs.events import Event, Note, Progress, StudyStart, TrialEnd
-from dorsal.jobs.forecast import Clock, Timekeeper, forecast, with_ended
+from dorsal.jobs.events import Event, JobEnd, Note, Progress, StudyStart
+from dorsal.jobs.forecast import forecast, with_ended
 from dorsal.jobs.kept import check_disk, write_predictions
 from dorsal.jobs.lock import hold
 from dorsal.jobs.machine import available_cores, machine, precision_notes, versions
 from dorsal.jobs.plan import Plan, Run, checkpoint_file, distinct_runs, recipe_notes
 from dorsal.jobs.ray_engine import RayCluster
-from dorsal.jobs.records import Arm, Kind, Machine, Outcome, Study, Trial
+from dorsal.jobs.records import Arm, Kind, Machine, Study, Trial
 from dorsal.jobs.resources import LOCAL_CLUSTER, Resources
 from dorsal.jobs.store import Domains, Store, Values
 from dorsal.jobs.study_file import StudyFile, read_study_file, storage_of, storage_url, write_study_file
@@ -109,7 +110,8 @@ def execute(
         tell((text for text in study.notes if text not in asked.data.notes), on_event)
         runs = distinct_runs(todo.runs)
         on_event(StudyStart(todo.arms, coming, place.device))
-        clock = Clock([run for run in runs if run.key not in ended], predicted, here.workers)
+        tasks = {run.key: Task((run.arm, run.recipe_name), run.recipe.epochs) for run in runs if run.key not in ended}
+        clock = Clock(tasks, predicted, here.workers, done=len(runs) - len(tasks))
         make_runs(execution, runs, ended, engine, clock, store, on_event)
 
 
@@ -168,28 +170,51 @@ def keep(
 def do_jobs(
     engine: Engine[AnyJob],
     jobs: Sequence[AnyJob],
+    clock: Clock,
     store: Store,
     folder: Path,
     describe: Callable[[AnyJob], tuple[Domains, Values]],
+    on_event: OnEvent,
     more: Callable[[], Sequence[AnyJob]] | None = None,
-) -> Generator[Report[AnyJob]]:
-    """Does jobs of any kind as `Engine.run_all` does, and passes on what workers tell.
+) -> None:
+    """Does jobs of any kind, and tells of them.
 
-    An outcome is in the store before it is passed on, and what was said of each image is in its file beside it.
-    `describe` says what a job is in terms of the store's parameters.
+    An outcome is in the store before anyone is told of it, and what was said of each image is in its file beside it.
+    `describe` says what a job is in terms of the store's parameters. `more` gives jobs that are not known yet, as in
+    `Engine.run_all`.
     """
     said = dict[str, bytes]()
-    with contextlib.closing(engine.run_all(jobs, more)) as reports:
+
+    def following() -> Sequence[AnyJob]:
+        new = more() if more else ()
+        clock.add(job.key for job in new)
+        return new
+
+    with contextlib.closing(engine.run_all(jobs, following if more else None)) as reports:
         for report in reports:
-            key = report.job.key
-            if isinstance(report.what, Predictions):
-                said[key] = report.what.content
-                continue
-            if isinstance(report.what, Outcome):
-                if key in said:
-                    write_predictions(folder, key, said.pop(key))
-                store.add(report.what, *describe(report.job))
-            yield report
+            job = report.job
+            match report.what:
+                case Step() as step:
+                    clock.moved(job.key, step)
+                    on_event(Progress(report.worker, job, step, clock.seconds_left()))
+                case Epoch(epoch=epoch, seconds=seconds):
+                    clock.measured(job.key, seconds)
+                    clock.moved(job.key, Step(epoch, 1, 1))
+                case Note() as note:
+                    on_event(note)
+                case WorkerDeath(reason):
+                    again = "goes on from its checkpoint" if isinstance(job, Run) else "is done again"
+                    on_event(Note(f"{job.name}: {reason}; it {again}"))
+                case Predictions(content):
+                    said[job.key] = content
+                case outcome:
+                    if job.key in said:
+                        write_predictions(folder, job.key, said.pop(job.key))
+                    store.add(outcome, *describe(job))
+                    if not (isinstance(outcome, Trial) or outcome.error):  # the epochs of a trial were told one by one
+                        clock.measured(job.key, outcome.seconds)
+                    clock.ended(job.key)
+                    on_event(JobEnd(job, outcome, clock.done, clock.total, clock.seconds_left()))
 
 
 def make_runs(
@@ -197,39 +222,22 @@ def make_runs(
     runs: Sequence[Run],
     ended: Collection[str],
     engine: Engine[Run],
-    clock: Timekeeper,
+    clock: Clock,
     store: Store,
     on_event: OnEvent,
     more: Callable[[], Sequence[Run]] | None = None,
-    total: int = 0,
 ) -> None:
-    """Makes the runs that have not ended. Each is in the store before anyone is told of it.
+    """Makes the runs that have not ended, as `do_jobs` does. A checkpoint goes when its run is in the store."""
 
-    `more` gives runs that are not known yet, as in `Engine.run_all`; there will be `total` runs then.
-    """
-    folder = execution.folder
+    def hear(event: Event) -> None:
+        if isinstance(event, JobEnd) and isinstance(event.outcome, Trial) and event.outcome.status != "failed":
+            checkpoint_file(execution.folder, event.job.key).unlink(missing_ok=True)
+        on_event(event)
+
     for key in ended:  # left where a run of the study was killed between storing a run and this
-        checkpoint_file(folder, key).unlink(missing_ok=True)
+        checkpoint_file(execution.folder, key).unlink(missing_ok=True)
     left = [run for run in runs if run.key not in ended]
-    done, total = len(runs) - len(left), total or len(runs)
-    with contextlib.closing(do_jobs(engine, left, store, folder, execution.describe, more)) as reports:
-        for report in reports:
-            run = report.job
-            match report.what:
-                case Step() as step:
-                    on_event(Progress(report.worker, run, step, clock.seconds_left()))
-                case Epoch() as epoch:
-                    clock.epoch_ended(run, epoch)
-                case Note() as note:
-                    on_event(note)
-                case WorkerDeath(reason):
-                    on_event(Note(f"{run.name}: {reason}; it goes on from its checkpoint"))
-                case Trial() as trial:
-                    clock.run_ended(run)
-                    if trial.status != "failed":
-                        checkpoint_file(folder, run.key).unlink(missing_ok=True)
-                    done += 1
-                    on_event(TrialEnd(run, trial, done, total, clock.seconds_left()))
+    do_jobs(engine, left, clock, store, execution.folder, execution.describe, hear, more)
 
 
 def _tell_replaced(before: Study, asked: Plan, folder: Path, ended: set[str], on_event: OnEvent) -> None:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import heapq
-import statistics
 from collections.abc import Collection, Iterable, Mapping
-from typing import Protocol
 
 import msgspec
 
 from dorsal.jobs.kept import disk_needed
 from dorsal.jobs.plan import Plan, Run, distinct_runs
 from dorsal.jobs.records import Latency
-from dorsal.recipes.epoch import Epoch
 
 START_UP_SECONDS = 6.0
 """From starting a worker to its first step: importing torch, opening the data."""
@@ -82,114 +79,6 @@ def makespan(seconds: Iterable[float], workers: int) -> float:
     for job in seconds:
         heapq.heapreplace(free_at, free_at[0] + job)
     return max(free_at)
-
-
-class Timekeeper(Protocol):
-    """Says how much time is left, told what happens."""
-
-    def epoch_ended(self, run: Run, epoch: Epoch) -> None:
-        """Notes how long an epoch took."""
-
-    def run_ended(self, run: Run) -> None:
-        """Notes that a run needs no more time, however it ended."""
-
-    def seconds_left(self) -> float:
-        """Seconds until the last run ends."""
-
-
-class Clock:
-    """Time left for a list of runs: by the forecast at first, by the epochs measured so far as they come.
-
-    Where no network could be timed, nothing is left at first, and then all take what those so far did.
-    """
-
-    def __init__(self, runs: Iterable[Run], epoch_seconds: EpochSeconds, workers: int) -> None:
-        self._runs = {run.key: run for run in runs}
-        self._epochs_left = {key: run.recipe.epochs for key, run in self._runs.items()}
-        self._forecast, self._workers = epoch_seconds, workers
-        self._measured: dict[tuple[str, str], list[float]] = {}
-
-    def epoch_ended(self, run: Run, epoch: Epoch) -> None:
-        """See `Timekeeper.epoch_ended`."""
-        self._epochs_left[run.key] = run.recipe.epochs - epoch.epoch
-        self._measured.setdefault((run.arm, run.recipe_name), []).append(epoch.seconds)
-
-    def run_ended(self, run: Run) -> None:
-        """See `Timekeeper.run_ended`."""
-        self._epochs_left[run.key] = 0
-
-    def seconds_left(self) -> float:
-        """See `Timekeeper.seconds_left`."""
-        scale = self._scale()
-        return makespan(
-            (left * self._epoch_seconds(self._runs[key], scale) for key, left in self._epochs_left.items()),
-            self._workers,
-        )
-
-    def _epoch_seconds(self, run: Run, scale: float) -> float:
-        measured = self._measured.get((run.arm, run.recipe_name))
-        if not measured and not any(self._forecast.values()):
-            measured = [seconds for each in self._measured.values() for seconds in each]
-        if measured:
-            return sum(measured) / len(measured)
-        return self._forecast[run.arm, run.recipe_name] * scale
-
-    def _scale(self) -> float:
-        """How much slower epochs were than forecast, where any has been measured."""
-        expected = sum(self._forecast[kind] * len(seconds) for kind, seconds in self._measured.items())
-        taken = sum(sum(seconds) for seconds in self._measured.values())
-        return taken / expected if expected else 1.0
-
-
-class Pace:
-    """Time left for `runs` runs of `epochs` epochs each that are not all known: by the mean of the epochs so far, or by
-    `epoch_seconds` before there is any."""
-
-    def __init__(self, runs: int, epochs: int, workers: int, epoch_seconds: float) -> None:
-        self._runs_left, self._epochs, self._workers, self._first_guess = runs, epochs, workers, epoch_seconds
-        self._done: dict[str, int] = {}
-        self._seconds: list[float] = []
-
-    def epoch_ended(self, run: Run, epoch: Epoch) -> None:
-        """See `Timekeeper.epoch_ended`."""
-        self._done[run.key] = epoch.epoch
-        self._seconds.append(epoch.seconds)
-
-    def run_ended(self, run: Run) -> None:
-        """See `Timekeeper.run_ended`."""
-        self._done.pop(run.key, None)
-        self._runs_left -= 1
-
-    def seconds_left(self) -> float:
-        """See `Timekeeper.seconds_left`."""
-        epochs = self._runs_left * self._epochs - sum(self._done.values())
-        return epochs * (statistics.fmean(self._seconds) if self._seconds else self._first_guess) / self._workers
-
-
-class Countdown:
-    """Time left for jobs of which each was forecast to take so many seconds (by key): by the forecast at first, then by
-    how much longer than forecast those took that have ended."""
-
-    def __init__(self, seconds: Mapping[str, float], workers: int) -> None:
-        self._seconds, self._workers = seconds, workers
-        self._left = dict.fromkeys(seconds, 1.0)
-        self._expected = self._taken = 0.0
-
-    def moved(self, key: str, share: float) -> None:
-        """Notes that this share of a job is done."""
-        self._left[key] = 1 - share
-
-    def ended(self, key: str, seconds: float | None) -> None:
-        """Notes that a job needs no more time, and what it took: None for one that failed, which tells nothing."""
-        self._left[key] = 0.0
-        if seconds is not None:
-            self._expected += self._seconds[key]
-            self._taken += seconds
-
-    def seconds_left(self) -> float:
-        """Seconds until the last job ends."""
-        scale = self._taken / self._expected if self._expected else 1.0
-        return makespan((scale * left * self._seconds[key] for key, left in self._left.items()), self._workers)
 
 
 def _seconds(run: Run, epoch_seconds: EpochSeconds) -> float:

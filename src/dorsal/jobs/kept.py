@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from dorsal.data.summary import DataSummary
 from dorsal.jobs.json_file import write_whole
-from dorsal.jobs.records import Assessment, Trial
+from dorsal.jobs.records import ModelScore, Trial
 from dorsal.language.amounts import show_bytes
 
 _FLOAT, _HALF, _LABEL = 4, 2, 4
@@ -53,7 +53,7 @@ def write_predictions(folder: Path, key: str, content: bytes) -> None:
     write_whole(path, content)
 
 
-def read_predictions(folder: Path, trial: Trial | Assessment) -> dict[str, NDArray[Any]]:
+def read_predictions(folder: Path, trial: Trial | ModelScore) -> dict[str, NDArray[Any]]:
     """What the run said of each validation image.
 
     Raises ValueError where the study keeps nothing of the run, or the file is not the one that the run wrote.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Callable
 
 import msgspec
@@ -22,10 +23,11 @@ def measure(job: Measure, _tell: Callable[[Message], None], *, threads: int, dev
     """Times one call of a network in this process. Whatever is raised, out of memory included, is the visit's error."""
     torch.set_num_threads(threads)
     timed = _forward if job.call == "forward" else _step
+    began = time.monotonic()
     try:
         # Weights are cast in every call, as in training: cached casts would outlive the update.
         with torch.autocast(device, torch.bfloat16, enabled=job.bfloat16, cache_enabled=False):
-            return Visit(job.key, 1e3 * timed(job, device))
+            return Visit(job.key, 1e3 * timed(job, device), seconds=time.monotonic() - began)
     except Exception as error:
         return job.failed(f"{type(error).__name__}: {' '.join(str(error).split())}")
 

@@ -6,13 +6,13 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 
 from dorsal.data.spec import DataSpec
 from dorsal.data.summary import DataSummary
-from dorsal.jobs.records import Arm, Assessment, PlannedRun, Trial, Visit
+from dorsal.jobs.records import Arm, ModelScore, Outcome, PlannedRun, Trial, Visit
 from dorsal.jobs.resources import ResourceOptions
 from dorsal.recipes.epoch import Epoch
 from dorsal.recipes.recipe import Recipe
@@ -21,6 +21,21 @@ from dorsal.spec.network import Network
 from dorsal.spec.timm import AnyNetwork
 
 ScoredSplit = Literal["val", "train", "all"]
+
+
+class Job(Protocol):
+    """Something to be done by a worker: a training run, a measurement. It is pickled on its way there."""
+
+    @property
+    def key(self) -> str:
+        """What it is known by, in the store and beside it."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in sentences."""
+
+    def failed(self, error: str) -> Outcome:
+        """Its outcome where an error ended it."""
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,9 +105,9 @@ class Evaluate(msgspec.Struct, frozen=True, kw_only=True):
     image_size: int | None
     batch: int
 
-    def failed(self, error: str) -> Assessment:
+    def failed(self, error: str) -> ModelScore:
         """The outcome of a job that an error ended."""
-        return Assessment(key=self.key, score=None, seconds=0.0, error=error)
+        return ModelScore(key=self.key, score=None, seconds=0.0, error=error)
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

@@ -87,14 +87,18 @@ class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="trial"
 
 
 class Visit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="visit"):
-    """What came of the measurement with this key: the median of a few calls, None where they failed with `error`."""
+    """What came of the measurement with this key: the median of a few calls, None where they failed with `error`.
+
+    `seconds` is what all of the visit took.
+    """
 
     key: str
     milliseconds: float | None
     error: str = ""
+    seconds: float = 0.0
 
 
-class Assessment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="assessment", kw_only=True):
+class ModelScore(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="model_score", kw_only=True):
     """What came of scoring the model with this key.
 
     - `score`, `scores`: in percent, as in `Trial`; None and empty where it failed with `error`.
@@ -113,7 +117,7 @@ class Assessment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="a
     predictions: str = ""
 
 
-Outcome = Trial | Visit | Assessment
+Outcome = Trial | Visit | ModelScore
 """What came of a job; every kind of job has its own."""
 
 

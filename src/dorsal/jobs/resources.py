@@ -15,6 +15,18 @@ LOCAL_CLUSTER = "local"
 """In place of a cluster's address: a cluster of this machine alone, started for these runs and ended after them."""
 
 Device = Annotated[str, option("auto, cpu, cuda or mps. auto is cuda if it is there, else mps, else cpu.", free=True)]
+Workers = Annotated[
+    int | None,
+    option(
+        "Worker processes (default: cores / threads on the CPU, 1 on another device, on Ray what there is room for).",
+        least=1,
+        free=True,
+    ),
+]
+RayAddress = Annotated[
+    str | None, option("Work on a Ray cluster: HOST:PORT of its head, or local.", metavar="ADDRESS", free=True)
+]
+Gpus = Annotated[float, option("With --ray: GPUs of each process.", least=0, free=True)]
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,20 +62,10 @@ class ResourceOptions(RunOptions, frozen=True, kw_only=True):
     Raises ValueError naming the field whose value cannot be.
     """
 
-    workers: Annotated[
-        int | None,
-        option(
-            "Most runs at once (default: cores / threads on the CPU, 1 on another device, on Ray what there is room "
-            "for).",
-            least=1,
-            free=True,
-        ),
-    ] = None
+    workers: Workers = None
     threads: Annotated[int, option("CPU threads of each run.", least=1, free=True)] = 1
-    ray: Annotated[
-        str | None, option("Run on a Ray cluster: HOST:PORT of its head, or local.", metavar="ADDRESS", free=True)
-    ] = None
-    gpus: Annotated[float, option("With --ray: GPUs of each process of a run.", least=0, free=True)] = 0
+    ray: RayAddress = None
+    gpus: Gpus = 0
     processes: Annotated[int, option("With --ray: processes of each run.", least=1)] = 1
 
     def __post_init__(self) -> None:

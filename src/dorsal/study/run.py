@@ -6,18 +6,18 @@ from typing import overload
 
 from dorsal.jobs.execution import OnEvent
 from dorsal.jobs.records import Study
-from dorsal.jobs.scoreboard import Scoreboard
+from dorsal.jobs.scores import Scores
 from dorsal.language.reader import wrong_type
 from dorsal.latency.records import LatencyModel
 from dorsal.study.comparison.question import Comparison
 from dorsal.study.comparison.run import compare
+from dorsal.study.evaluation.question import Evaluation
+from dorsal.study.evaluation.run import evaluate_models
 from dorsal.study.population.question import Population
 from dorsal.study.population.records import PopulationStudy, RecheckRuns
 from dorsal.study.population.run import run_population
 from dorsal.study.recheck.question import Recheck
 from dorsal.study.recheck.run import run_recheck
-from dorsal.study.scoring.question import Scoring
-from dorsal.study.scoring.run import score_models
 from dorsal.study.search.question import Search
 from dorsal.study.search.records import SearchStudy
 from dorsal.study.search.run import run_search
@@ -36,10 +36,10 @@ def run(question: Recheck, *, on_event: OnEvent = ...) -> RecheckRuns: ...
 @overload
 def run(question: Timing, *, on_event: OnEvent = ...) -> LatencyModel: ...
 @overload
-def run(question: Scoring, *, on_event: OnEvent = ...) -> Scoreboard: ...
+def run(question: Evaluation, *, on_event: OnEvent = ...) -> Scores: ...
 def run(
-    question: Comparison | Population | Search | Recheck | Timing | Scoring, *, on_event: OnEvent = lambda _: None
-) -> Study | PopulationStudy | SearchStudy | RecheckRuns | LatencyModel | Scoreboard:
+    question: Comparison | Population | Search | Recheck | Timing | Evaluation, *, on_event: OnEvent = lambda _: None
+) -> Study | PopulationStudy | SearchStudy | RecheckRuns | LatencyModel | Scores:
     """Makes every run that the question takes and that its folder does not hold yet, and returns what came of all.
 
     Interrupted at any point, by Ctrl-C or by kill -9 of a worker or of this process, the same call goes on where it
@@ -60,7 +60,7 @@ def run(
             return run_recheck(question, on_event=on_event)
         case Timing():
             return measure_latency(question, on_event=on_event)
-        case Scoring():
-            return score_models(question, on_event=on_event)
-    questions = "a Comparison, Population, Search, Recheck, Timing or Scoring"
+        case Evaluation():
+            return evaluate_models(question, on_event=on_event)
+    questions = "a Comparison, Population, Search, Recheck, Timing or Evaluation"
     raise wrong_type("question", question, f"{questions}, e.g. dorsal.Comparison(networks=('resnet18', 'resnest50'))")

@@ -9,7 +9,7 @@ import torch
 from accelerate.utils import gather_object
 from torch import nn
 
-from dorsal.data.dataset import Evaluation
+from dorsal.data.dataset import EvaluationBatches
 from dorsal.tasks.method import Method
 from dorsal.tasks.score import Scorer
 
@@ -17,7 +17,7 @@ from dorsal.tasks.score import Scorer
 def scored(
     method: Method,
     model: nn.Module,
-    batches: Evaluation,
+    batches: EvaluationBatches,
     device: torch.device,
     rank: int = 0,
     world: int = 1,

@@ -31,7 +31,7 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, update_bn
 from torch.utils.data import DataLoader
 
-from dorsal.data.dataset import Evaluation, ImageData, SeededSplit, open_data, order
+from dorsal.data.dataset import EvaluationBatches, ImageData, SeededSplit, open_data, order
 from dorsal.data.spec import DataSpec
 from dorsal.language.fields import show
 from dorsal.language.files import PathLike, as_path
@@ -93,7 +93,7 @@ class _Run(msgspec.Struct, frozen=True, eq=False):
     batches: Batches
     images: SeededSplit
     loader: DataLoader[tuple[Tensor, int]]
-    validation: Evaluation
+    validation: EvaluationBatches
 
     @property
     def evaluated(self) -> nn.Module:
@@ -299,7 +299,7 @@ def _assemble(
             generator=torch.Generator(),  # or it draws from the global one, less often with processes than without
             pin_memory=accelerator.device.type == "cuda",
         ),
-        validation=Evaluation(data.val, data.size, data.normalization, batch_size=max(recipe.batch, 64)),
+        validation=EvaluationBatches(data.val, data.size, data.normalization, batch_size=max(recipe.batch, 64)),
     )
 
 

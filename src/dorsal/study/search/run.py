@@ -10,14 +10,15 @@ from msgspec.structs import replace
 
 from dorsal.data.spec import parse_data
 from dorsal.data.summary import DataSummary
-from dorsal.jobs.events import Event, Note, StudyStart, TrialEnd
+from dorsal.jobs.clock import Clock, Task
+from dorsal.jobs.events import Event, JobEnd, Note, StudyStart
 from dorsal.jobs.execution import Execution, OnEvent, engine_of, keep, make_runs, tell, training
-from dorsal.jobs.forecast import START_UP_SECONDS, Forecast, Pace
+from dorsal.jobs.forecast import START_UP_SECONDS, Forecast
 from dorsal.jobs.kept import check_disk, disk_needed
 from dorsal.jobs.lock import hold
 from dorsal.jobs.machine import machine
 from dorsal.jobs.plan import Plan, Run, run_of
-from dorsal.jobs.records import Arm, Machine, Study
+from dorsal.jobs.records import Arm, Machine, Study, Trial
 from dorsal.jobs.resources import Resources
 from dorsal.jobs.results import network_result, run_result
 from dorsal.jobs.store import Domains, Store, Values
@@ -144,8 +145,11 @@ class _Searcher:
         study = self._keep(execution, here)
         tell((text for text in study.notes if text not in self.data.notes), self.on_event)
         epoch = self._epoch_seconds(here) if left else 0.0
-        pace = Pace(left, self.recipe.epochs, workers, epoch)
-        takes = pace.seconds_left() + START_UP_SECONDS if epoch else None
+        known = list(self.runs.values())
+        waiting = {run.key: self._task for run in known if run.key not in self.ended}
+        unknown = [self._task] * (left - len(waiting))
+        clock = Clock(waiting, {self._task.kind: epoch}, workers, unknown, done=total - left)
+        takes = clock.seconds_left() + START_UP_SECONDS if epoch else None
         usual = round(fmean(self.params))
         disk = disk_needed([usual] * left, self.data, workers, execution.keep_models)
         check_disk(self.folder, disk, execution.keep_models)
@@ -157,12 +161,16 @@ class _Searcher:
                 self._keep(execution, here)
             return new
 
-        known = list(self.runs.values())
-        make_runs(execution, known, set(self.ended), engine, pace, self.store, self._hear, more, total)
+        make_runs(execution, known, set(self.ended), engine, clock, self.store, self._hear, more)
+
+    @property
+    def _task(self) -> Task:
+        """What a run is to the clock: all are taken to be alike."""
+        return Task(self.recipe_name, self.recipe.epochs)
 
     def _hear(self, event: Event) -> None:
-        if isinstance(event, TrialEnd):
-            self.ended[event.trial.key] = event.trial
+        if isinstance(event, JobEnd) and isinstance(event.outcome, Trial):
+            self.ended[event.job.key] = event.outcome
         self.on_event(event)
 
     def _ask_ahead(self, ahead: int) -> list[Run]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import functools
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,8 +11,9 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from dorsal.jobs.clock import Clock, Task
 from dorsal.jobs.engine import Engine, LocalPool
-from dorsal.jobs.events import Note, VisitEnd
+from dorsal.jobs.events import Event, JobEnd, Note
 from dorsal.jobs.execution import OnEvent, do_jobs
 from dorsal.jobs.json_file import write_record
 from dorsal.jobs.lock import hold
@@ -148,17 +147,16 @@ def _make(
         job = next((visit.job for visit in waiting if (visit.network, visit.quantity) not in failed), None)
         return [] if job is None else [job]
 
-    began, done, before = time.monotonic(), 0, sum(visit.job.key in known for visit in visits)
-    with contextlib.closing(do_jobs(engine, following(), store, folder, describe, following)) as reports:
-        for report in reports:
-            if not isinstance(report.what, Visit):
-                continue
-            visit = by_key[report.job.key]
-            if report.what.error:
-                failed.add((visit.network, visit.quantity))
-            done += 1
-            left = (time.monotonic() - began) / done * (len(visits) - before - done)
-            on_event(VisitEnd(before + done, len(visits), left))
+    def hear(event: Event) -> None:
+        if isinstance(event, JobEnd) and event.outcome.error:
+            visit = by_key[event.job.key]
+            failed.add((visit.network, visit.quantity))
+        on_event(event)
+
+    left, first = sum(visit.job.key not in known for visit in visits), following()
+    tasks, others = {job.key: Task("visit") for job in first}, [Task("visit")] * (left - len(first))
+    clock = Clock(tasks, {"visit": 0.0}, 1, others, done=len(visits) - left)
+    do_jobs(engine, first, clock, store, folder, describe, hear, following)
 
 
 def _with_times(begun: Measurements, visits: Sequence[_Visit], store: Store) -> Measurements:

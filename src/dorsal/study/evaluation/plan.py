@@ -9,12 +9,12 @@ from dorsal.data.spec import parse_data
 from dorsal.jobs.evaluate import ModelPlan, forget_images, plan_evaluation
 from dorsal.jobs.kept import model_folder
 from dorsal.jobs.study_file import STUDY_FILE, load_plan
-from dorsal.study.scoring.question import Scoring
+from dorsal.study.evaluation.question import Evaluation
 
 
-def plan_scoring(question: Scoring) -> list[ModelPlan]:
+def plan_evaluations(question: Evaluation) -> list[ModelPlan]:
     """Every model of the question, and what it is to be scored on. Raises ValueError before any
-    work, as `score_models` does."""
+    work, as `evaluate_models` does."""
     data = parse_data(question.data)
     forget_images()
     return [

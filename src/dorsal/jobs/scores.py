@@ -7,14 +7,14 @@ from pathlib import Path
 import msgspec
 
 from dorsal.jobs.json_file import read_record
-from dorsal.jobs.records import Assessment, Machine
+from dorsal.jobs.records import Machine, ModelScore
 from dorsal.spec.preprocessing import Preprocessing
 
-SCOREBOARD_FILE = "scores.json"
-SCOREBOARD_SCHEMA = 1
+SCORES_FILE = "scores.json"
+SCORES_SCHEMA = 1
 
 
-class ModelScore(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class ScoreRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A model and what it scored.
 
     - `name`: what it is called in tables. `model`: its folder. `network`: reads back as its network.
@@ -27,22 +27,22 @@ class ModelScore(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     classes: tuple[str, ...]
     preprocessing: Preprocessing
     images: str
-    assessment: Assessment
+    result: ModelScore
 
 
-class Scoreboard(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Scores(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Models scored on the same images. `data`, `split`: as they were asked for. `machine`, `versions`: where and with
     what it was done last."""
 
     data: str
     split: str | None
-    models: tuple[ModelScore, ...]
+    models: tuple[ScoreRow, ...]
     machine: Machine
     versions: dict[str, str]
     created: str
-    schema: int = SCOREBOARD_SCHEMA
+    schema: int = SCORES_SCHEMA
 
 
-def read_scoreboard(folder: Path) -> Scoreboard | None:
+def read_scores(folder: Path) -> Scores | None:
     """The scores in a folder, None where there are none. Raises ValueError as `read_record` does."""
-    return read_record(folder / SCOREBOARD_FILE, Scoreboard, SCOREBOARD_SCHEMA, "list of scores")
+    return read_record(folder / SCORES_FILE, Scores, SCORES_SCHEMA, "list of scores")

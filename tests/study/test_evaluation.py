@@ -9,20 +9,20 @@ import torch
 from torch import nn
 
 import dorsal
-from dorsal.data.dataset import Evaluation
+from dorsal.data.dataset import EvaluationBatches
 from dorsal.jobs import evaluate as jobs
 from dorsal.jobs.evaluate import score_model
-from dorsal.jobs.events import AssessmentEnd, Event, Note, Progress, ScoringStart
+from dorsal.jobs.events import EvaluationStart, Event, JobEnd, Note, Progress
 from dorsal.jobs.kept import predictions_file, read_predictions
-from dorsal.jobs.records import Assessment
+from dorsal.jobs.records import ModelScore
 from dorsal.jobs.resources import Resources
-from dorsal.jobs.scoreboard import ModelScore, Scoreboard, read_scoreboard
+from dorsal.jobs.scores import ScoreRow, Scores, read_scores
 from dorsal.jobs.study_file import StudyFile, write_study_file
 from dorsal.spec.preprocessing import Preprocessing
 from dorsal.study.comparison.run import compare
-from dorsal.study.scoring.plan import plan_scoring
-from dorsal.study.scoring.question import Scoring
-from dorsal.study.scoring.run import score_models
+from dorsal.study.evaluation.plan import plan_evaluations
+from dorsal.study.evaluation.question import Evaluation
+from dorsal.study.evaluation.run import evaluate_models
 from dorsal.tasks.classify.score import score_of
 from dorsal.tasks.method import Method
 from dorsal.tasks.score import Scorer
@@ -51,22 +51,22 @@ def model(folder: Path, text: str = TINY, seed: int = 0) -> str:
     return str(folder)
 
 
-def asked(models: list[str], out: Path, **changes: object) -> Scoring:
-    return Scoring(**{"models": tuple(models), "data": DATA, "out": str(out), "workers": 2, **changes})  # type: ignore[arg-type]
+def asked(models: list[str], out: Path, **changes: object) -> Evaluation:
+    return Evaluation(**{"models": tuple(models), "data": DATA, "out": str(out), "workers": 2, **changes})  # type: ignore[arg-type]
 
 
-def told(question: Scoring) -> tuple[Scoreboard, list[Event]]:
+def told(question: Evaluation) -> tuple[Scores, list[Event]]:
     events: list[Event] = []
-    return score_models(question, on_event=events.append), events
+    return evaluate_models(question, on_event=events.append), events
 
 
 def scored(events: list[Event]) -> list[str]:
-    return [event.job.name for event in events if isinstance(event, AssessmentEnd)]
+    return [event.job.name for event in events if isinstance(event, JobEnd)]
 
 
-def without_times(board: Scoreboard) -> list[ModelScore]:
+def without_times(scores: Scores) -> list[ScoreRow]:
     replace = msgspec.structs.replace
-    return [replace(each, assessment=replace(each.assessment, seconds=0.0)) for each in board.models]
+    return [replace(each, result=replace(each.result, seconds=0.0)) for each in scores.models]
 
 
 @pytest.fixture(scope="module")
@@ -76,22 +76,22 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 def test_jobs_score_as_one_call_does_and_keep_what_was_said(models: list[str], tmp_path: Path) -> None:
-    board, events = told(asked(models, tmp_path / "x"))
-    assert board == read_scoreboard(tmp_path / "x")
-    assert [each.name for each in board.models] == models
-    for each, plan in zip(board.models, plan_scoring(asked(models, tmp_path / "x")), strict=True):
-        alone, found = score_model(plan.job, "cpu").score(), each.assessment
+    scores, events = told(asked(models, tmp_path / "x"))
+    assert scores == read_scores(tmp_path / "x")
+    assert [each.name for each in scores.models] == models
+    for each, plan in zip(scores.models, plan_evaluations(asked(models, tmp_path / "x")), strict=True):
+        alone, found = score_model(plan.job, "cpu").score(), each.result
         assert (found.score, found.scores, found.per_class) == (alone.score, alone.scores, alone.per_class)
         assert found.loss == pytest.approx(alone.loss)
         assert found.images == 32
         said = read_predictions(tmp_path / "x", found)
         assert score_of(said) == found.score
         assert said["logits"].shape == (32, 10)
-    (planned,) = [event for event in events if isinstance(event, ScoringStart)]
+    (planned,) = [event for event in events if isinstance(event, EvaluationStart)]
     assert (planned.summary, planned.forecast.runs, planned.forecast.done) == ("32 validation scenes", 3, 0)
     assert (planned.forecast.seconds or 0) > 0
     assert planned.forecast.disk_bytes == 3 * 32 * (2 * 10 + 8)
-    ended = [event for event in events if isinstance(event, AssessmentEnd)]
+    ended = [event for event in events if isinstance(event, JobEnd)]
     assert [event.done for event in ended] == [1, 2, 3]
     assert ended[-1].seconds_left == 0
 
@@ -102,7 +102,7 @@ def test_what_is_scored_is_not_scored_again(models: list[str], tmp_path: Path) -
     again, events = told(question)
     assert scored(events) == []
     assert again.models == first.models
-    (planned,) = [event for event in events if isinstance(event, ScoringStart)]
+    (planned,) = [event for event in events if isinstance(event, EvaluationStart)]
     assert (planned.forecast.done, planned.forecast.seconds) == (2, 0)
     more, events = told(msgspec.structs.replace(question, models=(*models, models[0]), batch=7))
     assert scored(events) == models[2:]
@@ -137,88 +137,88 @@ def test_a_model_that_fails_is_told_of_and_tried_again(models: list[str], tmp_pa
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     question = asked([broken, models[0]], tmp_path / "x")
-    board, events = told(question)
-    assert [each.assessment.score is None for each in board.models] == [True, False]
-    assert "is damaged or of another model" in board.models[0].assessment.error
+    scores, events = told(question)
+    assert [each.result.score is None for each in scores.models] == [True, False]
+    assert "is damaged or of another model" in scores.models[0].result.error
     assert any("could not be timed" in event.text for event in events if isinstance(event, Note))
     weights.write_bytes(whole)
-    board, events = told(question)
+    scores, events = told(question)
     assert scored(events) == [broken]
-    assert all(each.assessment.score is not None for each in board.models)
+    assert all(each.result.score is not None for each in scores.models)
 
 
 def test_the_models_that_a_study_has_kept(tmp_path: Path) -> None:
     study = compare(tiny(tmp_path / "study", epochs=1))
-    board = dorsal.run(Scoring(models=(str(tmp_path / "study"),), data=DATA, out=str(tmp_path / "x")))
-    assert [each.name for each in board.models] == [f"{run.arm}, plain, seed {run.seed}" for run in study.runs]
-    scores = {trial.key: trial.score for trial in study.trials}
-    assert {Path(each.model).name: each.assessment.score for each in board.models} == scores
-    ids = {plan.job.key for plan in plan_scoring(Scoring(models=(str(tmp_path / "study"),), data=DATA))}
+    scores = dorsal.run(Evaluation(models=(str(tmp_path / "study"),), data=DATA, out=str(tmp_path / "x")))
+    assert [each.name for each in scores.models] == [f"{run.arm}, plain, seed {run.seed}" for run in study.runs]
+    own = {trial.key: trial.score for trial in study.trials}
+    assert {Path(each.model).name: each.result.score for each in scores.models} == own
+    ids = {plan.job.key for plan in plan_evaluations(Evaluation(models=(str(tmp_path / "study"),), data=DATA))}
     assert len(ids) == 4
-    plan = plan_scoring(Scoring(models=(board.models[0].model,), data=DATA, split="all"))[0]
+    plan = plan_evaluations(Evaluation(models=(scores.models[0].model,), data=DATA, split="all"))[0]
     assert any("was trained on a part of these images" in note for note in plan.notes)
     stored = (tmp_path / "study" / "study.db").read_bytes()
     with pytest.raises(ValueError, match=r"^out='.*study' holds a comparison; name another folder$"):
-        told(asked([board.models[0].model], tmp_path / "study"))
+        told(asked([scores.models[0].model], tmp_path / "study"))
     assert (tmp_path / "study" / "study.db").read_bytes() == stored
     write_study_file(tmp_path / "empty", StudyFile(study, "", ()))
     with pytest.raises(ValueError, match="has kept no models: name folders of models"):
-        plan_scoring(Scoring(models=(str(tmp_path / "empty"),), data=DATA))
+        plan_evaluations(Evaluation(models=(str(tmp_path / "empty"),), data=DATA))
 
 
 def test_killed_it_goes_on_and_ends_as_if_it_had_not_been(models: list[str], tmp_path: Path) -> None:
     question = asked(models, tmp_path / "x", batch=1, data="scenes(train=20, val=600, size=32)", workers=1)
     session = Session(question)
-    session.until(lambda event: event["kind"] == "AssessmentEnd")
+    session.until(lambda event: event["kind"] == "JobEnd")
     session.until(lambda event: event["kind"] == "Progress")
     session.workers()[0].kill()
     death = session.until(lambda event: event["kind"] == "Note")["text"]
-    assert death == f"{models[1]}: worker died (signal 9, most likely for want of memory); it is scored again"
-    session.until(lambda event: event["kind"] == "AssessmentEnd")
+    assert death == f"{models[1]}: worker died (signal 9, most likely for want of memory); it is done again"
+    session.until(lambda event: event["kind"] == "JobEnd")
     workers = session.workers()
     session.process.kill()
     session.end()
     assert still_running(workers, 60) == []
-    stored = [event["job"]["name"] for event in session.kinds("AssessmentEnd")]
-    board, events = told(question)
+    stored = [event["job"]["name"] for event in session.kinds("JobEnd")]
+    scores, events = told(question)
     assert stored == models[:2]
     assert scored(events) == models[2:]
-    assert {event.run.name for event in events if isinstance(event, Progress)} == set(models[2:])
+    assert {event.job.name for event in events if isinstance(event, Progress)} == set(models[2:])
     unbroken, _ = told(asked(models, tmp_path / "y", batch=1, data=question.data, workers=2))
-    assert without_times(board) == without_times(unbroken)
-    for each in board.models:
-        found = each.assessment
+    assert without_times(scores) == without_times(unbroken)
+    for each in scores.models:
+        found = each.result
         content = predictions_file(tmp_path / "x", found.key).read_bytes()
         assert hashlib.sha256(content).hexdigest() == found.predictions
 
 
 def test_a_changed_model_or_changed_images_are_other_jobs(models: list[str], tmp_path: Path) -> None:
-    (plan,) = plan_scoring(asked(models[:1], tmp_path))
+    (plan,) = plan_evaluations(asked(models[:1], tmp_path))
     changed = msgspec.structs.replace(plan.job, digest="other")
     with pytest.raises(ValueError, match="changed after the evaluation was planned"):
         score_model(changed, "cpu")
-    (other,) = plan_scoring(asked([model(tmp_path / "m", seed=9)], tmp_path))
+    (other,) = plan_evaluations(asked([model(tmp_path / "m", seed=9)], tmp_path))
     assert other.job.key != plan.job.key
 
 
 def test_places_that_cannot_be() -> None:
     with pytest.raises(ValueError, match="gpus=1 is for runs on a Ray cluster; give ray as well"):
-        Scoring(models=("x",), gpus=1)
+        Evaluation(models=("x",), gpus=1)
     with pytest.raises(ValueError, match="device='tpu' is not there"):
-        Scoring(models=("x",), device="tpu")
+        Evaluation(models=("x",), device="tpu")
     with pytest.raises(ValueError, match="threads=0 is below 1"):
-        Scoring(models=("x",), threads=0)
+        Evaluation(models=("x",), threads=0)
 
 
 def test_one_model_has_all_cores_unless_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dorsal.study.scoring.question.available_cores", lambda: 12)
+    monkeypatch.setattr("dorsal.study.evaluation.question.available_cores", lambda: 12)
     (tmp_path / "study").mkdir()
     (tmp_path / "study" / "study.json").touch()
     one, several, study = ("x",), ("x", "y"), (str(tmp_path / "study"),)
-    assert Scoring(models=one).resources.threads == Scoring(models=one, out="z").resources.threads == 12
-    assert Scoring(models=one, threads=3).resources.threads == 3
+    assert Evaluation(models=one).resources.threads == Evaluation(models=one, out="z").resources.threads == 12
+    assert Evaluation(models=one, threads=3).resources.threads == 3
     for models, place in ((several, {}), (study, {}), (one, {"workers": 2}), (one, {"ray": "local"})):
-        assert Scoring(models=models, **place).resources.threads == 1  # type: ignore[arg-type]
+        assert Evaluation(models=models, **place).resources.threads == 1  # type: ignore[arg-type]
 
 
 def test_a_first_batch_is_not_in_the_forecast(
@@ -228,7 +228,7 @@ def test_a_first_batch_is_not_in_the_forecast(
     now, steps = [0.0], iter([100.0, 1.0])
     batches: list[int] = []
 
-    def scored(method: Method, model: nn.Module, images: Evaluation, device: torch.device) -> Scorer:
+    def scored(method: Method, model: nn.Module, images: EvaluationBatches, device: torch.device) -> Scorer:
         now[0] += next(steps)
         batches.append(len(images))
         return score(method, model, images, device)
@@ -236,11 +236,11 @@ def test_a_first_batch_is_not_in_the_forecast(
     score = jobs.scored
     monkeypatch.setattr(jobs, "scored", scored)
     monkeypatch.setattr(jobs.time, "monotonic", lambda: now[0])
-    (plan,) = plan_scoring(asked(models[:1], tmp_path, split="all", batch=8))
+    (plan,) = plan_evaluations(asked(models[:1], tmp_path, split="all", batch=8))
     assert jobs.time_evaluation(plan.job, place=Resources(device="cpu")) == 352 / jobs.TIMED_IMAGES
     assert batches == [1, jobs.TIMED_IMAGES / 8]
 
 
-def test_an_assessment_that_failed_has_no_score(models: list[str], tmp_path: Path) -> None:
-    (plan,) = plan_scoring(asked(models[:1], tmp_path))
-    assert plan.job.failed("why") == Assessment(key=plan.job.key, score=None, seconds=0.0, error="why")
+def test_a_model_that_failed_has_no_score(models: list[str], tmp_path: Path) -> None:
+    (plan,) = plan_evaluations(asked(models[:1], tmp_path))
+    assert plan.job.failed("why") == ModelScore(key=plan.job.key, score=None, seconds=0.0, error="why")

@@ -9,14 +9,14 @@ import msgspec
 
 from dorsal.jobs.machine import available_cores
 from dorsal.jobs.plan import ScoredSplit
-from dorsal.jobs.resources import Device, Resources, check_device_name
+from dorsal.jobs.resources import Device, Gpus, RayAddress, Resources, Workers, check_device_name
 from dorsal.jobs.study_file import STUDY_FILE
 from dorsal.language.options import check_options, described, option
 from dorsal.study.question import Data, own_folder
 
 
 @described
-class Scoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Models to score on the images of a data set. A study's folder stands for all models it kept.
 
     Raises ValueError naming the field, the value and what would be valid.
@@ -41,15 +41,7 @@ class Scoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     ] = None
     batch: Annotated[int, option("Images at a time.", least=1, free=True)] = 128
     device: Device = "auto"
-    workers: Annotated[
-        int | None,
-        option(
-            "Most models at once (default: cores / threads on the CPU, 1 on another device, on Ray what there is room "
-            "for).",
-            least=1,
-            free=True,
-        ),
-    ] = None
+    workers: Workers = None
     threads: Annotated[
         int | None,
         option(
@@ -58,10 +50,8 @@ class Scoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
             free=True,
         ),
     ] = None
-    ray: Annotated[
-        str | None, option("Score on a Ray cluster: HOST:PORT of its head, or local.", metavar="ADDRESS", free=True)
-    ] = None
-    gpus: Annotated[float, option("With --ray: GPUs of each model.", least=0, free=True)] = 0
+    ray: RayAddress = None
+    gpus: Gpus = 0
     out: Annotated[
         str,
         option(
