@@ -7,6 +7,7 @@ What a page shows below a command, in the same block, must be in its output.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -90,7 +91,10 @@ def examples(page: str) -> list[Example]:
             while number + 1 < len(lines) and (lines[number + 1].startswith("    ") or not lines[number + 1].strip()):
                 number += 1
             block = [line[4:] for line in lines[first : number + 1]]
-            found += _block("python" if _is_python(block) else "console", block)
+            if found and found[-1].kind == "python" and lines[first - 2] == "```":  # what it prints, right below
+                found[-1].shown.extend(filter(None, block))
+            else:
+                found += _block("python" if _is_python(block) else "console", block)
         number += 1
     return found
 
@@ -100,6 +104,7 @@ def _is_python(block: list[str]) -> bool:
 
 
 def _block(kind: str, block: list[str]) -> list[Example]:
+    """The examples of a block. Lines below a command are what it prints."""
     if kind in ("python", "toml"):
         return [Example(kind, "\n".join(block), [])]
     found: list[Example] = []
@@ -234,16 +239,14 @@ def run_command(text: str, capsys: pytest.CaptureFixture[str], monkeypatch: pyte
     assert not code, f"{text}\n{out}{err}"
     if target is not None:
         target.write_text(out, encoding="utf-8")
-    return out
+    return out + err
 
 
-def run_python(text: str, names: dict[str, Any]) -> None:
-    with warnings.catch_warnings():
+def run_python(text: str, names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> str:
+    with warnings.catch_warnings(), contextlib.suppress(ReachedError):
         warnings.filterwarnings("ignore", category=UserWarning)  # said of guesses, as the pages tell
-        try:
-            exec(text, names)
-        except ReachedError:
-            return
+        exec(text, names)
+    return capsys.readouterr().out
 
 
 def reason_not_to_run(text: str) -> str:
@@ -279,7 +282,7 @@ def test_examples_of_a_page_run_in_order(
             (place / file).write_text(example.text, encoding="utf-8")
     for example in found:
         if example.kind == "python":
-            run_python(example.text, names)
+            assert_shown(example.shown, run_python(example.text, names, capsys))
         elif example.kind == "command" and not reason_not_to_run(example.text) and (slow or not is_slow(example)):
             out = run_command(example.text, capsys, monkeypatch)
             assert_shown(example.shown, out)

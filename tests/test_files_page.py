@@ -162,7 +162,7 @@ def test_results_hold_what_is_described_and_the_words_that_go_with_it(tmp_path: 
     search = made_search()
     write_comparison(comparison.study, comparison.analysis, tmp_path / "comparison")
     write_population(population.population, population.analysis, tmp_path / "population", population.latency)
-    write_search(search, analyse_search(search, None), tmp_path / "search")
+    write_search(search, analyse_search(search), tmp_path / "search")
     added = set()
     for name, folder in ((COMPARISON, "comparison"), (POPULATION, "population"), (SEARCH, "search")):
         whole = json.loads((tmp_path / folder / "results.json").read_text())
@@ -189,7 +189,7 @@ def test_tables_have_the_columns_that_are_described(tmp_path: Path) -> None:
     axes = {axis.axis for space in population.analysis.spaces for axis in space.axes}
     costs = {name for space in population.analysis.spaces for name in space.costs}
     check_columns("networks.csv", columns(tmp_path / "networks.csv"), costs, axes, population.population.study)
-    write_search(search, analyse_search(search, None), tmp_path)
+    write_search(search, analyse_search(search), tmp_path)
     axes = {name for network in search.log.networks for name in network.point}
     costs = {name for network in search.log.networks for name in network.costs}
     check_columns("networks.csv of a search", columns(tmp_path / "networks.csv"), costs, axes, search.study)

@@ -88,6 +88,16 @@ def test_own_train_and_val_are_kept(tmp_path: Path) -> None:
     assert any("also in train" in note for note in checked.notes)
 
 
+@pytest.mark.parametrize(("dogs", "says"), [(4, True), (20, False)])
+def test_unequal_classes_are_told_of(dogs: int, says: bool, tmp_path: Path) -> None:
+    root = fill(tmp_path / "pets", {"cat": 30, "dog": dogs})
+    told = [note for note in open_folder(Folder(str(root))).notes if note.startswith("the classes are unequal")]
+    assert told == says * [
+        "the classes are unequal: always answering 'cat' would score 85.7 % of the validation images; "
+        "see class_weights and sampling of recipes"
+    ]
+
+
 def test_deeper_images_belong_to_their_class(pets: Path) -> None:
     (pets / "cat" / "kittens").mkdir()
     picture(7).save(pets / "cat" / "kittens" / "a.PNG")

@@ -5,7 +5,8 @@ import platform
 import pytest
 import torch
 
-from dorsal.jobs.machine import precision_notes
+from dorsal.jobs.machine import precision_remarks
+from dorsal.jobs.remarks import EmulatedBfloat16
 
 
 @pytest.mark.parametrize(
@@ -21,9 +22,7 @@ from dorsal.jobs.machine import precision_notes
 def test_emulated_bfloat16_is_said(monkeypatch, processor, instructions, precision, says):
     monkeypatch.setattr(platform, "machine", lambda: processor)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: instructions)
-    notes = precision_notes("cpu", precision)
-    assert len(notes) == says
-    assert all("this cpu has no bfloat16 instructions" in note for note in notes)
+    assert precision_remarks("cpu", precision) == [EmulatedBfloat16("cpu")] * says
 
 
 @pytest.mark.parametrize("instructions", [True, False])
@@ -32,5 +31,5 @@ def test_a_graphics_processor_is_asked_without_emulation(monkeypatch, instructio
         return including_emulation or instructions
 
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
-    assert bool(precision_notes("cuda", "bf16")) != instructions
-    assert precision_notes("mps", "bf16") == []
+    assert bool(precision_remarks("cuda", "bf16")) != instructions
+    assert precision_remarks("mps", "bf16") == []

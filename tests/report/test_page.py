@@ -15,6 +15,7 @@ from dorsal.report.comparison.page import write_comparison_report
 from dorsal.report.plot import LONGEST_LABEL, look, shown
 from dorsal.report.words.comparison import caveats, conclusions
 from dorsal.report.words.numerals import percent
+from dorsal.report.words.remarks import study_notes
 from dorsal.stats import variance_shares
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def test_every_edge_case_is_a_well_formed_page(edge: Case) -> None:
 
 def test_the_page_holds_what_is_needed_to_trust_it_and_run_it_again(broken: Case) -> None:
     reader, study = read(broken), broken.study
-    assert all(line in reader.text for line in (*conclusions(*broken), *caveats(*broken), *study.notes))
+    assert all(line in reader.text for line in (*conclusions(*broken), *caveats(*broken), *study_notes(study)))
     for fact in (study.command, study.data.fingerprint, study.created, study.machine.processor, "torch 2.9.0"):
         assert fact in reader.text
     assert percent(broken.analysis.cell("resnest", "plain").score) in reader.text

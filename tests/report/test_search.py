@@ -21,7 +21,7 @@ from dorsal.report.search.terminal import print_search
 from dorsal.report.words.search import conclusions
 from dorsal.space.named import SPACES
 from dorsal.study.population.records import PopulationStudy
-from dorsal.study.search.records import SearchedNetwork, SearchLog, SearchStudy
+from dorsal.study.search.records import SearchedNetwork, SearchLog, SearchStudy, random_draws
 from dorsal.zoo import network
 from tests.report.browser import assert_legible, look_at, needs_browser
 from tests.study.populations import Part, level, population
@@ -68,12 +68,19 @@ def made(
     return SearchStudy(study=replace(found.study, name=name, command=f"dorsal space search {name}"), log=log)
 
 
-def random_draws() -> PopulationStudy:
+def random_population() -> PopulationStudy:
     return population(Part("anynetx_e", 60, level(48), seed=7), noise=2.0, seeds=2)
 
 
-def with_outcome(search: SearchStudy, against: PopulationStudy | None = None) -> tuple[SearchStudy, SearchFindings]:
-    return search, analyse_search(search, against)
+def with_outcome(search: SearchStudy) -> tuple[SearchStudy, SearchFindings]:
+    return search, analyse_search(search)
+
+
+def compared(search: SearchStudy, population: PopulationStudy) -> SearchStudy:
+    """The search beside random draws."""
+    study = search.study
+    draws = random_draws(population, search.log, study.recipes, study.data.fingerprint, len(study.seeds))
+    return replace(search, log=replace(search.log, against=draws))
 
 
 def columns(figure: Any, mode: str) -> list[Any]:
@@ -95,7 +102,7 @@ def test_the_course_has_every_finished_network_where_it_was_asked_for() -> None:
 
 
 def test_random_searches_of_equal_length_are_beside_it() -> None:
-    search, outcome = with_outcome(made(), random_draws())
+    search, outcome = with_outcome(compared(made(), random_population()))
     random, _ = columns(course_view(search, outcome).figure, "lines")
     assert outcome.against is not None
     assert list(random.x) == [point.k for point in outcome.against.curve.points]
@@ -177,7 +184,7 @@ def test_names_that_look_like_markup_of_the_terminal_are_printed() -> None:
 @needs_browser
 @pytest.mark.parametrize("width", [390, pytest.param(1280, marks=pytest.mark.slow)])
 def test_every_view_is_drawn_and_legible(width: int, tmp_path: Path) -> None:
-    seen = look_at(search_page(*with_outcome(made(), random_draws())), width, tmp_path)
+    seen = look_at(search_page(*with_outcome(compared(made(), random_population()))), width, tmp_path)
     assert_legible(seen)
     assert [view["name"] for view in seen["seen"]] == [
         "Course of the search",

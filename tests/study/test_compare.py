@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from dorsal.data.spec import parse_data
-from dorsal.jobs.events import Event, JobEnd, Note, Progress, StudyStart
+from dorsal.jobs.events import Event, JobEnd, Note, Progress, Remark, StudyStart
+from dorsal.jobs.remarks import BudgetCut, SeveralSettings
 from dorsal.jobs.study_file import STUDY_FILE, load_study, read_study_file, write_study_file
 from dorsal.jobs.train import data_summary
 from dorsal.recipes.text import read_recipes
@@ -101,11 +102,11 @@ def test_another_setting_is_told_of(crashed: Crashed) -> None:
     saved = read_study_file(crashed.out)
     assert saved is not None
     assert len(saved.settings) == 1
-    before = crashed.repaired.notes
-    assert not any("different settings" in note for note in before)
+    before = crashed.repaired.remarks
+    assert not any(isinstance(remark, SeveralSettings) for remark in before)
     write_study_file(crashed.out, msgspec.structs.replace(saved, settings=("torch 1.0", *saved.settings)))
-    (note,) = set(compare(crashed.question).notes) - set(before)
-    assert note.startswith("runs were made in different settings, which round differently: torch 1.0; torch ")
+    (remark,) = set(compare(crashed.question).remarks) - set(before)
+    assert remark == SeveralSettings(("torch 1.0", *saved.settings))
     write_study_file(crashed.out, saved)
 
 
@@ -144,9 +145,12 @@ def test_a_budget_runs_the_rounds_that_fit_and_says_so(crashed: Crashed) -> None
     assert study.seeds == (1,)
     assert [trial.status for trial in study.trials] == ["finished"] * 2
     notes = [event.text for event in events if isinstance(event, Note)]
-    assert sum("fits 1 of 500 seeds" in note for note in notes) == 1
     assert " holds `dorsal compare " in notes.pop(len(study.data.notes))
     assert list(study.notes) == notes
+    remarks = [event.value for event in events if isinstance(event, Remark)]
+    assert list(study.remarks) == remarks
+    (cut,) = (remark for remark in remarks if isinstance(remark, BudgetCut))
+    assert (cut.budget, cut.fitting, cut.parts) == ("2s", 1, 500)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from dorsal.study.comparison.run import compare
 from dorsal.study.population.records import PopulationStudy, SpaceSample
 from dorsal.study.population.saved import load_population
 from dorsal.study.search.question import SAMPLERS, Effort, Search, command_line
-from dorsal.study.search.records import SearchLog, SearchStudy
+from dorsal.study.search.records import SearchLog, SearchStudy, random_draws
 from dorsal.study.search.run import run_search
 from dorsal.study.search.saved import load_search, write_log
 from dorsal.study.timing.fit import fit_model
@@ -38,13 +38,11 @@ def train(monkeypatch: pytest.MonkeyPatch) -> Callable[..., SearchStudy]:
     for sampler in ("tpe", "nsga2"):
         monkeypatch.setitem(SAMPLERS, sampler, Effort(3, 100))
 
-    def run(
-        asked: Search, engine: Arithmetic, events: list[Event] | None = None, against: PopulationStudy | None = None
-    ) -> SearchStudy:
+    def run(asked: Search, engine: Arithmetic, events: list[Event] | None = None) -> SearchStudy:
         monkeypatch.setattr("dorsal.study.search.run.data_summary", OPENED)
         monkeypatch.setattr("dorsal.study.search.run.engine_of", lambda *_: engine)
         time_by(lambda _: "no time", monkeypatch)
-        return run_search(asked, against=against, on_event=(events if events is not None else []).append)
+        return run_search(asked, on_event=(events if events is not None else []).append)
 
     return run
 
@@ -246,12 +244,24 @@ def random_population(search: SearchStudy) -> PopulationStudy:
     return PopulationStudy(study=search.study, spaces=(drawn,))
 
 
-def test_a_search_is_compared_with_random_draws(train: Callable[..., SearchStudy], tmp_path: Path) -> None:
+def compared(search: SearchStudy, population: PopulationStudy) -> SearchStudy:
+    """The search beside random draws."""
+    study = search.study
+    draws = random_draws(population, search.log, study.recipes, study.data.fingerprint, len(study.seeds))
+    return msgspec.structs.replace(search, log=msgspec.structs.replace(search.log, against=draws))
+
+
+def test_a_search_is_compared_with_random_draws(
+    train: Callable[..., SearchStudy], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     search = train(question(tmp_path / "search"), Arithmetic(1))
     random = train(question(tmp_path / "random", sampler="random", trials=12, sample_seed=1), Arithmetic(1))
     population = random_population(random)
-    assert train(question(tmp_path / "search"), Arithmetic(1), against=population) == search
-    outcome = analyse_search(search, population)
+    monkeypatch.setattr("dorsal.study.search.run.load_population", lambda *_: population)
+    again = train(question(tmp_path / "search", against="population"), Arithmetic(1))
+    assert again == compared(search, population)
+    assert train(question(tmp_path / "search"), Arithmetic(1)) == again  # it stays, as the report shows it
+    outcome = analyse_search(again)
     assert outcome.against is not None
     assert (outcome.against.k, outcome.against.n) == (5, 12)
     assert outcome.against.best == min(errors(search))
@@ -264,7 +274,7 @@ def test_a_search_is_compared_with_random_draws(train: Callable[..., SearchStudy
         (drawn,) = population.spaces
         other = msgspec.structs.replace(population, spaces=(msgspec.structs.replace(drawn, **changes),))
         with pytest.raises(ValueError, match="against: the population") as error:
-            analyse_search(search, other)
+            compared(search, other)
         return str(error.value)
 
     assert "another bounds than the search" in refused(
@@ -273,25 +283,25 @@ def test_a_search_is_compared_with_random_draws(train: Callable[..., SearchStudy
     space = msgspec.structs.replace(search.log.space, image_size=64)
     assert "another space called anynetx_e" in refused(space=space)
     assert "of other, and the search of anynetx_e" in refused(space=msgspec.structs.replace(space, name="other"))
-    wider = question(tmp_path / "wider", bounds={"macs": "1M..5M"})
+    wider = question(tmp_path / "wider", bounds={"macs": "1M..5M"}, against="population")
     with pytest.raises(ValueError, match="another bounds than the search"):
-        run_search(wider, against=population)
+        run_search(wider)
     assert not (tmp_path / "wider").exists()
     twice = msgspec.structs.replace(search, study=msgspec.structs.replace(search.study, seeds=(1, 2)))
     with pytest.raises(ValueError, match="another number of seeds"):
-        analyse_search(twice, population)
+        compared(twice, population)
 
 
 def test_networks_of_both_are_no_random_others(train: Callable[..., SearchStudy], tmp_path: Path) -> None:
     search = train(question(tmp_path / "search"), Arithmetic(1))  # whose first three are draws
     random = train(question(tmp_path / "random", sampler="random", trials=12), Arithmetic(1))
-    against = analyse_search(search, random_population(random)).against
+    against = analyse_search(compared(search, random_population(random))).against
     assert against is not None
     own = {arm.network_hash for arm in search.study.arms}
     others = [arm.network_hash for arm in random.study.arms if arm.network_hash not in own]
     assert (against.k, against.n) == (5, len(others))
     assert len(others) <= 9
-    outcome = analyse_search(search, random_population(search))
+    outcome = analyse_search(compared(search, random_population(search)))
     assert outcome.against is None
     assert "is not known: no population with two other networks was given" in " ".join(conclusions(outcome))
 

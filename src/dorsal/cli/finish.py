@@ -23,11 +23,10 @@ def show_study(
     folder: Path,
     as_json: bool,
     storage: str | None = None,
-    against: PopulationStudy | None = None,
 ) -> None:
     """Writes the report files into `folder` and prints the tables, or results.json, and where the page is.
 
-    `storage` is that of a population, `against` what a search is compared with.
+    `storage` is that of a population.
     """
     from dorsal.report.write import write_report
 
@@ -42,12 +41,7 @@ def show_study(
 
             show = partial(print_population, write_report(study, folder, storage))
         case SearchStudy():
-            from dorsal.findings.search import analyse_search
-            from dorsal.report.search.page import write_search_report
-
-            found = analyse_search(study, against)
-            write_search_report(study, found, folder)
-            show = partial(_print_search, found, folder)
+            show = partial(_print_search, write_report(study, folder), folder)
     if as_json:
         sys.stdout.write((folder / "results.json").read_text(encoding="utf-8"))
         return

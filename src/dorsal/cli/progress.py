@@ -53,7 +53,7 @@ class Watch:
             case Note(text):
                 self._say(f"note: {text}")
             case Remark(value, about):
-                from dorsal.report.words.latency import remark_sentence
+                from dorsal.report.words.remarks import remark_sentence
 
                 self._say(f"note: {about}{': ' * bool(about)}{remark_sentence(value)}")
             case StudyStart():

@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import Annotated
 
 from dorsal.cli.options import ResultsAsJson
-from dorsal.language.options import option
 from dorsal.study.search.question import Search
 
 
-def search(
-    asked: Search,
-    against: Annotated[
-        Path | None,
-        option("Folder of a population of random draws of the same space, to compare with.", metavar="FOLDER"),
-    ] = None,
-    against_storage: Annotated[
-        str | None, option("The URL of that population's storage, where it has a password.", metavar="URL")
-    ] = None,
-    as_json: ResultsAsJson = False,
-) -> None:
+def search(asked: Search, as_json: ResultsAsJson = False) -> None:
     """Search a space: train networks that a sampler proposes, each knowing how those before it did.
 
     Says which is best, or which none beats where there are several objectives, and with --against whether random draws
@@ -33,16 +20,14 @@ def search(
         dorsal space search regnetx --macs 360M..400M --against runs/population
     """
     from dorsal.cli.progress import watching
-    from dorsal.study.population.saved import load_population
 
-    population = load_population(against, against_storage) if against else None
     doing = f"searching {asked.space} by {asked.sampler} on {asked.data}; trials: {asked.trials}"
     with watching(asked.folder, doing) as on_event:
         from dorsal.study.search.run import run_search  # imports torch
 
-        found = run_search(asked, against=population, on_event=on_event)
+        found = run_search(asked, on_event=on_event)
     from dorsal.cli.finish import show_study
 
-    show_study(found, asked.folder, as_json, against=population)
+    show_study(found, asked.folder, as_json)
     if any(trial.status == "failed" for trial in found.study.trials):
         sys.exit(1)

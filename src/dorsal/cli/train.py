@@ -63,23 +63,26 @@ def train(asked: TrainingRun, as_json: AsJson = False) -> None:
     sys.stderr.write(f"training {asked.network} on {asked.data}; epochs: {made.epochs}; folder: {asked.folder}\n")
 
     from dorsal.data.dataset import open_data  # after the quick checks: this imports torch
-    from dorsal.jobs.machine import precision_notes
+    from dorsal.jobs.machine import precision_remarks
+    from dorsal.jobs.remarks import recipe_remarks
     from dorsal.jobs.study_file import refuse_studies
     from dorsal.jobs.train import choose_device
     from dorsal.jobs.trained import save_trained, trained_card
+    from dorsal.report.words.remarks import remark_sentence
     from dorsal.spec.adapt import fitted_to
     from dorsal.weights.saved import check_savable
     from dorsal.zoo import written_choices
 
     refuse_studies(asked.folder)
     device = choose_device(asked.device)
-    _note(precision_notes(device, asked.precision))
+    _note(map(remark_sentence, precision_remarks(device, asked.precision)))
     opened = open_data(spec)
     net = fitted_to(net, len(opened.classes), opened.channels, written_choices(asked.network))
     told = f"recipe {asked.recipe}, {made.epochs} epochs, data {opened.fingerprint[:16]}, seed {asked.seed}"
     card = trained_card(net, opened, f"dorsal train: {told}")
     check_savable(asked.folder, card)
-    _note((opened.summary, *opened.notes, f"on {device} in {asked.precision}"))
+    remarks = map(remark_sentence, recipe_remarks({asked.recipe: made}, len(opened.train)))
+    _note((opened.summary, *opened.notes, *remarks, f"on {device} in {asked.precision}"))
     result = _fit(asked, net, made, opened, device)
     score = result.curve[-1].score
     save_trained(asked.folder, result.model, card, score)

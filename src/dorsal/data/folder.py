@@ -192,9 +192,22 @@ def _for_training(index: Index, spec: Folder, notes: Sequence[str] = ()) -> Imag
             *listing.notes,
             *_conversions(index, both, levels, "the training images"),
             *_leaks(index, train, val),
+            *_imbalance(index, val),
             *notes,
         ),
     )
+
+
+def _imbalance(index: Index, val: Rows) -> list[str]:
+    """A note where always answering one class scores far more than chance."""
+    counts, classes = np.bincount(index.listing.files["label"][val]), index.listing.classes
+    constant = 100 * int(counts.max()) / len(val)
+    if constant <= 150 / len(classes):
+        return []
+    return [
+        f"the classes are unequal: always answering {classes[counts.argmax()]!r} would score {constant:.1f} % of the "
+        "validation images; see class_weights and sampling of recipes"
+    ]
 
 
 def _reading(spec: Folder) -> Reading:

@@ -14,8 +14,7 @@ from dorsal.jobs.results import NetworkStatus, network_results
 from dorsal.spec.cost import COSTS
 from dorsal.stats.rank import pareto_front
 from dorsal.stats.versus_random import AgainstRandom, against_random
-from dorsal.study.population.records import PopulationStudy
-from dorsal.study.search.records import ERROR, SearchStudy, draws_to_compare
+from dorsal.study.search.records import ERROR, SearchStudy
 
 
 class FrontPoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -61,17 +60,13 @@ class SearchFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     schema: int = FINDINGS_SCHEMA
 
 
-def analyse_search(search: SearchStudy, against: PopulationStudy | None = None) -> SearchFindings:
-    """What the search found so far, and how that compares with a population of random draws of the same space, if
-    given.
-
-    Raises ValueError for a population of another space, bounds, recipe, data or number of seeds.
-    """
+def analyse_search(search: SearchStudy) -> SearchFindings:
+    """What the search found so far, and how that compares with random draws of the same space, if it was asked to."""
     log, study = search.log, search.study
     results = network_results(study)
     statuses = [results[network.label][0] for network in log.networks]
     errors = [results[network.label][1] for network in log.networks]
-    random = _random_errors(search, against) if against else []
+    random = _random_errors(search)
     known = [error for error in random if error is not None]
     finished = {
         network.label: tuple(error if name == ERROR else network.costs[name] for name in log.objectives)
@@ -128,11 +123,7 @@ def _fronts(search: SearchStudy, errors: Sequence[float | None], front: Sequence
             yield front_of(cost, networks)
 
 
-def _random_errors(search: SearchStudy, population: PopulationStudy) -> list[float | None]:
-    """Errors of the population's networks without those that the search has too: equal seeds start with equal draws."""
-    study = search.study
-    drawn = draws_to_compare(population, search.log, study.recipes, study.data.fingerprint, len(study.seeds))
-    results = network_results(population.study)
-    own = {(arm.network_hash, arm.cost) for arm in study.arms}  # the cost tells image sizes apart
-    others = {arm.label for arm in population.study.arms if (arm.network_hash, arm.cost) not in own}
-    return [results[label][1] for label in drawn.labels if label in others]
+def _random_errors(search: SearchStudy) -> list[float | None]:
+    """Errors of random draws without those that the search has too: equal seeds start with equal draws."""
+    own = {(arm.network_hash, arm.cost) for arm in search.study.arms}  # the cost tells image sizes apart
+    return [draw.error for draw in search.log.against if (draw.network_hash, draw.cost) not in own]

@@ -11,6 +11,7 @@ import msgspec
 from dorsal.jobs.epoch_time import predict_epochs
 from dorsal.jobs.forecast import START_UP_SECONDS, EpochSeconds, forecast
 from dorsal.jobs.plan import Plan
+from dorsal.jobs.remarks import BudgetCut
 from dorsal.language.amounts import read_duration, show_duration
 
 _HEADROOM = 2
@@ -52,8 +53,8 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
             predicted = forecast(part, predict_epochs(part, measured), self.done, self.workers).seconds
             raise self._too_small(max(predicted or 0.0, least))
 
-    def fitting(self, epoch_seconds: EpochSeconds) -> tuple[Plan, str]:
-        """The largest part that fits, and a sentence on what was left out, or "".
+    def fitting(self, epoch_seconds: EpochSeconds) -> tuple[Plan, BudgetCut | None]:
+        """The largest part that fits, and what was left out.
 
         Raises ValueError when not even the smallest fits, and when no network could be timed.
         """
@@ -70,11 +71,8 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
         if not fitting:
             raise self._too_small(seconds(1))
         if fitting == self.parts:
-            return self.cut(self.parts), ""
-        return self.cut(fitting), (
-            f"the budget of {self.text} fits {fitting} of {self.parts} {self.part_name} "
-            f"(about {show_duration(seconds(fitting))}); the same command with more runs the rest"
-        )
+            return self.cut(self.parts), None
+        return self.cut(fitting), BudgetCut(self.text, fitting, self.parts, self.part_name, seconds(fitting))
 
     def _too_small(self, seconds: float) -> ValueError:
         minutes = math.ceil(_HEADROOM * seconds / 60)

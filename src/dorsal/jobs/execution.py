@@ -15,14 +15,15 @@ from dorsal.jobs.budget import Budget
 from dorsal.jobs.clock import Clock, Task
 from dorsal.jobs.engine import AnyJob, Engine, LocalPool, Predictions, Work, WorkerDeath
 from dorsal.jobs.epoch_time import predict_epochs
-from dorsal.jobs.events import Event, JobEnd, Note, Progress, StudyStart
+from dorsal.jobs.events import Event, JobEnd, Note, Progress, Remark, StudyStart
 from dorsal.jobs.forecast import forecast, with_ended
 from dorsal.jobs.kept import check_disk, write_predictions
 from dorsal.jobs.lock import hold
-from dorsal.jobs.machine import available_cores, machine, precision_notes, versions
-from dorsal.jobs.plan import Plan, Run, checkpoint_file, distinct_runs, recipe_notes
+from dorsal.jobs.machine import available_cores, machine, precision_remarks, versions
+from dorsal.jobs.plan import Plan, Run, checkpoint_file, distinct_runs
 from dorsal.jobs.ray_engine import RayCluster
 from dorsal.jobs.records import Arm, Kind, Machine, Study, Trial
+from dorsal.jobs.remarks import BudgetCut, SeveralSettings, StudyRemark, recipe_remarks
 from dorsal.jobs.resources import LOCAL_CLUSTER, Resources
 from dorsal.jobs.store import Domains, Store, Values
 from dorsal.jobs.study_file import StudyFile, read_study_file, storage_of, storage_url, write_study_file
@@ -100,14 +101,14 @@ def execute(
         )
         untimed = {(run.arm, run.recipe_name): 0.0 for run in execution.timed}  # it will soon fail
         predicted = predict_epochs(asked, {**untimed, **epoch_seconds(timings)})
-        todo, note = budget.fitting(predicted) if budget else (asked, "")
+        todo, cut = budget.fitting(predicted) if budget else (asked, None)
         todo = with_ended(todo, asked, ended)
         coming = forecast(todo, predicted, ended, here.workers, execution.keep_models)
         check_disk(folder, coming.disk_bytes, execution.keep_models)
         todo = replace(todo, arms=_with_latencies(todo, timings))
         write()
-        study = keep(execution, todo, ended, here, note)
-        tell((text for text in study.notes if text not in asked.data.notes), on_event)
+        study = keep(execution, todo, ended, here, cut)
+        tell_remarks(study, on_event)
         runs = distinct_runs(todo.runs)
         on_event(StudyStart(todo.arms, coming, place.device))
         tasks = {run.key: Task((run.arm, run.recipe_name), run.recipe.epochs) for run in runs if run.key not in ended}
@@ -116,9 +117,15 @@ def execute(
 
 
 def tell(notes: Iterable[str], on_event: OnEvent) -> None:
-    """Says these sentences. Those on its data a study says first, as soon as they have been opened."""
+    """Says these sentences on the data of a study, as soon as they have been opened."""
     for text in notes:
         on_event(Note(text))
+
+
+def tell_remarks(study: Study, on_event: OnEvent) -> None:
+    """Says what else a reader of the study should know."""
+    for remark in study.remarks:
+        on_event(Remark(remark))
 
 
 def training(execution: Execution) -> Work[Run]:
@@ -151,16 +158,17 @@ def keep(
     todo: Plan,
     ended: Collection[str],
     here: Machine,
-    note: str = "",
+    cut: BudgetCut | None = None,
 ) -> Study:
-    """Writes the plan as it is about to be carried out here, and returns it. `note` is a sentence on it, or ""."""
+    """Writes the plan as it is about to be carried out here, and returns it. `cut` is what a budget left out."""
     before = read_study_file(execution.folder, execution.file)
     settings = _settings(todo, execution.place, ended, here, before)
-    unfit = recipe_notes(todo.recipes, todo.data.train_images)
     place = execution.place
-    slow = precision_notes(place.device, place.precision) if place.ray is None else []
-    notes = tuple(filter(None, [*todo.data.notes, *unfit, *slow, note, _told_apart(settings)]))
-    study = _study(execution, todo, here, notes, before)
+    remarks: list[StudyRemark] = [*recipe_remarks(todo.recipes, todo.data.train_images)]
+    remarks += precision_remarks(place.device, place.precision) if place.ray is None else []
+    remarks += [cut] if cut else []
+    remarks += [SeveralSettings(settings)] if settings[1:] else []
+    study = _study(execution, todo, here, tuple(remarks), before)
     storage = storage_of(execution.folder, execution.storage) or ""
     saved = StudyFile(study, storage, settings)
     write_study_file(execution.folder, saved, execution.file)
@@ -301,13 +309,9 @@ def _settings(
     return known if now in known or all(run.key in ended for run in todo.runs) else (*known, now)
 
 
-def _told_apart(settings: Sequence[str]) -> str:
-    return (
-        f"runs were made in different settings, which round differently: {'; '.join(settings)}" if settings[1:] else ""
-    )
-
-
-def _study(execution: Execution, todo: Plan, here: Machine, notes: tuple[str, ...], before: StudyFile | None) -> Study:
+def _study(
+    execution: Execution, todo: Plan, here: Machine, remarks: tuple[StudyRemark, ...], before: StudyFile | None
+) -> Study:
     return Study(
         kind=execution.kind,
         name=execution.name,
@@ -320,5 +324,6 @@ def _study(execution: Execution, todo: Plan, here: Machine, notes: tuple[str, ..
         machine=here,
         versions=versions(),
         runs=tuple(run.planned for run in todo.runs),
-        notes=notes,
+        notes=todo.data.notes,
+        remarks=remarks,
     )

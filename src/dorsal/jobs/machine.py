@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from dorsal.jobs.records import Machine
+from dorsal.jobs.remarks import EmulatedBfloat16
 from dorsal.recipes.recipe import Precision
 
 _PACKAGES = ("dorsal", "torch", "torchvision", "timm", "accelerate", "numpy", "optuna")
@@ -46,14 +47,9 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def precision_notes(device: str, precision: Precision) -> list[str]:
-    """A sentence where `precision` is emulated on this device, and far slower than float32 (docs/log.md)."""
-    if precision != "bf16" or not _emulates_bfloat16(device):
-        return []
-    return [
-        f"this {device} has no bfloat16 instructions and emulates them: precision=bf16 can take ten times as long as "
-        "precision=float32"
-    ]
+def precision_remarks(device: str, precision: Precision) -> list[EmulatedBfloat16]:
+    """Whether `precision` is emulated on this device."""
+    return [EmulatedBfloat16(device)] if precision == "bf16" and _emulates_bfloat16(device) else []
 
 
 def _emulates_bfloat16(device: str) -> bool:

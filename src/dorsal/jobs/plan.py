@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -123,24 +122,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 def checkpoint_file(folder: Path, key: str) -> Path:
     """Where the study in `folder` has the checkpoint of the run with this key while it is made."""
     return folder / "checkpoints" / f"{key}.pt"
-
-
-FEW_STEPS = 100
-
-
-def recipe_notes(recipes: Mapping[str, Recipe], train_images: int) -> list[str]:
-    """Sentences on recipes that make little of so many training images."""
-    notes = []
-    for name, recipe in recipes.items():
-        steps = recipe.epochs * math.ceil(train_images / recipe.batch)
-        if recipe.batch > train_images:
-            notes.append(
-                f"{name}: its batch of {recipe.batch:,} exceeds the {train_images:,} training images, so each of its "
-                f"{recipe.epochs} epochs is one step; a smaller batch makes more"
-            )
-        elif steps < FEW_STEPS:
-            notes.append(f"{name}: {steps} steps in all are few; a smaller batch or more epochs make more")
-    return notes
 
 
 def distinct_runs(runs: Iterable[Run]) -> tuple[Run, ...]:

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from dorsal.data.summary import DataSummary
+from dorsal.jobs.remarks import StudyRemark
 from dorsal.language.notebook import html_table
 from dorsal.recipes.epoch import Epoch
 from dorsal.recipes.recipe import Recipe
@@ -142,7 +143,7 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     - `created`: when, ISO 8601, UTC. `machine`, `versions`: where and with what it ran last.
     - `arms`, `recipes` (by the name that tables use), `seeds`, `data`: what was combined.
     - `runs`: all planned runs, in the order in which they are made. `trials`: what came of those that have ended.
-    - `notes`: sentences that a reader should know.
+    - `notes`: sentences on the data. `remarks`: what else a reader should know.
     """
 
     kind: Kind
@@ -158,6 +159,7 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     runs: tuple[PlannedRun, ...]
     trials: tuple[Trial, ...] = ()
     notes: tuple[str, ...] = ()
+    remarks: tuple[StudyRemark, ...] = ()
     task: Task = Classify()
     schema: int = STUDY_SCHEMA
 

@@ -75,7 +75,6 @@ def data_summary(spec: DataSpec, fingerprint: str | None = None) -> DataSummary:
     """
     _open.cache_clear()  # a folder may have changed since an earlier call
     data = _open(spec, fingerprint)
-    constant = 100 * int(np.bincount(data.val.labels).max()) / len(data.val)
     return DataSummary(
         spec=spec,
         classes=data.classes,
@@ -84,20 +83,9 @@ def data_summary(spec: DataSpec, fingerprint: str | None = None) -> DataSummary:
         fingerprint=data.fingerprint,
         train_images=len(data.train),
         val_images=len(data.val),
-        constant=constant,
-        notes=(data.summary, *data.notes, *_imbalance(data, constant)),
+        constant=100 * int(np.bincount(data.val.labels).max()) / len(data.val),
+        notes=(data.summary, *data.notes),
     )
-
-
-def _imbalance(data: ImageData, constant: float) -> list[str]:
-    """A note where always answering one class scores far more than chance."""
-    if constant <= 150 / len(data.classes):
-        return []
-    largest = data.classes[int(np.bincount(data.val.labels).argmax())]
-    return [
-        f"the classes are unequal: always answering {largest!r} would score {constant:.1f} % of the validation images; "
-        "see class_weights and sampling of recipes"
-    ]
 
 
 def summaries_at_sizes(data: DataSummary) -> Callable[[int], DataSummary]:

@@ -13,6 +13,7 @@ from dorsal.report.drawing import draw_arm
 from dorsal.report.plot import look
 from dorsal.report.shell import prose, shell
 from dorsal.report.words.numerals import NONE, plural, seconds
+from dorsal.report.words.remarks import study_notes
 from dorsal.stats import Estimate
 
 NONE_FINISHED = "<p>No network has finished.</p>"
@@ -104,7 +105,8 @@ def how_it_was_run(study: Study) -> str:
         details(f"Recipe {name}", f"<pre>{escape(msgspec.json.format(msgspec.json.encode(recipe)).decode())}</pre>")
         for name, recipe in study.recipes.items()
     )
-    notes = f'<ul class="caveats">{items(study.notes)}</ul>' if study.notes else ""
+    said = study_notes(study)
+    notes = f'<ul class="caveats">{items(said)}</ul>' if said else ""
     command = f"<pre>{escape(study.command)}</pre>"
     return section("How it was run", f"{command}<dl>{facts}</dl>{notes}{recipes}{lost_runs(study)}")
 

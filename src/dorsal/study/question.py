@@ -147,7 +147,7 @@ def _words(said: Option, value: Any) -> Iterator[str]:
             for part in value:
                 yield from (name, str(part))
         case _:
-            yield from (name, without_password(value) if said.field == "storage" else str(value))
+            yield from (name, without_password(value) if said.field.endswith("storage") else str(value))
 
 
 def own_folder(verb: str, names: Iterable[str], question: msgspec.Struct) -> Path:

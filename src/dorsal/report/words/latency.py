@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import assert_never
 
-import msgspec
-
 from dorsal.language.amounts import show_amount
 from dorsal.latency.records import (
     Caution,
@@ -35,17 +33,6 @@ def contest_sentence(fit: LatencyFit) -> str:
         f"{contest.first.tau.value:.2f} against {contest.second.tau.value:.2f}, over {fit.scores.n} networks. Rounds "
         f"of one network differ by {fit.spread:.1f} %."
     )
-
-
-def remark_sentence(value: msgspec.Struct) -> str:
-    """What a study remarks on a model of latency. Raises TypeError for a value that there are no words for."""
-    match value:
-        case PredictorUse():
-            return use_sentence(value)
-        case OtherMachine() | OtherTorch() | OtherSpaces():
-            return caution_sentence(value)
-        case _:
-            raise TypeError(f"there are no words for a {type(value).__name__}")
 
 
 def caution_sentence(caution: Caution) -> str:

@@ -66,6 +66,19 @@ class Search(question.Training, frozen=True, forbid_unknown_fields=True, kw_only
     latency_model: question.LatencyFile = ""
     edit: question.Edit = ""
     sample_seed: question.SampleSeed = 0
+    against: Annotated[
+        str,
+        option(
+            "Folder of a population of random draws of the same space, to compare with.",
+            metavar="FOLDER",
+            path=True,
+            free=True,
+        ),
+    ] = ""
+    against_storage: Annotated[
+        str | None,
+        option("The URL of that population's storage, where it has a password.", metavar="URL", free=True),
+    ] = None
     recipe: question.RecipeText = "regnet-10ep"
     name: question.Name = "search"
 

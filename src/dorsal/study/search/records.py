@@ -12,7 +12,8 @@ from dorsal.jobs.results import network_results
 from dorsal.language.notebook import html_table
 from dorsal.recipes.recipe import Recipe
 from dorsal.space.space import Space
-from dorsal.study.population.records import PopulationStudy, SpaceSample
+from dorsal.spec.cost import Cost
+from dorsal.study.population.records import PopulationStudy
 
 SEARCH_SCHEMA = 2
 ERROR = "error"
@@ -37,11 +38,20 @@ class SearchedNetwork(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     memory: dict[str, Any]
 
 
+class RandomDraw(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A random draw of the searched space, trained as the search trains. `error`: None unless all its runs finished."""
+
+    network_hash: str
+    cost: Cost
+    error: float | None
+
+
 class SearchLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The networks that a search of one space asked for, in order, and how it was to.
 
     - `space`: as it was searched, its base and image size fitted to the data.
     - `bounds`, `sampler`, `objectives`, `seed`, `latency_model`: see `Search`.
+    - `against`: what random draws came to, where a population was given to compare with.
     """
 
     space: Space
@@ -51,6 +61,7 @@ class SearchLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     seed: int
     latency_model: str
     networks: tuple[SearchedNetwork, ...] = ()
+    against: tuple[RandomDraw, ...] = ()
     schema: int = SEARCH_SCHEMA
 
 
@@ -76,10 +87,10 @@ class SearchStudy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 AnyStudy = Study | PopulationStudy | SearchStudy
 
 
-def draws_to_compare(
+def random_draws(
     population: PopulationStudy, log: SearchLog, recipes: Mapping[str, Recipe], data: str, seeds: int
-) -> SpaceSample:
-    """The population's draws of the searched space. `data` is the fingerprint, `seeds` how many.
+) -> tuple[RandomDraw, ...]:
+    """What the population's draws of the searched space came to. `data` is the fingerprint, `seeds` how many.
 
     Raises ValueError where their errors do not compare with those of the search.
     """
@@ -97,4 +108,9 @@ def draws_to_compare(
     ):
         if not same:
             raise ValueError(f"against: the population has another {what} than the search, so errors do not compare")
-    return drawn
+    arms = {arm.label: arm for arm in population.study.arms}
+    results = network_results(population.study)
+    return tuple(
+        RandomDraw(network_hash=arms[label].network_hash, cost=arms[label].cost, error=results[label][1])
+        for label in drawn.labels
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil
+from pathlib import Path
 from statistics import fmean
 
 from msgspec.structs import replace
@@ -12,7 +13,7 @@ from dorsal.data.spec import parse_data
 from dorsal.data.summary import DataSummary
 from dorsal.jobs.clock import Clock, Task
 from dorsal.jobs.events import Event, JobEnd, Note, StudyStart
-from dorsal.jobs.execution import Execution, OnEvent, engine_of, keep, make_runs, tell, training
+from dorsal.jobs.execution import Execution, OnEvent, engine_of, keep, make_runs, tell, tell_remarks, training
 from dorsal.jobs.forecast import START_UP_SECONDS, Forecast
 from dorsal.jobs.kept import check_disk, disk_needed
 from dorsal.jobs.lock import hold
@@ -33,20 +34,18 @@ from dorsal.space.costs import cost_of
 from dorsal.space.sample import Sample
 from dorsal.spec.timm import hash_of
 from dorsal.study.population.question import Population
-from dorsal.study.population.records import PopulationStudy
 from dorsal.study.population.run import RUN, domains_of, first_networks, sample_spaces, values_of
+from dorsal.study.population.saved import load_population
 from dorsal.study.search.proposals import Asker, Feedback, Judgement
 from dorsal.study.search.question import Search, command_line
-from dorsal.study.search.records import ERROR, SearchedNetwork, SearchLog, SearchStudy, draws_to_compare
+from dorsal.study.search.records import ERROR, SearchedNetwork, SearchLog, SearchStudy, random_draws
 from dorsal.study.search.saved import load_search, log_so_far, write_log
 
 TIMED = 3
 """Networks timed for the forecast before any has been trained."""
 
 
-def run_search(
-    asked: Search, *, against: PopulationStudy | None = None, on_event: OnEvent = lambda _: None
-) -> SearchStudy:
+def run_search(asked: Search, *, on_event: OnEvent = lambda _: None) -> SearchStudy:
     """Asks for networks and trains them until there are `trials`; returns the search with all runs that have ended.
 
     With one worker each network is asked for knowing all before it. With w workers it is asked for knowing all but the
@@ -57,7 +56,7 @@ def run_search(
 
     Raises ValueError as `compare` does, for bounds that fewer than `trials` networks meet, for a folder
     with something else or a search of another question; and before anything is trained, where the search could not be
-    compared with `against`.
+    compared with the population `against`.
     """
     place = with_device(asked.resources)
     recipes = read_recipes([asked.recipe], asked.epochs)
@@ -82,8 +81,10 @@ def run_search(
         seed=asked.sample_seed,
         latency_model=asked.latency_model,
     )
-    if against is not None:
-        draws_to_compare(against, log, recipes, data.fingerprint, len(asked.seed_list))
+    if asked.against:
+        drawn = load_population(Path(asked.against), asked.against_storage)
+        against = random_draws(drawn, log, recipes, data.fingerprint, len(asked.seed_list))
+        log = replace(log, against=against)
     asker = Asker(draws.space, read_bounds(bounds, predicted), predicted, objectives, asked.sampler, asked.sample_seed)
     folder = asked.folder
     with hold(folder), Store(storage_url(folder, asked.storage), asked.name) as store:
@@ -143,7 +144,7 @@ class _Searcher:
         self._ask_ahead(ahead)
         execution = self._execution()
         study = self._keep(execution, here)
-        tell((text for text in study.notes if text not in self.data.notes), self.on_event)
+        tell_remarks(study, self.on_event)
         epoch = self._epoch_seconds(here) if left else 0.0
         known = list(self.runs.values())
         waiting = {run.key: self._task for run in known if run.key not in self.ended}

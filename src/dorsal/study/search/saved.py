@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from dorsal.data.summary import DataSummary
 from dorsal.jobs.json_file import read_record, write_record
 from dorsal.jobs.study_file import load_study, read_study_file, refuse_other_studies
@@ -50,7 +52,7 @@ def log_so_far(folder: Path, name: str, asked: SearchLog, recipes: dict[str, Rec
             raise ValueError(f"{where} a search with {what}; name another folder")
     if saved is not None and (changed := changed_since(saved.study, recipes, data)):
         raise ValueError(f"{where} a search with another {changed}; name another folder")
-    return before
+    return replace(before, against=asked.against) if asked.against else before
 
 
 def write_log(folder: Path, log: SearchLog) -> None:

@@ -1,0 +1,56 @@
+"""What is worth knowing about a study, in words."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+import msgspec
+
+from dorsal.jobs.records import Study
+from dorsal.jobs.remarks import BatchExceedsData, BudgetCut, EmulatedBfloat16, FewSteps, SeveralSettings, StudyRemark
+from dorsal.language.amounts import show_duration
+from dorsal.latency.records import OtherMachine, OtherSpaces, OtherTorch, PredictorUse
+from dorsal.report.words.latency import caution_sentence, use_sentence
+
+
+def study_notes(study: Study) -> tuple[str, ...]:
+    """What a reader of the study should know: on its data, and on how it was made."""
+    return (*study.notes, *map(_on_study, study.remarks))
+
+
+def remark_sentence(value: msgspec.Struct) -> str:
+    """A remark in words. Raises TypeError for a value that there are no words for."""
+    match value:
+        case PredictorUse():
+            return use_sentence(value)
+        case OtherMachine() | OtherTorch() | OtherSpaces():
+            return caution_sentence(value)
+        case BatchExceedsData() | FewSteps() | EmulatedBfloat16() | BudgetCut() | SeveralSettings():
+            return _on_study(value)
+        case _:
+            raise TypeError(f"there are no words for a {type(value).__name__}")
+
+
+def _on_study(remark: StudyRemark) -> str:
+    match remark:
+        case BatchExceedsData(recipe, batch, train_images, epochs):
+            return (
+                f"{recipe}: its batch of {batch:,} exceeds the {train_images:,} training images, so each of its "
+                f"{epochs} epochs is one step; a smaller batch makes more"
+            )
+        case FewSteps(recipe, steps):
+            return f"{recipe}: {steps} steps in all are few; a smaller batch or more epochs make more"
+        case EmulatedBfloat16(device):
+            return (
+                f"this {device} has no bfloat16 instructions and emulates them: precision=bf16 can take ten times as "
+                "long as precision=float32"
+            )
+        case BudgetCut(budget, fitting, parts, part_name, seconds):
+            return (
+                f"the budget of {budget} fits {fitting} of {parts} {part_name} (about {show_duration(seconds)}); the "
+                "same command with more runs the rest"
+            )
+        case SeveralSettings(settings):
+            return f"runs were made in different settings, which round differently: {'; '.join(settings)}"
+        case _:
+            assert_never(remark)
