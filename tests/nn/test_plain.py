@@ -16,7 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.ops import FrozenBatchNorm2d
 
-from dorsal.nn import fast_cpu, plain
+from dorsal import build, network
+from dorsal.nn import blocks, fast_cpu, layers, plain
 from dorsal.nn.fast_cpu import convolve_and_norm
 from tests.nn.test_forms import DOUBLE, close, made
 from tests.random_state import randomised
@@ -470,3 +471,66 @@ def test_whole_networks_follow_as_their_traces_do(family, change, taken):
         answer = model(DOUBLE)
         assert close(answer, torch.fx.symbolic_trace(model)(DOUBLE), 1e-9)
     assert not close(answer, before, 1e-3)
+
+
+def double_the_answer(_, __, answer):
+    return 2 * answer
+
+
+def hook_after(block, monkeypatch):
+    block.mixer_drop.register_forward_hook(double_the_answer)
+
+
+def hook_before(block, monkeypatch):
+    block.mixer_drop.register_forward_pre_hook(lambda _, given: (2 * given[0],))
+
+
+def own_forward(block, monkeypatch):
+    block.mixer_drop.forward = double
+
+
+def another_module(block, monkeypatch):
+    block.mixer_drop = nn.Sequential(nn.Identity(), Doubler())
+
+
+def hook_on_all_modules(block, monkeypatch):
+    def twice(module, _, answer):
+        return 2 * answer if module is block.mixer_drop else None
+
+    monkeypatch.setitem(nn.modules.module._global_forward_hooks, 12345, twice)
+
+
+def method_of_the_class(block, monkeypatch):
+    monkeypatch.setattr(nn.Identity, "forward", lambda self, x: 2 * x if self is block.mixer_drop else x)
+
+
+class Doubler(nn.Module):
+    def forward(self, x):
+        return 2 * x
+
+
+@pytest.mark.parametrize(
+    "change", [hook_after, hook_before, own_forward, another_module, hook_on_all_modules, method_of_the_class]
+)
+def test_a_module_that_does_nothing_is_called_where_anybody_could_tell(change, monkeypatch):
+    block = build(network("small")).stages[0][0].double().eval()
+    block.load_state_dict(randomised(block.state_dict()))
+    x = torch.randn(2, block.reduce.conv.in_channels, 8, 8, dtype=torch.float64)
+    with torch.no_grad():
+        before = block(x)
+        wanted = torch.relu(block.expand(2 * block.mixer(block.reduce(x))) + block.shortcut(x))
+        change(block, monkeypatch)
+        found = block(x)
+    assert (found - before).abs().max() > 1e-3
+    torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_on_small_maps_nobody_asks_what_was_changed(large, monkeypatch):
+    asked = []
+    monkeypatch.setattr(plain, "LARGE", 0 if large else 2**15)
+    for module in (fast_cpu, layers, blocks):
+        monkeypatch.setattr(module, "runs_plainly", lambda x: asked.append(x.shape) or True)
+    with torch.no_grad():
+        build(network("small")).eval()(torch.randn(1, 3, 32, 32))
+    assert bool(asked) == large

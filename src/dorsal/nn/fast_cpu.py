@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dorsal.nn.norms import SyncBatchNorm, normalize
-from dorsal.nn.plain import is_plain, runs_plainly
+from dorsal.nn.plain import is_large, is_plain, runs_plainly
 
 
 def convolve_and_norm(conv: nn.Module, norm: nn.Module, x: Tensor) -> Tensor:
@@ -26,7 +26,7 @@ def convolve_and_norm(conv: nn.Module, norm: nn.Module, x: Tensor) -> Tensor:
     On a CPU where that is faster the result may be channels_last, whatever the layout of `x`. Everywhere else, and
     wherever a user has changed what either call does or sees (nn/plain.py), the two modules are called.
     """
-    if not (runs_plainly(x) and x.is_cpu and is_plain(conv, nn.Conv2d)):
+    if not (_may_gain(conv, norm, x) and runs_plainly(x) and is_plain(conv, nn.Conv2d)):
         return normalize(norm, conv(x))
     assert isinstance(conv, nn.Conv2d)
     if not (_is_ordinary(conv, x) and is_faster_here(_precision(conv.weight))):
@@ -68,6 +68,19 @@ def folded(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
     return F.conv2d(x, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)
 
 
+def _may_gain(conv: nn.Module, norm: nn.Module, x: Tensor) -> bool:
+    """Whether any form can gain on a map and a weight of these sizes. It is asked first, and most calls on small maps
+    end here: all the other questions take longer than such a call could gain."""
+    if not (is_large(x) and x.is_cpu and x.ndim == 4 and type(conv) is nn.Conv2d):
+        return False
+    weight = conv._parameters.get("weight")
+    if weight is None or weight.ndim != 4:
+        return False
+    if _better_layout(x, weight) is not None or _precision(weight) == torch.bfloat16:
+        return True
+    return not (torch.is_grad_enabled() or norm.training) and _outnumbers(conv, weight, x)
+
+
 def _is_ordinary(conv: nn.Conv2d, x: Tensor) -> bool:
     """Whether the forms are written for this image and these values. The plain call takes more, and says better what
     is wrong."""
@@ -86,12 +99,18 @@ def _is_ordinary(conv: nn.Conv2d, x: Tensor) -> bool:
 def _laid_out(x: Tensor, weight: Tensor) -> Tensor:
     """The map in the layout that is faster: channels last, unless the weight is not and is much larger, since every
     call then reorders the weight. In between both are about as fast, and the map stays as it is."""
+    layout = _better_layout(x, weight)
+    return x if layout is None else x.contiguous(memory_format=layout)
+
+
+def _better_layout(x: Tensor, weight: Tensor) -> torch.memory_format | None:
+    """The layout that a map should change to."""
     last = x.stride(1) == 1
     if not last and x.numel() >= weight.numel():
-        return x.contiguous(memory_format=torch.channels_last)
+        return torch.channels_last
     if last and 8 * x.numel() < weight.numel() and not weight.is_contiguous(memory_format=torch.channels_last):
-        return x.contiguous()
-    return x
+        return torch.contiguous_format
+    return None
 
 
 def _precision(weight: Tensor) -> torch.dtype:
@@ -120,5 +139,13 @@ def _should_fold(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> bool:
     for value in (norm.running_mean, norm.running_var, norm.weight, norm.bias):
         if value is None or type(value) not in (Tensor, nn.Parameter) or value.dtype != weight.dtype:
             return False
-    positions = x.shape[0] * x.shape[2] * x.shape[3] // (conv.stride[0] * conv.stride[1])
+    return _outnumbers(conv, weight, x)
+
+
+def _outnumbers(conv: nn.Conv2d, weight: Tensor, x: Tensor) -> bool:
+    """Whether there are four times as many outputs as weights."""
+    if type(conv.stride) is not tuple:
+        return False
+    images, _, height, width = x.shape
+    positions = images * height * width // (conv.stride[0] * conv.stride[1])
     return positions * weight.shape[0] >= 4 * weight.numel()

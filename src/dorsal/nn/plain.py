@@ -7,6 +7,7 @@ This is asked hundreds of times in a forward pass, so it is written to take abou
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from types import BuiltinFunctionType
 
@@ -14,6 +15,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
+
+
+def is_eager(x: Tensor) -> bool:
+    """Whether `x` is no more than a tensor, and no compiler and no tracer listens: its sizes may be asked."""
+    return type(x) is Tensor and not torch.compiler.is_compiling() and torch._C._get_tracing_state() is None
+
+
+LARGE = 2**15
+"""Values of a map from which on writing over it, and not into a new one, saves more than it takes to ask whether one
+may."""
+
+
+def is_large(x: Tensor) -> bool:
+    """Whether it is worth asking if `x` may be overwritten."""
+    return is_eager(x) and x.numel() >= LARGE
 
 
 def runs_plainly(x: Tensor) -> bool:
@@ -24,16 +40,29 @@ def runs_plainly(x: Tensor) -> bool:
     has replaced a function of torch.nn.functional.
     """
     return (
-        not torch.compiler.is_compiling()
-        and type(x) is Tensor
+        is_eager(x)
         and x.layout is torch.strided
-        and not torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
         and not torch._C._are_functorch_transforms_active()
         and not torch._C._len_torch_dispatch_stack()
         and not torch._C._len_torch_function_stack()
         and not _has_any_global_hook()  # type: ignore[no-untyped-call]
         and _functions() == _TORCHS_FUNCTIONS
     )
+
+
+def call_of(x: Tensor) -> Callable[[nn.Module, Tensor], Tensor]:
+    """How a block on `x` calls modules that do nothing in most networks: all of them, or where nobody could tell
+    without those that are `nn.Identity`. A block has eleven, and calling them takes longer than its additions."""
+    quiet = is_eager(x) and not _has_any_global_hook() and _calls(nn.Identity) == _original_calls(nn.Identity)  # type: ignore[no-untyped-call]
+    return _unless_identity if quiet else _module_call
+
+
+def _unless_identity(module: nn.Module, x: Tensor) -> Tensor:
+    return x if type(module) is nn.Identity and is_unwatched(module) else module(x)
+
+
+def _module_call(module: nn.Module, x: Tensor) -> Tensor:
+    return module(x)  # type: ignore[no-any-return]
 
 
 def is_plain(module: nn.Module, *kinds: type[nn.Module]) -> bool:
