@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 def evaluate(asked: Evaluation, as_json: AsJson = False) -> None:
     """Score a model, or several.
 
-    Says accuracy, top-5 and loss, and of one model accuracy by class. Images are prepared as the card of each model
-    says: size, crop, interpolation, normalization, order of colours. The classes of the data must be among the model's.
-    A folder without splits is scored whole. Of the folder of a study, all models that it has kept are scored.
+    Says accuracy, top-5 (where there are more than five classes) and loss, and of one model accuracy by class. Images
+    are prepared as the card of each model says: size, crop, interpolation, normalization, order of colours. The classes
+    of the data must be among the model's. A folder without splits is scored whole. Of the folder of a study, all models
+    that it has kept are scored.
 
     With several models, or --out, the scores and what was said of each image are kept in a folder. Interrupted, the
     same command goes on, and nothing is scored twice.

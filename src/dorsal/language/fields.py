@@ -93,7 +93,8 @@ def convert(field: str, value: Any, kind: Any, *, text: bool = False) -> Any:
         return msgspec.convert(value, kind, strict=not text)
     except msgspec.ValidationError as error:
         what = kind_name(kind)
-        raise ValueError(f"{field}={show(value)} is not {what}" if what else f"{field}: {error}") from None
+        given = repr(value) if isinstance(value, str) else show(value)
+        raise ValueError(f"{field}={given} is not {what}" if what else f"{field}: {error}") from None
 
 
 def kind_name(kind: Any) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 _MOST_LISTED = 24
+_CLOSING = {"(": ")", "[": "]"}
 
 
 def suggest(word: str, known: Iterable[str], see: str = "") -> str:
@@ -63,6 +64,20 @@ def fields_named(value: Any, path: str = "") -> Iterator[str]:
             for field, inner in each.arguments.items():
                 yield f"{path}{field}"
                 yield from fields_named(inner, f"{path}{field}.")
+
+
+def closed(text: str) -> str:
+    """The text with each bracket closed once, and nothing after the last comma."""
+    written = ""
+    still_open: list[str] = []
+    for letter in text:
+        if letter in _CLOSING:
+            still_open.append(_CLOSING[letter])
+        if letter in ")]":
+            written += still_open.pop() if still_open else ""
+        else:
+            written += letter
+    return (written.rstrip(", ") if still_open else written) + "".join(reversed(still_open))
 
 
 _TOKEN = re.compile(
@@ -169,6 +184,7 @@ class Reader:
     def _error(self, wanted: str) -> ValueError:
         rest = self.text[self.position :].strip()
         found = f"{rest[:20]!r}" if rest else "the end"
+        closing = "" if rest or wanted not in ("')'", "']'") else f"; try: {closed(self.text)}"
         return ValueError(
-            f"cannot read {self.text!r}: expected {wanted} at character {self.position + 1}, found {found}"
+            f"cannot read {self.text!r}: expected {wanted} at character {self.position + 1}, found {found}{closing}"
         )

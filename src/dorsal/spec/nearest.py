@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from dorsal.language.fields import show
-from dorsal.language.reader import Call, Reader
+from dorsal.language.reader import Call, Reader, closed
 from dorsal.spec.network import Network
 from dorsal.spec.text import CHOICES, ELEMENTS, PER_STAGE, WORDS, choices_of, words_of
 
@@ -27,7 +27,6 @@ _ALL_WORDS = {
 }
 _SHARES = (0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
 _MOST_TRIED = 2_000
-_CLOSING = {"(": ")", "[": "]"}
 
 
 def nearest_text(text: str, read: Callable[[str], Network], names: Collection[str]) -> str:
@@ -59,7 +58,7 @@ def nearest_text(text: str, read: Callable[[str], Network], names: Collection[st
 
 def answer(error: ValueError, near: str) -> ValueError:
     """The error about a text, ending in a text near it where there is one."""
-    said = str(error)
+    said = str(error).partition("; try: ")[0]
     return ValueError(f"{said}{' ' if said.endswith('?') else '; '}try: {near}" if near else said)
 
 
@@ -73,16 +72,7 @@ def _reads(text: str, read: Callable[[str], Network]) -> bool:
 
 def _readable(text: str) -> str:
     """The text without quotes and choices without a value, each bracket closed once."""
-    written = ""
-    still_open: list[str] = []
-    for letter in re.sub(r"['\"]|[\w.]+\s*=\s*(?=[,)\]]|$)", "", text):
-        if letter in _CLOSING:
-            still_open.append(_CLOSING[letter])
-        if letter in ")]":
-            written += still_open.pop() if still_open else ""
-        else:
-            written += letter
-    return written + "".join(reversed(still_open))
+    return closed(re.sub(r"['\"]|[\w.]+\s*=\s*(?=[,)\]]|$)", "", text))
 
 
 def _near_name(word: str, names: Collection[str]) -> str:

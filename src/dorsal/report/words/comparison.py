@@ -155,7 +155,7 @@ def caveats(study: Study, found: ComparisonFindings) -> tuple[str, ...]:
         lines.append("One seed gives no interval: no difference can be told from chance.")
     else:
         lines.append(
-            f"Intervals cover the noise of {len(study.seeds)} seeds only: not the choice of test images, which are the "
+            f"An interval covers the noise of {len(study.seeds)} seeds only: not the choice of test images, which are the "
             "same for every run."
         )
     if len(set(epochs.values())) > 1:

@@ -45,7 +45,7 @@ class ClassifyScorer:
         return whole
 
     def score(self) -> Score:
-        """Accuracy in percent; top-5 (all classes where there are fewer), and the mean of the classes' accuracies."""
+        """Accuracy in percent; with more than five classes top-5, and the mean of the classes' accuracies."""
         found = self._columns()
         labels = found["label"]
         right, images = (
@@ -53,12 +53,10 @@ class ClassifyScorer:
         )
         per_class = tuple(100 * r / n if n else None for r, n in zip(right.tolist(), images.tolist(), strict=True))
         present = [value for value in per_class if value is not None]
+        top = {"top-5 accuracy": 100 * int(found["in_top"].sum()) / len(labels)} if self._classes > TOP else {}
         return Score(
             score=100 * int(right.sum()) / len(labels),
-            scores={
-                "top-5 accuracy": 100 * int(found["in_top"].sum()) / len(labels),
-                "mean accuracy of classes": sum(present) / len(present),
-            },
+            scores={**top, "mean accuracy of classes": sum(present) / len(present)},
             loss=float(self._loss) / len(labels),
             images=len(labels),
             per_class=per_class,
