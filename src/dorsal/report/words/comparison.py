@@ -155,8 +155,8 @@ def caveats(study: Study, found: ComparisonFindings) -> tuple[str, ...]:
         lines.append("One seed gives no interval: no difference can be told from chance.")
     else:
         lines.append(
-            f"An interval covers the noise of {len(study.seeds)} seeds only: not the choice of test images, which are the "
-            "same for every run."
+            f"An interval covers the noise of {len(study.seeds)} seeds only: not the choice of test images, which are "
+            "the same for every run."
         )
     if len(set(epochs.values())) > 1:
         lengths = ", ".join(f"{name} {length}" for name, length in epochs.items())
