@@ -116,6 +116,8 @@ GIVEN: dict[str, Any] = {
     "out": "el se/wh'ere",
     "name": "a study",
     "latency_model": "",
+    "against": "",
+    "against_storage": None,
     "keep_models": False,
 }
 

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,9 +13,12 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from dorsal.cli.evaluate import _print
+from dorsal.jobs.records import ModelScore
 from dorsal.jobs.train import choose_device
 from dorsal.nn.build import build
 from dorsal.spec.preprocessing import Preprocessing
+from dorsal.tasks.classify.score import ClassifyScorer
 from dorsal.weights import published as published_module
 from dorsal.weights.class_names import CIFAR10
 from dorsal.weights.formats import from_ours
@@ -451,6 +455,21 @@ def test_published_cifar_networks_score_as_measured(dorsal, real_data, tmp_path,
     found = json.loads(out)
     assert found["images"] == 1000
     assert round(found["score"], 1) == accuracy
+
+
+def test_models_of_few_and_of_many_classes_stand_in_one_table(capsys):
+    rows = []
+    for classes in (3, 9):
+        scorer = ClassifyScorer(classes)
+        scorer.add(range(4), torch.eye(classes)[[0, 1, 2, 0]], torch.tensor([0, 1, 2, 1]))
+        found = scorer.score()
+        result = ModelScore(
+            key="", score=found.score, scores=found.scores, loss=found.loss, images=found.images, seconds=1.0
+        )
+        rows.append(SimpleNamespace(name=f"{classes} classes", result=result))
+    _print(SimpleNamespace(models=rows))
+    few, many = [line.split("│") for line in capsys.readouterr().out.splitlines() if "75.00" in line]
+    assert [cell.strip() == "" for cell in few] != [cell.strip() == "" for cell in many]  # it has no top-5
 
 
 def test_several_models_are_scored_as_jobs_and_kept_in_a_folder(dorsal, foreign, pictures, tmp_path, monkeypatch):

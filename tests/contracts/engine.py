@@ -8,7 +8,7 @@ from typing import Any
 import psutil
 import pytest
 
-from dorsal.jobs.clock import Clock, Task
+from dorsal.jobs.clock import Amount, Clock
 from dorsal.jobs.engine import LIVES, Engine, Work, WorkerDeath
 from dorsal.jobs.events import Event, JobEnd
 from dorsal.jobs.execution import do_jobs
@@ -122,7 +122,7 @@ class EngineContract:
                 if isinstance(event, JobEnd):
                     stored_when_told.append(store.outcomes()[event.job.key] == event.outcome)
 
-            clock = Clock({job.key: Task(job.key) for job in jobs}, dict.fromkeys((job.key for job in jobs), 1.0), 2)
+            clock = Clock({job.key: Amount(job.key) for job in jobs}, dict.fromkeys((job.key for job in jobs), 1.0), 2)
             engine = self.engine(2, of_every_kind)
             do_jobs(engine, jobs, clock, store, tmp_path, lambda job: (domains, {"job": job.key}), hear)
             found = store.outcomes()

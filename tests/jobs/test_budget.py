@@ -18,21 +18,23 @@ def by_seeds(made: Plan, ended: set[str], workers: int, text: str) -> Budget:
 
 
 def test_one_that_fits_all_changes_nothing(made: Plan) -> None:
-    assert by_seeds(made, set(), 1, "1h").fitting(SECONDS) == (made, "")
+    assert by_seeds(made, set(), 1, "1h").fitting(SECONDS) == (made, None)
 
 
 def test_one_keeps_whole_rounds_of_seeds(made: Plan) -> None:
-    part, note = by_seeds(made, set(), 1, f"{2 * ROUND + START_UP_SECONDS + 1}s").fitting(SECONDS)
+    part, cut = by_seeds(made, set(), 1, f"{2 * ROUND + START_UP_SECONDS + 1}s").fitting(SECONDS)
     assert part.seeds == (1, 2)
     assert len(part.runs) == 8
     assert part == first_seeds(made, 2)
-    assert "fits 2 of 3 seeds for every arm and recipe" in note
+    assert cut is not None
+    assert (cut.fitting, cut.parts, cut.part_name) == (2, 3, "seeds for every arm and recipe")
+    assert cut.seconds == 2 * ROUND + START_UP_SECONDS
 
 
 def test_what_has_ended_is_free(made: Plan) -> None:
     ended = {run.key for run in made.runs if run.seed < 3}
-    part, note = by_seeds(made, ended, 1, f"{ROUND + START_UP_SECONDS + 1}s").fitting(SECONDS)
-    assert (part, note) == (made, "")
+    part, cut = by_seeds(made, ended, 1, f"{ROUND + START_UP_SECONDS + 1}s").fitting(SECONDS)
+    assert (part, cut) == (made, None)
 
 
 def test_one_too_small_says_what_is_needed_and_what_to_try(made: Plan) -> None:

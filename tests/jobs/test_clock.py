@@ -2,18 +2,18 @@
 
 import pytest
 
-from dorsal.jobs.clock import Clock, Task
+from dorsal.jobs.clock import Amount, Clock
 from dorsal.jobs.plan import Plan
 from dorsal.recipes.epoch import Step
 from tests.jobs.timed import ROUND, SECONDS
 
 
 def of_runs(made: Plan, seconds: dict[tuple[str, str], float]) -> Clock:
-    return Clock({run.key: Task((run.arm, run.recipe_name), run.recipe.epochs) for run in made.runs}, seconds, 1)
+    return Clock({run.key: Amount((run.arm, run.recipe_name), run.recipe.epochs) for run in made.runs}, seconds, 1)
 
 
 def test_jobs_go_by_the_forecast_and_then_by_what_others_took() -> None:
-    clock = Clock({name: Task(name) for name in "abc"}, {"a": 10.0, "b": 10.0, "c": 20.0}, 2)
+    clock = Clock({name: Amount(name) for name in "abc"}, {"a": 10.0, "b": 10.0, "c": 20.0}, 2)
     assert clock.seconds_left() == 30
     clock.moved("a", Step(1, 5, 10))
     assert clock.seconds_left() == 25
@@ -29,7 +29,7 @@ def test_jobs_go_by_the_forecast_and_then_by_what_others_took() -> None:
 
 
 def test_a_job_that_failed_does_not_make_the_others_quicker() -> None:
-    clock = Clock({name: Task(name) for name in "abc"}, {"a": 10.0, "b": 10.0, "c": 20.0}, 1)
+    clock = Clock({name: Amount(name) for name in "abc"}, {"a": 10.0, "b": 10.0, "c": 20.0}, 1)
     clock.ended("a")
     assert clock.seconds_left() == 30
     clock.measured("b", 20.0)
@@ -64,7 +64,7 @@ def test_without_a_forecast_all_take_what_those_so_far_did(made: Plan) -> None:
 
 
 def test_jobs_that_become_known_later_are_counted_from_the_start() -> None:
-    clock = Clock({"a": Task("run", 3)}, {"run": 2.0}, 1, unknown=[Task("run", 3), Task("run", 3)], done=4)
+    clock = Clock({"a": Amount("run", 3)}, {"run": 2.0}, 1, unknown=[Amount("run", 3), Amount("run", 3)], done=4)
     assert (clock.seconds_left(), clock.done, clock.total) == (18, 4, 7)
     clock.add(["b"])
     assert clock.seconds_left() == 18

@@ -109,6 +109,18 @@ def test_another_schema_is_refused_and_left_alone(made: Plan, url: str, tmp_path
     assert (tmp_path / "study.db").read_bytes() == before
 
 
+def test_an_outcome_of_another_version_is_refused_in_a_sentence(made: Plan, url: str) -> None:
+    class Older(msgspec.Struct, frozen=True, tag="assessment"):
+        key: str
+        score: float = 1.0
+        error: str = ""
+
+    with Store(url, "study") as store:
+        store.add(Older(made.runs[0].key), *described(made.runs[0]))  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=r"holds what another version of Dorsal stored .*; name another folder"):
+            store.outcomes()
+
+
 def test_a_store_of_an_older_optuna_is_refused(url: str, tmp_path: Path) -> None:
     Store(url, "compare").__exit__(None, None, None)
     with sqlite3.connect(tmp_path / "study.db") as database:

@@ -63,10 +63,10 @@ def test_values_are_put_into_their_form(monkeypatch: pytest.MonkeyPatch) -> None
     [
         ({"seeds": 0}, "seeds=0 is below 1; nearest valid: 1"),
         ({"seeds": (3, 0)}, "seeds=0 is below 1; nearest valid: 1"),
-        ({"seeds": "three"}, "seeds=three is not a whole number or a list of whole numbers"),
+        ({"seeds": "three"}, "seeds='three' is not a whole number or a list of whole numbers"),
         ({"seeds": 1.5}, "seeds=1.5 is not a whole number or a list of whole numbers"),
         ({"size": 7}, "size=7 is below 8; nearest valid: 8"),
-        ({"share": "half"}, "share=half is not a number"),
+        ({"share": "half"}, "share='half' is not a number"),
         ({"way": "trick"}, r"way=trick is not known; did you mean tricks\?"),
         ({"name": ""}, "name is empty; name at least one or leave it out for the default"),
         ({"texts": ()}, "texts is empty; name at least one$"),

@@ -1,4 +1,4 @@
-"""Small maps take the forms of large ones, so that tests of networks are tests of both."""
+"""Small maps take the forms of large ones here. That both are equal is tested in test_fast_cpu.py."""
 
 import pytest
 

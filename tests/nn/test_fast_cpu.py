@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from dorsal.nn import fast_cpu
+from dorsal.nn import fast_cpu, plain
 from dorsal.nn.build import build
 from dorsal.nn.fast_cpu import convolve_and_norm, matrix_product
 from dorsal.zoo import named, network
@@ -128,6 +128,25 @@ def test_the_layout_is_that_of_the_larger_of_map_and_weight(side, contiguous, la
     kept = x.to(memory_format=torch.channels_last)
     assert fast_cpu._laid_out(kept, weight.to(memory_format=torch.channels_last)) is kept
     assert fast_cpu._laid_out(kept, torch.randn(4096, 64, 1, 1)) is kept  # in both layouts at once
+
+
+@pytest.mark.parametrize("text", NETWORKS)
+def test_whole_networks_answer_and_learn_alike_on_small_maps(text, forms, monkeypatch):
+    model = build(network(text)).double().eval()
+    model.load_state_dict(randomised(model.state_dict()))
+    x = torch.randn(3, 3, 49, 49, dtype=torch.float64)
+    found = {}
+    for large in (0, 10**9):
+        monkeypatch.setattr(plain, "LARGE", large)
+        forms.clear()
+        with torch.no_grad():
+            answer = model(x)
+        assert bool(forms) == (large == 0)
+        model.zero_grad()
+        model(x).square().sum().backward()
+        found[large] = [answer, *(parameter.grad.clone() for parameter in model.parameters())]
+    for mine, other in zip(*found.values(), strict=True):
+        assert (mine - other).abs().max() <= 1e-10 * other.abs().max().clamp(min=1.0)
 
 
 @pytest.mark.parametrize("text", NETWORKS)

@@ -4,6 +4,7 @@ Every change makes the plain calls, `norm(conv(x))`, give something else than be
 """
 
 import functools
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -523,6 +524,40 @@ def test_a_module_that_does_nothing_is_called_where_anybody_could_tell(change, m
         found = block(x)
     assert (found - before).abs().max() > 1e-3
     torch.testing.assert_close(found, wanted)
+
+
+def test_modules_that_do_nothing_are_not_called():
+    block = build(network("small")).stages[0][0].eval()
+    called = []
+
+    def listen(frame, event, _):
+        if event == "call" and frame.f_code is nn.Identity.forward.__code__:
+            called.append(frame.f_locals["self"])
+
+    counts = []
+    for watched in (False, True):
+        if watched:
+            block.mixer_drop.register_forward_hook(lambda *_: None)
+        called.clear()
+        sys.setprofile(listen)
+        try:
+            block(torch.randn(1, block.reduce.conv.in_channels, 8, 8))
+        finally:
+            sys.setprofile(None)
+        counts.append(sum(module in block.children() for module in called))
+    assert counts == [0, 1]
+
+
+def test_an_ensemble_of_networks_by_vmap():
+    models = [build(network("resnet18(classes=3)")).double().eval() for _ in range(2)]
+    params, buffers = torch.func.stack_module_state(models)
+    x = torch.randn(3, 3, 32, 32, dtype=torch.float64).to(memory_format=torch.channels_last)
+
+    def call(params, buffers, x):
+        return torch.func.functional_call(models[0], (params, buffers), (x,))
+
+    found = torch.vmap(call, (0, 0, None))(params, buffers, x)
+    torch.testing.assert_close(found, torch.stack([model(x) for model in models]))
 
 
 @pytest.mark.parametrize("large", [False, True])

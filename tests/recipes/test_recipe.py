@@ -142,6 +142,9 @@ def test_files(tmp_path) -> None:
         ("plain(auto_augment=randaugment(n=2))", "randaugment takes no arguments"),
         ("nowhere.toml", "recipe file 'nowhere.toml' does not exist"),
         ("[1]", "is not a recipe"),
+        ("plain(epochs=3", r"found the end; try: plain\(epochs=3\)$"),
+        ("plain(steps=[0.2, 0.5", r"; try: plain\(steps=\[0.2, 0.5\]\)$"),
+        ("plain(epochs=3, batc=5", "found the end$"),  # closed it would not be one either
     ],
 )
 def test_mistakes_are_named(text: str, message: str) -> None:

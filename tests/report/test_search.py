@@ -21,10 +21,10 @@ from dorsal.report.search.terminal import print_search
 from dorsal.report.words.search import conclusions
 from dorsal.space.named import SPACES
 from dorsal.study.population.records import PopulationStudy
-from dorsal.study.search.records import SearchedNetwork, SearchLog, SearchStudy, random_draws
+from dorsal.study.search.records import SearchedNetwork, SearchLog, SearchStudy
 from dorsal.zoo import network
 from tests.report.browser import assert_legible, look_at, needs_browser
-from tests.study.populations import Part, level, population
+from tests.study.populations import Part, compared, level, population
 
 EVIL = "<script>document.title='owned'</script><img src=x onerror=alert(1)>&amp;\"'"
 NETWORKS, DRAWS = 30, 10
@@ -74,13 +74,6 @@ def random_population() -> PopulationStudy:
 
 def with_outcome(search: SearchStudy) -> tuple[SearchStudy, SearchFindings]:
     return search, analyse_search(search)
-
-
-def compared(search: SearchStudy, population: PopulationStudy) -> SearchStudy:
-    """The search beside random draws."""
-    study = search.study
-    draws = random_draws(population, search.log, study.recipes, study.data.fingerprint, len(study.seeds))
-    return replace(search, log=replace(search.log, against=draws))
 
 
 def columns(figure: Any, mode: str) -> list[Any]:

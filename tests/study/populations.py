@@ -19,6 +19,7 @@ from dorsal.space.sample import sample
 from dorsal.space.space import Space
 from dorsal.spec.timm import hash_of
 from dorsal.study.population.records import PopulationStudy, SpaceSample
+from dorsal.study.search.records import SearchStudy, random_draws
 
 RECIPE = "regnet-10ep"
 EPOCHS = 10
@@ -149,3 +150,10 @@ def _study(arms: tuple[Arm, ...], trials: tuple[Trial, ...], seeds: int) -> Stud
         versions={},
         trials=trials,
     )
+
+
+def compared(search: SearchStudy, population: PopulationStudy) -> SearchStudy:
+    """The search beside the random draws of a population."""
+    study = search.study
+    draws = random_draws(population, "population", search.log, study.recipes, study.data.fingerprint, len(study.seeds))
+    return replace(search, log=replace(search.log, against=draws))

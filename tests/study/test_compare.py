@@ -73,7 +73,7 @@ def test_the_same_call_makes_only_the_crashed_run_again(crashed: Crashed) -> Non
 
 
 def test_events_tell_the_forecast_first_and_every_trial(crashed: Crashed) -> None:
-    planned = next(event for event in crashed.first if not isinstance(event, Note))
+    planned = next(event for event in crashed.first if not isinstance(event, Note | Remark))
     assert isinstance(planned, StudyStart)
     assert (planned.forecast.runs, planned.forecast.done) == (4, 0)
     assert (planned.forecast.seconds or 0) > 0
@@ -207,7 +207,8 @@ def test_the_same_question_within_a_budget_replaces_nothing(tmp_path: Path, monk
     events: list[Event] = []
     compare(tiny(tmp_path / "out", seeds=3, budget="6m"), on_event=events.append)
     notes = [event.text for event in events if isinstance(event, Note)]
-    assert any("the budget of 6m fits 2 of 3 seeds" in note for note in notes)
+    cuts = [event.value for event in events if isinstance(event, Remark) and isinstance(event.value, BudgetCut)]
+    assert [(cut.budget, cut.fitting, cut.parts) for cut in cuts] == [("6m", 2, 3)]
     assert not any("replaced" in note for note in notes)
 
 

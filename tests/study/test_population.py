@@ -13,8 +13,9 @@ import pytest
 
 from dorsal.findings.population.analyse import analyse_population
 from dorsal.jobs.engine import WorkerDeath
-from dorsal.jobs.events import Event, JobEnd, Note, StudyStart
+from dorsal.jobs.events import Event, JobEnd, Note, Remark, StudyStart
 from dorsal.jobs.json_file import write_record
+from dorsal.jobs.remarks import BudgetCut
 from dorsal.jobs.store import Categories
 from dorsal.jobs.study_file import read_study_file, write_study_file
 from dorsal.latency.records import MODEL
@@ -306,7 +307,7 @@ def test_a_budget_trains_as_many_networks_of_every_space_as_fit(
     assert {run.arm for run in engine.made} == {"anynetx_e/0", "crossed/0"}
     (planned,) = [event for event in events if isinstance(event, StudyStart)]
     assert (planned.forecast.runs, sum(planned.forecast.arm_seconds.values())) == (2, pytest.approx(20))
-    assert any("budget" in event.text for event in events if isinstance(event, Note))
+    assert any(isinstance(event.value, BudgetCut) for event in events if isinstance(event, Remark))
     run_population(asked(tmp_path, budget="1h"))
     assert len(engine.made) == 4
 

@@ -19,13 +19,13 @@ from dorsal.study.comparison.run import compare
 from dorsal.study.population.records import PopulationStudy, SpaceSample
 from dorsal.study.population.saved import load_population
 from dorsal.study.search.question import SAMPLERS, Effort, Search, command_line
-from dorsal.study.search.records import SearchLog, SearchStudy, random_draws
+from dorsal.study.search.records import SearchLog, SearchStudy
 from dorsal.study.search.run import run_search
 from dorsal.study.search.saved import load_search, write_log
 from dorsal.study.timing.fit import fit_model
 from tests.study.arithmetic import Arithmetic, time_by
 from tests.study.conftest import tiny
-from tests.study.populations import timed_by_macs
+from tests.study.populations import compared, timed_by_macs
 from tests.study.test_timing import measurements
 
 DATA = "scenes(size=32, train=64, val=32)"
@@ -244,23 +244,17 @@ def random_population(search: SearchStudy) -> PopulationStudy:
     return PopulationStudy(study=search.study, spaces=(drawn,))
 
 
-def compared(search: SearchStudy, population: PopulationStudy) -> SearchStudy:
-    """The search beside random draws."""
-    study = search.study
-    draws = random_draws(population, search.log, study.recipes, study.data.fingerprint, len(study.seeds))
-    return msgspec.structs.replace(search, log=msgspec.structs.replace(search.log, against=draws))
-
-
 def test_a_search_is_compared_with_random_draws(
     train: Callable[..., SearchStudy], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search = train(question(tmp_path / "search"), Arithmetic(1))
     random = train(question(tmp_path / "random", sampler="random", trials=12, sample_seed=1), Arithmetic(1))
     population = random_population(random)
-    monkeypatch.setattr("dorsal.study.search.run.load_population", lambda *_: population)
+    monkeypatch.setattr("dorsal.study.search.question.load_population", lambda *_: population)
     again = train(question(tmp_path / "search", against="population"), Arithmetic(1))
-    assert again == compared(search, population)
-    assert train(question(tmp_path / "search"), Arithmetic(1)) == again  # it stays, as the report shows it
+    assert again.log == compared(search, population).log
+    assert again.study.trials == search.study.trials
+    assert train(question(tmp_path / "search"), Arithmetic(1)).log == again.log  # it stays, as the report shows it
     outcome = analyse_search(again)
     assert outcome.against is not None
     assert (outcome.against.k, outcome.against.n) == (5, 12)
@@ -268,6 +262,10 @@ def test_a_search_is_compared_with_random_draws(
     assert outcome.against.verdict == "not shown"
     assert any("With fewer than 195 random networks no search" in sentence for sentence in conclusions(outcome))
     assert not any("not known" in sentence for sentence in conclusions(outcome))
+    events: list[Event] = []
+    more = train(question(tmp_path / "search", seeds=2), Arithmetic(1), events)
+    assert more.log.against is None
+    assert any("have 1 seeds and this search 2" in event.text for event in events if isinstance(event, Note))
     assert "not known: no population" in " ".join(conclusions(analyse_search(search)))
 
     def refused(**changes: Any) -> str:

@@ -98,7 +98,7 @@ def _print(scores: Scores) -> None:
         if found.score is None:
             table.add_row(each.name, "failed", *[""] * len(others), "", "")
             continue
-        more = (f"{found.scores[name]:.2f}" for name in others)
+        more = (f"{found.scores[name]:.2f}" if name in found.scores else "" for name in others)
         table.add_row(each.name, f"{found.score:.2f}", *more, f"{found.loss:.4f}", f"{found.images:,}")
     console = Console()
     console.print(table)

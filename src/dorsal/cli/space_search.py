@@ -21,6 +21,7 @@ def search(asked: Search, as_json: ResultsAsJson = False) -> None:
     """
     from dorsal.cli.progress import watching
 
+    _ = asked.population  # what cannot be compared with is refused first
     doing = f"searching {asked.space} by {asked.sampler} on {asked.data}; trials: {asked.trials}"
     with watching(asked.folder, doing) as on_event:
         from dorsal.study.search.run import run_search  # imports torch

@@ -20,7 +20,7 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from dorsal.language.files import at_home
-from dorsal.language.reader import closed, wrong_type
+from dorsal.language.reader import read_closed, wrong_type
 
 MAX_PIXELS = 178_956_970
 """Pixels of the largest image that is read by default: Pillow's own limit, twice 1 GiB / 4 / 3."""
@@ -171,10 +171,13 @@ def parse_data(text: str) -> DataSpec:
     text = text.strip()
     if text not in ("", "scenes") and is_folder(Path(at_home(text))):
         return Folder(text)
+    return read_closed(text, _read)
+
+
+def _read(text: str) -> DataSpec:
     match = re.fullmatch(r"(?P<name>.+?)\s*(?:\((?P<fields>[^()]*)\))?", text, re.DOTALL)
     if match is None or match["name"].count("(") != match["name"].count(")"):
-        near = f"; try: {closed(text)}" if closed(text) != text else ""
-        raise ValueError(f"data={text!r} is not of the form name or name(field=value, ...){near}")
+        raise ValueError(f"data={text!r} is not of the form name or name(field=value, ...)")
     name, fields = match["name"], match["fields"] or ""
     if name == "scenes":
         return Scenes(**_parse_fields(fields, Scenes))

@@ -36,8 +36,8 @@ class SearchFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     - `fronts`: error against each other objective, for the networks on `front`. If error is the only objective: error
       against each of COSTS, for the networks that no other beats in both.
     - `learning`: which networks can be told from always answering one class.
-    - `against`: the comparison with random search of equal length, if a population is given and
-      something was learnt.
+    - `against`: the comparison with random search of equal length, if the log has random draws and something was
+      learnt.
     """
 
     name: str
@@ -125,5 +125,7 @@ def _fronts(search: SearchStudy, errors: Sequence[float | None], front: Sequence
 
 def _random_errors(search: SearchStudy) -> list[float | None]:
     """Errors of random draws without those that the search has too: equal seeds start with equal draws."""
+    if search.log.against is None:
+        return []
     own = {(arm.network_hash, arm.cost) for arm in search.study.arms}  # the cost tells image sizes apart
-    return [draw.error for draw in search.log.against if (draw.network_hash, draw.cost) not in own]
+    return [draw.error for draw in search.log.against.networks if (draw.network_hash, draw.cost) not in own]

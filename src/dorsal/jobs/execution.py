@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from dorsal.jobs.budget import Budget
-from dorsal.jobs.clock import Clock, Task
+from dorsal.jobs.clock import Amount, Clock
 from dorsal.jobs.engine import AnyJob, Engine, LocalPool, Predictions, Work, WorkerDeath
 from dorsal.jobs.epoch_time import predict_epochs
 from dorsal.jobs.events import Event, JobEnd, Note, Progress, Remark, StudyStart
@@ -111,13 +111,13 @@ def execute(
         tell_remarks(study, on_event)
         runs = distinct_runs(todo.runs)
         on_event(StudyStart(todo.arms, coming, place.device))
-        tasks = {run.key: Task((run.arm, run.recipe_name), run.recipe.epochs) for run in runs if run.key not in ended}
+        tasks = {run.key: Amount((run.arm, run.recipe_name), run.recipe.epochs) for run in runs if run.key not in ended}
         clock = Clock(tasks, predicted, here.workers, done=len(runs) - len(tasks))
         make_runs(execution, runs, ended, engine, clock, store, on_event)
 
 
 def tell(notes: Iterable[str], on_event: OnEvent) -> None:
-    """Says these sentences on the data of a study, as soon as they have been opened."""
+    """Says what is to know of the data, once they are open."""
     for text in notes:
         on_event(Note(text))
 
@@ -211,7 +211,10 @@ def do_jobs(
                 case Note() as note:
                     on_event(note)
                 case WorkerDeath(reason):
-                    again = "goes on from its checkpoint" if isinstance(job, Run) else "is done again"
+                    again = "goes on from its checkpoint"
+                    if not isinstance(job, Run):
+                        clock.restarted(job.key)
+                        again = "is done again"
                     on_event(Note(f"{job.name}: {reason}; it {again}"))
                 case Predictions(content):
                     said[job.key] = content

@@ -18,7 +18,8 @@ Device = Annotated[str, option("auto, cpu, cuda or mps. auto is cuda if it is th
 Workers = Annotated[
     int | None,
     option(
-        "Worker processes (default: cores / threads on the CPU, 1 on another device, on Ray what there is room for).",
+        "Most jobs (runs, models) at once (default: cores / threads on the CPU, 1 on another device, on Ray what there "
+        "is room for).",
         least=1,
         free=True,
     ),

@@ -11,7 +11,7 @@ from dorsal.jobs.records import Machine, ModelScore
 from dorsal.spec.preprocessing import Preprocessing
 
 SCORES_FILE = "scores.json"
-SCORES_SCHEMA = 1
+SCORES_SCHEMA = 2
 
 
 class ScoreRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -91,7 +91,13 @@ class Store:
         with self._errors(ValueError, "cannot be read"):
             frozen = [trial for study in self._studies() for trial in study.get_trials(deepcopy=False)]
         frozen.sort(key=lambda trial: trial.datetime_complete or datetime.min)
-        return {t.user_attrs["key"]: msgspec.json.decode(t.user_attrs["outcome"], type=Outcome) for t in frozen}
+        try:
+            return {t.user_attrs["key"]: msgspec.json.decode(t.user_attrs["outcome"], type=Outcome) for t in frozen}
+        except msgspec.ValidationError as error:
+            where = without_password(self._url)
+            raise ValueError(
+                f"storage {where} holds what another version of Dorsal stored ({error}); name another folder"
+            ) from None
 
     def trials(self) -> dict[str, Trial]:
         """Every training run that has ended, by its key."""

@@ -84,16 +84,16 @@ def builtins_of(value: Any) -> Any:
     return [builtins_of(each) for each in value] if isinstance(value, (list, tuple, set, frozenset, range)) else value
 
 
-def convert(field: str, value: Any, kind: Any, *, text: bool = False) -> Any:
+def convert(field: str, value: Any, kind: Any, *, text: bool = False, quoted: bool = False) -> Any:
     """Plain data as a value of the annotated type `kind`. With `text`, numbers may be written as texts.
 
-    Raises ValueError naming the field.
+    Raises ValueError naming the field, and the value as a text has it, or `quoted` as Python has it.
     """
     try:
         return msgspec.convert(value, kind, strict=not text)
     except msgspec.ValidationError as error:
         what = kind_name(kind)
-        given = repr(value) if isinstance(value, str) else show(value)
+        given = repr(value) if quoted and isinstance(value, str) else show(value)
         raise ValueError(f"{field}={given} is not {what}" if what else f"{field}: {error}") from None
 
 

@@ -112,7 +112,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
             for word in value if isinstance(value, tuple | list) else (value,):
                 if word is not None:
                     check_word(self.field, word, get_args(self.item))
-        value = convert(self.field, value, self.kind)
+        value = convert(self.field, value, self.kind, quoted=True)
         if value in ("", ()) and self.default not in ("", ()):
             rest = "" if self.default is msgspec.NODEFAULT else " or leave it out for the default"
             raise ValueError(f"{self.field} is empty; name at least one{rest}")

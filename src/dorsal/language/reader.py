@@ -5,10 +5,12 @@ from __future__ import annotations
 import operator
 import re
 import reprlib
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 import msgspec
+
+Value = TypeVar("Value")
 
 _MOST_LISTED = 24
 _CLOSING = {"(": ")", "[": "]"}
@@ -78,6 +80,27 @@ def closed(text: str) -> str:
         else:
             written += letter
     return (written.rstrip(", ") if still_open else written) + "".join(reversed(still_open))
+
+
+def read_closed(text: str, read: Callable[[str], Value]) -> Value:
+    """What `read` makes of the text. Where it fails and the text leaves brackets open, the error ends in the text with
+    these closed, if that can be read."""
+    try:
+        return read(text)
+    except ValueError as error:
+        whole = closed(text)
+        if whole == text or not reads(whole, read):
+            raise
+        raise ValueError(f"{error}; try: {whole}") from None
+
+
+def reads(text: str, read: Callable[[str], object]) -> bool:
+    """Whether `read` takes the text."""
+    try:
+        read(text)
+    except ValueError:
+        return False
+    return True
 
 
 _TOKEN = re.compile(
@@ -184,7 +207,6 @@ class Reader:
     def _error(self, wanted: str) -> ValueError:
         rest = self.text[self.position :].strip()
         found = f"{rest[:20]!r}" if rest else "the end"
-        closing = "" if rest or wanted not in ("')'", "']'") else f"; try: {closed(self.text)}"
         return ValueError(
-            f"cannot read {self.text!r}: expected {wanted} at character {self.position + 1}, found {found}{closing}"
+            f"cannot read {self.text!r}: expected {wanted} at character {self.position + 1}, found {found}"
         )

@@ -17,7 +17,7 @@ import msgspec
 
 from dorsal.language.fields import read_fields, show
 from dorsal.language.files import PathLike, read_text_file
-from dorsal.language.reader import Call, Reader, suggest, wrong_type
+from dorsal.language.reader import Call, Reader, read_closed, suggest, wrong_type
 from dorsal.recipes.named import NAMED
 from dorsal.recipes.recipe import Recipe
 from dorsal.spec.digest import digest
@@ -61,6 +61,10 @@ def recipe(given: Recipe | PathLike, argument: str = "recipe") -> Recipe:
         )
     if "/" in text.partition("(")[0]:
         raise ValueError(f"{text!r} is no recipe: the name of its file ends in .toml or .json")
+    return read_closed(text, _read)
+
+
+def _read(text: str) -> Recipe:
     call = Reader(text).whole()
     if not isinstance(call, Call):
         raise ValueError(f"{text!r} is not a recipe: expected a name, e.g. plain or tricks(epochs=5)")

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from dorsal.language.fields import show
-from dorsal.language.reader import Call, Reader, closed
+from dorsal.language.reader import Call, Reader, closed, reads
 from dorsal.spec.network import Network
 from dorsal.spec.text import CHOICES, ELEMENTS, PER_STAGE, WORDS, choices_of, words_of
 
@@ -38,7 +38,7 @@ def nearest_text(text: str, read: Callable[[str], Network], names: Collection[st
         call = Reader(_readable(text)).whole()
         if not isinstance(call, Call):
             return ""
-        name = call.name if _reads(call.name, read) else _near_name(call.name, names)
+        name = call.name if reads(call.name, read) else _near_name(call.name, names)
         base = read(name)
     except ValueError:
         return ""
@@ -53,21 +53,13 @@ def nearest_text(text: str, read: Callable[[str], Network], names: Collection[st
         _with_less,
     )
     tried = (show(found) for change in changes for start in starts for found in change(start))
-    return next((found for found in islice(tried, _MOST_TRIED) if _reads(found, read)), "")
+    return next((found for found in islice(tried, _MOST_TRIED) if reads(found, read)), "")
 
 
 def answer(error: ValueError, near: str) -> ValueError:
     """The error about a text, ending in a text near it where there is one."""
     said = str(error).partition("; try: ")[0]
     return ValueError(f"{said}{' ' if said.endswith('?') else '; '}try: {near}" if near else said)
-
-
-def _reads(text: str, read: Callable[[str], Network]) -> bool:
-    try:
-        read(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _readable(text: str) -> str:

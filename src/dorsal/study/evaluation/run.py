@@ -7,7 +7,7 @@ import functools
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from dorsal.jobs.clock import Clock, Task
+from dorsal.jobs.clock import Amount, Clock
 from dorsal.jobs.evaluate import ModelPlan, evaluate_job, time_evaluation
 from dorsal.jobs.events import EvaluationStart, Note
 from dorsal.jobs.execution import OnEvent, do_jobs, engine_of
@@ -61,7 +61,7 @@ def evaluate_models(question: Evaluation, *, on_event: OnEvent = lambda _: None)
         seconds = _forecast_seconds(left, place, here, folder, on_event)
         disk = sum(predictions_needed(plan.images, len(plan.card.classes)) for plan in left)
         check_disk(folder, disk, models=False)
-        tasks = {plan.job.key: Task(plan.job.key) for plan in left}
+        tasks = {plan.job.key: Amount(plan.job.key) for plan in left}
         clock = Clock(tasks, seconds, workers, done=len(distinct) - len(left))
         takes = clock.seconds_left() + START_UP_SECONDS if left else 0.0
         on_event(

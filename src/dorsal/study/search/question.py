@@ -16,6 +16,8 @@ from dorsal.space.costs import QUANTITIES
 from dorsal.space.named import read_space, space_text
 from dorsal.space.space import Space
 from dorsal.study import question
+from dorsal.study.population.records import PopulationStudy
+from dorsal.study.population.saved import load_population
 from dorsal.study.search.records import ERROR
 
 
@@ -121,6 +123,14 @@ class Search(question.Training, frozen=True, forbid_unknown_fields=True, kw_only
         if ERROR not in found:
             raise ValueError(f"objectives={', '.join(found)}: nothing of this needs training; give error as well")
         return found
+
+    @property
+    def population(self) -> PopulationStudy | None:
+        """The population to compare with.
+
+        Raises ValueError where its folder holds none.
+        """
+        return load_population(Path(self.against), self.against_storage) if self.against else None
 
     @property
     def predicted(self) -> dict[str, LatencyPredictor]:

@@ -46,12 +46,20 @@ class RandomDraw(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     error: float | None
 
 
+class RandomDraws(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Random draws that a search is compared with: those of the population in `folder`, trained with `seeds` seeds."""
+
+    folder: str
+    seeds: int
+    networks: tuple[RandomDraw, ...]
+
+
 class SearchLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The networks that a search of one space asked for, in order, and how it was to.
 
     - `space`: as it was searched, its base and image size fitted to the data.
     - `bounds`, `sampler`, `objectives`, `seed`, `latency_model`: see `Search`.
-    - `against`: what random draws came to, where a population was given to compare with.
+    - `against`: what random draws had come to when they were last given to compare with.
     """
 
     space: Space
@@ -61,7 +69,7 @@ class SearchLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     seed: int
     latency_model: str
     networks: tuple[SearchedNetwork, ...] = ()
-    against: tuple[RandomDraw, ...] = ()
+    against: RandomDraws | None = None
     schema: int = SEARCH_SCHEMA
 
 
@@ -88,9 +96,10 @@ AnyStudy = Study | PopulationStudy | SearchStudy
 
 
 def random_draws(
-    population: PopulationStudy, log: SearchLog, recipes: Mapping[str, Recipe], data: str, seeds: int
-) -> tuple[RandomDraw, ...]:
-    """What the population's draws of the searched space came to. `data` is the fingerprint, `seeds` how many.
+    population: PopulationStudy, folder: str, log: SearchLog, recipes: Mapping[str, Recipe], data: str, seeds: int
+) -> RandomDraws:
+    """What the draws of the searched space came to in the population of `folder`. `data` is the fingerprint, `seeds`
+    how many.
 
     Raises ValueError where their errors do not compare with those of the search.
     """
@@ -110,7 +119,8 @@ def random_draws(
             raise ValueError(f"against: the population has another {what} than the search, so errors do not compare")
     arms = {arm.label: arm for arm in population.study.arms}
     results = network_results(population.study)
-    return tuple(
+    networks = tuple(
         RandomDraw(network_hash=arms[label].network_hash, cost=arms[label].cost, error=results[label][1])
         for label in drawn.labels
     )
+    return RandomDraws(folder=folder, seeds=seeds, networks=networks)

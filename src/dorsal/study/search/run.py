@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil
-from pathlib import Path
 from statistics import fmean
 
 from msgspec.structs import replace
 
 from dorsal.data.spec import parse_data
 from dorsal.data.summary import DataSummary
-from dorsal.jobs.clock import Clock, Task
+from dorsal.jobs.clock import Amount, Clock
 from dorsal.jobs.events import Event, JobEnd, Note, StudyStart
 from dorsal.jobs.execution import Execution, OnEvent, engine_of, keep, make_runs, tell, tell_remarks, training
 from dorsal.jobs.forecast import START_UP_SECONDS, Forecast
@@ -35,7 +34,6 @@ from dorsal.space.sample import Sample
 from dorsal.spec.timm import hash_of
 from dorsal.study.population.question import Population
 from dorsal.study.population.run import RUN, domains_of, first_networks, sample_spaces, values_of
-from dorsal.study.population.saved import load_population
 from dorsal.study.search.proposals import Asker, Feedback, Judgement
 from dorsal.study.search.question import Search, command_line
 from dorsal.study.search.records import ERROR, SearchedNetwork, SearchLog, SearchStudy, random_draws
@@ -58,6 +56,7 @@ def run_search(asked: Search, *, on_event: OnEvent = lambda _: None) -> SearchSt
     with something else or a search of another question; and before anything is trained, where the search could not be
     compared with the population `against`.
     """
+    drawn = asked.population  # refused before anything else is looked at
     place = with_device(asked.resources)
     recipes = read_recipes([asked.recipe], asked.epochs)
     data = data_summary(parse_data(asked.data))
@@ -81,14 +80,21 @@ def run_search(asked: Search, *, on_event: OnEvent = lambda _: None) -> SearchSt
         seed=asked.sample_seed,
         latency_model=asked.latency_model,
     )
-    if asked.against:
-        drawn = load_population(Path(asked.against), asked.against_storage)
-        against = random_draws(drawn, log, recipes, data.fingerprint, len(asked.seed_list))
-        log = replace(log, against=against)
+    seeds = len(asked.seed_list)
+    if drawn:
+        log = replace(log, against=random_draws(drawn, asked.against, log, recipes, data.fingerprint, seeds))
     asker = Asker(draws.space, read_bounds(bounds, predicted), predicted, objectives, asked.sampler, asked.sample_seed)
     folder = asked.folder
     with hold(folder), Store(storage_url(folder, asked.storage), asked.name) as store:
         log = log_so_far(folder, asked.name, log, recipes, data)
+        if log.against and log.against.seeds != seeds:
+            on_event(
+                Note(
+                    f"the random draws of {log.against.folder} have {log.against.seeds} seeds and this search {seeds}, "
+                    "so they are no longer compared; --against names others"
+                )
+            )
+            log = replace(log, against=None)
         write_log(folder, log)  # wherever it is broken off, the folder is that of a search
         _Searcher(asked, place, log, asker, draws, recipes, data, store, on_event).go_on()
     return load_search(folder, asked.storage)
@@ -147,9 +153,9 @@ class _Searcher:
         tell_remarks(study, self.on_event)
         epoch = self._epoch_seconds(here) if left else 0.0
         known = list(self.runs.values())
-        waiting = {run.key: self._task for run in known if run.key not in self.ended}
-        unknown = [self._task] * (left - len(waiting))
-        clock = Clock(waiting, {self._task.kind: epoch}, workers, unknown, done=total - left)
+        waiting = {run.key: self._amount for run in known if run.key not in self.ended}
+        unknown = [self._amount] * (left - len(waiting))
+        clock = Clock(waiting, {self._amount.kind: epoch}, workers, unknown, done=total - left)
         takes = clock.seconds_left() + START_UP_SECONDS if epoch else None
         usual = round(fmean(self.params))
         disk = disk_needed([usual] * left, self.data, workers, execution.keep_models)
@@ -165,9 +171,9 @@ class _Searcher:
         make_runs(execution, known, set(self.ended), engine, clock, self.store, self._hear, more)
 
     @property
-    def _task(self) -> Task:
+    def _amount(self) -> Amount:
         """What a run is to the clock: all are taken to be alike."""
-        return Task(self.recipe_name, self.recipe.epochs)
+        return Amount(self.recipe_name, self.recipe.epochs)
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, JobEnd) and isinstance(event.outcome, Trial):

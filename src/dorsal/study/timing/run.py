@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from dorsal.jobs.clock import Clock, Task
+from dorsal.jobs.clock import Amount, Clock
 from dorsal.jobs.engine import Engine, LocalPool
 from dorsal.jobs.events import Event, JobEnd, Note
 from dorsal.jobs.execution import OnEvent, do_jobs
@@ -154,7 +154,7 @@ def _make(
         on_event(event)
 
     left, first = sum(visit.job.key not in known for visit in visits), following()
-    tasks, others = {job.key: Task("visit") for job in first}, [Task("visit")] * (left - len(first))
+    tasks, others = {job.key: Amount("visit") for job in first}, [Amount("visit")] * (left - len(first))
     clock = Clock(tasks, {"visit": 0.0}, 1, others, done=len(visits) - left)
     do_jobs(engine, first, clock, store, folder, describe, hear, following)
 
