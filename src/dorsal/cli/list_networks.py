@@ -72,7 +72,7 @@ def _matching(patterns: tuple[str, ...]) -> list[str]:
         also = {target for alias, target in ALIASES.items() if fnmatchcase(alias, wanted)}
         found = [name for name in NETWORKS if fnmatchcase(name, wanted) or name in also]
         if not found:
-            hint = suggest(pattern, (*NETWORKS, *ALIASES), "dorsal list")
+            hint = suggest(pattern, NETWORKS, "dorsal list", ALIASES)
             raise ValueError(f"no network's name matches {pattern!r}{hint}")
         names += [name for name in found if name not in names]
     return names

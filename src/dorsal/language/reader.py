@@ -16,17 +16,17 @@ _MOST_LISTED = 24
 _CLOSING = {"(": ")", "[": "]"}
 
 
-def suggest(word: str, known: Iterable[str], see: str = "") -> str:
+def suggest(word: str, known: Iterable[str], see: str = "", aliases: Iterable[str] = ()) -> str:
     """How an error message about a misspelt word ends: with the words that were probably meant, or with all `known`.
 
-    A word that begins dotted names stands for them. `see` is the command that lists a long `known`; the message then
-    names the command and not the words.
+    A word that begins dotted names stands for them. `aliases` may have been meant too, and are not counted. `see` is
+    the command that lists a long `known`; the message then names the command and not the words.
     """
     import difflib  # only for messages: `dorsal list` starts without it
 
     names = list(known)
     begun = [name for name in names if name.startswith(f"{word}.")]
-    near = begun[:3] or difflib.get_close_matches(word.lower(), names, n=3, cutoff=0.6)
+    near = begun[:3] or difflib.get_close_matches(word.lower(), [*names, *aliases], n=3, cutoff=0.6)
     if near:
         return f"; did you mean {' or '.join(near)}?"
     if see and len(names) > _MOST_LISTED:
