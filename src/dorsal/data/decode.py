@@ -243,7 +243,8 @@ def _measured(image: Image.Image | NDArray[Any], note: str, digest: bytes) -> Sc
         low, high = flat.min(axis=1).tolist(), flat.max(axis=1).tolist()
     else:
         width, height = image.size
-        counts = np.array(image.histogram()).reshape(-1, 256)  # of each band
+        histogram = image.histogram()
+        counts = np.fromiter(histogram, np.int64, len(histogram)).reshape(-1, 256)  # of each band
         sums, squares = counts @ _GREYS, counts @ _GREYS**2
         low = high = [0] * len(counts)
     return Scan(
