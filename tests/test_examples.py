@@ -8,6 +8,7 @@ What a page shows below a command, in the same block, must be in its output.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shlex
@@ -145,8 +146,12 @@ def _files(folder: Path) -> None:
     )
     torch.save(_random("resnet20", "pytorch_resnet_cifar10"), folder / "resnet20-12fca82f.th")
     torch.save(_random("resnest50", "resnest"), folder / "resnest50-528c19ca.pth")
-    for name in ("anynet", "population", "both"):
+    for name in ("anynet", "population", "both", "a"):
         shutil.copytree(STUDY, folder / "runs" / name)
+    one = json.loads((STUDY / "spaces.json").read_text(encoding="utf-8"))  # of one space, as its page has it
+    (folder / "runs" / "a" / "spaces.json").write_text(
+        json.dumps({**one, "spaces": one["spaces"][:1]}), encoding="utf-8"
+    )
     shutil.copytree(STUDY, folder / STUDY.relative_to(ROOT))
     case = make_case("whole")
     for name in ("compare", "compare-small"):
