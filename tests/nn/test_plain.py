@@ -569,3 +569,10 @@ def test_on_small_maps_nobody_asks_what_was_changed(large, monkeypatch):
     with torch.no_grad():
         build(network("small")).eval()(torch.randn(1, 3, 32, 32))
     assert bool(asked) == large
+
+
+def test_a_hook_on_the_stem_is_called():
+    model, seen = build(network("small")).eval(), []
+    model.stem.register_forward_hook(lambda _, __, answer: seen.append(tuple(answer.shape)))
+    model(torch.randn(1, 3, 32, 32))
+    assert seen == [(1, model.stages[0][0].reduce.conv.in_channels, 16, 16)]

@@ -26,7 +26,7 @@ def test_every_remark_has_its_sentence() -> None:
     said: dict[StudyRemark, str] = {
         BatchExceedsData("large", 8192, 1000, 3): "large: its batch of 8,192 exceeds the 1,000 training images, so "
         "each of its 3 epochs is one step; a smaller batch makes more",
-        FewSteps("short", 12): "short: 12 steps in all are few; a smaller batch or more epochs make more",
+        FewSteps("short", 12): "short: only 12 steps in all; a smaller batch or more epochs make more",
         EmulatedBfloat16("cpu"): "this cpu has no bfloat16 instructions and emulates them: precision=bf16 can take ten "
         "times as long as precision=float32",
         BudgetCut("1h", 2, 5, "seeds for every arm and recipe", 3000.0): "the budget of 1h fits 2 of 5 seeds for every "

@@ -260,33 +260,37 @@ def test_a_search_is_compared_with_random_draws(
     assert (outcome.against.k, outcome.against.n) == (5, 12)
     assert outcome.against.best == min(errors(search))
     assert outcome.against.verdict == "not shown"
-    assert any("With fewer than 195 random networks no search" in sentence for sentence in conclusions(outcome))
+    assert any("With fewer than 195 random networks no search of 5" in sentence for sentence in conclusions(outcome))
     assert not any("not known" in sentence for sentence in conclusions(outcome))
     events: list[Event] = []
     more = train(question(tmp_path / "search", seeds=2), Arithmetic(1), events)
     assert more.log.against is None
-    assert any("have 1 seeds and this search 2" in event.text for event in events if isinstance(event, Note))
+    assert any(
+        "trained with seeds=1 and this search with 2" in event.text for event in events if isinstance(event, Note)
+    )
     assert "not known: no population" in " ".join(conclusions(analyse_search(search)))
 
     def refused(**changes: Any) -> str:
         (drawn,) = population.spaces
         other = msgspec.structs.replace(population, spaces=(msgspec.structs.replace(drawn, **changes),))
-        with pytest.raises(ValueError, match="against: the population") as error:
+        with pytest.raises(ValueError, match="against='population' ") as error:
             compared(search, other)
         return str(error.value)
 
-    assert "another bounds than the search" in refused(
+    assert "differs from the search in bounds: macs 1M..5M, not macs 1M..4M; errors do not compare" in refused(
         sampling=msgspec.structs.replace(population.spaces[0].sampling, bounds={"macs": "1M..5M"})
     )
     space = msgspec.structs.replace(search.log.space, image_size=64)
-    assert "another space called anynetx_e" in refused(space=space)
-    assert "of other, and the search of anynetx_e" in refused(space=msgspec.structs.replace(space, name="other"))
+    assert "differs from the search in the space anynetx_e" in refused(space=space)
+    assert "is a population of other, and the search is of anynetx_e" in refused(
+        space=msgspec.structs.replace(space, name="other")
+    )
     wider = question(tmp_path / "wider", bounds={"macs": "1M..5M"}, against="population")
-    with pytest.raises(ValueError, match="another bounds than the search"):
+    with pytest.raises(ValueError, match=r"in bounds: macs 1M\.\.4M, not macs 1M\.\.5M"):
         run_search(wider)
     assert not (tmp_path / "wider").exists()
     twice = msgspec.structs.replace(search, study=msgspec.structs.replace(search.study, seeds=(1, 2)))
-    with pytest.raises(ValueError, match="another number of seeds"):
+    with pytest.raises(ValueError, match="in number of seeds: 1, not 2"):
         compared(twice, population)
 
 

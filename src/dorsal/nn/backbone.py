@@ -34,6 +34,10 @@ class StemModule(nn.Module):
         )
         self.pool = make_pool(records["pool"]) if stem.pool else nn.Identity()
 
+    def forward(self, x: Tensor) -> Tensor:
+        """Images [N, in_channels, H, W] → the map that the first stage takes."""
+        return self.pool(self.convs(x))  # type: ignore[no-any-return]
+
 
 class TreeStage(nn.Module):
     """Blocks in pairs, each closed by a root that also takes in earlier roots (DLA, arXiv 1707.06484 section 3)."""
@@ -169,7 +173,7 @@ class Classifier(_Trunk):
     def forward(self, x: Tensor) -> Tensor:
         """Images [N, in_channels, H, W] → logits [N, classes], or the pooled vectors [N, width] without classes."""
         self._check(x)
-        x = self.stem.pool(self.stem.convs(x))
+        x = self.stem(x)
         for stage in self.stages:
             x = stage(x)
         return self.fc(self.dropout(self.head(x).mean((2, 3))))  # type: ignore[no-any-return]

@@ -11,6 +11,7 @@ from dorsal.jobs.remarks import BatchExceedsData, BudgetCut, EmulatedBfloat16, F
 from dorsal.language.amounts import show_duration
 from dorsal.latency.records import OtherMachine, OtherSpaces, OtherTorch, PredictorUse
 from dorsal.report.words.latency import caution_sentence, use_sentence
+from dorsal.report.words.numerals import plural
 
 
 def study_notes(study: Study) -> tuple[str, ...]:
@@ -39,7 +40,7 @@ def _on_study(remark: StudyRemark) -> str:
                 f"{epochs} epochs is one step; a smaller batch makes more"
             )
         case FewSteps(recipe, steps):
-            return f"{recipe}: {steps} steps in all are few; a smaller batch or more epochs make more"
+            return f"{recipe}: only {plural(steps, 'step')} in all; a smaller batch or more epochs make more"
         case EmulatedBfloat16(device):
             return (
                 f"this {device} has no bfloat16 instructions and emulates them: precision=bf16 can take ten times as "

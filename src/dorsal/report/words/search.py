@@ -61,18 +61,19 @@ def against_random_sentence(found: AgainstRandom) -> str:
     """Whether the search did better than random search, and whether it could have."""
     between = interval(found.expected, found.confidence)
     expected = f"{found.expected.value:.2f} %{f' ({between})' if between else ''}"
+    known = found.lucky < found.unlucky
+    range_ = f" and lies from {found.lucky:.2f} to {found.unlucky:.2f} % in 8 of 10 random searches" if known else ""
     missing = f", {found.missing:,} more have no result" if found.missing else ""
     said = (
         f"the best of its {'first ' * (found.k < found.found)}{found.k:,} networks has {found.best:.2f} % error, the "
-        f"best of as many random ones is expected at {expected} and lies from {found.lucky:.2f} to "
-        f"{found.unlucky:.2f} % in 8 of 10 random searches ({found.n:,} random networks{missing}"
+        f"best of as many random ones is expected at {expected}{range_} ({found.n:,} random networks{missing}"
     )
     if found.verdict == "better":
         return f"The search did better than random search: {said}, p = {found.p_better:.3f})."
     if found.verdict == "worse":
         return f"The search did worse than random search: {said}, p = {found.p_worse:.3f})."
     could = (
-        f" With fewer than {found.needed:,} random networks no search could have shown one."
+        f" With fewer than {found.needed:,} random networks no search of {found.k:,} could have shown one."
         if found.n < found.needed
         else ""
     )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dorsal.data.spec import parse_data
+from msgspec.structs import replace
+
+from dorsal.data.spec import DataError, parse_data
 from dorsal.jobs.evaluate import ModelPlan, forget_images, plan_evaluation
 from dorsal.jobs.kept import model_folder
 from dorsal.jobs.study_file import STUDY_FILE, load_plan
@@ -17,10 +19,20 @@ def plan_evaluations(question: Evaluation) -> list[ModelPlan]:
     work, as `evaluate_models` does."""
     data = parse_data(question.data)
     forget_images()
-    return [
-        plan_evaluation(model, name, data, question.split, question.image_size, question.batch)
-        for model, name in _named(question.models)
-    ]
+    named = list(_named(question.models))
+    if len(named) == 1:
+        ((model, name),) = named
+        return [plan_evaluation(model, name, data, question.split, question.image_size, question.batch)]
+    plans = []
+    for model, name in named:
+        try:
+            plan = plan_evaluation(model, name, data, question.split, question.image_size, question.batch)
+        except DataError:
+            raise  # of no one model
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+        plans.append(replace(plan, notes=tuple(f"{name}: {note}" for note in plan.notes)))
+    return plans
 
 
 def _named(folders: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -107,16 +107,17 @@ def random_draws(
     drawn = next((each for each in population.spaces if each.space.name == name), None)
     if drawn is None:
         spaces = ", ".join(each.space.name for each in population.spaces)
-        raise ValueError(f"against: the population is of {spaces}, and the search of {name}")
-    for what, same in (
-        (f"space called {name}", drawn.space == log.space),
-        ("bounds", drawn.sampling.bounds == log.bounds),
-        ("recipe", population.study.recipes == recipes),
-        ("data", population.study.data.fingerprint == data),
-        ("number of seeds", len(population.study.seeds) == seeds),
+        raise ValueError(f"against={folder!r} is a population of {spaces}, and the search is of {name}")
+    there = population.study
+    for what, then, now, shown in (
+        (f"the space {name}", drawn.space, log.space, ""),
+        ("bounds", drawn.sampling.bounds, log.bounds, f": {_bounds(drawn.sampling.bounds)}, not {_bounds(log.bounds)}"),
+        ("recipe", there.recipes, recipes, f": {', '.join(there.recipes)}, not {', '.join(recipes)}"),
+        ("data", there.data.fingerprint, data, f": {there.data.description}"),
+        ("number of seeds", len(there.seeds), seeds, f": {len(there.seeds)}, not {seeds}"),
     ):
-        if not same:
-            raise ValueError(f"against: the population has another {what} than the search, so errors do not compare")
+        if then != now:
+            raise ValueError(f"against={folder!r} differs from the search in {what}{shown}; errors do not compare")
     arms = {arm.label: arm for arm in population.study.arms}
     results = network_results(population.study)
     networks = tuple(
@@ -124,3 +125,7 @@ def random_draws(
         for label in drawn.labels
     )
     return RandomDraws(folder=folder, seeds=seeds, networks=networks)
+
+
+def _bounds(bounds: Mapping[str, str]) -> str:
+    return " ".join(f"{name} {text}" for name, text in bounds.items()) or "none"

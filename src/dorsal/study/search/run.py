@@ -90,8 +90,8 @@ def run_search(asked: Search, *, on_event: OnEvent = lambda _: None) -> SearchSt
         if log.against and log.against.seeds != seeds:
             on_event(
                 Note(
-                    f"the random draws of {log.against.folder} have {log.against.seeds} seeds and this search {seeds}, "
-                    "so they are no longer compared; --against names others"
+                    f"random draws of {log.against.folder} were trained with seeds={log.against.seeds} and this search "
+                    f"with {seeds}, so they are no longer compared; --against names others"
                 )
             )
             log = replace(log, against=None)
