@@ -63,6 +63,9 @@ NOT_RUN = {
 SLOW = r"^dorsal (space (analyse|narrow|pick)|report) (runs/(?!search)|experiments/)"
 """Commands that analyse the 128 networks of the study in experiments/."""
 
+WEIGHTS = ("*.pth", "*.ckpt", "*.th")
+"""Files of about a hundred megabytes, which only the pages that name them have beside them."""
+
 
 class ReachedError(BaseException):
     """A command came as far as its first run. No command catches it."""
@@ -195,18 +198,24 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def fetched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where published weights are put, once for all pages."""
+    return tmp_path_factory.mktemp("fetched")
+
+
 @pytest.fixture
-def place(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the files that pages take; published weights are random ones, from no network."""
-    shutil.copytree(files, tmp_path, dirs_exist_ok=True)
+def place(files: Path, fetched: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files that pages take, but for weights; published ones are random, from no network."""
+    shutil.copytree(files, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*WEIGHTS))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
 
     def fetch(entry: PublishedWeights, *_: Any) -> Path:
-        file = tmp_path / "fetched" / entry.local_name
-        file.parent.mkdir(exist_ok=True)
-        write = save_file if file.suffix == ".safetensors" else torch.save
-        write(_random(entry.network, entry.format), file)
+        file = fetched / entry.local_name
+        if not file.exists():
+            write = save_file if file.suffix == ".safetensors" else torch.save
+            write(_random(entry.network, entry.format), file)
         return file
 
     monkeypatch.setattr("dorsal.weights.fetch.check_file", lambda _, path: path)
@@ -277,8 +286,11 @@ def is_slow(example: Example) -> bool:
     ],
 )
 def test_examples_of_a_page_run_in_order(
-    page: str, slow: bool, place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    page: str, slow: bool, files: Path, place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for weights in [each for pattern in WEIGHTS for each in files.glob(pattern) if each.name in text]:
+        shutil.copy(weights, place)
     names: dict[str, Any] = {"__name__": "__main__", "dorsal": dorsal}
     found = examples(page)
     for example in found:

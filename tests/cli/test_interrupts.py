@@ -129,11 +129,12 @@ def test_in_the_middle_of_an_import(tmp_path: Path, number: int) -> None:
     assert command.said.splitlines()[-1].startswith("stopped")
 
 
-def test_at_random_moments_and_the_same_command_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("moments", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_at_random_moments_and_the_same_command_goes_on(dorsal, tmp_path: Path, moments: int) -> None:
     """Once or twice in quick succession, while Python imports, networks are timed, workers start, and runs are made."""
-    moments = random.Random(2)
+    drawn = random.Random(3)
     for terminal, presses in ((True, 2), (False, 1)):
-        for line in moments.sample(LINES, 2):
+        for line in drawn.sample(LINES, moments):
             command = Command("main()", *asked(tmp_path / "out"), terminal=terminal)
             command.until(line)
             for _ in range(presses):
@@ -142,9 +143,9 @@ def test_at_random_moments_and_the_same_command_goes_on(tmp_path: Path) -> None:
             assert "Traceback" not in command.said
             assert command.said.count("stopped; ") == 1
             assert command.said.rstrip().endswith("the same command goes on")
-    last = Command("main()", *asked(tmp_path / "out"))
-    assert last.end() == 0, last.said
-    assert "2 runs, " in last.said
+    code, _, told = dorsal(*asked(tmp_path / "out"))
+    assert code == 0, told
+    assert "2 runs, " in told
 
 
 @pytest.mark.parametrize(

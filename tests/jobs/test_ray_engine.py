@@ -34,7 +34,14 @@ from tests.contracts.engine import ROOT, EngineContract
 from tests.contracts.jobs import at_once, make_run, never_ends, says_pid_and_threads
 from tests.processes import still_running
 from tests.study.conftest import results
-from tests.study.ray_driver import adds_up_ranks, grows, says_rank, sleeps, sleeps_at_first
+from tests.study.ray_driver import (
+    adds_up_ranks,
+    grows,
+    says_rank,
+    sleeps,
+    sleeps_at_first,
+    sleeps_when_so_many_have_begun,
+)
 from tests.study.test_evaluation import asked as evaluation
 from tests.study.test_evaluation import model as scored_model
 from tests.study.test_evaluation import without_times
@@ -48,15 +55,26 @@ NODES = 4
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    """A head without CPUs and four nodes with one each."""
+def head() -> Iterator[Any]:
+    """A cluster of a head without CPUs, to which tests add nodes."""
     from ray.cluster_utils import Cluster
 
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    for _ in range(NODES):
-        made.add_node(num_cpus=1)
     yield made
     made.shutdown()
+
+
+@pytest.fixture
+def cluster(head: Any) -> Any:
+    """The head and four nodes with one CPU each."""
+    return with_nodes(head, NODES)
+
+
+def with_nodes(head: Any, count: int) -> Any:
+    """The cluster with at least so many nodes."""
+    while len(head.worker_nodes) < count:
+        head.add_node(num_cpus=1)
+    return head
 
 
 @pytest.fixture(autouse=True)
@@ -116,18 +134,19 @@ def test_most_at_once_bounds_the_runs_in_flight(cluster: Any, tmp_path: Path) ->
 
 
 def test_runs_of_a_lost_node_are_made_elsewhere_and_recorded_once(
-    cluster: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    head: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    job = partial(sleeps, folder=tmp_path, seconds=1.0)
+    cluster = with_nodes(head, 2)
+    nodes = len(cluster.worker_nodes)
+    job = partial(sleeps_when_so_many_have_begun, folder=tmp_path, count=nodes)
     reports: list[Report] = []
     lost_node = next(iter(cluster.worker_nodes))
-    for report in RayCluster(cluster.address, job, cpus=1).run_all(runs(12)):
+    for report in RayCluster(cluster.address, job, cpus=1).run_all(runs(3 * nodes)):
         reports.append(report)
-        if sum(isinstance(r.what, Trial) for r in reports) == 4 and lost_node in cluster.worker_nodes:
+        if isinstance(report.what, Trial) and lost_node in cluster.worker_nodes:
             cluster.remove_node(lost_node, allow_graceful=False)
-    cluster.add_node(num_cpus=1)
     trials = trials_of(reports)
-    assert {seed: trial.status for seed, trial in trials.items()} == dict.fromkeys(range(12), "finished")
+    assert {seed: trial.status for seed, trial in trials.items()} == dict.fromkeys(range(3 * nodes), "finished")
     losses = [report.what.reason for report in reports if isinstance(report.what, WorkerDeath)]
     assert len(losses) == 1
     assert "node" in losses[0]

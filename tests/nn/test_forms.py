@@ -3,17 +3,14 @@
 import copy
 import functools
 import io
-import os
 import pickle
-import socket
-import subprocess
-import sys
 import warnings
-from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 from torchvision.ops import FrozenBatchNorm2d
 
 from dorsal.nn import fast_cpu
@@ -24,6 +21,7 @@ from dorsal.nn.norms import SyncBatchNorm
 from dorsal.spec.adapt import with_deformable, with_output_stride
 from dorsal.spec.cost import cost
 from dorsal.zoo import NETWORKS, named, network
+from tests.processes import in_two_processes
 from tests.random_state import randomised
 
 LEAN = "depths=[1, 1, 2, 1], classes=7"
@@ -403,29 +401,26 @@ def test_tiny_and_odd_images(family):
             assert found.shape[1:] == (level.channels, -(-height // level.stride), -(-width // level.stride))
 
 
-WORKER = """
-import sys, torch, torch.distributed as dist
-from torch.nn.parallel import DistributedDataParallel
-sys.path.insert(0, sys.argv[1])
-from tests.nn.test_forms import made
-torch.set_num_threads(1)
-rank = int(sys.argv[2])
-dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{sys.argv[3]}", rank=rank, world_size=2)
-images = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0)).double()
-for family in sys.argv[4:]:
-    whole = made(family, norm_policy="train").double().train()
-    weights = torch.randn(4, whole.network.head.classes, generator=torch.Generator().manual_seed(1)).double()
-    (whole(images) * weights).sum().div(2).backward()
-    parallel = DistributedDataParallel(made(family, norm_policy="sync").double().train())
-    mine = slice(2 * rank, 2 * rank + 2)
-    (parallel(images[mine]) * weights[mine]).sum().backward()
-    for (key, a), b in zip(whole.named_parameters(), parallel.module.parameters(), strict=True):
-        assert torch.allclose(a.grad, b.grad, rtol=1e-6, atol=1e-8 * float(a.grad.abs().max()) + 1e-9), (family, key)
-    for (key, a), b in zip(whole.named_buffers(), parallel.module.buffers(), strict=True):
-        assert torch.allclose(a, b, rtol=1e-9), (family, key)
-dist.destroy_process_group()
-print("equal")
-"""
+def halves_equal_the_whole(chosen, _):
+    """In one of two processes: what of a network on half of a batch differs from one on the whole of it, or "equal"."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo")
+    images = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0)).double()
+    for family in chosen:
+        whole = made(family, norm_policy="train").double().train()
+        weights = torch.randn(4, whole.network.head.classes, generator=torch.Generator().manual_seed(1)).double()
+        (whole(images) * weights).sum().div(2).backward()
+        parallel = DistributedDataParallel(made(family, norm_policy="sync").double().train())
+        mine = slice(2 * dist.get_rank(), 2 * dist.get_rank() + 2)
+        (parallel(images[mine]) * weights[mine]).sum().backward()
+        for (key, a), b in zip(whole.named_parameters(), parallel.module.parameters(), strict=True):
+            if not torch.allclose(a.grad, b.grad, rtol=1e-6, atol=1e-8 * float(a.grad.abs().max()) + 1e-9):
+                return f"gradients of {family}: {key}"
+        for (key, a), b in zip(whole.named_buffers(), parallel.module.buffers(), strict=True):
+            if not torch.allclose(a, b, rtol=1e-9):
+                return f"statistics of {family}: {key}"
+    dist.destroy_process_group()
+    return "equal"
 
 
 @pytest.mark.parametrize(
@@ -435,22 +430,7 @@ print("equal")
 )
 def test_two_processes_with_synchronised_norms_are_one(chosen):
     """DistributedDataParallel on halves of a batch: the gradients and statistics of the whole batch."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = str(listener.getsockname()[1])
-    root = str(Path(__file__).parents[2])
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WORKER, root, str(rank), port, *chosen],
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    outputs = [worker.communicate(timeout=300) for worker in workers]
-    assert [out for out, _ in outputs] == ["equal\n", "equal\n"], outputs[0][1][-2000:]
+    assert in_two_processes(halves_equal_the_whole, chosen, chosen) == ["equal", "equal"]
 
 
 def test_every_family_of_the_zoo_is_here():

@@ -35,6 +35,16 @@ def sleeps_at_first(run: Run, tell: Callable[[Message], None], folder: Path) -> 
     return sleeps(run, tell, folder, 600.0 if first else 0.0)
 
 
+def sleeps_when_so_many_have_begun(run: Run, tell: Callable[[Message], None], folder: Path, count: int) -> Trial:
+    """The first tries wait for each other, so that all nodes are at work when one of them ends."""
+    (folder / f"{run.key}.{os.getpid()}").touch()
+    for _ in range(600):
+        if len(list(folder.iterdir())) >= count:
+            return sleeps(run, tell, folder, 0.5)
+        time.sleep(0.1)
+    raise TimeoutError(f"fewer than {count} tries have begun")
+
+
 def says_rank(run: Run, tell: Callable[[Message], None], folder: Path) -> Trial:
     """A process tells its rank, and dies of seed 2 where it is the second in its first try."""
     rank = int(os.environ["RANK"])

@@ -167,7 +167,7 @@ def test_the_models_that_a_study_has_kept(tmp_path: Path) -> None:
 
 
 def test_killed_it_goes_on_and_ends_as_if_it_had_not_been(models: list[str], tmp_path: Path) -> None:
-    question = asked(models, tmp_path / "x", batch=1, data="scenes(train=20, val=600, size=32)", workers=1)
+    question = asked(models, tmp_path / "x", batch=1, data="scenes(train=20, val=400, size=32)", workers=1)
     session = Session(question)
     session.until(lambda event: event["kind"] == "JobEnd")
     session.until(lambda event: event["kind"] == "Progress")

@@ -34,10 +34,12 @@ from tests.study.conftest import DATA, tiny
 
 SPACE = {"bounds": {"macs": "1M..3M"}, "edit": "strides=[1, 2, 2, 2]", "recipe": "plain", "data": DATA, "epochs": 1}
 NO_GUARD = """
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from dorsal.jobs.engine import LocalPool
 from dorsal.jobs.lock import hold
 from tests.contracts.jobs import at_once, make_run
+BaseContext.set_forkserver_preload = lambda *_: None  # its workers train nothing: torch need not be imported
 with hold(Path("out")):
     list(LocalPool(2, 1, at_once).run_all([make_run(1), make_run(2)]))
 """

@@ -1,71 +1,36 @@
 """Several processes on the CPU (gloo) against one."""
 
-import json
-import os
-import socket
-import subprocess
-import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from dorsal.data.sampling import order
 from dorsal.recipes.epoch import Epoch
 from dorsal.recipes.text import recipe
 from dorsal.train.batches import Batches
 from dorsal.train.loop import fit
+from tests.processes import in_two_processes
 from tests.train.tiny import make_data, make_network
 
 RECIPE = "plain(epochs=2, batch=16, ema=0.5)"
-WORKER = f"""
-import json, sys, torch
-from pathlib import Path
-torch.set_num_threads(1)
-from dorsal.train.loop import fit
-from dorsal.data.sampling import order
-from dorsal.recipes.text import recipe
-from tests.train.tiny import make_data, make_network
-for checkpoint in (None, Path(sys.argv[1])):
-    result = fit(make_network(norm="group"), recipe({RECIPE!r}), make_data(train=33), seed=0, checkpoint=checkpoint)
-    state = [float(p.detach().double().sum()) for p in result.model.parameters()]
-    curve = [(e.train_loss, e.val_loss, e.score) for e in result.curve]
-    print(json.dumps([curve, state, result.curve[0].seconds]))
-torch.distributed.destroy_process_group()
-"""
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def in_two_processes(*checkpoints: Path) -> list[list[Any]]:
-    """What each of them says of a run from the beginning, and of one with its checkpoint: the curve, sums of the
+def fits_twice(checkpoint: Path, _: Callable[[Any], None]) -> list[Any]:
+    """What a process says of a run from the beginning, and of one with its checkpoint: the curve, sums of the
     parameters, and how long the first epoch took."""
-    port, root = free_port(), Path(__file__).parents[2]
-    workers = []
-    for rank, checkpoint in enumerate(checkpoints):
-        variables = {
-            "RANK": str(rank),
-            "LOCAL_RANK": str(rank),
-            "WORLD_SIZE": "2",
-            "LOCAL_WORLD_SIZE": "2",
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(port),
-            "OMP_NUM_THREADS": "1",
-        }
-        command = [sys.executable, "-c", WORKER, checkpoint]
-        workers.append(
-            subprocess.Popen(command, cwd=root, env={**os.environ, **variables}, stdout=subprocess.PIPE, text=True)
-        )
-    try:
-        return [[json.loads(line) for line in worker.communicate(timeout=120)[0].splitlines()] for worker in workers]
-    finally:
-        for worker in workers:
-            worker.kill()
+    torch.set_num_threads(1)
+    said = []
+    for where in (None, checkpoint):
+        result = fit(make_network(norm="group"), recipe(RECIPE), make_data(train=33), seed=0, checkpoint=where)
+        state = [float(p.detach().double().sum()) for p in result.model.parameters()]
+        curve = [(e.train_loss, e.val_loss, e.score) for e in result.curve]
+        said.append((curve, state, result.curve[0].seconds))
+    torch.distributed.destroy_process_group()
+    return said
 
 
 def test_two_processes_are_one_with_the_same_batches_and_go_on_from_the_checkpoint_of_the_first(tmp_path: Path) -> None:
@@ -81,7 +46,7 @@ def test_two_processes_are_one_with_the_same_batches_and_go_on_from_the_checkpoi
     net, made, data = make_network(norm="group"), recipe(RECIPE), make_data(train=33)
     with pytest.raises(KeyboardInterrupt):
         fit(net, made, data, seed=0, checkpoint=tmp_path / "0", on_epoch=stop)
-    first, second = in_two_processes(tmp_path / "0", tmp_path / "1")
+    first, second = in_two_processes(fits_twice, tmp_path / "0", tmp_path / "1")
     assert [run[:2] for run in first] == [run[:2] for run in second]
     alone = fit(net, made, data, seed=0)
     # Sums in another order: float32 rounding, grown over 6 steps.
