@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from functools import partial
 from multiprocessing import forkserver
@@ -12,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from dorsal.jobs import engine
 from dorsal.jobs.engine import LocalPool, Work
 from dorsal.jobs.plan import Run
 from dorsal.jobs.records import Trial
@@ -116,3 +118,17 @@ def wait_until(condition, seconds: float = 60.0) -> None:
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.05)
+
+
+def test_ctrl_c_waits_until_a_process_has_started() -> None:
+    """Another thread takes the signal, as the command line has one."""
+    begun, started = threading.Event(), []
+    other = threading.Thread(target=lambda: begun.wait() and signal.raise_signal(signal.SIGINT))
+    other.start()
+    with pytest.raises(KeyboardInterrupt), engine._unheard_by_children():
+        begun.set()
+        other.join()
+        time.sleep(0)  # Python looks for signals
+        started.append(True)
+    assert started
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -19,6 +19,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, SpawnContext
+from types import FrameType
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
@@ -175,10 +176,7 @@ class Worker(Generic[Request, Reply]):
         self.job: Request | None = None
         environment = {**os.environ, **variables}
         self._process = context.Process(target=_work, args=(theirs, environment), daemon=True)
-        if isinstance(context, SpawnContext):
-            with _unheard_by_children():
-                self._process.start()
-        else:
+        with _unheard_by_children():  # Ctrl-C in the middle would leave a server of copies with half a request
             self._process.start()
         theirs.close()  # so that its death ends the pipe
         self._send(work)
@@ -272,8 +270,17 @@ def _end_with_parent() -> None:
 def _unheard_by_children() -> Iterator[None]:
     """Processes that start in here never hear Ctrl-C, not even as they start. This one hears it afterwards."""
     resource_tracker.ensure_running()  # in here it would let Ctrl-C through
+    handler, heard = signal.getsignal(signal.SIGINT), list[FrameType | None]()
+    # Another thread may take the signal that this one has blocked, and Python would still interrupt the main thread.
+    waits = callable(handler) and threading.current_thread() is threading.main_thread()
+    if waits:
+        signal.signal(signal.SIGINT, lambda _, frame: heard.append(frame))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if waits:
+            signal.signal(signal.SIGINT, handler)
+        if heard and callable(handler):
+            handler(signal.SIGINT, heard[0])
