@@ -125,10 +125,15 @@ def test_ctrl_c_waits_until_a_process_has_started() -> None:
     begun, started = threading.Event(), []
     other = threading.Thread(target=lambda: begun.wait() and signal.raise_signal(signal.SIGINT))
     other.start()
-    with pytest.raises(KeyboardInterrupt), engine._unheard_by_children():
-        begun.set()
-        other.join()
-        time.sleep(0)  # Python looks for signals
-        started.append(True)
+
+    def start() -> None:
+        with engine._unheard_by_children():
+            begun.set()
+            other.join()
+            time.sleep(0)  # Python looks for signals
+            started.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        start()
     assert started
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
