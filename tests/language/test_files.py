@@ -1,9 +1,11 @@
 """Text files of users: marks, homes, and what cannot be read; every kind of file that is read."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
-from dorsal.language.files import read_text_file
+from dorsal.language.files import absence, read_text_file
 from dorsal.recipes.named import NAMED
 from dorsal.recipes.text import recipe, to_json, to_toml
 from dorsal.space import space as spaces
@@ -49,3 +51,28 @@ def test_a_file_that_may_not_be_read_is_an_error_that_says_so(tmp_path, monkeypa
     monkeypatch.setattr("pathlib.Path.read_text", refuse)
     with pytest.raises(ValueError, match=r"the file '.*' cannot be read: Permission denied"):
         read_text_file("the file", str(tmp_path / "file"))
+
+
+@pytest.mark.parametrize(
+    ("files", "wanted", "says"),
+    [
+        ((), "study.json", "there is no study.json in it"),
+        (("model.json",), "study.json", "it is the folder of a model"),
+        (("scores.json",), "study.json", "it is the folder of scores of models"),
+        (("study.json",), "spaces.json", "it is the folder of a study"),
+        (("study.json", "search.json"), "spaces.json", "it is the folder of a search"),
+        (("study.json", "spaces.json"), "model.json", "it is the folder of a population"),
+        (("spaces.json",), "study.json", "there is no study.json in it"),
+    ],
+)
+def test_what_a_folder_is_instead(files: tuple[str, ...], wanted: str, says: str, tmp_path: Path) -> None:
+    for name in files:
+        (tmp_path / name).touch()
+    assert absence(tmp_path, wanted) == says
+
+
+def test_a_folder_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert absence(tmp_path / "file", "study.json") == "it is a file"
+    assert absence(tmp_path / "nowhere", "study.json") == "there is no such folder"
+    assert absence(tmp_path / ("x" * 300), "study.json") == "there is no such folder"

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from dorsal.data.decode import Reading
 from dorsal.data.layout import Role, find_layout, nested
 from dorsal.data.progress import Progress
-from dorsal.data.spec import is_folder, nearest, shown
+from dorsal.data.spec import nearest, shown
+from dorsal.language.files import is_folder
 
 FILE = np.dtype(
     [

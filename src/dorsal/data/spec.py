@@ -19,7 +19,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from dorsal.language.files import at_home
+from dorsal.language.files import at_home, is_file, is_folder
 from dorsal.language.reader import read_closed, wrong_type
 
 MAX_PIXELS = 178_956_970
@@ -259,22 +259,6 @@ def _folders(folder: Path) -> list[str]:
         return sorted(entry.name for entry in folder.iterdir() if is_folder(entry) and not entry.name.startswith("."))
     except OSError:
         return []
-
-
-def is_folder(path: Path) -> bool:
-    """Whether `path` is a folder as far as one may see: `Path.is_dir` raises where a parent is closed."""
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):
-        return False
-
-
-def is_file(path: Path) -> bool:
-    """Whether `path` is a file as far as one may see."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
 
 
 def shown(path: str | os.PathLike[str]) -> str:

@@ -9,6 +9,7 @@ import msgspec
 from dorsal.jobs.json_file import read_record, write_record
 from dorsal.jobs.records import STUDY_SCHEMA, Kind, Study
 from dorsal.jobs.store import HIDDEN, Store, without_password
+from dorsal.language.files import absence
 from dorsal.weights.card import MODEL_FILE
 
 STUDY_FILE = "study.json"
@@ -77,7 +78,7 @@ def load_plan(folder: Path, file: str = STUDY_FILE) -> StudyFile:
     """What this file of the folder plans. Raises ValueError when there is none, and as `read_study_file` does."""
     saved = read_study_file(folder, file)
     if saved is None:
-        raise ValueError(f"{str(folder)!r} holds no study: there is no {file} in it")
+        raise ValueError(f"{str(folder)!r} holds no study: {absence(folder, file)}")
     return saved
 
 

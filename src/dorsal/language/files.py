@@ -43,3 +43,38 @@ def read_text_file(what: str, name: str) -> str:
         raise ValueError(f"{what} {name!r} is not UTF-8 text: {error.reason} at byte {error.start}") from None
     except OSError as error:
         raise ValueError(f"{what} {name!r} cannot be read: {error.strerror or error}") from None
+
+
+def is_folder(path: Path) -> bool:
+    """Whether `path` is a folder as far as one may see: `Path.is_dir` raises where a parent is closed."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def is_file(path: Path) -> bool:
+    """Whether `path` is a file as far as one may see."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+_FOLDERS = {
+    "model.json": "a model",
+    "scores.json": "scores of models",
+    "search.json": "a search",
+    "spaces.json": "a population",
+    "study.json": "a study",
+}
+"""What the folder is of that has this file, the most telling first."""
+
+
+def absence(folder: Path, file: str) -> str:
+    """Why there is no `file` in a folder: what there is instead."""
+    if not is_folder(folder):
+        return "it is a file" if is_file(folder) else "there is no such folder"
+    beside = ("search.json", "spaces.json") if file == "study.json" else ()  # where it would be itself
+    found = next((what for name, what in _FOLDERS.items() if name not in beside and is_file(folder / name)), "")
+    return f"it is the folder of {found}" if found else f"there is no {file} in it"

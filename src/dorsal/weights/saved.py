@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from dorsal.language.files import PathLike, as_path
+from dorsal.language.files import PathLike, absence, as_path
 from dorsal.language.reader import wrong_type
 from dorsal.nn.backbone import Classifier
 from dorsal.nn.build import build
@@ -209,7 +209,7 @@ def read_card(folder: PathLike) -> Card:
     path = folder / CARD
     if not path.is_file():
         raise ValueError(
-            f"{str(folder)!r} holds no model: there is no {CARD} in it; `dorsal train` and `dorsal weights` make them"
+            f"{str(folder)!r} holds no model: {absence(folder, CARD)}; `dorsal train` and `dorsal weights` make them"
         )
     content = path.read_bytes()
     try:

@@ -11,6 +11,7 @@ from dorsal.data.summary import DataSummary
 from dorsal.jobs.json_file import read_record, write_record
 from dorsal.jobs.records import Study
 from dorsal.jobs.study_file import load_plan, load_study, read_study_file, refuse_other_studies
+from dorsal.language.files import absence
 from dorsal.recipes.recipe import Recipe
 from dorsal.space.costs import QUANTITIES
 from dorsal.space.space import Space
@@ -57,9 +58,7 @@ def read_trained(folder: Path) -> HowTrained:
 def _expect(folder: Path) -> SpacesFile:
     found = _read_spaces(folder)
     if found is None:
-        raise ValueError(
-            f"{str(folder)!r} holds no population: there is no {SPACES_FILE} in it; see `dorsal space run`"
-        )
+        raise ValueError(f"{str(folder)!r} holds no population: {absence(folder, SPACES_FILE)}; see `dorsal space run`")
     return found
 
 

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from dorsal.data.summary import DataSummary
 from dorsal.jobs.json_file import read_record, write_record
 from dorsal.jobs.study_file import load_study, read_study_file, refuse_other_studies
+from dorsal.language.files import absence
 from dorsal.recipes.recipe import Recipe
 from dorsal.study.population.saved import changed_since
 from dorsal.study.search.records import SEARCH_SCHEMA, SearchLog, SearchStudy
@@ -26,7 +27,7 @@ def load_search(folder: Path, storage: str | None = None) -> SearchStudy:
     """
     log = _read(folder)
     if log is None:
-        raise ValueError(f"{str(folder)!r} holds no search: there is no {SEARCH_FILE} in it; see `dorsal space search`")
+        raise ValueError(f"{str(folder)!r} holds no search: {absence(folder, SEARCH_FILE)}; see `dorsal space search`")
     study = load_study(folder, storage)
     if study.kind != "search":
         raise ValueError(f"{str(folder)!r} holds no search but a {study.kind}; see `dorsal space search`")
