@@ -16,6 +16,7 @@ from dorsal.spec.cost import cost
 from dorsal.spec.network import network_hash
 from dorsal.study.comparison.question import Comparison
 from dorsal.study.population.question import Population
+from dorsal.study.question import from_toml
 from dorsal.study.recheck.question import Recheck
 from dorsal.study.search.question import Search
 from dorsal.study.timing.question import Timing
@@ -109,3 +110,15 @@ def test_a_bound_of_latency_needs_a_model() -> None:
     for kind, named in ((Population, "spaces"), (Search, "space")):
         with pytest.raises(ValueError, match="--latency needs --latency-model"):
             kind(**{named: "regnetx", "bounds": {"latency": "..8"}})
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("space = 'regnetx'\nmacs = '..3M'", r"macs is one of bounds: write bounds = \{macs = '\.\.3M'\}"),
+        ("space = 'regnetx'\nbounds = ['macs=..3M']", r"bounds=\[macs=..3M\] is not a mapping, such as \{'macs': "),
+    ],
+)
+def test_bounds_in_a_file_are_one_table(text: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        from_toml(text, Search)

@@ -110,6 +110,9 @@ def read_toml(text: str, kind: type[msgspec.Struct]) -> dict[str, Any]:
         fields = msgspec.toml.decode(text, type=dict[str, Any])
     except msgspec.DecodeError as error:
         raise ValueError(f"not a TOML file: {error}") from None
+    for each in options_of(kind):
+        if key := next((key for key in fields if key in each.own), ""):
+            raise ValueError(f"{key} is one of {each.field}: write {each.field} = {{{key} = {fields[key]!r}}}")
     check_fields(fields, kind.__struct_fields__, _name(kind))
     return fields
 
