@@ -59,7 +59,7 @@ def test_a_file_that_may_not_be_read_is_an_error_that_says_so(tmp_path, monkeypa
         ((), "study.json", "there is no study.json in it"),
         (("model.json",), "study.json", "it is the folder of a model"),
         (("scores.json",), "study.json", "it is the folder of scores of models"),
-        (("study.json",), "spaces.json", "it is the folder of a study"),
+        (("study.json",), "spaces.json", "it is the folder of a study without spaces.json"),
         (("study.json", "search.json"), "spaces.json", "it is the folder of a search"),
         (("study.json", "spaces.json"), "model.json", "it is the folder of a population"),
         (("spaces.json",), "study.json", "there is no study.json in it"),

@@ -97,7 +97,7 @@ def test_questions_that_cannot_be(fields: dict[str, Any], says: str) -> None:
     ("text", "says"),
     [
         ("netwroks = ['small']", "unknown field 'netwroks' of a comparison; did you mean networks"),
-        ("seeds = 'three'", "seeds=three is not a whole number or a list of whole numbers"),
+        ("seeds = 'three'", "seeds='three' is not a whole number or a list of whole numbers"),
         ("seeds = 0", "seeds=0 .* nearest valid: 1"),
         ("seeds = 99999999999", "seeds=99999999999 is more than 10000; nearest valid: 10000"),
         ("seeds = [", "not a TOML file: Invalid value"),

@@ -206,7 +206,7 @@ def test_a_comparison_does_not_replace_a_population_nor_the_reverse(
         ValueError, match=r"holds a population without its spaces\.json; put that back, or name another"
     ):
         run_population(asked(tmp_path))
-    with pytest.raises(ValueError, match=r"holds no population: there is no spaces\.json"):
+    with pytest.raises(ValueError, match=r"holds no population: it is the folder of a study without spaces\.json"):
         load_population(tmp_path)
     saved = read_study_file(folder)
     assert saved is not None
