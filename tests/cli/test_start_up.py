@@ -49,6 +49,11 @@ def test_lists_load_nothing_heavy(words: tuple[str, ...]) -> None:
     assert loaded_by(*words) & HEAVY == set()
 
 
+def test_the_list_of_networks_needs_no_paths() -> None:
+    """They take as long to import as counting the networks."""
+    assert loaded_by("list") & {"pathlib", "urllib", "hashlib", "dorsal.cli.folders"} == set()
+
+
 @pytest.mark.parametrize("words", [(), ("--help",), ("space", "--help"), ("--version",), ("help",)], ids=str)
 def test_the_list_of_verbs_loads_none_of_them(words: tuple[str, ...]) -> None:
     found = loaded_by(*words)

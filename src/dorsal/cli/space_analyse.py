@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from dorsal.cli.options import AsJson, Population, StudyStorage
+from dorsal.cli.folders import Population
+from dorsal.cli.options import AsJson, StudyStorage
 from dorsal.language.options import option
 
 

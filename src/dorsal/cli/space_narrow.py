@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from dorsal.cli.finish import replacing
-from dorsal.cli.options import AsJson, Population, StudyStorage
+from dorsal.cli.folders import Population
+from dorsal.cli.options import AsJson, StudyStorage
 from dorsal.language.options import option
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from dorsal.cli.options import AsJson, Model
+from dorsal.cli.folders import Model
+from dorsal.cli.options import AsJson
 from dorsal.language.options import option
 
 if TYPE_CHECKING:
