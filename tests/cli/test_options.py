@@ -116,8 +116,8 @@ GIVEN: dict[str, Any] = {
     "out": "el se/wh'ere",
     "name": "a study",
     "latency_model": "",
-    "against": "",
-    "against_storage": None,
+    "against": "a population/x",
+    "against_storage": "postgresql://me@host/db",
     "keep_models": False,
 }
 

@@ -295,7 +295,7 @@ def test_the_linear_rule_is_fitted_to_so_many_networks_and_no_more() -> None:
 
 
 def test_networks_near_the_linear_rule_are_found_better_where_they_are() -> None:
-    drawn = population(Part("anynetx_e", 8, level(50)), noise=0)
+    drawn = population(Part("anynetx_e", 12, level(50)), noise=0)
     fits = {arm.label: linear_fit(arm.network).error for arm in drawn.study.arms}
     trials = tuple(replace(trial, score=60 - 20 * fits[trial.key.partition("|")[0]]) for trial in drawn.study.trials)
     rule = (

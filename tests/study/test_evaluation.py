@@ -20,7 +20,7 @@ from dorsal.jobs.scores import ScoreRow, Scores, read_scores
 from dorsal.jobs.study_file import StudyFile, write_study_file
 from dorsal.spec.preprocessing import Preprocessing
 from dorsal.study.comparison.run import compare
-from dorsal.study.evaluation.plan import plan_evaluations
+from dorsal.study.evaluation.plan import notes_of, plan_evaluations
 from dorsal.study.evaluation.question import Evaluation
 from dorsal.study.evaluation.run import evaluate_models
 from dorsal.tasks.classify.score import score_of
@@ -167,7 +167,7 @@ def test_the_models_that_a_study_has_kept(tmp_path: Path) -> None:
 
 
 def test_killed_it_goes_on_and_ends_as_if_it_had_not_been(models: list[str], tmp_path: Path) -> None:
-    question = asked(models, tmp_path / "x", batch=1, data="scenes(train=20, val=400, size=32)", workers=1)
+    question = asked(models, tmp_path / "x", batch=1, data="scenes(train=20, val=600, size=32)", workers=1)
     session = Session(question)
     session.until(lambda event: event["kind"] == "JobEnd")
     session.until(lambda event: event["kind"] == "Progress")
@@ -199,6 +199,25 @@ def test_a_changed_model_or_changed_images_are_other_jobs(models: list[str], tmp
         score_model(changed, "cpu")
     (other,) = plan_evaluations(asked([model(tmp_path / "m", seed=9)], tmp_path))
     assert other.job.key != plan.job.key
+
+
+def test_a_note_is_said_once_and_names_its_models_where_it_is_not_of_all(models: list[str], tmp_path: Path) -> None:
+    plans = plan_evaluations(asked(models, tmp_path / "x"))
+    shared = "scenes: 20 training and 32 validation images"
+    a, b, c = (
+        msgspec.structs.replace(plan, notes=notes)
+        for plan, notes in zip(plans, ((shared, "x"), (shared, "x"), (shared,)), strict=True)
+    )
+    assert list(notes_of([a, b, c])) == [shared, f"{models[0]}, {models[1]}: x"]
+    assert list(notes_of([a])) == [shared, "x"]
+
+
+def test_a_refusal_names_the_model_where_there_are_several(models: list[str], tmp_path: Path) -> None:
+    nowhere = str(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match=f"^{nowhere}: '{nowhere}' holds no model: there is no such folder"):
+        plan_evaluations(asked([*models, nowhere], tmp_path / "x"))
+    with pytest.raises(ValueError, match=f"^'{nowhere}' holds no model"):
+        plan_evaluations(asked([nowhere], tmp_path / "x"))
 
 
 def test_places_that_cannot_be() -> None:

@@ -116,7 +116,7 @@ def test_a_bound_of_latency_needs_a_model() -> None:
     ("text", "says"),
     [
         ("space = 'regnetx'\nmacs = '..3M'", r"macs is one of bounds: write bounds = \{macs = '\.\.3M'\}"),
-        ("space = 'regnetx'\nbounds = ['macs=..3M']", r"bounds=\[macs=..3M\] is not a mapping, such as \{'macs': "),
+        ("space = 'regnetx'\nbounds = ['macs=..3M']", r"bounds=\[macs=..3M\] is not a mapping of names to texts"),
     ],
 )
 def test_bounds_in_a_file_are_one_table(text: str, says: str) -> None:

@@ -18,12 +18,7 @@ if TYPE_CHECKING:
     from dorsal.findings.search import SearchFindings
 
 
-def show_study(
-    study: AnyStudy,
-    folder: Path,
-    as_json: bool,
-    storage: str | None = None,
-) -> None:
+def show_study(study: AnyStudy, folder: Path, as_json: bool, storage: str | None = None) -> None:
     """Writes the report files into `folder` and prints the tables, or results.json, and where the page is.
 
     `storage` is that of a population.

@@ -24,7 +24,7 @@ from dorsal.data.layout import Role
 from dorsal.data.listing import list_folder, training_problems
 from dorsal.data.progress import Progress, on_stderr
 from dorsal.data.spec import DataError, Folder, shown
-from dorsal.data.split import ImageData, Images, Target
+from dorsal.data.split import ImageData, Images, Target, largest_share
 from dorsal.spec.preprocessing import IMAGENET, Normalization
 
 _CACHE_BYTES = 512 * 2**20
@@ -200,13 +200,14 @@ def _for_training(index: Index, spec: Folder, notes: Sequence[str] = ()) -> Imag
 
 def _imbalance(index: Index, val: Rows) -> list[str]:
     """A note where always answering one class scores far more than chance."""
-    counts, classes = np.bincount(index.listing.files["label"][val]), index.listing.classes
-    constant = 100 * int(counts.max()) / len(val)
+    labels, classes = index.listing.files["label"][val], index.listing.classes
+    constant = largest_share(labels)
     if constant <= 150 / len(classes):
         return []
+    largest = classes[np.bincount(labels).argmax()]
     return [
-        f"the classes are unequal: always answering {classes[counts.argmax()]!r} would score {constant:.1f} % of the "
-        "validation images; see class_weights and sampling of recipes"
+        f"the classes are unequal: always answering {largest!r} would score {constant:.1f} % of the validation images; "
+        "see class_weights and sampling of recipes"
     ]
 
 

@@ -159,3 +159,8 @@ def named(classes: Sequence[str]) -> str:
     """The number of classes, and the first five by name."""
     first = ", ".join(classes[:_NAMED])
     return f"{len(classes):,} class{'es' * (len(classes) != 1)}: {first}{', ...' * (len(classes) > _NAMED)}"
+
+
+def largest_share(labels: NDArray[np.int64]) -> float:
+    """The percentage of images in their largest class, which always answering that class would score."""
+    return 100 * int(np.bincount(labels).max()) / len(labels)

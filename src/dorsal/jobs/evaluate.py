@@ -166,7 +166,7 @@ def score_model(job: Evaluate, device: str, tell: Callable[[Message], None] = la
 
 
 def evaluate_job(job: Evaluate, tell: Callable[[Message], None], *, place: Resources) -> ModelScore:
-    """Scores a model, and tells what it said of each image. Whatever is raised makes a score with that error."""
+    """Scores a model, and tells what it said of each image. An error that is raised becomes the outcome's."""
     torch.set_num_threads(place.threads)
     began = time.monotonic()
     try:

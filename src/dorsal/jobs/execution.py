@@ -111,8 +111,9 @@ def execute(
         tell_remarks(study, on_event)
         runs = distinct_runs(todo.runs)
         on_event(StudyStart(todo.arms, coming, place.device))
-        tasks = {run.key: Amount((run.arm, run.recipe_name), run.recipe.epochs) for run in runs if run.key not in ended}
-        clock = Clock(tasks, predicted, here.workers, done=len(runs) - len(tasks))
+        waiting = [run for run in runs if run.key not in ended]
+        amounts = {run.key: Amount((run.arm, run.recipe_name), run.recipe.epochs) for run in waiting}
+        clock = Clock(amounts, predicted, here.workers, done=len(runs) - len(amounts))
         make_runs(execution, runs, ended, engine, clock, store, on_event)
 
 

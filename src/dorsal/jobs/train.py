@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import torch
 from torch import nn
 
 from dorsal.data.dataset import ImageData, open_data
 from dorsal.data.spec import DataSpec, format_data
+from dorsal.data.split import largest_share
 from dorsal.data.summary import DataSummary
 from dorsal.jobs.engine import Message, Predictions
 from dorsal.jobs.events import Note
@@ -83,7 +83,7 @@ def data_summary(spec: DataSpec, fingerprint: str | None = None) -> DataSummary:
         fingerprint=data.fingerprint,
         train_images=len(data.train),
         val_images=len(data.val),
-        constant=100 * int(np.bincount(data.val.labels).max()) / len(data.val),
+        constant=largest_share(data.val.labels),
         notes=(data.summary, *data.notes),
     )
 

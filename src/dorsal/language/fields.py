@@ -102,7 +102,7 @@ def kind_name(kind: Any) -> str:
     if get_origin(kind) is tuple:
         return _LISTS.get(get_args(kind)[0], "")
     if get_origin(kind) is dict:
-        return "a mapping, such as {'macs': '..400M'}" if get_args(kind) == (str, str) else "a mapping"
+        return "a mapping of names to texts" if get_args(kind) == (str, str) else "a mapping"
     if get_origin(kind) in (Union, UnionType):
         kinds = get_args(kind)
         names = [kind_name(each) for each in kinds if each is not type(None) and not (each is int and float in kinds)]

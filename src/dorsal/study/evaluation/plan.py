@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from dorsal.data.spec import DataError, parse_data
 from dorsal.jobs.evaluate import ModelPlan, forget_images, plan_evaluation
 from dorsal.jobs.kept import model_folder
@@ -20,19 +18,25 @@ def plan_evaluations(question: Evaluation) -> list[ModelPlan]:
     data = parse_data(question.data)
     forget_images()
     named = list(_named(question.models))
-    if len(named) == 1:
-        ((model, name),) = named
-        return [plan_evaluation(model, name, data, question.split, question.image_size, question.batch)]
     plans = []
     for model, name in named:
         try:
-            plan = plan_evaluation(model, name, data, question.split, question.image_size, question.batch)
+            plans.append(plan_evaluation(model, name, data, question.split, question.image_size, question.batch))
         except DataError:
             raise  # of no one model
         except ValueError as error:
-            raise ValueError(f"{name}: {error}") from error
-        plans.append(replace(plan, notes=tuple(f"{name}: {note}" for note in plan.notes)))
+            raise ValueError(f"{name}: {error}" if len(named) > 1 else str(error)) from error
     return plans
+
+
+def notes_of(plans: Sequence[ModelPlan]) -> Iterator[str]:
+    """What is to know before the models are scored, each once. A note that is not of all of them names its models."""
+    names: dict[str, list[str]] = {}
+    for plan in plans:
+        for note in plan.notes:
+            names.setdefault(note, []).append(plan.job.name)
+    for note, of in names.items():
+        yield note if len(of) == len(plans) else f"{', '.join(of)}: {note}"
 
 
 def _named(folders: Sequence[str]) -> Iterator[tuple[str, str]]:

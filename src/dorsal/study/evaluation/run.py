@@ -10,7 +10,7 @@ from pathlib import Path
 from dorsal.jobs.clock import Amount, Clock
 from dorsal.jobs.evaluate import ModelPlan, evaluate_job, time_evaluation
 from dorsal.jobs.events import EvaluationStart, Note
-from dorsal.jobs.execution import OnEvent, do_jobs, engine_of
+from dorsal.jobs.execution import OnEvent, do_jobs, engine_of, tell
 from dorsal.jobs.forecast import START_UP_SECONDS, Forecast
 from dorsal.jobs.json_file import write_record
 from dorsal.jobs.kept import check_disk, predictions_needed
@@ -24,7 +24,7 @@ from dorsal.jobs.store import Categories, Domains, Store, Values
 from dorsal.jobs.study_file import refuse_studies, storage_url
 from dorsal.jobs.timings import time_jobs
 from dorsal.jobs.train import with_device
-from dorsal.study.evaluation.plan import plan_evaluations
+from dorsal.study.evaluation.plan import notes_of, plan_evaluations
 from dorsal.study.evaluation.question import Evaluation
 
 STORE = "evaluate"
@@ -47,8 +47,7 @@ def evaluate_models(question: Evaluation, *, on_event: OnEvent = lambda _: None)
     refuse_studies(folder)
     before = read_scores(folder)
     plans, place = plan_evaluations(question), with_device(question.resources)
-    for text in dict.fromkeys(note for plan in plans for note in plan.notes):
-        on_event(Note(text))
+    tell(notes_of(plans), on_event)
     engine = engine_of(place, functools.partial(evaluate_job, place=place))
     with hold(folder), Store(storage_url(folder, None), STORE) as store:
         done = _scored(store)
@@ -61,8 +60,8 @@ def evaluate_models(question: Evaluation, *, on_event: OnEvent = lambda _: None)
         seconds = _forecast_seconds(left, place, here, folder, on_event)
         disk = sum(predictions_needed(plan.images, len(plan.card.classes)) for plan in left)
         check_disk(folder, disk, models=False)
-        tasks = {plan.job.key: Amount(plan.job.key) for plan in left}
-        clock = Clock(tasks, seconds, workers, done=len(distinct) - len(left))
+        amounts = {plan.job.key: Amount(plan.job.key) for plan in left}
+        clock = Clock(amounts, seconds, workers, done=len(distinct) - len(left))
         takes = clock.seconds_left() + START_UP_SECONDS if left else 0.0
         on_event(
             EvaluationStart(plans[0].summary, Forecast(clock.total, clock.done, takes, workers, {}, disk), place.device)

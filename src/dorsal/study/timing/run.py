@@ -154,8 +154,8 @@ def _make(
         on_event(event)
 
     left, first = sum(visit.job.key not in known for visit in visits), following()
-    tasks, others = {job.key: Amount("visit") for job in first}, [Amount("visit")] * (left - len(first))
-    clock = Clock(tasks, {"visit": 0.0}, 1, others, done=len(visits) - left)
+    amounts, others = {job.key: Amount("visit") for job in first}, [Amount("visit")] * (left - len(first))
+    clock = Clock(amounts, {"visit": 0.0}, 1, others, done=len(visits) - left)
     do_jobs(engine, first, clock, store, folder, describe, hear, following)
 
 
