@@ -24,8 +24,8 @@ def test_recipes_that_make_little_of_the_data() -> None:
 
 def test_every_remark_has_its_sentence() -> None:
     said: dict[StudyRemark, str] = {
-        BatchExceedsData("large", 8192, 1000, 3): "large: its batch of 8,192 exceeds the 1,000 training images, so "
-        "each of its 3 epochs is one step; a smaller batch makes more",
+        BatchExceedsData("large", 8192, 1000, 3): "large: its batch of 8,192 exceeds the 1,000 training images, so it "
+        "makes 3 steps in all, one an epoch; a smaller batch makes more",
         FewSteps("short", 12): "short: only 12 steps in all; a smaller batch or more epochs make more",
         EmulatedBfloat16("cpu"): "this cpu has no bfloat16 instructions and emulates them: precision=bf16 can take ten "
         "times as long as precision=float32",

@@ -36,8 +36,8 @@ def _on_study(remark: StudyRemark) -> str:
     match remark:
         case BatchExceedsData(recipe, batch, train_images, epochs):
             return (
-                f"{recipe}: its batch of {batch:,} exceeds the {train_images:,} training images, so each of its "
-                f"{epochs} epochs is one step; a smaller batch makes more"
+                f"{recipe}: its batch of {batch:,} exceeds the {train_images:,} training images, so it makes "
+                f"{plural(epochs, 'step')} in all, one an epoch; a smaller batch makes more"
             )
         case FewSteps(recipe, steps):
             return f"{recipe}: only {plural(steps, 'step')} in all; a smaller batch or more epochs make more"
