@@ -141,7 +141,7 @@ def _files(folder: Path) -> None:
     data = dorsal.open_data(folder / "photos")
     net = dorsal.network("small(classes=2)")
     for name in ("runs/mine", "runs/train", "models/mine"):
-        save_trained(folder / name, dorsal.build(net), trained_card(net, data, "tests"), 50.0)
+        save_trained(folder / name, dorsal.build(net), trained_card(net, data, "tests", dorsal.recipe("plain")), 50.0)
     (folder / "names.txt").write_text("".join(f"class{index}\n" for index in range(5)))
     torch.save({"model_state_dict": _random("resnet50(classes=5)", "timm")}, folder / "best.pth")
     torch.save(

@@ -70,7 +70,12 @@ def test_fit_and_evaluate_take_texts_and_folders(tmp_path: Path, monkeypatch: py
     with pytest.raises(ValueError, match="split=vall is not known; did you mean val"):
         dorsal.evaluate(made.model, "vall", TINY)  # type: ignore[arg-type]
     data = dorsal.open_data(TINY)
-    save_trained(tmp_path / "model", made.model, trained_card(dorsal.network("small(classes=10)"), data, "tests"), 1.0)
+    save_trained(
+        tmp_path / "model",
+        made.model,
+        trained_card(dorsal.network("small(classes=10)"), data, "tests", dorsal.recipe("plain")),
+        1.0,
+    )
     monkeypatch.setenv("HOME", str(tmp_path))
     for folder in (tmp_path / "model", str(tmp_path / "model"), "~/model"):
         assert dorsal.evaluate(folder, "val", TINY).score == made.curve[-1].score

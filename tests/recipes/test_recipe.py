@@ -38,9 +38,13 @@ def recipes(draw: st.DrawFn) -> Recipe:
         "augment_magnitude": draw(st.integers(0, 30)),
         "zero_init": draw(st.booleans()),
         "flip": draw(st.booleans()),
-        "precise_bn": draw(st.integers(0, 10_000)),
+        "freeze": (freeze := draw(st.one_of(st.integers(0, 5), st.just("all")))),
+        "head_epochs": 0 if freeze == "all" else draw(st.integers(0, 10)),
+        "level_decay": 1.0 if freeze == "all" else draw(st.floats(0.1, 1)),
+        "norm": (norm := draw(st.sampled_from(WORDS["norm"]))),
+        "precise_bn": draw(st.integers(0, 10_000)) if freeze == 0 and norm != "frozen" else 0,
         **{name: draw(share) for name in ("mixup", "cutmix", "erasing", "drop_path", "ema", "label_smoothing")},
-        **{name: draw(st.sampled_from(words)) for name, words in WORDS.items()},
+        **{name: draw(st.sampled_from(words)) for name, words in WORDS.items() if name != "norm"},
     }
     return Recipe(**fields)
 
@@ -67,6 +71,9 @@ def test_hashes_are_pinned() -> None:
     assert {name: recipe_hash(made) for name, made in NAMED.items()} == {
         "plain": "27d688442892720e",
         "tricks": "8a2e9f55ebf076e3",
+        "finetune": "df6707b813581a0e",
+        "finetune-frozen-norm": "4a9f85f3407211eb",
+        "head": "6fedbecccf5e04a4",
         "resnest": "f9d28f3f8f42c53c",
         "res2net": "651df7c7d8d3cd23",
         "regnet-10ep": "2243fda80e18627d",

@@ -20,7 +20,7 @@ from dorsal.report.words.comparison import caveats
 from dorsal.spec.cost import Cost, cost
 from dorsal.spec.layers import Feature
 from dorsal.spec.timm import TimmNetwork, hash_of, timm_text
-from dorsal.study.comparison.plan import plan_comparison, timm_networks
+from dorsal.study.comparison.plan import Foreign, fitted_network, plan_comparison
 from dorsal.study.comparison.question import Comparison
 from dorsal.study.comparison.run import compare
 from dorsal.zoo import any_network, network
@@ -45,8 +45,9 @@ def arm_of(net: TimmNetwork) -> Arm:
 
 def planned(summary: DataSummary, recipes: Recipes, *networks: str, match: str | None = None) -> Plan:
     comparison = Comparison(networks=networks, match=match, seeds=1)
-    timm = {net: arm_of(net) for net in timm_networks(comparison, summary)}
-    return plan_comparison(comparison, summary, recipes, timm)
+    fitted = (fitted_network(arm, summary) for arm in comparison.asked_arms)
+    timm = {net: arm_of(net) for net in fitted if isinstance(net, TimmNetwork)}
+    return plan_comparison(comparison, summary, recipes, foreign=Foreign(timm))
 
 
 def test_an_arm_of_timm_has_its_facts_and_the_classes_of_the_data(summary: DataSummary, recipes: Recipes) -> None:

@@ -15,7 +15,8 @@ from dorsal.nn.build import build
 from dorsal.nn.norms import SyncBatchNorm
 from dorsal.spec.network import to_json
 from dorsal.spec.text import edit
-from dorsal.weights.create import adapt_stem, create
+from dorsal.weights.create import create
+from dorsal.weights.fill import adapt_stem
 from dorsal.weights.formats import from_ours, to_ours
 from dorsal.weights.published import published
 from dorsal.weights.read import read_state

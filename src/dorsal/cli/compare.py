@@ -23,7 +23,7 @@ def compare(asked: Comparison, as_json: ResultsAsJson = False) -> None:
     from dorsal.report.words.numerals import plural
 
     seeds = ", ".join(map(str, asked.seed_list))
-    doing = f"comparing {plural(len(asked.asked_networks), 'network')} on {asked.data}"
+    doing = f"comparing {plural(len(asked.asked_arms), 'network')} on {asked.data}"
     doing += f"; recipes: {', '.join(asked.recipes)}; seeds: {seeds}"
     with watching(asked.folder, doing) as on_event:
         from dorsal.study.comparison.run import compare as run  # imports torch

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dorsal.recipes.recipe import Recipe
     from dorsal.spec.network import Network
     from dorsal.train.loop import Fit
+    from dorsal.weights.start import StartingWeights
 
 
 class TrainingRun(RunOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -33,7 +34,13 @@ class TrainingRun(RunOptions, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     network: Annotated[
         str,
-        option("A name, a name with edits, or a JSON file.", metavar="NETWORK", argument=True, path=True),
+        option(
+            "A name, a name with edits, or a JSON file. It may begin from weights, NETWORK@WEIGHTS: an id or tag of "
+            "`dorsal weights list`, a model's folder, or a checkpoint file.",
+            metavar="NETWORK",
+            argument=True,
+            path=True,
+        ),
     ]
     recipe: RecipeText = "plain"
     data: Data = "scenes"
@@ -45,7 +52,7 @@ class TrainingRun(RunOptions, frozen=True, forbid_unknown_fields=True, kw_only=T
     @property
     def folder(self) -> Path:
         """Where the checkpoint, the model and its card are: `out`, or a folder of its own."""
-        name = Path(self.network.partition("(")[0]).stem
+        name = Path(self.network.partition("@")[0].partition("(")[0]).stem
         return Path(self.out) if self.out else own_folder("train", [name], self)
 
 
@@ -57,8 +64,9 @@ def train(asked: TrainingRun, as_json: AsJson = False) -> None:
     Examples:
         dorsal train small --epochs 3
         dorsal train resnest50 --recipe tricks --data photos --precision bf16 --out runs/resnest50
+        dorsal train resnet50@torchvision_v1 --recipe finetune --data photos
     """
-    net, made, spec = _read(asked)
+    net, weights, made, spec = _read(asked)
     say_when_stopped("stopped; the same command goes on")
     sys.stderr.write(f"training {asked.network} on {asked.data}; epochs: {made.epochs}; folder: {asked.folder}\n")
 
@@ -70,20 +78,23 @@ def train(asked: TrainingRun, as_json: AsJson = False) -> None:
     from dorsal.jobs.trained import save_trained, trained_card
     from dorsal.report.words.remarks import remark_sentence
     from dorsal.spec.adapt import fitted_to
+    from dorsal.spec.start import split_start
     from dorsal.weights.saved import check_savable
+    from dorsal.weights.start import load_start
     from dorsal.zoo import written_choices
 
     refuse_studies(asked.folder)
     device = choose_device(asked.device)
     _note(map(remark_sentence, precision_remarks(device, asked.precision)))
     opened = open_data(spec)
-    net = fitted_to(net, len(opened.classes), opened.channels, written_choices(asked.network))
+    net = fitted_to(net, len(opened.classes), opened.channels, written_choices(split_start(asked.network)[0]))
+    start = None if weights is None else load_start(weights, net)
     told = f"recipe {asked.recipe}, {made.epochs} epochs, data {opened.fingerprint[:16]}, seed {asked.seed}"
-    card = trained_card(net, opened, f"dorsal train: {told}")
+    card = trained_card(net, opened, f"dorsal train: {told}", made, start.about if start else None)
     check_savable(asked.folder, card)
     remarks = map(remark_sentence, recipe_remarks({asked.recipe: made}, len(opened.train)))
     _note((opened.summary, *opened.notes, *remarks, f"on {device} in {asked.precision}"))
-    result = _fit(asked, net, made, opened, device)
+    result = _fit(asked, net, made, opened, device, start)
     score = result.curve[-1].score
     save_trained(asked.folder, result.model, card, score)
     if as_json:
@@ -95,19 +106,24 @@ def train(asked: TrainingRun, as_json: AsJson = False) -> None:
         print(f"{ACCURACY.short} {score:.2f} % on {len(opened.val)} images; model in {asked.folder}")
 
 
-def _read(asked: TrainingRun) -> tuple[Network, Recipe, DataSpec]:
-    """Network, recipe and data that the texts name."""
+def _read(asked: TrainingRun) -> tuple[Network, str | None, Recipe, DataSpec]:
+    """Network, weights, recipe and data that the texts name."""
     import msgspec
 
     from dorsal.data.spec import parse_data
-    from dorsal.recipes.text import recipe
+    from dorsal.recipes.text import check_start, recipe
+    from dorsal.spec.start import split_start
     from dorsal.zoo import network
 
-    net, made, spec = network(asked.network), recipe(asked.recipe), parse_data(asked.data)
-    return net, made if asked.epochs is None else msgspec.structs.replace(made, epochs=asked.epochs), spec
+    text, weights = split_start(asked.network)
+    net, made, spec = network(text), recipe(asked.recipe), parse_data(asked.data)
+    check_start(made, weights is not None)
+    return net, weights, made if asked.epochs is None else msgspec.structs.replace(made, epochs=asked.epochs), spec
 
 
-def _fit(asked: TrainingRun, net: Network, made: Recipe, data: ImageData, device: str) -> Fit:
+def _fit(
+    asked: TrainingRun, net: Network, made: Recipe, data: ImageData, device: str, start: StartingWeights | None
+) -> Fit:
     """Trains, and writes the learning curve. Ends the verb where that is interrupted or diverges."""
     import msgspec
     import torch
@@ -127,6 +143,7 @@ def _fit(asked: TrainingRun, net: Network, made: Recipe, data: ImageData, device
         checkpoint=asked.folder / "checkpoint.pt",
         on_epoch=partial(_show_epoch, made.epochs),
         loader_processes=asked.loader_processes,
+        start=start,
     )
     _note(result.notes)
     (asked.folder / "curve.json").write_bytes(msgspec.json.format(msgspec.json.encode(result.curve)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dorsal.data.decode import Levels
-from dorsal.spec.preprocessing import Normalization
+from dorsal.spec.preprocessing import Normalization, Preprocessing
 
 _NAMED = 5
 
@@ -87,8 +87,9 @@ class ImageData(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     `size` is the side in pixels of the square the network sees. `flip` says whether mirroring an image left
     to right keeps its label. `fingerprint` is a sha256 in hex of every image and label and of which split
     holds it: equal fingerprints mean equal data. `levels` are the values that became 0 and 255 in images of more than
-    8 bits a channel, None where there are none. `source` says in words where the images are from, and how they were
-    split if that was done here. `notes` are sentences on what was converted or passed over when opening.
+    8 bits a channel, None where there are none. `resize` and `interpolation` say how an image comes to the square, as
+    in `Preprocessing`; None is the usual short side. `source` says in words where the images are from, and how they
+    were split if that was done here. `notes` are sentences on what was converted or passed over when opening.
     """
 
     classes: tuple[str, ...]
@@ -99,8 +100,20 @@ class ImageData(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     size: int
     flip: bool
     levels: Levels | None = None
+    resize: int | None = None
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     source: str = ""
     notes: tuple[str, ...] = ()
+
+    def prepared_as(self, preprocessing: Preprocessing | None) -> ImageData:
+        """The same data at the same size, prepared for weights with this preprocessing; as they are where it is not
+        known, or is for another number of channels."""
+        if preprocessing is None or len(preprocessing.mean) != self.channels:
+            return self
+        at = preprocessing.at(self.size)
+        return msgspec.structs.replace(
+            self, normalization=at.normalization, resize=at.resize, interpolation=at.interpolation
+        )
 
     @property
     def channels(self) -> int:

@@ -15,9 +15,10 @@ from dorsal.jobs.records import Arm, ModelScore, Outcome, PlannedRun, Trial, Vis
 from dorsal.jobs.resources import ResourceOptions
 from dorsal.recipes.epoch import Epoch
 from dorsal.recipes.recipe import Recipe
-from dorsal.recipes.text import recipe_hash
+from dorsal.recipes.text import check_start, recipe_hash
 from dorsal.spec.network import Network
-from dorsal.spec.timm import AnyNetwork
+from dorsal.spec.start import Start
+from dorsal.spec.timm import AnyNetwork, TimmNetwork
 
 ScoredSplit = Literal["val", "train", "all"]
 
@@ -40,7 +41,7 @@ class Job(Protocol):
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One training run. `key` is its name in checkpoints and store, `arm` and `recipe_name` are those of tables.
 
-    A run refuses data that do not have the `fingerprint`.
+    A run refuses data that do not have the `fingerprint`, and weights that do not have the sha256 of `start`.
     """
 
     key: str
@@ -51,6 +52,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     data: DataSpec
     fingerprint: str
+    start: Start | None = None
 
     @property
     def planned(self) -> PlannedRun:
@@ -133,7 +135,15 @@ def distinct_runs(runs: Iterable[Run]) -> tuple[Run, ...]:
 
 
 def run_of(arm: Arm, recipe_name: str, recipe: Recipe, seed: int, data: DataSummary, place: ResourceOptions) -> Run:
-    """One run of an arm, on the data as that arm sees them, made with what `place` says."""
+    """One run of an arm, on the data as that arm sees them, made with what `place` says.
+
+    Raises ValueError where the recipe would keep random weights, or has no use for a start.
+    """
+    try:
+        check_start(recipe, arm.start is not None)
+        _check_network(recipe, arm.network)
+    except ValueError as error:
+        raise ValueError(f"{arm.label} under {recipe_name}: {error}") from None
     return Run(
         key=run_key(arm, recipe, seed, data, place),
         arm=arm.label,
@@ -143,19 +153,33 @@ def run_of(arm: Arm, recipe_name: str, recipe: Recipe, seed: int, data: DataSumm
         seed=seed,
         data=data.spec,
         fingerprint=data.fingerprint,
+        start=arm.start,
     )
 
 
+def _check_network(recipe: Recipe, network: AnyNetwork) -> None:
+    """Raises ValueError where the recipe asks for something that the network has not. timm is asked elsewhere."""
+    if isinstance(network, TimmNetwork):
+        return
+    levels = len(network.stages) + 1
+    if recipe.freeze != "all" and recipe.freeze > levels:
+        raise ValueError(f"freeze={recipe.freeze} is more than its {levels} levels; nearest valid: freeze=all")
+    if recipe.norm != "train" and network.norm != "batch":
+        raise ValueError(f"norm={recipe.norm} of the recipe is for batch norm, and the network has norm={network.norm}")
+
+
 def run_key(arm: Arm, recipe: Recipe, seed: int, data: DataSummary, place: ResourceOptions) -> str:
-    """16 hexadecimal digits of what a run's result depends on: network, recipe, seed, data; where there are several
-    processes or micro-batches their number or size, for batch norm and mixing see the images of one alone; and the
-    precision, unless it is float32.
+    """16 hexadecimal digits of what a run's result depends on: network, recipe, seed, data; the weights that it begins
+    from, and how images are prepared for these; where there are several processes or micro-batches their number or
+    size, for batch norm and mixing see the images of one alone; and the precision, unless it is float32.
 
     Thread count, device and library versions change a result by rounding only. They are left out, so that going on with
     another number of workers, or after an upgrade, runs nothing twice.
     """
     seen = [data.fingerprint, data.image_size, data.mean, data.std]
     parts = [arm.network_hash, recipe_hash(recipe), seed, *seen]
+    if arm.start is not None:
+        parts.append([arm.start.sha256, arm.start.preprocessing])
     if place.processes > 1:
         parts.append(place.processes)
     if place.precision != "float32":

@@ -14,6 +14,7 @@ from dorsal.recipes.epoch import Epoch
 from dorsal.recipes.recipe import Recipe
 from dorsal.spec.cost import Cost
 from dorsal.spec.layers import Feature
+from dorsal.spec.start import Start
 from dorsal.spec.task import Classify, Task
 from dorsal.spec.timm import AnyNetwork
 
@@ -45,6 +46,8 @@ class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
       (choice → [first arm's value, this arm's]).
     - `forward`, `train_step`: measured times, None where nothing was timed.
     - `features`: the pyramid of a network of timm; empty for Dorsal's own, whose pyramid follows from `network`.
+    - `start`: the weights that it begins from, None for random ones. `recipe`: the name of the only recipe that it is
+      trained by; "" where it is trained by all that are crossed with the arms.
     """
 
     label: str
@@ -59,6 +62,8 @@ class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     forward: Latency | None = None
     train_step: Latency | None = None
     features: tuple[Feature, ...] = ()
+    start: Start | None = None
+    recipe: str = ""
 
 
 class PlannedRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -32,10 +32,13 @@ from dorsal.nn.timm import timm_cost, timm_features
 from dorsal.recipes.epoch import Epoch, Step
 from dorsal.recipes.recipe import Recipe
 from dorsal.spec.network import Network
+from dorsal.spec.start import Start
 from dorsal.spec.timm import AnyNetwork, TimmNetwork, hash_of, timm_text
 from dorsal.tasks.model import make_model
 from dorsal.train.loop import fit
 from dorsal.train.timing import time_forward, time_step
+from dorsal.weights.source import tags_of
+from dorsal.weights.start import StartingWeights, load_start
 
 _WARMUPS, _REPEATS, _SECONDS = 2, 30, 2.0
 """Warm-up calls, timed calls at most, and seconds at most; at least one call is timed."""
@@ -130,6 +133,19 @@ def timm_arms(
     return arms
 
 
+def find_start(weights: str, network: AnyNetwork) -> Start:
+    """What is known of the weights that a network is to begin from, fetched where they are published.
+
+    Raises ValueError where there are none of this name, they cannot be had, or they are of another network.
+    """
+    return load_start(weights, network).about
+
+
+def published_tags(network: Network) -> tuple[str, ...]:
+    """Which weights of this network are published."""
+    return tags_of(network)
+
+
 def run_trial(run: Run, tell: Callable[[Message], None], *, folder: Path, place: Resources, keep_models: bool) -> Trial:
     """Makes one run, going on from its checkpoint if the study in `folder` has one. Its model is kept there if wanted.
 
@@ -143,7 +159,7 @@ def run_trial(run: Run, tell: Callable[[Message], None], *, folder: Path, place:
         tell(epoch)
 
     try:
-        data = _open(run.data, run.fingerprint)
+        data, start = _open(run.data, run.fingerprint), starting_weights(run)
         if data.fingerprint != run.fingerprint:
             raise ValueError(f"data {format_data(run.data)!r} changed after the study was planned")
         result = fit(
@@ -158,10 +174,11 @@ def run_trial(run: Run, tell: Callable[[Message], None], *, folder: Path, place:
             checkpoint=checkpoint_file(folder, run.key),
             on_step=tell,
             on_epoch=on_epoch,
+            start=start,
         )
         if keep_models and result.score is not None and isinstance(run.network, Network):
             origin = f"run {run.key} of a study: {run.name}, data {data.fingerprint[:16]}"
-            card = trained_card(run.network, data, origin)
+            card = trained_card(run.network, data, origin, run.recipe, run.start)
             save_trained(model_folder(folder, run.key), result.model, card, result.score.score)
     except Exception as error:
         return run.failed(describe_error(error), tuple(curve))
@@ -184,14 +201,14 @@ def time_run(run: Run, *, place: Resources) -> RunTiming | str:
     torch.set_num_threads(place.threads)
     device = place.device
     try:
-        data = _open(run.data, run.fingerprint)
+        data, start = _open(run.data, run.fingerprint), starting_weights(run)
         made = run.recipe
-        model = make_model(run.network, made).to(device).eval()
+        model = make_model(run.network, made, start).to(device).eval()
         with torch.autocast(device, torch.bfloat16, enabled=place.precision == "bf16"):
             forward = _forward_seconds(model, 1, data, device)
             evaluation = _forward_seconds(model, _EVALUATION_BATCH, data, device)
-        steps = _step_seconds(run.network, made, data, place) or [
-            time_step(run.network, made, data.size, device=device)
+        steps = _step_seconds(run, data, place, start) or [
+            time_step(run.network, made, data.size, device=device, start=start)
         ]
     except Exception as error:
         return describe_error(error)
@@ -210,6 +227,22 @@ def _open(spec: DataSpec, fingerprint: str | None) -> ImageData:
     return open_data(spec, fingerprint=fingerprint)
 
 
+def starting_weights(run: Run) -> StartingWeights | None:
+    """The weights that a run begins from. Raises ValueError where they are not there, or not those of the plan."""
+    if run.start is None:
+        return None
+    found = _load_start(run.start.weights, run.network)
+    if found.about.sha256 != run.start.sha256:
+        raise ValueError(f"weights {run.start.weights} changed after the study was planned")
+    return found
+
+
+@functools.lru_cache(maxsize=1)
+def _load_start(weights: str, network: AnyNetwork) -> StartingWeights:
+    """Runs of one arm after another load its weights once."""
+    return load_start(weights, network)
+
+
 def describe_error(error: Exception) -> str:
     """Type, message and the last frame of an error, on one line."""
     frames = traceback.extract_tb(error.__traceback__)
@@ -221,7 +254,7 @@ class _EnoughError(Exception):
     """Enough steps have been timed."""
 
 
-def _step_seconds(network: AnyNetwork, made: Recipe, data: ImageData, place: Resources) -> list[float]:
+def _step_seconds(run: Run, data: ImageData, place: Resources, start: StartingWeights | None) -> list[float]:
     """Seconds of some training steps after the first few; none where an epoch is too short for that."""
     seconds: list[float] = []
     last = 0.0
@@ -237,8 +270,8 @@ def _step_seconds(network: AnyNetwork, made: Recipe, data: ImageData, place: Res
 
     with contextlib.suppress(_EnoughError):
         fit(
-            network,
-            made,
+            run.network,
+            run.recipe,
             data,
             seed=0,
             device=place.device,
@@ -246,6 +279,7 @@ def _step_seconds(network: AnyNetwork, made: Recipe, data: ImageData, place: Res
             micro_batch=place.micro_batch,
             loader_processes=place.loader_processes,
             on_step=on_step,
+            start=start,
         )
     return seconds
 

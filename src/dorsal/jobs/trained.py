@@ -9,22 +9,27 @@ from torch.nn import Module
 
 from dorsal.data.dataset import ImageData
 from dorsal.data.transform import usual_resize
+from dorsal.recipes.text import Recipe, recipe_text
 from dorsal.spec.metric import ACCURACY
 from dorsal.spec.network import Network
 from dorsal.spec.preprocessing import Preprocessing
+from dorsal.spec.start import Start
 from dorsal.weights.card import Card
 from dorsal.weights.saved import make_card, save_model
 
 
-def trained_card(network: Network, data: ImageData, origin: str) -> Card:
+def trained_card(network: Network, data: ImageData, origin: str, recipe: Recipe, start: Start | None = None) -> Card:
     """The card of a network that is trained on these data, without its score. `origin` says how it comes to be."""
+    data = data if start is None else data.prepared_as(start.preprocessing)
     norm = data.normalization
+    before = f"{start.trained_on or 'data that nobody names'}, then " if start else ""
     return make_card(
         network,
         classes=data.classes,
         preprocessing=Preprocessing(
             image_size=data.size,
-            resize=usual_resize(data.size),
+            resize=data.resize or usual_resize(data.size),
+            interpolation=data.interpolation,
             mean=norm.mean,
             std=norm.std,
             color_order=norm.color_order,
@@ -34,6 +39,8 @@ def trained_card(network: Network, data: ImageData, origin: str) -> Card:
         license="not stated",
         source="trained here",
         origin=origin,
+        trained_on=f"{before}{data.summary}",
+        recipe=recipe_text(recipe),
     )
 
 

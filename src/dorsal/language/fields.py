@@ -69,12 +69,19 @@ def read_fields(given: Mapping[str, Any], kind: type[msgspec.Struct], of: str, n
     values = {}
     for field, node in given.items():
         value = _plain(field, node)
-        if get_origin(types[field]) is Literal:  # before msgspec, which knows no near matches
-            check_word(field, value, get_args(types[field]))
+        words = _words_of(types[field])
+        if words and (isinstance(value, str) or get_origin(types[field]) is Literal):  # before msgspec, which knows no
+            check_word(field, value, words)  # near matches
         elif value == "none" and type(None) in get_args(types[field]):
             value = None
         values[field] = convert(field, value, types[field])
     return values
+
+
+def _words_of(kind: Any) -> tuple[str, ...]:
+    """The words that a type takes, alone or beside numbers."""
+    literals = [each for each in (kind, *get_args(kind)) if get_origin(each) is Literal]
+    return tuple(word for each in literals for word in get_args(each))
 
 
 def builtins_of(value: Any) -> Any:

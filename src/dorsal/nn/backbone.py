@@ -98,15 +98,30 @@ class _Trunk(nn.Module):
         if not x.is_floating_point():
             raise ValueError(f"images are {x.dtype}; divide by 255 and normalize as the weights' preprocessing says")
 
+    @property
+    def level_count(self) -> int:
+        """The number of levels: the stem, and each stage."""
+        return len(self.stages) + 1
+
+    def parameter_levels(self) -> dict[str, int]:
+        """The level of each parameter by its name: 0 the stem, 1 the first stage, …; `level_count` for the head."""
+        levels = {}
+        for name, _ in self.named_parameters():
+            part, *rest = name.split(".")
+            levels[name] = {"stem": 0, "stages": 1}.get(part, self.level_count)
+            if part == "stages":
+                levels[name] += int(rest[0])
+        return levels
+
     def freeze(self, levels: int) -> Self:
         """Stops the first levels from learning: 1 the stem, 2 also the first stage, … (detectron2's FREEZE_AT; one more
-        than MMDetection's frozen_stages). Their norms and regularisation stay in evaluation mode whatever `train` says.
+        than MMDetection's frozen_stages); with the last one also the convolution that a head may have. Their norms and
+        regularisation stay in evaluation mode whatever `train` says.
 
         Raises ValueError unless 0 <= levels <= the number of levels.
         """
-        count = len(self.stages) + 1
-        if not 0 <= levels <= count:
-            raise ValueError(f"freeze={levels} must be from 0 (nothing) to {count} (all levels)")
+        if not 0 <= levels <= self.level_count:
+            raise ValueError(f"freeze={levels} must be from 0 (nothing) to {self.level_count} (all levels)")
         self.frozen = levels
         for parameter in self.parameters():
             parameter.requires_grad_(True)
@@ -177,6 +192,9 @@ class Classifier(_Trunk):
         for stage in self.stages:
             x = stage(x)
         return self.fc(self.dropout(self.head(x).mean((2, 3))))  # type: ignore[no-any-return]
+
+    def _frozen_modules(self) -> list[nn.Module]:
+        return [*super()._frozen_modules(), *([self.head] if self.frozen == self.level_count else [])]
 
     def pyramid(self, levels: tuple[int, ...]) -> Backbone:
         """The same modules as a pyramid of `levels` (indices into `info`; 0 is the stem before its pool).

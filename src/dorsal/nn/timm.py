@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from dorsal.language.reader import suggest
+from dorsal.nn.build import NormPolicy
 from dorsal.spec.cost import Cost
 from dorsal.spec.layers import Feature, Size
 from dorsal.spec.timm import TimmNetwork
@@ -28,6 +30,43 @@ class TimmBackbone(nn.Module):
         self.model = model
         levels = model.feature_info if hasattr(model, "forward_intermediates") else ()
         self.info = tuple(Feature(level["module"], level["num_chs"], level["reduction"]) for level in levels)
+        self.frozen = 0
+
+    @property
+    def level_count(self) -> int:
+        """The number of levels: timm's coarse groups of layers, as it has them for rates that fall by layer."""
+        return max(self.parameter_levels().values())
+
+    def parameter_levels(self) -> dict[str, int]:
+        """The level of each parameter by its name, from 0; `level_count` for the classifier's."""
+        from timm.models import group_parameters
+
+        groups = group_parameters(self.model, self.model.group_matcher(coarse=True))
+        heads = self.model.default_cfg["classifier"]
+        heads = tuple(f"{head}." for head in ((heads,) if isinstance(heads, str) else heads))
+        trunk = {name: level for level, names in groups.items() for name in names if not name.startswith(heads)}
+        count = max(trunk.values()) + 1
+        return {f"model.{name}": trunk.get(name, count) for name, _ in self.model.named_parameters()}
+
+    def freeze(self, levels: int) -> Self:
+        """Stops the first levels from learning, as `Classifier.freeze` does. Raises ValueError as that does."""
+        count = self.level_count
+        if not 0 <= levels <= count:
+            raise ValueError(f"freeze={levels} must be from 0 (nothing) to {count} (all levels)")
+        self.frozen = levels
+        of = self.parameter_levels()
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(of[name] >= levels)
+        return self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Training or evaluation mode, but for modules all of whose parameters are frozen, which stay in evaluation."""
+        super().train(mode)
+        for module in self.modules() if self.frozen else ():
+            parameters = list(module.parameters())
+            if parameters and not any(parameter.requires_grad for parameter in parameters):
+                module.eval()
+        return self
 
     def features(self, x: Tensor) -> tuple[Tensor, ...]:
         """Images [N, in_channels, H, W] → the maps [N, channels, H / stride, W / stride] of `info`, fine to coarse.
@@ -44,26 +83,26 @@ class TimmBackbone(nn.Module):
 
 
 def build_timm(
-    network: TimmNetwork, *, drop_path: float = 0.0, drop_block: float = 0.0, dropout: float = 0.0
+    network: TimmNetwork,
+    *,
+    drop_path: float = 0.0,
+    drop_block: float = 0.0,
+    dropout: float = 0.0,
+    norm_policy: NormPolicy = "train",
 ) -> TimmBackbone:
     """A module of timm's network, initialised by timm, on torch's default device (meta works).
 
     `drop_path` and `dropout` are handed to timm where they are not 0; else the model keeps what timm gives it.
-    `drop_block` is always refused: the schedule of `set_drop_block` does not reach timm's modules. Unlike Dorsal's own,
-    timm's norms cannot train on a batch of one image whose map is 1x1.
+    `norm_policy` is as in `nn.build`. `drop_block` is always refused: the schedule of `set_drop_block` does not reach
+    timm's modules. Unlike Dorsal's own, timm's norms cannot train on a batch of one image whose map is 1x1.
 
     Raises ValueError for a name that timm does not know, with the nearest ones, and for a probability that the model
     would not put to use; ModuleNotFoundError without timm.
     """
-    try:
-        import timm
-        from timm.layers.drop import DropPath
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError(f"{network.full_name} needs an extra: pip install 'dorsal[timm]'") from None
-    known = timm.list_models()
-    if network.name not in known:
-        hint = suggest(network.name.partition(".")[0], known, "timm.list_models()")
-        raise ValueError(f"{network.full_name} is not a model of timm{hint}")
+    timm = require_timm(network)
+    from timm.layers.drop import DropPath
+    from timm.layers.norm_act import convert_sync_batchnorm, freeze_batch_norm_2d
+
     if drop_block:
         raise _useless(network, "drop_block", drop_block)
     rates: dict[str, Any] = {"drop_path_rate": drop_path, "drop_rate": dropout}
@@ -79,7 +118,31 @@ def build_timm(
         raise _useless(network, "drop_path", drop_path)
     if dropout and dropout not in (getattr(model, "drop_rate", 0), *_dropouts(model)):
         raise _useless(network, "dropout", dropout)
+    if norm_policy != "train":
+        if not any(isinstance(module, _BatchNorm) for module in model.modules()):
+            raise ValueError(f"norm={norm_policy} is for batch norm, which {network.full_name} has not")
+        convert: Any = freeze_batch_norm_2d if norm_policy == "frozen" else convert_sync_batchnorm
+        model = convert(model)
     return TimmBackbone(network, model)
+
+
+def require_timm(network: TimmNetwork) -> Any:
+    """The package timm, where it knows the network. Raises ValueError for a name that it does not know, with the
+    nearest ones, and ModuleNotFoundError without timm."""
+    try:
+        import timm
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(f"{network.full_name} needs an extra: pip install 'dorsal[timm]'") from None
+    known = timm.list_models()
+    if network.name not in known:
+        name, dot, tag = network.name.partition(".")
+        hint = (
+            f"; weights stand after an @: timm:{name}@{tag}"
+            if name in known and dot
+            else suggest(name, known, "timm.list_models()")
+        )
+        raise ValueError(f"{network.full_name} is not a model of timm{hint}")
+    return timm
 
 
 def timm_features(network: TimmNetwork) -> tuple[Feature, ...]:

@@ -18,6 +18,7 @@ class NamedRecipe(NamedTuple):
 
 
 _SMALL = Recipe(optimizer="adamw", lr=0.003, weight_decay=0.05)
+_FINETUNE = Recipe(epochs=20, optimizer="adamw", lr=2e-4, weight_decay=0.05, crop="area", min_area=0.25)
 _IMAGENET = Recipe(crop="area", warmup_epochs=0, decay_on="all")
 _REGNET = replace(
     _IMAGENET,
@@ -49,6 +50,23 @@ CATALOG: dict[str, NamedRecipe] = {
         ),
         "plain with a mild dose of each trick: label smoothing, mixup, RandAugment, erasing, drop path, averaging.",
         "Ours (docs/log.md). Left out is zero_init, which cost more than it gave.",
+    ),
+    "finetune": NamedRecipe(
+        replace(_FINETUNE, level_decay=0.75),
+        "For a network that starts from weights, on a few thousand images: all of it learns, early levels slowly.",
+        "Ours. AdamW with rates that fall from level to level by 0.75 as in Battle of the Backbones "
+        "(arXiv 2310.19909) and BEiT (arXiv 2106.08254), which count every block and not every stage as a level; lr is "
+        "1e-4 for 16 images.",
+    ),
+    "finetune-frozen-norm": NamedRecipe(
+        replace(_FINETUNE, level_decay=0.75, norm="frozen"),
+        "finetune with batch norms as the weights have them: for small batches, or images like those of the weights.",
+        "Ours, with frozen norms as detectron2 has them (FrozenBN, facebookresearch/detectron2@02b5c4e).",
+    ),
+    "head": NamedRecipe(
+        replace(_FINETUNE, batch=64, lr=2e-3, weight_decay=0.0, freeze="all"),
+        "For a network that starts from weights: only its classifier learns.",
+        "Ours: the linear evaluation of arXiv 1603.08511 section 3.2 by the training loop, augmentation included.",
     ),
     "resnest": NamedRecipe(
         replace(

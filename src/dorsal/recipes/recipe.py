@@ -17,6 +17,7 @@ ClassWeights = Literal["none", "balanced"]
 Sampling = Literal["shuffled", "balanced"]
 Crop = Literal["pad", "area"]
 AutoAugment = Literal["none", "autoaugment", "randaugment"]
+Norm = Literal["train", "frozen", "sync"]
 Precision = Literal["float32", "bf16"]
 """Of the arithmetic of a step: not in the recipe, as it is the machine's to choose. "bf16" is torch's autocast."""
 
@@ -41,6 +42,16 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         warmup_epochs     for so long lr is multiplied by a factor rising linearly from `warmup_from` to 1
         warmup_from       the first factor, 0 to 1
         cosine_starts_at       the cosine runs from the "start", under the warm-up (pycls), or from "warmup_end" (Gluon)
+
+    What learns, and how fast; levels are the stem, 0, and the stages, from 1
+        freeze            so many of the first levels keep their weights, norms included (detectron2's FREEZE_AT; one
+                          more than MMDetection's frozen_stages); "all" is everything but the classifier
+        head_epochs       so many epochs at the start the classifier learns alone (arXiv 2202.10054)
+        norm              what batch norms do in training: "train", by the statistics of the batch; "frozen", by fixed
+                          statistics, scale and shift; "sync", by those of the batches of all processes
+        trunk_rate        factor of lr for stem and stages; the head has lr itself
+        level_decay       further factor for each level between a layer and the head: lr of the last stage is multiplied
+                          by it once, that of the stage before twice, ... (arXiv 2106.08254 section 3.1)
 
     Loss
         class_weights     "none", or "balanced": an image counts in inverse proportion to its class's share of the
@@ -91,6 +102,11 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     warmup_epochs: float = 0.5
     warmup_from: float = 0.0
     cosine_starts_at: CosineStart = "warmup_end"
+    freeze: int | Literal["all"] = 0
+    head_epochs: int = 0
+    norm: Norm = "train"
+    trunk_rate: float = 1.0
+    level_decay: float = 1.0
     label_smoothing: float = 0.0
     class_weights: ClassWeights = "none"
     mixup: float = 0.0
@@ -115,10 +131,13 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     def __post_init__(self) -> None:
         for field, words in WORDS.items():
             check_word(field, getattr(self, field), words)
+        if isinstance(self.freeze, str):
+            check_word("freeze", self.freeze, ("all",))
         for field, kind in _KINDS.items():  # 1 and 1.0 are one recipe, and are to have one hash
             msgspec.structs.force_setattr(self, field, convert(field, builtins_of(getattr(self, field)), kind))
         for field, (low, high) in _RANGES.items():
-            _check_range(field, getattr(self, field), low, high)
+            if field != "freeze" or self.freeze != "all":
+                _check_range(field, getattr(self, field), low, high)
         if self.warmup_epochs >= self.epochs:
             raise ValueError(
                 f"warmup_epochs={self.warmup_epochs:g} is not below epochs={self.epochs}; nearest valid: "
@@ -130,6 +149,33 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         if self.optimizer == "nesterov" and self.momentum == 0:
             raise ValueError(
                 "momentum=0 leaves optimizer=nesterov nothing to look ahead by; nearest valid: optimizer=sgd"
+            )
+        self._check_what_learns()
+
+    @property
+    def keeps_weights(self) -> str:
+        """The field by which some weights stay what they are, as `freeze=2`; "" where all learn from the start."""
+        fields = {"freeze": self.freeze != 0, "head_epochs": self.head_epochs > 0, "norm": self.norm == "frozen"}
+        return next((f"{field}={getattr(self, field)}" for field, on in fields.items() if on), "")
+
+    def _check_what_learns(self) -> None:
+        """Raises ValueError for fields that contradict one another, or would do nothing."""
+        if self.head_epochs >= self.epochs:
+            raise ValueError(
+                f"head_epochs={self.head_epochs} is not below epochs={self.epochs}; to train nothing else: freeze=all"
+            )
+        useless = {
+            "head_epochs": self.head_epochs > 0,
+            "trunk_rate": self.trunk_rate != 1,
+            "level_decay": self.level_decay != 1,
+        }
+        if self.freeze == "all" and any(useless.values()):
+            field = next(field for field, on in useless.items() if on)
+            raise ValueError(f"{field}={getattr(self, field):g} does nothing beside freeze=all; leave one of them out")
+        if self.precise_bn and (self.freeze != 0 or self.norm == "frozen"):
+            raise ValueError(
+                f"precise_bn={self.precise_bn} would measure anew the statistics that {self.keeps_weights} keeps; "
+                "nearest valid: precise_bn=0"
             )
 
 
@@ -150,6 +196,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "sampling": get_args(Sampling),
     "crop": get_args(Crop),
     "auto_augment": get_args(AutoAugment),
+    "norm": get_args(Norm),
 }
 _RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, 10_000),
@@ -160,6 +207,10 @@ _RANGES: dict[str, tuple[float, float]] = {
     "weight_decay": (0, 1),
     "warmup_epochs": (0, 10_000),
     "warmup_from": (0, 1),
+    "freeze": (0, 100),
+    "head_epochs": (0, 10_000),
+    "trunk_rate": (0.000_1, 1),
+    "level_decay": (0.01, 1),
     "label_smoothing": (0, 0.99),
     "mixup": (0, 10),
     "cutmix": (0, 10),

@@ -25,6 +25,7 @@ from dorsal.spec.digest import digest
 __all__ = [
     "NAMED",
     "Recipe",
+    "check_start",
     "from_json",
     "from_toml",
     "read_recipes",
@@ -73,6 +74,11 @@ def _read(text: str) -> Recipe:
     return _edit(NAMED[call.name], call.arguments)
 
 
+def name_of(text: str) -> str:
+    """The name that tables use for a recipe: its text, or the stem of its file's name."""
+    return Path(text).stem if text.endswith((".toml", ".json")) else text
+
+
 def read_recipes(texts: Sequence[str], epochs: int | None) -> dict[str, Recipe]:
     """Recipes by the names that tables use: the text, or the stem of a file's name. `epochs` replaces their own.
 
@@ -81,7 +87,7 @@ def read_recipes(texts: Sequence[str], epochs: int | None) -> dict[str, Recipe]:
     found: dict[str, Recipe] = {}
     for text in texts:
         read = recipe(text)
-        name = Path(text).stem if text.endswith((".toml", ".json")) else text
+        name = name_of(text)
         if name in found:
             raise ValueError(f"recipe {name!r} is there twice; leave one out, or give its file another name")
         found[name] = read if epochs is None else msgspec.structs.replace(read, epochs=epochs)
@@ -133,6 +139,17 @@ def from_toml(text: str) -> Recipe:
 def recipe_hash(recipe: Recipe) -> str:
     """16 hexadecimal digits that depend on the fields that are not at their defaults, and on nothing else."""
     return digest(recipe)
+
+
+def check_start(recipe: Recipe, started: bool) -> None:
+    """Raises ValueError where the recipe would keep random weights, or initialise anew what a start has."""
+    if recipe.keeps_weights and not started:
+        raise ValueError(
+            f"{recipe.keeps_weights} of the recipe would keep random weights: name the weights to begin from, as in "
+            "resnet50@torchvision_v1, or leave it out"
+        )
+    if recipe.zero_init and started:
+        raise ValueError("zero_init=true of the recipe would undo what the weights have learnt; nearest valid: false")
 
 
 def scaled(recipe: Recipe, batch: int) -> Recipe:

@@ -76,6 +76,15 @@ def with_deformable(network: Network, stages: Collection[int]) -> Network:
     return replace(network, stages=changed)
 
 
+def deformable_stages(network: Network) -> tuple[int, ...]:
+    """The stages, counted from 1, that `with_deformable` would leave as they are."""
+    return tuple(
+        number
+        for number, stage in enumerate(network.stages, start=1)
+        if getattr(getattr(stage.block.mixer, "inner", stage.block.mixer), "deformable", False)
+    )
+
+
 def _deformable(mixer: Mixer) -> Mixer:
     if "deformable" in mixer.__struct_fields__:
         return replace(mixer, deformable=True)

@@ -110,11 +110,25 @@ def read_toml(text: str, kind: type[msgspec.Struct]) -> dict[str, Any]:
         fields = msgspec.toml.decode(text, type=dict[str, Any])
     except msgspec.DecodeError as error:
         raise ValueError(f"not a TOML file: {error}") from None
+    if "networks" in kind.__struct_fields__ and "arms" in fields:
+        fields["networks"] = [*fields.get("networks", ()), *_arm_texts(fields.pop("arms"))]
     for each in options_of(kind):
         if key := next((key for key in fields if key in each.own), ""):
             raise ValueError(f"{key} is one of {each.field}: write {each.field} = {{{key} = {fields[key]!r}}}")
     check_fields(fields, kind.__struct_fields__, _name(kind))
     return fields
+
+
+def _arm_texts(tables: Any) -> Iterator[str]:
+    """Arms that are written as tables, each as its text. Raises ValueError for what is no such table."""
+    parts = {"label": "{}=", "network": "{}", "weights": "@{}", "recipe": " with {}"}
+    for table in tables if isinstance(tables, list) else [tables]:
+        if not isinstance(table, dict):
+            raise ValueError(f"arms: {table!r} is no table with the keys {', '.join(parts)}")
+        check_fields(table, tuple(parts), "an arm")
+        if "network" not in table:
+            raise ValueError(f"arms: {table} lacks its network")
+        yield "".join(form.format(table[key]) for key, form in parts.items() if table.get(key))
 
 
 def to_toml(question: msgspec.Struct) -> str:

@@ -16,7 +16,9 @@ from dorsal.spec.metric import Metric
 from dorsal.spec.task import Classify, Task
 from dorsal.spec.timm import AnyNetwork
 from dorsal.tasks.classify.method import ClassifyMethod
+from dorsal.tasks.model import Trainable
 from dorsal.tasks.score import Scorer
+from dorsal.weights.start import StartingWeights
 
 
 class Method(Protocol):
@@ -24,8 +26,9 @@ class Method(Protocol):
 
     metric: Metric
 
-    def build(self, network: AnyNetwork, recipe: Recipe) -> nn.Module:
-        """The model freshly initialised, with what the recipe adds to it in training, on torch's default device."""
+    def build(self, network: AnyNetwork, recipe: Recipe, start: StartingWeights | None) -> Trainable:
+        """The model with what the recipe adds to it in training, on torch's default device: freshly initialised, or
+        with the weights of `start` in its trunk."""
 
     def losses(self, model: nn.Module, images: Tensor, targets: Tensor, recipe: Recipe) -> dict[str, Tensor]:
         """The terms of the loss, each a scalar mean over the images; their sum is descended."""

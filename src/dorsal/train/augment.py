@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
-from torchvision.transforms import v2
+from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2.functional import center_crop, resize
 
 from dorsal.data.dataset import ImageData, to_float
@@ -33,7 +33,7 @@ def train_transform(recipe: Recipe, data: ImageData) -> Transform:
     Random draws come from torch's global generator.
     """
     _check_channels(recipe, data.channels)
-    steps: list[Transform] = [_crop(recipe, data.size)]
+    steps: list[Transform] = [_crop(recipe, data.size, InterpolationMode(data.interpolation))]
     if recipe.flip and data.flip:
         steps.append(_flip)
     if recipe.auto_augment == "autoaugment":
@@ -67,16 +67,16 @@ def _in_turn(steps: list[Transform], image: Tensor) -> Tensor:
     return image
 
 
-def _crop(recipe: Recipe, size: int) -> Transform:
+def _crop(recipe: Recipe, size: int, interpolation: InterpolationMode) -> Transform:
     if recipe.crop == "area":
-        return v2.RandomResizedCrop(size, scale=(recipe.min_area, 1.0))  # type: ignore[no-any-return]
-    return partial(_shift, size=size)
+        return v2.RandomResizedCrop(size, (recipe.min_area, 1.0), interpolation=interpolation)  # type: ignore[no-any-return]
+    return partial(_shift, size=size, interpolation=interpolation)
 
 
-def _shift(image: Tensor, size: int) -> Tensor:
+def _shift(image: Tensor, size: int, interpolation: InterpolationMode) -> Tensor:
     """Fits the short side to `size`, then crops a square of `size` from the centre, off by up to size / 8."""
     if image.shape[-2:] != (size, size):
-        image = center_crop(resize(image, [size]), [size, size])
+        image = center_crop(resize(image, [size], interpolation), [size, size])
     margin = size // 8
     y, x = torch.randint(0, 2 * margin + 1, (2,)).tolist()
     return pad(image, (margin, margin, margin, margin))[:, y : y + size, x : x + size]

@@ -25,7 +25,7 @@ import msgspec
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, update_bn
@@ -39,20 +39,23 @@ from dorsal.language.reader import whole_number
 from dorsal.nn.build import set_drop_block
 from dorsal.recipes.epoch import Epoch, Step
 from dorsal.recipes.recipe import Precision
-from dorsal.recipes.text import Recipe
+from dorsal.recipes.text import Recipe, check_start
 from dorsal.recipes.text import recipe as read_recipe
 from dorsal.spec.adapt import fitted_to
 from dorsal.spec.network import Network
+from dorsal.spec.start import split_start
 from dorsal.spec.task import Classify, Task
 from dorsal.spec.text import choices_of
 from dorsal.spec.timm import AnyNetwork, timm_text
 from dorsal.tasks.method import Method, method_of
+from dorsal.tasks.model import Trainable
 from dorsal.tasks.score import Evidence, Score, Scorer
 from dorsal.train import checkpoint as store
 from dorsal.train.augment import batch_mixer, draws_of, seed_of, train_transform
 from dorsal.train.batches import Batches, balanced_order
 from dorsal.train.evaluate import scored
 from dorsal.train.optim import drop_block_rate, learning_rate, make_average, make_optimizer
+from dorsal.weights.start import StartingWeights, load_start
 from dorsal.zoo import any_network, written_choices
 
 _STEPS_BETWEEN_READS = 50
@@ -86,7 +89,7 @@ class _Run(msgspec.Struct, frozen=True, eq=False):
     method: Method
     micro_batch: int
     accelerator: Accelerator
-    net: nn.Module
+    net: Trainable
     model: nn.Module
     average: AveragedModel | None
     optimizer: Optimizer
@@ -115,11 +118,16 @@ def fit(
     loader_processes: int = 0,
     micro_batch: int | None = None,
     task: Task = Classify(),
+    start: StartingWeights | PathLike | None = None,
 ) -> Fit:
-    """Trains the network from scratch for a task.
+    """Trains the network for a task, from scratch or from weights.
 
     Network, recipe and data are values, texts or paths. A network that is given as text gets the classes and channels
     of the data; a value must have them.
+
+    `start` names weights: the id or tag of published ones, a model's folder or a checkpoint file; a text may name them
+    too, as in `resnet50@torchvision_v1`. The classifier is new all the same, and images are prepared as for the weights
+    where that is known.
 
     `device` is "cpu", "cuda" or "mps". `checkpoint` is written after every epoch, before `on_epoch` is called, and
     resumed from where it exists; a corrupt one is renamed, noted, and the run starts over. The main process alone
@@ -133,14 +141,17 @@ def fit(
     and OSError when a checkpoint cannot be written. A loss that is not finite is an outcome: `Fit.status` "diverged".
     """
     data, recipe = open_data(data), read_recipe(recipe)
-    network = _network_for(data, network)
+    network, start = _network_for(data, network, start)
+    check_start(recipe, start is not None)
+    data = data if start is None else data.prepared_as(start.about.preprocessing)
     device, seed = str(device), whole_number("seed", seed)
     path = None if checkpoint is None else as_path("checkpoint", checkpoint)
     _check(network, data, seed, micro_batch)
     method = method_of(task, data.train.labels, len(data.classes))
-    accelerator = _accelerator(device, precision)
-    run = _assemble(network, recipe, data, seed, method, accelerator, loader_processes, micro_batch or recipe.batch)
-    identity = _identity(network, recipe, data, seed, precision, run.micro_batch)
+    accelerator = _accelerator(device, precision, recipe.head_epochs > 0)
+    size = micro_batch or recipe.batch
+    run = _assemble(network, recipe, data, seed, method, accelerator, loader_processes, size, start)
+    identity = _identity(network, recipe, data, seed, precision, run.micro_batch, start)
     curve, found, notes = _resume(run, path, identity)
     error = ""
     try:
@@ -176,13 +187,14 @@ def _train(run: _Run, epoch: int, on_step: Callable[[Step], None] | None) -> tup
     batches.epoch = epoch
     run.images.set_epoch(epoch)
     set_drop_block(run.net, drop_block_rate(recipe, epoch))
+    _thaw(run, epoch)
     run.model.train()
     total, rate = 0.0, 0.0
     unread: list[Tensor] = []
     for index, batch in enumerate(run.loader):
         rate = learning_rate(recipe, epoch * len(batches) + index, len(batches))
         for group in run.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         images, targets = (tensor.to(accelerator.device, non_blocking=True) for tensor in batch)
         if mix is not None:
             with draws_of(run.seed, epoch, index):
@@ -202,6 +214,13 @@ def _train(run: _Run, epoch: int, on_step: Callable[[Step], None] | None) -> tup
         if on_step is not None and accelerator.is_main_process:
             on_step(Step(epoch + 1, index + 1, len(batches)))
     return total / len(run.images), rate
+
+
+def _thaw(run: _Run, epoch: int) -> None:
+    """Lets learn what the recipe says, where it begins with the classifier alone."""
+    recipe, net = run.recipe, run.net
+    if epoch <= recipe.head_epochs and recipe.head_epochs:
+        net.freeze(net.level_count if epoch < recipe.head_epochs else int(recipe.freeze))
 
 
 def _descend(run: _Run, images: Tensor, targets: Tensor, share: float) -> Tensor:
@@ -264,9 +283,10 @@ def _assemble(
     accelerator: Accelerator,
     loader_processes: int,
     micro_batch: int,
+    start: StartingWeights | None,
 ) -> _Run:
     torch.manual_seed(seed_of(seed))
-    net = method.build(network, recipe)
+    net = method.build(network, recipe, start)
     # On one core of an AVX-512 CPU a training step is 1.2 to 1.6 times as fast in this layout (docs/log.md).
     net = net.to(memory_format=torch.channels_last)
     average = make_average(net, recipe.ema).to(accelerator.device) if recipe.ema else None
@@ -299,25 +319,41 @@ def _assemble(
             generator=torch.Generator(),  # or it draws from the global one, less often with processes than without
             pin_memory=accelerator.device.type == "cuda",
         ),
-        validation=EvaluationBatches(data.val, data.size, data.normalization, batch_size=max(recipe.batch, 64)),
+        validation=EvaluationBatches(
+            data.val, data.size, data.normalization, max(recipe.batch, 64), data.resize, data.interpolation
+        ),
     )
 
 
-def _accelerator(device: str, precision: Precision) -> Accelerator:
+def _accelerator(device: str, precision: Precision, thaws: bool) -> Accelerator:
     # Accelerate keeps one device and precision for the life of a process and refuses others; a process may hold
     # several runs. The process group of a distributed run stays.
     AcceleratorState._reset_state(reset_partial_state=True)
-    accelerator = Accelerator(cpu=device == "cpu", mixed_precision="bf16" if precision == "bf16" else "no")
+    accelerator = Accelerator(
+        cpu=device == "cpu",
+        mixed_precision="bf16" if precision == "bf16" else "no",
+        # Where the classifier learns alone at first, the other parameters have no gradient yet.
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)] if thaws else None,
+    )
     if accelerator.device.type != device:
         raise ValueError(f"device={device} is not there; nearest valid: {accelerator.device.type}")
     return accelerator
 
 
-def _network_for(data: ImageData, network: AnyNetwork | PathLike) -> AnyNetwork:
-    """The network; one that is given as text is fitted to the data."""
-    if not isinstance(network, str):
-        return any_network(network)
-    return fitted_to(any_network(network), len(data.classes), data.channels, written_choices(network))
+def _network_for(
+    data: ImageData, network: AnyNetwork | PathLike, start: StartingWeights | PathLike | None
+) -> tuple[AnyNetwork, StartingWeights | None]:
+    """The network, one that is given as text fitted to the data, and the weights that it begins from."""
+    if isinstance(network, str):
+        text, named = split_start(network)
+        if named and start is not None:
+            raise ValueError(f"start={start!r} and {network!r} both name weights; leave one out")
+        start = named or start
+        network = fitted_to(any_network(text), len(data.classes), data.channels, written_choices(text))
+    network = any_network(network)
+    if start is None or isinstance(start, StartingWeights):
+        return network, start
+    return network, load_start(str(as_path("start", start)), network)
 
 
 def _check(network: AnyNetwork, data: ImageData, seed: int, micro_batch: int | None) -> None:
@@ -338,7 +374,13 @@ def _check(network: AnyNetwork, data: ImageData, seed: int, micro_batch: int | N
 
 
 def _identity(
-    network: AnyNetwork, recipe: Recipe, data: ImageData, seed: int, precision: Precision, micro_batch: int
+    network: AnyNetwork,
+    recipe: Recipe,
+    data: ImageData,
+    seed: int,
+    precision: Precision,
+    micro_batch: int,
+    start: StartingWeights | None,
 ) -> dict[str, str | int]:
     """What makes two runs the same run, in plain values that a message can show."""
     if isinstance(network, Network):
@@ -354,6 +396,7 @@ def _identity(
         "normalization": f"{data.normalization.mean} {data.normalization.std}",
         "precision": precision,
         "micro-batch": min(micro_batch, recipe.batch),
+        "start": start.about.sha256[:16] if start else "none",
     }
 
 

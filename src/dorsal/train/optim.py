@@ -11,24 +11,47 @@ from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.swa_utils import PARAM_LIST, AveragedModel, get_ema_multi_avg_fn
 
 from dorsal.recipes.recipe import Recipe
+from dorsal.tasks.model import Trainable
 
 NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
 
 
 def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
-    """The parameters that decay, and with `decay_on="weights"` those that do not: every bias, all of every norm."""
-    decayed: list[nn.Parameter] = []
-    spared: list[nn.Parameter] = []
-    for module in model.modules():
+    """The parameters that learn, by their share of the learning rate and by whether they decay.
+
+    With `decay_on="weights"` no bias and nothing of a norm decays. `share` is 1 for the head, and for a level of the
+    trunk `trunk_rate` times `level_decay` for each step from the head down. Only a recipe with such rates asks the
+    model for its levels.
+    """
+    shares = _shares(model, recipe)
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for prefix, module in model.named_modules():
         for name, parameter in module.named_parameters(recurse=False):
+            if not parameter.requires_grad:
+                continue
             spare = recipe.decay_on == "weights" and (name == "bias" or isinstance(module, NORMS))
-            (spared if spare else decayed).append(parameter)
-    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": spared, "weight_decay": 0.0}]
-    return [group for group in groups if group["params"]]
+            share = shares.get(f"{prefix}.{name}" if prefix else name, 1.0)
+            groups.setdefault((share, not spare), []).append(parameter)
+    return [
+        {"params": groups[share, decays], "weight_decay": recipe.weight_decay * decays, "share": share}
+        for share, decays in sorted(groups, reverse=True)
+    ]
+
+
+def _shares(model: nn.Module, recipe: Recipe) -> dict[str, float]:
+    """Each parameter's share of the learning rate, where the recipe has several."""
+    if recipe.trunk_rate == recipe.level_decay == 1:
+        return {}
+    assert isinstance(model, Trainable)
+    head = model.level_count
+    return {
+        name: 1.0 if level == head else recipe.trunk_rate * recipe.level_decay ** (head - level)
+        for name, level in model.parameter_levels().items()
+    }
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
-    """The recipe's optimizer over the model's parameters; `learning_rate` sets its rate."""
+    """The recipe's optimizer over the parameters that learn; `learning_rate` times a group's "share" is its rate."""
     groups = parameter_groups(model, recipe)
     if recipe.optimizer == "adamw":
         return AdamW(groups, lr=recipe.lr, betas=(recipe.momentum, 0.999))

@@ -14,6 +14,7 @@ from dorsal.spec.timm import AnyNetwork
 from dorsal.tasks.classify.method import cross_entropy
 from dorsal.tasks.model import make_model
 from dorsal.train.optim import make_optimizer
+from dorsal.weights.start import StartingWeights
 
 _WARMUPS = 2
 
@@ -35,7 +36,15 @@ def time_forward(model: nn.Module, images: torch.Tensor, *, calls: int, most_sec
 
 
 @torch.random.fork_rng(devices=[])
-def time_step(network: AnyNetwork, recipe: Recipe, image_size: int, *, device: str = "cpu", steps: int = 5) -> float:
+def time_step(
+    network: AnyNetwork,
+    recipe: Recipe,
+    image_size: int,
+    *,
+    device: str = "cpu",
+    steps: int = 5,
+    start: StartingWeights | None = None,
+) -> float:
     """Median seconds of a training step, forward, backward and update, on one batch of `recipe.batch` random images.
 
     Loading and augmenting images, the moving average and evaluation are not in it. Raises ValueError when `steps` is
@@ -43,7 +52,7 @@ def time_step(network: AnyNetwork, recipe: Recipe, image_size: int, *, device: s
     """
     if steps < 1:
         raise ValueError(f"steps={steps} is below 1; nearest valid: 1")
-    model = make_model(network, recipe).to(device).to(memory_format=torch.channels_last)  # as the loop trains it
+    model = make_model(network, recipe, start).to(device).to(memory_format=torch.channels_last)  # as the loop trains it
     optimizer = make_optimizer(model, recipe)
     images = torch.randn(recipe.batch, network.in_channels, image_size, image_size, device=device)
     labels = torch.randint(network.head.classes, (recipe.batch,), device=device)

@@ -21,7 +21,8 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     - `preprocessing`: how images are prepared. `metrics`: scores in percent.
     - `license`: an SPDX identifier, or words.
     - `source`: where the weights were published, or "trained here"; `source_sha256`: of the file there.
-    - `recipe`: how they were trained. `origin`: the command that made this folder.
+    - `trained_on`: the data that they were trained on, "" where nobody says; `recipe`: how. `origin`: the command that
+      made this folder.
     - `sha256`: of model.safetensors.
     """
 
@@ -35,6 +36,7 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     license: str
     source: str
     source_sha256: str = ""
+    trained_on: str = ""
     recipe: str = ""
     origin: str
     sha256: str = ""

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from dorsal.nn.build import build
 from dorsal.spec.network import Network
+from dorsal.spec.preprocessing import Preprocessing
 from dorsal.weights.card import Card
 from dorsal.weights.class_names import read_labels
 from dorsal.weights.formats import from_ours, match, recognise, to_ours
@@ -53,25 +54,28 @@ def convert(
     if misfits:
         ours = build(network).state_dict() | ours
     ours = {key: value.float() if value.is_floating_point() else value for key, value in ours.items()}
-    preprocessing = entry.preprocessing
-    if takes_bgr(name, network):
-        preprocessing = msgspec.structs.replace(preprocessing, color_order="rgb")
     with Path(file).open("rb") as content:
         source_sha256 = hashlib.file_digest(content, "sha256").hexdigest()
     card = make_card(
         network,
         classes=labels.classes,
         class_names=labels.names,
-        preprocessing=preprocessing,
+        preprocessing=preprocessing_in_ours(entry.preprocessing, name, network),
         metrics={} if misfits else entry.metrics,
         license=entry.license,
         source=entry.source or f"file {entry.file}",
         source_sha256=source_sha256,
+        trained_on=entry.trained_on,
         recipe=entry.recipe,
         origin=origin,
     )
     note = "" if entry.source else found.note  # how a published file is wrapped is no news
     return save_state(out, ours, card), tuple(filter(None, (note, misfits)))
+
+
+def preprocessing_in_ours(given: Preprocessing, format: str, network: Network) -> Preprocessing:
+    """The preprocessing of a file of this format for its weights under Dorsal's names, which take RGB images."""
+    return msgspec.structs.replace(given, color_order="rgb") if takes_bgr(format, network) else given
 
 
 def takes_bgr(format: str, network: Network) -> bool:

@@ -7,7 +7,6 @@ from collections.abc import Collection
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
 
 from dorsal.language.fields import builtins_of
 from dorsal.language.files import PathLike
@@ -18,6 +17,7 @@ from dorsal.nn.inner_features import InnerFeatures
 from dorsal.spec.adapt import with_deformable, with_output_stride
 from dorsal.spec.network import Network
 from dorsal.spec.text import edit
+from dorsal.weights.fill import fill
 from dorsal.weights.published import PublishedWeights
 from dorsal.weights.source import find_weights
 from dorsal.zoo import network as read_network
@@ -25,7 +25,6 @@ from dorsal.zoo import text_of
 
 NormChoice = Literal["batch", "group", "frozen", "sync"]
 NORMS: tuple[NormChoice, ...] = ("batch", "group", "frozen", "sync")
-FIRST_CONVOLUTION = "stem.convs.0.conv.weight"
 
 
 def create(
@@ -58,7 +57,8 @@ def create(
       maps, and its `info` has the name, channels and stride of each.
     - `classes`: the number of classes. 0 removes the classifier, so that pooled vectors come out. Another number than
       the weights' makes a new classifier. Default: what the text of `name` says, else what the weights have.
-    - `in_channels`: the number of input channels, with the same default. `adapt_stem` says how a stem is adapted.
+    - `in_channels`: the number of input channels, with the same default. `weights.fill.adapt_stem` says how a stem is
+      adapted.
     - `output_stride`: dilation in place of the last strides, such as 8 or 16.
     - `deformable`: stages, from 1, whose 3x3 convolutions become deformable. With weights only their offsets are new.
     - `norm`: "batch", "frozen" (batch norm with fixed statistics, scale and shift), "sync" (batch norm over all
@@ -94,7 +94,7 @@ def create(
         initialise(model, zero_init)
     else:
         _view(model, features)  # a level or node that does not exist is refused here, before anything is fetched
-        _fill(model, found.network, found.load())
+        fill(model, found.network, found.load())
         if found.left:
             warnings.warn(found.left, stacklevel=2)
     return _view(model, features)
@@ -138,32 +138,6 @@ def _view(
     return InnerFeatures(model, nodes) if nodes else model.pyramid(levels)
 
 
-def adapt_stem(weight: Tensor, channels: int) -> Tensor:
-    """The first convolution's weight [C_out, 3, k, k] of RGB images for another number of input channels.
-
-    - 1: the sum over red, green and blue. Exact for a grey image that was repeated three times.
-    - 4 or more: the first three channels are taken to be red, green and blue, and the filters of the others start at
-      zero. At first the network answers as it does for the first three alone. That these are RGB is a guess.
-    - 2: the mean over the colours, scaled to keep the size of the response. A guess.
-
-    A guess is told as a warning.
-    """
-    if channels == 1:
-        return weight.sum(1, keepdim=True)
-    if channels == 2:
-        warnings.warn(
-            "in_channels=2: both start from the mean of the RGB filters, a guess; check it by training", stacklevel=2
-        )
-        return weight.mean(1, keepdim=True).repeat(1, 2, 1, 1) * 1.5
-    warnings.warn(
-        f"in_channels={channels}: the first three are taken to be red, green and blue, the others start unused; "
-        "reorder the channels if that is not so",
-        stacklevel=2,
-    )
-    extra = weight.new_zeros(weight.shape[0], channels - 3, *weight.shape[2:])
-    return torch.cat((weight, extra), 1)
-
-
 def _target(
     asked: Network,
     classes: int | None,
@@ -177,35 +151,3 @@ def _target(
     if deformable:
         target = with_deformable(target, deformable)
     return target if output_stride is None else with_output_stride(target, output_stride)
-
-
-def _fill(model: Classifier, own: Network, state: dict[str, Tensor]) -> None:
-    """Puts the weights of `own` into the meta model and initialises what these do not have."""
-    device = torch.get_default_device()
-    target = model.network
-    state = dict(state)
-    new = set()
-    if target.head.classes != own.head.classes:
-        state = {key: value for key, value in state.items() if not key.startswith("fc.")}
-        new = {"fc.weight", "fc.bias"} if target.head.classes else set()
-    if target.in_channels != own.in_channels:
-        if own.in_channels != 3:
-            raise ValueError(
-                f"in_channels={target.in_channels}: the weights take in_channels={own.in_channels}, which fits, and "
-                "only weights for RGB images can be adapted to another number"
-            )
-        state[FIRST_CONVOLUTION] = adapt_stem(state[FIRST_CONVOLUTION], target.in_channels)
-    new |= {key for key in model.state_dict() if ".offset." in key and key not in state}
-    # Published in half precision or not, the parts of a network have one type.
-    kind = torch.get_default_dtype()
-    state = {key: value.to(device, kind if value.is_floating_point() else None) for key, value in state.items()}
-    missing, surplus = model.load_state_dict(state, strict=False, assign=True)
-    assert set(missing) == new, missing
-    assert not surplus, surplus
-    for module in model.modules():
-        if any(value.is_meta for value in module.parameters(recurse=False)):
-            module.to_empty(device=device, recurse=False)
-            initialise(module)
-    for key in new:
-        if ".offset." in key:
-            nn.init.zeros_(model.get_parameter(key))

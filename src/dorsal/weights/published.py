@@ -59,6 +59,16 @@ class PublishedWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         return f"{self.hub.rpartition('/')[2]}.safetensors" if self.hub else self.file
 
     @property
+    def tag(self) -> str:
+        """The id without the network's name: which of the network's weights these are."""
+        return self.id.partition(".")[2]
+
+    @property
+    def trained_on(self) -> str:
+        """The data sets that it was trained on, as the tag says."""
+        return trained_on(self.tag)
+
+    @property
     def source(self) -> str:
         """Where the file is published, in words."""
         return f"{self.hub} on the Hugging Face hub" if self.hub else self.url
@@ -67,6 +77,28 @@ class PublishedWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     def non_commercial(self) -> bool:
         """Whether the license forbids commercial use."""
         return "-NC" in self.license
+
+
+_TRAINED_ON = {
+    "bamboo": "Bamboo",
+    "fb_ssl_yfcc100m": "YFCC-100M",
+    "ig1b": "Instagram-1B",
+    "laion": "LAION",
+    "in12k": "ImageNet-12k",
+    "in21k": "ImageNet-21k",
+    "in22k": "ImageNet-22k",
+    "seer": "Instagram (SEER)",
+    "swag": "Instagram-3.6B",
+    "in1k": "ImageNet-1k",
+    "torchvision": "ImageNet-1k",
+    "cifar10": "CIFAR-10",
+}
+"""The data that a part of a tag stands for, in the order in which weights learn from them."""
+
+
+def trained_on(tag: str) -> str:
+    """The data sets that a tag of ours or timm's names, in the order of training; "" where it names none."""
+    return ", ".join(data for mark, data in _TRAINED_ON.items() if mark in tag)
 
 
 @cache

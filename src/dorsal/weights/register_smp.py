@@ -39,7 +39,7 @@ class SmpEncoder(nn.Module, EncoderMixin):  # type: ignore[misc]  # their packag
         return [x, *self.body(x)]
 
     def set_in_channels(self, in_channels: int, pretrained: bool = True) -> None:  # noqa: ARG002 - their signature
-        """Makes the network again for another number of channels; the stem is adapted as in `adapt_stem`."""
+        """Makes the network again for another number of channels; see `weights.fill.adapt_stem` for the stem."""
         if in_channels != self._in_channels:
             self._take(self.make(in_channels=in_channels))
 

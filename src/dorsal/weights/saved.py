@@ -47,6 +47,7 @@ def make_card(
     origin: str,
     class_names: tuple[str, ...] = (),
     source_sha256: str = "",
+    trained_on: str = "",
     recipe: str = "",
 ) -> Card:
     """The card of a network's weights; see `Card` for the fields.
@@ -66,6 +67,7 @@ def make_card(
         license=license,
         source=source,
         source_sha256=source_sha256,
+        trained_on=trained_on,
         recipe=recipe,
         origin=origin,
     )

@@ -4,83 +4,118 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-import msgspec
+from msgspec.structs import replace
 
 from dorsal.data.summary import DataSummary
 from dorsal.jobs.plan import Plan, run_of
 from dorsal.jobs.records import Arm
 from dorsal.recipes.recipe import Recipe
-from dorsal.recipes.text import recipe_hash
-from dorsal.spec.adapt import AnyKind, fitted_to
+from dorsal.recipes.text import name_of as own_name
+from dorsal.recipes.text import read_recipes, recipe_hash
+from dorsal.spec.adapt import fitted_to
 from dorsal.spec.cost import cost
 from dorsal.spec.network import Network
+from dorsal.spec.start import Start
 from dorsal.spec.text import difference, edit, format_network
-from dorsal.spec.timm import TimmNetwork, hash_of
+from dorsal.spec.timm import AnyNetwork, TimmNetwork, hash_of
 from dorsal.spec.widths import match_cost
-from dorsal.study.comparison.question import Comparison, MatchedCost, read_network
+from dorsal.study.comparison.question import AskedArm, Comparison, MatchedCost
 from dorsal.zoo import named, text_of, written_choices
 
 MATCH_TOLERANCE = 0.02
 """Arms whose costs differ by no more than this share count as matched."""
 
 
-def timm_networks(comparison: Comparison, data: DataSummary) -> tuple[TimmNetwork, ...]:
-    """The networks of timm among the arms, with the classes of the data: `plan_comparison` needs facts of them."""
-    asked = (read_network(text) for text in comparison.asked_networks)
-    return tuple(_fitted(net, text, data) for _, text, net in asked if isinstance(net, TimmNetwork))
+class Foreign(NamedTuple):
+    """What a plan cannot know by itself of its arms.
+
+    - `timm`: the networks of timm as arms, fitted to the data. `starts`: by the text of weights and the network.
+    """
+
+    timm: Mapping[TimmNetwork, Arm] = {}
+    starts: Mapping[tuple[str, AnyNetwork], Start] = {}
+
+
+def fitted_network(arm: AskedArm, data: DataSummary) -> AnyNetwork:
+    """The arm's network with the classes and channels of the data. Raises ValueError as `fitted_to` does."""
+    return fitted_to(arm.network, len(data.classes), data.channels, written_choices(arm.text))
 
 
 def plan_comparison(
     comparison: Comparison,
     data: DataSummary,
     recipes: Mapping[str, Recipe],
-    timm: Mapping[TimmNetwork, Arm] = {},
+    asked: Sequence[AskedArm] | None = None,
+    foreign: Foreign = Foreign(),
 ) -> Plan:
     """Every arm with its cost on this data, matched if asked, and the runs of all arms, recipes and seeds.
 
-    `timm` has the arms of `timm_networks`. Raises ValueError for a network that is unknown, cannot exist, cannot be
-    matched or is too deep for the images, for one that is there twice, for one recipe twice, and for data of one class.
+    An arm with a recipe of its own is trained by that alone, all others by each of `recipes`. `asked` are the arms of
+    the comparison where patterns among them have been filled in.
+
+    Raises ValueError for a network that is unknown, cannot exist, cannot be matched or is too deep for the images, for
+    an arm that is there twice, for one recipe twice, for a recipe that an arm has no use for, and for data of one
+    class.
     """
     if len(data.classes) < 2:
         raise ValueError(f"data={data.description!r} has {len(data.classes)} class; a comparison needs at least 2")
-    arms = _arms(comparison, data, timm)
-    _refuse_twins("network", [(arm.label, arm.network_hash) for arm in arms])
+    asked = comparison.asked_arms if asked is None else asked
+    own = read_recipes(tuple(dict.fromkeys(arm.recipe for arm in asked if arm.recipe)), comparison.epochs)
+    crossed = dict(recipes) if any(not arm.recipe for arm in asked) else {}
+    recipes = {**crossed, **own}
     _refuse_twins("recipe", [(name, recipe_hash(recipe)) for name, recipe in recipes.items()])
+    arms = _arms(comparison, asked, data, foreign)
+    _refuse_twins("network", [(arm.label, _identity(arm)) for arm in arms])
     runs = tuple(
         run_of(arm, name, recipe, seed, data, comparison)
         for seed in comparison.seed_list
         for name, recipe in recipes.items()
         for arm in arms
+        if (name == arm.recipe if arm.recipe else name in crossed)
     )
-    return Plan(arms=arms, recipes=dict(recipes), seeds=comparison.seed_list, data=data, runs=runs)
+    return Plan(arms=arms, recipes=recipes, seeds=comparison.seed_list, data=data, runs=runs)
 
 
-def _arms(comparison: Comparison, data: DataSummary, timm: Mapping[TimmNetwork, Arm]) -> tuple[Arm, ...]:
+def _identity(arm: Arm) -> str:
+    """What two arms must not have in common."""
+    return f"{arm.network_hash} {arm.start.sha256 if arm.start else ''} {arm.recipe}"
+
+
+def _arms(comparison: Comparison, asked: Sequence[AskedArm], data: DataSummary, foreign: Foreign) -> tuple[Arm, ...]:
     match = comparison.asked_match
     arms: list[Arm] = []
-    for asked in comparison.asked_networks:
-        label, text, net = read_network(asked)
+    for each in asked:
         try:
-            if isinstance(net, TimmNetwork):
-                arm = _timm_arm(timm[_fitted(net, text, data)], match)
-            else:
-                arm = _own_arm(text, net, match, data)
+            arm = _arm(each, match, data, foreign)
         except ValueError as error:
-            raise ValueError(f"network {asked!r}: {error}") from None
+            raise ValueError(f"network {each.asked!r}: {error}") from None
         if match is not None and match.target is None:
             match = MatchedCost(match.measure, getattr(arm.cost, match.measure))
-        differences = _differences(arms[0], arm) if arms else {}
-        arms.append(msgspec.structs.replace(arm, label=label or arm.label, differences=differences))
+        label = each.label or f"{arm.label}{_at(each.weights)}{each.recipe and f' with {each.recipe}'}"
+        arm = replace(arm, label=label, recipe=own_name(each.recipe))
+        arms.append(replace(arm, differences=_differences(arms[0], arm) if arms else {}))
     return _with_unique_labels(arms)
 
 
-def _fitted(net: AnyKind, text: str, data: DataSummary) -> AnyKind:
-    return fitted_to(net, len(data.classes), data.channels, written_choices(text))
+def _arm(asked: AskedArm, match: MatchedCost | None, data: DataSummary, foreign: Foreign) -> Arm:
+    """The arm before it has its label."""
+    network = fitted_network(asked, data)
+    start = None if asked.weights is None else foreign.starts[asked.weights, network]
+    if isinstance(network, TimmNetwork):
+        return replace(_unscaled(foreign.timm[network], match, "networks of timm cannot be scaled"), start=start)
+    arm = _own_arm(asked.text, network, match if start is None else None, data)
+    why = f"it begins from weights ({asked.weights}), which have their widths"
+    return arm if start is None else replace(_unscaled(arm, match, why), start=start)
+
+
+def _at(weights: str | None) -> str:
+    """What stands for weights in a label."""
+    return f"@{Path(weights).name}" if weights else ""
 
 
 def _own_arm(text: str, net: Network, match: MatchedCost | None, data: DataSummary) -> Arm:
-    net = _fitted(net, text, data)
     label = _label(text, net)
     before = cost(net, data.image_size)
     changes = ""
@@ -99,21 +134,30 @@ def _own_arm(text: str, net: Network, match: MatchedCost | None, data: DataSumma
     )
 
 
-def _timm_arm(arm: Arm, match: MatchedCost | None) -> Arm:
+def _unscaled(arm: Arm, match: MatchedCost | None, why: str) -> Arm:
+    """The arm as it is. Raises ValueError where it would have to be scaled, and `why` it cannot be."""
     if match is not None and match.target is not None:
         value = getattr(arm.cost, match.measure)
         if abs(value - match.target) > MATCH_TOLERANCE * match.target:
             raise ValueError(
-                f"its {match.measure} are {value:,}, not {match.target:,}, and networks of timm cannot be scaled; "
-                f"name it first with match={match.measure}, so that others are matched to it, or leave match out"
+                f"its {match.measure} are {value:,}, not {match.target:,}, and {why}; name it first with "
+                f"match={match.measure}, so that others are matched to it, or leave match out"
             )
     return arm
 
 
 def _differences(first: Arm, arm: Arm) -> dict[str, tuple[str, str]]:
+    """What is not the same in two arms, by name: choices of their networks, weights, recipe."""
+    found = {"another architecture": (first.text, arm.text)} if first.network != arm.network else {}
     if isinstance(first.network, Network) and isinstance(arm.network, Network):
-        return difference(first.network, arm.network)
-    return {"another architecture": (first.text, arm.text)}
+        found = difference(first.network, arm.network)
+    for name, ours, theirs in (
+        ("start", *(each.start.weights if each.start else "random" for each in (first, arm))),
+        ("recipe", *(each.recipe or "all" for each in (first, arm))),
+    ):
+        if ours != theirs:
+            found[name] = (ours, theirs)
+    return found
 
 
 def _base(text: str) -> str:
@@ -143,7 +187,7 @@ def _text(text: str, net: Network) -> str:
 def _with_unique_labels(arms: Sequence[Arm]) -> tuple[Arm, ...]:
     labels = [arm.label for arm in arms]
     return tuple(
-        msgspec.structs.replace(arm, label=f"{arm.label}#{labels[: index + 1].count(arm.label)}")
+        replace(arm, label=f"{arm.label}#{labels[: index + 1].count(arm.label)}")
         if labels.count(arm.label) > 1
         else arm
         for index, arm in enumerate(arms)

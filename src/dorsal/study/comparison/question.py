@@ -11,7 +11,9 @@ import msgspec
 from dorsal.language.amounts import read_amount
 from dorsal.language.options import described, option
 from dorsal.language.reader import suggest
+from dorsal.recipes.text import recipe
 from dorsal.spec.cost import COSTS
+from dorsal.spec.start import split_start
 from dorsal.spec.timm import AnyNetwork
 from dorsal.study import question
 from dorsal.zoo import any_network, network_text
@@ -33,6 +35,18 @@ class MatchedCost(msgspec.Struct, frozen=True):
     target: int | None
 
 
+class AskedArm(msgspec.Struct, frozen=True):
+    """An arm as it is `asked` for, and the parts of that. `label` and `recipe` are "" where none is given, `weights` is
+    None."""
+
+    asked: str
+    label: str
+    text: str
+    network: AnyNetwork
+    weights: str | None
+    recipe: str
+
+
 @described
 class Comparison(question.Training, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Networks and recipes to train under the same seeds, and how.
@@ -43,8 +57,10 @@ class Comparison(question.Training, frozen=True, forbid_unknown_fields=True, kw_
     networks: Annotated[
         tuple[str, ...],
         option(
-            "Names, names with edits, JSON files, or timm:NAME; each may have a label, as in label=text (default: "
-            "ResNet, Res2Net, ResNeSt and RegNet forms of one small network, matched in MACs).",
+            "Names, names with edits, JSON files, or timm:NAME. Each may begin from weights, NETWORK@WEIGHTS (an id or "
+            "tag of published ones, a model's folder, a checkpoint file, or * for all that are published); may have a "
+            "recipe of its own, NETWORK with RECIPE; and may have a label, LABEL=NETWORK. Default: ResNet, Res2Net, "
+            "ResNeSt and RegNet forms of one small network, matched in MACs.",
             metavar="NETWORK",
             argument=True,
             path=True,
@@ -64,20 +80,20 @@ class Comparison(question.Training, frozen=True, forbid_unknown_fields=True, kw_
         super().__post_init__()
         question.check_budget(self.budget)
         for asked in self.networks:
-            read_network(asked)
+            read_arm(asked)
         if self.match is not None:
             read_match(self.match)
 
     @property
     def folder(self) -> Path:
         """Where the study is: `out`, or a folder of its own."""
-        labels = (label or Path(text.partition("(")[0]).stem for label, text, _ in map(read_network, self.networks))
+        labels = (arm.label or Path(arm.text.partition("(")[0]).stem for arm in map(read_arm, self.networks))
         return Path(self.out) if self.out else question.own_folder("compare", labels, self)
 
     @property
-    def asked_networks(self) -> tuple[str, ...]:
-        """The networks to compare, the default arms where none is named."""
-        return self.networks or DEFAULT_NETWORKS
+    def asked_arms(self) -> tuple[AskedArm, ...]:
+        """The arms to compare, the default ones where none is named."""
+        return tuple(map(read_arm, self.networks or DEFAULT_NETWORKS))
 
     @property
     def asked_match(self) -> MatchedCost | None:
@@ -86,15 +102,19 @@ class Comparison(question.Training, frozen=True, forbid_unknown_fields=True, kw_
         return read_match(text) if text else None
 
 
-def read_network(asked: str) -> tuple[str, str, AnyNetwork]:
-    """Label ("" where there is none), text and network of `label=text` or `text`.
+def read_arm(asked: str) -> AskedArm:
+    """Reads `label=network@weights with recipe`, of which only the network must be there.
 
-    Raises ValueError as `dorsal.zoo.any_network` does.
+    Raises ValueError as `dorsal.zoo.any_network` and `dorsal.recipe` do. Whether there are such weights is seen later.
     """
     match = re.fullmatch(r"\s*([\w.+-]+)\s*=\s*(.+)", asked, re.DOTALL)
     label, text = (match[1], match[2]) if match else ("", asked)
     try:
-        return label, text, any_network(text)
+        rest, own, made = text.rpartition(" with ")
+        if own:
+            recipe(made.strip())
+        named, weights = split_start((rest if own else text).strip())
+        return AskedArm(asked, label, named, any_network(named), weights, made.strip() if own else "")
     except ValueError as error:
         raise ValueError(f"network {asked!r}: {error}") from None
 
@@ -113,7 +133,16 @@ def read_match(text: str) -> MatchedCost:
 
 
 def from_toml(text: str) -> Comparison:
-    """A comparison from TOML with the fields of `Comparison` as keys. Raises ValueError as `question.from_toml`."""
+    """A comparison from TOML with the fields of `Comparison` as keys. An arm may also be a table:
+
+        [[arms]]
+        network = "resnet50"
+        weights = "torchvision_v1"
+        recipe = "head"
+        label = "frozen"
+
+    Raises ValueError as `question.from_toml`.
+    """
     return question.from_toml(text, Comparison)
 
 

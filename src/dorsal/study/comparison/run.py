@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+from msgspec.structs import replace
+
 from dorsal.data.spec import parse_data
+from dorsal.data.summary import DataSummary
 from dorsal.jobs.execution import Execution, OnEvent, execute, tell
 from dorsal.jobs.forecast import first_seeds
 from dorsal.jobs.plan import Run
-from dorsal.jobs.records import Study
+from dorsal.jobs.records import Arm, Study
 from dorsal.jobs.store import SEEDS, Categories, Domains, Values
 from dorsal.jobs.study_file import STUDY_FILE, load_study, refuse_other_studies
-from dorsal.jobs.train import data_summary, timm_arms, with_device
+from dorsal.jobs.train import data_summary, find_start, published_tags, timm_arms, with_device
+from dorsal.recipes.recipe import Recipe
 from dorsal.recipes.text import read_recipes
-from dorsal.study.comparison.plan import plan_comparison, timm_networks
-from dorsal.study.comparison.question import Comparison, command_line
+from dorsal.spec.network import Network
+from dorsal.spec.start import Start
+from dorsal.spec.timm import AnyNetwork, TimmNetwork
+from dorsal.study.comparison.plan import Foreign, fitted_network, plan_comparison
+from dorsal.study.comparison.question import AskedArm, Comparison, command_line
 
 
 def compare(comparison: Comparison, *, on_event: OnEvent = lambda _: None) -> Study:
@@ -30,12 +39,12 @@ def compare(comparison: Comparison, *, on_event: OnEvent = lambda _: None) -> St
     recipes = read_recipes(comparison.recipes, comparison.epochs)
     data = data_summary(parse_data(comparison.data))
     tell(data.notes, on_event)
-    timm = timm_arms(timm_networks(comparison, data), recipes, data.image_size)
-    asked = plan_comparison(comparison, data, recipes, timm)
+    arms = _filled_in(comparison.asked_arms)
+    asked = plan_comparison(comparison, data, recipes, arms, _foreign(comparison, arms, data, recipes))
     folder = comparison.folder
     domains: Domains = {
         "arm": Categories(tuple(arm.label for arm in asked.arms)),
-        "recipe": Categories(tuple(recipes)),
+        "recipe": Categories(tuple(asked.recipes)),
         "seed": SEEDS,
     }
 
@@ -61,3 +70,36 @@ def compare(comparison: Comparison, *, on_event: OnEvent = lambda _: None) -> St
     )
     execute(execution, on_event, check=lambda: refuse_other_studies(folder, "comparison", comparison.name))
     return load_study(folder, comparison.storage)
+
+
+def _foreign(
+    comparison: Comparison, arms: Sequence[AskedArm], data: DataSummary, recipes: Mapping[str, Recipe]
+) -> Foreign:
+    """Asks timm for its networks, and finds the weights that arms begin from."""
+    timm: dict[TimmNetwork, Arm] = {}
+    starts: dict[tuple[str, AnyNetwork], Start] = {}
+    for arm in arms:
+        network = fitted_network(arm, data)
+        if isinstance(network, TimmNetwork):
+            own = read_recipes([arm.recipe], comparison.epochs) if arm.recipe else recipes
+            timm |= timm_arms([network], own, data.image_size)
+        if arm.weights is not None:
+            starts[arm.weights, network] = find_start(arm.weights, network)
+    return Foreign(timm, starts)
+
+
+def _filled_in(arms: Sequence[AskedArm]) -> tuple[AskedArm, ...]:
+    """The arms with one for each published set of weights in place of each `network@*`.
+
+    Raises ValueError where none are published.
+    """
+    found: list[AskedArm] = []
+    for arm in arms:
+        if arm.weights != "*":
+            found.append(arm)
+            continue
+        tags = published_tags(arm.network) if isinstance(arm.network, Network) else ()
+        if not tags:
+            raise ValueError(f"network '{arm.text}@*': no weights of it are published; see `dorsal weights list`")
+        found += [replace(arm, weights=tag, label=arm.label and f"{arm.label}@{tag}") for tag in tags]
+    return tuple(found)

@@ -12,7 +12,8 @@ from dorsal.recipes.recipe import Recipe
 from dorsal.spec.metric import ACCURACY
 from dorsal.spec.timm import AnyNetwork
 from dorsal.tasks.classify.score import ClassifyScorer
-from dorsal.tasks.model import make_model
+from dorsal.tasks.model import Trainable, make_model
+from dorsal.weights.start import StartingWeights
 
 
 class ClassifyMethod:
@@ -26,9 +27,9 @@ class ClassifyMethod:
         # A class without training images takes part in no loss; 1 keeps its weight finite.
         self._balance = torch.from_numpy(len(train_labels) / (classes * counts.clip(min=1))).float()
 
-    def build(self, network: AnyNetwork, recipe: Recipe) -> nn.Module:
+    def build(self, network: AnyNetwork, recipe: Recipe, start: StartingWeights | None = None) -> Trainable:
         """See `Method.build`."""
-        return make_model(network, recipe)
+        return make_model(network, recipe, start)
 
     def losses(self, model: nn.Module, images: Tensor, targets: Tensor, recipe: Recipe) -> dict[str, Tensor]:
         """See `Method.losses`: mean cross entropy.
