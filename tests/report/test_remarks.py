@@ -5,12 +5,14 @@ from dorsal.jobs.remarks import (
     BudgetCut,
     EmulatedBfloat16,
     FewSteps,
+    InputFinding,
     SeveralSettings,
     StudyRemark,
     recipe_remarks,
 )
 from dorsal.recipes.text import recipe
 from dorsal.report.words.remarks import remark_sentence
+from dorsal.train.doctor.finding import Finding
 
 
 def test_recipes_that_make_little_of_the_data() -> None:
@@ -29,6 +31,9 @@ def test_every_remark_has_its_sentence() -> None:
         FewSteps("short", 12): "short: only 12 steps in all; a smaller batch or more epochs make more",
         EmulatedBfloat16("cpu"): "this cpu has no bfloat16 instructions and emulates them: precision=bf16 can take ten "
         "times as long as precision=float32",
+        InputFinding("a", Finding(check="inputs/colors", verdict="cannot tell", found="No card.", advice="Ask.")): (
+            "a, inputs/colors: cannot tell. No card. Ask."
+        ),
         BudgetCut("1h", 2, 5, "seeds for every arm and recipe", 3000.0): "the budget of 1h fits 2 of 5 seeds for every "
         "arm and recipe (about 50m); the same command with more runs the rest",
         SeveralSettings(("torch 1.0", "torch 2.0")): "runs were made in different settings, which round differently: "

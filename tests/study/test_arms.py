@@ -3,11 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from torch import nn
 
 import dorsal
 from dorsal.data.summary import DataSummary
+from dorsal.data.transform import to_float
 from dorsal.jobs.plan import Plan
+from dorsal.jobs.train import examine_images
 from dorsal.jobs.trained import save_trained, trained_card
 from dorsal.recipes.recipe import Recipe
 from dorsal.recipes.text import recipe
@@ -16,6 +20,7 @@ from dorsal.study.comparison.plan import Foreign, fitted_network, plan_compariso
 from dorsal.study.comparison.question import Comparison, command_line, from_toml, read_arm
 from dorsal.study.comparison.run import compare
 from dorsal.study.question import to_toml
+from dorsal.weights.start import load_start
 from tests.study.conftest import DATA, TINY, WIDER
 
 Recipes = dict[str, Recipe]
@@ -146,6 +151,29 @@ def test_arms_from_a_model_are_trained_stored_and_not_made_twice(tmp_path: Path)
     (model / "model.safetensors").write_bytes(b"")
     with pytest.raises(ValueError, match="damaged or of another model"):
         compare(asked)
+
+
+def test_images_that_weights_do_not_know_are_refused_before_any_work(tmp_path: Path) -> None:
+    data = dorsal.open_data(DATA)
+    net = dorsal.network(f"{TINY[:-1]}, classes=10)")
+    model = dorsal.build(net).train()
+    for norm in (module for module in model.modules() if isinstance(module, nn.BatchNorm2d)):
+        norm.momentum = None  # the statistics of all that was seen
+    convert = to_float(data.normalization)
+    assert data.train.stacked is not None
+    model(convert(data.train.stacked))
+    card = trained_card(net, data, "tests", recipe("plain"))
+    save_trained(tmp_path / "sound", model, card, 10.0)
+    wrong = msgspec.structs.replace(card.preprocessing, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    save_trained(tmp_path / "wrong", model, msgspec.structs.replace(card, preprocessing=wrong), 10.0)
+    asked = Comparison(networks=(f"a={TINY}@{tmp_path / 'wrong'}",), seeds=1, data=DATA, out=str(tmp_path / "out"))
+    with pytest.raises(ValueError, match=r"arm a: .*Set mean=.* --accept trains it all the same"):
+        compare(asked)
+    assert not (tmp_path / "out").exists()
+    start = load_start(str(tmp_path / "wrong"), net)
+    (finding,) = examine_images("a", net, start, data, accept=True)
+    assert (finding.arm, finding.finding.check, finding.finding.verdict) == ("a", "inputs/statistics", "wrong")
+    assert examine_images("a", net, load_start(str(tmp_path / "sound"), net), data, accept=False) == ()
 
 
 @pytest.mark.parametrize(

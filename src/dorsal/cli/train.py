@@ -12,7 +12,7 @@ from dorsal.cli.options import AsJson
 from dorsal.jobs.resources import RunOptions
 from dorsal.language.options import option
 from dorsal.spec.metric import ACCURACY
-from dorsal.study.question import Data, Epochs, Out, RecipeText, own_folder
+from dorsal.study.question import Accept, Data, Epochs, Out, RecipeText, own_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,6 +46,7 @@ class TrainingRun(RunOptions, frozen=True, forbid_unknown_fields=True, kw_only=T
     data: Data = "scenes"
     epochs: Epochs = None
     seed: Annotated[int, option("Decides initialisation, order and augmentation.", least=0)] = 1
+    accept: Accept = False
     threads: Annotated[int | None, option("CPU threads (default: all cores).", least=1, free=True)] = None
     out: Out = ""
 
@@ -80,7 +81,6 @@ def train(asked: TrainingRun, as_json: AsJson = False) -> None:
     from dorsal.spec.adapt import fitted_to
     from dorsal.spec.start import split_start
     from dorsal.weights.saved import check_savable
-    from dorsal.weights.start import load_start
     from dorsal.zoo import written_choices
 
     refuse_studies(asked.folder)
@@ -88,7 +88,7 @@ def train(asked: TrainingRun, as_json: AsJson = False) -> None:
     _note(map(remark_sentence, precision_remarks(device, asked.precision)))
     opened = open_data(spec)
     net = fitted_to(net, len(opened.classes), opened.channels, written_choices(split_start(asked.network)[0]))
-    start = None if weights is None else load_start(weights, net)
+    start = None if weights is None else _start(asked, weights, net, opened)
     told = f"recipe {asked.recipe}, {made.epochs} epochs, data {opened.fingerprint[:16]}, seed {asked.seed}"
     card = trained_card(net, opened, f"dorsal train: {told}", made, start.about if start else None)
     check_savable(asked.folder, card)
@@ -119,6 +119,17 @@ def _read(asked: TrainingRun) -> tuple[Network, str | None, Recipe, DataSpec]:
     net, made, spec = network(text), recipe(asked.recipe), parse_data(asked.data)
     check_start(made, weights is not None)
     return net, weights, made if asked.epochs is None else msgspec.structs.replace(made, epochs=asked.epochs), spec
+
+
+def _start(asked: TrainingRun, weights: str, net: Network, data: ImageData) -> StartingWeights:
+    """The weights to begin from, where images are prepared as they learnt them. Tells what is not well with that."""
+    from dorsal.jobs.train import examine_images
+    from dorsal.report.words.remarks import remark_sentence
+    from dorsal.weights.start import load_start
+
+    start = load_start(weights, net)
+    _note(map(remark_sentence, examine_images(asked.network, net, start, data, asked.accept)))
+    return start
 
 
 def _fit(

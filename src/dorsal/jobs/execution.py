@@ -165,7 +165,7 @@ def keep(
     before = read_study_file(execution.folder, execution.file)
     settings = _settings(todo, execution.place, ended, here, before)
     place = execution.place
-    remarks: list[StudyRemark] = [*recipe_remarks(todo.recipes, todo.data.train_images)]
+    remarks: list[StudyRemark] = [*todo.remarks, *recipe_remarks(todo.recipes, todo.data.train_images)]
     remarks += precision_remarks(place.device, place.precision) if place.ray is None else []
     remarks += [cut] if cut else []
     remarks += [SeveralSettings(settings)] if settings[1:] else []

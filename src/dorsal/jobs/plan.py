@@ -12,6 +12,7 @@ import msgspec
 from dorsal.data.spec import DataSpec
 from dorsal.data.summary import DataSummary
 from dorsal.jobs.records import Arm, ModelScore, Outcome, PlannedRun, Trial, Visit
+from dorsal.jobs.remarks import StudyRemark
 from dorsal.jobs.resources import ResourceOptions
 from dorsal.recipes.epoch import Epoch
 from dorsal.recipes.recipe import Recipe
@@ -112,13 +113,15 @@ class Evaluate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """A question worked out. The order of `runs` is such that a study that is broken off is balanced."""
+    """A question worked out. The order of `runs` is such that a study that is broken off is balanced. `remarks` are
+    what was found while it was worked out."""
 
     arms: tuple[Arm, ...]
     recipes: dict[str, Recipe]
     seeds: tuple[int, ...]
     data: DataSummary
     runs: tuple[Run, ...]
+    remarks: tuple[StudyRemark, ...] = ()
 
 
 def checkpoint_file(folder: Path, key: str) -> Path:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import msgspec
 
 from dorsal.recipes.recipe import Recipe
+from dorsal.train.doctor.finding import Finding
 
 FEW_STEPS = 100
 
@@ -50,7 +51,14 @@ class SeveralSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, t
     settings: tuple[str, ...]
 
 
-StudyRemark = BatchExceedsData | FewSteps | EmulatedBfloat16 | BudgetCut | SeveralSettings
+class InputFinding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="input_finding"):
+    """What a check found of the images that weights are given, which is not that all is well."""
+
+    arm: str
+    finding: Finding
+
+
+StudyRemark = BatchExceedsData | FewSteps | EmulatedBfloat16 | BudgetCut | SeveralSettings | InputFinding
 
 
 def recipe_remarks(recipes: Mapping[str, Recipe], train_images: int) -> list[BatchExceedsData | FewSteps]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import torch
 from torch import nn
 
@@ -20,14 +21,16 @@ from dorsal.data.dataset import ImageData, open_data
 from dorsal.data.spec import DataSpec, format_data
 from dorsal.data.split import largest_share
 from dorsal.data.summary import DataSummary
+from dorsal.data.transform import eval_crop
 from dorsal.jobs.engine import Message, Predictions
 from dorsal.jobs.events import Note
 from dorsal.jobs.forecast import RunTiming
 from dorsal.jobs.kept import model_folder, pack
 from dorsal.jobs.plan import Run, checkpoint_file
 from dorsal.jobs.records import Arm, Latency, Trial
+from dorsal.jobs.remarks import InputFinding
 from dorsal.jobs.resources import Resources
-from dorsal.jobs.trained import save_trained, trained_card
+from dorsal.jobs.trained import preprocessing_of, save_trained, trained_card
 from dorsal.nn.timm import timm_cost, timm_features
 from dorsal.recipes.epoch import Epoch, Step
 from dorsal.recipes.recipe import Recipe
@@ -35,6 +38,7 @@ from dorsal.spec.network import Network
 from dorsal.spec.start import Start
 from dorsal.spec.timm import AnyNetwork, TimmNetwork, hash_of, timm_text
 from dorsal.tasks.model import make_model
+from dorsal.train.doctor.inputs import IMAGES, examine_inputs, refusal
 from dorsal.train.loop import fit
 from dorsal.train.timing import time_forward, time_step
 from dorsal.weights.source import tags_of
@@ -139,6 +143,32 @@ def find_start(weights: str, network: AnyNetwork) -> Start:
     Raises ValueError where there are none of this name, they cannot be had, or they are of another network.
     """
     return load_start(weights, network).about
+
+
+def examine_start(arm: Arm, data: DataSummary, accept: bool) -> tuple[InputFinding, ...]:
+    """What `examine_images` finds of an arm's weights. Raises ValueError as that and `find_start` do."""
+    assert arm.start is not None
+    opened = _open(data.spec, data.fingerprint)
+    return examine_images(arm.label, arm.network, load_start(arm.start.weights, arm.network), opened, accept)
+
+
+def examine_images(
+    name: str, network: AnyNetwork, start: StartingWeights, data: ImageData, accept: bool
+) -> tuple[InputFinding, ...]:
+    """What is not well with the training images as weights will be given them; see `train.doctor`. `name` is the arm's.
+
+    Raises ValueError where another preparation fits the weights, unless that is accepted.
+    """
+    card = start.about.preprocessing
+    prepared = data.prepared_as(card)
+    crop = eval_crop(data.size, prepared.resize, prepared.interpolation)
+    spread = np.linspace(0, len(data.train) - 1, min(IMAGES, len(data.train))).astype(int).tolist()
+    images = torch.stack([crop(data.train.image(index)) for index in spread])
+    model = make_model(network, Recipe(), start)
+    found = examine_inputs(model, images, preprocessing_of(prepared), card=card and card.at(data.size))
+    if (why := refusal(found)) and not accept:
+        raise ValueError(f"arm {name}: {why} --accept trains it all the same.")
+    return tuple(InputFinding(name, finding) for finding in found if finding.verdict != "sound")
 
 
 def published_tags(network: Network) -> tuple[str, ...]:

@@ -21,26 +21,31 @@ from dorsal.weights.saved import make_card, save_model
 def trained_card(network: Network, data: ImageData, origin: str, recipe: Recipe, start: Start | None = None) -> Card:
     """The card of a network that is trained on these data, without its score. `origin` says how it comes to be."""
     data = data if start is None else data.prepared_as(start.preprocessing)
-    norm = data.normalization
     before = f"{start.trained_on or 'data that nobody names'}, then " if start else ""
     return make_card(
         network,
         classes=data.classes,
-        preprocessing=Preprocessing(
-            image_size=data.size,
-            resize=data.resize or usual_resize(data.size),
-            interpolation=data.interpolation,
-            mean=norm.mean,
-            std=norm.std,
-            color_order=norm.color_order,
-            levels=data.levels,
-        ),
+        preprocessing=preprocessing_of(data),
         metrics={},
         license="not stated",
         source="trained here",
         origin=origin,
         trained_on=f"{before}{data.summary}",
         recipe=recipe_text(recipe),
+    )
+
+
+def preprocessing_of(data: ImageData) -> Preprocessing:
+    """How a network that is trained on these data sees an image in evaluation."""
+    norm = data.normalization
+    return Preprocessing(
+        image_size=data.size,
+        resize=data.resize or usual_resize(data.size),
+        interpolation=data.interpolation,
+        mean=norm.mean,
+        std=norm.std,
+        color_order=norm.color_order,
+        levels=data.levels,
     )
 
 

@@ -50,6 +50,9 @@ _RECIPE = "A named recipe (`dorsal recipes` lists them), one with edits, 'plain(
 Epochs = Annotated[int | None, option("Epochs in place of the recipe's own.", least=1)]
 Name = Annotated[str, option("Title of the study, and its name in the storage.")]
 KeepModels = Annotated[bool, option("Keep the model of every finished run as a folder.", free=True)]
+Accept = Annotated[
+    bool, option("Train even where images do not look as the weights to begin from learnt them.", free=True)
+]
 RecipeText = Annotated[str, option(_RECIPE, metavar="RECIPE", path=True, text=recipe_text)]
 RecipeTexts = Annotated[tuple[str, ...], option(_RECIPE, name="recipe", metavar="RECIPE", path=True, text=recipe_text)]
 Edit = Annotated[str, option("Change the spaces' base network, e.g. 'stem=simple(stride=1), strides=[1, 2, 2, 2]'.")]

@@ -7,7 +7,15 @@ from typing import assert_never
 import msgspec
 
 from dorsal.jobs.records import Study
-from dorsal.jobs.remarks import BatchExceedsData, BudgetCut, EmulatedBfloat16, FewSteps, SeveralSettings, StudyRemark
+from dorsal.jobs.remarks import (
+    BatchExceedsData,
+    BudgetCut,
+    EmulatedBfloat16,
+    FewSteps,
+    InputFinding,
+    SeveralSettings,
+    StudyRemark,
+)
 from dorsal.language.amounts import show_duration
 from dorsal.latency.records import OtherMachine, OtherSpaces, OtherTorch, PredictorUse
 from dorsal.report.words.latency import caution_sentence, use_sentence
@@ -26,7 +34,7 @@ def remark_sentence(value: msgspec.Struct) -> str:
             return use_sentence(value)
         case OtherMachine() | OtherTorch() | OtherSpaces():
             return caution_sentence(value)
-        case BatchExceedsData() | FewSteps() | EmulatedBfloat16() | BudgetCut() | SeveralSettings():
+        case BatchExceedsData() | FewSteps() | EmulatedBfloat16() | BudgetCut() | SeveralSettings() | InputFinding():
             return _on_study(value)
         case _:
             raise TypeError(f"there are no words for a {type(value).__name__}")
@@ -53,5 +61,7 @@ def _on_study(remark: StudyRemark) -> str:
             )
         case SeveralSettings(settings):
             return f"runs were made in different settings, which round differently: {'; '.join(settings)}"
+        case InputFinding(arm, finding):
+            return f"{arm}, {finding.check}: {finding.verdict}. {finding.found} {finding.advice}".strip()
         case _:
             assert_never(remark)

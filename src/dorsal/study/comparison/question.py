@@ -72,6 +72,7 @@ class Comparison(question.Training, frozen=True, forbid_unknown_fields=True, kw_
         str | None,
         option("Scale widths until a cost is the first network's (macs) or a value (macs=20M).", metavar="COST"),
     ] = None
+    accept: question.Accept = False
     seeds: question.Seeds = 3
     budget: question.Budget = None
     name: question.Name = "compare"

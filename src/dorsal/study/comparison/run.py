@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 from msgspec.structs import replace
 
@@ -14,7 +15,7 @@ from dorsal.jobs.plan import Run
 from dorsal.jobs.records import Arm, Study
 from dorsal.jobs.store import SEEDS, Categories, Domains, Values
 from dorsal.jobs.study_file import STUDY_FILE, load_study, refuse_other_studies
-from dorsal.jobs.train import data_summary, find_start, published_tags, timm_arms, with_device
+from dorsal.jobs.train import data_summary, examine_start, find_start, published_tags, timm_arms, with_device
 from dorsal.recipes.recipe import Recipe
 from dorsal.recipes.text import read_recipes
 from dorsal.spec.network import Network
@@ -41,6 +42,8 @@ def compare(comparison: Comparison, *, on_event: OnEvent = lambda _: None) -> St
     tell(data.notes, on_event)
     arms = _filled_in(comparison.asked_arms)
     asked = plan_comparison(comparison, data, recipes, arms, _foreign(comparison, arms, data, recipes))
+    examined = (examine_start(arm, data, comparison.accept) for arm in asked.arms if arm.start)
+    asked = replace(asked, remarks=tuple(chain.from_iterable(examined)))
     folder = comparison.folder
     domains: Domains = {
         "arm": Categories(tuple(arm.label for arm in asked.arms)),
