@@ -82,8 +82,9 @@ def stacked(images: ImageValues) -> Array:
 
 def difference_noise(first: Array, second: Array) -> ImageNoise:
     """What images do to the difference of the means of two arms, from their values [seeds, images], NaN if missing."""
-    differences = np.nanmean(first, axis=0) - np.nanmean(second, axis=0)
-    shared = ~np.isnan(first[:, 0] + second[:, 0])
+    has_first, has_second = ~np.isnan(first[:, 0]), ~np.isnan(second[:, 0])
+    shared = has_first & has_second
+    differences = first[has_first].mean(axis=0) - second[has_second].mean(axis=0)
     noise = _noise(differences, first[shared] - second[shared])
     separating = int((np.abs(differences) > 1e-9).sum())
     if separating >= FEWEST_SEPARATING or np.abs(differences).max() > 100 + 1e-9:
@@ -94,8 +95,9 @@ def difference_noise(first: Array, second: Array) -> ImageNoise:
 
 def mean_noise(values: Array) -> ImageNoise:
     """What images do to the mean of an arm, from its values [seeds, images], NaN if missing."""
-    means = np.nanmean(values, axis=0)
-    noise = _noise(means, values[~np.isnan(values[:, 0])])
+    present = values[~np.isnan(values[:, 0])]
+    means = present.mean(axis=0)
+    noise = _noise(means, present)
     right = float(means.sum()) / 100
     shares = means.min() > -1e-9 and means.max() < 100 + 1e-9
     if not shares or min(right, means.size - right) >= FEWEST_SEPARATING:
@@ -109,10 +111,11 @@ def _noise(means: Array, by_seed: Array) -> ImageNoise:
     variance = float(means.var(ddof=1)) / images if images > 1 else 0.0
     own = 1.0
     if seeds > 1 and variance > 0:
-        rest = by_seed - by_seed.mean(axis=1, keepdims=True)
-        rest -= rest.mean(axis=0)
-        seed_by_image = float((rest**2).sum()) / ((seeds - 1) * (images - 1)) / (seeds * images)
-        own = max(0.0, 1 - seed_by_image / variance)
+        of_seeds, of_images = by_seed.mean(axis=1), by_seed.mean(axis=0)
+        squares = float(np.vdot(by_seed, by_seed)) + by_seed.size * float(by_seed.mean()) ** 2
+        squares -= images * float(of_seeds @ of_seeds) + seeds * float(of_images @ of_images)
+        seed_by_image = squares / ((seeds - 1) * (images - 1)) / (seeds * images)
+        own = min(1.0, max(0.0, 1 - seed_by_image / variance))
     return ImageNoise(value=float(means.mean()), spread=sqrt(variance), own=own, images=images)
 
 
