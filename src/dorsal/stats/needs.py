@@ -13,7 +13,7 @@ from dorsal.stats.interval import Need
 from dorsal.stats.tukey import ARMS_POWER, POWER_QUANTILE, adjusted_p, critical_t
 
 MOST_SEEDS = 10_000
-MOST_IMAGES = 10_000_000
+MOST_IMAGES = 1_000_000
 
 
 class SeedNoise(msgspec.Struct, frozen=True, kw_only=True):

@@ -126,7 +126,7 @@ def pair_sentence(pair: Pair, planned: bool = True, grouped: bool = False) -> st
         return f"No difference shown between {pair.better} and {pair.worse}: {size} {over}."
     if pair.seed_half is not None and pair.images is not None and found.value > pair.seed_half:
         return (
-            f"On these {pair.images:,} {noun} {pair.better} is ahead of {pair.worse} in every way of training, by "
+            f"On these {pair.images:,} {noun} {pair.better} is ahead of {pair.worse} with other seeds too, by "
             f"{found.value:.{digits}f} ± {pair.seed_half:.{digits}f} points over {plural(pair.n, 'seed')}; on other "
             f"images that is not shown ({size}): {_needed(pair, noun)}."
         )
