@@ -242,8 +242,8 @@ def test_an_interval_over_seeds_and_images_has_both_halves():
                 "seed_half": 0.3,
             },
             "On these 40 test images resnest is ahead of plain with other seeds too, by 0.4 ± 0.3 points over 3 "
-            "seeds; on other images that is not shown (0.4 ± 1.4 points): roughly 160 test images would be needed to show a "
-            "difference of this size.",
+            "seeds; on other images that is not shown (0.4 ± 1.4 points): roughly 160 test images would be needed to "
+            "show a difference of this size.",
         ),
     ],
 )
