@@ -138,7 +138,7 @@ GRID = [
 
 def studies_of(cell: Cell) -> int:
     """How many studies are simulated: fewer where each takes long."""
-    return 1000 if cell.images < 10_000 else 300
+    return 1000 if cell.images < 10_000 or cell.arms == 2 else 300
 
 
 def line(cell: Cell, found: Coverage) -> str:
