@@ -7,17 +7,20 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, NamedTuple
 
+import numpy as np
 from msgspec.structs import replace
 
 from dorsal.data.spec import Folder
 from dorsal.data.summary import DataSummary
 from dorsal.findings.comparison import ComparisonFindings, analyse_comparison
+from dorsal.findings.contributions import Contributions
 from dorsal.jobs.records import Arm, Latency, Machine, PlannedRun, Status, Study, Trial
 from dorsal.recipes.epoch import Epoch
 from dorsal.recipes.recipe import Recipe
 from dorsal.spec.cost import cost
 from dorsal.spec.network import network_hash
 from dorsal.spec.text import difference
+from dorsal.stats import Ratios
 from dorsal.zoo import network
 
 TEXTS = {
@@ -113,6 +116,24 @@ def _study() -> Study:
         trials=tuple(trials),
         notes=("Forecast: 12 min; needed 13 min.",),
     )
+
+
+def contributions_of(study: Study, images: int = 1000) -> Contributions:
+    """What each image contributes to the scores, to a tenth of a percent. Images are harder and easier alike for all
+    arms, and a little more so for one.
+    """
+    random, easy = np.random.default_rng(0), {}
+    shared = random.normal(size=images)
+    for each in study.arms:
+        easy[each.label] = shared + 0.5 * random.normal(size=images)
+    arms, runs = {run.key: run.arm for run in study.runs}, {}
+    for trial in study.trials:
+        if trial.score is not None:
+            order = np.argsort(-easy[arms[trial.key]] + 0.3 * random.normal(size=images))
+            right = np.zeros((images, 1))
+            right[order[: round(trial.score * images / 100)]] = 1
+            runs[trial.key] = Ratios(top=right, bottom=np.ones_like(right))
+    return Contributions(runs=runs)
 
 
 def runs_of(arms: Iterable[str], recipes: Iterable[str], seeds: Iterable[int]) -> tuple[PlannedRun, ...]:
@@ -235,7 +256,14 @@ EDGES: dict[str, Callable[[Study], Study]] = {
     "all_equal": lambda study: replace(study, trials=tuple(replace(t, score=80.0) for t in study.trials)),
     "markup": _markup,
     "twelve_arms": _twelve_arms,
+    "images": lambda study: study,
+    "images_one_seed": _one_seed,
+    "two_models": lambda study: part(
+        _one_seed(_one_recipe(study)), lambda run: run.arm in ("resnet", "res2net"), arms=study.arms[:2]
+    ),
 }
+WITH_IMAGES = ("images", "images_one_seed", "two_models")
+"""The cases that are analysed with what each test image contributes."""
 
 
 class Case(NamedTuple):
@@ -248,4 +276,4 @@ class Case(NamedTuple):
 @cache
 def make_case(name: str) -> Case:
     study = EDGES[name](_study()) if name in EDGES else _study()
-    return Case(study, analyse_comparison(study))
+    return Case(study, analyse_comparison(study, contributions_of(study) if name in WITH_IMAGES else None))

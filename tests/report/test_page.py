@@ -174,6 +174,16 @@ def test_one_seed_draws_and_promises_no_interval(case: Callable[[str], Case]) ->
     assert "one seed, hence no interval" in read(one).text
 
 
+def test_the_page_has_both_halves_of_every_interval(case: Callable[[str], Case], whole: Case) -> None:
+    images = case("images")
+    pair = next(iter(images.analysis.comparisons.values())).pairs[0]
+    for half in (pair.seed_half, pair.image_half):
+        assert f"± {half:.2f}" in read(images).text
+    assert "over seeds and test images" in read(images).text
+    assert "new test images like these" in read(images).text
+    assert "3 seeds only" in read(whole).text
+
+
 def test_shares_without_intervals_are_drawn_without() -> None:
     exact = share_view(variance_shares([[[93.1, 93.2]], [[95.1, 95.2]]])).figure.data[0]
     noisy = share_view(variance_shares([[[93.1, 93.2]], [[95.1, 95.4]]])).figure.data[0]

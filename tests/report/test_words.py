@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from dorsal.report.words.comparison import pair_sentence
+from dorsal.report.words.comparison import noise_sentence, pair_sentence
 from dorsal.report.words.numerals import decimals, interval, p_value, plural, roughly
 from dorsal.report.words.populations import comparison_sentence
 from dorsal.report.words.schedule import ranking_sentence, survival_sentence
@@ -208,6 +208,63 @@ def test_an_arm_that_is_better():
 def test_a_difference_that_is_not_shown_says_roughly_what_it_takes(needed, said):
     found = pair_sentence(pair((0.4, -1.5, 2.3), p=0.6, significant=False, needed=needed))
     assert found == f"No difference shown between resnest and plain: 0.4 ± 1.9 points over 3 seeds; {said}"
+
+
+BOTH = {"images": 1000, "seed_half": 0.9, "image_half": 1.1}
+
+
+def test_an_interval_over_seeds_and_images_has_both_halves():
+    assert pair_sentence(pair((2.1, 0.7, 3.5), **BOTH)) == (
+        "resnest is better than plain by 2.1 ± 1.4 points (95 % simultaneous interval over seeds and test images; "
+        "3 seeds ± 0.9, 1,000 test images ± 1.1 on top, p = 0.004)."
+    )
+    assert "1,000 groups of test images ± 1.1 on top" in pair_sentence(pair((2.1, 0.7, 3.5), **BOTH), grouped=True)
+    one = pair((2.1, 0.7, 3.5), **(BOTH | {"n": 1, "seed_half": None}))
+    assert "(95 % simultaneous interval over 1,000 test images, of these trained models, not of the networks, p" in (
+        pair_sentence(one)
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"needed": Need(value=30, low=20, high=60), "images_needed": Need(value=4000, low=3100, high=None)},
+            "No difference shown between resnest and plain: 0.4 ± 1.4 points over 3 seeds and 1,000 test images; "
+            "roughly 20 to 60 seeds or roughly 3,100 to more than 1,000,000 test images would be needed to show a "
+            "difference of this size.",
+        ),
+        (
+            {
+                "needed": Need(value=None, low=None, high=None),
+                "images_needed": Need(value=160, low=160, high=160),
+                "images": 40,
+                "seed_half": 0.3,
+            },
+            "On these 40 test images resnest is ahead of plain with other seeds too, by 0.4 ± 0.3 points over 3 "
+            "seeds; on other images that is not shown (0.4 ± 1.4 points): roughly 160 test images would be needed to "
+            "show a difference of this size.",
+        ),
+    ],
+)
+def test_a_difference_that_images_hide_says_what_would_help(changes, said):
+    found = pair((0.4, -1.0, 1.8), **(BOTH | {"p": 0.3, "significant": False} | changes))
+    assert pair_sentence(found) == said
+
+
+@pytest.mark.parametrize(
+    ("seeds", "images", "said"),
+    [
+        (30, 8000, "the noise of test images is the larger one (± 0.9 by seeds, ± 1.1 on top by test images); what "
+         "helps most is more test images, about 8 times as many."),
+        (6, None, "what helps most is more seeds, about 2 times as many."),
+        (None, None, "± 1.1 on top by test images)."),
+    ],
+)  # fmt: skip
+def test_the_larger_noise_and_what_helps_most(seeds, images, said):
+    needs = {"needed": Need(value=seeds, low=seeds, high=seeds), "images_needed": Need(value=images, low=1, high=None)}
+    assert noise_sentence(pair((0.4, -1.0, 1.8), **(BOTH | needs))).endswith(said)
+    assert noise_sentence(pair()) == ""
 
 
 def test_two_seeds_of_two_arms_do_not_say_how_many_seeds_it_takes():

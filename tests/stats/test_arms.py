@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from dorsal.stats import Need, compare_arms, pooled_means
-from dorsal.stats.arms import MOST_SEEDS, critical_range, fit_blocks, seeds_needed
+from dorsal.stats.arms import fit_blocks
+from dorsal.stats.needs import MOST_SEEDS, seeds_needed
+from dorsal.stats.tukey import critical_range
 
 # Montgomery, Design and Analysis of Experiments, table 4.3: vascular grafts, 4 pressures in 6 batches of resin.
 GRAFTS = {

@@ -5,7 +5,9 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from dorsal.stats.arms import critical_range, fit_blocks, seeds_needed
+from dorsal.stats.arms import fit_blocks
+from dorsal.stats.needs import seeds_needed
+from dorsal.stats.tukey import critical_range
 
 REPLICATIONS = 4000
 TOLERANCE = 3 * sqrt(0.05 * 0.95 / REPLICATIONS)

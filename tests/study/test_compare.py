@@ -8,6 +8,8 @@ import msgspec
 import pytest
 
 from dorsal.data.spec import parse_data
+from dorsal.findings.analyse import analyse
+from dorsal.findings.comparison import ComparisonFindings
 from dorsal.jobs.events import Event, JobEnd, Note, Progress, Remark, StudyStart
 from dorsal.jobs.remarks import BudgetCut, SeveralSettings
 from dorsal.jobs.study_file import STUDY_FILE, load_study, read_study_file, write_study_file
@@ -96,6 +98,9 @@ def test_the_study_holds_what_a_report_needs(crashed: Crashed) -> None:
     assert (study.machine.workers, study.machine.threads) == (1, 1)  # one run was left
     assert {"python", "torch", "optuna"} <= set(study.versions)
     assert study.created == crashed.study.created
+    found = analyse(crashed.out, crashed.url)  # the folder keeps what was said of each image
+    assert isinstance(found, ComparisonFindings)
+    assert (found.images, found.lost) == (study.data.val_images, "")
 
 
 def test_another_setting_is_told_of(crashed: Crashed) -> None:

@@ -62,6 +62,11 @@ class SceneSplit(msgspec.Struct, frozen=True, eq=False):
         """All images, uint8 [n, channels, size, size]."""
         return self.images
 
+    @property
+    def groups(self) -> Ints:
+        """The digit that each scene shows: scenes of one digit are not independent."""
+        return self.sources
+
     def __len__(self) -> int:
         return len(self.labels)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, overload
 
 from dorsal.findings.comparison import ComparisonFindings, analyse_comparison
+from dorsal.findings.contributions import read_contributions
 from dorsal.findings.latency import LatencyFindings, analyse_latency
 from dorsal.findings.population.analyse import analyse_population
 from dorsal.findings.population.records import PopulationFindings
@@ -34,13 +35,14 @@ def analyse(study: PathLike, storage: str | None = None) -> Findings: ...
 def analyse(study: AnyStudy | PathLike, storage: str | None = None) -> Findings:
     """The statistics of a study, finished or not: of a value, or of the folder that holds it.
 
-    Of a folder they are what `dorsal report` and `dorsal space analyse` show, with what was trained again of a
-    population. `storage` is as in `dorsal.load`. Raises ValueError as that does, and TypeError for anything else.
+    Of a folder they are what `dorsal report` and `dorsal space analyse` show: with what was trained again of a
+    population, and of a comparison with intervals over seeds and test images. Those of a value are over seeds only.
+    `storage` is as in `dorsal.load`. Raises ValueError as that does, and TypeError for anything else.
     """
     found, folder = read_study(study, storage)
     match found:
         case Study():
-            return analyse_comparison(found)
+            return analyse_comparison(found, read_contributions(found, folder) if folder else None)
         case PopulationStudy():
             return analyse_population(found, retrained=load_recheck(folder, storage) if folder else None)
         case SearchStudy():

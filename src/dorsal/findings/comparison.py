@@ -6,19 +6,32 @@ Every planned run is accounted for. Finished runs make the means; diverged, fail
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, TypeVar
 
 import msgspec
 import numpy as np
 
+from dorsal.findings.contributions import Contributions
 from dorsal.findings.learning import Learning, learning
 from dorsal.jobs.records import Study, Trial
-from dorsal.stats import Comparisons, Estimate, Shares, compare_arms, pooled_means, variance_shares
+from dorsal.stats import (
+    Comparisons,
+    Estimate,
+    FixedPair,
+    Shares,
+    compare_arms,
+    compare_fixed,
+    pooled_means,
+    variance_shares,
+)
+from dorsal.stats.interval import Array
 
 MEAN_OF_RECIPES = "mean of the recipes"
 
 Results = dict[str, list[float | None]]
+ByImage = dict[str, list[Array | None]]
+Value = TypeVar("Value")
 NoShares = Literal["nothing learnt", "few arms", "few seeds", "all equal"]
 
 
@@ -26,7 +39,7 @@ class Cell(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """One arm under one recipe.
 
     - `score`: in percent, the mean over the finished runs; the interval is by the noise of all arms under this
-      recipe (`stats.pooled_means`). None without a finished run.
+      recipe, and by the choice of test images where that is known (`stats.pooled_means`). None without a finished run.
     - `planned`, `finished`, `diverged`, `failed`: counts of runs.
     """
 
@@ -53,6 +66,10 @@ class ComparisonFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
       be compared is absent.
     - `shares`: the split of the variance. None if `no_shares` gives a reason. It needs two seeds at which every run
       finished; there are `complete_seeds` of them.
+    - `images`: the number of test images that the intervals cover; None if they cover seeds only. `groups`: the number
+      of groups of these that are independent of each other; None if each image is.
+    - `lost`: why the intervals cover seeds only; "" if they do not, and if nothing is known of the images.
+    - `fixed`: the first arm against the second for each recipe, as trained models: with one seed and two arms.
     - `planned`, `done`: numbers of runs.
     """
 
@@ -62,6 +79,10 @@ class ComparisonFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     shares: Shares | None
     no_shares: NoShares | None
     complete_seeds: int
+    images: int | None = None
+    groups: int | None = None
+    lost: str = ""
+    fixed: dict[str, FixedPair] = {}
     planned: int
     done: int
 
@@ -73,11 +94,17 @@ class ComparisonFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
         raise KeyError((arm, recipe))
 
 
-def analyse_comparison(study: Study) -> ComparisonFindings:
-    """The statistics of a comparison, finished or not, whatever failed."""
+def analyse_comparison(study: Study, contributions: Contributions | None = None) -> ComparisonFindings:
+    """The statistics of a comparison, finished or not, whatever failed.
+
+    With `contributions` (`read_contributions`) of all finished runs, intervals are over seeds and test images, else
+    over seeds only.
+    """
+    known = contributions or Contributions()
     trials = study.ended()
     by_recipe = {recipe: _results(study, trials, recipe) for recipe in study.recipes}
-    means = {recipe: pooled_means(results) for recipe, results in by_recipe.items()}
+    by_image = {recipe: _by_image(study, known, recipe) for recipe in study.recipes} if known.runs else {}
+    means = {recipe: pooled_means(results, images=by_image.get(recipe)) for recipe, results in by_recipe.items()}
     cells = tuple(
         _cell(study, trials, arm.label, recipe, means[recipe].get(arm.label))
         for arm in study.arms
@@ -95,13 +122,18 @@ def analyse_comparison(study: Study) -> ComparisonFindings:
     if learnt.nothing:
         shares, missing = None, "nothing learnt"
     planned = sum(cell.planned for cell in cells)
+    example = next(iter(known.runs.values()), None)
     return ComparisonFindings(
         cells=cells,
         learning=learnt,
-        comparisons={} if learnt.nothing else _comparisons(by_recipe),
+        comparisons={} if learnt.nothing else _comparisons(by_recipe, by_image),
         shares=shares,
         no_shares=missing,
         complete_seeds=complete,
+        images=None if example is None else len(example.top),
+        groups=None if example is None or example.groups is None else len(set(example.groups.tolist())),
+        lost=known.lost,
+        fixed={} if learnt.nothing else _fixed(study, known),
         planned=planned,
         done=planned - sum(cell.missing for cell in cells),
     )
@@ -146,16 +178,52 @@ def _results(study: Study, trials: Mapping[tuple[str, str, int], Trial], recipe:
     }
 
 
-def _comparisons(by_recipe: Mapping[str, Results]) -> dict[str, Comparisons]:
-    compared = dict(by_recipe)
+def _by_image(study: Study, known: Contributions, recipe: str) -> ByImage:
+    """As `_results`, what each image contributes in place of the score."""
+    keys = {(run.arm, run.recipe, run.seed): run.key for run in study.runs}
+    values = {key: ratios.values() for key, ratios in known.runs.items()}
+    return {
+        arm.label: [values.get(keys.get((arm.label, recipe, seed), "")) for seed in study.seeds] for arm in study.arms
+    }
+
+
+def _fixed(study: Study, known: Contributions) -> dict[str, FixedPair]:
+    """Both arms as trained models, where there are two and one seed, under each recipe that both have finished."""
+    if len(study.arms) != 2 or len(study.seeds) != 1:
+        return {}
+    keys = {(run.arm, run.recipe): run.key for run in study.runs}
+    runs = {name: [known.runs.get(keys.get((arm.label, name), "")) for arm in study.arms] for name in study.recipes}
+    return {
+        name: compare_fixed(first, second)
+        for name, (first, second) in runs.items()
+        if first is not None and second is not None
+    }
+
+
+def _comparisons(by_recipe: Mapping[str, Results], by_image: Mapping[str, ByImage]) -> dict[str, Comparisons]:
+    compared, images = dict(by_recipe), dict(by_image)
     if len(by_recipe) > 1:
-        arms = next(iter(by_recipe.values()))
-        means = {
-            arm: [_mean(values) for values in zip(*(results[arm] for results in by_recipe.values()), strict=True)]
-            for arm in arms
-        }
-        compared = {MEAN_OF_RECIPES: means, **by_recipe}
-    return {name: compare_arms(results) for name, results in compared.items() if len(_with_results(results)) > 1}
+        compared = {MEAN_OF_RECIPES: _over_recipes(list(by_recipe.values()), _mean), **by_recipe}
+        if by_image:
+            images[MEAN_OF_RECIPES] = _over_recipes(list(by_image.values()), _mean_by_image)
+    return {
+        name: compare_arms(results, images=images.get(name))
+        for name, results in compared.items()
+        if len(_with_results(results)) > 1
+    }
+
+
+def _over_recipes(
+    tables: Sequence[Mapping[str, Sequence[Value | None]]], mean: Callable[[Sequence[Value | None]], Value | None]
+) -> dict[str, list[Value | None]]:
+    """The mean over the recipes for each arm and seed."""
+    return {arm: [mean(cells) for cells in zip(*(table[arm] for table in tables), strict=True)] for arm in tables[0]}
+
+
+def _mean_by_image(values: Sequence[Array | None]) -> Array | None:
+    """As `_mean`, for each image."""
+    present = [value for value in values if value is not None]
+    return np.mean(present, axis=0) if len(present) == len(values) else None
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -1,7 +1,8 @@
 """What a study keeps of a finished run beside its trial: its predictions and its model. No torch.
 
 predictions/KEY.npz    arrays [n, …] in the order of the images that were scored; see the task's scorer, e.g. `label`,
-                       `predicted` and `logits` (half precision) of `tasks.classify.score`
+                       `predicted` and `logits` (half precision) of `tasks.classify.score`; of a run also `group`, where
+                       images are not independent of each other (`data.split.Split.groups`)
 models/KEY/            a model as a folder, which every verb takes; see `weights.saved`
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,10 @@ def write_predictions(folder: Path, key: str, content: bytes) -> None:
     write_whole(path, content)
 
 
-def read_predictions(folder: Path, trial: Trial | ModelScore) -> dict[str, NDArray[Any]]:
-    """What the run said of each validation image.
+def read_predictions(
+    folder: Path, trial: Trial | ModelScore, names: Collection[str] | None = None
+) -> dict[str, NDArray[Any]]:
+    """What the run said of each validation image: all arrays, or those of these names that are there.
 
     Raises ValueError where the study keeps nothing of the run, or the file is not the one that the run wrote.
     """
@@ -67,7 +70,7 @@ def read_predictions(folder: Path, trial: Trial | ModelScore) -> dict[str, NDArr
     if hashlib.sha256(content).hexdigest() != trial.predictions:
         raise ValueError(f"{str(path)!r} is damaged or of another run: its sha256 is not the one in the store")
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return dict(arrays)
+        return {name: arrays[name] for name in arrays.files if names is None or name in names}
 
 
 def disk_needed(params: Sequence[int], data: DataSummary, workers: int, keep_models: bool) -> int:

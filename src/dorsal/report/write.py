@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import overload
 
 from dorsal.findings.analyse import Findings, analyse, analyse_population_in, read_study
-from dorsal.findings.comparison import ComparisonFindings
+from dorsal.findings.comparison import ComparisonFindings, analyse_comparison
+from dorsal.findings.contributions import read_contributions
 from dorsal.findings.population.records import PopulationFindings
 from dorsal.findings.search import SearchFindings
 from dorsal.jobs.records import Study
@@ -30,8 +31,8 @@ def write_report(study: AnyStudy | PathLike, folder: PathLike | None = None, sto
     """Analyses a study and writes results.json, tables and report.html into `folder`, each whole or not at all.
 
     `study` is a value, or the folder of one. Then the report is written there too, unless another `folder` is given.
-    With a population comes what its folder holds beside it: networks trained again, and measured times. For a value
-    that is `folder`. `storage` is as in `dorsal.load`.
+    With a study comes what its folder holds beside it: predictions of a comparison, networks of a population that were
+    trained again, and measured times. For a value that is `folder`. `storage` is as in `dorsal.load`.
 
     Returns the findings. Raises ValueError as `dorsal.load` does, TypeError for anything that is no study, and OSError
     when a file cannot be written.
@@ -42,7 +43,7 @@ def write_report(study: AnyStudy | PathLike, folder: PathLike | None = None, sto
         raise wrong_type("folder", folder, "the folder to write into, as a text or a pathlib.Path")
     match found:
         case Study():
-            comparison = analyse(found)
+            comparison = analyse_comparison(found, read_contributions(found, home or out))
             write_comparison_report(found, comparison, out)
             return comparison
         case PopulationStudy():

@@ -6,11 +6,13 @@ from dorsal.stats.arms import Comparisons, Pair, compare_arms, pooled_means
 from dorsal.stats.axis import CategoricalProfile, NumericProfile, categorical_profile, numeric_profile
 from dorsal.stats.best_of import SearchCurve, search_curve
 from dorsal.stats.distribution import Band, Edf, edf, normalized_weights, pointwise_band, simultaneous_band
+from dorsal.stats.fixed import FixedPair, compare_fixed
 from dorsal.stats.good_ranges import GoodRange, GoodValues, good_range, good_values
 from dorsal.stats.interval import Estimate, Need, share_at_least
 from dorsal.stats.non_inferiority import ErrorIncrease, dependence_p, members_cost, populations_cost
 from dorsal.stats.order_stability import PopulationReliability, population_reliability
 from dorsal.stats.populations import PopulationComparison, compare_populations
+from dorsal.stats.ratios import Ratios
 from dorsal.stats.regression import (
     Contest,
     LinearModel,
@@ -31,6 +33,7 @@ __all__ = [
     "Edf",
     "ErrorIncrease",
     "Estimate",
+    "FixedPair",
     "GoodRange",
     "GoodValues",
     "LinearModel",
@@ -40,12 +43,14 @@ __all__ = [
     "PopulationComparison",
     "PopulationReliability",
     "PredictorScores",
+    "Ratios",
     "Reliability",
     "SampleSize",
     "SearchCurve",
     "Shares",
     "categorical_profile",
     "compare_arms",
+    "compare_fixed",
     "compare_populations",
     "compare_predictors",
     "dependence_p",

@@ -1,21 +1,20 @@
-"""Which arm is better: all pairs of arms, paired by seed and corrected for the number of pairs."""
+"""Which arm is better: all pairs of arms, paired by seed and by test image, and corrected for the number of pairs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from itertools import combinations
-from math import ceil, sqrt
+from math import hypot, inf, sqrt
 
 import msgspec
 import numpy as np
-from scipy.special import chdtri, stdtrit
-from scipy.stats import nct, norm, studentized_range
+from scipy.optimize import brentq
+from scipy.special import ndtri, stdtrit
 
+from dorsal.stats.images import ImageNoise, ImageValues, difference_noise, mean_noise, stacked
 from dorsal.stats.interval import Array, Estimate, Need, as_results, check_confidence
-
-ARMS_POWER = 0.8
-MOST_SEEDS = 10_000
+from dorsal.stats.needs import SeedNoise, need_of_images, need_of_seeds
+from dorsal.stats.tukey import LEAST_P, adjusted_p, critical_t, same_level
 
 FEWEST_FREEDOM = 2
 """Fewest degrees of freedom for a standard deviation. With 1, its 90 % interval spans a factor of 31."""
@@ -27,11 +26,16 @@ class Pair(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     - `difference`: better minus worse, never negative. Its interval holds for all pairs at once.
     - `p`: the adjusted two-sided p value. It is below 1 - confidence exactly when the interval excludes 0.
     - `n`: the number of seeds at which both arms have a result.
-    - `needed`: the number of seeds that would show a difference of this size. None for a significant pair, and below
-      FEWEST_FREEDOM degrees of freedom.
+    - `images`: the number of independent test images (or groups of images). None if the interval is not over images.
+    - `seed_half`: half of the interval over seeds alone, None where it is not over seeds. `image_half`: what the choice
+      of test images adds to it, in squares; None where it is not over images.
+    - `needed`: the number of seeds that would show a difference of this size on as many images. None for a significant
+      pair, below FEWEST_FREEDOM degrees of freedom, and without noise of seeds.
+    - `images_needed`: the number of images that would show it with as many seeds. None for a significant pair, below
+      FEWEST_FREEDOM degrees of freedom, and without images.
 
-    Interval and `p` are None if noise cannot be told from effect: with one seed, or if arm and seed explain every
-    result.
+    Interval and `p` are None if noise cannot be told from effect: without images and with one seed, or if arm and seed
+    explain every result. With images, the interval is then over images alone: it is of these trained models.
     """
 
     better: str
@@ -39,8 +43,12 @@ class Pair(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     difference: Estimate
     p: float | None
     n: int
+    images: int | None = None
+    seed_half: float | None = None
+    image_half: float | None = None
     significant: bool
     needed: Need | None
+    images_needed: Need | None = None
     confidence: float
 
 
@@ -76,28 +84,43 @@ class BlockFit(msgspec.Struct, frozen=True, kw_only=True):
     noise_variance: float
     degrees_of_freedom: int
 
+    def noise(self, i: int, j: int) -> SeedNoise | None:
+        """The noise of seeds in the difference of two arms. None if it is not known."""
+        if not self.noise_variance > 0:
+            return None
+        return SeedNoise(variance=self.noise_variance, freedom=self.degrees_of_freedom, scale=float(self.scale[i, j]))
 
-def compare_arms(values: Mapping[str, Sequence[float | None]], confidence: float = 0.95) -> Comparisons:
+
+def compare_arms(
+    values: Mapping[str, Sequence[float | None]], confidence: float = 0.95, images: ImageValues | None = None
+) -> Comparisons:
     """Compare every pair of arms. Larger values are better.
 
     `values` has one list for each arm, with the same seeds in the same order. None or NaN marks a seed without a
-    result.
+    result. `images` has `Ratios.values` for each arm and seed, as far as there are results. With it, intervals and
+    tests are for new seeds and new test images; without it, for new seeds only.
 
     The seed is a block, so an effect of the seed on all arms alike cancels. The noise is pooled over the arms. On 3
     seeds a paired t test has 2 degrees of freedom, and its quantile, corrected for 5 arms, is 14 standard errors;
     pooled, it is 3.5 on 8. The price is the assumption of equal noise. Measured rates of false differences:
     docs/statistics.md. Two arms give exactly the paired t test.
 
+    The choice of images is added in squares of half-widths (Howe 1974). What a seed does to single images is in the
+    noise of seeds already, so it is taken off the noise of images first (`ImageNoise.own`). The interval is never
+    narrower than that over seeds alone, nor than that over images alone. If fewer than `images.FEWEST_SEPARATING`
+    images separate two arms, the part of the images is exact (`images.Few`).
+
     Missing results are handled in the same fit, so one failed run costs one degree of freedom. A pair without a common
     seed is left out and named in `unpaired`.
 
-    `needed` takes the observed difference for the true one, so it is as uncertain as that.
+    `needed` and `images_needed` take the observed difference for the true one, so they are as uncertain as that.
 
     Sources: Tukey (1953); Kramer (1956), "Extension of multiple range tests to group means with unequal numbers of
-    replications"; Montgomery, "Design and Analysis of Experiments", chapter 4.
+    replications"; Montgomery, "Design and Analysis of Experiments", chapter 4; Howe (1974), "Approximate confidence
+    limits on the mean of X + Y where X and Y are two tabled independent random variables".
 
-    Raises ValueError for fewer than two arms with results, lists of unequal length, infinite values, or a confidence
-    that is not between 0 and 1.
+    Raises ValueError for fewer than two arms with results, lists of unequal length, infinite values, a confidence that
+    is not between 0 and 1, or `images` that do not go with the values.
     """
     check_confidence(confidence)
     if len(values) < 2:
@@ -113,8 +136,17 @@ def compare_arms(values: Mapping[str, Sequence[float | None]], confidence: float
     shared = present.astype(int) @ present.T.astype(int)
     # Ranked by estimate, then by name, so that the answer does not depend on the order of the arms.
     ranked = sorted(range(len(arms)), key=lambda i: (-fit.effects[i], arms[i]))
+    cube = None if images is None else _cube(images, arms, present)
     pairs = tuple(
-        _pair(arms, fit, i, j, n=int(shared[i, j]), confidence=confidence)
+        _pair(
+            (arms[i], arms[j]),
+            float(fit.effects[i] - fit.effects[j]),
+            seeds=fit.noise(i, j),
+            images=None if cube is None else difference_noise(cube[i], cube[j]),
+            n=int(shared[i, j]),
+            arms=len(arms),
+            confidence=confidence,
+        )
         for i, j in combinations(ranked, 2)
         if shared[i, j]
     )
@@ -129,17 +161,21 @@ def compare_arms(values: Mapping[str, Sequence[float | None]], confidence: float
     )
 
 
-def pooled_means(values: Mapping[str, Sequence[float | None]], confidence: float = 0.95) -> dict[str, Estimate]:
+def pooled_means(
+    values: Mapping[str, Sequence[float | None]], confidence: float = 0.95, images: ImageValues | None = None
+) -> dict[str, Estimate]:
     """The mean of each arm over its seeds, with Student's interval by the noise of all arms together.
 
-    `values` is as in `compare_arms`, with one arm or more. Arms without a result are left out. Two seeds of one arm may
-    agree or differ by chance, so their own spread says little. The noise and its degrees of freedom are therefore those
-    of `compare_arms`. An effect of the seed on all arms alike is not part of it, since it cancels between arms (Loftus
-    and Masson 1994). A single arm has the interval of its own results.
+    `values` and `images` are as in `compare_arms`, with one arm or more. Arms without a result are left out. Two seeds
+    of one arm may agree or differ by chance, so their own spread says little. The noise and its degrees of freedom are
+    therefore those of `compare_arms`. An effect of the seed on all arms alike is not part of it, since it cancels
+    between arms (Loftus and Masson 1994). A single arm has the interval of its own results.
 
-    There is no interval below FEWEST_FREEDOM degrees of freedom, or without noise.
+    With `images`, the interval is over seeds and test images, as in `compare_arms`, and with one seed over images
+    alone. There is none below FEWEST_FREEDOM degrees of freedom of several seeds, or if these show no noise.
 
-    Raises ValueError for lists of unequal length, infinite values, or a confidence that is not between 0 and 1.
+    Raises ValueError for lists of unequal length, infinite values, a confidence that is not between 0 and 1, or
+    `images` that do not go with the values.
     """
     check_confidence(confidence)
     results = _grid(values)
@@ -157,15 +193,20 @@ def pooled_means(values: Mapping[str, Sequence[float | None]], confidence: float
         freedom = present.size - 1
         variance = float(present.var(ddof=1)) if np.ptp(present) > 0 else 0.0
     known = freedom >= FEWEST_FREEDOM and variance > 0
-    reach = float(stdtrit(freedom, (1 + confidence) / 2)) * sqrt(variance) if known else None
-    return {
-        arm: Estimate(
+    half = float(stdtrit(freedom, (1 + confidence) / 2)) * sqrt(variance) if known else None
+    is_covered = images is not None and (known or results.shape[1] == 1)
+    cube = _cube(images, arms, ~np.isnan(results)) if images is not None and is_covered else None
+    z = float(ndtri((1 + confidence) / 2))
+    found = {}
+    for place, (arm, mean, n) in enumerate(zip(arms, means.tolist(), counts.tolist(), strict=True)):
+        by_seeds = None if half is None else half / sqrt(n)
+        below, above = reach(by_seeds, None if cube is None else mean_noise(cube[place]), z)
+        found[arm] = Estimate(
             value=mean,
-            low=None if reach is None else mean - reach / sqrt(n),
-            high=None if reach is None else mean + reach / sqrt(n),
+            low=None if below is None else mean - below,
+            high=None if above is None else mean + above,
         )
-        for arm, mean, n in zip(arms, means.tolist(), counts.tolist(), strict=True)
-    }
+    return found
 
 
 def fit_blocks(results: Array) -> BlockFit:
@@ -196,83 +237,88 @@ def fit_blocks(results: Array) -> BlockFit:
     )
 
 
-@cache
-def critical_range(arms: int, degrees_of_freedom: float, confidence: float) -> float:
-    """Quantile of the studentized range of `arms` means, in standard errors of a mean."""
-    return float(studentized_range.ppf(confidence, arms, degrees_of_freedom))
-
-
-def seeds_needed(effect: float, arms: int, confidence: float = 0.95) -> int | None:
-    """The fewest complete seeds with which Tukey's test shows a true `effect` with 80 % power.
-
-    `effect` is the difference of two arms in units of the noise standard deviation. None for more than MOST_SEEDS. A
-    difference shown with the wrong sign does not count.
-    """
-    # Above 100 two seeds are enough at any usual confidence, and the noncentral t is no longer accurate.
-    effect = min(abs(effect), 100.0)
-    if effect == 0:
-        return None
-    start = max(2, ceil(_with_known_noise(effect, arms, confidence)))
-    return next((seeds for seeds in range(start, MOST_SEEDS + 1) if _shown(effect, arms, seeds, confidence)), None)
-
-
-def _with_known_noise(effect: float, arms: int, confidence: float) -> float:
-    """The number of seeds if the variance of the noise were known: slightly fewer than the test needs."""
-    return 2 * ((critical_range(arms, float("inf"), confidence) / sqrt(2) + float(norm.ppf(ARMS_POWER))) / effect) ** 2
-
-
-def _need(difference: float, noise: float, freedom: int, arms: int, confidence: float) -> Need:
-    """`seeds_needed`, with its values at both ends of the 90 % interval of the noise. Seeds grow with the noise
-    squared.
-    """
-    if difference == 0:
-        return Need(value=None, low=None, high=None)
-    effect = min(difference / noise, 100.0)
-    value = seeds_needed(effect, arms, confidence)
-    about = value or _with_known_noise(effect, arms, confidence)
-    low, high = (about * freedom / float(chdtri(freedom, tail)) for tail in (0.05, 0.95))
-    return Need(value=value, low=_seeds(low), high=_seeds(high))
-
-
-def _seeds(number: float) -> int | None:
-    return None if number > MOST_SEEDS else max(2, ceil(number))
-
-
-def _shown(effect: float, arms: int, seeds: int, confidence: float) -> bool:
-    """Whether the test is significant at the t statistic that is exceeded with probability ARMS_POWER."""
-    degrees_of_freedom = (arms - 1) * (seeds - 1)
-    t = float(nct.ppf(1 - ARMS_POWER, degrees_of_freedom, effect * sqrt(seeds / 2)))
-    return t > 0 and _adjusted_p(t, arms, degrees_of_freedom) <= 1 - confidence
-
-
-def _adjusted_p(t: float, arms: int, degrees_of_freedom: int) -> float:
-    # scipy computes sf as 1 - cdf by quadrature, which may be slightly below 0.
-    return max(0.0, float(studentized_range.sf(abs(t) * sqrt(2), arms, degrees_of_freedom)))
-
-
-def _pair(arms: list[str], fit: BlockFit, i: int, j: int, *, n: int, confidence: float) -> Pair:
-    difference = float(fit.effects[i] - fit.effects[j])
-    low = high = p = needed = None
+def _pair(
+    names: tuple[str, str],
+    difference: float,
+    *,
+    seeds: SeedNoise | None,
+    images: ImageNoise | None,
+    n: int,
+    arms: int,
+    confidence: float,
+) -> Pair:
+    low = high = seed_half = image_half = p = needed = images_needed = None
     significant = False
-    if fit.noise_variance > 0:
-        noise, freedom = sqrt(fit.noise_variance), fit.degrees_of_freedom
-        standard_error = noise * sqrt(fit.scale[i, j])
-        half_width = critical_range(len(arms), freedom, confidence) / sqrt(2) * standard_error
-        low, high = difference - half_width, difference + half_width
-        p = _adjusted_p(difference / standard_error, len(arms), freedom)
+    error = sqrt(seeds.variance * seeds.scale) if seeds else 0.0
+    if seeds is not None:
+        seed_half = critical_t(arms, seeds.freedom, confidence) * error
+    below, above = reach(seed_half, images, critical_t(arms, inf, confidence))
+    if below is not None and above is not None:
+        low, high = difference - below, difference + above
         significant = low > 0
-        if not significant and freedom >= FEWEST_FREEDOM:
-            needed = _need(difference, noise, freedom, len(arms), confidence)
+        p = _p(difference, seeds, images, arms)
+        if images is not None:  # its p value is from a table, right to three digits: the interval decides
+            p = min(p, 1 - confidence - 1e-12) if significant else max(p, 1 - confidence)
+        half = (below + above) / 2
+        image_half = None if images is None else sqrt(max(0.0, half**2 - (seed_half or 0.0) ** 2))
+        if not significant and (seeds is None or seeds.freedom >= FEWEST_FREEDOM):
+            added = 0.0 if images is None else images.own * (images.reach(1.0)[0]) ** 2
+            needed = need_of_seeds(difference, seeds, arms, confidence, added) if seeds else None
+            images_needed = need_of_images(difference, images, seeds, arms, confidence) if images else None
     return Pair(
-        better=arms[i],
-        worse=arms[j],
+        better=names[0],
+        worse=names[1],
         difference=Estimate(value=difference, low=low, high=high),
         p=p,
         n=n,
+        images=images.images if images else None,
+        seed_half=seed_half,
+        image_half=image_half,
         significant=significant,
         needed=needed,
+        images_needed=images_needed,
         confidence=confidence,
     )
+
+
+def reach(seed_half: float | None, images: ImageNoise | None, z: float) -> tuple[float | None, float | None]:
+    """How far the interval over seeds and images reaches below and above the estimate.
+
+    None where it is over neither.
+    """
+    if images is None:
+        return seed_half, seed_half
+    alone, own = images.reach(z), sqrt(images.own)
+    below, above = (max(end, hypot(seed_half or 0.0, own * end)) for end in alone)
+    return below, above
+
+
+def _p(difference: float, seeds: SeedNoise | None, images: ImageNoise | None, arms: int) -> float:
+    """The level at which the interval ends at 0."""
+    error = sqrt(seeds.variance * seeds.scale) if seeds else 0.0
+    if images is None and seeds is not None:
+        return adjusted_p(difference / error, arms, seeds.freedom)
+
+    def gap(z: float) -> float:
+        half = same_level(z, arms, seeds.freedom) * error if seeds else None
+        return (reach(half, images, z)[0] or 0.0) - difference
+
+    least, most = 1e-3, 6.0
+    if gap(least) >= 0:
+        return 1.0
+    if gap(most) < 0:
+        return LEAST_P
+    return max(LEAST_P, adjusted_p(float(brentq(gap, least, most)), arms, inf))
+
+
+def _cube(images: ImageValues, arms: Sequence[str], present: Array) -> Array:
+    """The values of these arms, [arms, seeds, images]. ValueError unless they are there exactly where results are."""
+    if absent := [arm for arm in arms if arm not in images]:
+        raise ValueError(f"images lacks {absent[0]!r}: it needs every arm that has results")
+    cube = stacked({arm: images[arm] for arm in arms})
+    if cube.shape[:2] != present.shape or (np.isnan(cube[:, :, 0]) == present).any():
+        raise ValueError("images must have an entry for each arm and seed, None exactly where there is no result")
+    return cube
 
 
 def _grid(values: Mapping[str, Sequence[float | None]]) -> Array:

@@ -96,7 +96,8 @@ def _symbol(index: int, turn: int) -> str:
 def _bar(interval: Estimate) -> dict[str, Any] | None:
     if interval.low is None or interval.high is None:
         return None
-    return {"array": [interval.high - interval.value], "thickness": 1.4, "width": 4}
+    above, below = interval.high - interval.value, interval.value - interval.low
+    return {"array": [above], "arrayminus": [below], "thickness": 1.4, "width": 4}
 
 
 def _quartiles(below: float, above: float) -> dict[str, Any] | None:
@@ -188,14 +189,16 @@ def _forest(comparisons: Comparisons) -> go.Figure:
     for significant, colour, symbol in ((True, "#0072B2", "circle"), (False, "#7F7F7F", "circle-open")):
         rows = [(-row, pair) for row, pair in enumerate(pairs) if pair.significant == significant]
         found = [pair.difference for _, pair in rows]
-        reach = [None if each.high is None else each.high - each.value for each in found]
+        above = [None if each.high is None else each.high - each.value for each in found]
+        below = [None if each.low is None else each.value - each.low for each in found]
+        bars = {"array": above, "arrayminus": below, "thickness": 2, "width": 4}
         figure.add_scatter(
             x=[each.value for each in found],
             y=[row for row, _ in rows],
             text=[f"{shown(pair.better)} − {shown(pair.worse)}" for _, pair in rows],
             mode="markers",
             marker={"size": 9, "color": colour, "symbol": symbol},
-            error_x={"array": reach, "thickness": 2, "width": 4} if any(reach) else None,
+            error_x=bars if any(above) else None,
             hovertemplate="%{text}: %{x:.2f}<extra></extra>",
         )
     names = [

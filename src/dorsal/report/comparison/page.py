@@ -28,15 +28,15 @@ from dorsal.report.shell import chart
 from dorsal.report.words.comparison import (
     ASSUMPTIONS,
     COST_COLUMNS,
-    METHOD,
     caveats,
     conclusions,
     costs,
     lost_runs,
+    method,
     no_shares,
     spread,
 )
-from dorsal.report.words.numerals import percent, plural
+from dorsal.report.words.numerals import chance, half_width, percent, plural
 from dorsal.spec.task import metric_of
 from dorsal.stats import Shares
 
@@ -145,7 +145,31 @@ def _pairs(found: ComparisonFindings) -> str:
         "Grey and hollow: no difference shown."
     )
     figure = chart("Differences between arms", pair_views(found), caption)
-    return figure + details("Method and assumptions", f"<p>{escape(METHOD)}</p><ul>{items(ASSUMPTIONS)}</ul>")
+    about = f"<p>{escape(method(found))}</p><ul>{items(ASSUMPTIONS)}</ul>"
+    return figure + details("All pairs in figures", _pair_tables(found)) + details("Method and assumptions", about)
+
+
+def _pair_tables(found: ComparisonFindings) -> str:
+    """Every pair with both halves of its interval, one table for each comparison."""
+    head = ("better", "worse", "points", "by seeds", "by test images", "p")
+    return "".join(
+        table(
+            name,
+            head,
+            [
+                [
+                    escape(pair.better),
+                    escape(pair.worse),
+                    percent(pair.difference),
+                    half_width(pair.seed_half),
+                    half_width(pair.image_half),
+                    chance(pair.p),
+                ]
+                for pair in comparison.pairs
+            ],
+        )
+        for name, comparison in found.comparisons.items()
+    )
 
 
 def _architectures(study: Study) -> str:

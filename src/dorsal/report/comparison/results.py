@@ -13,7 +13,7 @@ from dorsal.jobs.json_file import write_whole
 from dorsal.jobs.records import STUDY_SCHEMA, Study
 from dorsal.recipes.epoch import Epoch
 from dorsal.report.files import csv_of, json_of
-from dorsal.report.words.comparison import ASSUMPTIONS, METHOD, caveats, conclusions, no_shares, notes
+from dorsal.report.words.comparison import ASSUMPTIONS, caveats, conclusions, method, no_shares, notes
 
 RUN = ("arm", "recipe", "seed")
 
@@ -49,7 +49,7 @@ def with_words(study: Study, found: ComparisonFindings) -> dict[str, Any]:
     """The findings as builtins, with the sentences that go with them."""
     whole: dict[str, Any] = msgspec.to_builtins(found)
     for written, comparison in zip(whole["comparisons"].values(), found.comparisons.values(), strict=True):
-        written |= {"method": METHOD, "assumptions": ASSUMPTIONS, "notes": list(notes(comparison))}
+        written |= {"method": method(found), "assumptions": ASSUMPTIONS, "notes": list(notes(comparison))}
     return {
         **whole,
         "shares_reason": no_shares(found),

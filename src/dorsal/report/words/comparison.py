@@ -7,15 +7,20 @@ from collections.abc import Iterator, Sequence
 from dorsal.findings.comparison import MEAN_OF_RECIPES, Cell, ComparisonFindings
 from dorsal.jobs.records import Arm, Study
 from dorsal.report.words.learning import learning_sentences
-from dorsal.report.words.numerals import count, decimals, milliseconds, p_value, plural, roughly
+from dorsal.report.words.numerals import count, decimals, interval, milliseconds, p_value, plural, roughly
 from dorsal.spec.timm import TimmNetwork
 from dorsal.stats import Comparisons, Pair, Shares
-from dorsal.stats.arms import MOST_SEEDS
+from dorsal.stats.needs import MOST_IMAGES, MOST_SEEDS
 
-METHOD = (
+_METHOD = (
     "Randomised blocks: result = arm + seed + noise, fitted by least squares to the results present. "
     "Tukey's studentized range gives intervals and p values that hold for all pairs of arms at once "
     "(Tukey-Kramer where results are missing)."
+)
+_IMAGES = (
+    " Test images: the spread of what each image contributes to a difference, without the part that is in the noise "
+    "of seeds already, is added in squares of half-widths (Howe 1974). Where fewer than 10 images separate two arms, "
+    "their part is exact."
 )
 ASSUMPTIONS = (
     "The noise is roughly normal.",
@@ -25,6 +30,11 @@ ASSUMPTIONS = (
     "breaks this, in that arm's favour.",
 )
 COST_COLUMNS = ("params", "MACs", "activations", "forward", "train step")
+
+
+def method(found: ComparisonFindings) -> str:
+    """How intervals and p values are made."""
+    return _METHOD + (_IMAGES if found.images else "")
 
 
 def conclusions(study: Study, found: ComparisonFindings) -> tuple[str, ...]:
@@ -50,6 +60,8 @@ def _against_the_leader(study: Study, found: ComparisonFindings) -> list[str]:
     against = [pair for pair in primary.pairs if pair.better == leader]
     beaten = sum(pair.significant for pair in against)
     scope = "On the mean of the recipes" if name == MEAN_OF_RECIPES else f"Under the recipe {name}"
+    if _is_of_models(against[0]):
+        scope = f"Of these trained models: {scope[0].lower()}{scope[1:]}"
     if beaten == len(against):
         head = f"{scope}, {leader} is better than {'each of the other arms' if beaten > 1 else 'the other arm'}."
     elif beaten:
@@ -57,7 +69,28 @@ def _against_the_leader(study: Study, found: ComparisonFindings) -> list[str]:
     else:
         head = f"{scope}, no arm is shown to be the best; {leader} has the highest mean."
     planned = not found.learning.mostly_nothing
-    return [head, *(pair_sentence(pair, planned) for pair in against), *_leaders(study, found)]
+    noise = [noise_sentence(pair) for pair in against if not pair.significant][:1] if planned else []
+    said = [*(pair_sentence(pair, planned, found.groups is not None) for pair in against), *filter(None, noise)]
+    return [head, *said, *_fixed(study, found), *_leaders(study, found)]
+
+
+def _is_of_models(pair: Pair) -> bool:
+    """Whether the interval is over images alone."""
+    return pair.image_half is not None and pair.seed_half is None
+
+
+def _fixed(study: Study, found: ComparisonFindings) -> Iterator[str]:
+    """Two trained models by the exact McNemar test and a paired bootstrap."""
+    for recipe, pair in found.fixed.items():
+        first, second = (arm.label for arm in study.arms)
+        if pair.first_only is None or pair.second_only is None:
+            continue
+        test = "" if pair.p is None else f"; exact McNemar test: {p_value(pair.p)}"
+        drawn = interval(pair.difference, pair.confidence, of=f" of {first} minus {second} by paired bootstrap")
+        yield (
+            f"Under the recipe {recipe}, of {plural(pair.images, 'test image')} {first} alone is right on "
+            f"{pair.first_only:,} and {second} alone on {pair.second_only:,}{test}{'; ' * bool(drawn)}{drawn}."
+        )
 
 
 def _leaders(study: Study, found: ComparisonFindings) -> Iterator[str]:
@@ -73,27 +106,72 @@ def _leaders(study: Study, found: ComparisonFindings) -> Iterator[str]:
         yield f"The recipes disagree on the highest mean: {named}."
 
 
-def pair_sentence(pair: Pair, planned: bool = True) -> str:
+def pair_sentence(pair: Pair, planned: bool = True, grouped: bool = False) -> str:
     """Whether one of two arms is better, in points of the score; where that is not shown, what it would take.
 
-    `planned` is whether the runs are such that their noise says what it would take.
+    `planned` is whether the runs are such that their noise says what it would take, `grouped` whether `pair.images` are
+    groups of images.
     """
-    found = pair.difference
+    found, noun = pair.difference, "groups of test images" if grouped else "test images"
     if found.low is None or found.high is None or pair.p is None:
         return _without_noise(pair)
     digits = decimals(found.low, found.high)
     size = f"{found.value:.{digits}f} ± {(found.high - found.low) / 2:.{digits}f} points"
-    seeds = plural(pair.n, "seed")
     if pair.significant:
-        level = f"{100 * pair.confidence:g} % simultaneous interval"
-        return f"{pair.better} is better than {pair.worse} by {size} ({level}, {seeds}, {p_value(pair.p)})."
+        level = f"{100 * pair.confidence:g} % simultaneous interval{_over(pair, digits, noun)}"
+        return f"{pair.better} is better than {pair.worse} by {size} ({level}, {p_value(pair.p)})."
+    noises = [] if _is_of_models(pair) else [plural(pair.n, "seed")]
+    over = "over " + " and ".join([*noises, *([f"{pair.images:,} {noun}"] if pair.images else [])])
     if not planned:
-        return f"No difference shown between {pair.better} and {pair.worse}: {size} over {seeds}."
-    if pair.needed is None:
-        needed = "that is too few to say how many would show a difference of this size"
-    else:
-        needed = f"{roughly(pair.needed, 'seeds', MOST_SEEDS)} would be needed to show a difference of this size"
-    return f"No difference shown between {pair.better} and {pair.worse}: {size} over {seeds}; {needed}."
+        return f"No difference shown between {pair.better} and {pair.worse}: {size} {over}."
+    if pair.seed_half is not None and pair.images is not None and found.value > pair.seed_half:
+        return (
+            f"On these {pair.images:,} {noun} {pair.better} is ahead of {pair.worse} with other seeds too, by "
+            f"{found.value:.{digits}f} ± {pair.seed_half:.{digits}f} points over {plural(pair.n, 'seed')}; on other "
+            f"images that is not shown ({size}): {_needed(pair, noun)}."
+        )
+    return f"No difference shown between {pair.better} and {pair.worse}: {size} {over}; {_needed(pair, noun)}."
+
+
+def _over(pair: Pair, digits: int, noun: str) -> str:
+    """What the interval is over, with both halves."""
+    if pair.image_half is None:
+        return f", {plural(pair.n, 'seed')}"
+    images = f"{pair.images or 0:,} {noun}"
+    if pair.seed_half is None:
+        return f" over {images}, of these trained models, not of the networks"
+    return (
+        f" over seeds and test images; {plural(pair.n, 'seed')} ± {pair.seed_half:.{digits}f}, {images} "
+        f"± {pair.image_half:.{digits}f} on top"
+    )
+
+
+def _needed(pair: Pair, noun: str) -> str:
+    """How many seeds, or how many images, would show a difference of this size."""
+    if pair.needed is None and pair.images_needed is None:
+        return "that is too few to say how many would show a difference of this size"
+    limits = (("seeds", pair.needed, MOST_SEEDS), (noun, pair.images_needed, MOST_IMAGES))
+    known = [(what, need, most) for what, need, most in limits if need is not None]
+    possible = [each for each in known if each[1].low is not None] or known
+    ways = " or ".join(roughly(need, what, most) for what, need, most in possible)
+    return f"{ways} would be needed to show a difference of this size"
+
+
+def noise_sentence(pair: Pair) -> str:
+    """Which of the two noises weighs more in a pair that is not decided, and what would help most; "" without both."""
+    if pair.seed_half is None or pair.image_half is None or pair.images is None or not pair.difference.value:
+        return ""
+    halves = f"± {pair.seed_half:.2g} by seeds, ± {pair.image_half:.2g} on top by test images"
+    larger = "seeds" if pair.seed_half > pair.image_half else "test images"
+    said = f"Between {pair.better} and {pair.worse} the noise of {larger} is the larger one ({halves})"
+    needs = {"seeds": (pair.needed, pair.n), "test images": (pair.images_needed, pair.images)}
+    times = {
+        noun: need.value / now for noun, (need, now) in needs.items() if need is not None and need.value is not None
+    }
+    if not times:
+        return f"{said}."
+    most = min(times, key=lambda noun: times[noun])
+    return f"{said}; what helps most is more {most}, about {times[most]:.2g} times as many."
 
 
 def _without_noise(pair: Pair) -> str:
@@ -151,13 +229,7 @@ def caveats(study: Study, found: ComparisonFindings) -> tuple[str, ...]:
         lines.append(f"One recipe ({next(iter(epochs))}), tuned for no arm: another may change the order.")
     else:
         lines.append(f"The recipes ({', '.join(epochs)}) were tuned for no arm: tuning may change the order.")
-    if len(study.seeds) == 1:
-        lines.append("One seed gives no interval: no difference can be told from chance.")
-    else:
-        lines.append(
-            f"An interval covers the noise of {len(study.seeds)} seeds only: not the choice of test images, which are "
-            "the same for every run."
-        )
+    lines += _covered(study, found)
     if len(set(epochs.values())) > 1:
         lengths = ", ".join(f"{name} {length}" for name, length in epochs.items())
         lines.append(f"The recipes train for different numbers of epochs: {lengths}.")
@@ -168,6 +240,30 @@ def caveats(study: Study, found: ComparisonFindings) -> tuple[str, ...]:
     for name, comparison in found.comparisons.items():
         lines += [f"{name}: {note}" for note in notes(comparison)]
     return tuple(lines)
+
+
+def _covered(study: Study, found: ComparisonFindings) -> Iterator[str]:
+    """What the intervals are over, and what they are not."""
+    lost = f" ({found.lost})" if found.lost else ""
+    if found.images and len(study.seeds) == 1:
+        yield (
+            "One seed: an interval covers the choice of test images only. It is of these trained models, not of the "
+            "networks, whose order may be another with another seed."
+        )
+    elif found.images:
+        yield "An interval covers new seeds and new test images like these, not images from elsewhere."
+    elif len(study.seeds) == 1:
+        yield f"One seed gives no interval: no difference can be told from chance{lost}."
+    else:
+        yield (
+            f"An interval covers the noise of {len(study.seeds)} seeds only: not the choice of test images, which are "
+            f"the same for every run{lost}."
+        )
+    if found.images and found.groups:
+        yield (
+            f"The {found.images:,} test images are {found.groups:,} independent groups, and are counted as so many: "
+            "images of one group show the same source."
+        )
 
 
 def notes(found: Comparisons) -> Iterator[str]:
@@ -185,11 +281,13 @@ def notes(found: Comparisons) -> Iterator[str]:
 
 def spread(found: ComparisonFindings, seeds: int) -> str:
     """What stands beside a score in a table."""
+    known = any(cell.score is not None and cell.score.low is not None for cell in found.cells)
     if seeds == 1:
-        return "one seed, hence no interval"
+        return "one seed, and half of the 95 % interval over test images" if known else "one seed, hence no interval"
     means = f"mean over {seeds} seeds"
-    if any(cell.score is not None and cell.score.low is not None for cell in found.cells):
-        return f"{means}, and half of the 95 % interval by the noise of all arms"
+    if known:
+        over = "over seeds and test images" if found.images else "by the noise of all arms"
+        return f"{means}, and half of the 95 % interval {over}"
     return f"{means}, too few for an interval"
 
 

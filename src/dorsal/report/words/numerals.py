@@ -56,6 +56,11 @@ def percent(estimate: Estimate | None) -> str:
     return f"{estimate.value:.2f} ± {(estimate.high - estimate.low) / 2:.2f}"
 
 
+def half_width(half: float | None) -> str:
+    """Half of an interval in a table; a dash where there is none."""
+    return NONE if half is None else f"± {half:.2f}"
+
+
 def chance(p: float | None) -> str:
     """A p value in a table; a dash where nothing was tested."""
     if p is None:

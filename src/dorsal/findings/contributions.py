@@ -1,0 +1,51 @@
+"""What each test image contributes to the scores of a study, from the predictions that its folder keeps. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from dorsal.jobs.kept import read_predictions
+from dorsal.jobs.records import Study, Trial
+from dorsal.stats import Ratios
+from dorsal.tasks.contributions import ARRAYS, contributions
+
+_TOLERANCE = 1e-6
+"""The score of a run and that of its predictions differ by rounding only."""
+
+
+class Contributions(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """What each test image contributes to the score of every finished run.
+
+    - `runs`: by the key of the run. Empty if they are not to be had of all runs: `lost` then says why, "" where nothing
+      was looked for.
+    """
+
+    runs: Mapping[str, Ratios] = {}
+    lost: str = ""
+
+
+def read_contributions(study: Study, folder: Path) -> Contributions:
+    """The contributions to all finished runs of the study, from its folder. Never raises for what the folder lacks."""
+    finished = [trial for trial in study.trials if trial.status == "finished"]
+    runs, lost = dict[str, Ratios](), list[str]()
+    for trial in finished:
+        try:
+            runs[trial.key] = _read(study, folder, trial)
+        except (ValueError, OSError) as error:
+            lost.append(str(error))
+    if not lost:
+        return Contributions(runs=runs)
+    more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
+    return Contributions(lost=f"{lost[0]}{more}")
+
+
+def _read(study: Study, folder: Path, trial: Trial) -> Ratios:
+    if not trial.predictions:
+        raise ValueError(f"run {trial.key} kept nothing of single images")
+    found = contributions(study.task, read_predictions(folder, trial, ARRAYS))
+    if trial.score is None or abs(found.score() - trial.score) > _TOLERANCE:
+        raise ValueError(f"the predictions of run {trial.key} do not give its score")
+    return found
