@@ -46,7 +46,7 @@ def timed(call, rounds):
 
 
 def by_sklearn(features, labels, asked, truth):
-    """Accuracies of the sweep on the inner images, and of the refit on those that are asked."""
+    """Accuracy on the images that are asked, and the chosen penalty."""
     x = ((features - features.mean(0)) / features.std(0)).numpy()
     z = ((asked - features.mean(0)) / features.std(0)).numpy()
     learnt, held = held_out(labels.numpy(), INNER_SHARE, 0)
@@ -56,7 +56,30 @@ def by_sklearn(features, labels, asked, truth):
         model.set_params(C=1 / (penalty * len(learnt))).fit(x[learnt], labels.numpy()[learnt])
         scores[penalty] = model.score(x[held], labels.numpy()[held])
     best = max(scores, key=scores.get)
-    return best, model.set_params(C=1 / (best * len(x))).fit(x, labels.numpy()).score(z, truth.numpy())
+    return model.set_params(C=1 / (best * len(x))).fit(x, labels.numpy()).score(z, truth.numpy()), best
+
+
+def compare(channels, classes, given):
+    """Prints the seconds of one case."""
+    features, labels = drawn(channels, classes)
+    (features, asked), (labels, truth) = (each.split([IMAGES, ASKED]) for each in (features, labels))
+
+    def tell(name, call, rounds):
+        wall, processor, (accuracy, penalty) = timed(call, rounds)
+        chosen = f", penalty {penalty:g}" if penalty else ""
+        seconds = f"{wall:6.1f} s ({processor:.1f} s of processors)"
+        print(f"{channels:4} x {classes:3}  {name:9} {seconds}, {100 * accuracy:.1f} %{chosen}", flush=True)
+
+    def ours(recipe):
+        logits, choice = answer(recipe, features, labels, classes, asked, 0)
+        return float((logits.argmax(1) == truth).float().mean()), choice and choice.penalty
+
+    tell("probe", lambda: ours(Probe()), given.rounds)
+    tell("neighbors", lambda: ours(Neighbors()), given.rounds)
+    if given.sklearn:
+        votes = KNeighborsClassifier(5, metric="cosine", algorithm="brute").fit(features.numpy(), labels.numpy())
+        tell("its probe", lambda: by_sklearn(features, labels, asked, truth), 1)
+        tell("its votes", lambda: (votes.score(asked.numpy(), truth.numpy()), None), 1)
 
 
 def main():
@@ -69,30 +92,7 @@ def main():
     torch.set_num_threads(given.threads)
     print(f"torch {torch.__version__}, {given.threads} threads, {torch.backends.cpu.get_cpu_capability()}")
     for case in given.cases.split(","):
-        channels, classes = map(int, case.split("x"))
-        features, labels = drawn(channels, classes)
-        (features, asked), (labels, truth) = (each.split([IMAGES, ASKED]) for each in (features, labels))
-        for recipe in (Probe(), Neighbors()):
-            name = type(recipe).__name__
-            call = lambda r=recipe: answer(r, features, labels, classes, asked, 0)  # noqa: E731
-            wall, processor, (logits, choice) = timed(call, given.rounds)
-            accuracy = 100 * float((logits.argmax(1) == truth).float().mean())
-            chosen = f", penalty {choice.penalty:g}" if choice else ""
-            print(
-                f"{case:8} {name:9} {wall:6.1f} s ({processor:.1f} s of processors), {accuracy:.1f} %{chosen}",
-                flush=True,
-            )
-        if given.sklearn:
-            wall, processor, (best, score) = timed(lambda: by_sklearn(features, labels, asked, truth), 1)
-            print(
-                f"{case:8} sklearn   {wall:6.1f} s ({processor:.1f} s of processors), {100 * score:.1f} %, penalty {best:g}"
-            )
-            votes = KNeighborsClassifier(5, metric="cosine", algorithm="brute")
-            fit = votes.fit(features.numpy(), labels.numpy())
-            wall, processor, score = timed(lambda: fit.score(asked.numpy(), truth.numpy()), 1)
-            print(
-                f"{case:8} its kNN   {wall:6.1f} s ({processor:.1f} s of processors), {100 * score:.1f} %", flush=True
-            )
+        compare(*map(int, case.split("x")), given)
 
 
 if __name__ == "__main__":
