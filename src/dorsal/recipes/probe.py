@@ -107,7 +107,7 @@ def check_level(level: int | None, levels: int, network: str) -> None:
         raise ValueError(f"level={level}: {network} gives no maps; leave level out for what its classifier sees")
     raise ValueError(
         f"level={level} does not exist in {network}, which has levels 0 to {levels - 1}; nearest valid: "
-        f"level={levels - 1}, or level=none for what its classifier sees"
+        f"level={levels - 1}, or leave level out for what its classifier sees"
     )
 
 
