@@ -156,10 +156,9 @@ def test_answers_are_scored_as_those_of_training():
         assert score.loss == pytest.approx(float(cross_entropy(logits, truth)))
 
 
-def test_of_each_class_a_share_is_held_out():
-    labels = np.array([0] * 10 + [1] * 3 + [2])
-    learnt, held = held_out(labels, 0.2, 5)
-    assert sorted([*learnt, *held]) == list(range(14))
-    assert np.bincount(labels[held], minlength=3).tolist() == [2, 1, 0]
-    assert held_out(labels, 0.2, 5)[1].tolist() == held.tolist()
-    assert {tuple(held_out(labels, 0.2, seed)[1]) for seed in range(5)} != {tuple(held)}
+def test_too_few_images_are_refused():
+    features, labels = blobs(30)
+    with pytest.raises(ValueError, match="k=31 of neighbors is above the 30 training images; nearest valid: k=30"):
+        answer(Neighbors(k=31), features, labels, 3, features, 0)
+    with pytest.raises(ValueError, match="class '3' has no training image"):
+        answer(Probe(), features, labels, 4, features, 0)

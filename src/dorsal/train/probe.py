@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from dorsal.data.sampling import held_out
-from dorsal.recipes.probe import INNER_SHARE, Choice, Neighbors, Probe, averages
+from dorsal.recipes.probe import INNER_SHARE, Choice, Neighbors, Probe, averages, check_images
 
 TEMPERATURE = 0.07
 """Of a neighbor's vote (DINO, arXiv 2104.14294 section 4.1)."""
@@ -32,8 +32,9 @@ def answer(
     """Logits float32 [m, classes] for features `asked` [m, C], and what was chosen on the way.
 
     `features` float32 [n, C] and `labels` int64 [n] are of the training images, all on one device. `seed` draws the
-    inner split of a probe, and nothing else. See `recipes.probe.check_images` for what must hold before.
+    inner split of a probe, and nothing else. Raises ValueError as `check_images` does, with classes by their numbers.
     """
+    check_images(recipe, labels.bincount(minlength=classes).tolist(), tuple(map(str, range(classes))))
     if isinstance(recipe, Neighbors):
         return neighbors(features, labels, classes, asked, recipe.k), None
     return fit_probe(features, labels, classes, asked, recipe, seed)
