@@ -158,6 +158,7 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
     "recipe": (dorsal.recipe, "recipe"),
     "open_data": (dorsal.open_data, "data"),
     "fit": (lambda given: dorsal.fit(given, "plain", TINY, seed=0), "network"),
+    "embed": (lambda given: dorsal.embed(given, TINY), "model"),
     "evaluate": (lambda given: dorsal.evaluate(given, "val", TINY), "model"),
     "read_space": (dorsal.read_space, "space"),
     "sample": (lambda given: dorsal.sample(given, 3), "space"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dorsal.data.dataset import open_data
     from dorsal.findings.analyse import analyse
+    from dorsal.jobs.embed import embed
     from dorsal.jobs.evaluate import evaluate
     from dorsal.nn.build import build
     from dorsal.recipes.recipe import Recipe
@@ -61,6 +62,7 @@ _ROOMS = {
     "dorsal.data.dataset": ("open_data",),
     "dorsal.train.loop": ("fit",),
     "dorsal.jobs.evaluate": ("evaluate",),
+    "dorsal.jobs.embed": ("embed",),
     "dorsal.space.named": ("read_space",),
     "dorsal.space.sample": ("sample",),
     "dorsal.study.comparison.question": ("Comparison",),
@@ -91,6 +93,7 @@ __all__ = [
     "create",
     "difference",
     "edit",
+    "embed",
     "evaluate",
     "features",
     "fit",

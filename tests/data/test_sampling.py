@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
-from dorsal.data.sampling import SeededSplit, order
+from dorsal.data.sampling import SeededSplit, held_out, order
 from dorsal.data.split import ImageData
 
 
@@ -125,3 +125,12 @@ def test_seeding_visits_no_accelerator(scenes: ImageData, monkeypatch: pytest.Mo
     for name in ("torch.manual_seed", "torch.random.manual_seed", "torch.random.fork_rng", "torch.random.seed"):
         monkeypatch.setattr(name, visits)
     assert draws(dataset, 5) == before
+
+
+def test_of_each_class_a_share_is_held_out() -> None:
+    labels = np.array([0] * 10 + [1] * 3 + [2])
+    learnt, held = held_out(labels, 0.2, 5)
+    assert sorted([*learnt, *held]) == list(range(14))
+    assert np.bincount(labels[held], minlength=3).tolist() == [2, 1, 0]
+    assert held_out(labels, 0.2, 5)[1].tolist() == held.tolist()
+    assert {tuple(held_out(labels, 0.2, seed)[1]) for seed in range(5)} != {tuple(held)}

@@ -40,6 +40,7 @@ APP = Verbs(
         "train": Entry("train", "train", "Train one network."),
         "evaluate": Entry("evaluate", "evaluate", "Score a model, or several."),
         "predict": Entry("predict", "predict", "Name the most probable classes of image files."),
+        "embed": Entry("embed", "embed", "Write the features of images by a model."),
         "list": Entry("list_networks", "list_networks", "List the named networks."),
         "show": Entry("show", "show", "Show a network."),
         "recipes": Entry("recipes", "recipes", "List the named recipes."),

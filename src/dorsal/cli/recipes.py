@@ -36,12 +36,13 @@ def recipes(
     import msgspec
 
     from dorsal.language.fields import show
-    from dorsal.recipes.named import CATALOG
-    from dorsal.recipes.recipe import Recipe
-    from dorsal.recipes.text import recipe as read_recipe
+    from dorsal.recipes.named import CATALOG, NamedRecipe
+    from dorsal.recipes.probe import PROBES, NamedProbe
+    from dorsal.recipes.text import any_recipe
 
     if recipe:
-        given, default = msgspec.to_builtins(read_recipe(recipe)), msgspec.to_builtins(Recipe())
+        read = any_recipe(recipe)
+        given, default = msgspec.to_builtins(read), msgspec.to_builtins(type(read)())
         if as_json:
             print(json.dumps(given, allow_nan=False))
             return
@@ -51,9 +52,10 @@ def recipes(
             print(f"{field:{width}}  {show(given[field])}{changed}")
         return
     if as_json:
+        catalog: dict[str, NamedRecipe | NamedProbe] = {**CATALOG, **PROBES}
         rows = [
             {"name": name, "meaning": each.meaning, "source": each.source, "fields": msgspec.to_builtins(each.recipe)}
-            for name, each in CATALOG.items()
+            for name, each in catalog.items()
         ]
         print(json.dumps(rows, allow_nan=False))
         return
@@ -61,3 +63,7 @@ def recipes(
         fields = each.recipe
         print(f"{name}: {fields.epochs} epochs, batch {fields.batch}, {fields.optimizer}, lr {fields.lr:g}")
         print(f"    {each.meaning}\n    From: {each.source}")
+    for name, probe in PROBES.items():
+        given = msgspec.to_builtins(probe.recipe)
+        fields_shown = ", ".join(f"{field}={show(value)}" for field, value in given.items() if field != "type")
+        print(f"{name}: {fields_shown}\n    {probe.meaning}\n    From: {probe.source}")

@@ -120,6 +120,11 @@ class EvaluationBatches:
         self._keep = len(split) * len(normalization.mean) * size * size <= _CACHE_BYTES
         self._kept: Tensor | None = None
 
+    @property
+    def images(self) -> int:
+        """How many there are in all batches."""
+        return len(self._split)
+
     def __len__(self) -> int:
         """The number of batches."""
         return math.ceil(len(self._split) / self.batch_size)

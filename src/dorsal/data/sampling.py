@@ -11,7 +11,9 @@ import struct
 import zlib
 from collections.abc import Callable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -66,3 +68,17 @@ def _seed32(seed: int, epoch: int, index: int) -> int:
     of one epoch share their draws.
     """
     return zlib.crc32(struct.pack("<qqq", seed, epoch, index))
+
+
+def held_out(labels: NDArray[np.int64], share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The places of images to learn from and of those held out, each in order, for labels [n].
+
+    Of each class a `share` is held out, rounded, at least one image and never all. `seed` draws which.
+    """
+    random = np.random.default_rng(seed)
+    held = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        places = np.flatnonzero(labels == label)
+        count = min(max(round(len(places) * share), 1), len(places) - 1)
+        held[random.permutation(places)[:count]] = True
+    return np.flatnonzero(~held), np.flatnonzero(held)

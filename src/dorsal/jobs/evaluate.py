@@ -76,7 +76,7 @@ def plan_evaluation(
     card = read_card(folder)
     if not card.classes:
         raise ValueError(f"{model} has no classifier, so there is no accuracy to measure")
-    data = _in_channels_of(card, data)
+    data = in_channels_of(card, data)
     opened = _open(data, split, card.preprocessing.levels)
     check_classes(card, opened)
     prepared = _prepared(card, image_size)
@@ -256,7 +256,7 @@ def check_classes(card: Card, opened: Images) -> None:
         )
 
 
-def _in_channels_of(card: Card, data: DataSpec) -> DataSpec:
+def in_channels_of(card: Card, data: DataSpec) -> DataSpec:
     """The data in as many channels as the model takes."""
     wanted = card.network.in_channels
     if data.channels not in (3, wanted):

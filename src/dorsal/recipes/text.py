@@ -2,7 +2,9 @@
 
 plain                        a named recipe
 tricks(epochs=5, mixup=0)    one with edits
-mine.toml, mine.json         a file with any of the fields; those left out have the defaults of `Recipe`
+probe(level=2), neighbors    what is asked of a frozen network instead, see `dorsal.recipes.probe`
+mine.toml, mine.json         a file with any of the fields; those left out have the defaults of `Recipe`, or of what
+                             `type` says: "probe" or "neighbors"
 """
 
 from __future__ import annotations
@@ -11,20 +13,25 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from dorsal.language.fields import read_fields, show
+from dorsal.language.fields import check_word, read_fields, show
 from dorsal.language.files import PathLike, read_text_file
 from dorsal.language.reader import Call, Reader, read_closed, suggest, wrong_type
 from dorsal.recipes.named import NAMED
+from dorsal.recipes.probe import PROBES, Neighbors, Probe
 from dorsal.recipes.recipe import Recipe
 from dorsal.spec.digest import digest
 
 __all__ = [
     "NAMED",
+    "AnyRecipe",
+    "Neighbors",
+    "Probe",
     "Recipe",
+    "any_recipe",
     "check_start",
     "from_json",
     "from_toml",
@@ -37,16 +44,33 @@ __all__ = [
     "to_toml",
 ]
 
+AnyRecipe = Recipe | Probe | Neighbors
+Kind = TypeVar("Kind", bound=Recipe | Probe | Neighbors)
+
 _TYPES: dict[str, Any] = {field.name: field.type for field in msgspec.structs.fields(Recipe)}
 
 
-def recipe(given: Recipe | PathLike, argument: str = "recipe") -> Recipe:
+def recipe(given: AnyRecipe | PathLike, argument: str = "recipe") -> Recipe:
+    """A recipe of training from what people have of it, as `any_recipe` reads it.
+
+    Raises as `any_recipe` does, and ValueError for a probe, which trains no network.
+    """
+    found = any_recipe(given, argument)
+    if not isinstance(found, Recipe):
+        name = recipe_text(found).partition("(")[0]
+        raise ValueError(
+            f"{argument}={recipe_text(found)} trains no network: {name} asks a frozen one; a recipe that trains: plain"
+        )
+    return found
+
+
+def any_recipe(given: AnyRecipe | PathLike, argument: str = "recipe") -> AnyRecipe:
     """A recipe from what people have of it: a value, a name, a name with edits, or the path of a TOML or JSON file.
 
     Raises ValueError naming what is misspelt or out of range, with the nearest valid choice; TypeError naming the
     argument for anything else.
     """
-    if isinstance(given, Recipe):
+    if isinstance(given, AnyRecipe):
         return given
     if not isinstance(given, (str, os.PathLike)):
         raise wrong_type(argument, given, "a recipe, its text such as 'plain', or the path of a TOML or JSON file")
@@ -65,12 +89,14 @@ def recipe(given: Recipe | PathLike, argument: str = "recipe") -> Recipe:
     return read_closed(text, _read)
 
 
-def _read(text: str) -> Recipe:
+def _read(text: str) -> AnyRecipe:
     call = Reader(text).whole()
     if not isinstance(call, Call):
         raise ValueError(f"{text!r} is not a recipe: expected a name, e.g. plain or tricks(epochs=5)")
+    if call.name in PROBES:
+        return _edit(PROBES[call.name].recipe, call.arguments)
     if call.name not in NAMED:
-        raise ValueError(f"unknown recipe {call.name!r}{suggest(call.name, NAMED)}")
+        raise ValueError(f"unknown recipe {call.name!r}{suggest(call.name, [*NAMED, *PROBES])}")
     return _edit(NAMED[call.name], call.arguments)
 
 
@@ -94,13 +120,15 @@ def read_recipes(texts: Sequence[str], epochs: int | None) -> dict[str, Recipe]:
     return found
 
 
-def text_of(argument: str, given: Recipe | os.PathLike[str]) -> str:
-    """The text that `recipe` reads as this recipe, or as the file at this path. Raises TypeError for others."""
-    return os.fspath(given) if isinstance(given, os.PathLike) else recipe_text(recipe(given, argument))
+def text_of(argument: str, given: AnyRecipe | os.PathLike[str]) -> str:
+    """The text that `any_recipe` reads as this recipe, or as the file at this path. Raises TypeError for others."""
+    return os.fspath(given) if isinstance(given, os.PathLike) else recipe_text(any_recipe(given, argument))
 
 
-def recipe_text(recipe: Recipe) -> str:
-    """The shortest text `name(edits)` that `recipe` reads back as this recipe."""
+def recipe_text(recipe: AnyRecipe) -> str:
+    """The shortest text `name(edits)` that `any_recipe` reads back as this recipe."""
+    if not isinstance(recipe, Recipe):
+        return show(recipe)
     texts = []
     for name, base in NAMED.items():
         edits = [f"{f}={show(getattr(recipe, f))}" for f in _TYPES if getattr(recipe, f) != getattr(base, f)]
@@ -108,37 +136,44 @@ def recipe_text(recipe: Recipe) -> str:
     return min(texts, key=len)
 
 
-def to_json(recipe: Recipe) -> str:
+def to_json(recipe: AnyRecipe) -> str:
     """One line of JSON, every field written out."""
     return msgspec.json.encode(recipe).decode()
 
 
-def from_json(text: str) -> Recipe:
-    """Reads JSON; fields left out have the defaults of `Recipe`. Raises ValueError as `recipe` does."""
+def from_json(text: str) -> AnyRecipe:
+    """Reads JSON; fields left out have their defaults. Raises ValueError as `any_recipe` does."""
     try:
         fields = msgspec.json.decode(text, type=dict[str, Any])
     except msgspec.DecodeError as error:
         raise ValueError(f"not a recipe: {error}") from None
-    return _edit(Recipe(), fields)
+    return _from_fields(fields)
 
 
-def to_toml(recipe: Recipe) -> str:
-    """TOML, one field a line, every field written out."""
-    return msgspec.toml.encode(recipe).decode()
+def to_toml(recipe: AnyRecipe) -> str:
+    """TOML, one field a line, every field written out but those that are none, which TOML has no word for."""
+    fields = msgspec.to_builtins(recipe)
+    return msgspec.toml.encode({name: value for name, value in fields.items() if value is not None}).decode()
 
 
-def from_toml(text: str) -> Recipe:
-    """Reads TOML; fields left out have the defaults of `Recipe`. Raises ValueError as `recipe` does."""
+def from_toml(text: str) -> AnyRecipe:
+    """Reads TOML; fields left out have their defaults. Raises ValueError as `any_recipe` does."""
     try:
         fields = msgspec.toml.decode(text, type=dict[str, Any])
     except msgspec.DecodeError as error:
         raise ValueError(f"not a recipe: {error}") from None
-    return _edit(Recipe(), fields)
+    return _from_fields(fields)
 
 
-def recipe_hash(recipe: Recipe) -> str:
+class _Probing(msgspec.Struct, frozen=True):
+    """Holds what is not a `Recipe`, so that its tag counts: all three have one hash at their defaults without it."""
+
+    recipe: Probe | Neighbors | None = None
+
+
+def recipe_hash(recipe: AnyRecipe) -> str:
     """16 hexadecimal digits that depend on the fields that are not at their defaults, and on nothing else."""
-    return digest(recipe)
+    return digest(recipe if isinstance(recipe, Recipe) else _Probing(recipe))
 
 
 def check_start(recipe: Recipe, started: bool) -> None:
@@ -157,5 +192,14 @@ def scaled(recipe: Recipe, batch: int) -> Recipe:
     return msgspec.structs.replace(recipe, batch=batch, lr=recipe.lr * batch / recipe.batch)
 
 
-def _edit(base: Recipe, fields: Mapping[str, Any]) -> Recipe:
-    return msgspec.structs.replace(base, **read_fields(fields, Recipe, "a recipe"))
+def _from_fields(fields: dict[str, Any]) -> AnyRecipe:
+    """What a file says: a probe where its `type` is the name of one."""
+    if "type" not in fields:
+        return _edit(Recipe(), fields)
+    check_word("type", fields["type"], tuple(PROBES))
+    return _edit(PROBES[fields.pop("type")].recipe, fields)
+
+
+def _edit(base: Kind, fields: Mapping[str, Any]) -> Kind:
+    of = "a recipe" if isinstance(base, Recipe) else show(type(base)())
+    return msgspec.structs.replace(base, **read_fields(fields, type(base), of))

@@ -1,0 +1,148 @@
+"""The features of images by a saved model, with what is needed to use them elsewhere. Imports torch."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import psutil
+import torch
+from numpy.typing import NDArray
+
+from dorsal.data.dataset import EvaluationBatches, Split, open_for_scoring
+from dorsal.data.folder import FolderSplit
+from dorsal.data.spec import DataSpec, data_spec, shown
+from dorsal.jobs.evaluate import in_channels_of
+from dorsal.jobs.json_file import write_whole
+from dorsal.jobs.plan import ScoredSplit
+from dorsal.jobs.train import choose_device
+from dorsal.language.amounts import show_bytes
+from dorsal.language.files import PathLike, as_path
+from dorsal.nn.backbone import Classifier
+from dorsal.recipes.probe import check_level
+from dorsal.spec.preprocessing import Preprocessing
+from dorsal.train.features import features_needed, features_of
+from dorsal.weights.card import Card
+from dorsal.weights.saved import load_model
+
+SUFFIXES = (".npz", ".safetensors")
+
+
+class Embedding(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """Features of images, with their labels.
+
+    - `features`: float32 [n, channels]. `labels`: int64 [n], places in `classes`.
+    - `images`: what each is called, its path where it is a file. `summary`: which images they are, in words.
+    - `network`: reads back as the network. `weights`: sha256. `level`: whose map was averaged, None where it is what
+      the network's own classifier sees. `preprocessing`: how the images were prepared.
+    """
+
+    features: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    images: tuple[str, ...]
+    summary: str
+    network: str
+    weights: str
+    level: int | None
+    preprocessing: Preprocessing
+    notes: tuple[str, ...] = ()
+
+
+def embed(
+    model: PathLike,
+    data: DataSpec | PathLike = "scenes",
+    split: ScoredSplit | None = None,
+    level: int | None = None,
+    *,
+    batch: int = 128,
+    device: str = "auto",
+) -> Embedding:
+    """The features of the images of `data` by the model in a folder, prepared as its card says.
+
+    `level` is the level of the pyramid whose map is averaged, 0 the stem; None stands for what the model's classifier
+    sees. Without `split` the images are those of val, or all where the data have no splits. Their classes may be others
+    than the model's.
+
+    Raises ValueError where there is no model, it has no such level, the images do not suit it, or the features do not
+    fit into memory; and as `open_for_scoring` does.
+    """
+    device = choose_device(device)
+    module, card = _loaded(model)
+    check_level(level, len(module.info), card.text)
+    prepared = card.preprocessing
+    opened = open_for_scoring(in_channels_of(card, data_spec(data)), split, levels=prepared.levels)
+    width = module.network.head.width or module.info[-1].channels
+    _check_memory(len(opened.images), width if level is None else module.info[level].channels)
+    batches = EvaluationBatches(
+        opened.images,
+        prepared.image_size,
+        prepared.normalization,
+        batch,
+        resize_to=prepared.resize,
+        interpolation=prepared.interpolation,
+    )
+    found = features_of(module, batches, (level,), torch.device(device))
+    return Embedding(
+        features=found[level],
+        labels=opened.images.labels,
+        classes=opened.classes,
+        images=_names(opened.images),
+        summary=opened.summary,
+        network=card.text,
+        weights=card.sha256,
+        level=level,
+        preprocessing=prepared,
+        notes=opened.notes,
+    )
+
+
+def write_embedding(path: Path, made: Embedding) -> None:
+    """Writes a file with the arrays `features` and `labels`, and what is said of them as `about`, JSON: an array of one
+    text in an .npz file, in a .safetensors file its metadata. Raises OSError when it cannot be written."""
+    about = msgspec.json.encode(facts(made) | {"images": made.images}).decode()
+    if path.suffix == ".npz":
+        buffer = io.BytesIO()
+        np.savez(buffer, features=made.features, labels=made.labels, about=np.array(about))
+        write_whole(path, buffer.getvalue())
+    else:
+        from safetensors.numpy import save
+
+        write_whole(path, save({"features": made.features, "labels": made.labels}, {"about": about}))
+
+
+def check_file(path: Path) -> None:
+    """Raises ValueError for a name that says no form."""
+    if path.suffix not in SUFFIXES:
+        raise ValueError(
+            f"out={str(path)!r} ends in neither {' nor '.join(SUFFIXES)}; nearest valid: {path.with_suffix('.npz')}"
+        )
+
+
+def facts(made: Embedding) -> dict[str, Any]:
+    """What is said of the features, but for the names of the images."""
+    fields = ("network", "weights", "level", "preprocessing", "classes", "summary")
+    return {name: getattr(made, name) for name in fields}
+
+
+def _loaded(model: PathLike) -> tuple[Classifier, Card]:
+    """The model and its card: the one place that knows what a text names."""
+    return load_model(as_path("model", model))
+
+
+def _names(images: Split) -> tuple[str, ...]:
+    if isinstance(images, FolderSplit):
+        return tuple(shown(images.path(index)) for index in range(len(images)))
+    return tuple(map(str, range(len(images))))
+
+
+def _check_memory(images: int, channels: int) -> None:
+    needed, free = features_needed(images, channels), psutil.virtual_memory().available
+    if needed > free:
+        raise ValueError(
+            f"the features of {images:,} images take {show_bytes(needed)} of memory and {show_bytes(free)} are free; "
+            "name a smaller split, or a lower level"
+        )
