@@ -75,6 +75,13 @@ def _against_the_leader(study: Study, found: ComparisonFindings) -> list[str]:
     return [head, *said, *_fixed(study, found), *_leaders(study, found)]
 
 
+def leader_sentences(found: Comparisons) -> Iterator[str]:
+    """The first arm against each of the others."""
+    for pair in found.pairs:
+        if pair.better == found.pairs[0].better:
+            yield pair_sentence(pair)
+
+
 def _is_of_models(pair: Pair) -> bool:
     """Whether the interval is over images alone."""
     return pair.image_half is not None and pair.seed_half is None
