@@ -133,6 +133,8 @@ def test_with_seeds_and_images_the_interval_covers_both(written):
     ((each,), (seeds,)) = found.overall.pairs, compare_arms(scores).pairs
     assert each.pair.difference.low < seeds.difference.low
     assert each.pair.significant == (each.pair.p < 0.05)
+    if each.judgement.verdict == "undecided":
+        assert each.images_to_equal is None or each.images_to_equal > 200
 
 
 def test_labels_and_predictions_are_compared_and_order_does_not_count(written):

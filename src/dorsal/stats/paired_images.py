@@ -21,7 +21,7 @@ def compare_on_images(
     `images` has for each arm and seed what each image contributes to the score, 0 to 100, or None without a result. The
     half of the interval over seeds and that over images are added in squares. With one seed the interval is over images
     alone, and so of these trained models. The deviation of the differences counts one more image won and one more lost
-    (Bonett and Price 2012), so that models that rarely differ have an interval too.
+    (Bonett and Price 2012), so that models that rarely differ have an interval too. `needed` is None.
     """
     found = compare_arms(values, confidence)
     means = {
@@ -58,5 +58,5 @@ def _with_images(pair: Pair, means: Mapping[str, Array], found: Comparisons, con
         difference=Estimate(value=value, low=value - reach, high=value + reach),
         p=p,
         significant=value > reach,
-        needed=None if value > reach else pair.needed,
+        needed=None,
     )

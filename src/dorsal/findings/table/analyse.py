@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import sqrt
 
 import msgspec
 from msgspec.structs import replace
@@ -16,7 +17,7 @@ from dorsal.stats.paired_images import compare_on_images
 from dorsal.stats.sign_flips import sign_flip_test
 from dorsal.stats.standings import rank_intervals, tie_group
 from dorsal.stats.unequal_noise import NoiseTest, compare_unequal_arms, noise_test
-from dorsal.stats.verdicts import MARGIN, Judgement, check_margin, judge
+from dorsal.stats.verdicts import MARGIN, Judgement, check_margin, judge, runs_to_narrow
 from dorsal.stats.win_probability import win_probability
 
 UNEQUAL_NOISE = 0.05
@@ -28,12 +29,16 @@ class PairFinding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     - `wins`: the probability that one run of the better arm beats one run of the worse one. None without noise.
     - `flips_p`: the p value of the exact sign-flip test. None below 6 common seeds.
+    - `images_to_differ`, `images_to_equal`: of an undecided pair with predictions on images, about how many images, with
+      as many seeds, make the interval shorter than the difference, or than the margin. None where no number does.
     """
 
     pair: Pair
     judgement: Judgement
     wins: Estimate | None
     flips_p: float | None
+    images_to_differ: int | None
+    images_to_equal: int | None
 
 
 class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -147,21 +152,32 @@ def _corrected(found: Comparisons, conditions: int) -> Comparisons:
 
 def _answer(read: ScoreTable, table: Scores, found: Comparisons, margin: float, images: Images | None) -> Answer:
     flips = {frozenset((each.better, each.worse)): each.p for each in sign_flip_test(table)}
-    pairs = tuple(
-        PairFinding(
-            pair=pair,
-            judgement=judgement,
-            wins=_wins(table, pair),
-            flips_p=flips.get(frozenset((pair.better, pair.worse))),
+    runs = [run for arm in (images or {}).values() for run in arm if run is not None]
+    by_seeds = {(pair.better, pair.worse): pair for pair in compare_arms(table).pairs} if runs else {}
+    pairs = []
+    for pair, judgement in zip(found.pairs, judge(found, margin), strict=True):
+        to_differ = to_equal = None
+        if runs:  # the need of seeds is not that of seeds alone
+            judgement = replace(judgement, equal_needed=None)
+            if judgement.verdict == "undecided":
+                seeds = by_seeds[pair.better, pair.worse]
+                targets = (pair.difference.value, margin)
+                to_differ, to_equal = (_images_needed(pair, seeds, runs[0].size, target) for target in targets)
+        pairs.append(
+            PairFinding(
+                pair=pair,
+                judgement=judgement,
+                wins=_wins(table, pair),
+                flips_p=flips.get(frozenset((pair.better, pair.worse))),
+                images_to_differ=to_differ,
+                images_to_equal=to_equal,
+            )
         )
-        for pair, judgement in zip(found.pairs, judge(found, margin), strict=True)
-    )
     ranks, noise = rank_intervals(found), noise_test(table)
     means = pooled_means(table)
-    runs = [run for arm in (images or {}).values() for run in arm if run is not None]
     return Answer(
         means={arm: _lowered(means[arm], read) for arm in ranks},
-        pairs=pairs,
+        pairs=tuple(pairs),
         tie_group=tie_group(found),
         ranks=ranks,
         noise=noise,
@@ -172,6 +188,15 @@ def _answer(read: ScoreTable, table: Scores, found: Comparisons, margin: float, 
         repeats=max(map(len, table.values())),
         images=runs[0].size if runs else None,
     )
+
+
+def _images_needed(pair: Pair, seeds: Pair, images: int, target: float) -> int | None:
+    """How many images make the interval shorter than `target`; `seeds` is the pair with its interval over seeds alone."""
+    if pair.difference.low is None or target <= 0:
+        return None
+    by_seeds = 0.0 if seeds.difference.low is None else seeds.difference.value - seeds.difference.low
+    both = pair.difference.value - pair.difference.low
+    return runs_to_narrow(sqrt(max(both**2 - by_seeds**2, 0)), by_seeds, images, target)
 
 
 def _raised(arms: Mapping[str, Sequence[float | None]], read: ScoreTable) -> Scores:

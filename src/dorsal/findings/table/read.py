@@ -6,7 +6,6 @@ import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
-from typing import NoReturn
 
 import msgspec
 import numpy as np
@@ -169,7 +168,7 @@ def _read_rows(path: str, reader: Iterator[list[str]], header: Sequence[str], co
         for role in texts:
             column = cells[places[role]]
             if "" in column:
-                _refuse(path, lines[column.index("")], columns[role], "the cell is empty")
+                raise _problem(path, lines[column.index("")], columns[role], "the cell is empty")
             parts[role].append(np.fromiter(map(names[role].__getitem__, column), np.int64, len(column)))
         if "score" in columns:
             figures.append(_numbers(path, columns["score"], cells[places["score"]], lines))
@@ -217,10 +216,17 @@ def _numbers(path: str, name: str, cells: Sequence[str], lines: Sequence[int]) -
         try:
             values[place] = float(cell)
         except ValueError:
-            hint = "; write decimals with a point" if "," in cell else "; leave it empty for a run without a result"
-            _refuse(path, lines[place], name, f"{cell!r} is not a number{hint}")
+            raise _problem(
+                path,
+                lines[place],
+                name,
+                f"{cell!r} is not a number; "
+                + ("write decimals with a point" if "," in cell else "leave it empty for a run without a result"),
+            ) from None
         if not isfinite(values[place]):
-            _refuse(path, lines[place], name, f"{cell!r} is not finite; leave it empty for a run without a result")
+            raise _problem(
+                path, lines[place], name, f"{cell!r} is not finite; leave it empty for a run without a result"
+            )
     return values
 
 
@@ -229,11 +235,11 @@ def _truths(path: str, name: str, cells: Sequence[str], lines: Sequence[int]) ->
         return np.array([_TRUTHS[cell.lower()] for cell in cells])
     except KeyError:
         place = next(place for place, cell in enumerate(cells) if cell.lower() not in _TRUTHS)
-        _refuse(path, lines[place], name, f"{cells[place]!r} is neither 1 or true nor 0 or false")
+        raise _problem(path, lines[place], name, f"{cells[place]!r} is neither 1 or true nor 0 or false") from None
 
 
-def _refuse(path: str, line: int, column: str, why: str) -> NoReturn:
-    raise ValueError(f"{path}, line {line}, column {column!r}: {why}")
+def _problem(path: str, line: int, column: str, why: str) -> ValueError:
+    return ValueError(f"{path}, line {line}, column {column!r}: {why}")
 
 
 def _run_name(rows: _Rows, row: int) -> str:

@@ -45,8 +45,8 @@ def conclusions(found: TableFindings) -> tuple[str, ...]:
         return ("Nothing to compare: no two arms have a seed in common.",)
     first = answer.tie_group[0]
     against = [each for each in answer.pairs if each.pair.better == first]
-    sentences = [tie_sentence(answer.tie_group, len(answer.ranks)), *(_of_pair(each, found) for each in against)]
-    return (*sentences, *map(record_sentence, found.records[: len(against)]))
+    top = [tie_sentence(answer.tie_group)] if len(answer.ranks) > 2 else []
+    return (*top, *(_of_pair(each, found) for each in against), *map(record_sentence, found.records[: len(against)]))
 
 
 def record_sentence(record: Record) -> str:
@@ -59,11 +59,22 @@ def record_sentence(record: Record) -> str:
 
 def _of_pair(each: PairFinding, found: TableFindings) -> str:
     said = verdict_sentence(each.pair, each.judgement, found.margin, unit=unit(found), repeat=repeat(found))
+    if found.overall.images is not None and each.judgement.verdict == "undecided":
+        said = f"{said} {_images(each)}"
     if each.wins is None:
         return said
     a, b = each.pair.better, each.pair.worse
     of = f"On one more data set {a} is ahead" if found.data_sets else f"One run of {a} beats one run of {b}"
     return f"{said} {of} with probability {wins(each.wins)}."
+
+
+def _images(each: PairFinding) -> str:
+    """What number of images would decide an undecided pair."""
+    aims = ((each.images_to_differ, "a difference of this size"), (each.images_to_equal, "practical equality"))
+    parts = [f"about {images:,} images could show {aim}" for images, aim in aims if images is not None]
+    return (
+        f"With as many seeds, {', and '.join(parts)}." if parts else "With as few seeds, no number of images decides."
+    )
 
 
 def caveats(found: TableFindings) -> Iterator[str]:

@@ -45,11 +45,11 @@ def _of(need: Need, repeat: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def tie_sentence(group: Sequence[str], arms: int) -> str:
-    """The arms at the top. Nothing is said about two arms inside the group."""
+def tie_sentence(group: Sequence[str]) -> str:
+    """The arms at the top, of three or more. Nothing is said about two arms inside the group."""
     first, *others = group
     if not others:
-        return f"{first} is shown to be better than {'each of the other arms' if arms > 2 else 'the other arm'}."
+        return f"{first} is shown to be better than each of the other arms."
     return f"{first} has the best mean. Not shown to differ from it: {', '.join(others)}."
 
 
