@@ -9,6 +9,7 @@ import pytest
 
 import dorsal
 from dorsal.findings.table.read import _ROWS, read_table
+from dorsal.report.words.table import caveats, conclusions
 from dorsal.stats import compare_arms
 from dorsal.stats.data_sets import compare_over_data_sets
 
@@ -137,6 +138,31 @@ def test_with_seeds_and_images_the_interval_covers_both(written):
         assert each.images_to_equal is None or each.images_to_equal > 200
 
 
+def test_an_undecided_pair_says_how_many_images_it_would_take(written):
+    rows = [(arm, image, int(image % 10 < right)) for arm, right in (("a", 7), ("b", 7)) for image in range(50)]
+    rows = [(arm, image, hit ^ (arm == "b" and image in (3, 9, 8))) for arm, image, hit in rows]
+    found = dorsal.analyse_table(written(("arm", "image", "correct"), rows))
+    (each,) = found.overall.pairs
+    assert (each.judgement.verdict, each.judgement.can_be_equal, each.pair.needed) == ("undecided", False, None)
+    half = each.pair.difference.high - each.pair.difference.value
+    assert each.images_to_equal == int(np.ceil(50 * half**2))
+    assert each.images_to_differ == int(np.ceil(50 * half**2 / each.pair.difference.value**2))
+    assert f"about {each.images_to_equal:,} images could show practical equality." in conclusions(found)[0]
+
+
+def test_predictions_on_several_data_sets_have_images_of_their_own(written):
+    rows = [
+        (data, arm, f"{data}{image}", int(image % 10 < right))
+        for data, images in (("x", 40), ("y", 30), ("z", 20))
+        for arm, right in (("a", 6), ("b", 9))
+        for image in range(images)
+    ]
+    found = dorsal.analyse_table(written(("data", "arm", "image", "correct"), rows[:-20]))
+    assert {data: answer.images for data, answer in found.data_sets.items()} == {"x": 40, "y": 30}
+    assert [answer.pairs[0].pair.difference.value for answer in found.data_sets.values()] == pytest.approx([30, 30])
+    assert found.overall.missing == 1
+
+
 def test_labels_and_predictions_are_compared_and_order_does_not_count(written):
     rows = predictions({"a": 0.6, "b": 0.9}, 2, 20)
     label = {row[2]: str(place % 3) for place, row in enumerate(rows)}
@@ -219,5 +245,6 @@ def test_bad_arguments(raw):
 def test_one_seed_of_scores_and_seeds_of_their_own_have_no_interval(raw):
     (each,) = dorsal.analyse_table(raw(HEAD + "a,1,2\nb,1,3\n")).overall.pairs
     assert (each.judgement.verdict, each.pair.p, each.wins) == ("undecided", None, None)
+    assert "One seed gives no interval" in next(caveats(dorsal.analyse_table(raw(HEAD + "a,1,2\nb,1,3\n"))))
     apart = dorsal.analyse_table(raw(HEAD + "a,1,2\na,2,2.5\nb,3,3\nb,4,3.5\n")).overall
     assert (apart.pairs, apart.unpaired) == ((), (("b", "a"),))

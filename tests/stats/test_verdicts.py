@@ -11,7 +11,7 @@ from dorsal.stats.interval import Estimate
 from dorsal.stats.standings import rank_intervals, tie_group
 from dorsal.stats.verdicts import check_margin, compared_arms, judge, runs_to_narrow, seeds_for_equality, verdict_of
 
-few = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 GRIDS = st.integers(2, 4).flatmap(
     lambda seeds: st.lists(
         st.lists(st.floats(-20, 20, allow_subnormal=False), min_size=seeds, max_size=seeds), min_size=2, max_size=4

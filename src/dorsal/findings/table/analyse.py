@@ -29,8 +29,8 @@ class PairFinding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     - `wins`: the probability that one run of the better arm beats one run of the worse one. None without noise.
     - `flips_p`: the p value of the exact sign-flip test. None below 6 common seeds.
-    - `images_to_differ`, `images_to_equal`: of an undecided pair with predictions on images, about how many images, with
-      as many seeds, make the interval shorter than the difference, or than the margin. None where no number does.
+    - `images_to_differ`, `images_to_equal`: of an undecided pair with predictions, about how many images, with as many
+      seeds, make the interval shorter than the difference, or than the margin. None where no number does.
     """
 
     pair: Pair
@@ -151,33 +151,13 @@ def _corrected(found: Comparisons, conditions: int) -> Comparisons:
 
 
 def _answer(read: ScoreTable, table: Scores, found: Comparisons, margin: float, images: Images | None) -> Answer:
-    flips = {frozenset((each.better, each.worse)): each.p for each in sign_flip_test(table)}
     runs = [run for arm in (images or {}).values() for run in arm if run is not None]
-    by_seeds = {(pair.better, pair.worse): pair for pair in compare_arms(table).pairs} if runs else {}
-    pairs = []
-    for pair, judgement in zip(found.pairs, judge(found, margin), strict=True):
-        to_differ = to_equal = None
-        if runs:  # the need of seeds is not that of seeds alone
-            judgement = replace(judgement, equal_needed=None)
-            if judgement.verdict == "undecided":
-                seeds = by_seeds[pair.better, pair.worse]
-                targets = (pair.difference.value, margin)
-                to_differ, to_equal = (_images_needed(pair, seeds, runs[0].size, target) for target in targets)
-        pairs.append(
-            PairFinding(
-                pair=pair,
-                judgement=judgement,
-                wins=_wins(table, pair),
-                flips_p=flips.get(frozenset((pair.better, pair.worse))),
-                images_to_differ=to_differ,
-                images_to_equal=to_equal,
-            )
-        )
+    pairs = _pairs(table, found, margin)
     ranks, noise = rank_intervals(found), noise_test(table)
     means = pooled_means(table)
     return Answer(
         means={arm: _lowered(means[arm], read) for arm in ranks},
-        pairs=tuple(pairs),
+        pairs=_on_images(pairs, table, runs[0].size, margin) if runs else pairs,
         tie_group=tie_group(found),
         ranks=ranks,
         noise=noise,
@@ -190,13 +170,40 @@ def _answer(read: ScoreTable, table: Scores, found: Comparisons, margin: float, 
     )
 
 
-def _images_needed(pair: Pair, seeds: Pair, images: int, target: float) -> int | None:
-    """How many images make the interval shorter than `target`; `seeds` is the pair with its interval over seeds alone."""
-    if pair.difference.low is None or target <= 0:
-        return None
-    by_seeds = 0.0 if seeds.difference.low is None else seeds.difference.value - seeds.difference.low
-    both = pair.difference.value - pair.difference.low
-    return runs_to_narrow(sqrt(max(both**2 - by_seeds**2, 0)), by_seeds, images, target)
+def _pairs(table: Scores, found: Comparisons, margin: float) -> tuple[PairFinding, ...]:
+    flips = {frozenset((each.better, each.worse)): each.p for each in sign_flip_test(table)}
+    return tuple(
+        PairFinding(
+            pair=pair,
+            judgement=judgement,
+            wins=_wins(table, pair),
+            flips_p=flips.get(frozenset((pair.better, pair.worse))),
+            images_to_differ=None,
+            images_to_equal=None,
+        )
+        for pair, judgement in zip(found.pairs, judge(found, margin), strict=True)
+    )
+
+
+def _on_images(pairs: Sequence[PairFinding], table: Scores, images: int, margin: float) -> tuple[PairFinding, ...]:
+    """With numbers of images in place of the number of seeds, which is that of seeds alone."""
+    confidence = pairs[0].pair.confidence if pairs else 0.95
+    by_seeds = {(pair.better, pair.worse): pair for pair in compare_arms(table, confidence).pairs}
+    found = []
+    for each in pairs:
+        both, alone = (
+            0.0 if pair.difference.low is None else pair.difference.value - pair.difference.low
+            for pair in (each.pair, by_seeds[each.pair.better, each.pair.worse])
+        )
+        to_differ = to_equal = None
+        if each.judgement.verdict == "undecided" and both:
+            by_images = sqrt(max(both**2 - alone**2, 0))
+            to_differ, to_equal = (
+                runs_to_narrow(by_images, alone, images, target) for target in (each.pair.difference.value, margin)
+            )
+        judgement = replace(each.judgement, equal_needed=None)
+        found.append(replace(each, judgement=judgement, images_to_differ=to_differ, images_to_equal=to_equal))
+    return tuple(found)
 
 
 def _raised(arms: Mapping[str, Sequence[float | None]], read: ScoreTable) -> Scores:

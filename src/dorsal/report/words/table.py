@@ -82,6 +82,8 @@ def caveats(found: TableFindings) -> Iterator[str]:
     answer = found.overall
     if found.data_sets:
         yield "Intervals are over data sets like these; how these were chosen decides what that means."
+    elif answer.images is None and answer.repeats == 1:
+        yield "One seed gives no interval: add seeds, or give predictions on each image."
     elif answer.images is None:
         yield f"Intervals cover the noise of {plural(answer.repeats, 'seed')}: not the choice of test images."
     elif answer.repeats == 1:
