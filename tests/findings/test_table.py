@@ -53,7 +53,7 @@ def raw(tmp_path):
 
 def test_a_table_of_scores_has_the_statistics_of_its_numbers(written):
     found = dorsal.analyse_table(
-        written(("model", "seed", "note", "Top-1"), [(*row[:2], "x", row[2]) for row in rows_of(SCORES)])
+        written(("model", "seed", "path", "Top-1"), [(*row[:2], "x", row[2]) for row in rows_of(SCORES)])
     )
     assert found.columns == {"arm": "model", "seed": "seed", "score": "Top-1"}
     assert tuple(each.pair for each in found.overall.pairs) == compare_arms(SCORES).pairs

@@ -138,13 +138,11 @@ def _columns(path: str, header: Sequence[str]) -> dict[str, str]:
             )
         if role is not None:
             columns[role] = name
-    needed: tuple[str, ...]
-    if "score" in columns and "image" not in columns:
-        needed = ("arm", "seed", "score")
-    elif "label" in columns or "predicted" in columns:
-        needed = ("arm", "image", "label", "predicted")
-    else:
-        needed = ("arm", "image", "correct") if "image" in columns else ("arm", "seed", "score")
+    scores = "score" in columns and not {"correct", "predicted"} & columns.keys()
+    needed: tuple[str, ...] = ("arm", "seed", "score")
+    if not scores and {"image", "correct", "label", "predicted"} & columns.keys():
+        pair = {"label", "predicted"} & columns.keys() and "correct" not in columns
+        needed = ("arm", "image", "label", "predicted") if pair else ("arm", "image", "correct")
     for role in needed:
         if role not in columns:
             raise ValueError(
