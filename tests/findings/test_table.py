@@ -212,6 +212,7 @@ BAD = {
     HEAD + "a,1,2\nb,1,inf\n": "line 3, column 'score': 'inf' is not finite",
     HEAD + "a,1,2\nb,1,nan\n": "line 3, column 'score': 'nan' is not finite",
     HEAD + "a,1,2\n\nb,1\n": "line 4: 2 cells, but the header has 3",
+    HEAD + '"a\nb",1,2\n\nb,1,x\n': "line 5, column 'score': 'x' is not a number",
     HEAD + "a,1,2\n,1,3\n": "line 3, column 'arm': the cell is empty",
     HEAD + "a,1,2\na,2,3\n": "column 'arm' has one arm, 'a'; a comparison needs at least 2",
     HEAD + "a,1,\nb,1,\n": "column 'score' has no score; every cell is empty",

@@ -7,7 +7,6 @@ from math import hypot, inf, sqrt
 
 import numpy as np
 from msgspec.structs import replace
-from scipy.optimize import brentq
 
 from dorsal.stats.arms import Comparisons, Pair, compare_arms, critical_range
 from dorsal.stats.interval import Array, Estimate
@@ -46,13 +45,10 @@ def _with_images(pair: Pair, means: Mapping[str, Array], found: Comparisons, con
         return hypot(by_seeds, critical_range(arms, inf, level) / sqrt(2) * error)
 
     reach = half(confidence)
-    least, most = 1e-6, 1 - 1e-6
-    if value <= half(least):
-        p = 1.0
-    else:
-        p = 1 - (
-            most if value >= half(most) else float(brentq(lambda level: half(level) - value, least, most, xtol=1e-5))
-        )
+    # The level at which the interval would end at 0, between levels that all pairs share.
+    levels = np.sort(np.append(np.geomspace(1e-6, 0.9, 15), 1 - confidence))[::-1]
+    halves = [half(1 - float(level)) for level in levels]
+    p = float(np.exp(np.interp(value, [0.0, *halves], np.log([1.0, *levels]))))
     return replace(
         pair,
         difference=Estimate(value=value, low=value - reach, high=value + reach),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, islice
 from math import isfinite
 from pathlib import Path
 
@@ -26,7 +27,9 @@ ROLES = {
 """What a column holds, and the names it may have. Case, spaces, dashes and underscores do not count."""
 LOWER_IS_BETTER = ("error", "loss")
 
-_TRUTHS = {"1": 1.0, "0": 0.0, "true": 1.0, "false": 0.0, "1.0": 1.0, "0.0": 0.0}
+_TRUTHS = dict.fromkeys(("1", "true", "True", "TRUE", "1.0"), 1.0) | dict.fromkeys(
+    ("0", "false", "False", "FALSE", "0.0"), 0.0
+)
 _ROWS = 50_000
 
 Codes = npt.NDArray[np.int64]
@@ -162,7 +165,7 @@ def _read_rows(path: str, reader: Iterator[list[str]], header: Sequence[str], co
     figures, all_lines = [], []
     places = {role: header.index(name) for role, name in columns.items()}
     for rows, lines in _parts(path, reader, len(header)):
-        cells = [[cell.strip() for cell in column] for column in zip(*rows, strict=True)]
+        cells = [list(map(str.strip, column)) for column in zip(*rows, strict=True)]
         for role in texts:
             column = cells[places[role]]
             if "" in column:
@@ -186,23 +189,23 @@ def _read_rows(path: str, reader: Iterator[list[str]], header: Sequence[str], co
     )
 
 
-def _parts(path: str, reader: Iterator[list[str]], width: int) -> Iterator[tuple[list[list[str]], list[int]]]:
-    """The rows in parts, with the line of each. Empty lines are left out."""
-    rows: list[list[str]] = []
-    lines: list[int] = []
-    for row in reader:
-        line = reader.line_num + 1  # type: ignore[attr-defined]  # below the header
-        if not row:
-            continue
-        if len(row) != width:
-            raise ValueError(f"{path}, line {line}: {len(row)} cells, but the header has {width}")
-        rows.append(row)
-        lines.append(line)
-        if len(rows) == _ROWS:
+def _parts(path: str, reader: Iterator[list[str]], width: int) -> Iterator[tuple[list[list[str]], Sequence[int]]]:
+    """The rows in parts, with the last line of each. Empty lines are left out."""
+    line = 1
+    while rows := list(islice(reader, _ROWS)):
+        lines: Sequence[int] = range(line + 1, line + 1 + len(rows))
+        if reader.line_num + 1 > lines[-1]:  # type: ignore[attr-defined]  # there are cells of several lines
+            heights = [1 + sum(cell.count("\n") for cell in row) for row in rows]
+            lines = [line + above for above in accumulate(heights)]
+        line = lines[-1]
+        if set(map(len, rows)) != {width}:
+            for row, place in zip(rows, lines, strict=True):
+                if row and len(row) != width:
+                    raise ValueError(f"{path}, line {place}: {len(row)} cells, but the header has {width}")
+            lines = [place for row, place in zip(rows, lines, strict=True) if row]
+            rows = [row for row in rows if row]
+        if rows:
             yield rows, lines
-            rows, lines = [], []
-    if rows:
-        yield rows, lines
 
 
 def _numbers(path: str, name: str, cells: Sequence[str], lines: Sequence[int]) -> Array:
@@ -230,9 +233,9 @@ def _numbers(path: str, name: str, cells: Sequence[str], lines: Sequence[int]) -
 
 def _truths(path: str, name: str, cells: Sequence[str], lines: Sequence[int]) -> Array:
     try:
-        return np.array([_TRUTHS[cell.lower()] for cell in cells])
+        return np.fromiter(map(_TRUTHS.__getitem__, cells), np.float64, len(cells))
     except KeyError:
-        place = next(place for place, cell in enumerate(cells) if cell.lower() not in _TRUTHS)
+        place = next(place for place, cell in enumerate(cells) if cell not in _TRUTHS)
         raise _problem(path, lines[place], name, f"{cells[place]!r} is neither 1 or true nor 0 or false") from None
 
 
