@@ -161,6 +161,9 @@ def test_predictions_on_several_data_sets_have_images_of_their_own(written):
     assert {data: answer.images for data, answer in found.data_sets.items()} == {"x": 40, "y": 30}
     assert [answer.pairs[0].pair.difference.value for answer in found.data_sets.values()] == pytest.approx([30, 30])
     assert found.overall.missing == 1
+    apart = [row for row in rows if row[:2] in (("x", "a"), ("y", "b"))]
+    found = dorsal.analyse_table(written(("data", "arm", "image", "correct"), apart))
+    assert (found.overall.unpaired, found.data_sets) == ((("b", "a"),), {})
 
 
 def test_labels_and_predictions_are_compared_and_order_does_not_count(written):
@@ -215,7 +218,8 @@ BAD = {
     HEAD + '"a\nb",1,2\n\nb,1,x\n': "line 5, column 'score': 'x' is not a number",
     HEAD + "a,1,2\n,1,3\n": "line 3, column 'arm': the cell is empty",
     HEAD + "a,1,2\na,2,3\n": "column 'arm' has one arm, 'a'; a comparison needs at least 2",
-    HEAD + "a,1,\nb,1,\n": "column 'score' has no score; every cell is empty",
+    HEAD + "a,1,\nb,1,\n": "column 'score' holds results of no arm; a comparison needs 2 arms",
+    HEAD + "a,1,2\nb,1,\n": "column 'score' holds results of 'a'; a comparison needs 2 arms",
     IMAGES + "a,1,x,1\nb,1,x,2\n": "line 3, column 'correct': '2' is neither 1 or true nor 0 or false",
     IMAGES + "a,1,x,1\na,1,x,1\nb,1,x,1\n": "line 3: an image of 'a', seed 1 stands twice; line 2 has it already",
     IMAGES

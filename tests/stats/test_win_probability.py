@@ -70,7 +70,7 @@ def test_coverage_of_runs_with_seeds_of_their_own(seeds, noise, other):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("seeds", "least"), [(3, 0.93), (5, 0.89), (10, 0.87)])
+@pytest.mark.parametrize(("seeds", "least"), [(3, 0.91), (5, 0.89), (10, 0.87)])
 def test_coverage_with_heavy_tails(seeds, least):
     """Student's t with 4 degrees of freedom."""
     random = np.random.default_rng(1)

@@ -101,11 +101,18 @@ def analyse_table(table: PathLike, margin: float | None = None, confidence: floa
         check_margin(margin)
     read = read_table(as_path("table", table))
     found = [
-        abs(value) for arms in read.scores.values() for runs in arms.values() for value in runs if value is not None
+        (arm, abs(value))
+        for arms in read.scores.values()
+        for arm, runs in arms.items()
+        for value in runs
+        if value is not None
     ]
-    if not found:
-        raise ValueError(f"{read.path}: column {read.columns['score']!r} has no score; every cell is empty")
-    in_points = read.images is not None or max(found) > 1
+    if len({arm for arm, _ in found}) < 2:
+        arms = repr(found[0][0]) if found else "no arm"
+        raise ValueError(
+            f"{read.path}: column {read.columns['score']!r} holds results of {arms}; a comparison needs 2 arms"
+        )
+    in_points = read.images is not None or max(value for _, value in found) > 1
     margin = margin or (MARGIN if in_points else MARGIN / 100)
     overall, data_sets, records = _answers(read, margin, confidence)
     return TableFindings(
@@ -133,15 +140,17 @@ def _answers(
         ((data, table),) = tables.items()
         seen = images.get(data)
         found = compare_on_images(table, confidence, seen) if seen else compare_arms(table, confidence)
-        return _answer(read, table, found, margin, seen), {}, ()
+        return _answer(read, table, found, margin, confidence, seen), {}, ()
     over = compare_over_data_sets(tables, confidence)
     means = {arm: [_mean(table[arm]) for table in tables.values()] for arm in read.arms}
     each = over.each
-    if images:
+    if images and each:
         level = 1 - (1 - confidence) / len(each)
         each = {data: _corrected(compare_on_images(tables[data], level, images[data]), len(each)) for data in each}
-    answers = {data: _answer(read, tables[data], found, margin, images.get(data)) for data, found in each.items()}
-    return _answer(read, means, over.overall, margin, None), answers, over.records
+    answers = {
+        data: _answer(read, tables[data], found, margin, confidence, images.get(data)) for data, found in each.items()
+    }
+    return _answer(read, means, over.overall, margin, confidence, None), answers, over.records
 
 
 def _corrected(found: Comparisons, conditions: int) -> Comparisons:
@@ -150,18 +159,20 @@ def _corrected(found: Comparisons, conditions: int) -> Comparisons:
     return replace(found, pairs=tuple(pairs))
 
 
-def _answer(read: ScoreTable, table: Scores, found: Comparisons, margin: float, images: Images | None) -> Answer:
+def _answer(
+    read: ScoreTable, table: Scores, found: Comparisons, margin: float, confidence: float, images: Images | None
+) -> Answer:
     runs = [run for arm in (images or {}).values() for run in arm if run is not None]
     pairs = _pairs(table, found, margin)
     ranks, noise = rank_intervals(found), noise_test(table)
-    means = pooled_means(table)
+    means = pooled_means(table, confidence)
     return Answer(
         means={arm: _lowered(means[arm], read) for arm in ranks},
         pairs=_on_images(pairs, table, runs[0].size, margin) if runs else pairs,
         tie_group=tie_group(found),
         ranks=ranks,
         noise=noise,
-        borne=compare_unequal_arms(table).pairs if noise is not None and noise.p < UNEQUAL_NOISE else (),
+        borne=compare_unequal_arms(table, confidence).pairs if noise is not None and noise.p < UNEQUAL_NOISE else (),
         unpaired=found.unpaired,
         missing=found.missing,
         results=found.results,

@@ -105,7 +105,7 @@ def caveats(found: TableFindings) -> Iterator[str]:
     if answer.unpaired:
         names = "; ".join(f"{a} and {b}" for a, b in answer.unpaired)
         yield f"No {repeat(found)} in common, not compared: {names}. Number the runs of each arm alike to pair them."
-    yield "Whether the arms were tuned alike, a table does not say."
+    yield "A table does not say whether the arms were tuned alike."
 
 
 def mean_rows(answer: Answer) -> Iterator[Sequence[str]]:
