@@ -46,7 +46,7 @@ def _with_images(pair: Pair, means: Mapping[str, Array], found: Comparisons, con
 
     reach = half(confidence)
     # The level at which the interval would end at 0, between levels that all pairs share.
-    levels = np.sort(np.append(np.geomspace(1e-6, 0.9, 15), 1 - confidence))[::-1]
+    levels = np.sort([1e-6, *np.geomspace(5e-4, 0.9, 18), 1 - confidence])[::-1]
     halves = [half(1 - float(level)) for level in levels]
     p = float(np.exp(np.interp(value, [0.0, *halves], np.log([1.0, *levels]))))
     return replace(
