@@ -29,7 +29,7 @@ from dorsal.stats import (
 from dorsal.stats.interval import Array
 
 MEAN_OF_RECIPES = "mean of the recipes"
-OWN_RECIPES = "each arm by its own recipe"
+OWN_RECIPES = "own recipes"
 
 Results = dict[str, list[float | None]]
 ByImage = dict[str, list[Array | None]]
