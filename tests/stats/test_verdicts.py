@@ -6,9 +6,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dorsal.stats import compare_arms
+from dorsal.stats.arms import fit_blocks
 from dorsal.stats.interval import Estimate
 from dorsal.stats.standings import rank_intervals, tie_group
-from dorsal.stats.tukey import critical_range, fit_blocks
+from dorsal.stats.tukey import critical_range
 from dorsal.stats.verdicts import check_margin, compared_arms, judge, runs_to_narrow, seeds_for_equality, verdict_of
 
 few = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
