@@ -66,7 +66,8 @@ class ComparisonFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     - `learning`: which runs can be told from always answering one class. If none can, nothing is compared.
     - `comparisons`: one set of pairs for each recipe, after the mean of the recipes if there are several. An arm with a
       recipe of its own is in each of them by that recipe, but not in the mean. What cannot be compared is absent.
-    - `apart`: arms with a recipe of their own, which the mean and the shares leave out.
+    - `apart`: arms with a recipe of their own, which the mean and the shares leave out. `once`: recipes by which an arm
+      is run with one seed only, as they know no chance; these leave them out too.
     - `shares`: the split of the variance. None if `no_shares` gives a reason. It needs two seeds at which every run
       finished; there are `complete_seeds` of them.
     - `images`: the number of test images that the intervals cover; None if they cover seeds only. `groups`: the number
@@ -80,6 +81,7 @@ class ComparisonFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     learning: Learning
     comparisons: dict[str, Comparisons]
     apart: tuple[str, ...] = ()
+    once: tuple[str, ...] = ()
     shares: Shares | None
     no_shares: NoShares | None
     complete_seeds: int
@@ -116,7 +118,9 @@ def analyse_comparison(study: Study, contributions: Contributions | None = None)
         study.data,
     )
     cells = tuple(_cells(study, trials, known))
-    shares, missing, complete = _shares(study, crossed, list(by_recipe.values()))
+    once = tuple(name for name in by_recipe if any(c.recipe == name and c.planned < len(study.seeds) for c in cells))
+    repeated = [name for name in by_recipe if name not in once]
+    shares, missing, complete = _shares(study, crossed, [by_recipe[name] for name in repeated])
     if learnt.nothing:
         shares, missing = None, "nothing learnt"
     planned = sum(cell.planned for cell in cells)
@@ -124,8 +128,9 @@ def analyse_comparison(study: Study, contributions: Contributions | None = None)
     return ComparisonFindings(
         cells=cells,
         learning=learnt,
-        comparisons={} if learnt.nothing else _comparisons(by_recipe, by_image, crossed),
+        comparisons={} if learnt.nothing else _comparisons(by_recipe, by_image, crossed, repeated),
         apart=tuple(arm.label for arm in study.arms if arm.recipe),
+        once=once,
         shares=shares,
         no_shares=missing,
         complete_seeds=complete,
@@ -221,13 +226,17 @@ def _fixed(study: Study, known: Contributions) -> dict[str, FixedPair]:
 
 
 def _comparisons(
-    by_recipe: Mapping[str, Results], by_image: Mapping[str, ByImage], crossed: Sequence[str]
+    by_recipe: Mapping[str, Results],
+    by_image: Mapping[str, ByImage],
+    crossed: Sequence[str],
+    repeated: Sequence[str],
 ) -> dict[str, Comparisons]:
     compared, images = dict(by_recipe), dict(by_image)
-    if len(by_recipe) > 1 and len(crossed) > 1:
-        compared = {MEAN_OF_RECIPES: _over_recipes(crossed, list(by_recipe.values()), _mean), **by_recipe}
+    if len(repeated) > 1 and len(crossed) > 1:
+        compared = {MEAN_OF_RECIPES: _over_recipes(crossed, [by_recipe[name] for name in repeated], _mean), **by_recipe}
         if by_image:
-            images[MEAN_OF_RECIPES] = _over_recipes(crossed, list(by_image.values()), _mean_by_image)
+            tables = [by_image[name] for name in repeated]
+            images[MEAN_OF_RECIPES] = _over_recipes(crossed, tables, _mean_by_image)
     return {
         name: compare_arms(results, images=images.get(name))
         for name, results in compared.items()

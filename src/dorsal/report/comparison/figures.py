@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 
 from dorsal.findings.comparison import ComparisonFindings, learning_curves
 from dorsal.jobs.records import Latency, Study
+from dorsal.recipes.recipe import Recipe
 from dorsal.report.plot import SYMBOLS, View, look, pale, plane, remark, shown
 from dorsal.report.words.numerals import percent
 from dorsal.spec.cost import COSTS
@@ -109,7 +110,7 @@ def _quartiles(below: float, above: float) -> dict[str, Any] | None:
 
 def curve_views(study: Study) -> list[View]:
     """Learning curves of each recipe: means over seeds with their 95 % bands; every run that has a curve counts."""
-    return [View(recipe, _curves(study, recipe)) for recipe in study.recipes]
+    return [View(name, _curves(study, name)) for name, recipe in study.recipes.items() if isinstance(recipe, Recipe)]
 
 
 def _curves(study: Study, recipe: str) -> go.Figure:

@@ -63,7 +63,7 @@ def comparison_page(study: Study, found: ComparisonFindings) -> str:
         top(study.name, about, conclusions(study, found), caveats(study, found)),
         section("Results", _results(study, found)),
         section("Score against cost", _costs(study, found)),
-        section("Learning curves", _learning(study)),
+        section("Learning curves", _learning(study)) if curve_views(study) else "",
         section("Where the variance comes from", _variance(found)),
         section("Differences between arms", _pairs(found)) if found.comparisons else "",
         section("Architectures", f'<div class="arms">{_architectures(study)}</div>'),
