@@ -10,12 +10,14 @@ from PIL import Image
 
 from dorsal.data import scenes as scenes_module
 from dorsal.data.compose import bounds, build_atlas
+from dorsal.data.dataset import open_data
 from dorsal.data.scenes import SceneSplit, open_scenes
 from dorsal.data.spec import Scenes
 from dorsal.data.split import ImageData
 
 # Changes with every change to what is drawn, and must then be set anew on purpose.
 # Seen equal under NumPy 2.1.3 and 2.4.6, and with AVX2 and FMA switched off.
+FIRST = "scenes(seed=0, size=48, train=400, val=100, channels=3, smallest=0.2, largest=0.9, fragments=2, held_out=100)"
 FINGERPRINT = "07e19bd3b2cf5a7e68d06a18ceb3d8fd73fefc471f67ebbdb79d4b634c8b04d2"
 
 
@@ -38,7 +40,7 @@ def test_grey_scenes_are_the_luma_of_the_colour_ones() -> None:
 
 
 def test_fingerprint_is_pinned() -> None:
-    assert open_scenes(Scenes(train=400, val=100)).fingerprint == FINGERPRINT
+    assert open_data(FIRST).fingerprint == FINGERPRINT
 
 
 def test_fingerprint_is_of_the_bytes(scenes: ImageData) -> None:
@@ -80,18 +82,21 @@ def test_every_beginning_is_balanced(scenes: ImageData) -> None:
         assert np.bincount(split.labels[:200]).tolist() == [20] * 10
 
 
-def test_no_digit_is_in_both_splits() -> None:
-    train, val = parts(open_scenes(Scenes(size=32)))
+@pytest.mark.parametrize("held_out", [3, 498])
+def test_no_digit_is_in_both_splits(held_out: int) -> None:
+    train, val = parts(open_scenes(Scenes(size=32, held_out=held_out, train=100, val=100)))
     assert not set(train.sources) & set(val.sources)
     # no digit is the label of two scenes before all have been one
-    assert len({*train.sources, *val.sources}) == len(train) + len(val)
+    for split, digits in ((train, 5000 - 10 * held_out), (val, 10 * held_out)):
+        assert len(set(split.groups[:digits])) == min(digits, 100)
+        assert split.groups[digits:].tolist() == split.groups[: max(100 - digits, 0)].tolist()
 
 
 def test_clutter_comes_from_the_splits_own_digits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blanking all digits of the other split must not change one pixel."""
     pixels, labels = scenes_module._read_digits()
     before, _ = parts(open_scenes(Scenes(train=200, val=10)))
-    _, val_pool = scenes_module._pools(labels, 0)
+    _, val_pool = scenes_module._pools(labels, Scenes())
     pixels = pixels.copy()
     pixels[val_pool] = 255
     monkeypatch.setattr(scenes_module, "_read_digits", lambda: (pixels, labels))

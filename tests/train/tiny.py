@@ -16,6 +16,8 @@ from dorsal.spec.stem import Simple
 class Stacked:
     """Images uint8 [n, 3, S, S] in memory; implements `dorsal.data.split.Split`."""
 
+    groups = None
+
     def __init__(self, images: Tensor, labels: NDArray[np.int64]) -> None:
         self.stacked, self.labels = images, labels
 

@@ -48,6 +48,10 @@ class FolderSplit(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     def stacked(self) -> None:
         """None: images are read one at a time."""
 
+    @property
+    def groups(self) -> None:
+        """None: nothing says which files belong together."""
+
     def __len__(self) -> int:
         return len(self.labels)
 

@@ -43,6 +43,10 @@ class Split(Protocol):
         many times as much.
         """
 
+    @property
+    def groups(self) -> NDArray[np.int64] | None:
+        """The group of each image [n], int64, where images of one group are not independent; None where all are."""
+
     def __len__(self) -> int: ...
 
     def image(self, index: int) -> Tensor:
@@ -59,6 +63,8 @@ class JoinedSplits:
         self._splits = splits
         self.labels: NDArray[np.int64] = np.asarray(order, np.int64)[np.concatenate([s.labels for s in splits])]
         self.stacked: Tensor | None = None
+        groups = [split.groups for split in splits if split.groups is not None]
+        self.groups = np.concatenate(groups) if len(groups) == len(splits) else None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -142,6 +148,7 @@ class FirstImages:
         self._split = split
         self.labels: NDArray[np.int64] = split.labels[:count]
         self.stacked = None if split.stacked is None else split.stacked[:count]
+        self.groups = None if split.groups is None else split.groups[:count]
 
     def __len__(self) -> int:
         return len(self.labels)
