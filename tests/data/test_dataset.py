@@ -26,7 +26,7 @@ def shots(tmp_path: Path) -> Folder:
 def test_open_data_opens_either_kind(shots: Folder) -> None:
     scenes = open_data(Scenes(train=10, val=10))
     folder = open_data(shots)
-    assert (scenes.size, scenes.flip, len(scenes.train)) == (48, False, 10)
+    assert (scenes.size, scenes.flip, len(scenes.train)) == (32, False, 10)
     assert (folder.size, folder.flip, len(folder.train)) == (24, True, 6)
 
 

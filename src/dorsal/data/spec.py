@@ -60,14 +60,14 @@ class Scenes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """
 
     seed: int = 0
-    size: int = 48
+    size: int = 32
     train: int = 2000
-    val: int = 1000
+    val: int = 2000
     channels: int = 3
-    smallest: float = 0.2
-    largest: float = 0.9
-    fragments: int = 2
-    held_out: int = 100
+    smallest: float = 0.85
+    largest: float = 1.0
+    fragments: int = 1
+    held_out: int = 200
 
     def __post_init__(self) -> None:
         _check_range("seed", self.seed, 0, 2**32 - 1)
