@@ -61,10 +61,10 @@ class Scenes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     seed: int = 0
     size: int = 32
-    train: int = 2000
+    train: int = 3000
     val: int = 2000
     channels: int = 3
-    smallest: float = 0.85
+    smallest: float = 0.9
     largest: float = 1.0
     fragments: int = 1
     held_out: int = 200
