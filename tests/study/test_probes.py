@@ -10,6 +10,7 @@ from dorsal.data.summary import DataSummary
 from dorsal.jobs.events import JobEnd, Progress
 from dorsal.jobs.trained import save_trained, trained_card
 from dorsal.recipes.text import read_any_recipes, recipe
+from dorsal.report.comparison.figures import level_views
 from dorsal.spec.start import Start
 from dorsal.study.comparison.plan import Foreign, fitted_network, plan_comparison
 from dorsal.study.comparison.question import Comparison
@@ -71,7 +72,13 @@ def test_probes_of_starts_are_compared_and_not_made_twice(tmp_path: Path) -> Non
     assert cell is not None
     assert (cell.planned, cell.finished) == (1, 1)
     dorsal.write_report(tmp_path / "out")
-    assert (tmp_path / "out" / "report.html").is_file()
+    assert "Which level holds it" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    (view,) = level_views(study, found)
+    assert view.name == "probe"
+    for line, arm in zip(view.figure.data, ("a", "b"), strict=True):
+        assert list(line.x) == ["1", "its own"]
+        cells = [found.cell(arm, name) for name in ("probe(level=1)", "probe")]
+        assert list(line.y) == [cell.score.value for cell in cells if cell and cell.score]
 
 
 def test_too_few_images_to_probe_with_fail_before_any_work(tmp_path: Path) -> None:
