@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from dorsal.data.dataset import ImageData, open_data
+from dorsal.data.sampling import inner_data
 from dorsal.data.spec import DataSpec, format_data
 from dorsal.data.split import largest_share
 from dorsal.data.summary import DataSummary
@@ -33,6 +34,7 @@ from dorsal.jobs.resources import Resources
 from dorsal.jobs.trained import preprocessing_of, save_trained, trained_card
 from dorsal.nn.timm import timm_cost, timm_features
 from dorsal.recipes.epoch import Epoch, Step
+from dorsal.recipes.probe import INNER_SHARE
 from dorsal.recipes.recipe import Recipe
 from dorsal.spec.network import Network
 from dorsal.spec.start import Start
@@ -192,6 +194,8 @@ def run_trial(run: Run, tell: Callable[[Message], None], *, folder: Path, place:
         data, start = _open(run.data, run.fingerprint), starting_weights(run)
         if data.fingerprint != run.fingerprint:
             raise ValueError(f"data {format_data(run.data)!r} changed after the study was planned")
+        if run.inner is not None:
+            data = inner_data(data, INNER_SHARE, run.inner)
         result = fit(
             run.network,
             run.recipe,
