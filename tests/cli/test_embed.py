@@ -13,6 +13,7 @@ import dorsal as front
 from dorsal.data.transform import eval_transform
 from dorsal.jobs.trained import save_trained, trained_card
 from dorsal.nn.build import build
+from dorsal.recipes.recipe import Recipe
 from tests.train.tiny import make_data, make_network
 
 
@@ -20,7 +21,9 @@ from tests.train.tiny import make_data, make_network
 def folder(tmp_path_factory):
     """A model of three classes, and photographs of two others."""
     folder = tmp_path_factory.mktemp("embed")
-    save_trained(folder / "model", build(make_network()), trained_card(make_network(), make_data(), "tests"), 50.0)
+    save_trained(
+        folder / "model", build(make_network()), trained_card(make_network(), make_data(), "tests", Recipe()), 50.0
+    )
     random = np.random.default_rng(0)
     for name in ("boot", "hat"):
         (folder / "photos" / name).mkdir(parents=True)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from io import StringIO
 from statistics import mean
 from typing import TYPE_CHECKING
 
@@ -9,11 +10,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from rich.console import Console
 
-from dorsal.findings.comparison import MEAN_OF_RECIPES, analyse_comparison, learning_curves
+from dorsal.findings.comparison import (
+    MEAN_OF_RECIPES,
+    OWN_RECIPES,
+    ComparisonFindings,
+    analyse_comparison,
+    learning_curves,
+)
 from dorsal.jobs.records import PlannedRun, Study, Trial
 from dorsal.recipes.recipe import Recipe
+from dorsal.report.comparison.page import comparison_page
+from dorsal.report.comparison.terminal import print_comparison
 from dorsal.report.words.comparison import caveats, conclusions, no_shares
+from dorsal.spec.start import Start
 from tests.findings.studies import with_trials
 
 if TYPE_CHECKING:
@@ -58,7 +69,7 @@ def test_architecture_explains_most_of_the_variance_here(whole: Case) -> None:
     shares = whole.analysis.shares
     assert shares is not None
     by_name = {name: share.value for name, share in shares.shares.items()}
-    assert by_name["architecture"] > by_name["recipe"] > by_name["residual"]
+    assert by_name["arm"] > by_name["recipe"] > by_name["residual"]
     assert any(line.startswith("Share of the variance") for line in said(whole))
 
 
@@ -106,7 +117,7 @@ def test_one_recipe_has_no_mean_of_recipes(case: Callable[[str], Case]) -> None:
     assert list(analysis.comparisons) == ["plain"]
     assert said(case("one_recipe"))[0].startswith("Under the recipe plain, ")
     assert analysis.shares is not None
-    assert list(analysis.shares.shares) == ["architecture", "seed", "residual"]
+    assert list(analysis.shares.shares) == ["arm", "seed", "residual"]
 
 
 @pytest.mark.parametrize(
@@ -154,9 +165,63 @@ def test_the_order_in_which_runs_end_does_not_matter(broken: Case, seed: int) ->
     assert analyse_comparison(replace(broken.study, trials=tuple(shuffled))) == broken.analysis
 
 
-def test_a_cell_that_is_not_in_the_study_is_a_key_error(whole: Case) -> None:
-    with pytest.raises(KeyError, match="vgg"):
-        whole.analysis.cell("vgg", "plain")
+def test_an_arm_is_in_no_cell_of_a_recipe_that_does_not_train_it(whole: Case) -> None:
+    assert whole.analysis.cell("vgg", "plain") is None
+
+
+def apart(study: Study, *labels: str) -> Study:
+    """The study with these arms trained by `tricks` alone, from weights."""
+    weights = {label: Start(weights=f"{label}.pth", sha256=label, trained_on=f"photos of {label}") for label in labels}
+    return replace(
+        study,
+        arms=tuple(
+            replace(arm, recipe="tricks", start=weights[arm.label]) if arm.label in labels else arm
+            for arm in study.arms
+        ),
+        runs=tuple(run for run in study.runs if run.recipe == "tricks" or run.arm not in labels),
+        trials=tuple(
+            trial for trial in study.trials if "tricks" in trial.key or trial.key.partition("|")[0] not in labels
+        ),
+    )
+
+
+def test_an_arm_with_a_recipe_of_its_own_is_compared_under_every_recipe_by_its_own(whole: Case) -> None:
+    study = apart(whole.study, "resnest", "regnet")
+    found = analyse_comparison(study)
+    assert found.apart == ("resnest", "regnet")
+    assert (found.planned, found.done) == (18, 18)
+    assert (found.cell("resnest", "plain"), found.cell("resnest", "tricks") is None) == (None, False)
+    assert {(pair.better, pair.worse) for pair in found.comparisons[MEAN_OF_RECIPES].pairs} == {("res2net", "resnet")}
+    assert len(found.comparisons["plain"].pairs) == 6
+    first = found.comparisons["plain"].pairs[0]
+    tricks, plain = (mean(accuracies(study, *cell)) for cell in ((first.better, "tricks"), (first.worse, "tricks")))
+    assert (first.better, first.worse) == ("resnest", "regnet")
+    assert first.difference.value == pytest.approx(tricks - plain)
+    assert found.shares is not None
+    lines = " ".join(caveats(study, found))
+    assert "resnest, regnet: trained by a recipe of its own" in lines
+    assert "resnest, regnet: trained models." in lines
+    assert "resnest on photos of resnest; regnet on photos of regnet" in lines
+    page = comparison_page(study, found)
+    assert "Begins from weights" in page
+    assert "resnest.pth" in page
+    assert "tricks" in terminal_text(study, found)
+
+
+def test_arms_that_all_have_their_own_recipe_are_compared_once(whole: Case) -> None:
+    study = apart(whole.study, *(arm.label for arm in whole.study.arms))
+    found = analyse_comparison(study)
+    assert list(found.comparisons) == [OWN_RECIPES]
+    assert found.comparisons[OWN_RECIPES] == whole.analysis.comparisons["tricks"]
+    assert (found.shares, found.no_shares) == (None, "few arms")
+    assert conclusions(study, found)[0].startswith("With each arm by its own recipe, resnest")
+
+
+def terminal_text(study: Study, found: ComparisonFindings) -> str:
+    console = Console(file=StringIO(), width=100)
+    print_comparison(study, found, console)
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
 
 
 def test_learning_curves_are_means_over_seeds_epoch_by_epoch(broken: Case) -> None:

@@ -32,7 +32,7 @@ def bounds(shares):
 
 def test_textbook_sums_of_squares():
     table = sums_of_squares(GRAFTS)
-    assert table.names == ("architecture", "seed")
+    assert table.names == ("arm", "seed")
     assert table.squares == pytest.approx([178.17, 192.25], abs=0.01)
     assert table.residual_squares == pytest.approx(109.89, abs=0.01)
     assert (list(table.freedom), table.residual_freedom) == ([3, 5], 15)
@@ -40,11 +40,11 @@ def test_textbook_sums_of_squares():
 
 def test_textbook_shares():
     noise = 109.89 / 15
-    architecture = (178.17 - 3 * noise) / 24
+    arm = (178.17 - 3 * noise) / 24
     seed = (192.25 / 5 - noise) / 4  # 7.78 in the book
-    total = architecture + seed + noise
+    total = arm + seed + noise
     shares = as_dict(variance_shares(GRAFTS))
-    assert shares["architecture"] == pytest.approx(architecture / total, abs=1e-4)
+    assert shares["arm"] == pytest.approx(arm / total, abs=1e-4)
     assert shares["seed"] == pytest.approx(seed / total, abs=1e-4)
     assert shares["residual"] == pytest.approx(noise / total, abs=1e-4)
 
@@ -88,7 +88,7 @@ def test_invariance(results, shift, scale, random):
     order = [random.sample(range(size), size) for size in results.shape]
     after = variance_shares(scale * results[np.ix_(*order)] + shift)
     assert as_dict(after) == pytest.approx(as_dict(before), abs=1e-8)
-    if before.shares["architecture"].low is not None:
+    if before.shares["arm"].low is not None:
         assert bounds(after) == pytest.approx(bounds(before), abs=1e-6)
         assert all(0 <= share.low <= share.value <= share.high <= 1 for share in before.shares.values())
 
@@ -96,8 +96,8 @@ def test_invariance(results, shift, scale, random):
 def test_swapping_arms_and_recipes_swaps_their_shares():
     results = np.random.default_rng(0).normal(size=(3, 2, 3)) + 3 * np.arange(3)[:, None, None]
     shares, swapped = as_dict(variance_shares(results)), as_dict(variance_shares(results.swapaxes(0, 1)))
-    assert shares["architecture"] > 0.3
-    assert swapped["recipe"] == pytest.approx(shares["architecture"])
+    assert shares["arm"] > 0.3
+    assert swapped["recipe"] == pytest.approx(shares["arm"])
     assert swapped["interaction"] == pytest.approx(shares["interaction"])
 
 
@@ -112,7 +112,7 @@ def test_incomplete_seeds_are_dropped_and_counted():
 
 def test_no_residual_gives_shares_without_intervals():
     shares = variance_shares([[[93.1, 93.2]], [[95.1, 95.2]]])
-    assert as_dict(shares) == pytest.approx({"architecture": 1 / 1.005, "seed": 0.005 / 1.005, "residual": 0})
+    assert as_dict(shares) == pytest.approx({"arm": 1 / 1.005, "seed": 0.005 / 1.005, "residual": 0})
     assert all(share.low is None and share.high is None for share in shares.shares.values())
 
 
@@ -157,8 +157,8 @@ def coverage(shape, variances, replications, monkeypatch):
 
     if recipes == 1:
         variances = (variances[0], 0, 0, *variances[1:])
-    architecture, recipe, interaction, seed, noise = variances
-    fixed = centred(arms, architecture)[:, None] + centred(recipes, recipe) + centred((arms, recipes), interaction)
+    arm, recipe, interaction, seed, noise = variances
+    fixed = centred(arms, arm)[:, None] + centred(recipes, recipe) + centred((arms, recipes), interaction)
     truth = np.array(variances) / np.sum(variances)
     if recipes == 1:
         truth = truth[[0, 3, 4]]

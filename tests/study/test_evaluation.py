@@ -10,6 +10,7 @@ from torch import nn
 
 import dorsal
 from dorsal.data.dataset import EvaluationBatches
+from dorsal.findings.contributions import compare_models
 from dorsal.jobs import evaluate as jobs
 from dorsal.jobs.evaluate import score_model
 from dorsal.jobs.events import EvaluationStart, Event, JobEnd, Note, Progress
@@ -18,6 +19,7 @@ from dorsal.jobs.records import ModelScore
 from dorsal.jobs.resources import Resources
 from dorsal.jobs.scores import ScoreRow, Scores, read_scores
 from dorsal.jobs.study_file import StudyFile, write_study_file
+from dorsal.report.words.comparison import leader_sentences
 from dorsal.spec.preprocessing import Preprocessing
 from dorsal.study.comparison.run import compare
 from dorsal.study.evaluation.plan import notes_of, plan_evaluations
@@ -94,6 +96,12 @@ def test_jobs_score_as_one_call_does_and_keep_what_was_said(models: list[str], t
     ended = [event for event in events if isinstance(event, JobEnd)]
     assert [event.done for event in ended] == [1, 2, 3]
     assert ended[-1].seconds_left == 0
+    compared = compare_models(scores, tmp_path / "x")
+    assert compared is not None
+    assert {pair.better for pair in compared.pairs} | {pair.worse for pair in compared.pairs} == set(models)
+    assert all(pair.image_half is not None and pair.seed_half is None for pair in compared.pairs)
+    assert all("over" in sentence for sentence in leader_sentences(compared))
+    assert compare_models(scores, tmp_path / "elsewhere") is None
 
 
 def test_what_is_scored_is_not_scored_again(models: list[str], tmp_path: Path) -> None:

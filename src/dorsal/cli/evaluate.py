@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dorsal.cli.options import AsJson
@@ -22,7 +23,8 @@ def evaluate(asked: Evaluation, as_json: AsJson = False) -> None:
     that it has kept are scored.
 
     With several models, or --out, the scores and what was said of each image are kept in a folder. Interrupted, the
-    same command goes on, and nothing is scored twice.
+    same command goes on, and nothing is scored twice. The best model is compared with each of the others, on these
+    images and on others like them.
 
     Examples:
         dorsal evaluate runs/train --data photos --split val
@@ -42,7 +44,7 @@ def evaluate(asked: Evaluation, as_json: AsJson = False) -> None:
 
         print(msgspec.json.encode(scores).decode())
     else:
-        _print(scores)
+        _print(scores, asked.folder)
         print(f"scores: {asked.folder / 'scores.json'}")
     if any(each.result.error for each in scores.models):
         sys.exit(1)
@@ -84,10 +86,13 @@ def _evaluate_one(asked: Evaluation, as_json: bool) -> None:
         print(f"  {name:20} {'no images' if value is None else f'{value:6.2f} %'}")
 
 
-def _print(scores: Scores) -> None:
-    """One line a model."""
+def _print(scores: Scores, folder: Path) -> None:
+    """One line a model, then the best against each of the others."""
     from rich.console import Console
     from rich.table import Column, Table
+
+    from dorsal.findings.contributions import compare_models
+    from dorsal.report.words.comparison import leader_sentences
 
     others = list(dict.fromkeys(name for each in scores.models for name in each.result.scores))
     table = Table(
@@ -102,6 +107,9 @@ def _print(scores: Scores) -> None:
         table.add_row(each.name, f"{found.score:.2f}", *more, f"{found.loss:.4f}", f"{found.images:,}")
     console = Console()
     console.print(table)
+    compared = compare_models(scores, folder)
+    for sentence in leader_sentences(compared) if compared else ():
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
     for each in scores.models:
         if each.result.error:
             console.print(f"{each.name}: {each.result.error}", highlight=False, markup=False, soft_wrap=True)

@@ -6,7 +6,8 @@ Every planned run is accounted for. Finished runs make the means; diverged, fail
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal, TypeVar
 
 import msgspec
@@ -28,6 +29,7 @@ from dorsal.stats import (
 from dorsal.stats.interval import Array
 
 MEAN_OF_RECIPES = "mean of the recipes"
+OWN_RECIPES = "each arm by its own recipe"
 
 Results = dict[str, list[float | None]]
 ByImage = dict[str, list[Array | None]]
@@ -60,10 +62,11 @@ class Cell(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 class ComparisonFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a comparison shows; `report.words.comparison` says it in English.
 
-    - `cells`: one for each arm and recipe.
+    - `cells`: one for each arm and recipe that it is trained by.
     - `learning`: which runs can be told from always answering one class. If none can, nothing is compared.
-    - `comparisons`: one set of pairs for each recipe, after the mean of the recipes if there are several. What cannot
-      be compared is absent.
+    - `comparisons`: one set of pairs for each recipe, after the mean of the recipes if there are several. An arm with a
+      recipe of its own is in each of them by that recipe, but not in the mean. What cannot be compared is absent.
+    - `apart`: arms with a recipe of their own, which the mean and the shares leave out.
     - `shares`: the split of the variance. None if `no_shares` gives a reason. It needs two seeds at which every run
       finished; there are `complete_seeds` of them.
     - `images`: the number of test images that the intervals cover; None if they cover seeds only. `groups`: the number
@@ -76,6 +79,7 @@ class ComparisonFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     cells: tuple[Cell, ...]
     learning: Learning
     comparisons: dict[str, Comparisons]
+    apart: tuple[str, ...] = ()
     shares: Shares | None
     no_shares: NoShares | None
     complete_seeds: int
@@ -86,12 +90,9 @@ class ComparisonFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     planned: int
     done: int
 
-    def cell(self, arm: str, recipe: str) -> Cell:
-        """The cell of this arm and recipe. KeyError if the study has no such pair."""
-        for cell in self.cells:
-            if (cell.arm, cell.recipe) == (arm, recipe):
-                return cell
-        raise KeyError((arm, recipe))
+    def cell(self, arm: str, recipe: str) -> Cell | None:
+        """The cell of this arm and recipe, None where the arm is not trained by it."""
+        return next((cell for cell in self.cells if (cell.arm, cell.recipe) == (arm, recipe)), None)
 
 
 def analyse_comparison(study: Study, contributions: Contributions | None = None) -> ComparisonFindings:
@@ -102,14 +103,10 @@ def analyse_comparison(study: Study, contributions: Contributions | None = None)
     """
     known = contributions or Contributions()
     trials = study.ended()
-    by_recipe = {recipe: _results(study, trials, recipe) for recipe in study.recipes}
-    by_image = {recipe: _by_image(study, known, recipe) for recipe in study.recipes} if known.runs else {}
-    means = {recipe: pooled_means(results, images=by_image.get(recipe)) for recipe, results in by_recipe.items()}
-    cells = tuple(
-        _cell(study, trials, arm.label, recipe, means[recipe].get(arm.label))
-        for arm in study.arms
-        for recipe in study.recipes
-    )
+    tables = _tables(study)
+    by_recipe = {name: _results(study, trials, taken) for name, taken in tables.items()}
+    by_image = {name: _by_image(study, known, taken) for name, taken in tables.items()} if known.runs else {}
+    crossed = [arm.label for arm in study.arms if not arm.recipe]
     learnt = learning(
         (
             (f"{arm} under {recipe}", trial.score)
@@ -118,7 +115,8 @@ def analyse_comparison(study: Study, contributions: Contributions | None = None)
         ),
         study.data,
     )
-    shares, missing, complete = _shares(study, list(by_recipe.values()))
+    cells = tuple(_cells(study, trials, known))
+    shares, missing, complete = _shares(study, crossed, list(by_recipe.values()))
     if learnt.nothing:
         shares, missing = None, "nothing learnt"
     planned = sum(cell.planned for cell in cells)
@@ -126,7 +124,8 @@ def analyse_comparison(study: Study, contributions: Contributions | None = None)
     return ComparisonFindings(
         cells=cells,
         learning=learnt,
-        comparisons={} if learnt.nothing else _comparisons(by_recipe, by_image),
+        comparisons={} if learnt.nothing else _comparisons(by_recipe, by_image, crossed),
+        apart=tuple(arm.label for arm in study.arms if arm.recipe),
         shares=shares,
         no_shares=missing,
         complete_seeds=complete,
@@ -155,35 +154,54 @@ def learning_curves(study: Study, recipe: str) -> dict[str, dict[int, Estimate]]
     return {label: curve for label, curve in curves.items() if curve}
 
 
-def _cell(
-    study: Study, trials: Mapping[tuple[str, str, int], Trial], arm: str, recipe: str, score: Estimate | None
-) -> Cell:
-    ends = [trials[arm, recipe, seed].status for seed in study.seeds if (arm, recipe, seed) in trials]
-    return Cell(
-        arm=arm,
-        recipe=recipe,
-        score=score,
-        planned=len(study.seeds),
-        finished=ends.count("finished"),
-        diverged=ends.count("diverged"),
-        failed=ends.count("failed"),
-    )
+def _tables(study: Study) -> dict[str, dict[str, str]]:
+    """By the name of a comparison, the recipe by which each arm is in it: the recipe that gives the name, or the arm's
+    own. Where every arm has its own, there is one such comparison."""
+    crossed = [arm.label for arm in study.arms if not arm.recipe]
+    planned = {(run.arm, run.recipe) for run in study.runs}
+    names = [name for name in study.recipes if any((label, name) in planned for label in crossed)]
+    return {name: {arm.label: arm.recipe or name for arm in study.arms} for name in names or [OWN_RECIPES]}
 
 
-def _results(study: Study, trials: Mapping[tuple[str, str, int], Trial], recipe: str) -> Results:
-    """Scores by arm, one entry a seed, None without a result."""
+def _cells(study: Study, trials: Mapping[tuple[str, str, int], Trial], known: Contributions) -> Iterator[Cell]:
+    """Each arm under each recipe that it is trained by; intervals are by the noise of all arms under the recipe."""
+    planned = Counter((run.arm, run.recipe) for run in study.runs)
+    means = {}
+    for name in study.recipes:
+        taken = {arm.label: name for arm in study.arms if planned[arm.label, name]}
+        images = _by_image(study, known, taken) if known.runs else None
+        means[name] = pooled_means(_results(study, trials, taken), images=images) if taken else {}
+    for arm in study.arms:
+        for name in study.recipes:
+            if count := planned[arm.label, name]:
+                ends = [
+                    trials[arm.label, name, seed].status for seed in study.seeds if (arm.label, name, seed) in trials
+                ]
+                yield Cell(
+                    arm=arm.label,
+                    recipe=name,
+                    score=means[name].get(arm.label),
+                    planned=count,
+                    finished=ends.count("finished"),
+                    diverged=ends.count("diverged"),
+                    failed=ends.count("failed"),
+                )
+
+
+def _results(study: Study, trials: Mapping[tuple[str, str, int], Trial], taken: Mapping[str, str]) -> Results:
+    """Scores by arm under the recipe that it is taken by, one entry a seed, None without a result."""
     return {
-        arm.label: [trial.score if (trial := trials.get((arm.label, recipe, seed))) else None for seed in study.seeds]
-        for arm in study.arms
+        arm: [trial.score if (trial := trials.get((arm, recipe, seed))) else None for seed in study.seeds]
+        for arm, recipe in taken.items()
     }
 
 
-def _by_image(study: Study, known: Contributions, recipe: str) -> ByImage:
+def _by_image(study: Study, known: Contributions, taken: Mapping[str, str]) -> ByImage:
     """As `_results`, what each image contributes in place of the score."""
     keys = {(run.arm, run.recipe, run.seed): run.key for run in study.runs}
     values = {key: ratios.values() for key, ratios in known.runs.items()}
     return {
-        arm.label: [values.get(keys.get((arm.label, recipe, seed), "")) for seed in study.seeds] for arm in study.arms
+        arm: [values.get(keys.get((arm, recipe, seed), "")) for seed in study.seeds] for arm, recipe in taken.items()
     }
 
 
@@ -192,7 +210,9 @@ def _fixed(study: Study, known: Contributions) -> dict[str, FixedPair]:
     if len(study.arms) != 2 or len(study.seeds) != 1:
         return {}
     keys = {(run.arm, run.recipe): run.key for run in study.runs}
-    runs = {name: [known.runs.get(keys.get((arm.label, name), "")) for arm in study.arms] for name in study.recipes}
+    runs = {
+        name: [known.runs.get(keys.get(pair, "")) for pair in taken.items()] for name, taken in _tables(study).items()
+    }
     return {
         name: compare_fixed(first, second)
         for name, (first, second) in runs.items()
@@ -200,12 +220,14 @@ def _fixed(study: Study, known: Contributions) -> dict[str, FixedPair]:
     }
 
 
-def _comparisons(by_recipe: Mapping[str, Results], by_image: Mapping[str, ByImage]) -> dict[str, Comparisons]:
+def _comparisons(
+    by_recipe: Mapping[str, Results], by_image: Mapping[str, ByImage], crossed: Sequence[str]
+) -> dict[str, Comparisons]:
     compared, images = dict(by_recipe), dict(by_image)
-    if len(by_recipe) > 1:
-        compared = {MEAN_OF_RECIPES: _over_recipes(list(by_recipe.values()), _mean), **by_recipe}
+    if len(by_recipe) > 1 and len(crossed) > 1:
+        compared = {MEAN_OF_RECIPES: _over_recipes(crossed, list(by_recipe.values()), _mean), **by_recipe}
         if by_image:
-            images[MEAN_OF_RECIPES] = _over_recipes(list(by_image.values()), _mean_by_image)
+            images[MEAN_OF_RECIPES] = _over_recipes(crossed, list(by_image.values()), _mean_by_image)
     return {
         name: compare_arms(results, images=images.get(name))
         for name, results in compared.items()
@@ -214,10 +236,12 @@ def _comparisons(by_recipe: Mapping[str, Results], by_image: Mapping[str, ByImag
 
 
 def _over_recipes(
-    tables: Sequence[Mapping[str, Sequence[Value | None]]], mean: Callable[[Sequence[Value | None]], Value | None]
+    arms: Sequence[str],
+    tables: Sequence[Mapping[str, Sequence[Value | None]]],
+    mean: Callable[[Sequence[Value | None]], Value | None],
 ) -> dict[str, list[Value | None]]:
     """The mean over the recipes for each arm and seed."""
-    return {arm: [mean(cells) for cells in zip(*(table[arm] for table in tables), strict=True)] for arm in tables[0]}
+    return {arm: [mean(cells) for cells in zip(*(table[arm] for table in tables), strict=True)] for arm in arms}
 
 
 def _mean_by_image(values: Sequence[Array | None]) -> Array | None:
@@ -236,11 +260,13 @@ def _with_results(results: Results) -> list[str]:
     return [arm for arm, values in results.items() if any(value is not None for value in values)]
 
 
-def _shares(study: Study, by_recipe: Sequence[Results]) -> tuple[Shares | None, NoShares | None, int]:
-    """The split of the variance over arms with results under every recipe; or why there is none; the number of complete
-    seeds.
+def _shares(
+    study: Study, crossed: Sequence[str], by_recipe: Sequence[Results]
+) -> tuple[Shares | None, NoShares | None, int]:
+    """The split of the variance over crossed arms with results under every recipe; or why there is none; the number of
+    complete seeds.
     """
-    arms = [arm.label for arm in study.arms if all(arm.label in _with_results(results) for results in by_recipe)]
+    arms = [label for label in crossed if by_recipe and all(label in _with_results(results) for results in by_recipe)]
     values = [[results[arm] for results in by_recipe] for arm in arms]
     complete = sum(all(row[i] is not None for recipes in values for row in recipes) for i in range(len(study.seeds)))
     if len(arms) < 2:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from dorsal.jobs.kept import read_predictions
 from dorsal.jobs.records import Study, Trial
-from dorsal.stats import Ratios
+from dorsal.jobs.scores import Scores
+from dorsal.spec.task import Classify
+from dorsal.stats import Comparisons, Ratios, compare_arms
 from dorsal.tasks.contributions import ARRAYS, contributions
 
 _TOLERANCE = 1e-6
@@ -49,3 +52,21 @@ def _read(study: Study, folder: Path, trial: Trial) -> Ratios:
     if trial.score is None or abs(found.score() - trial.score) > _TOLERANCE:
         raise ValueError(f"the predictions of run {trial.key} do not give its score")
     return found
+
+
+def compare_models(scores: Scores, folder: Path) -> Comparisons | None:
+    """The scored models against each other, over test images alone: nothing is said of other seeds.
+
+    None unless two or more were scored on the same images, by what `folder` keeps of each.
+    """
+    found = dict[str, Ratios]()
+    for model in scores.models:
+        if model.result.score is not None and model.images == scores.models[0].images:
+            with suppress(ValueError, OSError):
+                found[model.name] = contributions(Classify(), read_predictions(folder, model.result, ARRAYS))
+    if len(found) < 2 or len({len(ratios.top) for ratios in found.values()}) > 1:
+        return None
+    return compare_arms(
+        {name: [ratios.score()] for name, ratios in found.items()},
+        images={name: [ratios.values()] for name, ratios in found.items()},
+    )

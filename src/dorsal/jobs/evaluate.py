@@ -171,7 +171,8 @@ def evaluate_job(job: Evaluate, tell: Callable[[Message], None], *, place: Resou
     began = time.monotonic()
     try:
         scorer = score_model(job, place.device, tell)
-        found, content = scorer.score(), pack(scorer.evidence())
+        images = _images(job, read_card(job.model))
+        found, content = scorer.score(), pack(scorer.evidence(), images.groups)
     except Exception as error:
         return job.failed(describe_error(error))
     tell(Predictions(content))

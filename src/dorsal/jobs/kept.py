@@ -1,8 +1,8 @@
 """What a study keeps of a finished run beside its trial: its predictions and its model. No torch.
 
 predictions/KEY.npz    arrays [n, …] in the order of the images that were scored; see the task's scorer, e.g. `label`,
-                       `predicted` and `logits` (half precision) of `tasks.classify.score`; of a run also `group`, where
-                       images are not independent of each other (`data.split.Split.groups`)
+                       `predicted` and `logits` (half precision) of `tasks.classify.score`; and `group`, where images
+                       are not independent of each other (`data.split.Split.groups`)
 models/KEY/            a model as a folder, which every verb takes; see `weights.saved`
 """
 
@@ -40,10 +40,13 @@ def predictions_file(folder: Path, key: str) -> Path:
     return folder / "predictions" / f"{key}.npz"
 
 
-def pack(evidence: Mapping[str, NDArray[Any]]) -> bytes:
-    """Arrays as the content of an .npz file; the same arrays give the same bytes."""
+def pack(evidence: Mapping[str, NDArray[Any]], groups: NDArray[np.int64] | None = None) -> bytes:
+    """Arrays as the content of an .npz file, with the groups of the images if they have any; the same arrays give the
+    same bytes.
+    """
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **dict(evidence))
+    more = {} if groups is None else {"group": groups}
+    np.savez_compressed(buffer, allow_pickle=False, **{**evidence, **more})
     return buffer.getvalue()
 
 

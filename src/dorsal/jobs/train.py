@@ -221,8 +221,7 @@ def run_trial(run: Run, tell: Callable[[Message], None], *, folder: Path, place:
     seconds = sum(epoch.seconds for epoch in result.curve)
     if result.score is None or result.evidence is None:
         return Trial(run.key, "diverged", None, result.curve, seconds, result.error)
-    groups = {} if data.val.groups is None else {"group": data.val.groups}
-    content = pack({**result.evidence, **groups})
+    content = pack(result.evidence, data.val.groups)
     tell(Predictions(content))
     digest = hashlib.sha256(content).hexdigest()
     return Trial(run.key, "finished", result.score.score, result.curve, seconds, "", result.score.scores, digest)

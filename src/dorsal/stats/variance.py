@@ -1,4 +1,4 @@
-"""How much of the variance of results comes from architecture, recipe, interaction, seed and the rest."""
+"""How much of the variance of results comes from arm, recipe, interaction, seed and the rest."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from scipy import special
 from dorsal.stats.interval import Array, Estimate, as_results, check_confidence
 
 POSTERIOR_DRAWS = 10_000
-EFFECTS = ("architecture", "recipe", "interaction", "seed")
+EFFECTS = ("arm", "recipe", "interaction", "seed")
 
 
 class Shares(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Shares of the total variance, each 0 to 1, with sum 1, in the order architecture, recipe, interaction, seed,
+    """Shares of the total variance, each 0 to 1, with sum 1, in the order arm, recipe, interaction, seed,
     residual.
 
     With one recipe there is no recipe and no interaction. There are no intervals if the residual is zero. `seeds`
@@ -48,9 +48,9 @@ def variance_shares(values: npt.ArrayLike, confidence: float = 0.95) -> Shares:
     """Shares of the variance of `values` [arms, recipes, seeds], None or NaN where there is no result.
 
     The variance is that of one result drawn from this table: a random arm and recipe of those tried, and a new seed. So
-    arms and recipes are fixed (nothing is claimed about untried architectures) and seeds are random:
+    arms and recipes are fixed (nothing is claimed about untried arms) and seeds are random:
 
-        result = architecture + recipe + interaction + seed + residual
+        result = arm + recipe + interaction + seed + residual
 
     `seed` is the effect of a seed on all cells alike (data order, split), `residual` its effect on each cell alone. The
     estimates equate mean squares to their expectations (omega squared). Negative ones become 0 before dividing by the

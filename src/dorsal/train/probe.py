@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from dorsal.data.sampling import held_out
@@ -95,10 +96,12 @@ def regressions(
     if start is not None:
         flat = torch.cat([start[0].flatten(), start[1]]).cpu().double().numpy()
     found = []
-    for penalty in penalties:  # noqa: B007  # the closure reads it
-        options = {"gtol": tolerance, "ftol": 0.0, "maxiter": _MOST_STEPS, "maxfun": 2 * _MOST_STEPS}
-        flat = minimize(loss_and_gradient, flat, jac=True, method="L-BFGS-B", options=options).x
-        found.append(_split(flat, classes, channels, features))
+    options = {"gtol": tolerance, "ftol": 0.0, "maxiter": _MOST_STEPS, "maxfun": 2 * _MOST_STEPS}
+    # SciPy's own linear algebra is of short vectors, where threads wait longer than they work.
+    with ThreadpoolController().select(internal_api="openblas").limit(limits=1):
+        for penalty in penalties:  # noqa: B007  # the closure reads it
+            flat = minimize(loss_and_gradient, flat, jac=True, method="L-BFGS-B", options=options).x
+            found.append(_split(flat, classes, channels, features))
     return found
 
 

@@ -49,9 +49,10 @@ def _against(
     order = sorted(range(len(study.arms)), key=lambda i: _best(study, analysis, i))
     for index, (arm, cost) in enumerate(zip(study.arms, costs, strict=True)):
         for turn, recipe in enumerate(study.recipes):
-            score = analysis.cell(arm.label, recipe).score
-            if score is None or cost is None:
+            cell = analysis.cell(arm.label, recipe)
+            if cell is None or cell.score is None or cost is None:
                 continue
+            score = cell.score
             value, below, above = cost
             text = f"{shown(arm.label)}<br>{shown(recipe)}: {percent(score)} %"
             labelled = score.value == _best(study, analysis, index)
@@ -86,7 +87,7 @@ def _against(
 def _best(study: Study, analysis: ComparisonFindings, index: int) -> float:
     """The highest mean of an arm over the recipes."""
     cells = (analysis.cell(study.arms[index].label, recipe) for recipe in study.recipes)
-    return max((cell.score.value for cell in cells if cell.score), default=0.0)
+    return max((cell.score.value for cell in cells if cell and cell.score), default=0.0)
 
 
 def _symbol(index: int, turn: int) -> str:
@@ -169,7 +170,7 @@ def share_view(shares: Shares) -> View:
 
 
 SHARE_COLOURS = {
-    "architecture": "#0072B2",
+    "arm": "#0072B2",
     "recipe": "#E69F00",
     "interaction": "#CC79A7",
     "seed": "#56B4E9",

@@ -76,7 +76,7 @@ def _results(study: Study, found: ComparisonFindings) -> str:
     metric, rows = metric_of(study.task), []
     for index, arm in enumerate(study.arms):
         cells = [found.cell(arm.label, recipe) for recipe in study.recipes]
-        scores = [f"{percent(cell.score)}<small>{lost_runs(cell)}</small>" for cell in cells]
+        scores = [f"{percent(cell.score)}<small>{lost_runs(cell)}</small>" if cell else "" for cell in cells]
         rows.append([f"{swatch(index)}{escape(arm.label)}", *scores, *map(escape, costs(arm))])
     recipes = [f"{escape(recipe)}<br>{escape(metric.short)}, %" for recipe in study.recipes]
     units = ("", "", "", "<br>ms", "<br>ms")
@@ -181,12 +181,33 @@ def _architectures(study: Study) -> str:
         )
         changes = f'<p class="soft">{escape(arm.changes)}</p>' if arm.changes else ""
         drawing = draw_arm(arm.network, study.data.image_size) or _features(arm, study.data.image_size)
+        differs = (
+            f"<details open><summary>Differs from the first arm</summary><dl>{rows}</dl></details>" if rows else ""
+        )
         found.append(
             f"<article><h3>{swatch(index)}{escape(arm.label)}</h3><code>{escape(arm.text)}</code>{changes}{drawing}"
-            f"{f'<details open><summary>Differs from the first arm</summary><dl>{rows}</dl></details>' if rows else ''}"
-            f"</article>"
+            f"{_start(arm)}{differs}</article>"
         )
     return "".join(found)
+
+
+def _start(arm: Arm) -> str:
+    """What an arm begins from, as far as anyone says."""
+    if arm.start is None:
+        return ""
+    scores = ", ".join(f"{name} {value:.2f} %" for name, value in arm.start.metrics.items())
+    size = "" if arm.start.preprocessing is None else f"{arm.start.preprocessing.image_size} px"
+    said = {
+        "weights": arm.start.weights,
+        "trained on": arm.start.trained_on,
+        "resolution": size,
+        "recipe": arm.start.recipe,
+        "score": scores,
+        "source": arm.start.source,
+        "license": arm.start.license,
+    }
+    rows = "".join(f"<dt>{name}</dt><dd>{escape(what or 'not stated')}</dd>" for name, what in said.items())
+    return f"<details open><summary>Begins from weights</summary><dl>{rows}</dl></details>"
 
 
 def _features(arm: Arm, image_size: int) -> str:

@@ -33,4 +33,6 @@ def print_comparison(study: Study, found: ComparisonFindings, console: Console) 
 
 def _score(found: ComparisonFindings, arm: str, recipe: str) -> str:
     cell = found.cell(arm, recipe)
+    if cell is None:
+        return ""
     return "\n".join(filter(None, (percent(cell.score), lost_runs(cell))))

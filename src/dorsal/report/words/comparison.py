@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from dorsal.findings.comparison import MEAN_OF_RECIPES, Cell, ComparisonFindings
+from dorsal.findings.comparison import MEAN_OF_RECIPES, OWN_RECIPES, Cell, ComparisonFindings
 from dorsal.jobs.records import Arm, Study
 from dorsal.report.words.learning import learning_sentences
 from dorsal.report.words.numerals import count, decimals, interval, milliseconds, p_value, plural, roughly
@@ -59,7 +59,8 @@ def _against_the_leader(study: Study, found: ComparisonFindings) -> list[str]:
     leader = primary.pairs[0].better
     against = [pair for pair in primary.pairs if pair.better == leader]
     beaten = sum(pair.significant for pair in against)
-    scope = "On the mean of the recipes" if name == MEAN_OF_RECIPES else f"Under the recipe {name}"
+    named = {MEAN_OF_RECIPES: "On the mean of the recipes", OWN_RECIPES: "With each arm by its own recipe"}
+    scope = named.get(name, f"Under the recipe {name}")
     if _is_of_models(against[0]):
         scope = f"Of these trained models: {scope[0].lower()}{scope[1:]}"
     if beaten == len(against):
@@ -72,6 +73,13 @@ def _against_the_leader(study: Study, found: ComparisonFindings) -> list[str]:
     noise = [noise_sentence(pair) for pair in against if not pair.significant][:1] if planned else []
     said = [*(pair_sentence(pair, planned, found.groups is not None) for pair in against), *filter(None, noise)]
     return [head, *said, *_fixed(study, found), *_leaders(study, found)]
+
+
+def leader_sentences(found: Comparisons) -> Iterator[str]:
+    """The first arm against each of the others."""
+    for pair in found.pairs:
+        if pair.better == found.pairs[0].better:
+            yield pair_sentence(pair)
 
 
 def _is_of_models(pair: Pair) -> bool:
@@ -235,11 +243,37 @@ def caveats(study: Study, found: ComparisonFindings) -> tuple[str, ...]:
         lines.append(f"The recipes train for different numbers of epochs: {lengths}.")
     if foreign := [arm.label for arm in study.arms if isinstance(arm.network, TimmNetwork)]:
         lines.append(f"Built and initialised by timm, whatever a recipe says of zero_init: {', '.join(foreign)}.")
+    if found.apart:
+        lines.append(
+            f"{', '.join(found.apart)}: trained by a recipe of its own, whatever recipe the others are listed under; "
+            "left out of the mean of the recipes and of the shares of the variance."
+        )
+    lines += _starts(study)
     if len(found.comparisons) > 1:
         lines.append("Differences are corrected for the pairs of one comparison, not across the recipes.")
     for name, comparison in found.comparisons.items():
         lines += [f"{name}: {note}" for note in notes(comparison)]
     return tuple(lines)
+
+
+def _starts(study: Study) -> Iterator[str]:
+    """What differences between arms that begin from weights are differences of."""
+    started = [arm for arm in study.arms if arm.start]
+    if not started:
+        return
+    yield (
+        f"{', '.join(arm.label for arm in started)}: trained models. A difference from or between them is of network, "
+        "pretraining data and pretraining recipe together, not of the network alone."
+    )
+    known = {arm.label: arm.start.trained_on or "data that nobody states" for arm in started if arm.start}
+    if len(set(known.values())) > 1:
+        listed = "; ".join(f"{label} on {data}" for label, data in known.items())
+        yield f"The weights learnt from different data: {listed}."
+    several = {arm.label: ", ".join(arm.differences) for arm in study.arms if len(arm.differences) > 1}
+    if several:
+        listed = "; ".join(f"{label} ({names})" for label, names in several.items())
+        first = study.arms[0].label
+        yield f"In more than one thing differ from {first}: {listed}. A difference is of all of these together."
 
 
 def _covered(study: Study, found: ComparisonFindings) -> Iterator[str]:
