@@ -75,6 +75,11 @@ class PlannedRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: int
 
 
+def tuned_name(recipe: str) -> str:
+    """The name that the tuned runs of a recipe are under."""
+    return f"{recipe}, tuned"
+
+
 class Try(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One setting of an arm's recipe that was tried, or, without a `status`, not tried.
 
@@ -90,7 +95,7 @@ class Try(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Tuned(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What was chosen for an arm in place of the setting of a recipe.
 
-    - `recipe`: the name of the recipe. `tuned`: that of the runs with what was chosen.
+    - `recipe`: the name of the recipe.
     - `tries`: the settings, that of the recipe first. `ranges`: from where to where each field was varied.
     - `chosen`: the place of the best in `tries`; None where none finished, so that the recipe's own is kept, and where
       nothing was chosen.
@@ -99,11 +104,15 @@ class Tuned(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     arm: str
     recipe: str
-    tuned: str
     tries: tuple[Try, ...]
     ranges: dict[str, tuple[float, float]]
     chosen: int | None
     averaged: bool
+
+    @property
+    def tuned(self) -> str:
+        """The name of the recipe that the runs with what was chosen are under."""
+        return tuned_name(self.recipe)
 
     def setting(self, place: int) -> dict[str, float]:
         """The values that the run with this place among the seeds, from 0, takes."""

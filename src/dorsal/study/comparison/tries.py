@@ -16,14 +16,14 @@ _DIGITS = 3
 def ranges_of(recipe: Recipe, started: bool) -> dict[str, tuple[float, float]]:
     """From where to where each field is varied, for an arm that begins from weights (`started`) or not.
 
-    The learning rate by factors of 4, the weight decay by factors of 10 if there is any; the decay by level from 0.5 to
-    1, where there are weights to keep and levels that learn.
+    The learning rate by factors of 4, and the weight decay, if there is any, by factors of 10; the decay by level from
+    half of its value to 1, where there are weights to keep and levels that learn.
     """
     found = {"lr": (max(_rounded(recipe.lr / 4), 1e-8), min(_rounded(recipe.lr * 4), 1e8))}  # as recipes allow
     if recipe.weight_decay:
         found["weight_decay"] = (_rounded(recipe.weight_decay / 10), min(_rounded(recipe.weight_decay * 10), 1.0))
     if started and recipe.freeze != "all":
-        found["level_decay"] = (min(0.5, recipe.level_decay), 1.0)
+        found["level_decay"] = (max(_rounded(recipe.level_decay / 2), 0.01), 1.0)
     return found
 
 

@@ -187,7 +187,6 @@ def _untried(pair: Tunable, count: int) -> Tuned:
     return Tuned(
         arm=pair.arm.label,
         recipe=pair.name,
-        tuned=f"{pair.name}, tuned",
         tries=tuple(map(Try, pair.settings(count))),
         ranges=ranges_of(pair.recipe, pair.arm.start is not None),
         chosen=None,
