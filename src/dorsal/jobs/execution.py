@@ -86,7 +86,8 @@ class Outlook(NamedTuple):
 def look_ahead(
     execution: Execution, on_event: OnEvent, check: Callable[[], None], decide: Callable[[Outlook], Decision]
 ) -> Decision:
-    """What `decide` makes of what is known before the first run. It may refuse (ValueError), and then nothing is left.
+    """What `decide` makes of what is known before the first run. It may refuse (ValueError), and then nothing is left;
+    else the plan is in the folder from now on.
 
     `check` and what is raised are as in `execute`.
     """
@@ -96,7 +97,10 @@ def look_ahead(
         ended = {key for key, trial in store.trials().items() if trial.status != "failed"}
         here = machine(place.device, max(engine.capacity(), 1), place.threads)
         timings = time_runs(folder, _quickest_first(execution), place, here, on_event)
-        return decide(Outlook(ended, here.workers, _all_timed(execution, timings)))
+        decision = decide(Outlook(ended, here.workers, _all_timed(execution, timings)))
+        if read_study_file(folder, execution.file) is None:
+            keep(execution, execution.plan, ended, here)
+        return decision
 
 
 def execute(

@@ -19,9 +19,9 @@ def tuning_sentences(found: Sequence[TuningFindings]) -> Iterator[str]:
     for each in found:
         scope = f"{each.arm} under {each.recipe}"
         if each.averaged:
-            yield f"{scope}: on the average of the settings, {_gained(each)}."
+            yield f"{scope}: {_gained(each, 'the average over the settings')}."
         elif each.setting:
-            yield f"{scope}: {_gained(each)}, with {setting(each)}, the best of {each.tries} settings."
+            yield f"{scope}: {_gained(each, 'tuning')}, with {setting(each)}, the best of {each.tries} settings."
         elif each.lost == each.tries:
             yield f"{scope}: none of {each.tries} settings finished, so the recipe's own is kept."
         else:
@@ -65,15 +65,15 @@ def setting(each: TuningFindings) -> str:
     return ", ".join(f"{field}={value:g}" for field, value in each.setting.items())
 
 
-def _gained(each: TuningFindings) -> str:
+def _gained(each: TuningFindings, what: str) -> str:
     gain = each.gain
     if gain is None or each.default is None or each.best is None:
         return "tuned and default runs have no seed in common yet"
     means = f"from {each.default.value:.2f} to {each.best.value:.2f} %"
     if gain.low is None or gain.high is None:
-        return f"tuning changes {gain.value:+.2f} points, {means}, too few seeds for an interval"
+        return f"{what} changes the score by {gain.value:+.2f} points, {means}, without an interval"
     digits = decimals(gain.low, gain.high)
     size = f"{gain.value:.{digits}f} points, 95 % interval {gain.low:.{digits}f} to {gain.high:.{digits}f}, {means}"
     if gain.low > 0:
-        return f"tuning gains {size}"
-    return f"tuning loses {size}" if gain.high < 0 else f"no gain of tuning is shown ({size})"
+        return f"{what} gains {size}"
+    return f"{what} loses {size}" if gain.high < 0 else f"no gain of {what} is shown ({size})"
