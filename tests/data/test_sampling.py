@@ -1,5 +1,6 @@
 import random
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -9,8 +10,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
-from dorsal.data.sampling import SeededSplit, held_out, order
+from dorsal.data.sampling import SeededSplit, held_out, inner_data, order
 from dorsal.data.split import ImageData
+from tests.train.tiny import Closed, Stacked, make_data
 
 
 def draw(image: Tensor) -> Tensor:
@@ -134,3 +136,31 @@ def test_of_each_class_a_share_is_held_out() -> None:
     assert np.bincount(labels[held], minlength=3).tolist() == [2, 1, 0]
     assert held_out(labels, 0.2, 5)[1].tolist() == held.tolist()
     assert {tuple(held_out(labels, 0.2, seed)[1]) for seed in range(5)} != {tuple(held)}
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_inner_data_are_training_images_alone(grouped: bool) -> None:
+    data = make_data(train=60)
+    assert isinstance(data.train, Stacked)
+    if grouped:
+        data.train.groups = np.arange(60) // 6 * 3 + np.arange(60) % 3  # two of a class each
+    closed = msgspec.structs.replace(data, val=Closed())
+    inner = inner_data(closed, 0.2, 0)
+    assert np.bincount(inner.train.labels).tolist() == [16, 16, 16]
+    assert np.bincount(inner.val.labels).tolist() == [4, 4, 4]
+    parts = [split.stacked for split in (inner.train, inner.val)]
+    assert {bytes(image.numpy()) for part in parts if part is not None for image in part} == {
+        bytes(image.numpy()) for image in data.train.stacked
+    }
+    assert torch.equal(inner.val.image(3), data.train.stacked[_place(data.train, inner.val.image(3))])
+    if grouped:
+        assert inner.train.groups is not None
+        assert inner.val.groups is not None
+        assert not set(inner.train.groups.tolist()) & set(inner.val.groups.tolist())
+    others = [inner_data(closed, 0.2, 0), inner_data(closed, 0.2, 1)]
+    assert [other.fingerprint == inner.fingerprint for other in others] == [True, False]
+    assert inner.fingerprint != data.fingerprint
+
+
+def _place(split: Stacked, image: Tensor) -> int:
+    return next(place for place in range(len(split)) if torch.equal(split.stacked[place], image))

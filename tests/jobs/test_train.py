@@ -29,6 +29,7 @@ from dorsal.tasks.classify.score import score_of
 from dorsal.weights.saved import load_model
 from tests.data.pictures import fill
 from tests.study.conftest import TINY
+from tests.train.tiny import Closed
 
 DATA = "scenes(train=100, val=20, size=32)"
 PLACE = Resources(device="cpu")
@@ -47,6 +48,17 @@ def make(run: Run, folder: Path) -> tuple[Trial, list[Any]]:
 
 def eval_images(data: ImageData) -> torch.Tensor:
     return torch.cat([images for images, _ in EvaluationBatches(data.val, data.size, data.normalization, 64)])
+
+
+def test_a_run_with_held_out_training_images_never_looks_at_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, data = make_run("plain(batch=40)", inner=0), msgspec.structs.replace(open_data(parse_data(DATA)), val=Closed())
+    monkeypatch.setattr("dorsal.jobs.train._open", lambda *_: data)
+    trial, told = make(run, tmp_path)
+    assert (trial.status, trial.error) == ("finished", "")
+    steps = {what.steps for what in told if isinstance(what, Step)}
+    assert (trial.status, steps) == ("finished", {2}), trial.error  # of 80 of the 100 training images
 
 
 def test_a_run_tells_all_and_ends_as_its_last_epoch(tmp_path: Path) -> None:

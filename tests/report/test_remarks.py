@@ -8,6 +8,7 @@ from dorsal.jobs.remarks import (
     InputFinding,
     SeveralSettings,
     StudyRemark,
+    TuningTime,
     recipe_remarks,
 )
 from dorsal.recipes.text import recipe
@@ -36,6 +37,8 @@ def test_every_remark_has_its_sentence() -> None:
         ),
         BudgetCut("1h", 2, 5, "seeds for every arm and recipe", 3000.0): "the budget of 1h fits 2 of 5 seeds for every "
         "arm and recipe (about 50m); the same command with more runs the rest",
+        TuningTime("30m", 5, 1700.0): "tuning for 30m is 5 settings for each arm under each recipe, as many for all "
+        "(about 28m20s)",
         SeveralSettings(("torch 1.0", "torch 2.0")): "runs were made in different settings, which round differently: "
         "torch 1.0; torch 2.0",
     }

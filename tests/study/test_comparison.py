@@ -24,6 +24,7 @@ comparisons = st.builds(
     out=st.text("abc/ '\"é", min_size=1),
     storage=st.sampled_from([None, "sqlite:///other.db"]),
     budget=st.sampled_from([None, "10m", "1h30m"]),
+    tune=st.sampled_from([None, 8, "5m"]),
 )
 
 
@@ -37,7 +38,7 @@ def test_the_command_names_every_field_that_is_not_the_default(comparison: Compa
     words = shlex.split(command_line(comparison))
     assert words[:2] == ["dorsal", "compare"]
     assert tuple(words[2 : 2 + len(comparison.networks)]) == comparison.networks
-    for field in ("data", "epochs", "match", "workers", "threads", "out", "storage", "budget"):
+    for field in ("data", "epochs", "match", "workers", "threads", "out", "storage", "budget", "tune"):
         value = getattr(comparison, field)
         given_value = words[words.index(f"--{field}") + 1] if f"--{field}" in words else None
         assert given_value == (None if value == getattr(Comparison(), field) else str(value))
@@ -83,6 +84,10 @@ def test_amounts_of_a_match() -> None:
         ({"match": "macs=0"}, "is not an amount"),
         ({"budget": "10"}, "budget='10' is not a duration; valid: .* as in 10m"),
         ({"budget": "0s"}, "budget='0s' must be positive"),
+        ({"tune": 1}, "tune=1 is not a number of settings from 2, .* to 256; nearest valid: 2"),
+        ({"tune": "1000"}, "tune=1000 is not .*; nearest valid: 256"),
+        ({"tune": "some"}, "tune='some' is not a duration; valid: .*, or a number of settings, e.g. 8"),
+        ({"tune": "1h", "budget": "30m"}, "tune='1h' leaves nothing of budget='30m' for the runs themselves"),
         ({"networks": ("resnet51",)}, "network 'resnet51': unknown network 'resnet51'; did you mean .*resnet50"),
         ({"networks": ("x=resnet50(mixr=conv)",)}, "unknown choice 'mixr' of a network; did you mean mixer"),
         ({"networks": ("resnet18(mixer=multi_scale)",)}, "multi_scale needs the 1x1 convolutions of a bottleneck"),

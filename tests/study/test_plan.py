@@ -8,6 +8,7 @@ import pytest
 
 from dorsal.data.spec import Folder, Scenes
 from dorsal.data.summary import DataSummary
+from dorsal.jobs.plan import run_of
 from dorsal.recipes.recipe import Recipe
 from dorsal.spec.cost import cost
 from dorsal.study.comparison.plan import plan_comparison
@@ -109,7 +110,10 @@ def test_a_key_depends_on_all_that_decides_a_result_and_on_nothing_else(summary:
         key(base, msgspec.structs.replace(summary, std=(0.4,) * 3)),
         key(base, recipe=tricks),
     ]
-    assert len({key(base), *others}) == 8
+    (arm,) = plan_comparison(base, summary, {"a name": plain}).arms
+    others += [run_of(arm, "a name", plain, 1, summary, base, inner=inner).key for inner in (0, 1)]
+    assert len({key(base), *others}) == 10
+    assert run_of(arm, "a name", plain, 1, summary, base).key == key(base)
     same = Comparison(
         networks=("other_label=small", "resnet18"), seeds=5, workers=7, threads=2, out="elsewhere", name="x"
     )

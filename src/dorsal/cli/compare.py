@@ -18,6 +18,7 @@ def compare(asked: Comparison, as_json: ResultsAsJson = False) -> None:
         dorsal compare
         dorsal compare resnet50 resnest50 --data photos --recipe tricks --seeds 5
         dorsal compare small 'small(mixer=split_attention)' --match macs=20M --budget 10m
+        dorsal compare resnet18 resnest50 --data photos --tune 8
     """
     from dorsal.cli.progress import watching
     from dorsal.report.words.numerals import plural

@@ -17,13 +17,13 @@ from dorsal.data.progress import Progress
 from dorsal.data.sampling import SeededSplit, order
 from dorsal.data.scenes import open_scene_images, open_scenes
 from dorsal.data.spec import DataSpec, Folder, Scenes, data_spec
-from dorsal.data.split import FirstImages, ImageData, Images, JoinedSplits, Split, Target
+from dorsal.data.split import ChosenImages, ImageData, Images, JoinedSplits, Split, Target
 from dorsal.data.transform import Interpolation, eval_crop, eval_transform, to_float
 from dorsal.spec.preprocessing import Normalization
 
 __all__ = [
+    "ChosenImages",
     "EvaluationBatches",
-    "FirstImages",
     "ImageData",
     "Images",
     "JoinedSplits",

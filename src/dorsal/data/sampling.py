@@ -7,17 +7,19 @@ no other.
 
 from __future__ import annotations
 
+import hashlib
 import struct
 import zlib
 from collections.abc import Callable
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from dorsal.data.split import Split
+from dorsal.data.split import ChosenImages, ImageData, Split
 
 
 class SeededSplit(Dataset[tuple[Tensor, int]]):
@@ -82,3 +84,24 @@ def held_out(labels: NDArray[np.int64], share: float, seed: int) -> tuple[NDArra
         count = min(max(round(len(places) * share), 1), len(places) - 1)
         held[random.permutation(places)[:count]] = True
     return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def inner_data(data: ImageData, share: float, seed: int) -> ImageData:
+    """The training images alone, a `share` of them held out in place of the validation images.
+
+    They are drawn by `held_out`; images of one group stay together, and are held out by the class of its first image.
+    """
+    images = data.train
+    if images.groups is None:
+        learnt, held = held_out(images.labels, share, seed)
+    else:
+        _, first, group = np.unique(images.groups, return_index=True, return_inverse=True)
+        is_held = np.isin(group, held_out(images.labels[first], share, seed)[1])
+        learnt, held = np.flatnonzero(~is_held), np.flatnonzero(is_held)
+    return msgspec.structs.replace(
+        data,
+        train=ChosenImages(images, learnt),
+        val=ChosenImages(images, held),
+        fingerprint=hashlib.sha256(f"{data.fingerprint} inner {share} {seed}".encode()).hexdigest(),
+        source=f"training images of {data.source}",
+    )

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 import msgspec
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -169,25 +170,25 @@ class Images(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     notes: tuple[str, ...] = ()
 
 
-class FirstImages:
-    """The first images of a split as a `Split`."""
+class ChosenImages:
+    """Some images of a split, by their `places`, as a `Split`."""
 
-    def __init__(self, split: Split, count: int) -> None:
-        self._split = split
-        self.labels: NDArray[np.int64] = split.labels[:count]
-        self.stacked = None if split.stacked is None else split.stacked[:count]
-        self.groups = None if split.groups is None else split.groups[:count]
+    def __init__(self, split: Split, places: NDArray[np.int64]) -> None:
+        self._split, self._places = split, places
+        self.labels: NDArray[np.int64] = split.labels[places]
+        self.stacked = None if split.stacked is None else split.stacked.index_select(0, torch.from_numpy(places))
+        self.groups = None if split.groups is None else split.groups[places]
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self._places)
 
     def image(self, index: int) -> Tensor:
         """Decodes image `index`."""
-        return self._split.image(index)
+        return self._split.image(int(self._places[index]))
 
     def targets(self, index: int) -> Target:
         """All that is known about image `index`."""
-        return self._split.targets(index)
+        return self._split.targets(int(self._places[index]))
 
 
 def named(classes: Sequence[str]) -> str:

@@ -15,7 +15,8 @@ import numpy as np
 
 from dorsal.findings.contributions import Contributions
 from dorsal.findings.learning import Learning, learning
-from dorsal.jobs.records import Study, Trial
+from dorsal.findings.tuning import TuningFindings, analyse_tuning
+from dorsal.jobs.records import Study, Trial, tuned_name
 from dorsal.stats import (
     Comparisons,
     Estimate,
@@ -74,6 +75,7 @@ class ComparisonFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
       of groups of these that are independent of each other; None if each image is.
     - `lost`: why the intervals cover seeds only; "" if they do not, and if nothing is known of the images.
     - `fixed`: the first arm against the second for each recipe, as trained models: with one seed and two arms.
+    - `tuning`: what tuning gained. If arms were tuned, mean and shares are of their tuned runs.
     - `planned`, `done`: numbers of runs.
     """
 
@@ -89,6 +91,7 @@ class ComparisonFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     groups: int | None = None
     lost: str = ""
     fixed: dict[str, FixedPair] = {}
+    tuning: tuple[TuningFindings, ...] = ()
     planned: int
     done: int
 
@@ -108,6 +111,7 @@ def analyse_comparison(study: Study, contributions: Contributions | None = None)
     tables = _tables(study)
     by_recipe = {name: _results(study, trials, taken) for name, taken in tables.items()}
     by_image = {name: _by_image(study, known, taken) for name, taken in tables.items()} if known.runs else {}
+    final = [name for name in tables if tuned_name(name) not in tables]
     crossed = [arm.label for arm in study.arms if not arm.recipe]
     learnt = learning(
         (
@@ -119,7 +123,7 @@ def analyse_comparison(study: Study, contributions: Contributions | None = None)
     )
     cells = tuple(_cells(study, trials, known))
     once = tuple(name for name in by_recipe if any(c.recipe == name and c.planned < len(study.seeds) for c in cells))
-    repeated = [name for name in by_recipe if name not in once]
+    repeated = [name for name in final if name not in once]
     shares, missing, complete = _shares(study, crossed, [by_recipe[name] for name in repeated])
     if learnt.nothing:
         shares, missing = None, "nothing learnt"
@@ -138,6 +142,7 @@ def analyse_comparison(study: Study, contributions: Contributions | None = None)
         groups=None if example is None or example.groups is None else len(set(example.groups.tolist())),
         lost=known.lost,
         fixed={} if learnt.nothing else _fixed(study, known),
+        tuning=analyse_tuning(study, known),
         planned=planned,
         done=planned - sum(cell.missing for cell in cells),
     )
@@ -161,11 +166,21 @@ def learning_curves(study: Study, recipe: str) -> dict[str, dict[int, Estimate]]
 
 def _tables(study: Study) -> dict[str, dict[str, str]]:
     """By the name of a comparison, the recipe by which each arm is in it: the recipe that gives the name, or the arm's
-    own. Where every arm has its own, there is one such comparison."""
+    own. Where every arm has its own, there is one such comparison. What was tuned is in one before all others."""
     crossed = [arm.label for arm in study.arms if not arm.recipe]
     planned = {(run.arm, run.recipe) for run in study.runs}
-    names = [name for name in study.recipes if any((label, name) in planned for label in crossed)]
-    return {name: {arm.label: arm.recipe or name for arm in study.arms} for name in names or [OWN_RECIPES]}
+    tuned = {(each.arm, each.recipe): each.tuned for each in study.tuning}
+    names = [
+        name
+        for name in study.recipes
+        if name not in tuned.values() and any((label, name) in planned for label in crossed)
+    ]
+    tables = {name: {arm.label: arm.recipe or name for arm in study.arms} for name in names or [OWN_RECIPES]}
+    of_tuned = {
+        tuned_name(name): {arm: tuned.get((arm, recipe), recipe) for arm, recipe in taken.items()}
+        for name, taken in tables.items()
+    }
+    return {name: taken for name, taken in of_tuned.items() if set(taken.values()) & set(tuned.values())} | tables
 
 
 def _cells(study: Study, trials: Mapping[tuple[str, str, int], Trial], known: Contributions) -> Iterator[Cell]:
@@ -231,6 +246,7 @@ def _comparisons(
     crossed: Sequence[str],
     repeated: Sequence[str],
 ) -> dict[str, Comparisons]:
+    """All pairs under each recipe, after those of the mean over the `final` ones."""
     compared, images = dict(by_recipe), dict(by_image)
     if len(repeated) > 1 and len(crossed) > 1:
         compared = {MEAN_OF_RECIPES: _over_recipes(crossed, [by_recipe[name] for name in repeated], _mean), **by_recipe}

@@ -16,8 +16,8 @@ import torch
 from torch import nn
 
 from dorsal.data.dataset import (
+    ChosenImages,
     EvaluationBatches,
-    FirstImages,
     ImageData,
     Images,
     JoinedSplits,
@@ -194,11 +194,11 @@ def time_evaluation(job: Evaluate, *, place: Resources) -> float | str:
     try:
         model, card = load_model(job.model)
         images = _images(job, card)
-        few = FirstImages(images, TIMED_IMAGES)
+        few = ChosenImages(images, np.arange(min(TIMED_IMAGES, len(images))))
         method = method_of(Classify(), np.zeros(0, np.int64), len(card.classes))
         device = torch.device(place.device)
         model.to(device)
-        first = FirstImages(images, min(job.batch, TIMED_IMAGES))
+        first = ChosenImages(few, np.arange(min(job.batch, len(few))))
         scored(method, model, _batches(first, card, job), device).score()  # slower than all that come after it
         began = time.monotonic()
         scored(method, model, _batches(few, card, job), device).score()

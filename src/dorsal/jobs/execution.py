@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import datetime
 import functools
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -16,7 +17,7 @@ from dorsal.jobs.clock import Amount, Clock
 from dorsal.jobs.engine import AnyJob, Engine, LocalPool, Predictions, Work, WorkerDeath
 from dorsal.jobs.epoch_time import predict_epochs
 from dorsal.jobs.events import Event, JobEnd, Note, Progress, Remark, StudyStart
-from dorsal.jobs.forecast import forecast, with_ended
+from dorsal.jobs.forecast import EpochSeconds, forecast, with_ended
 from dorsal.jobs.kept import check_disk, write_predictions
 from dorsal.jobs.lock import hold
 from dorsal.jobs.machine import available_cores, machine, precision_remarks, versions
@@ -33,6 +34,7 @@ from dorsal.recipes.epoch import Epoch, Step
 from dorsal.spec.timm import TimmNetwork
 
 OnEvent = Callable[[Event], None]
+Decision = TypeVar("Decision")
 
 
 class Execution(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +46,8 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     - `describe`: what a run is in terms of the store's parameters.
     - `folder`: of the store, the checkpoints, and `file`, in which the plan is kept.
     - `keep_models`: whether the model of every finished run is kept as a folder.
+    - `variants`: recipes whose epochs take so many times as long as those of another recipe, by name. They are not
+      timed, and what is to be said of the other recipe is not said of them.
     - `kind`: of the question. `name`, `command`, `budget`: as in `Comparison`. `storage`: None means the one that the
       folder already uses.
     """
@@ -63,6 +67,40 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     storage: str | None
     budget: str | None
     keep_models: bool = True
+    variants: Mapping[str, tuple[str, float]] = {}
+
+
+class Outlook(NamedTuple):
+    """What is known before the first run: the keys of runs that have `ended`, how many `workers` make the others, and
+    the seconds of an epoch of every arm and recipe that was `timed`."""
+
+    ended: Collection[str]
+    workers: int
+    timed: EpochSeconds
+
+    def epochs(self, plan: Plan, variants: Mapping[str, tuple[str, float]]) -> EpochSeconds:
+        """The seconds of an epoch of every arm and recipe of a plan; `variants` as in `Execution`."""
+        return predict_epochs(plan, with_variants(self.timed, variants))
+
+
+def look_ahead(
+    execution: Execution, on_event: OnEvent, check: Callable[[], None], decide: Callable[[Outlook], Decision]
+) -> Decision:
+    """What `decide` makes of what is known before the first run. It may refuse (ValueError), and then nothing is left;
+    else the plan is in the folder from now on.
+
+    `check` and what is raised are as in `execute`.
+    """
+    engine, folder, place = engine_of(execution.place, training(execution)), execution.folder, execution.place
+    with hold(folder), Store(storage_url(folder, execution.storage), execution.name) as store:
+        check()
+        ended = {key for key, trial in store.trials().items() if trial.status != "failed"}
+        here = machine(place.device, max(engine.capacity(), 1), place.threads)
+        timings = time_runs(folder, _quickest_first(execution), place, here, on_event)
+        decision = decide(Outlook(ended, here.workers, _all_timed(execution, timings)))
+        if read_study_file(folder, execution.file) is None:
+            keep(execution, execution.plan, ended, here)
+        return decision
 
 
 def execute(
@@ -97,10 +135,9 @@ def execute(
             place,
             here,
             on_event,
-            lambda known: budget.check(epoch_seconds(known)) if budget else None,
+            lambda known: budget.check(with_variants(epoch_seconds(known), execution.variants)) if budget else None,
         )
-        untimed = {(run.arm, run.recipe_name): 0.0 for run in execution.timed}  # it will soon fail
-        predicted = predict_epochs(asked, {**untimed, **epoch_seconds(timings)})
+        predicted = predict_epochs(asked, with_variants(_all_timed(execution, timings), execution.variants))
         todo, cut = budget.fitting(predicted) if budget else (asked, None)
         todo = with_ended(todo, asked, ended)
         coming = forecast(todo, predicted, ended, here.workers, execution.keep_models)
@@ -165,7 +202,8 @@ def keep(
     before = read_study_file(execution.folder, execution.file)
     settings = _settings(todo, execution.place, ended, here, before)
     place = execution.place
-    remarks: list[StudyRemark] = [*todo.remarks, *recipe_remarks(todo.recipes, todo.data.train_images)]
+    recipes = {name: recipe for name, recipe in todo.recipes.items() if name not in execution.variants}
+    remarks: list[StudyRemark] = [*todo.remarks, *recipe_remarks(recipes, todo.data.train_images)]
     remarks += precision_remarks(place.device, place.precision) if place.ray is None else []
     remarks += [cut] if cut else []
     remarks += [SeveralSettings(settings)] if settings[1:] else []
@@ -278,6 +316,19 @@ def _budget(execution: Execution, ended: Collection[str], workers: int) -> Budge
     )
 
 
+def _all_timed(execution: Execution, timings: Timings) -> EpochSeconds:
+    """The seconds of an epoch of all that was to be timed; none for what could not be, which will soon fail."""
+    return {**{(run.arm, run.recipe_name): 0.0 for run in execution.timed}, **epoch_seconds(timings)}
+
+
+def with_variants(seconds: EpochSeconds, variants: Mapping[str, tuple[str, float]]) -> EpochSeconds:
+    """The seconds of an epoch, and those of recipes that are variants of the ones that were timed."""
+    found = dict(seconds)
+    for name, (other, times) in variants.items():
+        found |= {(arm, name): times * epoch for (arm, recipe), epoch in seconds.items() if recipe == other}
+    return found
+
+
 def _quickest_first(execution: Execution) -> list[Run]:
     """What is to be timed: before all else what every budget has to fit, and there what has the fewest MACs."""
     fit = {run.key for run in execution.part(execution.plan, 1).runs}
@@ -331,4 +382,5 @@ def _study(
         runs=tuple(run.planned for run in todo.runs),
         notes=todo.data.notes,
         remarks=remarks,
+        tuning=todo.tuning,
     )

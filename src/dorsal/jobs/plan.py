@@ -11,7 +11,7 @@ import msgspec
 
 from dorsal.data.spec import DataSpec
 from dorsal.data.summary import DataSummary
-from dorsal.jobs.records import Arm, ModelScore, Outcome, PlannedRun, Trial, Visit
+from dorsal.jobs.records import Arm, ModelScore, Outcome, PlannedRun, Trial, Tuned, Visit
 from dorsal.jobs.remarks import StudyRemark
 from dorsal.jobs.resources import ResourceOptions
 from dorsal.recipes.epoch import Epoch
@@ -43,7 +43,8 @@ class Job(Protocol):
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One training run. `key` is its name in checkpoints and store, `arm` and `recipe_name` are those of tables.
 
-    A run refuses data that do not have the `fingerprint`, and weights that do not have the sha256 of `start`.
+    A run refuses data that do not have the `fingerprint`, and weights that do not have the sha256 of `start`. `inner`
+    is the seed by which training images are held out, to be scored on in place of the validation images; or None.
     """
 
     key: str
@@ -55,6 +56,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     data: DataSpec
     fingerprint: str
     start: Start | None = None
+    inner: int | None = None
 
     @property
     def planned(self) -> PlannedRun:
@@ -115,7 +117,7 @@ class Evaluate(msgspec.Struct, frozen=True, kw_only=True):
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """A question worked out. The order of `runs` is such that a study that is broken off is balanced. `remarks` are
-    what was found while it was worked out."""
+    what was found while it was worked out, `tuning` what was chosen for some of the runs."""
 
     arms: tuple[Arm, ...]
     recipes: Mapping[str, AnyRecipe]
@@ -123,6 +125,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     data: DataSummary
     runs: tuple[Run, ...]
     remarks: tuple[StudyRemark, ...] = ()
+    tuning: tuple[Tuned, ...] = ()
 
 
 def checkpoint_file(folder: Path, key: str) -> Path:
@@ -138,8 +141,16 @@ def distinct_runs(runs: Iterable[Run]) -> tuple[Run, ...]:
     return tuple(first.values())
 
 
-def run_of(arm: Arm, recipe_name: str, recipe: AnyRecipe, seed: int, data: DataSummary, place: ResourceOptions) -> Run:
-    """One run of an arm, on the data as that arm sees them, made with what `place` says.
+def run_of(
+    arm: Arm,
+    recipe_name: str,
+    recipe: AnyRecipe,
+    seed: int,
+    data: DataSummary,
+    place: ResourceOptions,
+    inner: int | None = None,
+) -> Run:
+    """One run of an arm, on the data as that arm sees them, made with what `place` says; `inner` as in `Run`.
 
     Raises ValueError where the recipe would keep random weights, or has no use for a start.
     """
@@ -148,7 +159,7 @@ def run_of(arm: Arm, recipe_name: str, recipe: AnyRecipe, seed: int, data: DataS
     except ValueError as error:
         raise ValueError(f"{arm.label} under {recipe_name}: {error}") from None
     return Run(
-        key=run_key(arm, recipe, seed, data, place),
+        key=run_key(arm, recipe, seed, data, place, inner),
         arm=arm.label,
         network=arm.network,
         recipe_name=recipe_name,
@@ -157,6 +168,7 @@ def run_of(arm: Arm, recipe_name: str, recipe: AnyRecipe, seed: int, data: DataS
         data=data.spec,
         fingerprint=data.fingerprint,
         start=arm.start,
+        inner=inner,
     )
 
 
@@ -176,10 +188,13 @@ def _check_arm(recipe: AnyRecipe, arm: Arm) -> None:
         raise ValueError(f"norm={recipe.norm} of the recipe is for batch norm, and the network has norm={network.norm}")
 
 
-def run_key(arm: Arm, recipe: AnyRecipe, seed: int, data: DataSummary, place: ResourceOptions) -> str:
+def run_key(
+    arm: Arm, recipe: AnyRecipe, seed: int, data: DataSummary, place: ResourceOptions, inner: int | None = None
+) -> str:
     """16 hexadecimal digits of what a run's result depends on: network, recipe, seed, data; the weights that it begins
-    from, and how images are prepared for these; where there are several processes or micro-batches their number or
-    size, for batch norm and mixing see the images of one alone; and the precision, unless it is float32.
+    from, and how images are prepared for these; which training images are held out; where there are several processes
+    or micro-batches their number or size, for batch norm and mixing see the images of one alone; and the precision,
+    unless it is float32.
 
     Thread count, device and library versions change a result by rounding only. They are left out, so that going on with
     another number of workers, or after an upgrade, runs nothing twice.
@@ -188,6 +203,8 @@ def run_key(arm: Arm, recipe: AnyRecipe, seed: int, data: DataSummary, place: Re
     parts = [arm.network_hash, recipe_hash(recipe), seed, *seen]
     if arm.start is not None:
         parts.append([arm.start.sha256, arm.start.preprocessing])
+    if inner is not None:
+        parts.append(f"inner {inner}")
     if place.processes > 1:
         parts.append(place.processes)
     if place.precision != "float32":

@@ -76,6 +76,50 @@ class PlannedRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: int
 
 
+def tuned_name(recipe: str) -> str:
+    """The name that the tuned runs of a recipe are under."""
+    return f"{recipe}, tuned"
+
+
+class Try(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One setting of an arm's recipe that was tried, or, without a `status`, not tried.
+
+    - `fields`: the values of the fields that were varied.
+    - `score`: in percent, on images held out from the training images; None unless finished.
+    """
+
+    fields: dict[str, float]
+    status: Status | None = None
+    score: float | None = None
+
+
+class Tuned(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What was chosen for an arm in place of the setting of a recipe.
+
+    - `recipe`: the name of the recipe.
+    - `tries`: the settings, that of the recipe first. `ranges`: from where to where each field was varied.
+    - `chosen`: the place of the best in `tries`; None where none finished, so that the recipe's own is kept, and where
+      nothing was chosen.
+    - `averaged`: nothing was chosen, and the runs take the settings in turn: held-out images are too few to choose by.
+    """
+
+    arm: str
+    recipe: str
+    tries: tuple[Try, ...]
+    ranges: dict[str, tuple[float, float]]
+    chosen: int | None
+    averaged: bool
+
+    @property
+    def tuned(self) -> str:
+        """The name of the recipe that the runs with what was chosen are under."""
+        return tuned_name(self.recipe)
+
+    def setting(self, place: int) -> dict[str, float]:
+        """The values that the run with this place among the seeds, from 0, takes."""
+        return self.tries[place % len(self.tries) if self.averaged else self.chosen or 0].fields
+
+
 class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="trial"):
     """What came of the training run with this key.
 
@@ -152,6 +196,8 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     - `arms`, `recipes` (by the name that tables use), `seeds`, `data`: what was combined.
     - `runs`: all planned runs, in the order in which they are made. `trials`: what came of those that have ended.
     - `notes`: sentences on the data. `remarks`: what else a reader should know.
+    - `tuning`: what was chosen for arms whose recipe was tuned. The recipe of their tuned runs, in `recipes`, has the
+      setting that it had before.
     """
 
     kind: Kind
@@ -169,6 +215,7 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     notes: tuple[str, ...] = ()
     remarks: tuple[StudyRemark, ...] = ()
     task: Task = Classify()
+    tuning: tuple[Tuned, ...] = ()
     schema: int = STUDY_SCHEMA
 
     def ended(self) -> Mapping[tuple[str, str, int], Trial]:

@@ -46,6 +46,14 @@ class BudgetCut(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="bu
     seconds: float
 
 
+class TuningTime(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="tuning_time"):
+    """The `time` asked for tuning is that of so many `tries` of every arm and recipe, which take about `seconds`."""
+
+    time: str
+    tries: int
+    seconds: float
+
+
 class SeveralSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="several_settings"):
     """Runs were made in different settings (versions, device, threads), which round differently."""
 
@@ -59,7 +67,7 @@ class InputFinding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
     finding: Finding
 
 
-StudyRemark = BatchExceedsData | FewSteps | EmulatedBfloat16 | BudgetCut | SeveralSettings | InputFinding
+StudyRemark = BatchExceedsData | FewSteps | EmulatedBfloat16 | BudgetCut | TuningTime | SeveralSettings | InputFinding
 
 
 def recipe_remarks(recipes: Mapping[str, AnyRecipe], train_images: int) -> list[BatchExceedsData | FewSteps]:

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from dorsal.data.dataset import ImageData, open_data
+from dorsal.data.sampling import inner_data
 from dorsal.data.spec import DataSpec, format_data
 from dorsal.data.split import largest_share
 from dorsal.data.summary import DataSummary
@@ -33,7 +34,7 @@ from dorsal.jobs.resources import Resources
 from dorsal.jobs.trained import save_trained, trained_card
 from dorsal.nn.timm import timm_cost, timm_features
 from dorsal.recipes.epoch import Epoch, Step
-from dorsal.recipes.probe import Neighbors, Probe, check_images
+from dorsal.recipes.probe import INNER_SHARE, Neighbors, Probe, check_images
 from dorsal.recipes.recipe import Recipe
 from dorsal.recipes.text import AnyRecipe
 from dorsal.spec.network import Network
@@ -240,7 +241,7 @@ def _data_of(run: Run) -> ImageData:
     data = _open(run.data, run.fingerprint)
     if data.fingerprint != run.fingerprint:
         raise ValueError(f"data {format_data(run.data)!r} changed after the study was planned")
-    return data
+    return data if run.inner is None else inner_data(data, INNER_SHARE, run.inner)
 
 
 def _probe_trial(

@@ -33,17 +33,17 @@ def show_bytes(number: int) -> str:
     return f"{number} bytes"
 
 
-def read_duration(text: str) -> float:
-    """Seconds of a duration such as `10m`, `1h30m` or `45s`.
+def read_duration(text: str, field: str = "budget") -> float:
+    """Seconds of a duration such as `10m`, `1h30m` or `45s`. `field` is what error messages call it.
 
     Raises ValueError for any other text, and for a duration of 0.
     """
     match = _DURATION.fullmatch(text.strip())
     if match is None or not any(match.groups()):
-        raise ValueError(f"budget={text!r} is not a duration; valid: hours, minutes, seconds as in 10m, 1h30m or 45s")
+        raise ValueError(f"{field}={text!r} is not a duration; valid: hours, minutes, seconds as in 10m, 1h30m or 45s")
     seconds = float(match["h"] or 0) * 3600 + float(match["m"] or 0) * 60 + float(match["s"] or 0)
     if seconds <= 0:
-        raise ValueError(f"budget={text!r} must be positive, e.g. 10m")
+        raise ValueError(f"{field}={text!r} must be positive, e.g. 10m")
     return seconds
 
 

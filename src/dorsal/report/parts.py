@@ -90,7 +90,8 @@ def details(summary: str, body: str) -> str:
 
 def how_it_was_run(study: Study) -> str:
     """The section on what it takes to trust the study and to run it again."""
-    machine = study.machine
+    machine, tuned = study.machine, {each.tuned for each in study.tuning}
+    asked = {name: recipe for name, recipe in study.recipes.items() if name not in tuned}
     about = {
         "machine": f"{machine.processor}, {machine.cores} cores, {machine.memory_gib:.0f} GiB, {machine.system}",
         "runs": f"on {machine.device}, {machine.workers} at a time, {plural(machine.threads, 'thread')} each, "
@@ -98,12 +99,12 @@ def how_it_was_run(study: Study) -> str:
         "versions": ", ".join(f"{name} {version}" for name, version in study.versions.items()),
         "data": f"{study.data.description}, fingerprint {study.data.fingerprint}",
         "seeds": ", ".join(map(str, study.seeds)),
-        "epochs": ", ".join(f"{name} {recipe.epochs}" for name, recipe in study.recipes.items()),
+        "epochs": ", ".join(f"{name} {recipe.epochs}" for name, recipe in asked.items()),
     }
     facts = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in about.items())
     recipes = "".join(
         details(f"Recipe {name}", f"<pre>{escape(msgspec.json.format(msgspec.json.encode(recipe)).decode())}</pre>")
-        for name, recipe in study.recipes.items()
+        for name, recipe in asked.items()
     )
     said = study_notes(study)
     notes = f'<ul class="caveats">{items(said)}</ul>' if said else ""

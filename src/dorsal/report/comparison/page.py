@@ -22,6 +22,7 @@ from dorsal.report.drawing import draw_arm
 from dorsal.report.parts import (
     data_line,
     details,
+    estimated,
     how_it_was_run,
     items,
     legend,
@@ -44,6 +45,7 @@ from dorsal.report.words.comparison import (
     spread,
 )
 from dorsal.report.words.numerals import chance, half_width, percent, plural
+from dorsal.report.words.tuning import setting
 from dorsal.spec.task import metric_of
 from dorsal.stats import Shares
 
@@ -69,6 +71,7 @@ def comparison_page(study: Study, found: ComparisonFindings) -> str:
     sections = (
         top(study.name, about, conclusions(study, found), caveats(study, found)),
         section("Results", _results(study, found)),
+        section("Tuning", _tuning(study, found)) if found.tuning else "",
         section("Score against cost", _costs(study, found)),
         section("Which level holds it", _levels(study, found)) if level_views(study, found) else "",
         section("Learning curves", _learning(study)) if curve_views(study) else "",
@@ -92,6 +95,23 @@ def _results(study: Study, found: ComparisonFindings) -> str:
     return f"""{table("Score and cost of each arm", head, rows)}
 <p class="soft">{escape(metric.title)} on the validation images after the last epoch: {spread(found, len(study.seeds))}.
 Costs are for one image; {escape(_measured(study.arms))}</p>"""
+
+
+def _tuning(study: Study, found: ComparisonFindings) -> str:
+    rows = [
+        [
+            escape(each.arm),
+            escape(each.recipe),
+            *(estimated(value) for value in (each.default, each.best)),
+            estimated(each.gain, sign="+"),
+            escape(setting(each) or ("several in turn" if each.averaged else "the recipe's own")),
+        ]
+        for each in found.tuning
+    ]
+    short = escape(metric_of(study.task).short)
+    head = ("arm", "recipe", f"default<br>{short}, %", f"tuned<br>{short}, %", "gain<br>points", "setting")
+    caption = "Means over the seeds with 95 % intervals of this arm alone; gains are paired by seed."
+    return f'{table("What tuning gained", head, rows)}<p class="soft">{caption}</p>'
 
 
 def _measured(arms: Sequence[Arm]) -> str:

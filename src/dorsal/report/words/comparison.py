@@ -9,6 +9,7 @@ from dorsal.jobs.records import Arm, Study
 from dorsal.recipes.recipe import Recipe
 from dorsal.report.words.learning import learning_sentences
 from dorsal.report.words.numerals import count, decimals, interval, milliseconds, p_value, plural, roughly
+from dorsal.report.words.tuning import tuning_caveats, tuning_sentences
 from dorsal.spec.timm import TimmNetwork
 from dorsal.stats import Comparisons, Pair, Shares
 from dorsal.stats.needs import MOST_IMAGES, MOST_SEEDS
@@ -44,6 +45,7 @@ def conclusions(study: Study, found: ComparisonFindings) -> tuple[str, ...]:
     sentences += learning_sentences(found.learning)
     if not found.learning.nothing:
         sentences += _against_the_leader(study, found)
+        sentences += tuning_sentences(found.tuning)
     if found.shares is not None:
         sentences.append(shares_sentence(found.shares))
     return (*sentences, *_losses(found.cells))
@@ -229,18 +231,25 @@ def _losses(cells: Sequence[Cell]) -> Iterator[str]:
 
 def caveats(study: Study, found: ComparisonFindings) -> tuple[str, ...]:
     """What the comparison does not show."""
-    epochs = {name: recipe.epochs for name, recipe in study.recipes.items() if isinstance(recipe, Recipe)}
+    tuned = {each.tuned for each in found.tuning}
+    epochs = {
+        name: recipe.epochs
+        for name, recipe in study.recipes.items()
+        if isinstance(recipe, Recipe) and name not in tuned
+    }
     lines = [f"One data set ({study.data.description}): the order of the arms may differ on another."]
     if epochs:
         lines.append(f"Trained for {plural(max(epochs.values()), 'epoch')}: longer training may change the order.")
-    if asked := [name for name in study.recipes if name not in epochs]:
+    if asked := [name for name in study.recipes if name not in epochs and name not in tuned]:
         lines.append(f"Of frozen networks, and of no trained one, is what {' and '.join(asked)} found.")
     if found.once:
         lines.append(
             f"{', '.join(found.once)}: run once where a start leaves nothing to chance; left out of the mean of the "
             "recipes and of the shares of the variance."
         )
-    if len(epochs) == 1:
+    if found.tuning:
+        lines += tuning_caveats(study, found.tuning)
+    elif len(epochs) == 1:
         lines.append(f"One recipe ({next(iter(epochs))}), tuned for no arm: another may change the order.")
     elif epochs:
         lines.append(f"The recipes ({', '.join(epochs)}) were tuned for no arm: tuning may change the order.")

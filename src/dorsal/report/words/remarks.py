@@ -15,6 +15,7 @@ from dorsal.jobs.remarks import (
     InputFinding,
     SeveralSettings,
     StudyRemark,
+    TuningTime,
 )
 from dorsal.language.amounts import show_duration
 from dorsal.latency.records import OtherMachine, OtherSpaces, OtherTorch, PredictorUse
@@ -34,7 +35,7 @@ def remark_sentence(value: msgspec.Struct) -> str:
             return use_sentence(value)
         case OtherMachine() | OtherTorch() | OtherSpaces():
             return caution_sentence(value)
-        case BatchExceedsData() | FewSteps() | EmulatedBfloat16() | BudgetCut() | SeveralSettings() | InputFinding():
+        case value if isinstance(value, StudyRemark):
             return _on_study(value)
         case _:
             raise TypeError(f"there are no words for a {type(value).__name__}")
@@ -54,14 +55,25 @@ def _on_study(remark: StudyRemark) -> str:
                 f"this {device} has no bfloat16 instructions and emulates them: precision=bf16 can take ten times as "
                 "long as precision=float32"
             )
-        case BudgetCut(budget, fitting, parts, part_name, seconds):
-            return (
-                f"the budget of {budget} fits {fitting} of {parts} {part_name} (about {show_duration(seconds)}); the "
-                "same command with more runs the rest"
-            )
+        case BudgetCut() | TuningTime():
+            return _on_time(remark)
         case SeveralSettings(settings):
             return f"runs were made in different settings, which round differently: {'; '.join(settings)}"
         case InputFinding(arm, finding):
             return f"{arm}, {finding.check}: {finding.verdict}. {finding.found} {finding.advice}".strip()
         case _:
             assert_never(remark)
+
+
+def _on_time(remark: BudgetCut | TuningTime) -> str:
+    match remark:
+        case BudgetCut(budget, fitting, parts, part_name, seconds):
+            return (
+                f"the budget of {budget} fits {fitting} of {parts} {part_name} (about {show_duration(seconds)}); the "
+                "same command with more runs the rest"
+            )
+        case TuningTime(time, tries, seconds):
+            return (
+                f"tuning for {time} is {plural(tries, 'setting')} for each arm under each recipe, as many for all "
+                f"(about {show_duration(seconds)})"
+            )

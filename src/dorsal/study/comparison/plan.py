@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from dorsal.data.summary import DataSummary
-from dorsal.jobs.plan import Plan, run_of
+from dorsal.jobs.plan import Plan, Run, run_of
 from dorsal.jobs.records import Arm
+from dorsal.jobs.store import SEEDS, Categories, Domains, Values
 from dorsal.recipes.text import AnyRecipe, Neighbors, read_any_recipes, recipe_hash
 from dorsal.recipes.text import name_of as own_name
 from dorsal.spec.adapt import fitted_to
@@ -81,6 +82,20 @@ def plan_comparison(
 def _repeats_itself(arm: Arm, recipe: AnyRecipe) -> bool:
     """Whether every seed gives the same: neighbors vote without chance, where the weights are not random either."""
     return isinstance(recipe, Neighbors) and arm.start is not None
+
+
+def describer(plan: Plan) -> Callable[[Run], tuple[Domains, Values]]:
+    """What a run of a comparison is in terms of the store's parameters."""
+    domains: Domains = {
+        "arm": Categories(tuple(arm.label for arm in plan.arms)),
+        "recipe": Categories(tuple(plan.recipes)),
+        "seed": SEEDS,
+    }
+
+    def describe(run: Run) -> tuple[Domains, Values]:
+        return domains, {"arm": run.arm, "recipe": run.recipe_name, "seed": run.seed}
+
+    return describe
 
 
 def _identity(arm: Arm) -> str:

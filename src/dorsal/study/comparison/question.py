@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from dorsal.language.amounts import read_amount
+from dorsal.language.amounts import read_amount, read_duration
 from dorsal.language.options import described, option
 from dorsal.language.reader import suggest
 from dorsal.recipes.text import any_recipe
@@ -26,6 +26,9 @@ DEFAULT_NETWORKS = (
     "attention=squeeze_excite(ratio=0.25, reference=input, position=after_mixer))",
 )
 """One small network in four forms: ResNet, Res2Net, ResNeSt, and RegNet with squeeze-and-excitation."""
+
+MOST_TRIES = 256
+"""Settings to tune by: no more are ever worth their time."""
 
 
 class MatchedCost(msgspec.Struct, frozen=True):
@@ -72,6 +75,15 @@ class Comparison(question.Training, frozen=True, forbid_unknown_fields=True, kw_
         str | None,
         option("Scale widths until a cost is the first network's (macs) or a value (macs=20M).", metavar="COST"),
     ] = None
+    tune: Annotated[
+        int | str | None,
+        option(
+            "Tune every arm: so many settings of lr, weight_decay and level_decay for each, or as many as fit in a "
+            "time, e.g. 8 or 30m.",
+            metavar="N|TIME",
+            free=True,
+        ),
+    ] = None
     accept: question.Accept = False
     seeds: question.Seeds = 3
     budget: question.Budget = None
@@ -80,10 +92,33 @@ class Comparison(question.Training, frozen=True, forbid_unknown_fields=True, kw_
     def __post_init__(self) -> None:
         super().__post_init__()
         question.check_budget(self.budget)
+        self._check_tune()
         for asked in self.networks:
             read_arm(asked)
         if self.match is not None:
             read_match(self.match)
+
+    def _check_tune(self) -> None:
+        """Raises ValueError for a number of settings or a time that cannot be."""
+        if isinstance(self.tune, str) and self.tune.isdecimal():
+            msgspec.structs.force_setattr(self, "tune", int(self.tune))
+        if isinstance(self.tune, int) and not 2 <= self.tune <= MOST_TRIES:
+            nearest = 2 if self.tune < 2 else MOST_TRIES
+            raise ValueError(
+                f"tune={self.tune} is not a number of settings from 2, of which the first is the recipe's own, to "
+                f"{MOST_TRIES}; nearest valid: {nearest}"
+            )
+        if not isinstance(self.tune, str):
+            return
+        try:
+            time = read_duration(self.tune, "tune")
+        except ValueError as error:
+            raise ValueError(f"{error}, or a number of settings, e.g. 8") from None
+        if self.budget is not None and time >= read_duration(self.budget):
+            raise ValueError(
+                f"tune={self.tune!r} leaves nothing of budget={self.budget!r} for the runs themselves; give tune less, "
+                "or budget more"
+            )
 
     @property
     def folder(self) -> Path:

@@ -11,9 +11,7 @@ from dorsal.data.spec import parse_data
 from dorsal.data.summary import DataSummary
 from dorsal.jobs.execution import Execution, OnEvent, execute, tell
 from dorsal.jobs.forecast import first_seeds
-from dorsal.jobs.plan import Run
 from dorsal.jobs.records import Arm, Study
-from dorsal.jobs.store import SEEDS, Categories, Domains, Values
 from dorsal.jobs.study_file import STUDY_FILE, load_study, refuse_other_studies
 from dorsal.jobs.train import (
     check_probes,
@@ -29,8 +27,9 @@ from dorsal.recipes.text import AnyRecipe, read_any_recipes
 from dorsal.spec.network import Network
 from dorsal.spec.start import Start
 from dorsal.spec.timm import AnyNetwork, TimmNetwork
-from dorsal.study.comparison.plan import Foreign, fitted_network, plan_comparison
+from dorsal.study.comparison.plan import Foreign, describer, fitted_network, plan_comparison
 from dorsal.study.comparison.question import AskedArm, Comparison, command_line
+from dorsal.study.comparison.tune import tune
 
 
 def compare(comparison: Comparison, *, on_event: OnEvent = lambda _: None) -> Study:
@@ -54,22 +53,13 @@ def compare(comparison: Comparison, *, on_event: OnEvent = lambda _: None) -> St
     examined = (examine_start(arm, data, comparison.accept) for arm in asked.arms if arm.start)
     asked = replace(asked, remarks=tuple(chain.from_iterable(examined)))
     folder = comparison.folder
-    domains: Domains = {
-        "arm": Categories(tuple(arm.label for arm in asked.arms)),
-        "recipe": Categories(tuple(asked.recipes)),
-        "seed": SEEDS,
-    }
-
-    def describe(run: Run) -> tuple[Domains, Values]:
-        return domains, {"arm": run.arm, "recipe": run.recipe_name, "seed": run.seed}
-
     execution = Execution(
         plan=asked,
         timed=tuple(run for run in asked.runs if run.seed == asked.seeds[0]),
         part=first_seeds,
         parts=len(asked.seeds),
         part_name="seeds for every arm and recipe",
-        describe=describe,
+        describe=describer(asked),
         place=place,
         folder=folder,
         file=STUDY_FILE,
@@ -80,7 +70,13 @@ def compare(comparison: Comparison, *, on_event: OnEvent = lambda _: None) -> St
         budget=comparison.budget,
         keep_models=comparison.keep_models,
     )
-    execute(execution, on_event, check=lambda: refuse_other_studies(folder, "comparison", comparison.name))
+
+    def check() -> None:
+        refuse_other_studies(folder, "comparison", comparison.name)
+
+    if comparison.tune is not None:
+        execution = tune(comparison, execution, on_event, check)
+    execute(execution, on_event, check=check)
     return load_study(folder, comparison.storage)
 
 
