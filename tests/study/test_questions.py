@@ -88,6 +88,7 @@ def test_the_same_question_has_the_same_folder_and_another_has_another() -> None
     first = Comparison(networks=("small", "b=resnet18(stem=deep)"))
     assert str(first.folder).startswith("runs/compare-small-b-")
     free = {"seeds": 9, "workers": 2, "device": "cpu", "budget": "3m", "loader_processes": 2, "keep_models": False}
+    free["margin"] = 2.0
     assert msgspec.structs.replace(first, **free).folder == first.folder
     others = [{"epochs": 3}, {"data": "scenes(size=64)"}, {"precision": "bf16"}, {"recipes": ("plain",)}, {"name": "x"}]
     folders = {msgspec.structs.replace(first, **other).folder for other in others}

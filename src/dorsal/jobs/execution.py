@@ -29,6 +29,7 @@ from dorsal.jobs.store import Domains, Store, Values
 from dorsal.jobs.study_file import StudyFile, read_study_file, storage_of, storage_url, write_study_file
 from dorsal.jobs.timings import Timings, epoch_seconds, time_runs
 from dorsal.jobs.train import run_trial
+from dorsal.language.amounts import MARGIN
 from dorsal.recipes.epoch import Epoch, Step
 from dorsal.spec.timm import TimmNetwork
 
@@ -63,6 +64,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     storage: str | None
     budget: str | None
     keep_models: bool = True
+    margin: float = MARGIN
 
 
 def execute(
@@ -330,4 +332,5 @@ def _study(
         runs=tuple(run.planned for run in todo.runs),
         notes=todo.data.notes,
         remarks=remarks,
+        margin=execution.margin,
     )

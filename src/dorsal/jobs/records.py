@@ -9,6 +9,7 @@ import msgspec
 
 from dorsal.data.summary import DataSummary
 from dorsal.jobs.remarks import StudyRemark
+from dorsal.language.amounts import MARGIN
 from dorsal.language.notebook import html_table
 from dorsal.recipes.epoch import Epoch
 from dorsal.recipes.recipe import Recipe
@@ -149,6 +150,7 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     - `arms`, `recipes` (by the name that tables use), `seeds`, `data`: what was combined.
     - `runs`: all planned runs, in the order in which they are made. `trials`: what came of those that have ended.
     - `notes`: sentences on the data. `remarks`: what else a reader should know.
+    - `margin`: the points of the score within which arms count as practically equal.
     """
 
     kind: Kind
@@ -166,6 +168,7 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     notes: tuple[str, ...] = ()
     remarks: tuple[StudyRemark, ...] = ()
     task: Task = Classify()
+    margin: float = MARGIN
     schema: int = STUDY_SCHEMA
 
     def ended(self) -> Mapping[tuple[str, str, int], Trial]:

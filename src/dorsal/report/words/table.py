@@ -10,9 +10,9 @@ from dorsal.report.words.numerals import chance, plural
 from dorsal.report.words.verdicts import (
     difference,
     digits_of,
-    noise_sentences,
     rank,
     tie_sentence,
+    unequal_sentences,
     verdict_sentence,
     wins,
 )
@@ -92,7 +92,7 @@ def caveats(found: TableFindings) -> Iterator[str]:
         )
     else:
         yield f"Intervals cover {plural(answer.repeats, 'seed')} and {answer.images:,} test images."
-    yield from noise_sentences(answer.verdicts)
+    yield from unequal_sentences(answer.verdicts)
     if answer.missing:
         yield f"{answer.missing} of {answer.results} results are missing; differences are adjusted for them."
     if answer.unpaired:

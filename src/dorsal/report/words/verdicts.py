@@ -60,7 +60,7 @@ def _capital(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def noise_sentences(verdicts: Verdicts) -> Iterator[str]:
+def unequal_sentences(verdicts: Verdicts) -> Iterator[str]:
     """A warning where arms are unequally noisy, with what holds all the same."""
     noise = verdicts.noise
     if noise is None or not verdicts.borne:

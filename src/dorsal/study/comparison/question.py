@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from dorsal.language.amounts import read_amount
+from dorsal.language.amounts import MARGIN, check_margin, read_amount
 from dorsal.language.options import described, option
 from dorsal.language.reader import suggest
 from dorsal.recipes.text import recipe
@@ -72,6 +72,10 @@ class Comparison(question.Training, frozen=True, forbid_unknown_fields=True, kw_
         str | None,
         option("Scale widths until a cost is the first network's (macs) or a value (macs=20M).", metavar="COST"),
     ] = None
+    margin: Annotated[
+        float,
+        option("Points of the score within which arms count as practically equal.", metavar="POINTS", free=True),
+    ] = MARGIN
     accept: question.Accept = False
     seeds: question.Seeds = 3
     budget: question.Budget = None
@@ -80,6 +84,7 @@ class Comparison(question.Training, frozen=True, forbid_unknown_fields=True, kw_
     def __post_init__(self) -> None:
         super().__post_init__()
         question.check_budget(self.budget)
+        check_margin(self.margin)
         for asked in self.networks:
             read_arm(asked)
         if self.match is not None:

@@ -70,6 +70,7 @@ def compare(comparison: Comparison, *, on_event: OnEvent = lambda _: None) -> St
         storage=comparison.storage,
         budget=comparison.budget,
         keep_models=comparison.keep_models,
+        margin=comparison.margin,
     )
     execute(execution, on_event, check=lambda: refuse_other_studies(folder, "comparison", comparison.name))
     return load_study(folder, comparison.storage)
