@@ -198,6 +198,8 @@ def test_an_arm_with_a_recipe_of_its_own_is_compared_under_every_recipe_by_its_o
     assert (first.better, first.worse) == ("resnest", "regnet")
     assert first.difference.value == pytest.approx(tricks - plain)
     assert found.shares is not None
+    led = "resnest and regnet by their own, resnest is better than each of the other arms."
+    assert sum(led in sentence for sentence in conclusions(study, found)) == 2
     lines = " ".join(caveats(study, found))
     assert "resnest, regnet: trained by a recipe of its own" in lines
     assert "resnest, regnet: trained models." in lines
@@ -281,7 +283,8 @@ def test_pretraining_changes_the_difference_of_two_networks(whole: Case) -> None
     assert effect.change.low is not None
     said = " ".join(conclusions(study, found))
     assert "From scratch the difference of res2net and resnet is 1.7 ± " in said
-    assert "pretraining (res2net@v1 and resnet@v1) changes it by " in said
+    assert "points; pretraining changes it by " in said
+    assert "(res2net@v1 and resnet@v1)." in said
     assert found.start_spread is None
     assert "better than resnet by" in said
     assert "points, as trained models: network, pretraining recipe and pretraining data together (95 %" in said
@@ -295,7 +298,9 @@ def test_weights_are_weighed_against_networks(whole: Case) -> None:
     assert (spread.network, spread.weights, spread.networks) == ("res2net", 2, 2)
     assert spread.spread == pytest.approx(6.0, abs=0.2)
     assert spread.best_spread == pytest.approx(1.7 + 4.0, abs=0.3)
-    said = conclusions(study, analyse_comparison(study))[-2]
+    *_, changes, said, _ = conclusions(study, analyse_comparison(study))
+    assert "(res2net@v1 and resnet@v2) to " in changes
+    assert changes.endswith("(res2net@v2 and resnet@v1), over 4 pairs of weights.")
     assert said.startswith("The means of the 2 weights of res2net spread over 6.")
     assert said.endswith("here the choice of weights weighs more than that of the network.")
 

@@ -221,9 +221,9 @@ def test_three_verdicts_by_a_margin():
     small = pair_sentence(pair((0.5, 0.2, 0.8)), judged=judged(verdict="better", within_margin=True))
     assert small.startswith("resnest is better than plain by 0.50 ± 0.30 points, less than the margin of 1 point (95 %")
     level = pair((0.1, -0.4, 0.6), significant=False)
-    assert pair_sentence(level, judged=judged(2.0, verdict="practically equal"), models=True) == (
-        "resnest and plain are practically equal: 0.10 ± 0.50 points, inside ± 2 points, as trained models: network, "
-        "pretraining recipe and pretraining data together (over 3 seeds)."
+    assert pair_sentence(level, judged=judged(2.0, verdict="practically equal"), models="network and all") == (
+        "resnest and plain are practically equal: 0.10 ± 0.50 points, inside ± 2 points, as trained models: network "
+        "and all (over 3 seeds)."
     )
 
 
@@ -231,8 +231,8 @@ def test_three_verdicts_by_a_margin():
     ("verdict", "said"),
     [
         (
-            {"equal_needed": Need(value=40, low=30, high=60), "equal_images": 5000},
-            "; roughly 30 to 60 seeds or about 5,000 test images would show that level arms are equal within 1 point.",
+            {"equal_needed": Need(value=40, low=30, high=60), "equal_images": 500},
+            "; roughly 30 to 60 seeds or roughly 500 test images would show that level arms are equal within 1 point.",
         ),
         ({}, "; an interval of this length cannot show them to be equal within 1 point."),
         ({"can_be_equal": True}, "difference of this size."),

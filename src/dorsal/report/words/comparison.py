@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from dorsal.findings.comparison import MEAN_OF_RECIPES, OWN_RECIPES, Cell, ComparisonFindings
+from dorsal.findings.starts import StartEffect
 from dorsal.findings.verdicts import PairVerdict, Verdicts
 from dorsal.jobs.records import Arm, Study
 from dorsal.report.words.learning import learning_sentences
@@ -34,7 +35,6 @@ ASSUMPTIONS = (
     "A missing result says nothing about the value it would have had. A run that diverged because of its arm "
     "breaks this, in that arm's favour.",
 )
-_MODELS = "as trained models: network, pretraining recipe and pretraining data together"
 COST_COLUMNS = ("params", "MACs", "activations", "forward", "train step")
 
 
@@ -71,7 +71,7 @@ def _against_the_leader(study: Study, found: ComparisonFindings) -> list[str]:
         return ["Nothing to compare: no two arms have results at the same seed."]
     leader = primary.pairs[0].better
     against = [pair for pair in primary.pairs if pair.better == leader]
-    verdicts, begun = found.verdicts[name], {arm.label for arm in study.arms if arm.start}
+    verdicts, arms = found.verdicts[name], {arm.label: arm for arm in study.arms}
     scope = _scope(name)
     if _is_of_models(against[0]):
         scope = f"Of these trained models: {scope[0].lower()}{scope[1:]}"
@@ -79,12 +79,31 @@ def _against_the_leader(study: Study, found: ComparisonFindings) -> list[str]:
     said = [_top(scope, verdicts, len(against))]
     for pair, verdict in zip(primary.pairs, verdicts.pairs, strict=True):
         if pair.better == leader:
-            judged, models = Judged(verdict.judgement, study.margin), bool(begun & {pair.better, pair.worse})
+            judged, models = Judged(verdict.judgement, study.margin), _of_models(arms[pair.better], arms[pair.worse])
             sentence = pair_sentence(pair, planned, found.groups is not None, judged, models)
             said.append(f"{sentence}{_wins(verdict)}")
     noise = [noise_sentence(pair) for pair in against if not pair.significant][:1] if planned else []
     said += filter(None, noise)
-    return [*said, *_fixed(study, found), *_leaders(study, found), *_of_starts(found)]
+    more = (*_apart(found), *_fixed(study, found), *_leaders(study, found), *_of_starts(found))
+    return [*said, *more]
+
+
+def _of_models(first: Arm, second: Arm) -> str:
+    """What the difference of two arms is of, where one begins from weights; "" where none does."""
+    if first.start is None and second.start is None:
+        return ""
+    network = "" if first.network_hash == second.network_hash else "network, "
+    return f"{network}pretraining recipe and pretraining data together"
+
+
+def _apart(found: ComparisonFindings) -> Iterator[str]:
+    """Who leads under each recipe where arms with their own recipe are not in the mean."""
+    if not found.apart or MEAN_OF_RECIPES not in found.verdicts:
+        return
+    for name, verdicts in found.verdicts.items():
+        if name != MEAN_OF_RECIPES:
+            scope = f"{_scope(name)}, {' and '.join(found.apart)} by {'its' if len(found.apart) == 1 else 'their'} own"
+            yield _top(scope, verdicts, len(verdicts.ranks) - 1)
 
 
 def _scope(name: str) -> str:
@@ -104,9 +123,8 @@ def _top(scope: str, verdicts: Verdicts, others: int) -> str:
             f"{scope}, {leader} leads and is better than {worse} of the {others} other arms. Not shown to differ from "
             f"it: {', '.join(tied)}."
         )
-    return (
-        f"{scope}, no arm is shown to be the best; {leader} has the highest mean, and none is shown to differ from it."
-    )
+    rest = "none is shown to differ from it" if others > 1 else "the other is not shown to differ from it"
+    return f"{scope}, no arm is shown to be the best; {leader} has the highest mean, and {rest}."
 
 
 def _wins(verdict: PairVerdict) -> str:
@@ -116,11 +134,16 @@ def _wins(verdict: PairVerdict) -> str:
 
 def _of_starts(found: ComparisonFindings) -> Iterator[str]:
     """What weights change between networks, and whether weights or networks weigh more."""
+    by_networks: dict[tuple[str, str], list[StartEffect]] = {}
     for effect in found.start_effects:
-        first, second = effect.scratch
+        by_networks.setdefault(effect.scratch, []).append(effect)
+    for (first, second), effects in by_networks.items():
+        ordered = sorted(effects, key=lambda effect: effect.change.value)
+        ends = [f"{signed(each.change)} ({' and '.join(each.started)})" for each in (ordered[0], ordered[-1])]
+        changes = ends[0] if len(effects) == 1 else f"{ends[0]} to {ends[1]}, over {len(effects)} pairs of weights"
         yield (
-            f"From scratch the difference of {first} and {second} is {signed(effect.difference)} points; pretraining "
-            f"({' and '.join(effect.started)}) changes it by {signed(effect.change)}."
+            f"From scratch the difference of {first} and {second} is {signed(effects[0].difference)} points; "
+            f"pretraining changes it by {changes}."
         )
     if (spread := found.start_spread) is not None:
         more = "choice of weights weighs more than that of the network"
@@ -173,20 +196,20 @@ def _leaders(study: Study, found: ComparisonFindings) -> Iterator[str]:
 
 
 def pair_sentence(
-    pair: Pair, planned: bool = True, grouped: bool = False, judged: Judged | None = None, models: bool = False
+    pair: Pair, planned: bool = True, grouped: bool = False, judged: Judged | None = None, models: str = ""
 ) -> str:
     """Whether one of two arms is better, in points of the score; where that is not shown, what it would take.
 
     `planned` is whether the runs are such that their noise says what it would take, `grouped` whether `pair.images` are
-    groups of images. `judged` has the verdict by a margin; without it nothing is said of equality. `models` is whether
-    an arm begins from weights.
+    groups of images. `judged` has the verdict by a margin; without it nothing is said of equality. `models` is what a
+    difference of two trained models is of.
     """
     found, noun = pair.difference, "groups of test images" if grouped else "test images"
     if found.low is None or found.high is None or pair.p is None:
         return _without_noise(pair)
     digits = decimals(found.low, found.high)
     size = f"{found.value:.{digits}f} ± {(found.high - found.low) / 2:.{digits}f} points"
-    whole = f", {_MODELS}" if models else ""
+    whole = f", as trained models: {models}" if models else ""
     verdict, margin = (judged.judgement, margin_text(judged.margin)) if judged else (None, "")
     if pair.significant:
         little = ""
@@ -340,7 +363,7 @@ def caveats(study: Study, found: ComparisonFindings) -> tuple[str, ...]:
             "left out of the mean of the recipes and of the shares of the variance."
         )
     lines += _starts(study)
-    if found.simple_effects:
+    if any(pair.p is not None for each in found.simple_effects.values() for pair in each.pairs):
         lines.append(simple_sentence(found))
     for name, verdicts in found.verdicts.items():
         lines += [f"{_scope(name)}, {sentence[0].lower()}{sentence[1:]}" for sentence in unequal_sentences(verdicts)]

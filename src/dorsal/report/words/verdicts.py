@@ -7,7 +7,7 @@ from math import floor, log10
 
 from dorsal.findings.verdicts import Verdicts
 from dorsal.report.words.numerals import NONE, p_value, plural, roughly
-from dorsal.stats import Estimate, Pair
+from dorsal.stats import Estimate, Need, Pair
 from dorsal.stats.needs import MOST_IMAGES, MOST_SEEDS
 from dorsal.stats.verdicts import Judgement
 
@@ -46,7 +46,8 @@ def _needed(pair: Pair, judgement: Judgement, margin: float, repeat: str) -> str
 def equality_ways(judgement: Judgement, repeat: str = "seed") -> str:
     """How many seeds or images would show two level arms to be practically equal; "" where that is not known."""
     ways = [roughly(judgement.equal_needed, f"{repeat}s", MOST_SEEDS)] if judgement.equal_needed else []
-    ways += [f"about {judgement.equal_images:,} test images"] if judgement.equal_images else []
+    if (images := judgement.equal_images) is not None:
+        ways.append(roughly(Need(value=images, low=images, high=images), "test images", MOST_IMAGES))
     return " or ".join(ways)
 
 
