@@ -119,6 +119,7 @@ GIVEN: dict[str, Any] = {
     "against": "a population/x",
     "against_storage": "postgresql://me@host/db",
     "keep_models": False,
+    "accept": True,
 }
 
 
