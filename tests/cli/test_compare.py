@@ -23,13 +23,14 @@ def test_compare_then_more_seeds_then_report(dorsal, tmp_path):
     first = read_results(out / "results.json")
     assert len(first.trials) == 2
 
-    code, text, err = dorsal("compare", *ARMS, *OPTIONS, "--seeds", 2, "--out", out, "--json")
+    code, text, err = dorsal("compare", *ARMS, *OPTIONS, "--seeds", 2, "--margin", 3, "--out", out, "--json")
     assert code == 0, err
     assert "seed 1:" not in err  # finished trials are never run twice
     assert err.count("seed 2:") == 2
     assert json.loads(text) == json.loads((out / "results.json").read_text())
     both = read_results(out / "results.json")
     assert isinstance(both, Study)
+    assert (first.margin, both.margin) == (1.0, 3.0)
     assert {seed for _, _, seed in both.ended()} == {1, 2}
     assert {run: trial for run, trial in both.ended().items() if run[2] == 1} == first.ended()
     with (out / "trials.csv").open() as file:

@@ -198,6 +198,8 @@ def test_an_arm_with_a_recipe_of_its_own_is_compared_under_every_recipe_by_its_o
     assert (first.better, first.worse) == ("resnest", "regnet")
     assert first.difference.value == pytest.approx(tricks - plain)
     assert found.shares is not None
+    led = "resnest and regnet by their own, resnest is better than each of the other arms."
+    assert sum(led in sentence for sentence in conclusions(study, found)) == 2
     lines = " ".join(caveats(study, found))
     assert "resnest, regnet: trained by a recipe of its own" in lines
     assert "resnest, regnet: trained models." in lines
@@ -242,3 +244,102 @@ def test_what_a_comparison_does_not_show_names_the_facts(whole: Case, case: Call
         assert fact in text
     assert "One recipe (plain)" in " ".join(caveats(*case("one_recipe")))
     assert "One seed gives no interval" in " ".join(caveats(*case("one_seed")))
+
+
+def with_starts(study: Study, fresh: int, gains: dict[str, float]) -> Study:
+    """The study under `plain`, with its first `fresh` arms also from weights, which gain so many points."""
+    plain = {(arm, seed): trial for (arm, recipe, seed), trial in study.ended().items() if recipe == "plain"}
+    scratch = study.arms[:fresh]
+    arms, trials, runs = list(scratch), [], []
+    for arm in scratch:
+        for tag, gain in gains.items():
+            start = Start(weights=tag, sha256=f"{arm.label}{tag}")
+            label = f"{arm.label}@{tag}"
+            arms.append(replace(arm, label=label, start=start))
+            for seed in study.seeds:
+                key, trial = f"{label}|{seed}", plain[arm.label, seed]
+                shift = gain * (1 + scratch.index(arm)) + 0.1 * ((seed + len(label)) % 3)
+                runs.append(PlannedRun(key, label, "plain", seed))
+                trials.append(replace(trial, key=key, score=(trial.score or 0.0) + shift))
+    labels = {arm.label for arm in scratch}
+    kept = [run for run in study.runs if run.recipe == "plain" and run.arm in labels]
+    ended = {trial.key: trial for trial in study.trials}
+    return replace(
+        study,
+        arms=tuple(arms),
+        recipes={"plain": study.recipes["plain"]},
+        runs=(*kept, *runs),
+        trials=(*(ended[run.key] for run in kept), *trials),
+    )
+
+
+def test_pretraining_changes_the_difference_of_two_networks(whole: Case) -> None:
+    study = with_starts(whole.study, 2, {"v1": 2.0})
+    found = analyse_comparison(study)
+    (effect,) = found.start_effects
+    assert effect.scratch == ("res2net", "resnet")
+    assert effect.started == ("res2net@v1", "resnet@v1")
+    assert effect.change.value == pytest.approx(2.0, abs=0.2)
+    assert effect.change.low is not None
+    said = " ".join(conclusions(study, found))
+    assert "From scratch the difference of res2net and resnet is 1.7 ± " in said
+    assert "points; pretraining changes it by " in said
+    assert "(res2net@v1 and resnet@v1)." in said
+    assert found.start_spread is None
+    assert "better than resnet by" in said
+    assert "points, as trained models: network, pretraining recipe and pretraining data together (95 %" in said
+    assert whole.analysis.start_effects == ()
+
+
+def test_weights_are_weighed_against_networks(whole: Case) -> None:
+    study = with_starts(whole.study, 2, {"v1": 1.0, "v2": 4.0})
+    spread = analyse_comparison(study).start_spread
+    assert spread is not None
+    assert (spread.network, spread.weights, spread.networks) == ("res2net", 2, 2)
+    assert spread.spread == pytest.approx(6.0, abs=0.2)
+    assert spread.best_spread == pytest.approx(1.7 + 4.0, abs=0.3)
+    *_, changes, said, _ = conclusions(study, analyse_comparison(study))
+    assert "(res2net@v1 and resnet@v2) to " in changes
+    assert changes.endswith("(res2net@v2 and resnet@v1), over 4 pairs of weights.")
+    assert said.startswith("The means of the 2 weights of res2net spread over 6.")
+    assert said.endswith("here the choice of weights weighs more than that of the network.")
+
+
+def test_the_margin_of_the_study_decides_what_is_practically_equal(whole: Case) -> None:
+    def verdicts(margin: float) -> set[str]:
+        study = replace(whole.study, margin=margin)
+        return {each.judgement.verdict for each in analyse_comparison(study).verdicts["plain"].pairs}
+
+    assert verdicts(1.0) == {"better", "undecided"}
+    assert verdicts(3.0) == {"better", "practically equal"}
+
+
+def test_verdicts_are_on_the_pairs_of_their_comparison(whole: Case) -> None:
+    for name, comparison in whole.analysis.comparisons.items():
+        verdicts = whole.analysis.verdicts[name]
+        named = [(each.judgement.better, each.judgement.worse) for each in verdicts.pairs]
+        assert named == [(pair.better, pair.worse) for pair in comparison.pairs]
+        assert verdicts.tie_group == ("resnest",)
+        assert all(each.wins is not None and each.flips_p is None for each in verdicts.pairs)
+    effects = whole.analysis.simple_effects
+    assert list(effects) == ["plain", "tricks"]
+    for name, corrected in effects.items():
+        for pair, alone in zip(corrected.pairs, whole.analysis.comparisons[name].pairs, strict=True):
+            assert pair.p is not None
+            assert alone.p is not None
+            assert pair.p == pytest.approx(min(1.0, 2 * alone.p))
+            assert pair.significant == (pair.p < 0.05)
+
+
+def test_an_arm_that_is_noisier_is_warned_of(whole: Case) -> None:
+    jumps = (-9.0, 9.0, 0.0)
+
+    def shaken(run: PlannedRun, trial: Trial) -> Trial:
+        return replace(trial, score=(trial.score or 0.0) + jumps[run.seed]) if run.arm == "resnet" else trial
+
+    study = with_trials(whole.study, shaken)
+    found = analyse_comparison(study)
+    warned = " ".join(caveats(study, found))
+    assert "On the mean of the recipes, the arms are unequally noisy (p " in warned
+    assert "resnet most." in warned
+    assert "resnest − res2net" in warned

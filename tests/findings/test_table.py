@@ -10,7 +10,7 @@ import pytest
 import dorsal
 from dorsal.findings.table.read import _ROWS, read_table
 from dorsal.report.words.table import caveats, conclusions
-from dorsal.stats import compare_arms
+from dorsal.stats import compare_arms, pooled_means
 from dorsal.stats.data_sets import compare_over_data_sets
 
 SCORES = {"plain": [76.1, 75.8, 76.5], "res2net": [78.4, 78.0, 78.1], "resnest": [78.2, 78.3, 78.6]}
@@ -18,6 +18,10 @@ SCORES = {"plain": [76.1, 75.8, 76.5], "res2net": [78.4, 78.0, 78.1], "resnest":
 
 def rows_of(scores):
     return [(arm, seed, score) for arm, runs in scores.items() for seed, score in enumerate(runs)]
+
+
+def verdicts_of(found):
+    return [each.judgement.verdict for each in found.overall.verdicts.pairs]
 
 
 def predictions(arms, seeds, images, state=0):
@@ -56,12 +60,16 @@ def test_a_table_of_scores_has_the_statistics_of_its_numbers(written):
         written(("model", "seed", "path", "Top-1"), [(*row[:2], "x", row[2]) for row in rows_of(SCORES)])
     )
     assert found.columns == {"arm": "model", "seed": "seed", "score": "Top-1"}
-    assert tuple(each.pair for each in found.overall.pairs) == compare_arms(SCORES).pairs
+    assert found.overall.pairs == compare_arms(SCORES).pairs
     assert (found.margin, found.in_points, found.lower_is_better, found.rows) == (1, True, False, 9)
-    assert [each.judgement.verdict for each in found.overall.pairs] == ["practically equal", "better", "better"]
-    assert found.overall.tie_group == ("resnest", "res2net")
-    assert found.overall.ranks == {"resnest": (1, 2), "res2net": (1, 2), "plain": (3, 3)}
-    assert found.overall.pairs[1].wins.low > 0.5
+    assert verdicts_of(found) == [
+        "practically equal",
+        "better",
+        "better",
+    ]
+    assert found.overall.verdicts.tie_group == ("resnest", "res2net")
+    assert found.overall.verdicts.ranks == {"resnest": (1, 2), "res2net": (1, 2), "plain": (3, 3)}
+    assert found.overall.verdicts.pairs[1].wins.low > 0.5
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t"])
@@ -81,11 +89,11 @@ def test_of_errors_the_lower_one_is_better(written):
     errors = {arm: [100 - score for score in runs] for arm, runs in SCORES.items()}
     found = dorsal.analyse_table(written(("arm", "seed", "error"), rows_of(errors)))
     assert found.lower_is_better
-    assert found.overall.tie_group == ("resnest", "res2net")
+    assert found.overall.verdicts.tie_group == ("resnest", "res2net")
     mean = found.overall.means["plain"]
     assert mean.value == pytest.approx(100 - np.mean(SCORES["plain"]))
     assert mean.low < mean.value < mean.high
-    assert found.overall.pairs[1].pair.difference.value == pytest.approx(2.2333, abs=1e-3)
+    assert found.overall.pairs[1].difference.value == pytest.approx(2.2333, abs=1e-3)
 
 
 def test_the_margin_of_shares_is_a_hundredth(written):
@@ -93,7 +101,11 @@ def test_the_margin_of_shares_is_a_hundredth(written):
     path = written(("arm", "seed", "score"), rows_of(shares))
     found = dorsal.analyse_table(path)
     assert (found.margin, found.in_points) == (0.01, False)
-    assert [each.judgement.verdict for each in found.overall.pairs] == ["practically equal", "better", "better"]
+    assert verdicts_of(found) == [
+        "practically equal",
+        "better",
+        "better",
+    ]
     assert dorsal.analyse_table(path, margin=0.5).margin == 0.5
 
 
@@ -106,8 +118,8 @@ def test_several_data_sets_have_an_answer_over_all_and_one_on_each(written):
     rows = [(data, *row) for data, scores in tables.items() for row in rows_of(scores)]
     found = dorsal.analyse_table(written(("dataset", "arm", "seed", "score"), rows))
     over = compare_over_data_sets(tables)
-    assert tuple(each.pair for each in found.overall.pairs) == over.overall.pairs
-    assert {data: tuple(each.pair for each in answer.pairs) for data, answer in found.data_sets.items()} == {
+    assert found.overall.pairs == over.overall.pairs
+    assert {data: answer.pairs for data, answer in found.data_sets.items()} == {
         data: comparisons.pairs for data, comparisons in over.each.items()
     }
     assert found.records == over.records
@@ -117,7 +129,7 @@ def test_several_data_sets_have_an_answer_over_all_and_one_on_each(written):
 def test_one_seed_of_predictions_has_intervals_over_images(written):
     rows = [(arm, image, correct) for arm, _, image, correct in predictions({"a": 0.6, "b": 0.9}, 1, 300)]
     found = dorsal.analyse_table(written(("model", "file", "correct"), rows))
-    (pair,) = (each.pair for each in found.overall.pairs)
+    (pair,) = found.overall.pairs
     assert (pair.better, pair.n, found.overall.images, found.overall.repeats) == ("b", 1, 300, 1)
     assert pair.significant
     gaps = np.array([row[2] for row in rows[300:]]) - np.array([row[2] for row in rows[:300]])
@@ -131,23 +143,21 @@ def test_with_seeds_and_images_the_interval_covers_both(written):
     rows = predictions({"a": 0.6, "b": 0.7}, 3, 200)
     found = dorsal.analyse_table(written(("arm", "seed", "image", "hit"), rows))
     scores = read_table(written(("arm", "seed", "image", "hit"), rows)).scores[""]
-    ((each,), (seeds,)) = found.overall.pairs, compare_arms(scores).pairs
-    assert each.pair.difference.low < seeds.difference.low
-    assert each.pair.significant == (each.pair.p < 0.05)
-    if each.judgement.verdict == "undecided":
-        assert each.images_to_equal is None or each.images_to_equal > 200
+    seen = read_table(written(("arm", "seed", "image", "hit"), rows)).images[""]
+    assert found.overall.pairs == compare_arms(scores, images=seen).pairs
+    assert found.overall.means == pooled_means(scores, images=seen)
 
 
 def test_an_undecided_pair_says_how_many_images_it_would_take(written):
     rows = [(arm, image, int(image % 10 < right)) for arm, right in (("a", 7), ("b", 7)) for image in range(50)]
     rows = [(arm, image, hit ^ (arm == "b" and image in (3, 9, 8))) for arm, image, hit in rows]
     found = dorsal.analyse_table(written(("arm", "image", "correct"), rows))
-    (each,) = found.overall.pairs
-    assert (each.judgement.verdict, each.judgement.can_be_equal, each.pair.needed) == ("undecided", False, None)
-    half = each.pair.difference.high - each.pair.difference.value
-    assert each.images_to_equal == int(np.ceil(50 * half**2))
-    assert each.images_to_differ == int(np.ceil(50 * half**2 / each.pair.difference.value**2))
-    assert f"about {each.images_to_equal:,} images could show practical equality." in conclusions(found)[0]
+    ((pair,), (each,)) = found.overall.pairs, found.overall.verdicts.pairs
+    assert (each.judgement.verdict, each.judgement.can_be_equal, pair.needed) == ("undecided", False, None)
+    assert each.judgement.equal_images == int(np.ceil(50 * pair.image_half**2))
+    said = conclusions(found)[0]
+    assert "test images would show a difference of this size. Roughly " in said
+    assert "test images would show that level arms are practically equal." in said
 
 
 def test_predictions_on_several_data_sets_have_images_of_their_own(written):
@@ -159,7 +169,7 @@ def test_predictions_on_several_data_sets_have_images_of_their_own(written):
     ]
     found = dorsal.analyse_table(written(("data", "arm", "image", "correct"), rows[:-20]))
     assert {data: answer.images for data, answer in found.data_sets.items()} == {"x": 40, "y": 30}
-    assert [answer.pairs[0].pair.difference.value for answer in found.data_sets.values()] == pytest.approx([30, 30])
+    assert [answer.pairs[0].difference.value for answer in found.data_sets.values()] == pytest.approx([30, 30])
     assert found.overall.missing == 1
     apart = [row for row in rows if row[:2] in (("x", "a"), ("y", "b"))]
     found = dorsal.analyse_table(written(("data", "arm", "image", "correct"), apart))
@@ -193,9 +203,9 @@ def test_unequal_noise_is_told_with_what_remains(written):
     scores = {arm: list(np.round(random.normal(70, sd, 8), 3)) for arm, sd in (("a", 9), ("b", 0.1), ("c", 0.1))}
     scores["c"] = [score + 5 for score in scores["c"]]
     found = dorsal.analyse_table(written(("arm", "seed", "score"), rows_of(scores)))
-    assert found.overall.noise.noisiest == "a"
-    assert {(pair.better, pair.worse) for pair in found.overall.borne if pair.significant} == {("c", "b")}
-    assert found.overall.pairs[0].flips_p is not None
+    assert found.overall.verdicts.noise.noisiest == "a"
+    assert {(pair.better, pair.worse) for pair in found.overall.verdicts.borne if pair.significant} == {("c", "b")}
+    assert found.overall.verdicts.pairs[0].flips_p is not None
 
 
 HEAD = "arm,seed,score\n"
@@ -248,8 +258,9 @@ def test_bad_arguments(raw):
 
 
 def test_one_seed_of_scores_and_seeds_of_their_own_have_no_interval(raw):
-    (each,) = dorsal.analyse_table(raw(HEAD + "a,1,2\nb,1,3\n")).overall.pairs
-    assert (each.judgement.verdict, each.pair.p, each.wins) == ("undecided", None, None)
+    found = dorsal.analyse_table(raw(HEAD + "a,1,2\nb,1,3\n")).overall
+    ((pair,), (each,)) = found.pairs, found.verdicts.pairs
+    assert (each.judgement.verdict, pair.p, each.wins) == ("undecided", None, None)
     assert "One seed gives no interval" in next(caveats(dorsal.analyse_table(raw(HEAD + "a,1,2\nb,1,3\n"))))
     apart = dorsal.analyse_table(raw(HEAD + "a,1,2\na,2,2.5\nb,3,3\nb,4,3.5\n")).overall
     assert (apart.pairs, apart.unpaired) == ((), (("b", "a"),))

@@ -160,15 +160,15 @@ def test_curves_are_means_with_bands(whole: Case, case: Callable[[str], Case]) -
 
 
 def test_the_forest_separates_shown_from_not_shown(broken: Case) -> None:
-    for view, comparisons in zip(pair_views(broken.analysis), broken.analysis.comparisons.values(), strict=True):
-        significant, not_shown = view.figure.data
-        assert len(significant.x) == sum(pair.significant for pair in comparisons.pairs)
-        assert len(significant.x) + len(not_shown.x) == len(comparisons.pairs)
+    for view, comparisons in zip(pair_views(*broken), broken.analysis.comparisons.values(), strict=True):
+        better, equal, undecided = (len(trace.x) for trace in view.figure.data)
+        assert better == sum(pair.significant for pair in comparisons.pairs)
+        assert better + equal + undecided == len(comparisons.pairs)
 
 
 def test_one_seed_draws_and_promises_no_interval(case: Callable[[str], Case]) -> None:
     one = case("one_seed")
-    views = [*cost_views(one.study, one.analysis)[:3], *pair_views(one.analysis)]
+    views = [*cost_views(one.study, one.analysis)[:3], *pair_views(*one)]
     assert all(trace.error_x.array is None for view in views for trace in view.figure.data)
     assert all(trace.error_y.array is None for view in views for trace in view.figure.data)
     assert "one seed, hence no interval" in read(one).text
@@ -201,3 +201,11 @@ def test_the_page_is_written_whole(whole: Case, tmp_path: Path) -> None:
     write_comparison_report(whole.study, whole.analysis, tmp_path)
     assert (tmp_path / "report.html").read_text() == page(whole.study, whole.analysis)
     assert {path.name for path in tmp_path.iterdir()} == {"report.html", "results.json", "trials.csv", "curves.csv"}
+
+
+def test_the_page_has_verdicts_ranks_and_effects_under_each_recipe(whole: Case) -> None:
+    text = read(whole).text
+    for words in ("verdict", "one run wins", "2 to 3", "the margin of 1 point", "corrected for all recipes"):
+        assert words in text
+    for verdict in ("better", "undecided"):
+        assert verdict in text

@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from dorsal.report.words.comparison import noise_sentence, pair_sentence
+from dorsal.report.words.comparison import Judged, noise_sentence, pair_sentence
 from dorsal.report.words.numerals import decimals, interval, p_value, plural, roughly
 from dorsal.report.words.populations import comparison_sentence
 from dorsal.report.words.schedule import ranking_sentence, survival_sentence
@@ -17,6 +17,7 @@ from dorsal.stats import (
     population_reliability,
     rank_reliability,
 )
+from dorsal.stats.verdicts import Judgement
 
 BUDGETS = ("10 epochs", "100 epochs")
 
@@ -208,6 +209,40 @@ def test_an_arm_that_is_better():
 def test_a_difference_that_is_not_shown_says_roughly_what_it_takes(needed, said):
     found = pair_sentence(pair((0.4, -1.5, 2.3), p=0.6, significant=False, needed=needed))
     assert found == f"No difference shown between resnest and plain: 0.4 ± 1.9 points over 3 seeds; {said}"
+
+
+def judged(margin=1.0, **changes):
+    fields = {"better": "resnest", "worse": "plain", "verdict": "undecided", "within_margin": False}
+    fields |= {"can_be_equal": False, "equal_needed": None, "equal_images": None}
+    return Judged(Judgement(**(fields | changes)), margin)
+
+
+def test_three_verdicts_by_a_margin():
+    small = pair_sentence(pair((0.5, 0.2, 0.8)), judged=judged(verdict="better", within_margin=True))
+    assert small.startswith("resnest is better than plain by 0.50 ± 0.30 points, less than the margin of 1 point (95 %")
+    level = pair((0.1, -0.4, 0.6), significant=False)
+    assert pair_sentence(level, judged=judged(2.0, verdict="practically equal"), models="network and all") == (
+        "resnest and plain are practically equal: 0.10 ± 0.50 points, inside ± 2 points, as trained models: network "
+        "and all (over 3 seeds)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("verdict", "said"),
+    [
+        (
+            {"equal_needed": Need(value=40, low=30, high=60), "equal_images": 500},
+            "; roughly 30 to 60 seeds or roughly 500 test images would show that level arms are equal within 1 point.",
+        ),
+        ({}, "; an interval of this length cannot show them to be equal within 1 point."),
+        ({"can_be_equal": True}, "difference of this size."),
+    ],
+)
+def test_an_undecided_pair_says_what_would_show_it_to_be_equal(verdict, said):
+    found = pair((0.4, -1.5, 2.3), p=0.6, significant=False, needed=Need(value=37, low=22, high=58))
+    sentence = pair_sentence(found, judged=judged(**verdict))
+    assert sentence.startswith("Undecided between resnest and plain: 0.4 ± 1.9 points over 3 seeds; roughly 22 to 58")
+    assert sentence.endswith(said)
 
 
 BOTH = {"images": 1000, "seed_half": 0.9, "image_half": 1.1}

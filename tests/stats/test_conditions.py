@@ -24,6 +24,18 @@ def test_simple_effects_are_those_of_each_condition_corrected_for_all():
             assert pair.confidence == 0.95
 
 
+def test_simple_effects_cover_test_images_where_these_are_known():
+    seen = {
+        arm: [np.repeat([100.0, 0.0], [hits, 100 - hits]) for hits in runs]
+        for arm, runs in {"a": (80, 82), "b": (60, 61)}.items()
+    }
+    values = {arm: [float(run.mean()) for run in runs] for arm, runs in seen.items()}
+    found = simple_effects({"plain": values, "tricks": values}, images={"plain": seen})
+    (covered,), (over_seeds,) = found["plain"].pairs, found["tricks"].pairs
+    assert covered.difference == compare_arms(values, 0.975, seen).pairs[0].difference
+    assert (covered.images, over_seeds.images) == (100, None)
+
+
 def test_one_condition_is_a_comparison():
     assert simple_effects({"plain": TABLE})["plain"] == compare_arms(TABLE)
 

@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from dorsal.language.amounts import check_margin
 from dorsal.stats import compare_arms
 from dorsal.stats.arms import fit_blocks
 from dorsal.stats.interval import Estimate
 from dorsal.stats.standings import rank_intervals, tie_group
 from dorsal.stats.tukey import critical_range
-from dorsal.stats.verdicts import check_margin, compared_arms, judge, runs_to_narrow, seeds_for_equality, verdict_of
+from dorsal.stats.verdicts import compared_arms, judge, runs_to_narrow, seeds_for_equality, verdict_of
 
 few = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 GRIDS = st.integers(2, 4).flatmap(
@@ -68,6 +70,24 @@ def test_equality_is_not_on_offer_where_the_interval_is_longer_than_the_margin()
     assert (judgement.verdict, judgement.can_be_equal) == ("undecided", False)
     assert judgement.equal_needed is not None
     assert judgement.equal_needed.low < judgement.equal_needed.value < judgement.equal_needed.high
+
+
+def test_images_take_their_part_of_the_margin():
+    runs = {"a": [71.0, 71.6, 71.2], "b": [71.4, 71.2, 71.5]}
+    (alone,) = judge(compare_arms(runs), 0.5)
+    (pair,) = compare_arms(runs).pairs
+
+    def judged(image_half):
+        seen = replace(pair, images=400, image_half=image_half)
+        return judge(replace(compare_arms(runs), pairs=(seen,)), 0.5)[0]
+
+    assert judged(0.0).equal_needed == alone.equal_needed
+    assert alone.equal_images is None
+    assert judged(0.3).equal_needed.value > alone.equal_needed.value
+    assert judged(0.5).equal_needed is None  # images leave seeds nothing, and seeds leave images nothing
+    assert judged(0.5).equal_images is None
+    wide = judge(replace(compare_arms(runs), pairs=(replace(pair, images=400, seed_half=0.3, image_half=0.8),)), 0.5)
+    assert wide[0].equal_images == 400 * 4
 
 
 @pytest.mark.parametrize(("margin", "arms"), [(1, 2), (1, 4), (2, 4)])

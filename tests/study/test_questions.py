@@ -76,10 +76,12 @@ def test_the_chosen_device_is_what_is_handed_on() -> None:
         ({"gpus": 1}, "gpus=1 is for runs on a Ray cluster; give ray as well"),
         ({"processes": 2}, "processes=2 is for runs on a Ray cluster"),
         ({"ray": "nowhere"}, "Ray address 'nowhere' is not HOST:PORT"),
+        ({"margin": 0}, "margin=0 must be above 0, for example 1"),
+        ({"margin": -2}, "margin=-2 must be above 0, for example 2"),
         ({"data": ""}, "data is empty; name at least one or leave it out for the default"),
     ],
 )
-def test_places_that_cannot_be(fields: dict[str, Any], says: str) -> None:
+def test_places_and_margins_that_cannot_be(fields: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         Comparison(**fields)
 
@@ -88,6 +90,7 @@ def test_the_same_question_has_the_same_folder_and_another_has_another() -> None
     first = Comparison(networks=("small", "b=resnet18(stem=deep)"))
     assert str(first.folder).startswith("runs/compare-small-b-")
     free = {"seeds": 9, "workers": 2, "device": "cpu", "budget": "3m", "loader_processes": 2, "keep_models": False}
+    free["margin"] = 2.0
     assert msgspec.structs.replace(first, **free).folder == first.folder
     others = [{"epochs": 3}, {"data": "scenes(size=64)"}, {"precision": "bf16"}, {"recipes": ("plain",)}, {"name": "x"}]
     folders = {msgspec.structs.replace(first, **other).folder for other in others}

@@ -15,7 +15,9 @@ import numpy as np
 
 from dorsal.findings.contributions import Contributions
 from dorsal.findings.learning import Learning, learning
+from dorsal.findings.starts import StartEffect, StartSpread, start_effects, start_spread
 from dorsal.findings.tuning import TuningFindings, analyse_tuning
+from dorsal.findings.verdicts import Verdicts, verdicts_on
 from dorsal.jobs.records import Study, Trial, tuned_name
 from dorsal.stats import (
     Comparisons,
@@ -27,6 +29,7 @@ from dorsal.stats import (
     pooled_means,
     variance_shares,
 )
+from dorsal.stats.conditions import simple_effects
 from dorsal.stats.interval import Array
 
 MEAN_OF_RECIPES = "mean of the recipes"
@@ -67,6 +70,11 @@ class ComparisonFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     - `learning`: which runs can be told from always answering one class. If none can, nothing is compared.
     - `comparisons`: one set of pairs for each recipe, after the mean of the recipes if there are several. An arm with a
       recipe of its own is in each of them by that recipe, but not in the mean. What cannot be compared is absent.
+    - `verdicts`: on the pairs of each comparison, by its name, with the margin of the study.
+    - `simple_effects`: the pairs under each recipe, corrected for all pairs under all recipes. Empty for one recipe.
+    - `start_effects`: how weights change the difference of two networks that stand from scratch too, in the first
+      comparison that has them all. `start_spread`: weights against networks, in the first comparison that has several
+      weights of two networks; None without.
     - `apart`: arms with a recipe of their own, which the mean and the shares leave out. `once`: recipes by which an arm
       is run with one seed only, as they know no chance; these leave them out too.
     - `shares`: the split of the variance. None if `no_shares` gives a reason. It needs two seeds at which every run
@@ -82,6 +90,10 @@ class ComparisonFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     cells: tuple[Cell, ...]
     learning: Learning
     comparisons: dict[str, Comparisons]
+    verdicts: dict[str, Verdicts] = {}
+    simple_effects: dict[str, Comparisons] = {}
+    start_effects: tuple[StartEffect, ...] = ()
+    start_spread: StartSpread | None = None
     apart: tuple[str, ...] = ()
     once: tuple[str, ...] = ()
     shares: Shares | None
@@ -129,10 +141,17 @@ def analyse_comparison(study: Study, contributions: Contributions | None = None)
         shares, missing = None, "nothing learnt"
     planned = sum(cell.planned for cell in cells)
     example = next(iter(known.runs.values()), None)
+    compared, images = ({}, {}) if learnt.nothing else _compared(by_recipe, by_image, crossed, repeated)
+    comparisons = {name: compare_arms(results, images=images.get(name)) for name, results in compared.items()}
+    several = len(by_recipe) > 1 and not learnt.nothing
     return ComparisonFindings(
         cells=cells,
         learning=learnt,
-        comparisons={} if learnt.nothing else _comparisons(by_recipe, by_image, crossed, repeated),
+        comparisons=comparisons,
+        verdicts={name: verdicts_on(comparisons[name], results, study.margin) for name, results in compared.items()},
+        simple_effects=simple_effects(by_recipe, images=by_image) if several else {},
+        start_effects=_start_effects(study, compared, comparisons),
+        start_spread=_start_spread(study, compared),
         apart=tuple(arm.label for arm in study.arms if arm.recipe),
         once=once,
         shares=shares,
@@ -240,24 +259,33 @@ def _fixed(study: Study, known: Contributions) -> dict[str, FixedPair]:
     }
 
 
-def _comparisons(
+def _compared(
     by_recipe: Mapping[str, Results],
     by_image: Mapping[str, ByImage],
     crossed: Sequence[str],
     repeated: Sequence[str],
-) -> dict[str, Comparisons]:
-    """All pairs under each recipe, after those of the mean over the `final` ones."""
+) -> tuple[dict[str, Results], dict[str, ByImage]]:
+    """The results of each comparison of at least two arms, and what each image contributes to them. The mean is over
+    the `repeated` recipes."""
     compared, images = dict(by_recipe), dict(by_image)
     if len(repeated) > 1 and len(crossed) > 1:
         compared = {MEAN_OF_RECIPES: _over_recipes(crossed, [by_recipe[name] for name in repeated], _mean), **by_recipe}
         if by_image:
             tables = [by_image[name] for name in repeated]
             images[MEAN_OF_RECIPES] = _over_recipes(crossed, tables, _mean_by_image)
-    return {
-        name: compare_arms(results, images=images.get(name))
-        for name, results in compared.items()
-        if len(_with_results(results)) > 1
-    }
+    return {name: results for name, results in compared.items() if len(_with_results(results)) > 1}, images
+
+
+def _start_effects(
+    study: Study, compared: Mapping[str, Results], comparisons: Mapping[str, Comparisons]
+) -> tuple[StartEffect, ...]:
+    found = (tuple(start_effects(study.arms, results, comparisons[name])) for name, results in compared.items())
+    return next(filter(None, found), ())
+
+
+def _start_spread(study: Study, compared: Mapping[str, Results]) -> StartSpread | None:
+    means = ({arm: mean.value for arm, mean in pooled_means(results).items()} for results in compared.values())
+    return next(filter(None, (start_spread(study.arms, each) for each in means)), None)
 
 
 def _over_recipes(

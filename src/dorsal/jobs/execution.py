@@ -30,6 +30,7 @@ from dorsal.jobs.store import Domains, Store, Values
 from dorsal.jobs.study_file import StudyFile, read_study_file, storage_of, storage_url, write_study_file
 from dorsal.jobs.timings import Timings, epoch_seconds, time_runs
 from dorsal.jobs.train import run_trial
+from dorsal.language.amounts import MARGIN
 from dorsal.recipes.epoch import Epoch, Step
 from dorsal.spec.timm import TimmNetwork
 
@@ -68,6 +69,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     budget: str | None
     keep_models: bool = True
     variants: Mapping[str, tuple[str, float]] = {}
+    margin: float = MARGIN
 
 
 class Outlook(NamedTuple):
@@ -383,4 +385,5 @@ def _study(
         notes=todo.data.notes,
         remarks=remarks,
         tuning=todo.tuning,
+        margin=execution.margin,
     )

@@ -9,6 +9,7 @@ import msgspec
 
 from dorsal.data.summary import DataSummary
 from dorsal.jobs.remarks import StudyRemark
+from dorsal.language.amounts import MARGIN
 from dorsal.language.notebook import html_table
 from dorsal.recipes.epoch import Epoch
 from dorsal.recipes.probe import PenaltyChoice
@@ -198,6 +199,7 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     - `notes`: sentences on the data. `remarks`: what else a reader should know.
     - `tuning`: what was chosen for arms whose recipe was tuned. The recipe of their tuned runs, in `recipes`, has the
       setting that it had before.
+    - `margin`: the points of the score within which arms count as practically equal.
     """
 
     kind: Kind
@@ -216,6 +218,7 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     remarks: tuple[StudyRemark, ...] = ()
     task: Task = Classify()
     tuning: tuple[Tuned, ...] = ()
+    margin: float = MARGIN
     schema: int = STUDY_SCHEMA
 
     def ended(self) -> Mapping[tuple[str, str, int], Trial]:

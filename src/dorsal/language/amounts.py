@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from math import inf
+
+MARGIN = 1.0
+"""Points of a score that are taken for practically equal, unless the user says otherwise."""
 
 _UNITS = {"G": 10**9, "M": 10**6, "k": 10**3, "": 1}
 _DURATION = re.compile(r"(?:(?P<h>\d+(?:\.\d+)?)h)?(?:(?P<m>\d+(?:\.\d+)?)m)?(?:(?P<s>\d+(?:\.\d+)?)s)?")
@@ -56,3 +60,9 @@ def show_duration(seconds: float) -> str:
         return f"{whole // 60}m{whole % 60}s" if whole % 60 else f"{whole // 60}m"
     minutes = round(whole / 60)
     return f"{minutes // 60}h{minutes % 60}m" if minutes % 60 else f"{minutes // 60}h"
+
+
+def check_margin(margin: float) -> None:
+    """Raises ValueError unless a margin of practical equality is above 0 and finite."""
+    if not 0 < margin < inf:
+        raise ValueError(f"margin={margin:g} must be above 0, for example {abs(margin) if 0 < -margin < inf else 1:g}")

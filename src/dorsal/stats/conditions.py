@@ -10,24 +10,29 @@ from msgspec.structs import replace
 from scipy.special import stdtrit
 
 from dorsal.stats.arms import Comparisons, compare_arms, fit_blocks
+from dorsal.stats.images import ImageValues
 from dorsal.stats.interval import Array, Estimate, as_results, check_confidence
 
 Values = Mapping[str, Sequence[float | None]]
 
 
-def simple_effects(conditions: Mapping[str, Values], confidence: float = 0.95) -> dict[str, Comparisons]:
+def simple_effects(
+    conditions: Mapping[str, Values], confidence: float = 0.95, images: Mapping[str, ImageValues] | None = None
+) -> dict[str, Comparisons]:
     """Compare the arms under each condition, corrected for all pairs under all conditions.
 
-    `conditions` has one table for each, as in `compare_arms`. Within a condition the correction is Tukey's, over the
-    conditions it is Bonferroni's, which holds also if one seed makes runs under different conditions alike. So all
-    intervals of all conditions hold at once. A condition with fewer than two arms with results is left out, and does
-    not count.
+    `conditions` has one table for each, and `images` for some of these too, as in `compare_arms`. Within a condition
+    the correction is Tukey's, over the conditions it is Bonferroni's, which holds also if one seed makes runs under
+    different conditions alike. So all intervals of all conditions hold at once. A condition with fewer than two arms
+    with results is left out, and does not count.
 
     Raises ValueError as `compare_arms` does.
     """
     check_confidence(confidence)
     compared = {name: values for name, values in conditions.items() if arms_with_results(values) > 1}
-    found = {name: compare_arms(values, 1 - (1 - confidence) / len(compared)) for name, values in compared.items()}
+    seen = images or {}
+    level = 1 - (1 - confidence) / max(len(compared), 1)
+    found = {name: compare_arms(values, level, seen.get(name)) for name, values in compared.items()}
     return {
         name: replace(
             each,

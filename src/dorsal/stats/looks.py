@@ -8,10 +8,11 @@ from functools import cache
 import msgspec
 import numpy as np
 
+from dorsal.language.amounts import MARGIN
 from dorsal.stats.arms import Comparisons, compare_arms
 from dorsal.stats.conditions import arms_with_results
 from dorsal.stats.interval import Array, check_confidence
-from dorsal.stats.verdicts import MARGIN, Judgement, compared_arms, judge
+from dorsal.stats.verdicts import Judgement, compared_arms, judge
 
 FIRST_LOOK = 3
 """Seeds at the first look. With 2 the level it could spend is too small to decide anything."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from math import ceil, inf, sqrt
+from functools import cache
+from math import ceil, exp, inf, log, sqrt
 from typing import Literal
 
 import msgspec
@@ -10,13 +11,11 @@ import numpy as np
 from scipy.special import chdtri, ndtr
 from scipy.stats import norm
 
-from dorsal.stats.arms import FEWEST_FREEDOM, Comparisons
-from dorsal.stats.interval import Estimate, Need
+from dorsal.language.amounts import MARGIN, check_margin
+from dorsal.stats.arms import FEWEST_FREEDOM, Comparisons, Pair
+from dorsal.stats.interval import Array, Estimate, Need
 from dorsal.stats.needs import MOST_SEEDS
 from dorsal.stats.tukey import ARMS_POWER, critical_range
-
-MARGIN = 1.0
-"""Points of a score that are taken for practically equal, unless the user says otherwise."""
 
 Verdict = Literal["better", "practically equal", "undecided"]
 
@@ -29,8 +28,11 @@ class Judgement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     - `within_margin`: whether the whole interval lies inside the margin. Then "better" means better by less than it.
     - `can_be_equal`: whether the interval is short enough for "practically equal", had the difference been 0.
-    - `equal_needed`: the number of seeds that would show two level arms to be practically equal. None for a decided
-      pair, below FEWEST_FREEDOM degrees of freedom, and where there are so many seeds.
+    - `equal_needed`: the number of seeds that would show two level arms to be practically equal on as many images. None
+      for a decided pair, below FEWEST_FREEDOM degrees of freedom, where there are so many seeds, and where no number of
+      seeds does.
+    - `equal_images`: about how many images, with as many seeds, make the interval shorter than the margin. None for a
+      decided pair, without images, and where no number of images does.
     """
 
     better: str
@@ -39,12 +41,7 @@ class Judgement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     within_margin: bool
     can_be_equal: bool
     equal_needed: Need | None
-
-
-def check_margin(margin: float) -> None:
-    """Raise ValueError unless the margin is above 0 and finite."""
-    if not 0 < margin < inf:
-        raise ValueError(f"margin={margin:g} must be above 0, for example {abs(margin) if 0 < -margin < inf else 1:g}")
+    equal_images: int | None
 
 
 def verdict_of(difference: Estimate, margin: float = MARGIN) -> Verdict:
@@ -72,16 +69,13 @@ def judge(found: Comparisons, margin: float = MARGIN) -> tuple[Judgement, ...]:
     Raises ValueError unless the margin is above 0.
     """
     check_margin(margin)
-    needed = None
-    if found.pairs and found.noise_sd and found.degrees_of_freedom >= FEWEST_FREEDOM:
-        noise = margin / found.noise_sd
-        needed = _equal_needed(noise, found.degrees_of_freedom, len(compared_arms(found)), found.pairs[0].confidence)
     judgements = []
     for pair in found.pairs:
         low, high = pair.difference.low, pair.difference.high
         if low is None or high is None:
             low, high = -inf, inf
         verdict = verdict_of(pair.difference, margin)
+        is_open = verdict == "undecided"
         judgements.append(
             Judgement(
                 better=pair.better,
@@ -89,10 +83,31 @@ def judge(found: Comparisons, margin: float = MARGIN) -> tuple[Judgement, ...]:
                 verdict=verdict,
                 within_margin=-margin < low and high < margin,
                 can_be_equal=(high - low) / 2 < margin,
-                equal_needed=needed if verdict == "undecided" and _is_more(needed, pair.n) else None,
+                equal_needed=_seeds_for(pair, found, margin) if is_open else None,
+                equal_images=_images_for(pair, margin) if is_open else None,
             )
         )
     return tuple(judgements)
+
+
+def _seeds_for(pair: Pair, found: Comparisons, margin: float) -> Need | None:
+    """`Judgement.equal_needed`. The part of the images stays, so seeds have what it leaves of the margin."""
+    if not found.noise_sd or found.degrees_of_freedom < FEWEST_FREEDOM:
+        return None
+    left = margin**2 - (pair.image_half or 0.0) ** 2
+    if left <= 0:
+        return None
+    arms, freedom = len(compared_arms(found)), found.degrees_of_freedom
+    needed = _equal_needed(sqrt(left) / found.noise_sd, freedom, arms, pair.confidence)
+    return needed if needed.value is None or needed.value > pair.n else None
+
+
+def _images_for(pair: Pair, margin: float) -> int | None:
+    """`Judgement.equal_images`."""
+    if pair.images is None or pair.image_half is None:
+        return None
+    needed = runs_to_narrow(pair.image_half, pair.seed_half or 0.0, pair.images, margin)
+    return needed if needed is not None and needed > pair.images else None
 
 
 def compared_arms(found: Comparisons) -> tuple[str, ...]:
@@ -141,12 +156,19 @@ def _equality_power(margin: float, arms: int, seeds: int, confidence: float) -> 
     freedom = (arms - 1) * (seeds - 1)
     error = sqrt(2 / seeds)
     noise = np.sqrt(chdtri(freedom, (np.arange(_NODES) + 0.5) / _NODES) / freedom)
-    room = margin / error - critical_range(arms, freedom, confidence) / sqrt(2) * noise
+    room = margin / error - exp(np.polyval(_log_ranges(arms, confidence), 1 / freedom)) / sqrt(2) * noise
     return float(np.maximum(2 * ndtr(room) - 1, 0).mean())
 
 
-def _is_more(needed: Need | None, seeds: int) -> bool:
-    return needed is not None and (needed.value is None or needed.value > seeds)
+@cache
+def _log_ranges(arms: int, confidence: float) -> Array:
+    """The logarithm of `critical_range` as a polynomial of 1 / freedom, right to a hundredth.
+
+    One quantile takes scipy a third of a second.
+    """
+    knots = [max(arms - 1, 2), 2 * max(arms - 1, 2), inf]
+    ranges = [log(critical_range(arms, freedom, confidence)) for freedom in knots]
+    return np.polyfit([1 / freedom for freedom in knots], ranges, 2)
 
 
 def _equal_needed(margin: float, freedom: int, arms: int, confidence: float) -> Need:

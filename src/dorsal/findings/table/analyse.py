@@ -3,60 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import sqrt
 
 import msgspec
 from msgspec.structs import replace
 
 from dorsal.findings.table.read import Images, Scores, ScoreTable, read_table
+from dorsal.findings.verdicts import Verdicts, verdicts_on
+from dorsal.language.amounts import MARGIN, check_margin
 from dorsal.language.files import PathLike, as_path
 from dorsal.stats import Comparisons, Estimate, Pair, compare_arms, pooled_means
 from dorsal.stats.data_sets import Record, compare_over_data_sets
 from dorsal.stats.interval import check_confidence
-from dorsal.stats.paired_images import compare_on_images
-from dorsal.stats.sign_flips import sign_flip_test
-from dorsal.stats.standings import rank_intervals, tie_group
-from dorsal.stats.unequal_noise import NoiseTest, compare_unequal_arms, noise_test
-from dorsal.stats.verdicts import MARGIN, Judgement, check_margin, judge, runs_to_narrow
-from dorsal.stats.win_probability import win_probability
-
-UNEQUAL_NOISE = 0.05
-"""Level of the test of equal noise."""
-
-
-class PairFinding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Two arms and the verdict on them.
-
-    - `wins`: the probability that one run of the better arm beats one run of the worse one. None without noise.
-    - `flips_p`: the p value of the exact sign-flip test. None below 6 common seeds.
-    - `images_to_differ`, `images_to_equal`: of an undecided pair with predictions, about how many images, with as many
-      seeds, make the interval shorter than the difference, or than the margin. None where no number does.
-    """
-
-    pair: Pair
-    judgement: Judgement
-    wins: Estimate | None
-    flips_p: float | None
-    images_to_differ: int | None
-    images_to_equal: int | None
 
 
 class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What one set of results shows, on one data set or over all of them.
 
     - `means`: of each arm, as in the table, with its interval. The best comes first.
-    - `ranks`: the best and worst rank of each arm. `tie_group`: the first, and those not shown to differ from it.
-    - `noise`: whether the arms are equally noisy. `borne`: where they are not, at the level of 5 %, the pairs compared
-      each by its own noise.
+    - `pairs`: all pairs of arms, and `verdicts` on them.
     - `repeats`: the number of seeds, or of data sets. `images`: the number of images that the intervals cover.
     """
 
     means: dict[str, Estimate]
-    pairs: tuple[PairFinding, ...]
-    tie_group: tuple[str, ...]
-    ranks: dict[str, tuple[int, int]]
-    noise: NoiseTest | None
-    borne: tuple[Pair, ...]
+    pairs: tuple[Pair, ...]
+    verdicts: Verdicts
     unpaired: tuple[tuple[str, str], ...]
     missing: int
     results: int
@@ -139,14 +109,13 @@ def _answers(
     if len(tables) == 1:
         ((data, table),) = tables.items()
         seen = images.get(data)
-        found = compare_on_images(table, confidence, seen) if seen else compare_arms(table, confidence)
-        return _answer(read, table, found, margin, confidence, seen), {}, ()
+        return _answer(read, table, compare_arms(table, confidence, seen), margin, confidence, seen), {}, ()
     over = compare_over_data_sets(tables, confidence)
     means = {arm: [_mean(table[arm]) for table in tables.values()] for arm in read.arms}
     each = over.each
     if images and each:
         level = 1 - (1 - confidence) / len(each)
-        each = {data: _corrected(compare_on_images(tables[data], level, images[data]), len(each)) for data in each}
+        each = {data: _corrected(compare_arms(tables[data], level, images[data]), len(each)) for data in each}
     answers = {
         data: _answer(read, tables[data], found, margin, confidence, images.get(data)) for data, found in each.items()
     }
@@ -162,59 +131,18 @@ def _corrected(found: Comparisons, conditions: int) -> Comparisons:
 def _answer(
     read: ScoreTable, table: Scores, found: Comparisons, margin: float, confidence: float, images: Images | None
 ) -> Answer:
-    runs = [run for arm in (images or {}).values() for run in arm if run is not None]
-    pairs = _pairs(table, found, margin)
-    ranks, noise = rank_intervals(found), noise_test(table)
-    means = pooled_means(table, confidence)
+    seen = next((run.size for runs in (images or {}).values() for run in runs if run is not None), None)
+    verdicts, means = verdicts_on(found, table, margin, confidence), pooled_means(table, confidence, images)
     return Answer(
-        means={arm: _lowered(means[arm], read) for arm in ranks},
-        pairs=_on_images(pairs, table, runs[0].size, margin) if runs else pairs,
-        tie_group=tie_group(found),
-        ranks=ranks,
-        noise=noise,
-        borne=compare_unequal_arms(table, confidence).pairs if noise is not None and noise.p < UNEQUAL_NOISE else (),
+        means={arm: _lowered(means[arm], read) for arm in verdicts.ranks},
+        pairs=found.pairs,
+        verdicts=verdicts,
         unpaired=found.unpaired,
         missing=found.missing,
         results=found.results,
         repeats=max(map(len, table.values())),
-        images=runs[0].size if runs else None,
+        images=seen,
     )
-
-
-def _pairs(table: Scores, found: Comparisons, margin: float) -> tuple[PairFinding, ...]:
-    flips = {frozenset((each.better, each.worse)): each.p for each in sign_flip_test(table)}
-    return tuple(
-        PairFinding(
-            pair=pair,
-            judgement=judgement,
-            wins=_wins(table, pair),
-            flips_p=flips.get(frozenset((pair.better, pair.worse))),
-            images_to_differ=None,
-            images_to_equal=None,
-        )
-        for pair, judgement in zip(found.pairs, judge(found, margin), strict=True)
-    )
-
-
-def _on_images(pairs: Sequence[PairFinding], table: Scores, images: int, margin: float) -> tuple[PairFinding, ...]:
-    """With numbers of images in place of the number of seeds, which is that of seeds alone."""
-    confidence = pairs[0].pair.confidence if pairs else 0.95
-    by_seeds = {(pair.better, pair.worse): pair for pair in compare_arms(table, confidence).pairs}
-    found = []
-    for each in pairs:
-        both, alone = (
-            0.0 if pair.difference.low is None else pair.difference.value - pair.difference.low
-            for pair in (each.pair, by_seeds[each.pair.better, each.pair.worse])
-        )
-        to_differ = to_equal = None
-        if each.judgement.verdict == "undecided" and both:
-            by_images = sqrt(max(both**2 - alone**2, 0))
-            to_differ, to_equal = (
-                runs_to_narrow(by_images, alone, images, target) for target in (each.pair.difference.value, margin)
-            )
-        judgement = replace(each.judgement, equal_needed=None)
-        found.append(replace(each, judgement=judgement, images_to_differ=to_differ, images_to_equal=to_equal))
-    return tuple(found)
 
 
 def _raised(arms: Mapping[str, Sequence[float | None]], read: ScoreTable) -> Scores:
@@ -234,8 +162,3 @@ def _lowered(mean: Estimate, read: ScoreTable) -> Estimate:
 def _mean(values: Sequence[float | None]) -> float | None:
     present = [value for value in values if value is not None]
     return sum(present) / len(present) if present else None
-
-
-def _wins(table: Scores, pair: Pair) -> Estimate | None:
-    found = win_probability(table[pair.better], table[pair.worse])
-    return None if found.low is None else found

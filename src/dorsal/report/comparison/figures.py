@@ -12,11 +12,12 @@ import plotly.graph_objects as go
 from dorsal.findings.comparison import ComparisonFindings, learning_curves
 from dorsal.jobs.records import Latency, Study
 from dorsal.recipes.text import AnyRecipe, Recipe, recipe_text
+from dorsal.report.pairs import forest
 from dorsal.report.plot import SYMBOLS, View, look, pale, plane, remark, shown
 from dorsal.report.words.numerals import percent
 from dorsal.spec.cost import COSTS
 from dorsal.spec.task import metric_of
-from dorsal.stats import Comparisons, Estimate, Shares
+from dorsal.stats import Estimate, Shares
 
 
 def cost_views(study: Study, analysis: ComparisonFindings) -> list[View]:
@@ -216,49 +217,9 @@ SHARE_COLOURS = {
 }
 
 
-def pair_views(analysis: ComparisonFindings) -> list[View]:
+def pair_views(study: Study, analysis: ComparisonFindings) -> list[View]:
     """Differences of all pairs with simultaneous intervals, for each comparison."""
-    return [View(name, _forest(comparisons)) for name, comparisons in analysis.comparisons.items()]
-
-
-def _forest(comparisons: Comparisons) -> go.Figure:
-    """One row a pair, its names above it, so that long names do not push the plot off a small screen."""
-    figure = plane("points, better minus worse", "")
-    pairs = comparisons.pairs
-    for significant, colour, symbol in ((True, "#0072B2", "circle"), (False, "#7F7F7F", "circle-open")):
-        rows = [(-row, pair) for row, pair in enumerate(pairs) if pair.significant == significant]
-        found = [pair.difference for _, pair in rows]
-        above = [None if each.high is None else each.high - each.value for each in found]
-        below = [None if each.low is None else each.value - each.low for each in found]
-        bars = {"array": above, "arrayminus": below, "thickness": 2, "width": 4}
-        figure.add_scatter(
-            x=[each.value for each in found],
-            y=[row for row, _ in rows],
-            text=[f"{shown(pair.better)} − {shown(pair.worse)}" for _, pair in rows],
-            mode="markers",
-            marker={"size": 9, "color": colour, "symbol": symbol},
-            error_x=bars if any(above) else None,
-            hovertemplate="%{text}: %{x:.2f}<extra></extra>",
-        )
-    names = [
-        {
-            "x": 0,
-            "xref": "paper",
-            "xanchor": "left",
-            "y": 0.38 - row,
-            "text": f"{shown(pair.better)} − {shown(pair.worse)}",
-            "showarrow": False,
-            "font": {"size": 11},
-        }
-        for row, pair in enumerate(pairs)
+    return [
+        View(name, forest(comparisons.pairs, analysis.verdicts[name], study.margin, " points"))
+        for name, comparisons in analysis.comparisons.items()
     ]
-    figure.add_vline(x=0, line={"width": 1, "dash": "dot", "color": "#7F7F7F"})
-    figure.update_layout(
-        annotations=names,
-        margin={"l": 16},
-        height=100 + 42 * max(len(pairs), 1),
-        yaxis={"visible": False, "range": [0.3 - len(pairs), 0.8]},
-    )
-    if not pairs:
-        remark(figure, "no two arms share a seed")
-    return figure

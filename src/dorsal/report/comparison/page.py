@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 
 from dorsal.findings.comparison import ComparisonFindings
+from dorsal.findings.verdicts import Verdicts
 from dorsal.jobs.json_file import write_whole
 from dorsal.jobs.records import Arm, Study
 from dorsal.report.comparison.figures import (
@@ -19,6 +20,7 @@ from dorsal.report.comparison.figures import (
 )
 from dorsal.report.comparison.results import write_results
 from dorsal.report.drawing import draw_arm
+from dorsal.report.pairs import caption
 from dorsal.report.parts import (
     data_line,
     details,
@@ -40,14 +42,17 @@ from dorsal.report.words.comparison import (
     conclusions,
     costs,
     lost_runs,
+    margin_text,
     method,
     no_shares,
+    ranks,
     spread,
 )
 from dorsal.report.words.numerals import chance, half_width, percent, plural
 from dorsal.report.words.tuning import setting
+from dorsal.report.words.verdicts import rank, wins
 from dorsal.spec.task import metric_of
-from dorsal.stats import Shares
+from dorsal.stats import Comparisons, Shares
 
 GLYPHS = "●■◆▲✚★"
 
@@ -76,7 +81,7 @@ def comparison_page(study: Study, found: ComparisonFindings) -> str:
         section("Which level holds it", _levels(study, found)) if level_views(study, found) else "",
         section("Learning curves", _learning(study)) if curve_views(study) else "",
         section("Where the variance comes from", _variance(found)),
-        section("Differences between arms", _pairs(found)) if found.comparisons else "",
+        section("Differences between arms", _pairs(study, found)) if found.comparisons else "",
         section("Architectures", f'<div class="arms">{_architectures(study)}</div>'),
         how_it_was_run(study),
     )
@@ -84,16 +89,23 @@ def comparison_page(study: Study, found: ComparisonFindings) -> str:
 
 
 def _results(study: Study, found: ComparisonFindings) -> str:
-    metric, rows = metric_of(study.task), []
+    metric, rows, primary = metric_of(study.task), [], list(found.verdicts.values())[:1]
     for index, arm in enumerate(study.arms):
         cells = [found.cell(arm.label, recipe) for recipe in study.recipes]
         scores = [f"{percent(cell.score)}<small>{lost_runs(cell)}</small>" if cell else "" for cell in cells]
-        rows.append([f"{swatch(index)}{escape(arm.label)}", *scores, *map(escape, costs(arm))])
+        places = [rank(verdicts, arm.label) for verdicts in primary]
+        rows.append([f"{swatch(index)}{escape(arm.label)}", *scores, *places, *map(escape, costs(arm))])
     recipes = [f"{escape(recipe)}<br>{escape(metric.short)}, %" for recipe in study.recipes]
     units = ("", "", "", "<br>ms", "<br>ms")
-    head = ["arm", *recipes, *(f"{name}{unit}" for name, unit in zip(COST_COLUMNS, units, strict=True))]
+    head = [
+        "arm",
+        *recipes,
+        *("rank" for _ in primary),
+        *(f"{name}{unit}" for name, unit in zip(COST_COLUMNS, units, strict=True)),
+    ]
     return f"""{table("Score and cost of each arm", head, rows)}
 <p class="soft">{escape(metric.title)} on the validation images after the last epoch: {spread(found, len(study.seeds))}.
+{escape(ranks(found))}
 Costs are for one image; {escape(_measured(study.arms))}</p>"""
 
 
@@ -175,37 +187,35 @@ def _strip(shares: Shares) -> str:
     return f'<div class="strip" aria-hidden="true">{"".join(parts)}</div>'
 
 
-def _pairs(found: ComparisonFindings) -> str:
-    caption = (
-        "Each pair of arms with its simultaneous interval. Blue and filled: the interval excludes 0. "
-        "Grey and hollow: no difference shown."
-    )
-    figure = chart("Differences between arms", pair_views(found), caption)
+def _pairs(study: Study, found: ComparisonFindings) -> str:
+    below = caption(margin_text(study.margin))
+    figure = chart("Differences between arms", pair_views(study, found), below)
     about = f"<p>{escape(method(found))}</p><ul>{items(ASSUMPTIONS)}</ul>"
-    return figure + details("All pairs in figures", _pair_tables(found)) + details("Method and assumptions", about)
+    tables = "".join(_pair_table(name, each, found.verdicts[name]) for name, each in found.comparisons.items())
+    simple = "".join(_pair_table(f"{name}, corrected", each, None) for name, each in found.simple_effects.items())
+    each_recipe = details("Each recipe by itself, corrected for all recipes", simple) if simple else ""
+    return figure + details("All pairs in figures", tables) + each_recipe + details("Method and assumptions", about)
 
 
-def _pair_tables(found: ComparisonFindings) -> str:
-    """Every pair with both halves of its interval, one table for each comparison."""
-    head = ("better", "worse", "points", "by seeds", "by test images", "p")
-    return "".join(
-        table(
-            name,
-            head,
-            [
-                [
-                    escape(pair.better),
-                    escape(pair.worse),
-                    percent(pair.difference),
-                    half_width(pair.seed_half),
-                    half_width(pair.image_half),
-                    chance(pair.p),
-                ]
-                for pair in comparison.pairs
-            ],
-        )
-        for name, comparison in found.comparisons.items()
-    )
+def _pair_table(name: str, found: Comparisons, verdicts: Verdicts | None) -> str:
+    """Every pair of a comparison with both halves of its interval, and with the verdict on it."""
+    head = ["better", "worse", "points", "by seeds", "by test images", "p"]
+    rows = [
+        [
+            escape(pair.better),
+            escape(pair.worse),
+            percent(pair.difference),
+            half_width(pair.seed_half),
+            half_width(pair.image_half),
+            chance(pair.p),
+        ]
+        for pair in found.pairs
+    ]
+    if verdicts is not None:
+        head += ["verdict", "one run wins", "p by sign flips"]
+        for row, each in zip(rows, verdicts.pairs, strict=True):
+            row += [each.judgement.verdict, wins(each.wins), chance(each.flips_p)]
+    return table(name, head, rows)
 
 
 def _architectures(study: Study) -> str:

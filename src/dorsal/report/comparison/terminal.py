@@ -7,8 +7,9 @@ from rich.console import Console
 from dorsal.findings.comparison import ComparisonFindings
 from dorsal.jobs.records import Study
 from dorsal.report.terminal import head, points, table_of
-from dorsal.report.words.comparison import COST_COLUMNS, caveats, conclusions, costs, lost_runs, spread
+from dorsal.report.words.comparison import COST_COLUMNS, caveats, conclusions, costs, lost_runs, ranks, spread
 from dorsal.report.words.numerals import percent
+from dorsal.report.words.verdicts import rank
 from dorsal.spec.task import metric_of
 
 RECIPES_ABREAST = 3
@@ -22,8 +23,12 @@ def print_comparison(study: Study, found: ComparisonFindings, console: Console) 
     recipes = list(study.recipes)
     for start in range(0, len(recipes), RECIPES_ABREAST):
         abreast = recipes[start : start + RECIPES_ABREAST]
-        rows = ([arm.label, *(_score(found, arm.label, recipe) for recipe in abreast)] for arm in study.arms)
-        console.print(table_of("arm", abreast, rows))
+        ranked = [] if start else list(found.verdicts.values())[:1]
+        rows = [[arm.label, *(_score(found, arm.label, recipe) for recipe in abreast)] for arm in study.arms]
+        for row in rows:
+            row += [rank(verdicts, row[0]) for verdicts in ranked]
+        console.print(table_of("arm", [*abreast, *("rank" for _ in ranked)], rows))
+    console.print(ranks(found), highlight=False, markup=False)
     side = study.data.image_size
     head(console, f"Cost of one {side}×{side} image; medians of measured times in ms a batch")
     console.print(table_of("arm", COST_COLUMNS, ([arm.label, *costs(arm)] for arm in study.arms)))

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from dorsal.findings.comparison import MEAN_OF_RECIPES, OWN_RECIPES, Cell, ComparisonFindings
+from dorsal.findings.starts import StartEffect
+from dorsal.findings.verdicts import PairVerdict, Verdicts
 from dorsal.jobs.records import Arm, Study
 from dorsal.recipes.recipe import Recipe
 from dorsal.report.words.learning import learning_sentences
 from dorsal.report.words.numerals import count, decimals, interval, milliseconds, p_value, plural, roughly
 from dorsal.report.words.tuning import tuning_caveats, tuning_sentences
+from dorsal.report.words.verdicts import difference as signed
+from dorsal.report.words.verdicts import equality_ways, unequal_sentences, wins
 from dorsal.spec.timm import TimmNetwork
 from dorsal.stats import Comparisons, Pair, Shares
 from dorsal.stats.needs import MOST_IMAGES, MOST_SEEDS
+from dorsal.stats.verdicts import Judgement
 
 _METHOD = (
     "Randomised blocks: result = arm + seed + noise, fitted by least squares to the results present. "
@@ -32,6 +38,13 @@ ASSUMPTIONS = (
     "breaks this, in that arm's favour.",
 )
 COST_COLUMNS = ("params", "MACs", "activations", "forward", "train step")
+
+
+class Judged(NamedTuple):
+    """The verdict on a pair by this margin."""
+
+    judgement: Judgement
+    margin: float
 
 
 def method(found: ComparisonFindings) -> str:
@@ -61,21 +74,89 @@ def _against_the_leader(study: Study, found: ComparisonFindings) -> list[str]:
         return ["Nothing to compare: no two arms have results at the same seed."]
     leader = primary.pairs[0].better
     against = [pair for pair in primary.pairs if pair.better == leader]
-    beaten = sum(pair.significant for pair in against)
-    named = {MEAN_OF_RECIPES: "On the mean of the recipes", OWN_RECIPES: "With each arm by its own recipe"}
-    scope = named.get(name, f"Under the recipe {name}")
+    verdicts, arms = found.verdicts[name], {arm.label: arm for arm in study.arms}
+    scope = _scope(name)
     if _is_of_models(against[0]):
         scope = f"Of these trained models: {scope[0].lower()}{scope[1:]}"
-    if beaten == len(against):
-        head = f"{scope}, {leader} is better than {'each of the other arms' if beaten > 1 else 'the other arm'}."
-    elif beaten:
-        head = f"{scope}, {leader} leads and is better than {beaten} of the {len(against)} other arms."
-    else:
-        head = f"{scope}, no arm is shown to be the best; {leader} has the highest mean."
     planned = not found.learning.mostly_nothing
+    said = [_top(scope, verdicts, len(against))]
+    for pair, verdict in zip(primary.pairs, verdicts.pairs, strict=True):
+        if pair.better == leader:
+            judged, models = Judged(verdict.judgement, study.margin), _of_models(arms[pair.better], arms[pair.worse])
+            sentence = pair_sentence(pair, planned, found.groups is not None, judged, models)
+            said.append(f"{sentence}{_wins(verdict)}")
     noise = [noise_sentence(pair) for pair in against if not pair.significant][:1] if planned else []
-    said = [*(pair_sentence(pair, planned, found.groups is not None) for pair in against), *filter(None, noise)]
-    return [head, *said, *_fixed(study, found), *_leaders(study, found)]
+    said += filter(None, noise)
+    more = (*_apart(found), *_fixed(study, found), *_leaders(study, found), *_of_starts(found))
+    return [*said, *more]
+
+
+def _of_models(first: Arm, second: Arm) -> str:
+    """What the difference of two arms is of, where one begins from weights; "" where none does."""
+    if first.start is None and second.start is None:
+        return ""
+    network = "" if first.network_hash == second.network_hash else "network, "
+    return f"{network}pretraining recipe and pretraining data together"
+
+
+def _apart(found: ComparisonFindings) -> Iterator[str]:
+    """Who leads under each recipe where arms with their own recipe are not in the mean."""
+    if not found.apart or MEAN_OF_RECIPES not in found.verdicts:
+        return
+    for name, verdicts in found.verdicts.items():
+        if name != MEAN_OF_RECIPES:
+            scope = f"{_scope(name)}, {' and '.join(found.apart)} by {'its' if len(found.apart) == 1 else 'their'} own"
+            yield _top(scope, verdicts, len(verdicts.ranks) - 1)
+
+
+def _scope(name: str) -> str:
+    """Under which recipe a comparison is."""
+    named = {MEAN_OF_RECIPES: "On the mean of the recipes", OWN_RECIPES: "With each arm by its own recipe"}
+    return named.get(name, f"Under the recipe {name}")
+
+
+def _top(scope: str, verdicts: Verdicts, others: int) -> str:
+    """The arm with the highest mean, and those that are not shown to differ from it."""
+    leader, *tied = verdicts.tie_group
+    if not tied:
+        return f"{scope}, {leader} is better than {'each of the other arms' if others > 1 else 'the other arm'}."
+    if len(tied) < others:
+        worse = others - len(tied)
+        return (
+            f"{scope}, {leader} leads and is better than {worse} of the {others} other arms. Not shown to differ from "
+            f"it: {', '.join(tied)}."
+        )
+    rest = "none is shown to differ from it" if others > 1 else "the other is not shown to differ from it"
+    return f"{scope}, no arm is shown to be the best; {leader} has the highest mean, and {rest}."
+
+
+def _wins(verdict: PairVerdict) -> str:
+    """How probable it is that one seed has the same order."""
+    return f" With one seed the first wins with probability {wins(verdict.wins)}." if verdict.wins else ""
+
+
+def _of_starts(found: ComparisonFindings) -> Iterator[str]:
+    """What weights change between networks, and whether weights or networks weigh more."""
+    by_networks: dict[tuple[str, str], list[StartEffect]] = {}
+    for effect in found.start_effects:
+        by_networks.setdefault(effect.scratch, []).append(effect)
+    for (first, second), effects in by_networks.items():
+        ordered = sorted(effects, key=lambda effect: effect.change.value)
+        ends = [f"{signed(each.change)} ({' and '.join(each.started)})" for each in (ordered[0], ordered[-1])]
+        changes = ends[0] if len(effects) == 1 else f"{ends[0]} to {ends[1]}, over {len(effects)} pairs of weights"
+        yield (
+            f"From scratch the difference of {first} and {second} is {signed(effects[0].difference)} points; "
+            f"pretraining changes it by {changes}."
+        )
+    if (spread := found.start_spread) is not None:
+        more = "choice of weights weighs more than that of the network"
+        if spread.spread < spread.best_spread:
+            more = "choice of the network weighs more than that of weights"
+        yield (
+            f"The means of the {spread.weights} weights of {spread.network} spread over {spread.spread:.1f} points, "
+            f"those of the best weights of the {spread.networks} networks over {spread.best_spread:.1f}: here the "
+            f"{more}."
+        )
 
 
 def leader_sentences(found: Comparisons) -> Iterator[str]:
@@ -117,31 +198,64 @@ def _leaders(study: Study, found: ComparisonFindings) -> Iterator[str]:
         yield f"The recipes disagree on the highest mean: {named}."
 
 
-def pair_sentence(pair: Pair, planned: bool = True, grouped: bool = False) -> str:
+def pair_sentence(
+    pair: Pair, planned: bool = True, grouped: bool = False, judged: Judged | None = None, models: str = ""
+) -> str:
     """Whether one of two arms is better, in points of the score; where that is not shown, what it would take.
 
     `planned` is whether the runs are such that their noise says what it would take, `grouped` whether `pair.images` are
-    groups of images.
+    groups of images. `judged` has the verdict by a margin; without it nothing is said of equality. `models` is what a
+    difference of two trained models is of.
     """
     found, noun = pair.difference, "groups of test images" if grouped else "test images"
     if found.low is None or found.high is None or pair.p is None:
         return _without_noise(pair)
     digits = decimals(found.low, found.high)
     size = f"{found.value:.{digits}f} ± {(found.high - found.low) / 2:.{digits}f} points"
+    whole = f", as trained models: {models}" if models else ""
+    verdict, margin = (judged.judgement, margin_text(judged.margin)) if judged else (None, "")
     if pair.significant:
+        little = ""
+        if verdict and verdict.within_margin:
+            little = f", less than the margin of {margin}"
         level = f"{100 * pair.confidence:g} % simultaneous interval{_over(pair, digits, noun)}"
-        return f"{pair.better} is better than {pair.worse} by {size} ({level}, {p_value(pair.p)})."
+        return f"{pair.better} is better than {pair.worse} by {size}{little}{whole} ({level}, {p_value(pair.p)})."
     noises = [] if _is_of_models(pair) else [plural(pair.n, "seed")]
     over = "over " + " and ".join([*noises, *([f"{pair.images:,} {noun}"] if pair.images else [])])
+    if verdict and verdict.verdict == "practically equal":
+        return f"{pair.better} and {pair.worse} are practically equal: {size}, inside ± {margin}{whole} ({over})."
     if not planned:
-        return f"No difference shown between {pair.better} and {pair.worse}: {size} {over}."
+        return f"{_open(pair, judged)}: {size} {over}{whole}."
+    needed = f"{_needed(pair, noun)}{_to_be_equal(judged)}"
     if pair.seed_half is not None and pair.images is not None and found.value > pair.seed_half:
         return (
             f"On these {pair.images:,} {noun} {pair.better} is ahead of {pair.worse} with other seeds too, by "
-            f"{found.value:.{digits}f} ± {pair.seed_half:.{digits}f} points over {plural(pair.n, 'seed')}; on other "
-            f"images that is not shown ({size}): {_needed(pair, noun)}."
+            f"{found.value:.{digits}f} ± {pair.seed_half:.{digits}f} points over {plural(pair.n, 'seed')}{whole}; on "
+            f"other images that is not shown ({size}): {needed}."
         )
-    return f"No difference shown between {pair.better} and {pair.worse}: {size} {over}; {_needed(pair, noun)}."
+    return f"{_open(pair, judged)}: {size} {over}{whole}; {needed}."
+
+
+def margin_text(margin: float) -> str:
+    """The margin with its unit."""
+    return f"{margin:g} point{'' if margin == 1 else 's'}"
+
+
+def _open(pair: Pair, judged: Judged | None) -> str:
+    """How a sentence on an undecided pair begins."""
+    return f"{'Undecided' if judged else 'No difference shown'} between {pair.better} and {pair.worse}"
+
+
+def _to_be_equal(judged: Judged | None) -> str:
+    """What would show an undecided pair to be practically equal."""
+    if judged is None:
+        return ""
+    margin = margin_text(judged.margin)
+    if ways := equality_ways(judged.judgement):
+        return f"; {ways} would show that level arms are equal within {margin}"
+    if not judged.judgement.can_be_equal:
+        return f"; an interval of this length cannot show them to be equal within {margin}"
+    return ""
 
 
 def _over(pair: Pair, digits: int, noun: str) -> str:
@@ -265,11 +379,25 @@ def caveats(study: Study, found: ComparisonFindings) -> tuple[str, ...]:
             "left out of the mean of the recipes and of the shares of the variance."
         )
     lines += _starts(study)
-    if len(found.comparisons) > 1:
-        lines.append("Differences are corrected for the pairs of one comparison, not across the recipes.")
+    if any(pair.p is not None for each in found.simple_effects.values() for pair in each.pairs):
+        lines.append(simple_sentence(found))
+    for name, verdicts in found.verdicts.items():
+        lines += [f"{_scope(name)}, {sentence[0].lower()}{sentence[1:]}" for sentence in unequal_sentences(verdicts)]
     for name, comparison in found.comparisons.items():
         lines += [f"{name}: {note}" for note in notes(comparison)]
     return tuple(lines)
+
+
+def simple_sentence(found: ComparisonFindings) -> str:
+    """What is shown under each recipe if differences are corrected for all recipes at once."""
+    shown = [
+        f"{sum(pair.significant for pair in each.pairs)} of {plural(len(each.pairs), 'pair')} under {name}"
+        for name, each in found.simple_effects.items()
+    ]
+    return (
+        f"Differences are corrected for the pairs of one comparison. Corrected for the {len(shown)} recipes too, they "
+        f"are shown in {' and in '.join(shown)}."
+    )
 
 
 def _starts(study: Study) -> Iterator[str]:
@@ -339,6 +467,14 @@ def spread(found: ComparisonFindings, seeds: int) -> str:
         over = "over seeds and test images" if found.images else "by the noise of all arms"
         return f"{means}, and half of the 95 % interval {over}"
     return f"{means}, too few for an interval"
+
+
+def ranks(found: ComparisonFindings) -> str:
+    """What the ranks in a table are; "" where there are none."""
+    for name in found.verdicts:
+        scope = _scope(name)
+        return f"Ranks: {scope[0].lower()}{scope[1:]}, the best and the worst that an arm may have."
+    return ""
 
 
 def lost_runs(cell: Cell) -> str:

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from dorsal.findings.table.analyse import Answer, PairFinding, TableFindings
-from dorsal.report.words.numerals import NONE, chance, plural
-from dorsal.report.words.verdicts import difference, digits_of, tie_sentence, verdict_sentence
-from dorsal.stats import Estimate
+from dorsal.findings.table.analyse import Answer, TableFindings
+from dorsal.findings.verdicts import PairVerdict
+from dorsal.report.words.numerals import chance, plural
+from dorsal.report.words.verdicts import (
+    difference,
+    digits_of,
+    rank,
+    tie_sentence,
+    unequal_sentences,
+    verdict_sentence,
+    wins,
+)
+from dorsal.stats import Estimate, Pair
 from dorsal.stats.data_sets import Record
 
 MEAN_COLUMNS = ("mean", "rank")
@@ -43,10 +52,11 @@ def conclusions(found: TableFindings) -> tuple[str, ...]:
     answer = found.overall
     if not answer.pairs:
         return ("Nothing to compare: no two arms have a seed in common.",)
-    first = answer.tie_group[0]
-    against = [each for each in answer.pairs if each.pair.better == first]
-    top = [tie_sentence(answer.tie_group)] if len(answer.ranks) > 2 else []
-    return (*top, *(_of_pair(each, found) for each in against), *map(record_sentence, found.records[: len(against)]))
+    verdicts = answer.verdicts
+    first = verdicts.tie_group[0]
+    against = [each for each in zip(answer.pairs, verdicts.pairs, strict=True) if each[0].better == first]
+    top = [tie_sentence(verdicts.tie_group)] if len(verdicts.ranks) > 2 else []
+    return (*top, *(_of_pair(*each, found) for each in against), *map(record_sentence, found.records[: len(against)]))
 
 
 def record_sentence(record: Record) -> str:
@@ -57,24 +67,13 @@ def record_sentence(record: Record) -> str:
     )
 
 
-def _of_pair(each: PairFinding, found: TableFindings) -> str:
-    said = verdict_sentence(each.pair, each.judgement, found.margin, unit=unit(found), repeat=repeat(found))
-    if found.overall.images is not None and each.judgement.verdict == "undecided":
-        said = f"{said} {_images(each)}"
-    if each.wins is None:
+def _of_pair(pair: Pair, verdict: PairVerdict, found: TableFindings) -> str:
+    said = verdict_sentence(pair, verdict.judgement, found.margin, unit=unit(found), repeat=repeat(found))
+    if verdict.wins is None:
         return said
-    a, b = each.pair.better, each.pair.worse
+    a, b = pair.better, pair.worse
     of = f"On one more data set {a} is ahead" if found.data_sets else f"One run of {a} beats one run of {b}"
-    return f"{said} {of} with probability {wins(each.wins)}."
-
-
-def _images(each: PairFinding) -> str:
-    """What number of images would decide an undecided pair."""
-    aims = ((each.images_to_differ, "a difference of this size"), (each.images_to_equal, "practical equality"))
-    parts = [f"about {images:,} images could show {aim}" for images, aim in aims if images is not None]
-    return (
-        f"With as many seeds, {', and '.join(parts)}." if parts else "With as few seeds, no number of images decides."
-    )
+    return f"{said} {of} with probability {wins(verdict.wins)}."
 
 
 def caveats(found: TableFindings) -> Iterator[str]:
@@ -93,13 +92,7 @@ def caveats(found: TableFindings) -> Iterator[str]:
         )
     else:
         yield f"Intervals cover {plural(answer.repeats, 'seed')} and {answer.images:,} test images."
-    noise = answer.noise
-    if noise is not None and answer.borne:
-        held = [f"{pair.better} − {pair.worse}" for pair in answer.borne if pair.significant]
-        yield (
-            f"The arms are unequally noisy (p = {chance(noise.p)}): {noise.noisiest} most. The intervals take all "
-            f"arms as equally noisy. Each by its own noise, these differences are shown: {', '.join(held) or 'none'}."
-        )
+    yield from unequal_sentences(answer.verdicts)
     if answer.missing:
         yield f"{answer.missing} of {answer.results} results are missing; differences are adjusted for them."
     if answer.unpaired:
@@ -111,30 +104,21 @@ def caveats(found: TableFindings) -> Iterator[str]:
 def mean_rows(answer: Answer) -> Iterator[Sequence[str]]:
     """For each arm its mean and its rank."""
     for arm, mean in answer.means.items():
-        low, high = answer.ranks[arm]
-        yield arm, _mean(mean), str(low) if low == high else f"{low} to {high}"
+        yield arm, _mean(mean), rank(answer.verdicts, arm)
 
 
 def pair_rows(answer: Answer) -> Iterator[Sequence[str]]:
     """For each pair its verdict, difference, p value and probability."""
-    for each in answer.pairs:
-        pair = each.pair
+    for pair, each in zip(answer.pairs, answer.verdicts.pairs, strict=True):
         names = f"{pair.better} − {pair.worse}"
         yield names, each.judgement.verdict, difference(pair.difference), chance(pair.p), wins(each.wins)
 
 
 def flip_rows(answer: Answer) -> Iterator[Sequence[str]]:
     """For each pair with seeds enough the p value of the exact sign-flip test."""
-    for each in answer.pairs:
+    for pair, each in zip(answer.pairs, answer.verdicts.pairs, strict=True):
         if each.flips_p is not None:
-            yield f"{each.pair.better} − {each.pair.worse}", chance(each.flips_p)
-
-
-def wins(estimate: Estimate | None) -> str:
-    """A probability with its interval."""
-    if estimate is None or estimate.low is None or estimate.high is None:
-        return NONE
-    return f"{estimate.value:.2f} ({estimate.low:.2f} to {estimate.high:.2f})"
+            yield f"{pair.better} − {pair.worse}", chance(each.flips_p)
 
 
 def _mean(mean: Estimate) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import floor, log10
 
-from dorsal.report.words.numerals import p_value, plural, roughly
+from dorsal.findings.verdicts import Verdicts
+from dorsal.report.words.numerals import NONE, p_value, plural, roughly
 from dorsal.stats import Estimate, Need, Pair
-from dorsal.stats.needs import MOST_SEEDS
+from dorsal.stats.needs import MOST_IMAGES, MOST_SEEDS
 from dorsal.stats.verdicts import Judgement
 
 
@@ -18,7 +19,7 @@ def verdict_sentence(pair: Pair, judgement: Judgement, margin: float, *, unit: s
     if pair.difference.low is None:
         reason = f"one {repeat} cannot" if pair.n == 1 else f"{plural(pair.n, repeat)} without noise cannot"
         return f"{pair.better} is ahead of {pair.worse} by {size}{unit}; {reason} tell this from chance."
-    over = f"{100 * pair.confidence:g} % simultaneous interval, {plural(pair.n, repeat)}"
+    over = f"{100 * pair.confidence:g} % simultaneous interval, {_over(pair, repeat)}"
     if judgement.verdict == "better":
         little = f", less than the margin of {margin:g}" if judgement.within_margin else ""
         p = "" if pair.p is None else f", {p_value(pair.p)}"
@@ -33,16 +34,59 @@ def _needed(pair: Pair, judgement: Judgement, margin: float, repeat: str) -> str
     parts = []
     if not judgement.can_be_equal:
         parts.append(f"The interval is longer than the margin of {margin:g}, so that equality could not be shown.")
-    if pair.needed is not None:
-        parts.append(f"{_of(pair.needed, repeat)} would show a difference of this size.")
-    if judgement.equal_needed is not None:
-        parts.append(f"{_of(judgement.equal_needed, repeat)} would show that level arms are practically equal.")
+    ways = [roughly(pair.needed, f"{repeat}s", MOST_SEEDS)] if pair.needed else []
+    ways += [roughly(pair.images_needed, "test images", MOST_IMAGES)] if pair.images_needed else []
+    if ways:
+        parts.append(f"{_capital(' or '.join(ways))} would show a difference of this size.")
+    if said := equality_ways(judgement, repeat):
+        parts.append(f"{_capital(said)} would show that level arms are practically equal.")
     return " ".join(parts)
 
 
-def _of(need: Need, repeat: str) -> str:
-    text = roughly(need, f"{repeat}s", MOST_SEEDS)
+def equality_ways(judgement: Judgement, repeat: str = "seed") -> str:
+    """How many seeds or images would show two level arms to be practically equal; "" where that is not known."""
+    ways = [roughly(judgement.equal_needed, f"{repeat}s", MOST_SEEDS)] if judgement.equal_needed else []
+    if (images := judgement.equal_images) is not None:
+        ways.append(roughly(Need(value=images, low=images, high=images), "test images", MOST_IMAGES))
+    return " or ".join(ways)
+
+
+def _over(pair: Pair, repeat: str) -> str:
+    """What an interval is over."""
+    images = [f"{pair.images:,} test images"] if pair.images else []
+    return " and ".join([plural(pair.n, repeat), *images] if pair.seed_half is not None else images)
+
+
+def _capital(text: str) -> str:
     return text[0].upper() + text[1:]
+
+
+def unequal_sentences(verdicts: Verdicts) -> Iterator[str]:
+    """A warning where arms are unequally noisy, with what holds all the same."""
+    noise = verdicts.noise
+    if noise is None or not verdicts.borne:
+        return
+    held = [f"{pair.better} − {pair.worse}" for pair in verdicts.borne if pair.significant]
+    yield (
+        f"The arms are unequally noisy ({p_value(noise.p)}): {noise.noisiest} most. The intervals take all arms as "
+        f"equally noisy. Each by its own noise, over seeds alone, these differences are shown: "
+        f"{', '.join(held) or 'none'}."
+    )
+
+
+def wins(estimate: Estimate | None) -> str:
+    """A probability with its interval."""
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return NONE
+    return f"{estimate.value:.2f} ({estimate.low:.2f} to {estimate.high:.2f})"
+
+
+def rank(verdicts: Verdicts, arm: str) -> str:
+    """The ranks that an arm may have: "1 to 3"; "" for an arm that is not ranked."""
+    if arm not in verdicts.ranks:
+        return ""
+    low, high = verdicts.ranks[arm]
+    return str(low) if low == high else f"{low} to {high}"
 
 
 def tie_sentence(group: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from dorsal.language.amounts import read_amount, read_duration
+from dorsal.language.amounts import MARGIN, check_margin, read_amount, read_duration
 from dorsal.language.options import described, option
 from dorsal.language.reader import suggest
 from dorsal.recipes.text import any_recipe
@@ -84,6 +84,10 @@ class Comparison(question.Training, frozen=True, forbid_unknown_fields=True, kw_
             free=True,
         ),
     ] = None
+    margin: Annotated[
+        float,
+        option("Points of the score within which arms count as practically equal.", metavar="POINTS", free=True),
+    ] = MARGIN
     accept: question.Accept = False
     seeds: question.Seeds = 3
     budget: question.Budget = None
@@ -93,6 +97,7 @@ class Comparison(question.Training, frozen=True, forbid_unknown_fields=True, kw_
         super().__post_init__()
         question.check_budget(self.budget)
         self._check_tune()
+        check_margin(self.margin)
         for asked in self.networks:
             read_arm(asked)
         if self.match is not None:

@@ -69,6 +69,7 @@ def compare(comparison: Comparison, *, on_event: OnEvent = lambda _: None) -> St
         storage=comparison.storage,
         budget=comparison.budget,
         keep_models=comparison.keep_models,
+        margin=comparison.margin,
     )
 
     def check() -> None:
