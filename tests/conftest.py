@@ -35,7 +35,7 @@ def _one_thread():
 def summary() -> DataSummary:
     """Data that nobody opens, for plans that nobody carries out."""
     return DataSummary(
-        spec=Scenes(),
+        spec=Scenes(size=48),
         classes=tuple("0123456789"),
         mean=(0.5,) * 3,
         std=(0.5,) * 3,
