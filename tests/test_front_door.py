@@ -171,6 +171,7 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
     "run": (dorsal.run, "question"),
     "load": (dorsal.load, "folder"),
     "analyse": (dorsal.analyse, "study"),
+    "analyse_table": (dorsal.analyse_table, "table"),
     "write_report": (lambda given: dorsal.write_report(given, "x"), "study"),
 }
 

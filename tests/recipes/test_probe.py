@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dorsal.cli.recipes import recipes
-from dorsal.recipes.probe import PROBES, Choice, Neighbors, Probe, averages, check_images, check_level
+from dorsal.recipes.probe import PROBES, Neighbors, PenaltyChoice, Probe, averages, check_images, check_level
 from dorsal.recipes.text import (
     Recipe,
     any_recipe,
@@ -120,9 +120,9 @@ def test_few_inner_images_are_averaged_over():
 def test_the_edge_of_the_sweep():
     asked = Probe(penalties=(0.1, 1, 10))
     for penalty, at_edge in ((0.1, True), (1.0, False), (10.0, True)):
-        assert Choice(penalty=penalty, inner=(50.0, 50.0, 50.0)).is_at_edge(asked) is at_edge
-    assert not Choice(penalty=None).is_at_edge(asked)
-    assert not Choice(penalty=0.1).is_at_edge(Probe(penalties=(0.1,)))
+        assert PenaltyChoice(penalty=penalty, inner=(50.0, 50.0, 50.0)).is_at_edge(asked) is at_edge
+    assert not PenaltyChoice(penalty=None).is_at_edge(asked)
+    assert not PenaltyChoice(penalty=0.1).is_at_edge(Probe(penalties=(0.1,)))
 
 
 def test_the_command_lists_them(capsys):

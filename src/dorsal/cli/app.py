@@ -45,6 +45,7 @@ APP = Verbs(
         "show": Entry("show", "show", "Show a network."),
         "recipes": Entry("recipes", "recipes", "List the named recipes."),
         "report": Entry("report", "report", "Print the tables of a comparison, a population or a search."),
+        "stats": Entry("stats", "stats", "Say which arm of a table of results is better."),
         "weights": Verbs("weights", "Published checkpoints: list, pull, convert, verify.", _WEIGHTS),
         "space": Verbs("space", "Design spaces: sample them, train populations, compare and narrow them.", _SPACE),
     },

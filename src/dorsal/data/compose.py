@@ -14,11 +14,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from dorsal.data.spec import Scenes
+
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
-_FRAGMENTS = 2
-_LINES = 1
 _WINDOW = 4  # half the side of a fragment's window, in pixels of the source digit
 
 
@@ -81,17 +81,16 @@ def bounds(masks: NDArray[np.bool_]) -> Ints:
     return np.stack([columns.argmax(axis=1), rows.argmax(axis=1), x1, y1], axis=1)
 
 
-def draw_scenes(atlas: Atlas, digits: Ints, size: int, rng: np.random.Generator) -> Composition:
+def draw_scenes(atlas: Atlas, digits: Ints, spec: Scenes, rng: np.random.Generator) -> Composition:
     """One scene for each of `digits` [B], indices into `atlas`, which gives the clutter as well."""
-    count = len(digits)
+    count, size = len(digits), spec.size
     images, ground = _draw_ground(count, size, rng)
-    for _ in range(_FRAGMENTS):
+    for _ in range(spec.fragments):
         _draw_fragment(images, ground, atlas, rng)
-    pose, scales = _place_digits(atlas, digits, size, rng)
+    pose, scales = _place_digits(atlas, digits, spec, rng)
     ink = _ink(atlas, pose, size)
     images += ink[:, None] * (_colours(ground, rng)[:, :, None, None] - images)
-    for _ in range(_LINES):
-        _draw_line(images, ground, rng)
+    _draw_line(images, ground, rng)
     images += _uniform(rng, (count, 1, 1, 1), 0.02, 0.05) * _uniform(rng, (count, 1, size, size), -1, 1)
     masks = ink > ink.max(axis=(1, 2), keepdims=True) / 2
     return Composition((images.clip(0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8), masks, scales)
@@ -124,10 +123,10 @@ def _colours(ground: Floats, rng: np.random.Generator) -> Floats:
     return ground + _uniform(rng, (len(ground), 1), 0.35, 0.6) + _uniform(rng, ground.shape, -0.1, 0.1)
 
 
-def _place_digits(atlas: Atlas, digits: Ints, size: int, rng: np.random.Generator) -> tuple[Pose, Floats]:
-    """Digits wholly inside the image, slightly turned, their longer side between 1/5 and 9/10 of its side."""
-    count = len(digits)
-    scales = _uniform(rng, (count,), 1 / 5, 9 / 10) * np.float32(size)
+def _place_digits(atlas: Atlas, digits: Ints, spec: Scenes, rng: np.random.Generator) -> tuple[Pose, Floats]:
+    """Digits wholly inside the image, slightly turned."""
+    count, size = len(digits), spec.size
+    scales = _uniform(rng, (count,), spec.smallest, spec.largest) * np.float32(size)
     cos, sin = _direction(np.ones(count, np.float32), _uniform(rng, (count,), -0.25, 0.25))
     x0, y0, x1, y1 = atlas.boxes[digits].T
     width, height = x1 - x0, y1 - y0

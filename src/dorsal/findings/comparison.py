@@ -30,7 +30,7 @@ from dorsal.stats import (
 from dorsal.stats.interval import Array
 
 MEAN_OF_RECIPES = "mean of the recipes"
-OWN_RECIPES = "each arm by its own recipe"
+OWN_RECIPES = "own recipes"
 
 Results = dict[str, list[float | None]]
 ByImage = dict[str, list[Array | None]]
@@ -67,7 +67,8 @@ class ComparisonFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     - `learning`: which runs can be told from always answering one class. If none can, nothing is compared.
     - `comparisons`: one set of pairs for each recipe, after the mean of the recipes if there are several. An arm with a
       recipe of its own is in each of them by that recipe, but not in the mean. What cannot be compared is absent.
-    - `apart`: arms with a recipe of their own, which the mean and the shares leave out.
+    - `apart`: arms with a recipe of their own, which the mean and the shares leave out. `once`: recipes by which an arm
+      is run with one seed only, as they know no chance; these leave them out too.
     - `shares`: the split of the variance. None if `no_shares` gives a reason. It needs two seeds at which every run
       finished; there are `complete_seeds` of them.
     - `images`: the number of test images that the intervals cover; None if they cover seeds only. `groups`: the number
@@ -82,6 +83,7 @@ class ComparisonFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     learning: Learning
     comparisons: dict[str, Comparisons]
     apart: tuple[str, ...] = ()
+    once: tuple[str, ...] = ()
     shares: Shares | None
     no_shares: NoShares | None
     complete_seeds: int
@@ -109,7 +111,6 @@ def analyse_comparison(study: Study, contributions: Contributions | None = None)
     tables = _tables(study)
     by_recipe = {name: _results(study, trials, taken) for name, taken in tables.items()}
     by_image = {name: _by_image(study, known, taken) for name, taken in tables.items()} if known.runs else {}
-    final = [name for name in tables if tuned_name(name) not in tables]
     crossed = [arm.label for arm in study.arms if not arm.recipe]
     learnt = learning(
         (
@@ -120,7 +121,9 @@ def analyse_comparison(study: Study, contributions: Contributions | None = None)
         study.data,
     )
     cells = tuple(_cells(study, trials, known))
-    shares, missing, complete = _shares(study, crossed, [by_recipe[name] for name in final])
+    once = tuple(name for name in by_recipe if any(c.recipe == name and c.planned < len(study.seeds) for c in cells))
+    repeated = [name for name in by_recipe if name not in once and tuned_name(name) not in by_recipe]
+    shares, missing, complete = _shares(study, crossed, [by_recipe[name] for name in repeated])
     if learnt.nothing:
         shares, missing = None, "nothing learnt"
     planned = sum(cell.planned for cell in cells)
@@ -128,8 +131,9 @@ def analyse_comparison(study: Study, contributions: Contributions | None = None)
     return ComparisonFindings(
         cells=cells,
         learning=learnt,
-        comparisons={} if learnt.nothing else _comparisons(by_recipe, by_image, crossed, final),
+        comparisons={} if learnt.nothing else _comparisons(by_recipe, by_image, crossed, repeated),
         apart=tuple(arm.label for arm in study.arms if arm.recipe),
+        once=once,
         shares=shares,
         no_shares=missing,
         complete_seeds=complete,
@@ -236,14 +240,18 @@ def _fixed(study: Study, known: Contributions) -> dict[str, FixedPair]:
 
 
 def _comparisons(
-    by_recipe: Mapping[str, Results], by_image: Mapping[str, ByImage], crossed: Sequence[str], final: Sequence[str]
+    by_recipe: Mapping[str, Results],
+    by_image: Mapping[str, ByImage],
+    crossed: Sequence[str],
+    repeated: Sequence[str],
 ) -> dict[str, Comparisons]:
-    """All pairs under each recipe, after those of the mean over the `final` ones."""
+    """All pairs under each recipe, after those of the mean over the `repeated` ones."""
     compared, images = dict(by_recipe), dict(by_image)
-    if len(final) > 1 and len(crossed) > 1:
-        compared = {MEAN_OF_RECIPES: _over_recipes(crossed, [by_recipe[name] for name in final], _mean), **by_recipe}
+    if len(repeated) > 1 and len(crossed) > 1:
+        compared = {MEAN_OF_RECIPES: _over_recipes(crossed, [by_recipe[name] for name in repeated], _mean), **by_recipe}
         if by_image:
-            images[MEAN_OF_RECIPES] = _over_recipes(crossed, [by_image[name] for name in final], _mean_by_image)
+            tables = [by_image[name] for name in repeated]
+            images[MEAN_OF_RECIPES] = _over_recipes(crossed, tables, _mean_by_image)
     return {
         name: compare_arms(results, images=images.get(name))
         for name, results in compared.items()

@@ -261,7 +261,8 @@ def do_jobs(
                     if job.key in said:
                         write_predictions(folder, job.key, said.pop(job.key))
                     store.add(outcome, *describe(job))
-                    if not (isinstance(outcome, Trial) or outcome.error):  # the epochs of a trial were told one by one
+                    told = isinstance(outcome, Trial) and outcome.curve  # its epochs were told one by one
+                    if not told and not outcome.error:
                         clock.measured(job.key, outcome.seconds)
                     clock.ended(job.key)
                     on_event(JobEnd(job, outcome, clock.done, clock.total, clock.seconds_left()))
@@ -373,7 +374,7 @@ def _study(
         command=execution.command,
         created=before.study.created if before else datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         arms=todo.arms,
-        recipes=todo.recipes,
+        recipes=dict(todo.recipes),
         seeds=todo.seeds,
         data=todo.data,
         machine=here,

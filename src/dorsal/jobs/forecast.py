@@ -19,10 +19,11 @@ EpochSeconds = Mapping[tuple[str, str], float]
 
 
 class RunTiming(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Measured on one arm with one recipe: a forward pass, a training step, and what an epoch comes to."""
+    """Measured on one arm with one recipe: a forward pass, a training step, and what an epoch comes to; of a probe all
+    of it, without a step."""
 
     forward: Latency
-    train_step: Latency
+    train_step: Latency | None
     epoch_seconds: float
 
 

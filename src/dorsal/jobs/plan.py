@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -15,8 +15,9 @@ from dorsal.jobs.records import Arm, ModelScore, Outcome, PlannedRun, Trial, Tun
 from dorsal.jobs.remarks import StudyRemark
 from dorsal.jobs.resources import ResourceOptions
 from dorsal.recipes.epoch import Epoch
+from dorsal.recipes.probe import check_level
 from dorsal.recipes.recipe import Recipe
-from dorsal.recipes.text import check_start, recipe_hash
+from dorsal.recipes.text import AnyRecipe, check_start, recipe_hash
 from dorsal.spec.network import Network
 from dorsal.spec.start import Start
 from dorsal.spec.timm import AnyNetwork, TimmNetwork
@@ -50,7 +51,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     arm: str
     network: AnyNetwork
     recipe_name: str
-    recipe: Recipe
+    recipe: AnyRecipe
     seed: int
     data: DataSpec
     fingerprint: str
@@ -119,7 +120,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     what was found while it was worked out, `tuning` what was chosen for some of the runs."""
 
     arms: tuple[Arm, ...]
-    recipes: dict[str, Recipe]
+    recipes: Mapping[str, AnyRecipe]
     seeds: tuple[int, ...]
     data: DataSummary
     runs: tuple[Run, ...]
@@ -143,7 +144,7 @@ def distinct_runs(runs: Iterable[Run]) -> tuple[Run, ...]:
 def run_of(
     arm: Arm,
     recipe_name: str,
-    recipe: Recipe,
+    recipe: AnyRecipe,
     seed: int,
     data: DataSummary,
     place: ResourceOptions,
@@ -154,8 +155,7 @@ def run_of(
     Raises ValueError where the recipe would keep random weights, or has no use for a start.
     """
     try:
-        check_start(recipe, arm.start is not None)
-        _check_network(recipe, arm.network)
+        _check_arm(recipe, arm)
     except ValueError as error:
         raise ValueError(f"{arm.label} under {recipe_name}: {error}") from None
     return Run(
@@ -172,11 +172,16 @@ def run_of(
     )
 
 
-def _check_network(recipe: Recipe, network: AnyNetwork) -> None:
-    """Raises ValueError where the recipe asks for something that the network has not. timm is asked elsewhere."""
+def _check_arm(recipe: AnyRecipe, arm: Arm) -> None:
+    """Raises ValueError where the recipe asks for something that the arm has not. timm is asked elsewhere."""
+    network = arm.network
+    levels = len(arm.features) if isinstance(network, TimmNetwork) else len(network.stages) + 1
+    if not isinstance(recipe, Recipe):
+        check_level(recipe.level, levels, arm.text)
+        return
+    check_start(recipe, arm.start is not None)
     if isinstance(network, TimmNetwork):
         return
-    levels = len(network.stages) + 1
     if recipe.freeze != "all" and recipe.freeze > levels:
         raise ValueError(f"freeze={recipe.freeze} is more than its {levels} levels; nearest valid: freeze=all")
     if recipe.norm != "train" and network.norm != "batch":
@@ -184,7 +189,7 @@ def _check_network(recipe: Recipe, network: AnyNetwork) -> None:
 
 
 def run_key(
-    arm: Arm, recipe: Recipe, seed: int, data: DataSummary, place: ResourceOptions, inner: int | None = None
+    arm: Arm, recipe: AnyRecipe, seed: int, data: DataSummary, place: ResourceOptions, inner: int | None = None
 ) -> str:
     """16 hexadecimal digits of what a run's result depends on: network, recipe, seed, data; the weights that it begins
     from, and how images are prepared for these; which training images are held out; where there are several processes
@@ -204,6 +209,6 @@ def run_key(
         parts.append(place.processes)
     if place.precision != "float32":
         parts.append(place.precision)
-    if place.micro_batch is not None and place.micro_batch < recipe.batch:
+    if isinstance(recipe, Recipe) and place.micro_batch is not None and place.micro_batch < recipe.batch:
         parts.append(f"micro-batch {place.micro_batch}")
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]

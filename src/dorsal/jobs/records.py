@@ -11,14 +11,15 @@ from dorsal.data.summary import DataSummary
 from dorsal.jobs.remarks import StudyRemark
 from dorsal.language.notebook import html_table
 from dorsal.recipes.epoch import Epoch
-from dorsal.recipes.recipe import Recipe
+from dorsal.recipes.probe import PenaltyChoice
+from dorsal.recipes.text import AnyRecipe
 from dorsal.spec.cost import Cost
 from dorsal.spec.layers import Feature
 from dorsal.spec.start import Start
 from dorsal.spec.task import Classify, Task
 from dorsal.spec.timm import AnyNetwork
 
-STUDY_SCHEMA = 2
+STUDY_SCHEMA = 3
 Status = Literal["finished", "diverged", "failed"]
 Kind = Literal["comparison", "population", "search"]
 
@@ -124,6 +125,7 @@ class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="trial"
 
     - `score`: the last epoch's, in percent; None unless finished. `scores`: other scores of the last epoch by name.
     - `predictions`: sha256 of the file of what it said of each validation image, see `jobs.kept`; "" unless finished.
+    - `choice`: what a probe chose. A probe has no epochs and no `curve`.
     """
 
     key: str
@@ -134,6 +136,7 @@ class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="trial"
     error: str = ""
     scores: dict[str, float] = {}
     predictions: str = ""
+    choice: PenaltyChoice | None = None
 
 
 class Visit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="visit"):
@@ -202,7 +205,7 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     command: str
     created: str
     arms: tuple[Arm, ...]
-    recipes: dict[str, Recipe]
+    recipes: dict[str, AnyRecipe]
     seeds: tuple[int, ...]
     data: DataSummary
     machine: Machine

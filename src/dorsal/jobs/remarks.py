@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import msgspec
 
 from dorsal.recipes.recipe import Recipe
+from dorsal.recipes.text import AnyRecipe
 from dorsal.train.doctor.finding import Finding
 
 FEW_STEPS = 100
@@ -69,10 +70,12 @@ class InputFinding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
 StudyRemark = BatchExceedsData | FewSteps | EmulatedBfloat16 | BudgetCut | TuningTime | SeveralSettings | InputFinding
 
 
-def recipe_remarks(recipes: Mapping[str, Recipe], train_images: int) -> list[BatchExceedsData | FewSteps]:
+def recipe_remarks(recipes: Mapping[str, AnyRecipe], train_images: int) -> list[BatchExceedsData | FewSteps]:
     """Which recipes make little of so many training images."""
     found: list[BatchExceedsData | FewSteps] = []
     for name, recipe in recipes.items():
+        if not isinstance(recipe, Recipe):
+            continue
         steps = recipe.epochs * math.ceil(train_images / recipe.batch)
         if recipe.batch > train_images:
             found.append(BatchExceedsData(name, recipe.batch, train_images, recipe.epochs))

@@ -31,17 +31,19 @@ from dorsal.jobs.plan import Run, checkpoint_file
 from dorsal.jobs.records import Arm, Latency, Trial
 from dorsal.jobs.remarks import InputFinding
 from dorsal.jobs.resources import Resources
-from dorsal.jobs.trained import preprocessing_of, save_trained, trained_card
+from dorsal.jobs.trained import save_trained, trained_card
 from dorsal.nn.timm import timm_cost, timm_features
 from dorsal.recipes.epoch import Epoch, Step
-from dorsal.recipes.probe import INNER_SHARE
+from dorsal.recipes.probe import INNER_SHARE, Neighbors, Probe, check_images
 from dorsal.recipes.recipe import Recipe
+from dorsal.recipes.text import AnyRecipe
 from dorsal.spec.network import Network
 from dorsal.spec.start import Start
 from dorsal.spec.timm import AnyNetwork, TimmNetwork, hash_of, timm_text
 from dorsal.tasks.model import make_model
 from dorsal.train.doctor.inputs import IMAGES, examine_inputs, refusal
 from dorsal.train.loop import fit
+from dorsal.train.probing import probe
 from dorsal.train.timing import time_forward, time_step
 from dorsal.weights.source import tags_of
 from dorsal.weights.start import StartingWeights, load_start
@@ -139,6 +141,15 @@ def timm_arms(
     return arms
 
 
+def check_probes(recipes: Iterable[AnyRecipe], data: DataSummary) -> None:
+    """Raises ValueError where a probe among these has too few training images to learn the classes from."""
+    opened = _open(data.spec, data.fingerprint)
+    images = np.bincount(opened.train.labels, minlength=len(opened.classes)).tolist()
+    for recipe in recipes:
+        if not isinstance(recipe, Recipe):
+            check_images(recipe, images, opened.classes)
+
+
 def find_start(weights: str, network: AnyNetwork) -> Start:
     """What is known of the weights that a network is to begin from, fetched where they are published.
 
@@ -167,7 +178,7 @@ def examine_images(
     spread = np.linspace(0, len(data.train) - 1, min(IMAGES, len(data.train))).astype(int).tolist()
     images = torch.stack([crop(data.train.image(index)) for index in spread])
     model = make_model(network, Recipe(), start)
-    found = examine_inputs(model, images, preprocessing_of(prepared), card=card and card.at(data.size))
+    found = examine_inputs(model, images, prepared.preprocessing, card=card and card.at(data.size))
     if (why := refusal(found)) and not accept:
         raise ValueError(f"arm {name}: {why} --accept trains it all the same.")
     return tuple(InputFinding(name, finding) for finding in found if finding.verdict != "sound")
@@ -184,6 +195,8 @@ def run_trial(run: Run, tell: Callable[[Message], None], *, folder: Path, place:
     Whatever is raised, out-of-memory included, makes a trial of status "failed" with type, message and place.
     """
     torch.set_num_threads(place.threads)
+    if not isinstance(run.recipe, Recipe):
+        return _probe_trial(run, run.recipe, tell, folder, place)
     curve: list[Epoch] = []
 
     def on_epoch(epoch: Epoch) -> None:
@@ -191,11 +204,7 @@ def run_trial(run: Run, tell: Callable[[Message], None], *, folder: Path, place:
         tell(epoch)
 
     try:
-        data, start = _open(run.data, run.fingerprint), starting_weights(run)
-        if data.fingerprint != run.fingerprint:
-            raise ValueError(f"data {format_data(run.data)!r} changed after the study was planned")
-        if run.inner is not None:
-            data = inner_data(data, INNER_SHARE, run.inner)
+        data, start = _data_of(run), starting_weights(run)
         result = fit(
             run.network,
             run.recipe,
@@ -227,6 +236,47 @@ def run_trial(run: Run, tell: Callable[[Message], None], *, folder: Path, place:
     return Trial(run.key, "finished", result.score.score, result.curve, seconds, "", result.score.scores, digest)
 
 
+def _data_of(run: Run) -> ImageData:
+    """The data of a run. Raises ValueError where they are not those of the plan."""
+    data = _open(run.data, run.fingerprint)
+    if data.fingerprint != run.fingerprint:
+        raise ValueError(f"data {format_data(run.data)!r} changed after the study was planned")
+    return data if run.inner is None else inner_data(data, INNER_SHARE, run.inner)
+
+
+def _probe_trial(
+    run: Run, recipe: Probe | Neighbors, tell: Callable[[Message], None], folder: Path, place: Resources
+) -> Trial:
+    """As `run_trial`, of a run that asks a frozen network. Its features are kept for other runs of the study."""
+    began = time.monotonic()
+    try:
+        found = probe(
+            run.network,
+            recipe,
+            _data_of(run),
+            seed=run.seed,
+            start=starting_weights(run),
+            folder=folder / "features",
+            device=place.device,
+            on_step=tell,
+            on_note=lambda text: tell(Note(f"{run.name}: {text}")),
+        )
+        content = pack(found.evidence, found.groups)
+    except Exception as error:
+        return run.failed(describe_error(error))
+    tell(Predictions(content))
+    return Trial(
+        key=run.key,
+        status="finished",
+        score=found.score.score,
+        curve=(),
+        seconds=time.monotonic() - began,
+        scores=found.score.scores,
+        predictions=hashlib.sha256(content).hexdigest(),
+        choice=found.choice,
+    )
+
+
 def time_run(run: Run, *, place: Resources) -> RunTiming | str:
     """Measures the run's network and recipe on this machine; what is raised where that cannot be.
 
@@ -236,12 +286,15 @@ def time_run(run: Run, *, place: Resources) -> RunTiming | str:
     device = place.device
     try:
         data, start = _open(run.data, run.fingerprint), starting_weights(run)
-        made = run.recipe
+        made = run.recipe if isinstance(run.recipe, Recipe) else Recipe()
         model = make_model(run.network, made, start).to(device).eval()
         with torch.autocast(device, torch.bfloat16, enabled=place.precision == "bf16"):
             forward = _forward_seconds(model, 1, data, device)
             evaluation = _forward_seconds(model, _EVALUATION_BATCH, data, device)
-        steps = _step_seconds(run, data, place, start) or [
+        if not isinstance(run.recipe, Recipe):
+            batches = math.ceil((len(data.train) + len(data.val)) / _EVALUATION_BATCH)
+            return RunTiming(_latency(forward, 1, place), None, batches * statistics.mean(evaluation))
+        steps = _step_seconds(run, made, data, place, start) or [
             time_step(run.network, made, data.size, device=device, start=start)
         ]
     except Exception as error:
@@ -288,7 +341,9 @@ class _EnoughError(Exception):
     """Enough steps have been timed."""
 
 
-def _step_seconds(run: Run, data: ImageData, place: Resources, start: StartingWeights | None) -> list[float]:
+def _step_seconds(
+    run: Run, made: Recipe, data: ImageData, place: Resources, start: StartingWeights | None
+) -> list[float]:
     """Seconds of some training steps after the first few; none where an epoch is too short for that."""
     seconds: list[float] = []
     last = 0.0
@@ -305,7 +360,7 @@ def _step_seconds(run: Run, data: ImageData, place: Resources, start: StartingWe
     with contextlib.suppress(_EnoughError):
         fit(
             run.network,
-            run.recipe,
+            made,
             data,
             seed=0,
             device=place.device,

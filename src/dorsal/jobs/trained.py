@@ -8,11 +8,9 @@ import msgspec
 from torch.nn import Module
 
 from dorsal.data.dataset import ImageData
-from dorsal.data.transform import usual_resize
 from dorsal.recipes.text import Recipe, recipe_text
 from dorsal.spec.metric import ACCURACY
 from dorsal.spec.network import Network
-from dorsal.spec.preprocessing import Preprocessing
 from dorsal.spec.start import Start
 from dorsal.weights.card import Card
 from dorsal.weights.saved import make_card, save_model
@@ -25,27 +23,13 @@ def trained_card(network: Network, data: ImageData, origin: str, recipe: Recipe,
     return make_card(
         network,
         classes=data.classes,
-        preprocessing=preprocessing_of(data),
+        preprocessing=data.preprocessing,
         metrics={},
         license="not stated",
         source="trained here",
         origin=origin,
         trained_on=f"{before}{data.summary}",
         recipe=recipe_text(recipe),
-    )
-
-
-def preprocessing_of(data: ImageData) -> Preprocessing:
-    """How a network that is trained on these data sees an image in evaluation."""
-    norm = data.normalization
-    return Preprocessing(
-        image_size=data.size,
-        resize=data.resize or usual_resize(data.size),
-        interpolation=data.interpolation,
-        mean=norm.mean,
-        std=norm.std,
-        color_order=norm.color_order,
-        levels=data.levels,
     )
 
 

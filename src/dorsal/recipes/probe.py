@@ -6,7 +6,7 @@ Both look at the features of its images: the mean of a level's map, or what its 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import msgspec
 
@@ -34,6 +34,8 @@ class Probe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     Raises ValueError naming the field, the value and the nearest valid one.
     """
 
+    epochs: ClassVar[int] = 1
+    """It looks at every image once."""
     level: int | None = None
     penalties: tuple[float, ...] = (1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0)
 
@@ -56,6 +58,8 @@ class Neighbors(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     Raises ValueError naming the field, the value and the nearest valid one.
     """
 
+    epochs: ClassVar[int] = 1
+    """It looks at every image once."""
     level: int | None = None
     k: int = 5
 
@@ -65,7 +69,7 @@ class Neighbors(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         _check_at_least("k", self.k, 1)
 
 
-class Choice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class PenaltyChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a probe chose. `penalty` is None where all were averaged; `inner` are the accuracies of the inner images in
     percent, one a penalty, () where nothing was chosen."""
 

@@ -22,7 +22,7 @@ Precision = Literal["float32", "bf16"]
 """Of the arithmetic of a step: not in the recipe, as it is the machine's to choose. "bf16" is torch's autocast."""
 
 
-class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="recipe"):
     """Everything about one training run but the network, the data and the seed.
 
     Raises ValueError naming the field, the value and the nearest valid one.

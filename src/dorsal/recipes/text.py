@@ -35,6 +35,7 @@ __all__ = [
     "check_start",
     "from_json",
     "from_toml",
+    "read_any_recipes",
     "read_recipes",
     "recipe",
     "recipe_hash",
@@ -106,17 +107,25 @@ def name_of(text: str) -> str:
 
 
 def read_recipes(texts: Sequence[str], epochs: int | None) -> dict[str, Recipe]:
-    """Recipes by the names that tables use: the text, or the stem of a file's name. `epochs` replaces their own.
+    """Recipes of training by the names that tables use: the text, or the stem of a file's name. `epochs` replaces their
+    own.
 
     Raises ValueError as `recipe` does, and for a name that is there twice.
     """
-    found: dict[str, Recipe] = {}
     for text in texts:
-        read = recipe(text)
-        name = name_of(text)
+        recipe(text)
+    return {name: made for name, made in read_any_recipes(texts, epochs).items() if isinstance(made, Recipe)}
+
+
+def read_any_recipes(texts: Sequence[str], epochs: int | None) -> dict[str, AnyRecipe]:
+    """As `read_recipes`, probes among them; `epochs` mean nothing to these. Raises ValueError as `any_recipe` does."""
+    found: dict[str, AnyRecipe] = {}
+    for text in texts:
+        read, name = any_recipe(text), name_of(text)
         if name in found:
             raise ValueError(f"recipe {name!r} is there twice; leave one out, or give its file another name")
-        found[name] = read if epochs is None else msgspec.structs.replace(read, epochs=epochs)
+        trains = isinstance(read, Recipe) and epochs is not None
+        found[name] = msgspec.structs.replace(read, epochs=epochs) if trains else read
     return found
 
 
@@ -194,10 +203,10 @@ def scaled(recipe: Recipe, batch: int) -> Recipe:
 
 def _from_fields(fields: dict[str, Any]) -> AnyRecipe:
     """What a file says: a probe where its `type` is the name of one."""
-    if "type" not in fields:
-        return _edit(Recipe(), fields)
-    check_word("type", fields["type"], tuple(PROBES))
-    return _edit(PROBES[fields.pop("type")].recipe, fields)
+    kinds: dict[str, AnyRecipe] = {"recipe": Recipe(), **{name: named.recipe for name, named in PROBES.items()}}
+    kind = fields.pop("type", "recipe")
+    check_word("type", kind, tuple(kinds))
+    return _edit(kinds[kind], fields)
 
 
 def _edit(base: Kind, fields: Mapping[str, Any]) -> Kind:

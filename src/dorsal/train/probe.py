@@ -13,7 +13,7 @@ from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from dorsal.data.sampling import held_out
-from dorsal.recipes.probe import INNER_SHARE, Choice, Neighbors, Probe, averages, check_images
+from dorsal.recipes.probe import INNER_SHARE, Neighbors, PenaltyChoice, Probe, averages, check_images
 
 TEMPERATURE = 0.07
 """Of a neighbor's vote (DINO, arXiv 2104.14294 section 4.1)."""
@@ -29,7 +29,7 @@ _CHUNK = 2**24
 
 def answer(
     recipe: Probe | Neighbors, features: Tensor, labels: Tensor, classes: int, asked: Tensor, seed: int
-) -> tuple[Tensor, Choice | None]:
+) -> tuple[Tensor, PenaltyChoice | None]:
     """Logits float32 [m, classes] for features `asked` [m, C], and what was chosen on the way.
 
     `features` float32 [n, C] and `labels` int64 [n] are of the training images, all on one device. `seed` draws the
@@ -43,14 +43,14 @@ def answer(
 
 def fit_probe(
     features: Tensor, labels: Tensor, classes: int, asked: Tensor, probe: Probe, seed: int
-) -> tuple[Tensor, Choice]:
+) -> tuple[Tensor, PenaltyChoice]:
     """As `answer`. The logits of an average are the logarithms of the mean probabilities."""
     features, asked = _standardized(features, asked)
     strongest_first = tuple(reversed(probe.penalties))
     if averages(probe, len(labels), classes):
         found = regressions(features, labels, classes, strongest_first, SWEEP_TOLERANCE)
         mean = torch.stack([F.log_softmax(F.linear(asked, w, b), 1) for w, b in found]).logsumexp(0)
-        return mean - float(np.log(len(found))), Choice(penalty=None)
+        return mean - float(np.log(len(found))), PenaltyChoice(penalty=None)
     penalty, start = probe.penalties[0], None
     inner: tuple[float, ...] = ()
     if len(probe.penalties) > 1:
@@ -61,7 +61,7 @@ def fit_probe(
         penalty, start = strongest_first[best], tried[best]
         inner = tuple(100 * count / len(held) for count in reversed(right))
     ((weights, biases),) = regressions(features, labels, classes, (penalty,), TOLERANCE, start)
-    return F.linear(asked, weights, biases), Choice(penalty=penalty, inner=inner)
+    return F.linear(asked, weights, biases), PenaltyChoice(penalty=penalty, inner=inner)
 
 
 def regressions(

@@ -1,6 +1,6 @@
 """Small forms of every family. They are our own, and nobody published them.
 
-`small` is for images of about 48 px: `dorsal compare` edits it into its default arms. The `*_small` are for photographs
+`small` is for images of 32 to 48 px: `dorsal compare` edits it into its default arms. The `*_small` are for photographs
 of about 64 px, at a third of the MACs of resnet18. All have one layout: eight blocks and one 3x3 as their stem, so that
 they differ in the choices that make a family, and in widths, which bring each to the MACs of `resnet_small` at 64 px
 within 2 % (`spec.widths.match_cost`).

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+import msgspec
 import plotly.graph_objects as go
 
 from dorsal.findings.comparison import ComparisonFindings, learning_curves
 from dorsal.jobs.records import Latency, Study
+from dorsal.recipes.text import AnyRecipe, Recipe, recipe_text
 from dorsal.report.plot import SYMBOLS, View, look, pale, plane, remark, shown
 from dorsal.report.words.numerals import percent
 from dorsal.spec.cost import COSTS
@@ -109,7 +111,43 @@ def _quartiles(below: float, above: float) -> dict[str, Any] | None:
 
 def curve_views(study: Study) -> list[View]:
     """Learning curves of each recipe: means over seeds with their 95 % bands; every run that has a curve counts."""
-    return [View(recipe, _curves(study, recipe)) for recipe in study.recipes]
+    return [View(name, _curves(study, name)) for name, recipe in study.recipes.items() if isinstance(recipe, Recipe)]
+
+
+def level_views(study: Study, found: ComparisonFindings) -> list[View]:
+    """The score by the level whose features a probe was given, one view for each kind of probe that was given several;
+    the network's own features stand last."""
+    kinds: dict[AnyRecipe, dict[int | None, str]] = {}
+    for name, recipe in study.recipes.items():
+        if not isinstance(recipe, Recipe):
+            kinds.setdefault(msgspec.structs.replace(recipe, level=None), {})[recipe.level] = name
+    return [View(recipe_text(kind), _by_level(study, found, names)) for kind, names in kinds.items() if len(names) > 1]
+
+
+def _by_level(study: Study, found: ComparisonFindings, names: Mapping[int | None, str]) -> go.Figure:
+    figure = plane("level", f"{metric_of(study.task).name}, %")
+    levels = sorted(names, key=lambda level: (level is None, level or 0))
+    ticks = ["its own" if level is None else str(level) for level in levels]
+    for index, arm in enumerate(study.arms):
+        cells = ((tick, found.cell(arm.label, names[level])) for tick, level in zip(ticks, levels, strict=True))
+        known = [(tick, cell.score) for tick, cell in cells if cell and cell.score]
+        bars = [_bar(score) for _, score in known]
+        figure.add_scatter(
+            x=[tick for tick, _ in known],
+            y=[score.value for _, score in known],
+            mode="lines+markers",
+            legendgroup=str(index),
+            line={"color": look(index).colour},
+            marker={"symbol": _symbol(index, 0), "size": 9, "color": look(index).colour},
+            error_y={
+                "array": [bar["array"][0] if bar else 0.0 for bar in bars],
+                "arrayminus": [bar["arrayminus"][0] if bar else 0.0 for bar in bars],
+                "thickness": 1.4,
+                "width": 4,
+            },
+            hovertemplate=f"{shown(arm.label)}, level %{{x}}: %{{y:.2f}} %<extra></extra>",
+        )
+    return figure.update_layout(xaxis={"type": "category", "categoryorder": "array", "categoryarray": ticks})
 
 
 def _curves(study: Study, recipe: str) -> go.Figure:

@@ -9,7 +9,14 @@ from pathlib import Path
 from dorsal.findings.comparison import ComparisonFindings
 from dorsal.jobs.json_file import write_whole
 from dorsal.jobs.records import Arm, Study
-from dorsal.report.comparison.figures import SHARE_COLOURS, cost_views, curve_views, pair_views, share_view
+from dorsal.report.comparison.figures import (
+    SHARE_COLOURS,
+    cost_views,
+    curve_views,
+    level_views,
+    pair_views,
+    share_view,
+)
 from dorsal.report.comparison.results import write_results
 from dorsal.report.drawing import draw_arm
 from dorsal.report.parts import (
@@ -66,7 +73,8 @@ def comparison_page(study: Study, found: ComparisonFindings) -> str:
         section("Results", _results(study, found)),
         section("Tuning", _tuning(study, found)) if found.tuning else "",
         section("Score against cost", _costs(study, found)),
-        section("Learning curves", _learning(study)),
+        section("Which level holds it", _levels(study, found)) if level_views(study, found) else "",
+        section("Learning curves", _learning(study)) if curve_views(study) else "",
         section("Where the variance comes from", _variance(found)),
         section("Differences between arms", _pairs(found)) if found.comparisons else "",
         section("Architectures", f'<div class="arms">{_architectures(study)}</div>'),
@@ -136,6 +144,14 @@ def _learning(study: Study) -> str:
         "the noise of all arms where there are seeds enough. Runs that diverged or failed count as far as they came."
     )
     return chart("Learning curves", curve_views(study), caption, _legend(study))
+
+
+def _levels(study: Study, found: ComparisonFindings) -> str:
+    caption = (
+        f"{metric_of(study.task).title} of a probe that is given the features of one level: 0 is the stem, 1 the first "
+        "stage; its own are those that the network's own classifier sees. Bars are 95 % intervals."
+    )
+    return chart("Score by level", level_views(study, found), caption, _legend(study))
 
 
 def _variance(found: ComparisonFindings) -> str:

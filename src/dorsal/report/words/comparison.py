@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from dorsal.findings.comparison import MEAN_OF_RECIPES, OWN_RECIPES, Cell, ComparisonFindings
 from dorsal.jobs.records import Arm, Study
+from dorsal.recipes.recipe import Recipe
 from dorsal.report.words.learning import learning_sentences
 from dorsal.report.words.numerals import count, decimals, interval, milliseconds, p_value, plural, roughly
 from dorsal.report.words.tuning import tuning_caveats, tuning_sentences
@@ -231,16 +232,26 @@ def _losses(cells: Sequence[Cell]) -> Iterator[str]:
 def caveats(study: Study, found: ComparisonFindings) -> tuple[str, ...]:
     """What the comparison does not show."""
     tuned = {each.tuned for each in found.tuning}
-    epochs = {name: recipe.epochs for name, recipe in study.recipes.items() if name not in tuned}
-    lines = [
-        f"One data set ({study.data.description}): the order of the arms may differ on another.",
-        f"Trained for {plural(max(epochs.values()), 'epoch')}: longer training may change the order.",
-    ]
+    epochs = {
+        name: recipe.epochs
+        for name, recipe in study.recipes.items()
+        if isinstance(recipe, Recipe) and name not in tuned
+    }
+    lines = [f"One data set ({study.data.description}): the order of the arms may differ on another."]
+    if epochs:
+        lines.append(f"Trained for {plural(max(epochs.values()), 'epoch')}: longer training may change the order.")
+    if asked := [name for name, recipe in study.recipes.items() if not isinstance(recipe, Recipe)]:
+        lines.append(f"Of frozen networks, and of no trained one, is what {' and '.join(asked)} found.")
+    if found.once:
+        lines.append(
+            f"{', '.join(found.once)}: run once where a start leaves nothing to chance; left out of the mean of the "
+            "recipes and of the shares of the variance."
+        )
     if found.tuning:
         lines += tuning_caveats(study, found.tuning)
     elif len(epochs) == 1:
         lines.append(f"One recipe ({next(iter(epochs))}), tuned for no arm: another may change the order.")
-    else:
+    elif epochs:
         lines.append(f"The recipes ({', '.join(epochs)}) were tuned for no arm: tuning may change the order.")
     lines += _covered(study, found)
     if len(set(epochs.values())) > 1:

@@ -12,9 +12,8 @@ from dorsal.data.summary import DataSummary
 from dorsal.jobs.plan import Plan, Run, run_of
 from dorsal.jobs.records import Arm
 from dorsal.jobs.store import SEEDS, Categories, Domains, Values
-from dorsal.recipes.recipe import Recipe
+from dorsal.recipes.text import AnyRecipe, Neighbors, read_any_recipes, recipe_hash
 from dorsal.recipes.text import name_of as own_name
-from dorsal.recipes.text import read_recipes, recipe_hash
 from dorsal.spec.adapt import fitted_to
 from dorsal.spec.cost import cost
 from dorsal.spec.network import Network
@@ -47,7 +46,7 @@ def fitted_network(arm: AskedArm, data: DataSummary) -> AnyNetwork:
 def plan_comparison(
     comparison: Comparison,
     data: DataSummary,
-    recipes: Mapping[str, Recipe],
+    recipes: Mapping[str, AnyRecipe],
     asked: Sequence[AskedArm] | None = None,
     foreign: Foreign = Foreign(),
 ) -> Plan:
@@ -63,7 +62,7 @@ def plan_comparison(
     if len(data.classes) < 2:
         raise ValueError(f"data={data.description!r} has {len(data.classes)} class; a comparison needs at least 2")
     asked = comparison.asked_arms if asked is None else asked
-    own = read_recipes(tuple(dict.fromkeys(arm.recipe for arm in asked if arm.recipe)), comparison.epochs)
+    own = read_any_recipes(tuple(dict.fromkeys(arm.recipe for arm in asked if arm.recipe)), comparison.epochs)
     crossed = dict(recipes) if any(not arm.recipe for arm in asked) else {}
     recipes = {**crossed, **own}
     _refuse_twins("recipe", [(name, recipe_hash(recipe)) for name, recipe in recipes.items()])
@@ -75,6 +74,7 @@ def plan_comparison(
         for name, recipe in recipes.items()
         for arm in arms
         if (name == arm.recipe if arm.recipe else name in crossed)
+        if seed == comparison.seed_list[0] or not _repeats_itself(arm, recipe)
     )
     return Plan(arms=arms, recipes=recipes, seeds=comparison.seed_list, data=data, runs=runs)
 
@@ -91,6 +91,11 @@ def describer(plan: Plan) -> Callable[[Run], tuple[Domains, Values]]:
         return domains, {"arm": run.arm, "recipe": run.recipe_name, "seed": run.seed}
 
     return describe
+
+
+def _repeats_itself(arm: Arm, recipe: AnyRecipe) -> bool:
+    """Whether every seed gives the same: neighbors vote without chance, where the weights are not random either."""
+    return isinstance(recipe, Neighbors) and arm.start is not None
 
 
 def _identity(arm: Arm) -> str:

@@ -11,7 +11,7 @@ import msgspec
 from dorsal.language.amounts import read_amount, read_duration
 from dorsal.language.options import described, option
 from dorsal.language.reader import suggest
-from dorsal.recipes.text import recipe
+from dorsal.recipes.text import any_recipe
 from dorsal.spec.cost import COSTS
 from dorsal.spec.start import split_start
 from dorsal.spec.timm import AnyNetwork
@@ -148,7 +148,7 @@ def read_arm(asked: str) -> AskedArm:
     try:
         rest, own, made = text.rpartition(" with ")
         if own:
-            recipe(made.strip())
+            any_recipe(made.strip())
         named, weights = split_start((rest if own else text).strip())
         return AskedArm(asked, label, named, any_network(named), weights, made.strip() if own else "")
     except ValueError as error:

@@ -13,9 +13,17 @@ from dorsal.jobs.execution import Execution, OnEvent, execute, tell
 from dorsal.jobs.forecast import first_seeds
 from dorsal.jobs.records import Arm, Study
 from dorsal.jobs.study_file import STUDY_FILE, load_study, refuse_other_studies
-from dorsal.jobs.train import data_summary, examine_start, find_start, published_tags, timm_arms, with_device
+from dorsal.jobs.train import (
+    check_probes,
+    data_summary,
+    examine_start,
+    find_start,
+    published_tags,
+    timm_arms,
+    with_device,
+)
 from dorsal.recipes.recipe import Recipe
-from dorsal.recipes.text import read_recipes
+from dorsal.recipes.text import AnyRecipe, read_any_recipes
 from dorsal.spec.network import Network
 from dorsal.spec.start import Start
 from dorsal.spec.timm import AnyNetwork, TimmNetwork
@@ -36,11 +44,12 @@ def compare(comparison: Comparison, *, on_event: OnEvent = lambda _: None) -> St
     cannot be written, a store of another schema; OSError when the disk is full, with all that was stored intact.
     """
     place = with_device(comparison.resources)
-    recipes = read_recipes(comparison.recipes, comparison.epochs)
+    recipes = read_any_recipes(comparison.recipes, comparison.epochs)
     data = data_summary(parse_data(comparison.data))
     tell(data.notes, on_event)
     arms = _filled_in(comparison.asked_arms)
     asked = plan_comparison(comparison, data, recipes, arms, _foreign(comparison, arms, data, recipes))
+    check_probes(asked.recipes.values(), data)
     examined = (examine_start(arm, data, comparison.accept) for arm in asked.arms if arm.start)
     asked = replace(asked, remarks=tuple(chain.from_iterable(examined)))
     folder = comparison.folder
@@ -72,7 +81,7 @@ def compare(comparison: Comparison, *, on_event: OnEvent = lambda _: None) -> St
 
 
 def _foreign(
-    comparison: Comparison, arms: Sequence[AskedArm], data: DataSummary, recipes: Mapping[str, Recipe]
+    comparison: Comparison, arms: Sequence[AskedArm], data: DataSummary, recipes: Mapping[str, AnyRecipe]
 ) -> Foreign:
     """Asks timm for its networks, and finds the weights that arms begin from."""
     timm: dict[TimmNetwork, Arm] = {}
@@ -80,8 +89,9 @@ def _foreign(
     for arm in arms:
         network = fitted_network(arm, data)
         if isinstance(network, TimmNetwork):
-            own = read_recipes([arm.recipe], comparison.epochs) if arm.recipe else recipes
-            timm |= timm_arms([network], own, data.image_size)
+            own = read_any_recipes([arm.recipe], comparison.epochs) if arm.recipe else recipes
+            trained = {name: made for name, made in own.items() if isinstance(made, Recipe)}
+            timm |= timm_arms([network], trained, data.image_size)
         if arm.weights is not None:
             starts[arm.weights, network] = find_start(arm.weights, network)
     return Foreign(timm, starts)

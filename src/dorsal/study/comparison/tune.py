@@ -21,6 +21,7 @@ from dorsal.jobs.study_file import load_study, read_study_file
 from dorsal.language.amounts import read_duration, show_duration
 from dorsal.recipes.probe import FEW, INNER_SHARE
 from dorsal.recipes.recipe import Recipe
+from dorsal.recipes.text import AnyRecipe
 from dorsal.study.comparison.plan import describer
 from dorsal.study.comparison.question import MOST_TRIES, Comparison
 from dorsal.study.comparison.tries import best_of, ranges_of, settings
@@ -199,7 +200,7 @@ def _with_tuned(comparison: Comparison, execution: Execution, tuning: Sequence[T
     plan, arms = execution.plan, {arm.label: arm for arm in execution.plan.arms}
     by_pair = {(each.arm, each.recipe): each for each in tuning}
     names = {each.recipe: each.tuned for each in tuning}
-    recipes: dict[str, Recipe] = {}
+    recipes: dict[str, AnyRecipe] = {}
     for name, recipe in plan.recipes.items():
         recipes |= {name: recipe, names.get(name, name): recipe}
     runs: list[Run] = []
@@ -207,7 +208,8 @@ def _with_tuned(comparison: Comparison, execution: Execution, tuning: Sequence[T
         of_seed = [run for run in plan.runs if run.seed == seed]
         runs += of_seed
         for run in of_seed:
-            if found := by_pair.get((run.arm, run.recipe_name)):
+            found = by_pair.get((run.arm, run.recipe_name))
+            if found and isinstance(run.recipe, Recipe):
                 made = replace(run.recipe, **found.setting(place))
                 runs.append(run_of(arms[run.arm], found.tuned, made, seed, plan.data, comparison))
     whole = replace(plan, recipes=recipes, runs=tuple(runs), tuning=tuple(tuning))
