@@ -71,6 +71,18 @@ def test_python_gives_the_same_as_values(folder):
     assert front.embed(folder / "model", "scenes(size=32, train=20, val=10)", "all", batch=7).features.shape == (30, 8)
 
 
+def test_a_network_with_its_weights_gives_what_the_folder_gives(folder):
+    data = "scenes(size=32, train=20, val=10)"
+    made, card = front.embed(folder / "model", data), front.load_model(folder / "model")[1]
+    named = front.embed(f"{card.text}@{folder / 'model'}", data)
+    np.testing.assert_array_equal(made.features, named.features)
+    assert (made.weights, made.preprocessing) == (named.weights, named.preprocessing)
+    (folder / "bare").mkdir()
+    torch.save(front.load_model(folder / "model")[0].state_dict(), folder / "bare" / "mine.pth")
+    with pytest.raises(ValueError, match="nobody says how images are prepared for these weights"):
+        front.embed(f"{card.text}@{folder / 'bare' / 'mine.pth'}", data)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

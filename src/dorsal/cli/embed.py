@@ -15,7 +15,13 @@ from dorsal.study.question import Data
 
 def embed(
     model: Annotated[
-        str, option("A folder that `dorsal train` or `dorsal weights` made.", metavar="MODEL", argument=True, path=True)
+        str,
+        option(
+            "A folder that `dorsal train` or `dorsal weights` made, or NETWORK@WEIGHTS.",
+            metavar="MODEL",
+            argument=True,
+            path=True,
+        ),
     ],
     data: Data = "scenes",
     split: Annotated[
@@ -39,7 +45,7 @@ def embed(
 
     Examples:
         dorsal embed runs/train --data photos --split all
-        dorsal embed runs/train --data photos --level 2 --out level2.safetensors
+        dorsal embed resnet50@torchvision_v2 --data photos --level 2 --out level2.safetensors
     """
     sys.stderr.write(f"features of {data} by {model}\n")
     import msgspec

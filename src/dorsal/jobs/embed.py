@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -21,12 +22,17 @@ from dorsal.jobs.plan import ScoredSplit
 from dorsal.jobs.train import choose_device
 from dorsal.language.amounts import show_bytes
 from dorsal.language.files import PathLike, as_path
-from dorsal.nn.backbone import Classifier
 from dorsal.recipes.probe import check_level
+from dorsal.recipes.recipe import Recipe
+from dorsal.spec.adapt import fitted_to
+from dorsal.spec.network import Network
 from dorsal.spec.preprocessing import Preprocessing
+from dorsal.spec.start import split_start
+from dorsal.tasks.model import Trainable, make_model
 from dorsal.train.features import features_needed, features_of
-from dorsal.weights.card import Card
 from dorsal.weights.saved import load_model
+from dorsal.weights.start import load_start
+from dorsal.zoo import any_network
 
 SUFFIXES = (".npz", ".safetensors")
 
@@ -61,7 +67,7 @@ def embed(
     batch: int = 128,
     device: str = "auto",
 ) -> Embedding:
-    """The features of the images of `data` by the model in a folder, prepared as its card says.
+    """The features of the images of `data` by the model in a folder, or by `network@weights`, prepared as for these.
 
     `level` is the level of the pyramid whose map is averaged, 0 the stem; None stands for what the model's classifier
     sees. Without `split` the images are those of val, or all where the data have no splits. Their classes may be others
@@ -71,12 +77,15 @@ def embed(
     fit into memory; and as `open_for_scoring` does.
     """
     device = choose_device(device)
-    module, card = _loaded(model)
-    check_level(level, len(module.info), card.text)
-    prepared = card.preprocessing
-    opened = open_for_scoring(in_channels_of(card, data_spec(data)), split, levels=prepared.levels)
-    width = module.network.head.width or module.info[-1].channels
-    _check_memory(len(opened.images), width if level is None else module.info[level].channels)
+    named = _loaded(model)
+    module, prepared = named.module, named.preprocessing
+    check_level(level, len(module.info), named.text)
+    opened = open_for_scoring(
+        in_channels_of(module.network.in_channels, data_spec(data)), split, levels=prepared.levels
+    )
+    if module.info:
+        width = module.network.head.width or module.info[-1].channels
+        _check_memory(len(opened.images), width if level is None else module.info[level].channels)
     batches = EvaluationBatches(
         opened.images,
         prepared.image_size,
@@ -92,8 +101,8 @@ def embed(
         classes=opened.classes,
         images=_names(opened.images),
         summary=opened.summary,
-        network=card.text,
-        weights=card.sha256,
+        network=named.text,
+        weights=named.sha256,
         level=level,
         preprocessing=prepared,
         notes=opened.notes,
@@ -128,9 +137,31 @@ def facts(made: Embedding) -> dict[str, Any]:
     return {name: getattr(made, name) for name in fields}
 
 
-def _loaded(model: PathLike) -> tuple[Classifier, Card]:
-    """The model and its card: the one place that knows what a text names."""
-    return load_model(as_path("model", model))
+class _Named(NamedTuple):
+    """A model, and what is known of it."""
+
+    module: Trainable
+    text: str
+    sha256: str
+    preprocessing: Preprocessing
+
+
+def _loaded(model: PathLike) -> _Named:
+    """What a text or path names: a model's folder, or a network and its weights."""
+    text, weights = split_start(os.fspath(model)) if isinstance(model, str) else ("", None)
+    if weights is None:
+        found, card = load_model(as_path("model", model))
+        return _Named(found, card.text, card.sha256, card.preprocessing)
+    network = any_network(text)
+    start = load_start(weights, network)
+    if start.about.preprocessing is None:
+        raise ValueError(
+            f"model={model!r}: nobody says how images are prepared for these weights; make them a folder with a card: "
+            "dorsal weights convert"
+        )
+    if isinstance(network, Network):
+        network = fitted_to(network, 0, start.network.in_channels)
+    return _Named(make_model(network, Recipe(), start), text, start.about.sha256, start.about.preprocessing)
 
 
 def _names(images: Split) -> tuple[str, ...]:

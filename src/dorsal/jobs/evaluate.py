@@ -76,7 +76,7 @@ def plan_evaluation(
     card = read_card(folder)
     if not card.classes:
         raise ValueError(f"{model} has no classifier, so there is no accuracy to measure")
-    data = in_channels_of(card, data)
+    data = in_channels_of(card.network.in_channels, data)
     opened = _open(data, split, card.preprocessing.levels)
     check_classes(card, opened)
     prepared = _prepared(card, image_size)
@@ -257,9 +257,8 @@ def check_classes(card: Card, opened: Images) -> None:
         )
 
 
-def in_channels_of(card: Card, data: DataSpec) -> DataSpec:
-    """The data in as many channels as the model takes."""
-    wanted = card.network.in_channels
+def in_channels_of(wanted: int, data: DataSpec) -> DataSpec:
+    """The data in as many channels as the model takes. Raises ValueError where they have other channels by request."""
     if data.channels not in (3, wanted):
         raise ValueError(f"channels={data.channels} of the data, but the model takes {wanted}; leave it out")
     return msgspec.structs.replace(data, channels=wanted)
