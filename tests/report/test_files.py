@@ -79,7 +79,7 @@ def test_curves_csv_has_one_line_an_epoch(broken: Case, tmp_path: Path) -> None:
 
 def test_another_schema_is_refused(whole: Case, tmp_path: Path) -> None:
     path = changed(write(whole, tmp_path), schema=0)
-    with pytest.raises(ValueError, match=r"schema 0 and this version of dorsal reads 2"):
+    with pytest.raises(ValueError, match=r"schema 0 and this version of dorsal reads 3"):
         read_results(path)
 
 

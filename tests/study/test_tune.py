@@ -36,7 +36,8 @@ class Rates(Arithmetic):
     def trial(self, run: Run) -> Trial:
         if self.ends.get(run.arm) == "diverged" or run.recipe_name in self.ends:
             return Trial(run.key, "diverged", None, (), 1.0, "loss is nan")
-        off = abs(math.log(run.recipe.lr / 0.003)) if run.arm == "a" else -math.log(run.recipe.lr)
+        lr = run.recipe.lr if isinstance(run.recipe, Recipe) else 0.003
+        off = abs(math.log(lr / 0.003)) if run.arm == "a" else -math.log(lr)
         return Trial(run.key, "finished", 50.0 - off + 0.1 * run.seed, (), 1.0, "")
 
 
@@ -190,6 +191,14 @@ def test_a_recipe_of_an_arms_own_is_tuned_for_that_arm(engine: Rates, tmp_path: 
     study = compare(own)
     assert [(each.arm, each.recipe) for each in study.tuning] == [("a", "plain"), ("b", "plain(lr=0.1)")]
     assert list(study.recipes) == ["plain", "plain, tuned", "plain(lr=0.1)", "plain(lr=0.1), tuned"]
+
+
+def test_what_trains_nothing_is_not_tuned(engine: Rates, tmp_path: Path) -> None:
+    asked = tuned(tmp_path / "out", recipes=("plain", "probe"), seeds=1)
+    assert [each.recipe for each in compare(asked).tuning] == ["plain", "plain"]
+    with pytest.raises(ValueError, match=r"tune=3: no recipe \(probe\) has a learning rate to tune; leave tune out"):
+        compare(replace(asked, recipes=("probe",), out=str(tmp_path / "other")))
+    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.slow

@@ -123,7 +123,6 @@ def analyse_comparison(study: Study, contributions: Contributions | None = None)
     tables = _tables(study)
     by_recipe = {name: _results(study, trials, taken) for name, taken in tables.items()}
     by_image = {name: _by_image(study, known, taken) for name, taken in tables.items()} if known.runs else {}
-    final = [name for name in tables if tuned_name(name) not in tables]
     crossed = [arm.label for arm in study.arms if not arm.recipe]
     learnt = learning(
         (
@@ -135,7 +134,7 @@ def analyse_comparison(study: Study, contributions: Contributions | None = None)
     )
     cells = tuple(_cells(study, trials, known))
     once = tuple(name for name in by_recipe if any(c.recipe == name and c.planned < len(study.seeds) for c in cells))
-    repeated = [name for name in final if name not in once]
+    repeated = [name for name in by_recipe if name not in once and tuned_name(name) not in by_recipe]
     shares, missing, complete = _shares(study, crossed, [by_recipe[name] for name in repeated])
     if learnt.nothing:
         shares, missing = None, "nothing learnt"

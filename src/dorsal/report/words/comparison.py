@@ -296,7 +296,7 @@ def noise_sentence(pair: Pair) -> str:
     if not times:
         return f"{said}."
     most = min(times, key=lambda noun: times[noun])
-    return f"{said}; what helps most is more {most}, about {times[most]:.2g} times as many."
+    return f"{said}; what helps most is more {most}, about {max(times[most], 1):,.3g} times as many."
 
 
 def _without_noise(pair: Pair) -> str:
@@ -354,7 +354,7 @@ def caveats(study: Study, found: ComparisonFindings) -> tuple[str, ...]:
     lines = [f"One data set ({study.data.description}): the order of the arms may differ on another."]
     if epochs:
         lines.append(f"Trained for {plural(max(epochs.values()), 'epoch')}: longer training may change the order.")
-    if asked := [name for name in study.recipes if name not in epochs and name not in tuned]:
+    if asked := [name for name, recipe in study.recipes.items() if not isinstance(recipe, Recipe)]:
         lines.append(f"Of frozen networks, and of no trained one, is what {' and '.join(asked)} found.")
     if found.once:
         lines.append(

@@ -53,10 +53,12 @@ def tuning_caveats(study: Study, found: Sequence[TuningFindings]) -> Iterator[st
 def _edge_sentence(study: Study, each: TuningFindings) -> str:
     where = " and ".join(f"{edge.field}={edge.value:g} of {edge.low:g} to {edge.high:g}" for edge in each.edges)
     given = study.recipes[each.recipe]
-    wider = shlex.quote(recipe_text(replace(given, **{edge.field: edge.value for edge in each.edges})))
+    wider = recipe_text(replace(given, **{edge.field: edge.value for edge in each.edges}))
+    own = any(arm.label == each.arm and arm.recipe for arm in study.arms)
+    how = f"name the arm with {wider}" if own else f"for all arms, give --recipe {shlex.quote(wider)}"
     return (
         f"{each.arm} under {each.recipe}: the best setting lies at the edge of the range ({where}). For a range around "
-        f"it, for all arms, give --recipe {wider} in place of {each.recipe}."
+        f"it, {how} in place of {each.recipe}."
     )
 
 

@@ -208,7 +208,8 @@ def _with_tuned(comparison: Comparison, execution: Execution, tuning: Sequence[T
         of_seed = [run for run in plan.runs if run.seed == seed]
         runs += of_seed
         for run in of_seed:
-            if found := by_pair.get((run.arm, run.recipe_name)):
+            found = by_pair.get((run.arm, run.recipe_name))
+            if found and isinstance(run.recipe, Recipe):
                 made = replace(run.recipe, **found.setting(place))
                 runs.append(run_of(arms[run.arm], found.tuned, made, seed, plan.data, comparison))
     whole = replace(plan, recipes=recipes, runs=tuple(runs), tuning=tuple(tuning))
