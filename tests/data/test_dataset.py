@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from dorsal.data import dataset as dataset_module
-from dorsal.data.dataset import EvaluationBatches, FirstImages, JoinedSplits, eval_transform, open_data
+from dorsal.data.dataset import ChosenImages, EvaluationBatches, JoinedSplits, eval_transform, open_data
 from dorsal.data.spec import Folder, Scenes
 from dorsal.data.split import ImageData
 
@@ -61,10 +61,14 @@ def test_groups_stay_with_their_images(shots: Folder) -> None:
     joined = JoinedSplits([data.val, data.train], range(10))
     assert joined.groups is not None
     assert joined.groups.tolist() == [*data.val.groups, *data.train.groups]
-    first = FirstImages(joined, 35).groups
+    first = ChosenImages(joined, np.arange(35)).groups
     assert first is not None
     assert first.tolist() == joined.groups[:35].tolist()
-    for split in (folder.val, FirstImages(folder.val, 2), JoinedSplits([folder.train, folder.val], range(2))):
+    for split in (
+        folder.val,
+        ChosenImages(folder.val, np.arange(2)),
+        JoinedSplits([folder.train, folder.val], range(2)),
+    ):
         assert split.groups is None
 
 
