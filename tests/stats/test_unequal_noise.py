@@ -28,7 +28,7 @@ def test_a_noisy_arm_is_found_and_named():
     found = noise_test(study(np.random.default_rng(1), [1, 1, 10, 1], 8))
     assert found.noisiest == "c"
     assert found.p < 0.01
-    assert found.noise_sd["c"] > 4 * max(found.noise_sd[arm] for arm in "abd")
+    assert found.noise_sd["c"] > 4 * max(found.noise_sd[arm] for arm in ("a", "b", "d"))
 
 
 def test_the_noise_of_each_arm_is_known_where_nothing_is_random():
