@@ -120,12 +120,15 @@ GIVEN: dict[str, Any] = {
     "against_storage": "postgresql://me@host/db",
     "keep_models": False,
     "accept": True,
+    "until_decided": True,
 }
 
 
 def value_of(kind: type[msgspec.Struct], each: Option) -> Any:
     if kind is Recheck and each.field in ("epochs", "networks"):
         return {"epochs": (20, 50), "networks": 7}[each.field]
+    if kind is Comparison and each.field == "seeds":
+        return 7  # which others may be added to
     return GIVEN.get(each.field, 7)
 
 

@@ -31,7 +31,9 @@ from dorsal.stats import (
 )
 from dorsal.stats.conditions import simple_effects
 from dorsal.stats.interval import Array
+from dorsal.stats.looks import look_confidence
 
+CONFIDENCE = 0.95
 MEAN_OF_RECIPES = "mean of the recipes"
 OWN_RECIPES = "own recipes"
 
@@ -141,14 +143,18 @@ def analyse_comparison(study: Study, contributions: Contributions | None = None)
     planned = sum(cell.planned for cell in cells)
     example = next(iter(known.runs.values()), None)
     compared, images = ({}, {}) if learnt.nothing else _compared(by_recipe, by_image, crossed, repeated)
-    comparisons = {name: compare_arms(results, images=images.get(name)) for name, results in compared.items()}
+    level = {name: _confidence(study, results) for name, results in compared.items()}
+    comparisons = {name: compare_arms(results, level[name], images.get(name)) for name, results in compared.items()}
     several = len(by_recipe) > 1 and not learnt.nothing
     return ComparisonFindings(
         cells=cells,
         learning=learnt,
         comparisons=comparisons,
-        verdicts={name: verdicts_on(comparisons[name], results, study.margin) for name, results in compared.items()},
-        simple_effects=simple_effects(by_recipe, images=by_image) if several else {},
+        verdicts={
+            name: verdicts_on(comparisons[name], results, study.margin, level[name])
+            for name, results in compared.items()
+        },
+        simple_effects=simple_effects(by_recipe, min(level.values(), default=CONFIDENCE), by_image) if several else {},
         start_effects=_start_effects(study, compared, comparisons),
         start_spread=_start_spread(study, compared),
         apart=tuple(arm.label for arm in study.arms if arm.recipe),
@@ -256,6 +262,13 @@ def _fixed(study: Study, known: Contributions) -> dict[str, FixedPair]:
         for name, (first, second) in runs.items()
         if first is not None and second is not None
     }
+
+
+def _confidence(study: Study, results: Results) -> float:
+    """Of the intervals: where seeds are added until the arms are decided, such that they hold at every look."""
+    if study.most_seeds is None:
+        return CONFIDENCE
+    return look_confidence(len(_with_results(results)), len(study.seeds), study.most_seeds)
 
 
 def _compared(

@@ -49,6 +49,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     - `keep_models`: whether the model of every finished run is kept as a folder.
     - `variants`: recipes whose epochs take so many times as long as those of another recipe, by name. They are not
       timed, and what is to be said of the other recipe is not said of them.
+    - `margin`, `most_seeds`: as in `Study`.
     - `kind`: of the question. `name`, `command`, `budget`: as in `Comparison`. `storage`: None means the one that the
       folder already uses.
     """
@@ -70,6 +71,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     keep_models: bool = True
     variants: Mapping[str, tuple[str, float]] = {}
     margin: float = MARGIN
+    most_seeds: int | None = None
 
 
 class Outlook(NamedTuple):
@@ -386,4 +388,5 @@ def _study(
         remarks=remarks,
         tuning=todo.tuning,
         margin=execution.margin,
+        most_seeds=execution.most_seeds,
     )

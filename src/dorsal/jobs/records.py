@@ -199,6 +199,7 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     - `notes`: sentences on the data. `remarks`: what else a reader should know.
     - `tuning`: what was chosen for arms whose recipe was tuned. The recipe of their tuned runs, in `recipes`, has the
       setting that it had before.
+    - `most_seeds`: how many seeds there may be, where they are added until the arms are decided; else None.
     - `margin`: the points of the score within which arms count as practically equal.
     """
 
@@ -219,6 +220,7 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     task: Task = Classify()
     tuning: tuple[Tuned, ...] = ()
     margin: float = MARGIN
+    most_seeds: int | None = None
     schema: int = STUDY_SCHEMA
 
     def ended(self) -> Mapping[tuple[str, str, int], Trial]:

@@ -437,6 +437,11 @@ def _covered(study: Study, found: ComparisonFindings) -> Iterator[str]:
             f"An interval covers the noise of {len(study.seeds)} seeds only: not the choice of test images, which are "
             f"the same for every run{lost}."
         )
+    if study.most_seeds is not None:
+        yield (
+            f"Seeds were added until the arms were decided, {study.most_seeds} at most. Intervals of differences are "
+            "wider for that, and hold at every look; a p value is of one look."
+        )
     if found.images and found.groups:
         yield (
             f"The {found.images:,} test images are {found.groups:,} independent groups, and are counted as so many: "

@@ -90,6 +90,15 @@ class Comparison(question.Training, frozen=True, forbid_unknown_fields=True, kw_
     ] = MARGIN
     accept: question.Accept = False
     seeds: question.Seeds = 3
+    until_decided: Annotated[
+        bool,
+        option(
+            "Add a seed at a time until every two arms are told apart, or shown to be practically equal.", free=True
+        ),
+    ] = False
+    most_seeds: Annotated[
+        int, option("How many seeds there are at most with --until-decided.", metavar="N", least=3, free=True)
+    ] = 20
     budget: question.Budget = None
     name: question.Name = "compare"
 
@@ -97,6 +106,7 @@ class Comparison(question.Training, frozen=True, forbid_unknown_fields=True, kw_
         super().__post_init__()
         question.check_budget(self.budget)
         self._check_tune()
+        self._check_seeds()
         check_margin(self.margin)
         for asked in self.networks:
             read_arm(asked)
@@ -123,6 +133,21 @@ class Comparison(question.Training, frozen=True, forbid_unknown_fields=True, kw_
             raise ValueError(
                 f"tune={self.tune!r} leaves nothing of budget={self.budget!r} for the runs themselves; give tune less, "
                 "or budget more"
+            )
+
+    def _check_seeds(self) -> None:
+        """Raises ValueError for seeds that cannot be added to."""
+        if not self.until_decided:
+            return
+        if not isinstance(self.seeds, int):
+            raise ValueError(
+                f"seeds={list(self.seeds)} are listed, and until_decided adds 1, 2, 3, ...; say how many to begin "
+                f"with: seeds={len(self.seeds)}"
+            )
+        if self.seeds > self.most_seeds:
+            raise ValueError(
+                f"seeds={self.seeds} to begin with are more than most_seeds={self.most_seeds}; nearest valid: "
+                f"most_seeds={self.seeds}"
             )
 
     @property

@@ -9,10 +9,11 @@ from msgspec.structs import replace
 
 from dorsal.data.spec import parse_data
 from dorsal.data.summary import DataSummary
+from dorsal.jobs.events import Note
 from dorsal.jobs.execution import Execution, OnEvent, execute, tell
 from dorsal.jobs.forecast import first_seeds
 from dorsal.jobs.records import Arm, Study
-from dorsal.jobs.study_file import STUDY_FILE, load_study, refuse_other_studies
+from dorsal.jobs.study_file import STUDY_FILE, load_study, read_study_file, refuse_other_studies
 from dorsal.jobs.train import (
     check_probes,
     data_summary,
@@ -27,9 +28,11 @@ from dorsal.recipes.text import AnyRecipe, read_any_recipes
 from dorsal.spec.network import Network
 from dorsal.spec.start import Start
 from dorsal.spec.timm import AnyNetwork, TimmNetwork
+from dorsal.stats.looks import FIRST_LOOK
 from dorsal.study.comparison.plan import Foreign, describer, fitted_network, plan_comparison
 from dorsal.study.comparison.question import AskedArm, Comparison, command_line
 from dorsal.study.comparison.tune import tune
+from dorsal.study.comparison.until import undecided
 
 
 def compare(comparison: Comparison, *, on_event: OnEvent = lambda _: None) -> Study:
@@ -43,6 +46,24 @@ def compare(comparison: Comparison, *, on_event: OnEvent = lambda _: None) -> St
     Raises ValueError for a bad question, a budget that is too small, a folder that another process holds or that
     cannot be written, a store of another schema; OSError when the disk is full, with all that was stored intact.
     """
+    if not comparison.until_decided:
+        return _compare(comparison, comparison.seeds, on_event)
+    assert isinstance(comparison.seeds, int)
+    saved = read_study_file(comparison.folder)
+    count = max(comparison.seeds, FIRST_LOOK, len(saved.study.seeds) if saved and saved.study.most_seeds else 0)
+    while True:
+        study = _compare(comparison, min(count, comparison.most_seeds), on_event)
+        left = undecided(study, comparison.most_seeds)
+        if not left or len(study.seeds) < count or count >= comparison.most_seeds:
+            return study
+        count += 1
+        on_event(Note(f"undecided after {count - 1} seeds: {', '.join(left)}; seed {count} is next"))
+
+
+def _compare(comparison: Comparison, seeds: int | tuple[int, ...], on_event: OnEvent) -> Study:
+    """As `compare`, with these seeds."""
+    command, most = command_line(comparison), comparison.most_seeds if comparison.until_decided else None
+    comparison = replace(comparison, seeds=seeds)
     place = with_device(comparison.resources)
     recipes = read_any_recipes(comparison.recipes, comparison.epochs)
     data = data_summary(parse_data(comparison.data))
@@ -65,11 +86,12 @@ def compare(comparison: Comparison, *, on_event: OnEvent = lambda _: None) -> St
         file=STUDY_FILE,
         kind="comparison",
         name=comparison.name,
-        command=command_line(comparison),
+        command=command,
         storage=comparison.storage,
         budget=comparison.budget,
         keep_models=comparison.keep_models,
         margin=comparison.margin,
+        most_seeds=most,
     )
 
     def check() -> None:
