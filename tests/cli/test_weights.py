@@ -457,7 +457,7 @@ def test_published_cifar_networks_score_as_measured(dorsal, real_data, tmp_path,
     assert round(found["score"], 1) == accuracy
 
 
-def test_models_of_few_and_of_many_classes_stand_in_one_table(capsys):
+def test_models_of_few_and_of_many_classes_stand_in_one_table(capsys, tmp_path):
     rows = []
     for classes in (3, 9):
         scorer = ClassifyScorer(classes)
@@ -466,8 +466,8 @@ def test_models_of_few_and_of_many_classes_stand_in_one_table(capsys):
         result = ModelScore(
             key="", score=found.score, scores=found.scores, loss=found.loss, images=found.images, seconds=1.0
         )
-        rows.append(SimpleNamespace(name=f"{classes} classes", result=result))
-    _print(SimpleNamespace(models=rows))
+        rows.append(SimpleNamespace(name=f"{classes} classes", images=f"of {classes}", result=result))
+    _print(SimpleNamespace(models=rows), tmp_path)
     few, many = [line.split("│") for line in capsys.readouterr().out.splitlines() if "75.00" in line]
     assert [cell.strip() == "" for cell in few] != [cell.strip() == "" for cell in many]  # it has no top-5
 

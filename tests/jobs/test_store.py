@@ -237,7 +237,7 @@ def test_a_folder_without_study_is_refused(tmp_path: Path) -> None:
     [
         (
             '{"schema": 1}',
-            r"study.json has schema 1 and this version of dorsal reads 2; use the version",
+            r"study.json has schema 1 and this version of dorsal reads 3; use the version",
         ),
         ("{", "is no study"),
         ("{}", "is no study"),

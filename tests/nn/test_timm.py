@@ -103,7 +103,7 @@ def test_a_rate_that_is_taken_acts_in_training_and_only_there(rates: dict[str, f
         ("hrnet_w18", {"drop_path": 0.1}, "drop_path=0.1 would do nothing in timm:hrnet_w18"),
         ("resnet18", {"drop_block": 0.1}, "drop_block=0.1 would do nothing in timm:resnet18"),
         ("resnet51", {}, "timm:resnet51 is not a model of timm; did you mean .*resnet50"),
-        ("resnet50.a1_in1k", {}, r"timm:resnet50.a1_in1k is not a model of timm; did you mean resnet50 "),
+        ("resnet50.a1_in1k", {}, r"is not a model of timm; weights stand after an @: timm:resnet50@a1_in1k"),
         ("qqqq", {}, r"timm:qqqq is not a model of timm; there are [\d,]+, see `timm.list_models\(\)`"),
     ],
 )

@@ -103,7 +103,7 @@ def test_evidence_of_another_schema_is_refused(folder: Path, tmp_path: Path) -> 
     file = tmp_path / "recheck.json"
     file.write_bytes(msgspec.json.encode({**msgspec.json.decode(file.read_bytes()), "schema": 1}))
     with pytest.raises(
-        ValueError, match=r"recheck\.json has schema 1 and this version of dorsal reads 2; use the vers"
+        ValueError, match=r"recheck\.json has schema 1 and this version of dorsal reads 3; use the vers"
     ):
         load_recheck(tmp_path)
 
