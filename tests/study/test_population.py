@@ -224,7 +224,7 @@ def test_a_folder_of_another_schema_is_refused(population: PopulationStudy, fold
         if path.is_file():
             (tmp_path / path.name).write_bytes(path.read_bytes())
     for name, read in (("study.json", 3), ("spaces.json", 2)):
-        refused = f"has schema 1 and this version of dorsal reads {read}; use the version that wrote it, or name another"
+        refused = f"has schema 1 and this version of dorsal reads {read}; use the version that wrote it, or name a"
         whole = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(msgspec.json.encode({**msgspec.json.decode(whole), "schema": 1}))
         with pytest.raises(ValueError, match=rf"{name} {refused}"):
