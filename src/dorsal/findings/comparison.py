@@ -23,6 +23,7 @@ from dorsal.stats import (
     Comparisons,
     Estimate,
     FixedPair,
+    Ratios,
     Shares,
     compare_arms,
     compare_fixed,
@@ -163,7 +164,7 @@ def analyse_comparison(study: Study, contributions: Contributions | None = None)
         no_shares=missing,
         complete_seeds=complete,
         images=None if example is None else len(example.top),
-        groups=None if example is None or example.groups is None else len(set(example.groups.tolist())),
+        groups=None if example is None else _groups(example),
         lost=known.lost,
         fixed={} if learnt.nothing else _fixed(study, known),
         tuning=analyse_tuning(study, known),
@@ -247,6 +248,12 @@ def _by_image(study: Study, known: Contributions, taken: Mapping[str, str]) -> B
     return {
         arm: [values.get(keys.get((arm, recipe, seed), "")) for seed in study.seeds] for arm, recipe in taken.items()
     }
+
+
+def _groups(ratios: Ratios) -> int | None:
+    """How many groups of images are independent of each other; None where each image is."""
+    groups = None if ratios.groups is None else len(set(ratios.groups.tolist()))
+    return groups if groups != len(ratios.top) else None
 
 
 def _fixed(study: Study, known: Contributions) -> dict[str, FixedPair]:

@@ -296,7 +296,11 @@ def noise_sentence(pair: Pair) -> str:
     if not times:
         return f"{said}."
     most = min(times, key=lambda noun: times[noun])
-    return f"{said}; what helps most is more {most}, about {max(times[most], 1):,.3g} times as many."
+    return f"{said}; what helps most is more {most}, about {_times(times[most])} times as many."
+
+
+def _times(factor: float) -> str:
+    return f"{factor:,.0f}" if factor >= 10 else f"{factor:.2g}"
 
 
 def _without_noise(pair: Pair) -> str:
