@@ -75,7 +75,8 @@ def _seed32(seed: int, epoch: int, index: int) -> int:
 def held_out(labels: NDArray[np.int64], share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The places of images to learn from and of those held out, each in order, for labels [n].
 
-    Of each class a `share` is held out, rounded, at least one image and never all. `seed` draws which.
+    Of each class a `share` is held out, rounded: at least one image and never all, so none of a class with one image.
+    `seed` draws which.
     """
     random = np.random.default_rng(seed)
     held = np.zeros(len(labels), bool)

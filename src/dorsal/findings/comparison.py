@@ -125,7 +125,8 @@ def analyse_comparison(study: Study, contributions: Contributions | None = None)
     trials = study.ended()
     tables = _tables(study)
     by_recipe = {name: _results(study, trials, taken) for name, taken in tables.items()}
-    by_image = {name: _by_image(study, known, taken) for name, taken in tables.items()} if known.runs else {}
+    values = {key: ratios.values() for key, ratios in known.runs.items()}
+    by_image = {name: _by_image(study, values, taken) for name, taken in tables.items()} if values else {}
     crossed = [arm.label for arm in study.arms if not arm.recipe]
     learnt = learning(
         (
@@ -135,7 +136,7 @@ def analyse_comparison(study: Study, contributions: Contributions | None = None)
         ),
         study.data,
     )
-    cells = tuple(_cells(study, trials, known))
+    cells = tuple(_cells(study, trials, values))
     once = tuple(name for name in by_recipe if any(c.recipe == name and c.planned < len(study.seeds) for c in cells))
     repeated = [name for name in by_recipe if name not in once and tuned_name(name) not in by_recipe]
     shares, missing, complete = _shares(study, crossed, [by_recipe[name] for name in repeated])
@@ -166,7 +167,7 @@ def analyse_comparison(study: Study, contributions: Contributions | None = None)
         images=None if example is None else len(example.top),
         groups=None if example is None else _groups(example),
         lost=known.lost,
-        fixed={} if learnt.nothing else _fixed(study, known),
+        fixed={} if learnt.nothing else _fixed(study, known, tables),
         tuning=analyse_tuning(study, known),
         planned=planned,
         done=planned - sum(cell.missing for cell in cells),
@@ -208,13 +209,13 @@ def _tables(study: Study) -> dict[str, dict[str, str]]:
     return {name: taken for name, taken in of_tuned.items() if set(taken.values()) & set(tuned.values())} | tables
 
 
-def _cells(study: Study, trials: Mapping[tuple[str, str, int], Trial], known: Contributions) -> Iterator[Cell]:
+def _cells(study: Study, trials: Mapping[tuple[str, str, int], Trial], values: Mapping[str, Array]) -> Iterator[Cell]:
     """Each arm under each recipe that it is trained by; intervals are by the noise of all arms under the recipe."""
     planned = Counter((run.arm, run.recipe) for run in study.runs)
     means = {}
     for name in study.recipes:
         taken = {arm.label: name for arm in study.arms if planned[arm.label, name]}
-        images = _by_image(study, known, taken) if known.runs else None
+        images = _by_image(study, values, taken) if values else None
         means[name] = pooled_means(_results(study, trials, taken), images=images) if taken else {}
     for arm in study.arms:
         for name in study.recipes:
@@ -241,10 +242,9 @@ def _results(study: Study, trials: Mapping[tuple[str, str, int], Trial], taken: 
     }
 
 
-def _by_image(study: Study, known: Contributions, taken: Mapping[str, str]) -> ByImage:
-    """As `_results`, what each image contributes in place of the score."""
+def _by_image(study: Study, values: Mapping[str, Array], taken: Mapping[str, str]) -> ByImage:
+    """As `_results`, what each image contributes in place of the score; `values` has it by the run's key."""
     keys = {(run.arm, run.recipe, run.seed): run.key for run in study.runs}
-    values = {key: ratios.values() for key, ratios in known.runs.items()}
     return {
         arm: [values.get(keys.get((arm, recipe, seed), "")) for seed in study.seeds] for arm, recipe in taken.items()
     }
@@ -256,14 +256,12 @@ def _groups(ratios: Ratios) -> int | None:
     return groups if groups != len(ratios.top) else None
 
 
-def _fixed(study: Study, known: Contributions) -> dict[str, FixedPair]:
+def _fixed(study: Study, known: Contributions, tables: Mapping[str, Mapping[str, str]]) -> dict[str, FixedPair]:
     """Both arms as trained models, where there are two and one seed, under each recipe that both have finished."""
     if len(study.arms) != 2 or len(study.seeds) != 1:
         return {}
     keys = {(run.arm, run.recipe): run.key for run in study.runs}
-    runs = {
-        name: [known.runs.get(keys.get(pair, "")) for pair in taken.items()] for name, taken in _tables(study).items()
-    }
+    runs = {name: [known.runs.get(keys.get(pair, "")) for pair in taken.items()] for name, taken in tables.items()}
     return {
         name: compare_fixed(first, second)
         for name, (first, second) in runs.items()

@@ -70,8 +70,9 @@ def read_fields(given: Mapping[str, Any], kind: type[msgspec.Struct], of: str, n
     for field, node in given.items():
         value = _plain(field, node)
         words = _words_of(types[field])
-        if words and (isinstance(value, str) or get_origin(types[field]) is Literal):  # before msgspec, which knows no
-            check_word(field, value, words)  # near matches
+        # Before msgspec, as its error does not name the nearest word.
+        if words and (isinstance(value, str) or get_origin(types[field]) is Literal):
+            check_word(field, value, words)
         elif value == "none" and type(None) in get_args(types[field]):
             value = None
         values[field] = convert(field, value, types[field])

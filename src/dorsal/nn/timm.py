@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import torch
@@ -42,8 +43,7 @@ class TimmBackbone(nn.Module):
         from timm.models import group_parameters
 
         groups = group_parameters(self.model, self.model.group_matcher(coarse=True))
-        heads = self.model.default_cfg["classifier"]
-        heads = tuple(f"{head}." for head in ((heads,) if isinstance(heads, str) else heads))
+        heads = classifier_prefixes(self.model.default_cfg["classifier"])
         trunk = {name: level for level, names in groups.items() for name in names if not name.startswith(heads)}
         count = max(trunk.values()) + 1
         return {f"model.{name}": trunk.get(name, count) for name, _ in self.model.named_parameters()}
@@ -124,6 +124,12 @@ def build_timm(
         convert: Any = freeze_batch_norm_2d if norm_policy == "frozen" else convert_sync_batchnorm
         model = convert(model)
     return TimmBackbone(network, model)
+
+
+def classifier_prefixes(classifier: str | Sequence[str]) -> tuple[str, ...]:
+    """How the names of a classifier's tensors begin; `classifier` is timm's setting, one module's name or several."""
+    names = (classifier,) if isinstance(classifier, str) else classifier
+    return tuple(f"{name}." for name in names)
 
 
 def require_timm(network: TimmNetwork) -> Any:

@@ -84,7 +84,7 @@ def _of_file(path: Path, asked: Network, state: str | None, prefix: str | None) 
     def about() -> Start:
         known = published_as(path.name)
         place = str(path.resolve())
-        return _published_start(known, place, path) if known else Start(weights=place, sha256=_sha256(path))
+        return _published_start(known, place, path) if known else Start(weights=place, sha256=sha256_of(path))
 
     return Weights(network, lambda: matched.state, about, f"{path}: {found.note}" if found.others else "")
 
@@ -111,7 +111,7 @@ def _of_folder(path: Path, asked: Network) -> Weights:
 def _published_start(entry: PublishedWeights, weights: str, file: Path) -> Start:
     return Start(
         weights=weights,
-        sha256=_sha256(file),
+        sha256=sha256_of(file),
         preprocessing=preprocessing_in_ours(entry.preprocessing, entry.format, read_network(entry.network)),
         trained_on=entry.trained_on,
         recipe=entry.recipe,
@@ -134,7 +134,8 @@ def _id_of(weights: str, asked: Network) -> str:
     return weights
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dorsal.language.files import at_home
 from dorsal.nn.backbone import Classifier
-from dorsal.nn.timm import TimmBackbone, require_timm
+from dorsal.nn.timm import TimmBackbone, classifier_prefixes, require_timm
 from dorsal.spec.adapt import fitted_to
 from dorsal.spec.network import Network
 from dorsal.spec.preprocessing import Preprocessing
@@ -21,7 +21,7 @@ from dorsal.spec.start import Start
 from dorsal.spec.timm import AnyNetwork, TimmNetwork
 from dorsal.weights.fill import fill
 from dorsal.weights.published import trained_on
-from dorsal.weights.source import find_weights
+from dorsal.weights.source import find_weights, sha256_of
 
 _COUNTER = "num_batches_tracked"
 
@@ -74,9 +74,9 @@ def _load_timm(weights: str, network: TimmNetwork) -> StartingWeights:
     if path.is_dir():
         raise ValueError(f"weights={weights!r} is a folder; a network of timm begins from a checkpoint file, or a tag")
     state, about = _timm_file(timm, path) if path.is_file() else _timm_tag(timm, network, weights)
-    heads = timm.get_pretrained_cfg(network.name).classifier
-    heads = tuple(f"{head}." for head in ((heads,) if isinstance(heads, str) else heads))
-    stem = f"{timm.get_pretrained_cfg(network.name).first_conv}.weight"
+    config = timm.get_pretrained_cfg(network.name)
+    heads = classifier_prefixes(config.classifier)
+    stem = f"{config.first_conv}.weight"
     state = {name: tensor for name, tensor in state.items() if not name.startswith(heads)}
     if stem in state and state[stem].ndim == 4 and state[stem].shape[1] == 3:
         state[stem] = timm.models.adapt_input_conv(network.in_channels, state[stem])
@@ -88,9 +88,7 @@ def _timm_file(timm: Any, path: Path) -> tuple[dict[str, Tensor], Start]:
         state = timm.models.load_state_dict(str(path), weights_only=True)
     except Exception as error:  # torch, safetensors and pickle raise their own
         raise ValueError(f"weights={str(path)!r} cannot be read: {str(error).splitlines()[0]}") from None
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return dict(state), Start(weights=str(path.resolve()), sha256=digest)
+    return dict(state), Start(weights=str(path.resolve()), sha256=sha256_of(path))
 
 
 def _timm_tag(timm: Any, network: TimmNetwork, tag: str) -> tuple[dict[str, Tensor], Start]:
