@@ -204,7 +204,7 @@ def run_trial(run: Run, tell: Callable[[Message], None], *, folder: Path, place:
         tell(epoch)
 
     try:
-        data, start = _data_of(run), starting_weights(run)
+        data, start = data_of(run), starting_weights(run)
         result = fit(
             run.network,
             run.recipe,
@@ -236,7 +236,7 @@ def run_trial(run: Run, tell: Callable[[Message], None], *, folder: Path, place:
     return Trial(run.key, "finished", result.score.score, result.curve, seconds, "", result.score.scores, digest)
 
 
-def _data_of(run: Run) -> ImageData:
+def data_of(run: Run) -> ImageData:
     """The data of a run. Raises ValueError where they are not those of the plan."""
     data = _open(run.data, run.fingerprint)
     if data.fingerprint != run.fingerprint:
@@ -253,7 +253,7 @@ def _probe_trial(
         found = probe(
             run.network,
             recipe,
-            _data_of(run),
+            data_of(run),
             seed=run.seed,
             start=starting_weights(run),
             folder=folder / "features",

@@ -62,6 +62,7 @@ def is_file(path: Path) -> bool:
 
 
 _FOLDERS = {
+    "choice.json": "a choice of weights",
     "model.json": "a model",
     "scores.json": "scores of models",
     "search.json": "a search",

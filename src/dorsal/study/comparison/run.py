@@ -68,8 +68,8 @@ def _compare(comparison: Comparison, seeds: int | tuple[int, ...], on_event: OnE
     recipes = read_any_recipes(comparison.recipes, comparison.epochs)
     data = data_summary(parse_data(comparison.data))
     tell(data.notes, on_event)
-    arms = _filled_in(comparison.asked_arms)
-    asked = plan_comparison(comparison, data, recipes, arms, _foreign(comparison, arms, data, recipes))
+    arms = filled_in(comparison.asked_arms)
+    asked = plan_comparison(comparison, data, recipes, arms, foreign(comparison, arms, data, recipes))
     check_probes(asked.recipes.values(), data)
     examined = (examine_start(arm, data, comparison.accept) for arm in asked.arms if arm.start)
     asked = replace(asked, remarks=tuple(chain.from_iterable(examined)))
@@ -103,7 +103,7 @@ def _compare(comparison: Comparison, seeds: int | tuple[int, ...], on_event: OnE
     return load_study(folder, comparison.storage)
 
 
-def _foreign(
+def foreign(
     comparison: Comparison, arms: Sequence[AskedArm], data: DataSummary, recipes: Mapping[str, AnyRecipe]
 ) -> Foreign:
     """Asks timm for its networks, and finds the weights that arms begin from."""
@@ -120,7 +120,7 @@ def _foreign(
     return Foreign(timm, starts)
 
 
-def _filled_in(arms: Sequence[AskedArm]) -> tuple[AskedArm, ...]:
+def filled_in(arms: Sequence[AskedArm]) -> tuple[AskedArm, ...]:
     """The arms with one for each published set of weights in place of each `network@*`.
 
     Raises ValueError where none are published.
