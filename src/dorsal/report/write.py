@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import overload
 
 from dorsal.findings.analyse import Findings, analyse, analyse_population_in, read_study
+from dorsal.findings.choice import ChoiceFindings, analyse_choice
 from dorsal.findings.comparison import ComparisonFindings, analyse_comparison
 from dorsal.findings.contributions import read_contributions
 from dorsal.findings.population.records import PopulationFindings
@@ -12,15 +13,19 @@ from dorsal.findings.search import SearchFindings
 from dorsal.jobs.records import Study
 from dorsal.language.files import PathLike, as_path
 from dorsal.language.reader import wrong_type
+from dorsal.report.choice.page import write_choice_report
 from dorsal.report.comparison.page import write_comparison_report
 from dorsal.report.population.page import write_population_report
 from dorsal.report.search.page import write_search_report
+from dorsal.study.choice.records import FINETUNE, ChoiceStudy
 from dorsal.study.population.records import PopulationStudy
 from dorsal.study.search.records import AnyStudy, SearchStudy
 
 
 @overload
 def write_report(study: Study, folder: PathLike, storage: str | None = None) -> ComparisonFindings: ...
+@overload
+def write_report(study: ChoiceStudy, folder: PathLike, storage: str | None = None) -> ChoiceFindings: ...
 @overload
 def write_report(study: PopulationStudy, folder: PathLike, storage: str | None = None) -> PopulationFindings: ...
 @overload
@@ -46,6 +51,12 @@ def write_report(study: AnyStudy | PathLike, folder: PathLike | None = None, sto
             comparison = analyse_comparison(found, read_contributions(found, home or out))
             write_comparison_report(found, comparison, out)
             return comparison
+        case ChoiceStudy():
+            choice = analyse_choice(found, home or out)
+            if found.finetuning is not None:
+                write_report(found.finetuning, out / FINETUNE)
+            write_choice_report(found, choice, out)
+            return choice
         case PopulationStudy():
             whole = analyse_population_in(home or out, found, storage)
             write_population_report(found, whole.findings, out, whole.latency, whole.retrained)

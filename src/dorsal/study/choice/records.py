@@ -16,7 +16,10 @@ from dorsal.stats import Comparisons, Estimate
 
 CHOICE_SCHEMA = 1
 CHOICE_FILE = "choice.json"
-COLORS = "color histogram"
+FINETUNE = "finetune"
+"""The folder, in that of the choice, of the comparison of the finalists."""
+RANDOM, COLORS = "random weights", "color histogram"
+"""The controls."""
 Stop = Literal["one left", "all images", "budget", "interrupted"]
 
 
@@ -51,7 +54,8 @@ class ChoiceStudy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     - `name`, `command`, `created`, `data`, `machine`, `versions`, `remarks`: as in `Study`.
     - `arms`: the candidates, with the time of one image. `commands`: by label, what trains it.
-    - `controls`: labels of what is probed beside them and never trained: random weights, and color histograms.
+    - `controls`: labels of what is probed beside them and never trained: random weights of the network with the fewest
+      MACs, and color histograms. `random_network`: reads back as that network.
     - `left_out`: weights that were not examined.
     - `portions`: what the rounds look at. `rounds`: those that were made. `stop`: why there are no more.
     - `budget`: the time for all of it, None without a limit.
@@ -69,7 +73,8 @@ class ChoiceStudy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     remarks: tuple[StudyRemark, ...]
     arms: tuple[Arm, ...]
     commands: dict[str, str]
-    controls: tuple[str, ...]
+    controls: tuple[str, ...] = (RANDOM, COLORS)
+    random_network: str
     left_out: tuple[LeftOut, ...]
     portions: tuple[Portion, ...]
     rounds: tuple[Round, ...] = ()

@@ -19,7 +19,7 @@ from dorsal.jobs.clock import Amount, Clock
 from dorsal.jobs.events import EvaluationStart, Note, Remark
 from dorsal.jobs.execution import OnEvent, do_jobs, engine_of, tell
 from dorsal.jobs.forecast import START_UP_SECONDS, Forecast, forecast, makespan
-from dorsal.jobs.json_file import read_record, write_record
+from dorsal.jobs.json_file import write_record
 from dorsal.jobs.kept import check_disk, predictions_needed
 from dorsal.jobs.lock import hold
 from dorsal.jobs.machine import machine, versions
@@ -35,13 +35,21 @@ from dorsal.recipes.probe import Probe
 from dorsal.stats import compare_arms, pooled_means
 from dorsal.study.choice.candidates import Candidates, command_of, comparison_of, find_candidates
 from dorsal.study.choice.question import Choice, command_line
-from dorsal.study.choice.records import CHOICE_FILE, CHOICE_SCHEMA, COLORS, ChoiceStudy, Round, Stop, ranked
+from dorsal.study.choice.records import (
+    CHOICE_FILE,
+    COLORS,
+    FINETUNE,
+    RANDOM,
+    ChoiceStudy,
+    Round,
+    Stop,
+    ranked,
+)
+from dorsal.study.choice.saved import load_choice, read_choice
 from dorsal.study.comparison.run import compare
 
-RANDOM = "random weights"
 PROBING_SHARE = 0.5
 """Of the budget, at most: the rest is for fine-tuning."""
-_FINETUNE = "finetune"
 _CONFIDENCE = 0.95
 _SEED = 0
 
@@ -66,8 +74,8 @@ def choose(choice: Choice, *, on_event: OnEvent = lambda _: None) -> ChoiceStudy
         if study.finalists:
             asked = [chooser.asked[label] for label in study.finalists]
             on_event(Note(f"fine-tuning {', '.join(study.finalists)}"))
-            compare(comparison_of(choice, asked, str(choice.folder / _FINETUNE)), on_event=on_event)
-    return _with_finetuning(study, choice)
+            compare(comparison_of(choice, asked, str(choice.folder / FINETUNE)), on_event=on_event)
+    return load_choice(choice.folder, choice.storage)
 
 
 class _Rate(NamedTuple):
@@ -88,7 +96,7 @@ class _Chooser:
         self.folder, self.place = choice.folder, with_device(choice.resources)
         self.asked = {arm.label: asked for arm, asked in zip(found.plan.arms, found.asked, strict=True)}
         self.left_out = found.left_out
-        self.before = read_record(self.folder / CHOICE_FILE, ChoiceStudy, CHOICE_SCHEMA, "choice of weights")
+        self.before = read_choice(self.folder)
         cheapest = min(found.plan.arms, key=lambda arm: arm.cost.macs)
         self.random = replace(cheapest, label=RANDOM, start=None)
         self.runs = {arm.label: self._run(arm, inner=_SEED) for arm in (*found.plan.arms, self.random)}
@@ -144,7 +152,7 @@ class _Chooser:
 
     def _fitting(self, study: ChoiceStudy) -> tuple[str, ...]:
         """The best survivors whose fine-tuning with all seeds fits into what is left of the budget."""
-        home, found = self.folder / _FINETUNE, dict[tuple[str, str], float]()
+        home, found = self.folder / FINETUNE, dict[tuple[str, str], float]()
         saved = read_study_file(home)
         done = _ended(load_study(home, self.choice.storage)) if saved else set()
         fitting: tuple[str, ...] = ()
@@ -268,7 +276,7 @@ class _Chooser:
                 for arm in self.plan.arms
             ),
             commands={label: command_of(self.choice, asked) for label, asked in self.asked.items()},
-            controls=(RANDOM, COLORS),
+            random_network=self.random.text,
             left_out=self.left_out,
             portions=self.portions,
             budget=self.choice.budget,
@@ -285,10 +293,3 @@ def _describe(job: ProbeRound, names: tuple[str, ...]) -> tuple[Domains, Values]
 
 def _ended(study: Study) -> set[str]:
     return {trial.key for trial in study.trials if trial.status != "failed"}
-
-
-def _with_finetuning(study: ChoiceStudy, choice: Choice) -> ChoiceStudy:
-    """The study with the comparison of its finalists."""
-    if not study.finalists:
-        return study
-    return replace(study, finetuning=load_study(choice.folder / _FINETUNE, choice.storage))
