@@ -69,8 +69,8 @@ def _short_of_probe(best: Candidate) -> Iterator[str]:
     if score is None or probed is None or score.high is None or probed.low is None or score.high >= probed.low:
         return
     yield (
-        f"Fine-tuning falls short of the probe of {best.label}, which scored {percent(probed)} % on other images: train "
-        "longer (--epochs), or keep the network as it is (the recipe head)."
+        f"Fine-tuning falls short of the probe of {best.label}, which scored {percent(probed)} % on other images: "
+        "train longer (--epochs), or keep the network as it is (the recipe head)."
     )
 
 
@@ -108,8 +108,8 @@ def _news(study: ChoiceStudy, found: ChoiceFindings) -> Iterator[str]:
         names = " or ".join(f"{name} ({made.scores[name].value:.1f} %)" for name in controls if name in made.scores)
         verb = "is" if len(labels) == 1 else "are"
         yield (
-            f"News: {_listed(labels)} {verb} not shown to beat {names} after {made.portion.learnt:,} images: such features "
-            "may be of no use here."
+            f"News: {_listed(labels)} {verb} not shown to beat {names} after {made.portion.learnt:,} images: such "
+            "features may be of no use here."
         )
     if any(not each.unbeaten for each in asked):
         who = "Each of the other candidates" if unbeaten else "Every candidate"
@@ -126,8 +126,8 @@ def _dropped(study: ChoiceStudy, found: ChoiceFindings) -> Iterator[str]:
         if each.behind is not None:
             images = study.rounds[each.round - 1].portion.learnt
             yield (
-                f"{each.label} was dropped in round {each.round}, after {images:,} images: it is worse than the best by "
-                f"{difference(each.behind)} points."
+                f"{each.label} was dropped in round {each.round}, after {images:,} images: it is worse than the best "
+                f"by {difference(each.behind)} points."
             )
 
 

@@ -42,11 +42,17 @@ def find_candidates(choice: Choice, data: DataSummary) -> Candidates:
     `examine_images` does.
     """
     kept, left_out, remarks = list[AskedArm](), list[LeftOut](), list[InputFinding]()
+    seen = dict[tuple[str, str], str]()
     for text in choice.weights or own_weights():
         try:
             asked, refused = _of_license(_read(text), choice.license)
             for arm in asked:
                 (made,) = _planned(choice, data, [arm]).arms
+                assert made.start is not None
+                identity = (made.network_hash, made.start.sha256)
+                if identity in seen:
+                    raise ValueError(f"weights {text!r} are the same as {seen[identity]!r}; leave one of them out")
+                seen[identity] = text
                 remarks += examine_start(made, data, choice.accept)
         except ValueError as error:
             if choice.weights:
