@@ -155,7 +155,7 @@ def test_the_recorded_command_asks_the_same_question(path: str, monkeypatch: pyt
             "try: dorsal compare small --data 'photos(size=96, val_fraction=0.1)'",
         ),
         ("train small --lr 0.1", "but a field of --recipe; try: dorsal train small --recipe 'plain(lr=0.1)'"),
-        ("train small --budget 3m", "but of `dorsal compare`, `dorsal space run`, `dorsal space recheck`"),
+        ("train small --budget 3m", "but of `dorsal compare`, `dorsal choose`, `dorsal space run`"),
         ("compare small --nonsense", "see `dorsal compare --help`"),
         ("--seeds 3 compare", "options come after the verb"),
         ("compre small", "try: dorsal compare small"),

@@ -175,7 +175,7 @@ def caveats(study: ChoiceStudy, found: ChoiceFindings) -> Iterator[str]:
             f"The control with {RANDOM} is {study.random_network}. The control {COLORS} is the same logistic "
             "regression on the colors of each image."
         )
-    if found.by == "fine-tuning":
+    if len(study.finalists) > 1 and found.by == "fine-tuning":
         yield "All were fine-tuned by one recipe as it is. Tuned, they might rank otherwise: dorsal compare --tune."
         yield "The score of the best of several is a little too high, as it was chosen by the same validation images."
     if any(arm.start and not arm.start.license for arm in study.arms):

@@ -180,7 +180,7 @@ class _Chooser:
         if number > 1 and len(study.left) < 2:
             return "one left"
         budget, before = self.choice.budget, self.before
-        if budget is None or all(job.key in store.outcomes() for job in jobs):
+        if budget is None or {job.key for job in jobs} <= store.outcomes().keys():
             return None
         if before and (before.stop, before.budget, len(before.rounds)) == ("budget", budget, number - 1):
             return "budget"
