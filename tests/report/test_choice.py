@@ -17,7 +17,7 @@ from dorsal.report.words.choice import caveats, command, conclusions
 from dorsal.stats import Estimate
 from dorsal.study.choice.records import COLORS, RANDOM, ChoiceStudy
 from tests.report.browser import assert_legible, look_at, needs_browser
-from tests.report.choice_cases import made
+from tests.report.choice_cases import made, made_round
 
 EVIL = "<script>document.title='owned'</script>"
 
@@ -47,8 +47,15 @@ def test_conclusions_name_the_best_the_dropped_the_useless_and_what_was_left_out
     assert "News: c (25.00 ± 4.25 %) is not shown to beat random weights (20.0 %) or color histogram (30.0 %)" in text
     assert "Each of the other candidates is shown to beat random weights and color histograms." in text
     assert "c was dropped in round 1, after 100 images: it is worse than the best by 45.0 ± " in text
-    assert "Left out: d (license CC-BY-NC-4.0)." in text
-    assert "Left out: e (it is damaged)." in text
+    assert "Left out: d: license CC-BY-NC-4.0." in text
+    assert "Left out: e: it is damaged." in text
+
+
+def test_where_the_best_beats_no_control_that_stands_first() -> None:
+    none = made_round(100, {"a": 0.3, "b": 0.28, "c": 0.25, RANDOM: 0.2, COLORS: 0.3})
+    text = said(made(rounds=(none,)))
+    assert text.startswith("News: ")
+    assert "to beat random weights and color histograms" not in text
 
 
 def test_by_probing_alone_the_top_is_what_no_round_has_dropped() -> None:

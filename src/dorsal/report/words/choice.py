@@ -17,9 +17,10 @@ SCORE_COLUMNS = ("fine-tuned", "rank", "probed", "in round", "fate")
 
 def conclusions(study: ChoiceStudy, found: ChoiceFindings) -> tuple[str, ...]:
     """What the choice shows, the most important first."""
+    top, news = tuple(_top(study, found)), tuple(_news(study, found))
+    best = next((each for each in found.candidates if each.label in found.top[:1]), None)
     return (
-        *_top(study, found),
-        *_news(study, found),
+        *(news + top if best and best.unbeaten else top + news),
         *_dropped(study, found),
         *_waiting(study),
         *_failed(study),
@@ -156,8 +157,8 @@ def _failed(study: ChoiceStudy) -> Iterator[str]:
 
 
 def _left_out(each: LeftOut) -> str:
-    why = each.fault or f"license {each.license or 'not known'}"
-    return f"Left out: {each.weights} ({why})."
+    why = each.fault.rstrip(".") or f"license {each.license or 'not known'}"
+    return f"Left out: {each.weights}: {why}."
 
 
 def caveats(study: ChoiceStudy, found: ChoiceFindings) -> Iterator[str]:
