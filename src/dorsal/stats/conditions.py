@@ -17,14 +17,17 @@ Values = Mapping[str, Sequence[float | None]]
 
 
 def simple_effects(
-    conditions: Mapping[str, Values], confidence: float = 0.95, images: Mapping[str, ImageValues] | None = None
+    conditions: Mapping[str, Values],
+    confidence: float = 0.95,
+    images: Mapping[str, ImageValues] | None = None,
+    overlap: float = 0.0,
 ) -> dict[str, Comparisons]:
     """Compare the arms under each condition, corrected for all pairs under all conditions.
 
-    `conditions` has one table for each, and `images` for some of these too, as in `compare_arms`. Within a condition
-    the correction is Tukey's, over the conditions it is Bonferroni's, which holds also if one seed makes runs under
-    different conditions alike. So all intervals of all conditions hold at once. A condition with fewer than two arms
-    with results is left out, and does not count.
+    `conditions` has one table for each, and `images` for some of these too, as in `compare_arms`, which has `overlap`
+    too. Within a condition the correction is Tukey's, over the conditions it is Bonferroni's, which holds also if one
+    seed makes runs under different conditions alike. So all intervals of all conditions hold at once. A condition with
+    fewer than two arms with results is left out, and does not count.
 
     Raises ValueError as `compare_arms` does.
     """
@@ -32,7 +35,7 @@ def simple_effects(
     compared = {name: values for name, values in conditions.items() if arms_with_results(values) > 1}
     seen = images or {}
     level = 1 - (1 - confidence) / max(len(compared), 1)
-    found = {name: compare_arms(values, level, seen.get(name)) for name, values in compared.items()}
+    found = {name: compare_arms(values, level, seen.get(name), overlap) for name, values in compared.items()}
     return {
         name: replace(
             each,
@@ -46,12 +49,13 @@ def simple_effects(
 
 
 def difference_of_differences(
-    first: Values, second: Values, arms: tuple[str, str], confidence: float = 0.95
+    first: Values, second: Values, arms: tuple[str, str], confidence: float = 0.95, overlap: float = 0.0
 ) -> Estimate:
     """By how much more `arms[0]` leads `arms[1]` under the `first` condition than under the `second`.
 
-    Both tables are as in `compare_arms`, and may have other arms too, which help to estimate the noise. The noise of
-    each condition is its own, with degrees of freedom by Satterthwaite (1946). The interval is of this one question.
+    Both tables and `overlap` are as in `compare_arms`. The tables may have other arms too, which help to estimate the
+    noise. The noise of each condition is its own, with degrees of freedom by Satterthwaite (1946). The interval is of
+    this one question.
 
     There is no interval if either condition has no degrees of freedom, or no noise in both.
 
@@ -59,7 +63,7 @@ def difference_of_differences(
     unequal length, infinite values, or a confidence not between 0 and 1.
     """
     check_confidence(confidence)
-    parts = [_difference(values, arms, name) for values, name in ((first, "first"), (second, "second"))]
+    parts = [_difference(values, arms, name, overlap) for values, name in ((first, "first"), (second, "second"))]
     (one, one_square, one_freedom), (two, two_square, two_freedom) = parts
     square = one_square + two_square
     if not min(one_freedom, two_freedom) or not square > 0:
@@ -69,7 +73,7 @@ def difference_of_differences(
     return Estimate(value=one - two, low=one - two - reach, high=one - two + reach)
 
 
-def _difference(values: Values, arms: tuple[str, str], condition: str) -> tuple[float, float, int]:
+def _difference(values: Values, arms: tuple[str, str], condition: str, overlap: float) -> tuple[float, float, int]:
     """The difference of two arms, its squared standard error, and the degrees of freedom."""
     table: dict[str, Array] = {arm: as_results(results, f"{condition}[{arm!r}]") for arm, results in values.items()}
     table = {arm: results for arm, results in table.items() if not np.isnan(results).all()}
@@ -78,7 +82,7 @@ def _difference(values: Values, arms: tuple[str, str], condition: str) -> tuple[
             raise ValueError(f"{condition} has no result of {arm!r}; its arms with results: {', '.join(table)}")
     if np.isnan(table[arms[0]] - table[arms[1]]).all():
         raise ValueError(f"{condition}: {arms[0]!r} and {arms[1]!r} have no seed in common")
-    fit = fit_blocks(np.stack(list(table.values())))
+    fit = fit_blocks(np.stack(list(table.values())), overlap)
     i, j = (list(table).index(arm) for arm in arms)
     square = fit.noise_variance * fit.scale[i, j] if fit.degrees_of_freedom else 0.0
     return float(fit.effects[i] - fit.effects[j]), float(square), fit.degrees_of_freedom
