@@ -68,7 +68,7 @@ def start_effects(arms: Sequence[Arm], results: Results, found: Comparisons) -> 
             scratch=scratch,
             started=(networks[pair.better], networks[pair.worse]),
             difference=pair.difference,
-            change=difference_of_differences(started, from_scratch, scratch),
+            change=difference_of_differences(started, from_scratch, scratch, overlap=found.overlap),
         )
 
 

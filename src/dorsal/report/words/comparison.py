@@ -333,6 +333,8 @@ def no_shares(found: ComparisonFindings) -> str:
             return "fewer than two arms have a result under every recipe"
         case "few seeds":
             return f"it needs two seeds at which every run finished; this study has {found.complete_seeds}"
+        case "resampled":
+            return "each seed drew its own images, and what these have in common would pass for an effect of an arm"
         case "all equal":
             return "all results are equal"
         case None:
@@ -427,7 +429,9 @@ def _starts(study: Study) -> Iterator[str]:
 def _covered(study: Study, found: ComparisonFindings) -> Iterator[str]:
     """What the intervals are over, and what they are not."""
     lost = f" ({found.lost})" if found.lost else ""
-    if found.images and len(study.seeds) == 1:
+    if study.data.resample is not None:
+        yield from _resampled(study)
+    elif found.images and len(study.seeds) == 1:
         yield (
             "One seed: an interval covers the choice of test images only. It is of these trained models, not of the "
             "networks, whose order may be another with another seed."
@@ -451,6 +455,22 @@ def _covered(study: Study, found: ComparisonFindings) -> Iterator[str]:
             f"The {found.images:,} test images are {found.groups:,} independent groups, and are counted as so many: "
             "images of one group show the same source."
         )
+
+
+def _resampled(study: Study) -> Iterator[str]:
+    """What intervals are over where each seed drew its own images."""
+    data, how = study.data, study.data.resample
+    drawn = f"trained on all but one of {how} folds and was scored on that one"
+    if how == "random":
+        drawn = f"drew its {data.val_images:,} validation images anew, and was trained on the others"
+    yield (
+        f"Of all {data.train_images + data.val_images:,} images each seed {drawn}. Seeds share images, so the variance "
+        f"of a mean over n of them is taken as 1 / n + {data.overlap:.2g} times that of one (Nadeau and Bengio 2003)."
+    )
+    if len(study.seeds) == 1:
+        yield "One seed gives no interval: no difference can be told from chance."
+    else:
+        yield "An interval covers new seeds, and new training and test images like these, not images from elsewhere."
 
 
 def notes(found: Comparisons) -> Iterator[str]:
