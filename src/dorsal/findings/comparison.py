@@ -164,7 +164,7 @@ def analyse_comparison(study: Study, contributions: Contributions | None = None)
             for name, results in compared.items()
         },
         simple_effects=simple_effects(by_recipe, lowest, by_image, overlap) if several else {},
-        start_effects=_start_effects(study, compared, comparisons),
+        start_effects=_start_effects(study, compared, comparisons, images),
         start_spread=_start_spread(study, compared),
         apart=tuple(arm.label for arm in study.arms if arm.recipe),
         once=once,
@@ -302,9 +302,15 @@ def _compared(
 
 
 def _start_effects(
-    study: Study, compared: Mapping[str, Results], comparisons: Mapping[str, Comparisons]
+    study: Study,
+    compared: Mapping[str, Results],
+    comparisons: Mapping[str, Comparisons],
+    images: Mapping[str, ByImage],
 ) -> tuple[StartEffect, ...]:
-    found = (tuple(start_effects(study.arms, results, comparisons[name])) for name, results in compared.items())
+    found = (
+        tuple(start_effects(study.arms, results, comparisons[name], images.get(name)))
+        for name, results in compared.items()
+    )
     return next(filter(None, found), ())
 
 

@@ -7,10 +7,10 @@ from math import sqrt
 
 import numpy as np
 from msgspec.structs import replace
-from scipy.special import stdtrit
+from scipy.special import ndtri, stdtrit
 
-from dorsal.stats.arms import Comparisons, compare_arms, fit_blocks
-from dorsal.stats.images import ImageValues
+from dorsal.stats.arms import Comparisons, compare_arms, fit_blocks, reach
+from dorsal.stats.images import ImageValues, difference_noise, stacked
 from dorsal.stats.interval import Array, Estimate, as_results, check_confidence
 
 Values = Mapping[str, Sequence[float | None]]
@@ -49,7 +49,12 @@ def simple_effects(
 
 
 def difference_of_differences(
-    first: Values, second: Values, arms: tuple[str, str], confidence: float = 0.95, overlap: float = 0.0
+    first: Values,
+    second: Values,
+    arms: tuple[str, str],
+    confidence: float = 0.95,
+    images: tuple[ImageValues, ImageValues] | None = None,
+    overlap: float = 0.0,
 ) -> Estimate:
     """By how much more `arms[0]` leads `arms[1]` under the `first` condition than under the `second`.
 
@@ -57,7 +62,9 @@ def difference_of_differences(
     noise. The noise of each condition is its own, with degrees of freedom by Satterthwaite (1946). The interval is of
     this one question.
 
-    There is no interval if either condition has no degrees of freedom, or no noise in both.
+    With `images`, the values of both tables as in `compare_arms`, the interval is for new seeds and new test images. It
+    is over images alone if either condition has no degrees of freedom, or none has noise; then there is no interval
+    without images.
 
     Raises ValueError if an arm has no result under a condition, the two have no common seed there, or for lists of
     unequal length, infinite values, or a confidence not between 0 and 1.
@@ -66,11 +73,18 @@ def difference_of_differences(
     parts = [_difference(values, arms, name, overlap) for values, name in ((first, "first"), (second, "second"))]
     (one, one_square, one_freedom), (two, two_square, two_freedom) = parts
     square = one_square + two_square
-    if not min(one_freedom, two_freedom) or not square > 0:
+    half = None
+    if min(one_freedom, two_freedom) and square > 0:
+        freedom = square**2 / (one_square**2 / one_freedom + two_square**2 / two_freedom)
+        half = float(stdtrit(freedom, (1 + confidence) / 2)) * sqrt(square)
+    noise = None
+    if images is not None:
+        led, followed = (np.subtract(*stacked({arm: seen[arm] for arm in arms})) for seen in images)
+        noise = difference_noise(led, followed)
+    below, above = reach(half, noise, float(ndtri((1 + confidence) / 2)))
+    if below is None or above is None:
         return Estimate(value=one - two, low=None, high=None)
-    freedom = square**2 / (one_square**2 / one_freedom + two_square**2 / two_freedom)
-    reach = float(stdtrit(freedom, (1 + confidence) / 2)) * sqrt(square)
-    return Estimate(value=one - two, low=one - two - reach, high=one - two + reach)
+    return Estimate(value=one - two, low=one - two - below, high=one - two + above)
 
 
 def _difference(values: Values, arms: tuple[str, str], condition: str, overlap: float) -> tuple[float, float, int]:

@@ -87,7 +87,7 @@ def _against_the_leader(study: Study, found: ComparisonFindings) -> list[str]:
             said.append(f"{sentence}{_wins(verdict)}")
     noise = [noise_sentence(pair) for pair in against if not pair.significant][:1] if planned else []
     said += filter(None, noise)
-    more = (*_apart(found), *_fixed(study, found), *_leaders(study, found), *_of_starts(found))
+    more = (*_apart(found), *_fixed(study, found), *_leaders(study, found), *_of_starts(study, found))
     return [*said, *more]
 
 
@@ -135,7 +135,7 @@ def _wins(verdict: PairVerdict) -> str:
     return f" With one seed the first wins with probability {wins(verdict.wins)}." if verdict.wins else ""
 
 
-def _of_starts(found: ComparisonFindings) -> Iterator[str]:
+def _of_starts(study: Study, found: ComparisonFindings) -> Iterator[str]:
     """What weights change between networks, and whether weights or networks weigh more."""
     by_networks: dict[tuple[str, str], list[StartEffect]] = {}
     for effect in found.start_effects:
@@ -144,9 +144,12 @@ def _of_starts(found: ComparisonFindings) -> Iterator[str]:
         ordered = sorted(effects, key=lambda effect: effect.change.value)
         ends = [f"{signed(each.change)} ({' and '.join(each.started)})" for each in (ordered[0], ordered[-1])]
         changes = ends[0] if len(effects) == 1 else f"{ends[0]} to {ends[1]}, over {len(effects)} pairs of weights"
+        started = {label for each in effects for label in each.started}
+        own = dict.fromkeys(arm.recipe for arm in study.arms if arm.label in started and arm.recipe)
+        cause = f"pretraining, with {' and '.join(own)} as recipe," if own else "pretraining"
         yield (
             f"From scratch the difference of {first} and {second} is {signed(effects[0].difference)} points; "
-            f"pretraining changes it by {changes}."
+            f"{cause} changes it by {changes}."
         )
     if (spread := found.start_spread) is not None:
         more = "choice of weights weighs more than that of the network"
