@@ -23,7 +23,7 @@ from dorsal.jobs.records import PlannedRun, Study, Trial
 from dorsal.recipes.recipe import Recipe
 from dorsal.report.comparison.page import comparison_page
 from dorsal.report.comparison.terminal import print_comparison
-from dorsal.report.words.comparison import caveats, conclusions, no_shares
+from dorsal.report.words.comparison import caveats, conclusions, models_differ_in, no_shares
 from dorsal.spec.start import Start
 from tests.findings.studies import with_trials
 
@@ -293,6 +293,16 @@ def test_pretraining_changes_the_difference_of_two_networks(whole: Case) -> None
     assert "pretraining, with finetune as recipe, changes it by " in " ".join(
         conclusions(replace(study, arms=arms), found)
     )
+
+
+def test_a_difference_of_trained_models_names_what_they_differ_in(whole: Case) -> None:
+    fresh = whole.study.arms[0]
+    begun = replace(fresh, start=Start(weights="v1", sha256="1"))
+    other = replace(begun, network_hash="other", start=Start(weights="v2", sha256="2"))
+    assert models_differ_in(fresh, replace(fresh, network_hash="other")) == ""
+    assert models_differ_in(fresh, begun) == "pretraining recipe and pretraining data together"
+    assert models_differ_in(begun, other) == "network, pretraining recipe and pretraining data together"
+    assert models_differ_in(begun, replace(begun, recipe="head")) == "training recipe alone"
 
 
 def test_weights_are_weighed_against_networks(whole: Case) -> None:

@@ -341,11 +341,11 @@ def _quickest_first(execution: Execution) -> list[Run]:
 
 
 def _with_latencies(todo: Plan, timings: Timings) -> tuple[Arm, ...]:
-    """The arms with what was measured under the first recipe."""
+    """The arms with what was measured under the first recipe, or under their own."""
     first = next(iter(todo.recipes))
     return tuple(
         replace(arm, forward=timing.forward, train_step=timing.train_step)
-        if (timing := timings.get((arm.label, first)))
+        if (timing := timings.get((arm.label, arm.recipe or first)))
         else arm
         for arm in todo.arms
     )

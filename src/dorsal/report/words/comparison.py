@@ -82,7 +82,10 @@ def _against_the_leader(study: Study, found: ComparisonFindings) -> list[str]:
     said = [_top(scope, verdicts, len(against))]
     for pair, verdict in zip(primary.pairs, verdicts.pairs, strict=True):
         if pair.better == leader:
-            judged, models = Judged(verdict.judgement, study.margin), _of_models(arms[pair.better], arms[pair.worse])
+            judged, models = (
+                Judged(verdict.judgement, study.margin),
+                models_differ_in(arms[pair.better], arms[pair.worse]),
+            )
             sentence = pair_sentence(pair, planned, found.groups is not None, judged, models)
             said.append(f"{sentence}{_wins(verdict)}")
     noise = [noise_sentence(pair) for pair in against if not pair.significant][:1] if planned else []
@@ -91,12 +94,16 @@ def _against_the_leader(study: Study, found: ComparisonFindings) -> list[str]:
     return [*said, *more]
 
 
-def _of_models(first: Arm, second: Arm) -> str:
+def models_differ_in(first: Arm, second: Arm) -> str:
     """What the difference of two arms is of, where one begins from weights; "" where none does."""
     if first.start is None and second.start is None:
         return ""
-    network = "" if first.network_hash == second.network_hash else "network, "
-    return f"{network}pretraining recipe and pretraining data together"
+    starts = [arm.start.sha256 if arm.start else "" for arm in (first, second)]
+    parts = ["network"] if first.network_hash != second.network_hash else []
+    parts += ["pretraining recipe", "pretraining data"] if starts[0] != starts[1] else []
+    parts += ["training recipe"] if first.recipe != second.recipe else []
+    *before, last = parts
+    return f"{', '.join(before)} and {last} together" if before else f"{last} alone"
 
 
 def _apart(found: ComparisonFindings) -> Iterator[str]:
@@ -410,20 +417,19 @@ def simple_sentence(found: ComparisonFindings) -> str:
 
 
 def _starts(study: Study) -> Iterator[str]:
-    """What differences between arms that begin from weights are differences of."""
+    """What differences between arms are differences of, where these begin from weights or have recipes of their own."""
     started = [arm for arm in study.arms if arm.start]
-    if not started:
-        return
-    yield (
-        f"{', '.join(arm.label for arm in started)}: trained models. A difference from or between them is of network, "
-        "pretraining data and pretraining recipe together, not of the network alone."
-    )
+    if started:
+        yield (
+            f"{', '.join(arm.label for arm in started)}: trained models. A difference from or between them is not of "
+            "the network alone, but also of pretraining data and pretraining recipe."
+        )
     known = {arm.label: arm.start.trained_on or "data that nobody states" for arm in started if arm.start}
     if len(set(known.values())) > 1:
         listed = "; ".join(f"{label} on {data}" for label, data in known.items())
         yield f"The weights learnt from different data: {listed}."
     several = {arm.label: ", ".join(arm.differences) for arm in study.arms if len(arm.differences) > 1}
-    if several:
+    if several and any({"start", "recipe"} & arm.differences.keys() for arm in study.arms):
         listed = "; ".join(f"{label} ({names})" for label, names in several.items())
         first = study.arms[0].label
         yield f"In more than one thing differ from {first}: {listed}. A difference is of all of these together."
