@@ -217,14 +217,28 @@ def _tables(study: Study) -> dict[str, dict[str, str]]:
 
 
 def _cells(study: Study, trials: Mapping[tuple[str, str, int], Trial], values: Mapping[str, Array]) -> Iterator[Cell]:
-    """Each arm under each recipe that it is trained by; intervals are by the noise of all arms under the recipe."""
-    planned = Counter((run.arm, run.recipe) for run in study.runs)
-    means = {}
+    """Each arm under each recipe that it is trained by.
+
+    Intervals are by the noise of all arms under the recipe. Where an arm is run once, as it knows no chance, they are
+    by the noise of each arm alone.
+    """
+    runs = {(run.arm, run.recipe, run.seed) for run in study.runs}
+    planned = Counter((arm, recipe) for arm, recipe, _ in runs)
+    means: dict[str, dict[str, Estimate]] = {}
     for name in study.recipes:
         taken = {arm.label: name for arm in study.arms if planned[arm.label, name]}
-        images = _by_image(study, values, taken) if values else None
+        images = _by_image(study, values, taken) if values else {}
         results = _results(study, trials, taken)
-        means[name] = pooled_means(results, images=images, overlap=study.data.overlap) if taken else {}
+        is_once = any(planned[arm, name] < len(study.seeds) for arm in taken)
+        groups = [[arm] for arm in taken] if is_once else [list(taken)] if taken else []
+        means[name] = {}
+        for group in groups:
+            places = [i for i, seed in enumerate(study.seeds) if any((arm, name, seed) in runs for arm in group)]
+            means[name] |= pooled_means(
+                {arm: [results[arm][i] for i in places] for arm in group},
+                images={arm: [images[arm][i] for i in places] for arm in group} if images else None,
+                overlap=study.data.overlap,
+            )
     for arm in study.arms:
         for name in study.recipes:
             if count := planned[arm.label, name]:

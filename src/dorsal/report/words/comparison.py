@@ -11,7 +11,7 @@ from dorsal.findings.verdicts import PairVerdict, Verdicts
 from dorsal.jobs.records import Arm, Study
 from dorsal.recipes.recipe import Recipe
 from dorsal.report.words.learning import learning_sentences
-from dorsal.report.words.numerals import count, decimals, interval, milliseconds, p_value, plural, roughly
+from dorsal.report.words.numerals import count, decimals, interval, listed, milliseconds, p_value, plural, roughly
 from dorsal.report.words.tuning import tuning_caveats, tuning_sentences
 from dorsal.report.words.verdicts import difference as signed
 from dorsal.report.words.verdicts import equality_ways, unequal_sentences, wins
@@ -102,8 +102,7 @@ def models_differ_in(first: Arm, second: Arm) -> str:
     parts = ["network"] if first.network_hash != second.network_hash else []
     parts += ["pretraining recipe", "pretraining data"] if starts[0] != starts[1] else []
     parts += ["training recipe"] if first.recipe != second.recipe else []
-    *before, last = parts
-    return f"{', '.join(before)} and {last} together" if before else f"{last} alone"
+    return f"{listed(parts)} {'together' if len(parts) > 1 else 'alone'}"
 
 
 def _apart(found: ComparisonFindings) -> Iterator[str]:
@@ -112,7 +111,7 @@ def _apart(found: ComparisonFindings) -> Iterator[str]:
         return
     for name, verdicts in found.verdicts.items():
         if name != MEAN_OF_RECIPES:
-            scope = f"{_scope(name)}, {' and '.join(found.apart)} by {'its' if len(found.apart) == 1 else 'their'} own"
+            scope = f"{_scope(name)}, {listed(found.apart)} by {'its' if len(found.apart) == 1 else 'their'} own"
             yield _top(scope, verdicts, len(verdicts.ranks) - 1)
 
 
@@ -153,7 +152,7 @@ def _of_starts(study: Study, found: ComparisonFindings) -> Iterator[str]:
         changes = ends[0] if len(effects) == 1 else f"{ends[0]} to {ends[1]}, over {len(effects)} pairs of weights"
         started = {label for each in effects for label in each.started}
         own = dict.fromkeys(arm.recipe for arm in study.arms if arm.label in started and arm.recipe)
-        cause = f"pretraining, with {' and '.join(own)} as recipe," if own else "pretraining"
+        cause = f"pretraining, with {listed(list(own))} as recipe," if own else "pretraining"
         yield (
             f"From scratch the difference of {first} and {second} is {signed(effects[0].difference)} points; "
             f"{cause} changes it by {changes}."
@@ -356,7 +355,7 @@ def _losses(cells: Sequence[Cell]) -> Iterator[str]:
         lost = [f"{n} {what}" for n, what in ((cell.diverged, "diverged"), (cell.failed, "failed")) if n]
         if lost:
             rest = f"the mean is over the {cell.finished} that finished" if cell.finished else "it has no result"
-            yield f"{cell.arm} under {cell.recipe}: of {cell.planned} runs {' and '.join(lost)}; {rest}."
+            yield f"{cell.arm} under {cell.recipe}: of {cell.planned} runs {listed(lost)}; {rest}."
 
 
 def caveats(study: Study, found: ComparisonFindings) -> tuple[str, ...]:
@@ -371,7 +370,8 @@ def caveats(study: Study, found: ComparisonFindings) -> tuple[str, ...]:
     if epochs:
         lines.append(f"Trained for {plural(max(epochs.values()), 'epoch')}: longer training may change the order.")
     if asked := [name for name, recipe in study.recipes.items() if not isinstance(recipe, Recipe)]:
-        lines.append(f"Of frozen networks, and of no trained one, is what {' and '.join(asked)} found.")
+        ask = "asks" if len(asked) == 1 else "ask"
+        lines.append(f"{listed(asked)} {ask} frozen networks: the order may be another once they are trained.")
     if found.once:
         lines.append(
             f"{', '.join(found.once)}: run once where a start leaves nothing to chance; left out of the mean of the "
@@ -397,11 +397,17 @@ def caveats(study: Study, found: ComparisonFindings) -> tuple[str, ...]:
     lines += _starts(study)
     if any(pair.p is not None for each in found.simple_effects.values() for pair in each.pairs):
         lines.append(simple_sentence(found))
-    for name, verdicts in found.verdicts.items():
-        lines += [f"{_scope(name)}, {sentence[0].lower()}{sentence[1:]}" for sentence in unequal_sentences(verdicts)]
-    for name, comparison in found.comparisons.items():
-        lines += [f"{name}: {note}" for note in notes(comparison)]
+    lines += _of_noise(found)
     return tuple(lines)
+
+
+def _of_noise(found: ComparisonFindings) -> Iterator[str]:
+    """Arms that are unequally noisy, and results that are missing."""
+    for name, verdicts in found.verdicts.items():
+        yield from (f"{_scope(name)}, {sentence[0].lower()}{sentence[1:]}" for sentence in unequal_sentences(verdicts))
+    for name, comparison in found.comparisons.items():
+        if name not in found.once:  # what is missing there was never to be run
+            yield from (f"{name}: {note}" for note in notes(comparison))
 
 
 def simple_sentence(found: ComparisonFindings) -> str:
@@ -412,7 +418,7 @@ def simple_sentence(found: ComparisonFindings) -> str:
     ]
     return (
         f"Differences are corrected for the pairs of one comparison. Corrected for the {len(shown)} recipes too, they "
-        f"are shown in {' and in '.join(shown)}."
+        f"are shown in {listed(shown)}."
     )
 
 
@@ -426,13 +432,13 @@ def _starts(study: Study) -> Iterator[str]:
         )
     known = {arm.label: arm.start.trained_on or "data that nobody states" for arm in started if arm.start}
     if len(set(known.values())) > 1:
-        listed = "; ".join(f"{label} on {data}" for label, data in known.items())
-        yield f"The weights learnt from different data: {listed}."
+        told = "; ".join(f"{label} on {data}" for label, data in known.items())
+        yield f"The weights learnt from different data: {told}."
     several = {arm.label: ", ".join(arm.differences) for arm in study.arms if len(arm.differences) > 1}
     if several and any({"start", "recipe"} & arm.differences.keys() for arm in study.arms):
-        listed = "; ".join(f"{label} ({names})" for label, names in several.items())
+        told = "; ".join(f"{label} ({names})" for label, names in several.items())
         first = study.arms[0].label
-        yield f"In more than one thing differ from {first}: {listed}. A difference is of all of these together."
+        yield f"In more than one thing differ from {first}: {told}. A difference is of all of these together."
 
 
 def _covered(study: Study, found: ComparisonFindings) -> Iterator[str]:
