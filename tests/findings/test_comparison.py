@@ -295,6 +295,14 @@ def test_pretraining_changes_the_difference_of_two_networks(whole: Case) -> None
     )
 
 
+def test_pretrained_arms_are_paired_where_they_have_one_recipe(whole: Case) -> None:
+    study = with_starts(whole.study, 2, {"v1": 2.0, "v2": 3.0})
+    assert len(analyse_comparison(study).start_effects) == 4
+    arms = tuple(replace(arm, recipe="probe") if arm.label.endswith("@v2") else arm for arm in study.arms)
+    found = analyse_comparison(replace(study, arms=arms))
+    assert [effect.started for effect in found.start_effects] == [("res2net@v1", "resnet@v1")]  # no runs under probe
+
+
 def test_a_difference_of_trained_models_names_what_they_differ_in(whole: Case) -> None:
     fresh = whole.study.arms[0]
     begun = replace(fresh, start=Start(weights="v1", sha256="1"))

@@ -143,16 +143,15 @@ def _wins(verdict: PairVerdict) -> str:
 
 def _of_starts(study: Study, found: ComparisonFindings) -> Iterator[str]:
     """What weights change between networks, and whether weights or networks weigh more."""
-    by_networks: dict[tuple[str, str], list[StartEffect]] = {}
+    recipes = {arm.label: arm.recipe for arm in study.arms}
+    alike: dict[tuple[str, str, str], list[StartEffect]] = {}
     for effect in found.start_effects:
-        by_networks.setdefault(effect.scratch, []).append(effect)
-    for (first, second), effects in by_networks.items():
+        alike.setdefault((*effect.scratch, recipes[effect.started[0]]), []).append(effect)
+    for (first, second, own), effects in alike.items():
         ordered = sorted(effects, key=lambda effect: effect.change.value)
         ends = [f"{signed(each.change)} ({' and '.join(each.started)})" for each in (ordered[0], ordered[-1])]
         changes = ends[0] if len(effects) == 1 else f"{ends[0]} to {ends[1]}, over {len(effects)} pairs of weights"
-        started = {label for each in effects for label in each.started}
-        own = dict.fromkeys(arm.recipe for arm in study.arms if arm.label in started and arm.recipe)
-        cause = f"pretraining, with {listed(list(own))} as recipe," if own else "pretraining"
+        cause = f"pretraining, with {own} as recipe," if own else "pretraining"
         yield (
             f"From scratch the difference of {first} and {second} is {signed(effects[0].difference)} points; "
             f"{cause} changes it by {changes}."
