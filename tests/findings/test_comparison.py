@@ -14,12 +14,12 @@ from rich.console import Console
 
 from dorsal.findings.comparison import (
     MEAN_OF_RECIPES,
-    OWN_RECIPES,
     ComparisonFindings,
     analyse_comparison,
     learning_curves,
 )
 from dorsal.jobs.records import PlannedRun, Study, Trial
+from dorsal.jobs.tables import OWN_RECIPES
 from dorsal.recipes.recipe import Recipe
 from dorsal.report.comparison.page import comparison_page
 from dorsal.report.comparison.terminal import print_comparison

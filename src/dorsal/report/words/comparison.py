@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from dorsal.findings.comparison import MEAN_OF_RECIPES, OWN_RECIPES, Cell, ComparisonFindings
+from dorsal.findings.comparison import MEAN_OF_RECIPES, Cell, ComparisonFindings
 from dorsal.findings.starts import StartEffect
 from dorsal.findings.verdicts import PairVerdict, Verdicts
 from dorsal.jobs.records import Arm, Study
+from dorsal.jobs.tables import OWN_RECIPES
 from dorsal.recipes.recipe import Recipe
 from dorsal.report.words.learning import learning_sentences
 from dorsal.report.words.numerals import count, decimals, interval, listed, milliseconds, p_value, plural, roughly
