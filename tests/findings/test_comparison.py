@@ -23,7 +23,8 @@ from dorsal.jobs.tables import OWN_RECIPES
 from dorsal.recipes.recipe import Recipe
 from dorsal.report.comparison.page import comparison_page
 from dorsal.report.comparison.terminal import print_comparison
-from dorsal.report.words.comparison import caveats, conclusions, models_differ_in, no_shares
+from dorsal.report.words.comparison import caveats, conclusions, no_shares
+from dorsal.report.words.starts import models_differ_in
 from dorsal.spec.start import Start
 from tests.findings.studies import with_trials
 
