@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from dorsal.findings.choice import Candidate, ChoiceFindings
 from dorsal.jobs.records import Arm
-from dorsal.report.words.numerals import NONE, count, milliseconds, percent, plural
+from dorsal.report.words.numerals import NONE, count, listed, milliseconds, percent, plural
 from dorsal.report.words.verdicts import difference, tie_sentence
 from dorsal.stats import Estimate
 from dorsal.study.choice.records import COLORS, RANDOM, ChoiceStudy, LeftOut
@@ -109,17 +109,12 @@ def _news(study: ChoiceStudy, found: ChoiceFindings) -> Iterator[str]:
         names = " or ".join(f"{name} ({made.scores[name].value:.1f} %)" for name in controls if name in made.scores)
         verb = "is" if len(labels) == 1 else "are"
         yield (
-            f"News: {_listed(labels)} {verb} not shown to beat {names} after {made.portion.learnt:,} images: such "
+            f"News: {listed(labels)} {verb} not shown to beat {names} after {made.portion.learnt:,} images: such "
             "features may be of no use here."
         )
     if any(not each.unbeaten for each in asked):
         who = "Each of the other candidates" if unbeaten else "Every candidate"
         yield f"{who} is shown to beat random weights and color histograms."
-
-
-def _listed(words: Sequence[str]) -> str:
-    """Words with commas and an "and" before the last."""
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def _dropped(study: ChoiceStudy, found: ChoiceFindings) -> Iterator[str]:
