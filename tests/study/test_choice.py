@@ -149,6 +149,20 @@ def test_a_budget_decides_how_far_it_goes(
     assert [event for event in events if isinstance(event, JobEnd)] == []
 
 
+def test_probing_ends_where_half_of_the_budget_would_not_do_and_stays_so(
+    place: Path, tmp_path: Path, engine: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choice = asked(place, tmp_path / "out", budget="1h")
+    takes = {104: 1.0, 216: 2000.0}  # seconds of the rounds, by the images that they add
+    monkeypatch.setattr("dorsal.study.choice.run._Rate.of", lambda *given: takes[given[2]])
+    study = choose(choice)
+    assert (study.stop, len(study.rounds), len(study.portions)) == ("budget", 1, 2)
+    assert set(study.finalists) == set(study.left)
+    takes[216] = 1.0
+    assert choose(choice).rounds == study.rounds  # the same command makes no more of it
+    assert len(choose(msgspec.structs.replace(choice, budget="2h")).rounds) == 2
+
+
 def with_license(place: Path, folder: Path, **licenses: str) -> None:
     """Copies of a start under other licenses, with other weights."""
     for name, license in licenses.items():
