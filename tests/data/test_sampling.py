@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
-from dorsal.data.sampling import SeededSplit, held_out, inner_data, order
+from dorsal.data.sampling import SeededSplit, held_out, inner_data, order, resample, resampled_data, whole
 from dorsal.data.split import ImageData
 from tests.train.tiny import Closed, Stacked, make_data
 
@@ -164,3 +164,45 @@ def test_inner_data_are_training_images_alone(grouped: bool) -> None:
 
 def _place(split: Stacked, image: Tensor) -> int:
     return next(place for place in range(len(split)) if torch.equal(split.stacked[place], image))
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_folds_hold_each_image_out_once_and_classes_are_even(grouped: bool) -> None:
+    data = make_data(train=42, val=18)
+    if grouped:
+        for split, first in ((data.train, 0), (data.val, 100)):
+            assert isinstance(split, Stacked)
+            split.groups = first + np.arange(len(split)) // 6 * 3 + np.arange(len(split)) % 3  # two of a class each
+    images = whole(data)
+    draws = [resample(data, 4, seed) for seed in range(1, 9)]
+    for partition in (draws[:4], draws[4:]):
+        assert sorted(np.concatenate([each.held for each in partition]).tolist()) == list(range(60))
+    assert {tuple(each.held) for each in draws[:4]} != {tuple(each.held) for each in draws[4:]}
+    for each in draws:
+        assert sorted([*each.learnt, *each.held]) == list(range(60))
+        assert np.abs(np.bincount(images.labels[each.held]) - 5).max() <= (2 if grouped else 0)
+        if images.groups is not None:
+            assert not set(images.groups[each.held].tolist()) & set(images.groups[each.learnt].tolist())
+    assert resample(data, 4, 2).held.tolist() == draws[1].held.tolist()
+
+
+def test_at_random_a_seed_holds_out_as_many_images_as_the_data_do() -> None:
+    data = make_data(train=45, val=15)
+    draws = [resample(data, "random", seed) for seed in range(5)]
+    assert {tuple(np.bincount(whole(data).labels[each.held]).tolist()) for each in draws} == {(5, 5, 5)}
+    assert len({tuple(each.held.tolist()) for each in draws}) == 5
+    drawn = resampled_data(data, "random", 3)
+    assert drawn.val.labels.tolist() == whole(data).labels[draws[3].held].tolist()
+    assert torch.equal(drawn.val.image(0), whole(data).image(int(draws[3].held[0])))
+    assert drawn.train.stacked is not None
+    assert torch.equal(drawn.train.stacked[7], drawn.train.image(7))
+    fingerprints = {drawn.fingerprint, data.fingerprint, resampled_data(data, 4, 3).fingerprint}
+    assert len(fingerprints | {resampled_data(data, "random", 4).fingerprint}) == 4
+
+
+def test_more_folds_than_images_of_a_class_are_refused() -> None:
+    data = make_data(train=30, val=9)
+    with pytest.raises(ValueError, match=r"resample=14: class 'red' has 13 images, .*; nearest valid: 13"):
+        resample(data, 14, 1)
+    with pytest.raises(ValueError, match="resample=1 is fewer than 2 folds"):
+        resample(data, 1, 1)

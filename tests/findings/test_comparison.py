@@ -289,6 +289,10 @@ def test_pretraining_changes_the_difference_of_two_networks(whole: Case) -> None
     assert "better than resnet by" in said
     assert "points, as trained models: network, pretraining recipe and pretraining data together (95 %" in said
     assert whole.analysis.start_effects == ()
+    arms = tuple(replace(arm, recipe="finetune") if arm.start else arm for arm in study.arms)
+    assert "pretraining, with finetune as recipe, changes it by " in " ".join(
+        conclusions(replace(study, arms=arms), found)
+    )
 
 
 def test_weights_are_weighed_against_networks(whole: Case) -> None:

@@ -84,6 +84,31 @@ def test_without_degrees_of_freedom_there_is_no_interval():
     assert (found.value, found.low, found.high) == (pytest.approx(2), None, None)
 
 
+def test_a_difference_of_differences_covers_new_test_images():
+    """Arms that differ on single images, with all seeds alike: seeds alone know nothing of it."""
+    random, studies, images, hits = np.random.default_rng(0), 300, 300, {True: 0, False: 0}
+    for _ in range(studies):
+        seen, tables = [], []
+        for _ in range(2):
+            right = random.random((2, 1, images)) < 0.7
+            drawn = 100.0 * (right ^ (random.random((2, 3, images)) < 0.03))
+            seen.append(dict(zip("ab", drawn, strict=True)))
+            tables.append({arm: runs.mean(axis=1).tolist() for arm, runs in seen[-1].items()})
+        for covers in hits:
+            found = difference_of_differences(*tables, ("a", "b"), images=tuple(seen) if covers else None)
+            hits[covers] += found.low <= 0 <= found.high
+    assert hits[False] / studies < 0.93 < hits[True] / studies
+
+
+def test_of_single_seeds_a_difference_of_differences_is_over_images_alone():
+    right = np.random.default_rng(0).integers(0, 2, (4, 1, 200)) * 100.0
+    seen = tuple(dict(zip("ab", pair, strict=True)) for pair in (right[:2], right[2:]))
+    tables = [{arm: [float(runs.mean())] for arm, runs in each.items()} for each in seen]
+    found = difference_of_differences(*tables, ("a", "b"), images=seen)
+    spread = (right[0] - right[1] - right[2] + right[3]).std(ddof=1) / sqrt(200)
+    assert found.high - found.value == pytest.approx(1.959964 * spread)
+
+
 def test_bad_input_of_a_difference_of_differences():
     with pytest.raises(ValueError, match="second has no result of 'c'; its arms with results: a, b"):
         difference_of_differences(TABLE, {"a": [1.0, 2.0], "b": [1.0, 3.0], "c": [None, None]}, ("a", "c"))

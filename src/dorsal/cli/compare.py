@@ -23,7 +23,8 @@ def compare(asked: Comparison, as_json: ResultsAsJson = False) -> None:
     from dorsal.cli.progress import watching
     from dorsal.report.words.numerals import plural
 
-    seeds = ", ".join(map(str, asked.seed_list))
+    many = isinstance(asked.seeds, int) and asked.seeds > 10
+    seeds = f"1 to {asked.seeds}" if many else ", ".join(map(str, asked.seed_list))
     doing = f"comparing {plural(len(asked.asked_arms), 'network')} on {asked.data}"
     doing += f"; recipes: {', '.join(asked.recipes)}; seeds: {seeds}"
     with watching(asked.folder, doing) as on_event:

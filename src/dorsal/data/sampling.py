@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -19,7 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from dorsal.data.split import ChosenImages, ImageData, Split
+from dorsal.data.split import ChosenImages, ImageData, JoinedSplits, Split
+from dorsal.data.summary import Resampling
 
 
 class SeededSplit(Dataset[tuple[Tensor, int]]):
@@ -72,8 +74,15 @@ def _seed32(seed: int, epoch: int, index: int) -> int:
     return zlib.crc32(struct.pack("<qqq", seed, epoch, index))
 
 
-def held_out(labels: NDArray[np.int64], share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The places of images to learn from and of those held out, each in order, for labels [n].
+class Draw(NamedTuple):
+    """The places of images to learn from, and of those held out to be scored on, each in order."""
+
+    learnt: NDArray[np.int64]
+    held: NDArray[np.int64]
+
+
+def held_out(labels: NDArray[np.int64], share: float, seed: int) -> Draw:
+    """Images to learn from and images held out, for labels [n].
 
     Of each class a `share` is held out, rounded: at least one image and never all, so none of a class with one image.
     `seed` draws which.
@@ -84,7 +93,7 @@ def held_out(labels: NDArray[np.int64], share: float, seed: int) -> tuple[NDArra
         places = np.flatnonzero(labels == label)
         count = min(max(round(len(places) * share), 1), len(places) - 1)
         held[random.permutation(places)[:count]] = True
-    return np.flatnonzero(~held), np.flatnonzero(held)
+    return Draw(np.flatnonzero(~held), np.flatnonzero(held))
 
 
 def inner_data(data: ImageData, share: float, seed: int) -> ImageData:
@@ -93,16 +102,73 @@ def inner_data(data: ImageData, share: float, seed: int) -> ImageData:
     They are drawn by `held_out`; images of one group stay together, and are held out by the class of its first image.
     """
     images = data.train
-    if images.groups is None:
-        learnt, held = held_out(images.labels, share, seed)
-    else:
-        _, first, group = np.unique(images.groups, return_index=True, return_inverse=True)
-        is_held = np.isin(group, held_out(images.labels[first], share, seed)[1])
-        learnt, held = np.flatnonzero(~is_held), np.flatnonzero(is_held)
+    draw = _by_group(images.labels, images.groups, lambda labels: held_out(labels, share, seed))
+    return _with_images(data, images, draw, f"training images of {data.source}", f"inner {share} {seed}")
+
+
+def resample(data: ImageData, how: Resampling, seed: int) -> Draw:
+    """What a seed draws of all images: of the training images, and after these the validation images.
+
+    - "random": the share of each class that is held out is that of the validation images in all.
+    - so many folds, k: seeds 1 to k hold out one part each of one partition, seeds k + 1 to 2 k of another. Each class
+      is spread evenly over the parts.
+
+    Images of one group stay together, as in `inner_data`. Raises ValueError where a class has too few images, or
+    groups, for so many folds.
+    """
+    images = whole(data)
+    labels, groups = images.labels, images.groups
+    if how == "random":
+        return _by_group(labels, groups, lambda of: held_out(of, len(data.val) / len(labels), seed))
+    if how < 2:
+        raise ValueError(f"resample={how} is fewer than 2 folds; nearest valid: 2")
+    repetition, part = divmod(seed - 1 + how, how)
+    what = "images" if groups is None else "groups of images"
+    return _by_group(labels, groups, lambda of: _fold(of, how, repetition, part, data.classes, what))
+
+
+def resampled_data(data: ImageData, how: Resampling, seed: int) -> ImageData:
+    """The data with training and validation images as `resample` draws them, and the normalization that they had.
+    Raises ValueError as that does."""
+    return _with_images(data, whole(data), resample(data, how, seed), data.source, f"resample {how} {seed}")
+
+
+def whole(data: ImageData) -> JoinedSplits:
+    """The training images, and after these the validation images."""
+    return JoinedSplits((data.train, data.val), range(len(data.classes)))
+
+
+def _by_group(
+    labels: NDArray[np.int64], groups: NDArray[np.int64] | None, draw: Callable[[NDArray[np.int64]], Draw]
+) -> Draw:
+    """What `draw` makes of the labels of images, or of groups of images by the label of their first image."""
+    if groups is None:
+        return draw(labels)
+    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+    is_held = np.isin(group, draw(labels[first]).held)
+    return Draw(np.flatnonzero(~is_held), np.flatnonzero(is_held))
+
+
+def _fold(labels: NDArray[np.int64], folds: int, repetition: int, part: int, classes: Sequence[str], what: str) -> Draw:
+    """One part of a partition held out, and all others to learn from."""
+    random, part_of, begin = np.random.default_rng(repetition), np.empty(len(labels), np.int64), 0
+    for label in np.unique(labels):
+        places = np.flatnonzero(labels == label)
+        if len(places) < folds:
+            raise ValueError(
+                f"resample={folds}: class {classes[label]!r} has {len(places)} {what}, too few for so many folds; "
+                f"nearest valid: {max(len(places), 2)}"
+            )
+        part_of[random.permutation(places)] = (begin + np.arange(len(places))) % folds
+        begin += len(places)  # so that the parts are as large as each other
+    return Draw(np.flatnonzero(part_of != part), np.flatnonzero(part_of == part))
+
+
+def _with_images(data: ImageData, images: Split, draw: Draw, source: str, drawn: str) -> ImageData:
     return msgspec.structs.replace(
         data,
-        train=ChosenImages(images, learnt),
-        val=ChosenImages(images, held),
-        fingerprint=hashlib.sha256(f"{data.fingerprint} inner {share} {seed}".encode()).hexdigest(),
-        source=f"training images of {data.source}",
+        train=ChosenImages(images, draw.learnt),
+        val=ChosenImages(images, draw.held),
+        fingerprint=hashlib.sha256(f"{data.fingerprint} {drawn}".encode()).hexdigest(),
+        source=source,
     )

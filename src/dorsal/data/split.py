@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
@@ -64,9 +65,15 @@ class JoinedSplits:
     def __init__(self, splits: Sequence[Split], order: Sequence[int]) -> None:
         self._splits = splits
         self.labels: NDArray[np.int64] = np.asarray(order, np.int64)[np.concatenate([s.labels for s in splits])]
-        self.stacked: Tensor | None = None
         groups = [split.groups for split in splits if split.groups is not None]
         self.groups = np.concatenate(groups) if len(groups) == len(splits) else None
+
+    @functools.cached_property
+    def stacked(self) -> Tensor | None:
+        """A copy of all images, where all splits have theirs in memory and of one size."""
+        stacks = [split.stacked for split in self._splits if split.stacked is not None]
+        is_whole = len(stacks) == len(self._splits) and len({stack.shape[1:] for stack in stacks}) == 1
+        return torch.cat(stacks) if is_whole else None
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from dorsal.data.spec import DataSpec
+
+Resampling = Literal["random"] | int
+"""How each seed draws training and validation images anew: at random, or as one of so many folds."""
 
 
 class DataSummary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -15,6 +20,8 @@ class DataSummary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     - `fingerprint`: sha256 in hex of all images and labels; equal fingerprints mean equal data.
     - `train_images`, `val_images`: how many there are. `constant`: the score in percent of always answering the
       largest class of the validation images. `notes`: sentences on what was converted or passed over.
+    - `resample`: how each seed draws its own images to learn from and to be scored on from all of these; None where
+      every seed has the same.
     """
 
     spec: DataSpec
@@ -26,6 +33,18 @@ class DataSummary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     val_images: int
     constant: float
     notes: tuple[str, ...] = ()
+    resample: Resampling | None = None
+
+    @property
+    def overlap(self) -> float:
+        """How many images a seed is scored on for each that it learns from, where seeds draw their own; else 0."""
+        match self.resample:
+            case None:
+                return 0.0
+            case int(folds):
+                return 1 / (folds - 1)
+            case _:
+                return self.val_images / self.train_images
 
     @property
     def image_size(self) -> int:

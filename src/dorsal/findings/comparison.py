@@ -41,7 +41,7 @@ OWN_RECIPES = "own recipes"
 Results = dict[str, list[float | None]]
 ByImage = dict[str, list[Array | None]]
 Value = TypeVar("Value")
-NoShares = Literal["nothing learnt", "few arms", "few seeds", "all equal"]
+NoShares = Literal["nothing learnt", "few arms", "few seeds", "all equal", "resampled"]
 
 
 class Cell(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -119,9 +119,11 @@ def analyse_comparison(study: Study, contributions: Contributions | None = None)
     """The statistics of a comparison, finished or not, whatever failed.
 
     With `contributions` (`read_contributions`) of all finished runs, intervals are over seeds and test images, else
-    over seeds only.
+    over seeds only. Where each seed draws its own images they are for new images anyway, and know nothing of single
+    ones.
     """
-    known = contributions or Contributions()
+    overlap = study.data.overlap
+    known = (None if overlap else contributions) or Contributions()
     trials = study.ended()
     tables = _tables(study)
     by_recipe = {name: _results(study, trials, taken) for name, taken in tables.items()}
@@ -140,14 +142,19 @@ def analyse_comparison(study: Study, contributions: Contributions | None = None)
     once = tuple(name for name in by_recipe if any(c.recipe == name and c.planned < len(study.seeds) for c in cells))
     repeated = [name for name in by_recipe if name not in once and tuned_name(name) not in by_recipe]
     shares, missing, complete = _shares(study, crossed, [by_recipe[name] for name in repeated])
+    if overlap:  # images that seeds share would pass for effects of arms
+        shares, missing = None, "resampled"
     if learnt.nothing:
         shares, missing = None, "nothing learnt"
     planned = sum(cell.planned for cell in cells)
     example = next(iter(known.runs.values()), None)
     compared, images = ({}, {}) if learnt.nothing else _compared(by_recipe, by_image, crossed, repeated)
     level = {name: _confidence(study, results) for name, results in compared.items()}
-    comparisons = {name: compare_arms(results, level[name], images.get(name)) for name, results in compared.items()}
+    comparisons = {
+        name: compare_arms(results, level[name], images.get(name), overlap) for name, results in compared.items()
+    }
     several = len(by_recipe) > 1 and not learnt.nothing
+    lowest = min(level.values(), default=CONFIDENCE)
     return ComparisonFindings(
         cells=cells,
         learning=learnt,
@@ -156,8 +163,8 @@ def analyse_comparison(study: Study, contributions: Contributions | None = None)
             name: verdicts_on(comparisons[name], results, study.margin, level[name])
             for name, results in compared.items()
         },
-        simple_effects=simple_effects(by_recipe, min(level.values(), default=CONFIDENCE), by_image) if several else {},
-        start_effects=_start_effects(study, compared, comparisons),
+        simple_effects=simple_effects(by_recipe, lowest, by_image, overlap) if several else {},
+        start_effects=_start_effects(study, compared, comparisons, images),
         start_spread=_start_spread(study, compared),
         apart=tuple(arm.label for arm in study.arms if arm.recipe),
         once=once,
@@ -185,7 +192,7 @@ def learning_curves(study: Study, recipe: str) -> dict[str, dict[int, Estimate]]
     curves: dict[str, dict[int, Estimate]] = {arm.label: {} for arm in study.arms}
     for epoch in sorted({epoch for run in runs.values() for epoch in run}):
         results = {label: [runs.get((label, seed), {}).get(epoch) for seed in study.seeds] for label in curves}
-        for label, mean in pooled_means(results).items():
+        for label, mean in pooled_means(results, overlap=study.data.overlap).items():
             curves[label][epoch] = mean
     return {label: curve for label, curve in curves.items() if curve}
 
@@ -216,7 +223,8 @@ def _cells(study: Study, trials: Mapping[tuple[str, str, int], Trial], values: M
     for name in study.recipes:
         taken = {arm.label: name for arm in study.arms if planned[arm.label, name]}
         images = _by_image(study, values, taken) if values else None
-        means[name] = pooled_means(_results(study, trials, taken), images=images) if taken else {}
+        results = _results(study, trials, taken)
+        means[name] = pooled_means(results, images=images, overlap=study.data.overlap) if taken else {}
     for arm in study.arms:
         for name in study.recipes:
             if count := planned[arm.label, name]:
@@ -294,9 +302,15 @@ def _compared(
 
 
 def _start_effects(
-    study: Study, compared: Mapping[str, Results], comparisons: Mapping[str, Comparisons]
+    study: Study,
+    compared: Mapping[str, Results],
+    comparisons: Mapping[str, Comparisons],
+    images: Mapping[str, ByImage],
 ) -> tuple[StartEffect, ...]:
-    found = (tuple(start_effects(study.arms, results, comparisons[name])) for name, results in compared.items())
+    found = (
+        tuple(start_effects(study.arms, results, comparisons[name], images.get(name)))
+        for name, results in compared.items()
+    )
     return next(filter(None, found), ())
 
 

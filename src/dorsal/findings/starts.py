@@ -10,6 +10,7 @@ import msgspec
 from dorsal.jobs.records import Arm
 from dorsal.stats import Comparisons, Estimate
 from dorsal.stats.conditions import difference_of_differences
+from dorsal.stats.images import ImageValues
 
 Results = Mapping[str, Sequence[float | None]]
 
@@ -20,7 +21,7 @@ class StartEffect(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     - `scratch`: the arms that begin from random weights, the better one first. `started`: the same networks from
       weights, in the same order.
     - `difference`: of the first from scratch minus the second, as in the comparison. `change`: that of the arms from
-      weights minus it; its interval is over seeds, and of this one question.
+      weights minus it; its interval is over seeds and, where they are known, test images, and of this one question.
     """
 
     scratch: tuple[str, str]
@@ -43,11 +44,13 @@ class StartSpread(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     best_spread: float
 
 
-def start_effects(arms: Sequence[Arm], results: Results, found: Comparisons) -> Iterator[StartEffect]:
+def start_effects(
+    arms: Sequence[Arm], results: Results, found: Comparisons, images: ImageValues | None = None
+) -> Iterator[StartEffect]:
     """For each two networks that stand both from scratch and from weights, how weights change their difference.
 
-    `found` is the comparison of these results. Other arms help to estimate the noise. What has no common seed is left
-    out.
+    `found` is the comparison of these results, and `images` what each image contributes to them. Other arms help to
+    estimate the noise. What has no common seed is left out.
     """
     results = {arm: runs for arm, runs in results.items() if any(run is not None for run in runs)}
     fresh = {arm.network_hash: arm.label for arm in arms if arm.start is None and arm.label in results}
@@ -64,11 +67,15 @@ def start_effects(arms: Sequence[Arm], results: Results, found: Comparisons) -> 
         if pair is None or not _meet(results[one.label], results[two.label]):
             continue
         scratch = (pair.better, pair.worse)
+        seen = None
+        if images is not None:
+            seen = ({label: images[networks[label]] for label in scratch}, {label: images[label] for label in scratch})
+        change = difference_of_differences(started, from_scratch, scratch, images=seen, overlap=found.overlap)
         yield StartEffect(
             scratch=scratch,
             started=(networks[pair.better], networks[pair.worse]),
             difference=pair.difference,
-            change=difference_of_differences(started, from_scratch, scratch),
+            change=change,
         )
 
 

@@ -21,7 +21,7 @@ class PairVerdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """The verdict on one pair.
 
     - `wins`: the probability that one run of the better arm beats one run of the worse one. None without noise.
-    - `flips_p`: the p value of the exact sign-flip test. None below 6 common seeds.
+    - `flips_p`: the p value of the exact sign-flip test. None below 6 common seeds, and where seeds share images.
     """
 
     judgement: Judgement
@@ -49,14 +49,15 @@ def verdicts_on(
     found: Comparisons, table: Mapping[str, Sequence[float | None]], margin: float, confidence: float = 0.95
 ) -> Verdicts:
     """The verdicts on a comparison of the arms of this table."""
-    flips = {frozenset((each.better, each.worse)): each.p for each in sign_flip_test(table)}
+    tested = () if found.overlap else sign_flip_test(table)  # seeds that share images are not independent
+    flips = {frozenset((each.better, each.worse)): each.p for each in tested}
     noise = noise_test(table)
     is_unequal = noise is not None and noise.p < UNEQUAL_NOISE
     return Verdicts(
         pairs=tuple(
             PairVerdict(
                 judgement=judgement,
-                wins=_wins(table, pair),
+                wins=_wins(table, pair, found.overlap),
                 flips_p=flips.get(frozenset((pair.better, pair.worse))),
             )
             for pair, judgement in zip(found.pairs, judge(found, margin), strict=True)
@@ -64,10 +65,10 @@ def verdicts_on(
         tie_group=tie_group(found),
         ranks=rank_intervals(found),
         noise=noise,
-        borne=compare_unequal_arms(table, confidence).pairs if is_unequal else (),
+        borne=compare_unequal_arms(table, confidence, found.overlap).pairs if is_unequal else (),
     )
 
 
-def _wins(table: Mapping[str, Sequence[float | None]], pair: Pair) -> Estimate | None:
-    found = win_probability(table[pair.better], table[pair.worse])
+def _wins(table: Mapping[str, Sequence[float | None]], pair: Pair, overlap: float) -> Estimate | None:
+    found = win_probability(table[pair.better], table[pair.worse], overlap=overlap)
     return None if found.low is None else found

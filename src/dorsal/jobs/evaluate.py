@@ -33,6 +33,7 @@ from dorsal.jobs.plan import Evaluate, ScoredSplit
 from dorsal.jobs.records import ModelScore
 from dorsal.jobs.resources import Resources
 from dorsal.jobs.train import choose_device, describe_error
+from dorsal.jobs.trained import DRAWN_ANEW
 from dorsal.language.fields import check_word
 from dorsal.language.files import PathLike, as_path
 from dorsal.language.reader import wrong_type
@@ -271,8 +272,12 @@ def _data_notes(opened: Images, card: Card) -> list[str]:
     if absent:
         verb = "has" if absent == 1 else "have"
         notes.append(f"{absent} of the model's {len(card.classes)} classes {verb} no images here and no accuracy")
-    if opened.has_training and opened.fingerprint[:16] in card.origin:
-        notes.append("the model was trained on a part of these images; --split val scores those it has not seen")
+    if opened.fingerprint and opened.fingerprint[:16] in card.origin:
+        known = "the model was trained on a part of these images"
+        if DRAWN_ANEW in card.origin:
+            notes.append(f"{known}, drawn by its seed; its card has the score on the others")
+        elif opened.has_training:
+            notes.append(f"{known}; --split val scores those it has not seen")
     return notes
 
 

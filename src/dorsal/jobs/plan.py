@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from dorsal.data.spec import DataSpec
-from dorsal.data.summary import DataSummary
+from dorsal.data.summary import DataSummary, Resampling
 from dorsal.jobs.records import Arm, ModelScore, Outcome, PlannedRun, Trial, Tuned, Visit
 from dorsal.jobs.remarks import StudyRemark
 from dorsal.jobs.resources import ResourceOptions
@@ -45,6 +45,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
     A run refuses data that do not have the `fingerprint`, and weights that do not have the sha256 of `start`. `inner`
     is the seed by which training images are held out, to be scored on in place of the validation images; or None.
+    `resample` is how the run's own seed draws its images, as in `DataSummary`.
     """
 
     key: str
@@ -57,6 +58,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str
     start: Start | None = None
     inner: int | None = None
+    resample: Resampling | None = None
 
     @property
     def planned(self) -> PlannedRun:
@@ -169,6 +171,7 @@ def run_of(
         fingerprint=data.fingerprint,
         start=arm.start,
         inner=inner,
+        resample=data.resample,
     )
 
 
@@ -192,9 +195,9 @@ def run_key(
     arm: Arm, recipe: AnyRecipe, seed: int, data: DataSummary, place: ResourceOptions, inner: int | None = None
 ) -> str:
     """16 hexadecimal digits of what a run's result depends on: network, recipe, seed, data; the weights that it begins
-    from, and how images are prepared for these; which training images are held out; where there are several processes
-    or micro-batches their number or size, for batch norm and mixing see the images of one alone; and the precision,
-    unless it is float32.
+    from, and how images are prepared for these; which training images are held out, and how seeds draw images; where
+    there are several processes or micro-batches their number or size, for batch norm and mixing see the images of one
+    alone; and the precision, unless it is float32.
 
     Thread count, device and library versions change a result by rounding only. They are left out, so that going on with
     another number of workers, or after an upgrade, runs nothing twice.
@@ -205,6 +208,8 @@ def run_key(
         parts.append([arm.start.sha256, arm.start.preprocessing])
     if inner is not None:
         parts.append(f"inner {inner}")
+    if data.resample is not None:
+        parts.append(f"resample {data.resample}")
     if place.processes > 1:
         parts.append(place.processes)
     if place.precision != "float32":

@@ -18,10 +18,10 @@ import torch
 from torch import nn
 
 from dorsal.data.dataset import ImageData, open_data
-from dorsal.data.sampling import inner_data
+from dorsal.data.sampling import inner_data, resample, resampled_data
 from dorsal.data.spec import DataSpec, format_data
 from dorsal.data.split import largest_share
-from dorsal.data.summary import DataSummary
+from dorsal.data.summary import DataSummary, Resampling
 from dorsal.data.transform import eval_crop
 from dorsal.jobs.engine import Message, Predictions
 from dorsal.jobs.events import Note
@@ -31,7 +31,7 @@ from dorsal.jobs.plan import Run, checkpoint_file
 from dorsal.jobs.records import Arm, Latency, Trial
 from dorsal.jobs.remarks import InputFinding
 from dorsal.jobs.resources import Resources
-from dorsal.jobs.trained import save_trained, trained_card
+from dorsal.jobs.trained import DRAWN_ANEW, save_trained, trained_card
 from dorsal.nn.timm import timm_cost, timm_features
 from dorsal.recipes.epoch import Epoch, Step
 from dorsal.recipes.probe import INNER_SHARE, Neighbors, Probe, check_images
@@ -78,14 +78,16 @@ def with_device(place: Resources) -> Resources:
     return msgspec.structs.replace(place, device=on_nodes if place.device == "auto" else place.device)
 
 
-def data_summary(spec: DataSpec, fingerprint: str | None = None) -> DataSummary:
+def data_summary(spec: DataSpec, fingerprint: str | None = None, resampling: Resampling | None = None) -> DataSummary:
     """Opens the data and says what a plan needs to know.
 
-    With the `fingerprint` of data that were opened before, a folder is not looked at again. Raises ValueError for data
-    that are unknown or unsound.
+    With the `fingerprint` of data that were opened before, a folder is not looked at again. `resampling` is how each
+    seed draws its own images. Raises ValueError for data that are unknown or unsound, and as `resample` does.
     """
     _open.cache_clear()  # a folder may have changed since an earlier call
     data = _open(spec, fingerprint)
+    if resampling is not None:
+        resample(data, resampling, seed=1)
     return DataSummary(
         spec=spec,
         classes=data.classes,
@@ -96,6 +98,7 @@ def data_summary(spec: DataSpec, fingerprint: str | None = None) -> DataSummary:
         val_images=len(data.val),
         constant=largest_share(data.val.labels),
         notes=(data.summary, *data.notes),
+        resample=resampling,
     )
 
 
@@ -220,8 +223,7 @@ def run_trial(run: Run, tell: Callable[[Message], None], *, folder: Path, place:
             start=start,
         )
         if keep_models and result.score is not None and isinstance(run.network, Network):
-            origin = f"run {run.key} of a study: {run.name}, data {data.fingerprint[:16]}"
-            card = trained_card(run.network, data, origin, run.recipe, run.start)
+            card = trained_card(run.network, data, _origin(run), run.recipe, run.start)
             save_trained(model_folder(folder, run.key), result.model, card, result.score.score)
     except Exception as error:
         return run.failed(describe_error(error), tuple(curve))
@@ -236,12 +238,26 @@ def run_trial(run: Run, tell: Callable[[Message], None], *, folder: Path, place:
     return Trial(run.key, "finished", result.score.score, result.curve, seconds, "", result.score.scores, digest)
 
 
+def _origin(run: Run) -> str:
+    """How the model of a run comes to be."""
+    drawn = "" if run.resample is None else f", {DRAWN_ANEW}"
+    return f"run {run.key} of a study: {run.name}, data {run.fingerprint[:16]}{drawn}"
+
+
 def _data_of(run: Run) -> ImageData:
-    """The data of a run. Raises ValueError where they are not those of the plan."""
+    """The images of a run. Raises ValueError where they are not those of the plan."""
+    data = _whole_data(run)
+    if run.resample is not None:
+        return resampled_data(data, run.resample, run.seed)
+    return data if run.inner is None else inner_data(data, INNER_SHARE, run.inner)
+
+
+def _whole_data(run: Run) -> ImageData:
+    """The data that the images of a run are from. Raises ValueError where they are not those of the plan."""
     data = _open(run.data, run.fingerprint)
     if data.fingerprint != run.fingerprint:
         raise ValueError(f"data {format_data(run.data)!r} changed after the study was planned")
-    return data if run.inner is None else inner_data(data, INNER_SHARE, run.inner)
+    return data
 
 
 def _probe_trial(
@@ -250,10 +266,12 @@ def _probe_trial(
     """As `run_trial`, of a run that asks a frozen network. Its features are kept for other runs of the study."""
     began = time.monotonic()
     try:
+        whole = _whole_data(run)
         found = probe(
             run.network,
             recipe,
-            _data_of(run),
+            whole,
+            draw=None if run.resample is None else resample(whole, run.resample, run.seed),
             seed=run.seed,
             start=starting_weights(run),
             folder=folder / "features",
@@ -285,7 +303,7 @@ def time_run(run: Run, *, place: Resources) -> RunTiming | str:
     torch.set_num_threads(place.threads)
     device = place.device
     try:
-        data, start = _open(run.data, run.fingerprint), starting_weights(run)
+        data, start = _data_of(run), starting_weights(run)
         made = run.recipe if isinstance(run.recipe, Recipe) else Recipe()
         model = make_model(run.network, made, start).to(device).eval()
         with torch.autocast(device, torch.bfloat16, enabled=place.precision == "bf16"):

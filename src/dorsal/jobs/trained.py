@@ -15,6 +15,9 @@ from dorsal.spec.start import Start
 from dorsal.weights.card import Card
 from dorsal.weights.saved import make_card, save_model
 
+DRAWN_ANEW = "of which its seed drew those to learn from"
+"""Said of data in a card where any image may be one that the model has learnt from."""
+
 
 def trained_card(network: Network, data: ImageData, origin: str, recipe: Recipe, start: Start | None = None) -> Card:
     """The card of a network that is trained on these data, without its score. `origin` says how it comes to be."""

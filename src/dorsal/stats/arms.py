@@ -59,6 +59,7 @@ class Comparisons(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     - `empty`: arms without any result. They are left out.
     - `unpaired`: pairs without a common seed. They are not compared.
     - `results`: the number of results that the arms outside `empty` should have; `missing` of them are absent.
+    - `overlap`: as in `compare_arms`.
     """
 
     pairs: tuple[Pair, ...]
@@ -68,31 +69,42 @@ class Comparisons(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     unpaired: tuple[tuple[str, str], ...]
     missing: int
     results: int
+    overlap: float = 0.0
 
 
 class BlockFit(msgspec.Struct, frozen=True, kw_only=True):
     """Least squares fit of arm + seed.
 
     - `effects` [arms]: known up to a common constant.
-    - `scale` [arms, arms]: variance of the difference of two effects, in units of the noise variance. 2 / seeds if
-      nothing is missing.
+    - `scale` [arms, arms]: variance of the difference of two effects, in units of the noise variance. 2 / seeds +
+      2 x `overlap` if nothing is missing.
     - `noise_variance`: the residual mean square on `degrees_of_freedom`, NaN if there are none.
+    - `overlap`: as in `compare_arms`.
     """
 
     effects: Array
     scale: Array
     noise_variance: float
     degrees_of_freedom: int
+    overlap: float
 
     def noise(self, i: int, j: int) -> SeedNoise | None:
         """The noise of seeds in the difference of two arms. None if it is not known."""
         if not self.noise_variance > 0:
             return None
-        return SeedNoise(variance=self.noise_variance, freedom=self.degrees_of_freedom, scale=float(self.scale[i, j]))
+        return SeedNoise(
+            variance=self.noise_variance,
+            freedom=self.degrees_of_freedom,
+            scale=float(self.scale[i, j]),
+            overlap=self.overlap,
+        )
 
 
 def compare_arms(
-    values: Mapping[str, Sequence[float | None]], confidence: float = 0.95, images: ImageValues | None = None
+    values: Mapping[str, Sequence[float | None]],
+    confidence: float = 0.95,
+    images: ImageValues | None = None,
+    overlap: float = 0.0,
 ) -> Comparisons:
     """Compare every pair of arms. Larger values are better.
 
@@ -110,6 +122,12 @@ def compare_arms(
     narrower than that over seeds alone, nor than that over images alone. If fewer than `images.FEWEST_SEPARATING`
     images separate two arms, the part of the images is exact (`images.Few`).
 
+    `overlap` is for seeds that each draw training and test images anew from the same images: the number of test images
+    divided by that of training images. Such seeds share training images, so that their mean varies more than their
+    spread says. The variance of a difference is then (1 / seeds + overlap) times that of one seed instead of 1 / seeds
+    times (Nadeau and Bengio 2003, section 3). No number of seeds takes the second part away. The interval is for new
+    training and test images too, and goes without `images`.
+
     Missing results are handled in the same fit, so one failed run costs one degree of freedom. A pair without a common
     seed is left out and named in `unpaired`.
 
@@ -117,12 +135,15 @@ def compare_arms(
 
     Sources: Tukey (1953); Kramer (1956), "Extension of multiple range tests to group means with unequal numbers of
     replications"; Montgomery, "Design and Analysis of Experiments", chapter 4; Howe (1974), "Approximate confidence
-    limits on the mean of X + Y where X and Y are two tabled independent random variables".
+    limits on the mean of X + Y where X and Y are two tabled independent random variables"; Nadeau and Bengio (2003),
+    "Inference for the generalization error".
 
     Raises ValueError for fewer than two arms with results, lists of unequal length, infinite values, a confidence that
-    is not between 0 and 1, or `images` that do not go with the values.
+    is not between 0 and 1, an `overlap` below 0 or with `images`, or `images` that do not go with the values.
     """
     check_confidence(confidence)
+    if not overlap >= 0 or (overlap and images is not None):
+        raise ValueError(f"overlap={overlap} must be at least 0, and goes without images")
     if len(values) < 2:
         raise ValueError(f"values has {len(values)} arm(s): a comparison needs at least 2")
     results = _grid(values)
@@ -131,7 +152,7 @@ def compare_arms(
     if len(arms) < 2:
         raise ValueError(f"values has {len(arms)} arm(s) with results: a comparison needs at least 2")
     results = results[counts > 0]
-    fit = fit_blocks(results)
+    fit = fit_blocks(results, overlap)
     present = ~np.isnan(results)
     shared = present.astype(int) @ present.T.astype(int)
     # Ranked by estimate, then by name, so that the answer does not depend on the order of the arms.
@@ -158,18 +179,22 @@ def compare_arms(
         unpaired=tuple((arms[i], arms[j]) for i, j in combinations(ranked, 2) if not shared[i, j]),
         missing=int((~present).sum()),
         results=present.size,
+        overlap=overlap,
     )
 
 
 def pooled_means(
-    values: Mapping[str, Sequence[float | None]], confidence: float = 0.95, images: ImageValues | None = None
+    values: Mapping[str, Sequence[float | None]],
+    confidence: float = 0.95,
+    images: ImageValues | None = None,
+    overlap: float = 0.0,
 ) -> dict[str, Estimate]:
     """The mean of each arm over its seeds, with Student's interval by the noise of all arms together.
 
-    `values` and `images` are as in `compare_arms`, with one arm or more. Arms without a result are left out. Two seeds
-    of one arm may agree or differ by chance, so their own spread says little. The noise and its degrees of freedom are
-    therefore those of `compare_arms`. An effect of the seed on all arms alike is not part of it, since it cancels
-    between arms (Loftus and Masson 1994). A single arm has the interval of its own results.
+    `values`, `images` and `overlap` are as in `compare_arms`, with one arm or more. Arms without a result are left out.
+    Two seeds of one arm may agree or differ by chance, so their own spread says little. The noise and its degrees of
+    freedom are therefore those of `compare_arms`. An effect of the seed on all arms alike is not part of it, since it
+    cancels between arms (Loftus and Masson 1994). A single arm has the interval of its own results.
 
     With `images`, the interval is over seeds and test images, as in `compare_arms`, and with one seed over images
     alone. There is none below FEWEST_FREEDOM degrees of freedom of several seeds, or if these show no noise.
@@ -199,7 +224,7 @@ def pooled_means(
     z = float(ndtri((1 + confidence) / 2))
     found = {}
     for place, (arm, mean, n) in enumerate(zip(arms, means.tolist(), counts.tolist(), strict=True)):
-        by_seeds = None if half is None else half / sqrt(n)
+        by_seeds = None if half is None else half * sqrt(1 / n + overlap)
         below, above = reach(by_seeds, None if cube is None else mean_noise(cube[place]), z)
         found[arm] = Estimate(
             value=mean,
@@ -209,8 +234,11 @@ def pooled_means(
     return found
 
 
-def fit_blocks(results: Array) -> BlockFit:
-    """Fit arm + seed to `results` [arms, seeds], NaN where missing. Every arm needs a result."""
+def fit_blocks(results: Array, overlap: float = 0.0) -> BlockFit:
+    """Fit arm + seed to `results` [arms, seeds], NaN where missing. Every arm needs a result.
+
+    `overlap` is as in `compare_arms`.
+    """
     arms, seeds = results.shape
     present = ~np.isnan(results)
     arm_index, seed_index = np.nonzero(present)
@@ -231,9 +259,10 @@ def fit_blocks(results: Array) -> BlockFit:
     variance = np.diag(covariance)[:arms]
     return BlockFit(
         effects=np.round(effects[:arms] / rounding) * rounding,
-        scale=variance[:, None] + variance[None, :] - 2 * covariance[:arms, :arms],
+        scale=variance[:, None] + variance[None, :] - 2 * covariance[:arms, :arms] + 2 * overlap * (1 - np.eye(arms)),
         noise_variance=noise_variance,
         degrees_of_freedom=degrees_of_freedom,
+        overlap=overlap,
     )
 
 

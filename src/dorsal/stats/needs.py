@@ -20,12 +20,13 @@ class SeedNoise(msgspec.Struct, frozen=True, kw_only=True):
     """The noise of seeds in a comparison.
 
     `variance` is that of one result, on `freedom` degrees of freedom. `scale` times it is that of a difference of
-    means.
+    means. `overlap` is as in `stats.compare_arms`.
     """
 
     variance: float
     freedom: int
     scale: float
+    overlap: float = 0.0
 
     def ends(self) -> tuple[float, float]:
         """The ends of the 90 % interval of the variance, divided by the variance."""
@@ -33,20 +34,23 @@ class SeedNoise(msgspec.Struct, frozen=True, kw_only=True):
         return low, high
 
 
-def seeds_needed(effect: float, arms: int, confidence: float = 0.95, images: float = 0.0) -> int | None:
+def seeds_needed(
+    effect: float, arms: int, confidence: float = 0.95, images: float = 0.0, overlap: float = 0.0
+) -> int | None:
     """The fewest complete seeds with which the test shows a true `effect` with 80 % power.
 
     `effect` is the difference of two arms in units of the noise standard deviation, `images` what the choice of images
-    adds to the variance of the difference, in units of the noise variance. None for more than MOST_SEEDS. A difference
-    shown with the wrong sign does not count.
+    adds to the variance of the difference, in units of the noise variance. `overlap` is as in `stats.compare_arms`.
+    None for more than MOST_SEEDS. A difference shown with the wrong sign does not count.
     """
     # Above 100 two seeds are enough at any usual confidence, and the noncentral t is no longer accurate.
     effect, images = min(abs(effect), 100.0), images * min(1.0, 100 / abs(effect or 1)) ** 2
-    start = _with_known_noise(effect, arms, confidence, images)
+    start = _with_known_noise(effect, arms, confidence, images, overlap)
     if start > MOST_SEEDS:
         return None
     first = max(2, ceil(start))
-    return next((n for n in range(first, MOST_SEEDS + 1) if _shown(effect, arms, n, confidence, images)), None)
+    counts = range(first, MOST_SEEDS + 1)
+    return next((n for n in counts if _shown(effect, arms, n, confidence, images, overlap)), None)
 
 
 def need_of_seeds(difference: float, noise: SeedNoise, arms: int, confidence: float, images: float = 0.0) -> Need:
@@ -55,8 +59,8 @@ def need_of_seeds(difference: float, noise: SeedNoise, arms: int, confidence: fl
     `images` is what the choice of images adds to the variance of the difference.
     """
     effect, ratio = min(difference / sqrt(noise.variance), 100.0), images / noise.variance
-    value = seeds_needed(effect, arms, confidence, ratio)
-    about = value or _with_known_noise(effect, arms, confidence, ratio)
+    value = seeds_needed(effect, arms, confidence, ratio, noise.overlap)
+    about = value or _with_known_noise(effect, arms, confidence, ratio, noise.overlap)
     low, high = (about * end for end in noise.ends())
     return Need(value=value, low=_seeds(low), high=_seeds(high))
 
@@ -99,10 +103,10 @@ def _images(
     return high
 
 
-def _with_known_noise(effect: float, arms: int, confidence: float, images: float) -> float:
+def _with_known_noise(effect: float, arms: int, confidence: float, images: float, overlap: float) -> float:
     """The number of seeds if the variance of the noise were known: slightly fewer than the test needs."""
     quantiles = (critical_t(arms, inf, confidence) + POWER_QUANTILE) ** 2
-    left = effect**2 - quantiles * images
+    left = effect**2 - quantiles * (images + 2 * overlap)
     return 2 * quantiles / left if left > 0 else inf
 
 
@@ -110,13 +114,14 @@ def _seeds(number: float) -> int | None:
     return None if number > MOST_SEEDS else max(2, ceil(number))
 
 
-def _shown(effect: float, arms: int, seeds: int, confidence: float, images: float) -> bool:
+def _shown(effect: float, arms: int, seeds: int, confidence: float, images: float, overlap: float) -> bool:
     """Whether the test is significant at the difference that is exceeded with probability ARMS_POWER.
 
     All is in standard errors of the difference over seeds.
     """
     degrees_of_freedom = (arms - 1) * (seeds - 1)
-    expected, spread = effect * sqrt(seeds / 2), sqrt(images * seeds / 2)
+    error = sqrt(2 / seeds + 2 * overlap)
+    expected, spread = effect / error, sqrt(images) / error
     t = float(nct.ppf(1 - ARMS_POWER, degrees_of_freedom, expected))
     found = expected - hypot(expected - t, POWER_QUANTILE * spread) if spread else t
     by_images = critical_t(arms, inf, confidence) * spread

@@ -69,28 +69,31 @@ def noise_test(values: Mapping[str, Sequence[float | None]]) -> NoiseTest | None
     )
 
 
-def compare_unequal_arms(values: Mapping[str, Sequence[float | None]], confidence: float = 0.95) -> Comparisons:
+def compare_unequal_arms(
+    values: Mapping[str, Sequence[float | None]], confidence: float = 0.95, overlap: float = 0.0
+) -> Comparisons:
     """Compare every pair of arms as `compare_arms` does, but allow each arm noise of its own.
 
     Each pair has a paired t test on its own differences, corrected for the number of pairs by Bonferroni. This keeps
     the level however unequal the noise is. A studentized range instead (Games and Howell 1976) is too short on few
     seeds: docs/statistics.md. The price is that a pair's own seeds alone tell its noise, so 3 are rarely enough.
 
-    `needed` is None. `noise_sd` and `degrees_of_freedom` are those of `compare_arms`. Raises ValueError as that does.
+    `needed` is None. `overlap`, `noise_sd` and `degrees_of_freedom` are those of `compare_arms`. Raises ValueError as
+    that does.
     """
     check_confidence(confidence)
-    found = compare_arms(values, confidence)
+    found = compare_arms(values, confidence, overlap=overlap)
     table = {arm: as_results(results, arm) for arm, results in values.items()}
-    pairs = tuple(_alone(pair, table, len(found.pairs), confidence) for pair in found.pairs)
+    pairs = tuple(_alone(pair, table, len(found.pairs), confidence, overlap) for pair in found.pairs)
     return replace(found, pairs=pairs)
 
 
-def _alone(pair: Pair, table: Mapping[str, Array], pairs: int, confidence: float) -> Pair:
+def _alone(pair: Pair, table: Mapping[str, Array], pairs: int, confidence: float, overlap: float) -> Pair:
     gaps = table[pair.better] - table[pair.worse]
     gaps = gaps[~np.isnan(gaps)]
     value, freedom = float(gaps.mean()), gaps.size - 1
     better, worse = (pair.better, pair.worse) if value >= 0 else (pair.worse, pair.better)
-    error = float(gaps.std(ddof=1)) / sqrt(gaps.size) if freedom >= FEWEST_FREEDOM - 1 else 0.0
+    error = float(gaps.std(ddof=1)) * sqrt(1 / gaps.size + overlap) if freedom >= FEWEST_FREEDOM - 1 else 0.0
     if error <= 1e-13 * float(np.abs(gaps).max()):
         alone = Estimate(value=abs(value), low=None, high=None)
         return replace(pair, better=better, worse=worse, difference=alone, p=None, significant=False, needed=None)

@@ -98,7 +98,7 @@ def _seeds_for(pair: Pair, found: Comparisons, margin: float) -> Need | None:
     if left <= 0:
         return None
     arms, freedom = len(compared_arms(found)), found.degrees_of_freedom
-    needed = _equal_needed(sqrt(left) / found.noise_sd, freedom, arms, pair.confidence)
+    needed = _equal_needed(sqrt(left) / found.noise_sd, freedom, arms, pair.confidence, found.overlap)
     return needed if needed.value is None or needed.value > pair.n else None
 
 
@@ -120,14 +120,17 @@ def compared_arms(found: Comparisons) -> tuple[str, ...]:
     return tuple(sorted(behind, key=lambda arm: behind[arm]))
 
 
-def seeds_for_equality(margin: float, arms: int, confidence: float = 0.95) -> int | None:
+def seeds_for_equality(margin: float, arms: int, confidence: float = 0.95, overlap: float = 0.0) -> int | None:
     """The fewest complete seeds that show two level arms of `arms` to be practically equal with 80 % power.
 
-    `margin` is in units of the noise standard deviation. None for more than MOST_SEEDS.
+    `margin` is in units of the noise standard deviation, `overlap` as in `compare_arms`. None for more than MOST_SEEDS.
     """
     check_margin(margin)
-    seeds = max(2, ceil(_with_known_noise(margin, arms, confidence)))
-    while seeds <= MOST_SEEDS and _equality_power(margin, arms, seeds, confidence) < ARMS_POWER:
+    start = _with_known_noise(margin, arms, confidence, overlap)
+    if start > MOST_SEEDS:
+        return None
+    seeds = max(2, ceil(start))
+    while seeds <= MOST_SEEDS and _equality_power(margin, arms, seeds, confidence, overlap) < ARMS_POWER:
         seeds += max(1, seeds // 100)
     return seeds if seeds <= MOST_SEEDS else None
 
@@ -143,18 +146,19 @@ def runs_to_narrow(half: float, other_half: float, runs: int, target: float) -> 
     return max(runs, ceil(runs * half**2 / (target**2 - other_half**2) - 1e-9))
 
 
-def _with_known_noise(margin: float, arms: int, confidence: float) -> float:
+def _with_known_noise(margin: float, arms: int, confidence: float, overlap: float) -> float:
     """The number of seeds if the noise were known: half an interval and four fifths of the estimates must fit into the
     margin.
     """
     reach = critical_range(arms, inf, confidence) / sqrt(2) + float(norm.ppf((1 + ARMS_POWER) / 2))
-    return 2 * (reach / margin) ** 2
+    left = (margin / reach) ** 2 - 2 * overlap
+    return 2 / left if left > 0 else inf
 
 
-def _equality_power(margin: float, arms: int, seeds: int, confidence: float) -> float:
+def _equality_power(margin: float, arms: int, seeds: int, confidence: float, overlap: float) -> float:
     """The probability that the interval of two level arms lies inside the margin."""
     freedom = (arms - 1) * (seeds - 1)
-    error = sqrt(2 / seeds)
+    error = sqrt(2 / seeds + 2 * overlap)
     noise = np.sqrt(chdtri(freedom, (np.arange(_NODES) + 0.5) / _NODES) / freedom)
     room = margin / error - exp(np.polyval(_log_ranges(arms, confidence), 1 / freedom)) / sqrt(2) * noise
     return float(np.maximum(2 * ndtr(room) - 1, 0).mean())
@@ -171,12 +175,12 @@ def _log_ranges(arms: int, confidence: float) -> Array:
     return np.polyfit([1 / freedom for freedom in knots], ranges, 2)
 
 
-def _equal_needed(margin: float, freedom: int, arms: int, confidence: float) -> Need:
+def _equal_needed(margin: float, freedom: int, arms: int, confidence: float, overlap: float) -> Need:
     """`seeds_for_equality`, with its values at both ends of the 90 % interval of the noise. Seeds grow with the noise
     squared.
     """
-    value = seeds_for_equality(margin, arms, confidence)
-    about = value or _with_known_noise(margin, arms, confidence)
+    value = seeds_for_equality(margin, arms, confidence, overlap)
+    about = value or _with_known_noise(margin, arms, confidence, overlap)
     ends = (about * freedom / float(chdtri(freedom, tail)) for tail in (0.05, 0.95))
     low, high = (None if end > MOST_SEEDS else max(2, ceil(end)) for end in ends)
     return Need(value=value, low=low, high=high)

@@ -17,7 +17,12 @@ _NODES = (np.arange(500) + 0.5) / 500
 
 
 def win_probability(
-    first: Sequence[float | None], second: Sequence[float | None], *, paired: bool = True, confidence: float = 0.95
+    first: Sequence[float | None],
+    second: Sequence[float | None],
+    *,
+    paired: bool = True,
+    confidence: float = 0.95,
+    overlap: float = 0.0,
 ) -> Estimate:
     """The probability, 0 to 1, that one run of `first` scores higher than one run of `second`, with its interval.
 
@@ -27,7 +32,8 @@ def win_probability(
     The differences of runs are taken as normal; the probability is then that of a standard normal below mean /
     deviation. For pairs the interval of this ratio, from the noncentral t distribution, is exact with as few as two
     seeds, however unequal the noise of the arms. The value is the one that is as often too high as too low. For
-    unpaired runs the degrees of freedom are Welch's (1938). The interval is of this pair alone.
+    unpaired runs the degrees of freedom are Welch's (1938). The interval is of this pair alone. `overlap` is as in
+    `stats.compare_arms`; pairs are then worth fewer.
 
     Without two results, or without noise, there is no interval, and the value is the share of wins; half a win for
     equal scores.
@@ -44,7 +50,8 @@ def win_probability(
         if a.size != b.size:
             raise ValueError(f"first and second hold {a.size} and {b.size} results: pairs need one a seed in both")
         differences = (a - b)[~np.isnan(a - b)]
-        gaps, n, freedom, spread = differences, float(differences.size), differences.size - 1.0, _deviation(differences)
+        gaps, freedom, spread = differences, differences.size - 1.0, _deviation(differences)
+        n = 1 / (1 / max(differences.size, 1) + overlap)
     else:
         a, b = a[~np.isnan(a)], b[~np.isnan(b)]
         gaps = np.subtract.outer(a, b).ravel()

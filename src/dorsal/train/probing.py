@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from dorsal.data.dataset import EvaluationBatches, ImageData, Split
+from dorsal.data.sampling import Draw, whole
 from dorsal.recipes.epoch import Step
 from dorsal.recipes.probe import Neighbors, PenaltyChoice, Probe
 from dorsal.recipes.recipe import Recipe
@@ -45,6 +46,7 @@ def probe(
     seed: int,
     start: StartingWeights | None,
     folder: Path,
+    draw: Draw | None = None,
     device: str = "cpu",
     on_step: Callable[[Step], None] = lambda _: None,
     on_note: Callable[[str], None] = lambda _: None,
@@ -52,8 +54,9 @@ def probe(
     """Asks a network for the classes of the validation images, from its features of the training images.
 
     With `start` it has these weights, and images are prepared as for them; without, it has random ones, which the seed
-    draws. Features are kept in `folder` for other recipes and seeds; with a level, those of all levels. `on_step` is
-    told of each batch whose features were computed.
+    draws. Features are kept in `folder` for other recipes and seeds; with a level, those of all levels. With `draw`
+    (`data.sampling.resample`) it learns from the images that this says, and is asked for those. `on_step` is told of
+    each batch whose features were computed.
 
     Raises ValueError where the images are too few (`recipes.probe.check_images`), the network lacks the level, or its
     features are not finite; OSError when these cannot be written.
@@ -87,11 +90,14 @@ def probe(
         )
         return found[recipe.level]
 
-    learnt, asked = (
-        torch.from_numpy(features(split, name)) for split, name in ((data.train, "train"), (data.val, "val"))
-    )
-    labels, truth = (torch.from_numpy(split.labels) for split in (data.train, data.val))
-    logits, choice = answer(recipe, learnt, labels, len(data.classes), asked, seed)
+    seen = [features(data.train, "train"), features(data.val, "val")]
+    labels, groups = [data.train.labels, data.val.labels], data.val.groups
+    if draw is not None:
+        images, joined = whole(data), np.concatenate(seen)
+        seen, labels = [joined[places] for places in draw], [images.labels[places] for places in draw]
+        groups = None if images.groups is None else images.groups[draw.held]
+    (learnt, asked), (known, truth) = map(torch.from_numpy, seen), map(torch.from_numpy, labels)
+    logits, choice = answer(recipe, learnt, known, len(data.classes), asked, seed)
     scorer = ClassifyScorer(len(data.classes))
     scorer.add(range(len(truth)), logits, truth)
-    return Probed(scorer.score(), scorer.evidence(), choice, data.val.groups)
+    return Probed(scorer.score(), scorer.evidence(), choice, groups)

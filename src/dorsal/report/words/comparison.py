@@ -87,7 +87,7 @@ def _against_the_leader(study: Study, found: ComparisonFindings) -> list[str]:
             said.append(f"{sentence}{_wins(verdict)}")
     noise = [noise_sentence(pair) for pair in against if not pair.significant][:1] if planned else []
     said += filter(None, noise)
-    more = (*_apart(found), *_fixed(study, found), *_leaders(study, found), *_of_starts(found))
+    more = (*_apart(found), *_fixed(study, found), *_leaders(study, found), *_of_starts(study, found))
     return [*said, *more]
 
 
@@ -135,7 +135,7 @@ def _wins(verdict: PairVerdict) -> str:
     return f" With one seed the first wins with probability {wins(verdict.wins)}." if verdict.wins else ""
 
 
-def _of_starts(found: ComparisonFindings) -> Iterator[str]:
+def _of_starts(study: Study, found: ComparisonFindings) -> Iterator[str]:
     """What weights change between networks, and whether weights or networks weigh more."""
     by_networks: dict[tuple[str, str], list[StartEffect]] = {}
     for effect in found.start_effects:
@@ -144,9 +144,12 @@ def _of_starts(found: ComparisonFindings) -> Iterator[str]:
         ordered = sorted(effects, key=lambda effect: effect.change.value)
         ends = [f"{signed(each.change)} ({' and '.join(each.started)})" for each in (ordered[0], ordered[-1])]
         changes = ends[0] if len(effects) == 1 else f"{ends[0]} to {ends[1]}, over {len(effects)} pairs of weights"
+        started = {label for each in effects for label in each.started}
+        own = dict.fromkeys(arm.recipe for arm in study.arms if arm.label in started and arm.recipe)
+        cause = f"pretraining, with {' and '.join(own)} as recipe," if own else "pretraining"
         yield (
             f"From scratch the difference of {first} and {second} is {signed(effects[0].difference)} points; "
-            f"pretraining changes it by {changes}."
+            f"{cause} changes it by {changes}."
         )
     if (spread := found.start_spread) is not None:
         more = "choice of weights weighs more than that of the network"
@@ -333,6 +336,8 @@ def no_shares(found: ComparisonFindings) -> str:
             return "fewer than two arms have a result under every recipe"
         case "few seeds":
             return f"it needs two seeds at which every run finished; this study has {found.complete_seeds}"
+        case "resampled":
+            return "each seed drew its own images, and what these have in common would pass for an effect of an arm"
         case "all equal":
             return "all results are equal"
         case None:
@@ -427,7 +432,9 @@ def _starts(study: Study) -> Iterator[str]:
 def _covered(study: Study, found: ComparisonFindings) -> Iterator[str]:
     """What the intervals are over, and what they are not."""
     lost = f" ({found.lost})" if found.lost else ""
-    if found.images and len(study.seeds) == 1:
+    if study.data.resample is not None:
+        yield from _resampled(study)
+    elif found.images and len(study.seeds) == 1:
         yield (
             "One seed: an interval covers the choice of test images only. It is of these trained models, not of the "
             "networks, whose order may be another with another seed."
@@ -451,6 +458,22 @@ def _covered(study: Study, found: ComparisonFindings) -> Iterator[str]:
             f"The {found.images:,} test images are {found.groups:,} independent groups, and are counted as so many: "
             "images of one group show the same source."
         )
+
+
+def _resampled(study: Study) -> Iterator[str]:
+    """What intervals are over where each seed drew its own images."""
+    data, how = study.data, study.data.resample
+    drawn = f"trained on all but one of {how} folds and was scored on that one"
+    if how == "random":
+        drawn = f"drew its {data.val_images:,} validation images anew, and was trained on the others"
+    yield (
+        f"Of all {data.train_images + data.val_images:,} images each seed {drawn}. Seeds share images, so the variance "
+        f"of a mean over n of them is taken as 1 / n + {data.overlap:.2g} times that of one (Nadeau and Bengio 2003)."
+    )
+    if len(study.seeds) == 1:
+        yield "One seed gives no interval: no difference can be told from chance."
+    else:
+        yield "An interval covers new seeds, and new training and test images like these, not images from elsewhere."
 
 
 def notes(found: Comparisons) -> Iterator[str]:

@@ -74,13 +74,13 @@ def plan_comparison(
         for name, recipe in recipes.items()
         for arm in arms
         if (name == arm.recipe if arm.recipe else name in crossed)
-        if seed == comparison.seed_list[0] or not _repeats_itself(arm, recipe)
+        if seed == comparison.seed_list[0] or data.resample or not _repeats_itself(arm, recipe)
     )
     return Plan(arms=arms, recipes=recipes, seeds=comparison.seed_list, data=data, runs=runs)
 
 
 def _repeats_itself(arm: Arm, recipe: AnyRecipe) -> bool:
-    """Whether every seed gives the same: neighbors vote without chance, where the weights are not random either."""
+    """Whether every seed gives the same on the same images: neighbors vote without chance where no weight is random."""
     return isinstance(recipe, Neighbors) and arm.start is not None
 
 

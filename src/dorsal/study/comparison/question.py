@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
+from dorsal.data.summary import Resampling
 from dorsal.language.amounts import MARGIN, check_margin, read_amount, read_duration
 from dorsal.language.options import described, option
 from dorsal.language.reader import suggest
@@ -88,6 +90,14 @@ class Comparison(question.Training, frozen=True, forbid_unknown_fields=True, kw_
         float,
         option("Points of the score within which arms count as practically equal.", metavar="POINTS", free=True),
     ] = MARGIN
+    resample: Annotated[
+        int | str | None,
+        option(
+            "Draw training and validation images anew for each seed, from all of them: random, or a number of folds. "
+            "Default: every seed has the same images.",
+            metavar="random|FOLDS",
+        ),
+    ] = None
     accept: question.Accept = False
     seeds: question.Seeds = 3
     until_decided: Annotated[
@@ -109,6 +119,7 @@ class Comparison(question.Training, frozen=True, forbid_unknown_fields=True, kw_
         self._check_data()
         self._check_tune()
         self._check_seeds()
+        self._check_resample()
         check_margin(self.margin)
         for asked in self.networks:
             read_arm(asked)
@@ -161,6 +172,36 @@ class Comparison(question.Training, frozen=True, forbid_unknown_fields=True, kw_
                 f"seeds={self.seeds} to begin with are more than most_seeds={self.most_seeds}; nearest valid: "
                 f"most_seeds={self.seeds}"
             )
+
+    def _check_resample(self) -> None:
+        """Raises ValueError for what is no way to draw images, and for what does not go with it."""
+        if isinstance(self.resample, str) and self.resample.isdecimal():
+            msgspec.structs.force_setattr(self, "resample", int(self.resample))
+        how = self.resample
+        if isinstance(how, str) and how != "random":
+            raise ValueError(f"resample={how!r} is neither 'random' nor a number of folds, e.g. 5")
+        if isinstance(how, int) and how < 2:
+            raise ValueError(f"resample={how} is fewer than 2 folds; nearest valid: 2")
+        if isinstance(how, int) and isinstance(self.seeds, int) and self.seeds % how:
+            raise ValueError(
+                f"resample={how}: seeds={self.seeds} leave some of the {how} folds out, as a seed makes one; nearest "
+                f"valid: seeds={math.ceil(self.seeds / how) * how}"
+            )
+        if how is not None and self.tune is not None:
+            raise ValueError(
+                f"tune={self.tune} does not go with resample={how}, for it would choose by images that other seeds are "
+                "scored on; leave one of them out"
+            )
+        if how is not None and self.until_decided:
+            raise ValueError(
+                f"until_decided does not go with resample={how}, for seeds that share images cannot decide what more "
+                "images would; leave one of them out"
+            )
+
+    @property
+    def resampling(self) -> Resampling | None:
+        """`resample` as the data take it."""
+        return "random" if isinstance(self.resample, str) else self.resample
 
     @property
     def folder(self) -> Path:

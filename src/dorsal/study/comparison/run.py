@@ -66,7 +66,7 @@ def _compare(comparison: Comparison, seeds: int | tuple[int, ...], on_event: OnE
     comparison = replace(comparison, seeds=seeds)
     place = with_device(comparison.resources)
     recipes = read_any_recipes(comparison.recipes, comparison.epochs)
-    data = data_summary(parse_data(comparison.data))
+    data = data_summary(parse_data(comparison.data), resampling=comparison.resampling)
     tell(data.notes, on_event)
     arms = _filled_in(comparison.asked_arms)
     asked = plan_comparison(comparison, data, recipes, arms, _foreign(comparison, arms, data, recipes))
