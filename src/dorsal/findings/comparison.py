@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -123,38 +123,24 @@ def analyse_comparison(study: Study, contributions: Contributions | None = None)
     ones.
     """
     overlap = study.data.overlap
-    known = (None if overlap else contributions) or Contributions()
-    trials = study.ended()
-    tables = _tables(study)
-    by_recipe = {name: _results(study, trials, taken) for name, taken in tables.items()}
-    values = {key: ratios.values() for key, ratios in known.runs.items()}
-    by_image = {name: _by_image(study, values, taken) for name, taken in tables.items()} if values else {}
+    read = _read(study, contributions)
+    known, by_recipe, by_image, learnt = read.known, read.by_recipe, read.by_image, read.learnt
     crossed = [arm.label for arm in study.arms if not arm.recipe]
-    learnt = learning(
-        (
-            (f"{arm} under {recipe}", trial.score)
-            for (arm, recipe, _), trial in trials.items()
-            if trial.score is not None
-        ),
-        study.data,
-    )
-    cells = tuple(_cells(study, trials, values))
-    once = tuple(name for name in by_recipe if any(c.recipe == name and c.planned < len(study.seeds) for c in cells))
-    repeated = [name for name in by_recipe if name not in once and tuned_name(name) not in by_recipe]
-    shares, missing, complete = _shares(study, crossed, [by_recipe[name] for name in repeated])
+    cells = tuple(_cells(study, read.trials, read.values))
+    shares, missing, complete = _shares(study, crossed, [by_recipe[name] for name in read.repeated])
     if overlap:  # images that seeds share would pass for effects of arms
         shares, missing = None, "resampled"
     if learnt.nothing:
         shares, missing = None, "nothing learnt"
     planned = sum(cell.planned for cell in cells)
     example = next(iter(known.runs.values()), None)
-    compared, images = ({}, {}) if learnt.nothing else _compared(by_recipe, by_image, crossed, repeated)
+    compared, images = _compared(study, read)
     level = {name: _confidence(study, results) for name, results in compared.items()}
     comparisons = {
         name: compare_arms(results, level[name], images.get(name), overlap) for name, results in compared.items()
     }
     several = len(by_recipe) > 1 and not learnt.nothing
-    lowest = min(level.values(), default=CONFIDENCE)
+    lowest, shared = min(level.values(), default=CONFIDENCE), dict.fromkeys(by_recipe, overlap)
     return ComparisonFindings(
         cells=cells,
         learning=learnt,
@@ -163,22 +149,66 @@ def analyse_comparison(study: Study, contributions: Contributions | None = None)
             name: verdicts_on(comparisons[name], results, study.margin, level[name])
             for name, results in compared.items()
         },
-        simple_effects=simple_effects(by_recipe, lowest, by_image, overlap) if several else {},
+        simple_effects=simple_effects(by_recipe, lowest, by_image, shared) if several else {},
         start_effects=_start_effects(study, compared, comparisons, images),
         start_spread=_start_spread(study, compared),
         apart=tuple(arm.label for arm in study.arms if arm.recipe),
-        once=once,
+        once=read.once,
         shares=shares,
         no_shares=missing,
         complete_seeds=complete,
         images=None if example is None else len(example.top),
         groups=None if example is None else _groups(example),
         lost=known.lost,
-        fixed={} if learnt.nothing else _fixed(study, known, tables),
+        fixed={} if learnt.nothing else _fixed(study, known, read.tables),
         tuning=analyse_tuning(study, known),
         planned=planned,
         done=planned - sum(cell.missing for cell in cells),
     )
+
+
+def compared_results(
+    study: Study, contributions: Contributions | None = None
+) -> tuple[dict[str, Results], dict[str, ByImage]]:
+    """The results that are compared, by the name of the comparison as in `ComparisonFindings`, and what each image
+    contributes to them. Empty where nothing was learnt."""
+    return _compared(study, _read(study, contributions))
+
+
+class _Read(NamedTuple):
+    """A study as it is read for its statistics; `tables` as in `_tables`, `once` and `learnt` as in the findings.
+
+    `values` has what each image contributes by the key of a run, `by_image` by comparison and arm. `repeated` are the
+    recipes whose mean is compared.
+    """
+
+    known: Contributions
+    trials: Mapping[tuple[str, str, int], Trial]
+    tables: dict[str, dict[str, str]]
+    by_recipe: dict[str, Results]
+    values: dict[str, Array]
+    by_image: dict[str, ByImage]
+    learnt: Learning
+    once: tuple[str, ...]
+    repeated: list[str]
+
+
+def _read(study: Study, contributions: Contributions | None) -> _Read:
+    known = (None if study.data.overlap else contributions) or Contributions()
+    trials = study.ended()
+    tables = _tables(study)
+    by_recipe = {name: _results(study, trials, taken) for name, taken in tables.items()}
+    values = {key: ratios.values() for key, ratios in known.runs.items()}
+    by_image = {name: _by_image(study, values, taken) for name, taken in tables.items()} if values else {}
+    scores = (
+        (f"{arm} under {recipe}", trial.score) for (arm, recipe, _), trial in trials.items() if trial.score is not None
+    )
+    planned = Counter((run.arm, run.recipe) for run in study.runs)
+    few = {recipe for (_, recipe), count in planned.items() if count < len(study.seeds)}
+    once = tuple(name for name in by_recipe if name in few)
+    repeated = [name for name in by_recipe if name not in once and tuned_name(name) not in by_recipe]
+    learnt = learning(scores, study.data)
+    return _Read(known, trials, tables, by_recipe, values, by_image, learnt, once, repeated)
 
 
 def learning_curves(study: Study, recipe: str) -> dict[str, dict[int, Estimate]]:
@@ -284,14 +314,13 @@ def _confidence(study: Study, results: Results) -> float:
     return look_confidence(len(_with_results(results)), len(study.seeds), study.most_seeds)
 
 
-def _compared(
-    by_recipe: Mapping[str, Results],
-    by_image: Mapping[str, ByImage],
-    crossed: Sequence[str],
-    repeated: Sequence[str],
-) -> tuple[dict[str, Results], dict[str, ByImage]]:
+def _compared(study: Study, read: _Read) -> tuple[dict[str, Results], dict[str, ByImage]]:
     """The results of each comparison of at least two arms, and what each image contributes to them. The mean is over
-    the `repeated` recipes."""
+    the recipes that are repeated."""
+    if read.learnt.nothing:
+        return {}, {}
+    by_recipe, by_image, repeated = read.by_recipe, read.by_image, read.repeated
+    crossed = [arm.label for arm in study.arms if not arm.recipe]
     compared, images = dict(by_recipe), dict(by_image)
     if len(repeated) > 1 and len(crossed) > 1:
         compared = {MEAN_OF_RECIPES: _over_recipes(crossed, [by_recipe[name] for name in repeated], _mean), **by_recipe}

@@ -62,6 +62,7 @@ def is_file(path: Path) -> bool:
 
 
 _FOLDERS = {
+    "data_sets.json": "a comparison on several data sets",
     "model.json": "a model",
     "scores.json": "scores of models",
     "search.json": "a search",

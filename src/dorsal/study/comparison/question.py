@@ -135,6 +135,11 @@ class Comparison(question.Training, frozen=True, forbid_unknown_fields=True, kw_
                 f"until_decided adds seeds, and over {len(self.data_sets)} data sets more seeds decide nothing: leave "
                 "until_decided out and name more data sets, or ask it of one data set"
             )
+        elif self.budget is not None and self.tune is not None:
+            raise ValueError(
+                f"budget={self.budget!r} does not go with tune={self.tune} over {len(self.data_sets)} data sets; leave "
+                "one of them out"
+            )
 
     def _check_tune(self) -> None:
         """Raises ValueError for a number of settings or a time that cannot be."""
