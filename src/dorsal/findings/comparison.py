@@ -167,12 +167,19 @@ def analyse_comparison(study: Study, contributions: Contributions | None = None)
     )
 
 
-def compared_results(
-    study: Study, contributions: Contributions | None = None
-) -> tuple[dict[str, Results], dict[str, ByImage]]:
-    """The results that are compared, by the name of the comparison as in `ComparisonFindings`, and what each image
-    contributes to them. Empty where nothing was learnt."""
-    return _compared(study, _read(study, contributions))
+class Compared(NamedTuple):
+    """The results of each comparison, by its name as in `ComparisonFindings`, and what each image contributes to them.
+    Both are empty where nothing was learnt."""
+
+    results: dict[str, Results]
+    images: dict[str, ByImage]
+    learnt: Learning
+
+
+def compared_results(study: Study, contributions: Contributions | None = None) -> Compared:
+    """What goes into the comparisons of a study."""
+    read = _read(study, contributions)
+    return Compared(*_compared(study, read), read.learnt)
 
 
 class _Read(NamedTuple):

@@ -21,7 +21,8 @@ class DataSetsFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     - `overall`: over the data sets, which take the place of the seeds. None for fewer than two of `data_sets`.
     - `data_sets`: the answer on each, corrected for all of them. `records`: wins and losses on these.
     - `by_recipe`: over the data sets, the answer of each comparison, where there are several.
-    - `left_out`: data sets on which nothing can be compared: nothing was learnt, or there are no results of two arms.
+    - `unlearnt`: data sets left out of all this, as nothing was learnt there. `waiting`: those without results of two
+      arms.
     - `planned`, `done`: numbers of runs on all data sets.
     """
 
@@ -30,7 +31,8 @@ class DataSetsFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     data_sets: dict[str, Answer]
     records: tuple[Record, ...]
     by_recipe: dict[str, Answer]
-    left_out: tuple[str, ...]
+    unlearnt: tuple[str, ...]
+    waiting: tuple[str, ...]
     margin: float
     confidence: float
     planned: int
@@ -53,22 +55,25 @@ def analyse_data_sets(
     known, margin = contributions or {}, found.plan.margin
     read = {name: compared_results(study, known.get(name)) for name, study in found.studies.items()}
     overlap = {name: study.data.overlap for name, study in found.studies.items()}
-    names = dict.fromkeys(name for tables, _ in read.values() for name in tables)
+    names = dict.fromkeys(name for each in read.values() for name in each.results)
     answers: dict[str, DataSetAnswers] = {}
     for name in names:
-        tables = {data: results[name] for data, (results, _) in read.items() if name in results}
-        images = {data: seen[name] for data, (_, seen) in read.items() if name in seen}
+        tables = {data: each.results[name] for data, each in read.items() if name in each.results}
+        images = {data: each.images[name] for data, each in read.items() if name in each.images}
         if len(tables) > 1:
             answers[name] = answers_over_data_sets(tables, images, margin, CONFIDENCE, overlap)
-    primary = next(iter(answers), "")
+    primary = next(iter(answers), next(iter(names), ""))
     first = answers.get(primary)
+    unlearnt = [name for name, each in read.items() if each.learnt.nothing]
+    there = [name for name, each in read.items() if primary in each.results]
     return DataSetsFindings(
         compared=primary,
         overall=first.overall if first else None,
         data_sets=first.data_sets if first else {},
         records=first.records if first else (),
         by_recipe={name: each.overall for name, each in answers.items()} if len(answers) > 1 else {},
-        left_out=tuple(each.name for each in found.plan.data_sets if primary not in read.get(each.name, ({}, {}))[0]),
+        unlearnt=tuple(unlearnt),
+        waiting=tuple(each.name for each in found.plan.data_sets if each.name not in (*unlearnt, *there)),
         margin=margin,
         confidence=CONFIDENCE,
         planned=sum(len(study.runs) for study in found.studies.values()),

@@ -36,21 +36,21 @@ def write_data_sets_report(studies: DataSetStudies, found: DataSetsFindings, fol
 
     `found` is the analysis of these studies.
     """
-    whole = {"plan": studies.plan, "analysis": with_words(studies, found)}
+    whole = {"plan": studies.plan, "analysis": with_words(found)}
     write_whole(folder / "results.json", json_of(whole))
     write_whole(folder / "report.html", data_sets_page(studies, found).encode())
 
 
-def with_words(studies: DataSetStudies, found: DataSetsFindings) -> dict[str, Any]:
+def with_words(found: DataSetsFindings) -> dict[str, Any]:
     """The findings as builtins, with the sentences that go with them."""
     whole: dict[str, Any] = msgspec.to_builtins(found)
-    return {**whole, "sentences": conclusions(studies, found), "caveats": tuple(caveats(found))}
+    return {**whole, "sentences": conclusions(found), "caveats": tuple(caveats(found))}
 
 
 def data_sets_page(studies: DataSetStudies, found: DataSetsFindings) -> str:
     """The page as text. Every string of the studies is escaped."""
     sections = (
-        top(studies.plan.name, about(studies, found), conclusions(studies, found), caveats(found)),
+        top(studies.plan.name, about(studies, found), conclusions(found), caveats(found)),
         *_overall(found),
         section("Data sets", "".join(_data_set(studies, found, each.name) for each in studies.plan.data_sets)),
         method() if found.overall else "",

@@ -15,7 +15,7 @@ ABREAST = 3
 def print_data_sets(studies: DataSetStudies, found: DataSetsFindings, console: Console) -> None:
     """Prints the conclusions, the scores, all pairs over data sets, and what they do not show. Fits 80 columns."""
     head(console, studies.plan.name)
-    console.print(points(conclusions(studies, found)))
+    console.print(points(conclusions(found)))
     if found.overall is None:
         return
     head(console, what_goes_in(found))

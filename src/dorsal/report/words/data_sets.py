@@ -26,18 +26,21 @@ def about(studies: DataSetStudies, found: DataSetsFindings) -> str:
     )
 
 
-def conclusions(studies: DataSetStudies, found: DataSetsFindings) -> tuple[str, ...]:
+def conclusions(found: DataSetsFindings) -> tuple[str, ...]:
     """What the comparison shows over data sets, the most important first."""
     sentences = [f"Unfinished: {found.done} of {found.planned} runs done."] if found.done < found.planned else []
-    if found.overall is None:
-        known = len(studies.plan.data_sets) - len(found.left_out)
-        sentences.append(
-            f"No answer over data sets: results of two arms are there on {known} of "
-            f"{plural(len(studies.plan.data_sets), 'data set')}, and it takes 2."
-        )
-    else:
+    if found.overall is not None:
         sentences += answer_sentences(found.overall, found.records, margin=found.margin, unit=UNIT, repeat=REPEAT)
-    return tuple(sentences)
+        return (*sentences, *_left_out(found))
+    return (*sentences, *_left_out(found), "No answer over data sets: it takes results of two arms on two of them.")
+
+
+def _left_out(found: DataSetsFindings) -> Iterator[str]:
+    """Which data sets are not in the answer, and why."""
+    if found.unlearnt:
+        yield f"Nothing was learnt on {', '.join(found.unlearnt)}: that says nothing about the arms, and is left out."
+    if found.waiting:
+        yield f"Left out, as results of two arms are still missing there: {', '.join(found.waiting)}."
 
 
 def caveats(found: DataSetsFindings) -> Iterator[str]:
@@ -45,11 +48,6 @@ def caveats(found: DataSetsFindings) -> Iterator[str]:
     if found.overall is None:
         return
     yield from data_set_caveats(found.overall.repeats)
-    if found.left_out:
-        yield (
-            f"Left out, as nothing was learnt there or too few runs have ended: {', '.join(found.left_out)}. Their own "
-            "pages say more."
-        )
     yield from answer_caveats(found.overall, REPEAT)
     covered = [each.images for each in found.data_sets.values()]
     over = "seeds and test images" if all(covered) else "seeds alone where predictions are missing, else images too"

@@ -11,9 +11,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+import msgspec
 from msgspec.structs import replace
 
-from dorsal.data.spec import Folder, format_data, parse_data
+from dorsal.data.spec import DataSpec, Scenes, parse_data
 from dorsal.jobs.budget import fit_parts
 from dorsal.jobs.events import Event, JobEnd, Note, Progress, Remark, StudyStart
 from dorsal.jobs.execution import Execution, OnEvent, Outlook, execute, look_ahead
@@ -81,15 +82,34 @@ def _parts(comparison: Comparison, known: Mapping[str, str], on_event: OnEvent) 
     if len(specs) < len(comparison.data_sets):
         text = next(text for text in specs if comparison.data_sets.count(text) > 1)
         raise ValueError(f"data: {text!r} is given twice; leave one of them out")
-    names: dict[str, str] = {}
-    for text, spec in specs.items():
-        written = format_data(spec)
-        if isinstance(spec, Folder):
-            written = written.replace(spec.path, Path(spec.path).resolve().name, 1)
-        names[text] = known.get(text) or _unused(written, {*known.values(), *names.values()})
-    for text, name in names.items():
+    names = dict(known)
+    for text, told in _told_apart(specs).items():
+        names.setdefault(text, _unused(told, names.values()))
+    for text in specs:
+        name = names[text]
         asked = replace(comparison, data=text, out=str(comparison.folder / name), budget=None)
         yield Part(name, asked, prepare(asked, asked.seeds, _named(name, on_event)))
+
+
+def _told_apart(specs: Mapping[str, DataSpec]) -> dict[str, str]:
+    """What each data set is called: the set or folder, and its fields that not all have which are called so."""
+    fields = {text: _fields(spec) for text, spec in specs.items()}
+    bases = {
+        text: "scenes" if isinstance(spec, Scenes) else Path(spec.path).resolve().name for text, spec in specs.items()
+    }
+    told = {}
+    for text, base in bases.items():
+        alike = set.intersection(*(set(fields[other]) for other in specs if bases[other] == base))
+        told[text] = " ".join([base, *(each for each in fields[text] if each not in alike)])
+    return told
+
+
+def _fields(spec: DataSpec) -> list[str]:
+    """The fields that are not at their defaults, without the path."""
+    fields = (field for field in msgspec.structs.fields(spec) if field.name != "path")
+    return [
+        f"{field.name}={getattr(spec, field.name)}" for field in fields if getattr(spec, field.name) != field.default
+    ]
 
 
 def _unused(text: str, taken: Collection[str]) -> str:
