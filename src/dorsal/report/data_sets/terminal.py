@@ -5,7 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 
 from dorsal.findings.data_sets import DataSetsFindings
-from dorsal.report.terminal import head, points, print_answer, table_of
+from dorsal.report.terminal import head, points, table_of
+from dorsal.report.words.answers import PAIR_COLUMNS, pair_rows
 from dorsal.report.words.data_sets import caveats, conclusions, score_rows, what_goes_in
 from dorsal.study.comparison.records import DataSetStudies
 
@@ -24,6 +25,7 @@ def print_data_sets(studies: DataSetStudies, found: DataSetsFindings, console: C
         abreast, whole = names[start : start + ABREAST], start + ABREAST >= len(names)
         columns = (*abreast, "mean", "rank") if whole else abreast
         console.print(table_of("arm", columns, score_rows(found, abreast, whole)))
-    print_answer(found.overall, "Over data sets", console)
+    head(console, "All pairs over data sets")
+    console.print(table_of("pair", PAIR_COLUMNS, pair_rows(found.overall)))
     head(console, "What this does not show")
     console.print(points(caveats(found)))

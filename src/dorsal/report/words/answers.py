@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from dorsal.findings.answers import Answer
 from dorsal.findings.verdicts import PairVerdict
-from dorsal.report.words.numerals import chance, plural
+from dorsal.report.words.numerals import chance
 from dorsal.report.words.verdicts import (
     difference,
     digits_of,
@@ -82,11 +82,12 @@ def data_set_caveats(count: int) -> Iterator[str]:
     """What an answer over so many data sets does not show."""
     yield "Intervals are over data sets like these; how these were chosen decides what that means."
     if count < ENOUGH_DATA_SETS:
-        few, each = "next to nothing" if count < 4 else "little", "both" if count == 2 else f"all {count}"
+        few = "2 data sets show next to nothing about others like them, even"
+        few = few if count == 2 else f"{count} data sets are few: intervals over them hold only"
         yield (
-            f"{plural(count, 'data set')} show {few} about others like them: of two arms that do not differ, one is "
-            f"ahead on {each} with probability {2 ** (1 - count):.2g}. Only with {ENOUGH_DATA_SETS} data sets is that "
-            "below 0.05, and more seeds change nothing in it."
+            f"{few} if differences are roughly normal over data sets. The order alone shows nothing: of two arms that "
+            f"do not differ, one is ahead on {'both' if count == 2 else f'all {count}'} with probability "
+            f"{2 ** (1 - count):.2g}. From {ENOUGH_DATA_SETS} data sets on that is below 0.05; more seeds do not help."
         )
 
 
