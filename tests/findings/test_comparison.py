@@ -14,16 +14,17 @@ from rich.console import Console
 
 from dorsal.findings.comparison import (
     MEAN_OF_RECIPES,
-    OWN_RECIPES,
     ComparisonFindings,
     analyse_comparison,
     learning_curves,
 )
 from dorsal.jobs.records import PlannedRun, Study, Trial
+from dorsal.jobs.tables import OWN_RECIPES
 from dorsal.recipes.recipe import Recipe
 from dorsal.report.comparison.page import comparison_page
 from dorsal.report.comparison.terminal import print_comparison
 from dorsal.report.words.comparison import caveats, conclusions, no_shares
+from dorsal.report.words.starts import models_differ_in
 from dorsal.spec.start import Start
 from tests.findings.studies import with_trials
 
@@ -293,6 +294,24 @@ def test_pretraining_changes_the_difference_of_two_networks(whole: Case) -> None
     assert "pretraining, with finetune as recipe, changes it by " in " ".join(
         conclusions(replace(study, arms=arms), found)
     )
+
+
+def test_pretrained_arms_are_paired_where_they_have_one_recipe(whole: Case) -> None:
+    study = with_starts(whole.study, 2, {"v1": 2.0, "v2": 3.0})
+    assert len(analyse_comparison(study).start_effects) == 4
+    arms = tuple(replace(arm, recipe="probe") if arm.label.endswith("@v2") else arm for arm in study.arms)
+    found = analyse_comparison(replace(study, arms=arms))
+    assert [effect.started for effect in found.start_effects] == [("res2net@v1", "resnet@v1")]  # no runs under probe
+
+
+def test_a_difference_of_trained_models_names_what_they_differ_in(whole: Case) -> None:
+    fresh = whole.study.arms[0]
+    begun = replace(fresh, start=Start(weights="v1", sha256="1"))
+    other = replace(begun, network_hash="other", start=Start(weights="v2", sha256="2"))
+    assert models_differ_in(fresh, replace(fresh, network_hash="other")) == ""
+    assert models_differ_in(fresh, begun) == "pretraining recipe and pretraining data together"
+    assert models_differ_in(begun, other) == "network, pretraining recipe and pretraining data together"
+    assert models_differ_in(begun, replace(begun, recipe="head")) == "training recipe alone"
 
 
 def test_weights_are_weighed_against_networks(whole: Case) -> None:

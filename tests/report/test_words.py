@@ -4,8 +4,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from dorsal.report.words.comparison import Judged, noise_sentence, pair_sentence
 from dorsal.report.words.numerals import decimals, interval, p_value, plural, roughly
+from dorsal.report.words.pairs import Judged, noise_sentence, pair_sentence
 from dorsal.report.words.populations import comparison_sentence
 from dorsal.report.words.schedule import ranking_sentence, survival_sentence
 from dorsal.stats import (

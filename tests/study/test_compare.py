@@ -115,6 +115,17 @@ def test_another_setting_is_told_of(crashed: Crashed) -> None:
     write_study_file(crashed.out, saved)
 
 
+def test_where_nothing_is_run_the_machine_is_that_of_the_runs(crashed: Crashed) -> None:
+    saved = read_study_file(crashed.out)
+    assert saved is not None
+    elsewhere = msgspec.structs.replace(saved.study.machine, processor="another", workers=7)
+    study = msgspec.structs.replace(saved.study, machine=elsewhere, versions={"torch": "1.0"})
+    write_study_file(crashed.out, msgspec.structs.replace(saved, study=study))
+    again = compare(crashed.question)
+    assert (again.machine, again.versions) == (elsewhere, {"torch": "1.0"})
+    write_study_file(crashed.out, saved)
+
+
 def test_a_full_disk_leaves_the_old_study_file(crashed: Crashed, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

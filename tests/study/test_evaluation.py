@@ -19,7 +19,7 @@ from dorsal.jobs.records import ModelScore
 from dorsal.jobs.resources import Resources
 from dorsal.jobs.scores import ScoreRow, Scores, read_scores
 from dorsal.jobs.study_file import StudyFile, write_study_file
-from dorsal.report.words.comparison import leader_sentences
+from dorsal.report.words.pairs import leader_sentences
 from dorsal.spec.preprocessing import Preprocessing
 from dorsal.study.comparison.run import compare
 from dorsal.study.evaluation.plan import notes_of, plan_evaluations

@@ -11,6 +11,7 @@ from dorsal.jobs.events import JobEnd, Progress
 from dorsal.jobs.trained import save_trained, trained_card
 from dorsal.recipes.text import read_any_recipes, recipe
 from dorsal.report.comparison.figures import level_views
+from dorsal.report.words.comparison import caveats
 from dorsal.spec.start import Start
 from dorsal.study.comparison.plan import Foreign, fitted_network, plan_comparison
 from dorsal.study.comparison.question import Comparison
@@ -71,6 +72,9 @@ def test_probes_of_starts_are_compared_and_not_made_twice(tmp_path: Path) -> Non
     cell = found.cell("a", "neighbors")
     assert cell is not None
     assert (cell.planned, cell.finished) == (1, 1)
+    assert cell.score is not None
+    assert cell.score.low is not None  # one run: over test images alone
+    assert not any("missing" in line for line in caveats(study, found))
     dorsal.write_report(tmp_path / "out")
     assert "Which level holds it" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     (view,) = level_views(study, found)

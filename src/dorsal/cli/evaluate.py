@@ -92,7 +92,7 @@ def _print(scores: Scores, folder: Path) -> None:
     from rich.table import Column, Table
 
     from dorsal.findings.contributions import compare_models
-    from dorsal.report.words.comparison import leader_sentences
+    from dorsal.report.words.pairs import leader_sentences
 
     others = list(dict.fromkeys(name for each in scores.models for name in each.result.scores))
     table = Table(

@@ -7,8 +7,8 @@ Every planned run is accounted for. Finished runs make the means; diverged, fail
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Literal, NamedTuple, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -18,7 +18,8 @@ from dorsal.findings.learning import Learning, learning
 from dorsal.findings.starts import StartEffect, StartSpread, start_effects, start_spread
 from dorsal.findings.tuning import TuningFindings, analyse_tuning
 from dorsal.findings.verdicts import Verdicts, verdicts_on
-from dorsal.jobs.records import Study, Trial, tuned_name
+from dorsal.jobs.records import Study, Trial
+from dorsal.jobs.tables import Results, mean_of, once, over_recipes, recipe_tables, repeated, scores_by_arm
 from dorsal.stats import (
     Comparisons,
     Estimate,
@@ -36,11 +37,8 @@ from dorsal.stats.looks import look_confidence
 
 CONFIDENCE = 0.95
 MEAN_OF_RECIPES = "mean of the recipes"
-OWN_RECIPES = "own recipes"
 
-Results = dict[str, list[float | None]]
 ByImage = dict[str, list[Array | None]]
-Value = TypeVar("Value")
 NoShares = Literal["nothing learnt", "few arms", "few seeds", "all equal", "resampled"]
 
 
@@ -127,7 +125,7 @@ def analyse_comparison(study: Study, contributions: Contributions | None = None)
     known, by_recipe, by_image, learnt = read.known, read.by_recipe, read.by_image, read.learnt
     crossed = [arm.label for arm in study.arms if not arm.recipe]
     cells = tuple(_cells(study, read.trials, read.values))
-    shares, missing, complete = _shares(study, crossed, [by_recipe[name] for name in read.repeated])
+    shares, missing, complete = _shares(study, crossed, [by_recipe[name] for name in read.across])
     if overlap:  # images that seeds share would pass for effects of arms
         shares, missing = None, "resampled"
     if learnt.nothing:
@@ -153,7 +151,7 @@ def analyse_comparison(study: Study, contributions: Contributions | None = None)
         start_effects=_start_effects(study, compared, comparisons, images),
         start_spread=_start_spread(study, compared),
         apart=tuple(arm.label for arm in study.arms if arm.recipe),
-        once=read.once,
+        once=once(study, read.tables),
         shares=shares,
         no_shares=missing,
         complete_seeds=complete,
@@ -183,10 +181,10 @@ def compared_results(study: Study, contributions: Contributions | None = None) -
 
 
 class _Read(NamedTuple):
-    """A study as it is read for its statistics; `tables` as in `_tables`, `once` and `learnt` as in the findings.
+    """A study as it is read for its statistics; `tables` as in `recipe_tables`, `learnt` as in the findings.
 
-    `values` has what each image contributes by the key of a run, `by_image` by comparison and arm. `repeated` are the
-    recipes whose mean is compared.
+    `values` has what each image contributes by the key of a run, `by_image` by comparison and arm. The mean is over the
+    recipes `across`.
     """
 
     known: Contributions
@@ -196,26 +194,21 @@ class _Read(NamedTuple):
     values: dict[str, Array]
     by_image: dict[str, ByImage]
     learnt: Learning
-    once: tuple[str, ...]
-    repeated: list[str]
+    across: list[str]
 
 
 def _read(study: Study, contributions: Contributions | None) -> _Read:
     known = (None if study.data.overlap else contributions) or Contributions()
     trials = study.ended()
-    tables = _tables(study)
-    by_recipe = {name: _results(study, trials, taken) for name, taken in tables.items()}
+    tables = recipe_tables(study)
+    by_recipe = {name: scores_by_arm(study, trials, taken) for name, taken in tables.items()}
     values = {key: ratios.values() for key, ratios in known.runs.items()}
     by_image = {name: _by_image(study, values, taken) for name, taken in tables.items()} if values else {}
     scores = (
         (f"{arm} under {recipe}", trial.score) for (arm, recipe, _), trial in trials.items() if trial.score is not None
     )
-    planned = Counter((run.arm, run.recipe) for run in study.runs)
-    few = {recipe for (_, recipe), count in planned.items() if count < len(study.seeds)}
-    once = tuple(name for name in by_recipe if name in few)
-    repeated = [name for name in by_recipe if name not in once and tuned_name(name) not in by_recipe]
     learnt = learning(scores, study.data)
-    return _Read(known, trials, tables, by_recipe, values, by_image, learnt, once, repeated)
+    return _Read(known, trials, tables, by_recipe, values, by_image, learnt, repeated(study, tables))
 
 
 def learning_curves(study: Study, recipe: str) -> dict[str, dict[int, Estimate]]:
@@ -234,34 +227,29 @@ def learning_curves(study: Study, recipe: str) -> dict[str, dict[int, Estimate]]
     return {label: curve for label, curve in curves.items() if curve}
 
 
-def _tables(study: Study) -> dict[str, dict[str, str]]:
-    """By the name of a comparison, the recipe by which each arm is in it: the recipe that gives the name, or the arm's
-    own. Where every arm has its own, there is one such comparison. What was tuned is in one before all others."""
-    crossed = [arm.label for arm in study.arms if not arm.recipe]
-    planned = {(run.arm, run.recipe) for run in study.runs}
-    tuned = {(each.arm, each.recipe): each.tuned for each in study.tuning}
-    names = [
-        name
-        for name in study.recipes
-        if name not in tuned.values() and any((label, name) in planned for label in crossed)
-    ]
-    tables = {name: {arm.label: arm.recipe or name for arm in study.arms} for name in names or [OWN_RECIPES]}
-    of_tuned = {
-        tuned_name(name): {arm: tuned.get((arm, recipe), recipe) for arm, recipe in taken.items()}
-        for name, taken in tables.items()
-    }
-    return {name: taken for name, taken in of_tuned.items() if set(taken.values()) & set(tuned.values())} | tables
-
-
 def _cells(study: Study, trials: Mapping[tuple[str, str, int], Trial], values: Mapping[str, Array]) -> Iterator[Cell]:
-    """Each arm under each recipe that it is trained by; intervals are by the noise of all arms under the recipe."""
-    planned = Counter((run.arm, run.recipe) for run in study.runs)
-    means = {}
+    """Each arm under each recipe that it is trained by.
+
+    Intervals are by the noise of all arms under the recipe. Where an arm is run once, as it knows no chance, they are
+    by the noise of each arm alone.
+    """
+    runs = {(run.arm, run.recipe, run.seed) for run in study.runs}
+    planned = Counter((arm, recipe) for arm, recipe, _ in runs)
+    means: dict[str, dict[str, Estimate]] = {}
     for name in study.recipes:
         taken = {arm.label: name for arm in study.arms if planned[arm.label, name]}
-        images = _by_image(study, values, taken) if values else None
-        results = _results(study, trials, taken)
-        means[name] = pooled_means(results, images=images, overlap=study.data.overlap) if taken else {}
+        images = _by_image(study, values, taken) if values else {}
+        results = scores_by_arm(study, trials, taken)
+        is_once = any(planned[arm, name] < len(study.seeds) for arm in taken)
+        groups = [[arm] for arm in taken] if is_once else [list(taken)] if taken else []
+        means[name] = {}
+        for group in groups:
+            places = [i for i, seed in enumerate(study.seeds) if any((arm, name, seed) in runs for arm in group)]
+            means[name] |= pooled_means(
+                {arm: [results[arm][i] for i in places] for arm in group},
+                images={arm: [images[arm][i] for i in places] for arm in group} if images else None,
+                overlap=study.data.overlap,
+            )
     for arm in study.arms:
         for name in study.recipes:
             if count := planned[arm.label, name]:
@@ -279,16 +267,8 @@ def _cells(study: Study, trials: Mapping[tuple[str, str, int], Trial], values: M
                 )
 
 
-def _results(study: Study, trials: Mapping[tuple[str, str, int], Trial], taken: Mapping[str, str]) -> Results:
-    """Scores by arm under the recipe that it is taken by, one entry a seed, None without a result."""
-    return {
-        arm: [trial.score if (trial := trials.get((arm, recipe, seed))) else None for seed in study.seeds]
-        for arm, recipe in taken.items()
-    }
-
-
 def _by_image(study: Study, values: Mapping[str, Array], taken: Mapping[str, str]) -> ByImage:
-    """As `_results`, what each image contributes in place of the score; `values` has it by the run's key."""
+    """As `scores_by_arm`, what each image contributes in place of the score; `values` has it by the run's key."""
     keys = {(run.arm, run.recipe, run.seed): run.key for run in study.runs}
     return {
         arm: [values.get(keys.get((arm, recipe, seed), "")) for seed in study.seeds] for arm, recipe in taken.items()
@@ -326,14 +306,17 @@ def _compared(study: Study, read: _Read) -> tuple[dict[str, Results], dict[str, 
     the recipes that are repeated."""
     if read.learnt.nothing:
         return {}, {}
-    by_recipe, by_image, repeated = read.by_recipe, read.by_image, read.repeated
+    by_recipe, by_image, across = read.by_recipe, read.by_image, read.across
     crossed = [arm.label for arm in study.arms if not arm.recipe]
     compared, images = dict(by_recipe), dict(by_image)
-    if len(repeated) > 1 and len(crossed) > 1:
-        compared = {MEAN_OF_RECIPES: _over_recipes(crossed, [by_recipe[name] for name in repeated], _mean), **by_recipe}
+    if len(across) > 1 and len(crossed) > 1:
+        compared = {
+            MEAN_OF_RECIPES: over_recipes(crossed, [by_recipe[name] for name in across], mean_of),
+            **by_recipe,
+        }
         if by_image:
-            tables = [by_image[name] for name in repeated]
-            images[MEAN_OF_RECIPES] = _over_recipes(crossed, tables, _mean_by_image)
+            tables = [by_image[name] for name in across]
+            images[MEAN_OF_RECIPES] = over_recipes(crossed, tables, _mean_by_image)
     return {name: results for name, results in compared.items() if len(_with_results(results)) > 1}, images
 
 
@@ -355,25 +338,10 @@ def _start_spread(study: Study, compared: Mapping[str, Results]) -> StartSpread 
     return next(filter(None, (start_spread(study.arms, each) for each in means)), None)
 
 
-def _over_recipes(
-    arms: Sequence[str],
-    tables: Sequence[Mapping[str, Sequence[Value | None]]],
-    mean: Callable[[Sequence[Value | None]], Value | None],
-) -> dict[str, list[Value | None]]:
-    """The mean over the recipes for each arm and seed."""
-    return {arm: [mean(cells) for cells in zip(*(table[arm] for table in tables), strict=True)] for arm in arms}
-
-
 def _mean_by_image(values: Sequence[Array | None]) -> Array | None:
     """As `_mean`, for each image."""
     present = [value for value in values if value is not None]
     return np.mean(present, axis=0) if len(present) == len(values) else None
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    """The mean of a seed's results over the recipes. None unless all are there."""
-    present = [value for value in values if value is not None]
-    return sum(present) / len(present) if len(present) == len(values) else None
 
 
 def _with_results(results: Results) -> list[str]:

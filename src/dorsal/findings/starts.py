@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, product
 
 import msgspec
 
@@ -49,15 +49,20 @@ def start_effects(
 ) -> Iterator[StartEffect]:
     """For each two networks that stand both from scratch and from weights, how weights change their difference.
 
-    `found` is the comparison of these results, and `images` what each image contributes to them. Other arms help to
-    estimate the noise. What has no common seed is left out.
+    `found` is the comparison of these results, and `images` what each image contributes to them. Two arms from scratch
+    have one recipe, and so have two from weights. Other arms help to estimate the noise. What has no common seed is
+    left out.
     """
     results = {arm: runs for arm, runs in results.items() if any(run is not None for run in runs)}
-    fresh = {arm.network_hash: arm.label for arm in arms if arm.start is None and arm.label in results}
+    scratch_arms = [arm for arm in arms if arm.start is None and arm.label in results]
     begun = [arm for arm in arms if arm.start is not None and arm.label in results]
-    from_scratch = {label: results[label] for label in fresh.values()}
-    for one, two in combinations([arm for arm in begun if arm.network_hash in fresh], 2):
-        if one.network_hash == two.network_hash:
+    from_scratch = {arm.label: results[arm.label] for arm in scratch_arms}
+    recipes = dict.fromkeys(arm.recipe for arm in scratch_arms)
+    for (one, two), recipe in product(combinations(begun, 2), recipes):
+        fresh = {arm.network_hash: arm.label for arm in scratch_arms if arm.recipe == recipe}
+        if one.network_hash == two.network_hash or one.recipe != two.recipe:
+            continue
+        if not {one.network_hash, two.network_hash} <= fresh.keys():
             continue
         started = {arm.label: results[arm.label] for arm in begun if arm not in (one, two)}
         for arm in (one, two):

@@ -213,7 +213,11 @@ def keep(
     remarks += precision_remarks(place.device, place.precision) if place.ray is None else []
     remarks += [cut] if cut else []
     remarks += [SeveralSettings(settings)] if settings[1:] else []
-    study = _study(execution, todo, here, tuple(remarks), before)
+    if before and all(run.key in ended for run in todo.runs):  # nothing runs here
+        here, made_with = before.study.machine, before.study.versions
+    else:
+        made_with = versions()
+    study = _study(execution, todo, here, made_with, tuple(remarks), before)
     storage = storage_of(execution.folder, execution.storage) or ""
     saved = StudyFile(study, storage, settings)
     write_study_file(execution.folder, saved, execution.file)
@@ -344,11 +348,11 @@ def _quickest_first(execution: Execution) -> list[Run]:
 
 
 def _with_latencies(todo: Plan, timings: Timings) -> tuple[Arm, ...]:
-    """The arms with what was measured under the first recipe."""
+    """The arms with what was measured under the first recipe, or under their own."""
     first = next(iter(todo.recipes))
     return tuple(
         replace(arm, forward=timing.forward, train_step=timing.train_step)
-        if (timing := timings.get((arm.label, first)))
+        if (timing := timings.get((arm.label, arm.recipe or first)))
         else arm
         for arm in todo.arms
     )
@@ -373,7 +377,12 @@ def _settings(
 
 
 def _study(
-    execution: Execution, todo: Plan, here: Machine, remarks: tuple[StudyRemark, ...], before: StudyFile | None
+    execution: Execution,
+    todo: Plan,
+    here: Machine,
+    made_with: dict[str, str],
+    remarks: tuple[StudyRemark, ...],
+    before: StudyFile | None,
 ) -> Study:
     return Study(
         kind=execution.kind,
@@ -385,7 +394,7 @@ def _study(
         seeds=todo.seeds,
         data=todo.data,
         machine=here,
-        versions=versions(),
+        versions=made_with,
         runs=tuple(run.planned for run in todo.runs),
         notes=todo.data.notes,
         remarks=remarks,

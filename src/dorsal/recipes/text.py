@@ -112,9 +112,7 @@ def read_recipes(texts: Sequence[str], epochs: int | None) -> dict[str, Recipe]:
 
     Raises ValueError as `recipe` does, and for a name that is there twice.
     """
-    for text in texts:
-        recipe(text)
-    return {name: made for name, made in read_any_recipes(texts, epochs).items() if isinstance(made, Recipe)}
+    return {name: recipe(made) for name, made in read_any_recipes(texts, epochs).items()}
 
 
 def read_any_recipes(texts: Sequence[str], epochs: int | None) -> dict[str, AnyRecipe]:

@@ -42,13 +42,13 @@ from dorsal.report.words.comparison import (
     conclusions,
     costs,
     lost_runs,
-    margin_text,
     method,
     no_shares,
     ranks,
     spread,
 )
 from dorsal.report.words.numerals import chance, half_width, percent, plural
+from dorsal.report.words.pairs import margin_text
 from dorsal.report.words.tuning import setting
 from dorsal.report.words.verdicts import rank, wins
 from dorsal.spec.task import metric_of

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
-from dorsal.findings.comparison import MEAN_OF_RECIPES, OWN_RECIPES, Cell, ComparisonFindings
-from dorsal.findings.starts import StartEffect
+from dorsal.findings.comparison import MEAN_OF_RECIPES, Cell, ComparisonFindings
 from dorsal.findings.verdicts import PairVerdict, Verdicts
 from dorsal.jobs.records import Arm, Study
+from dorsal.jobs.tables import OWN_RECIPES
 from dorsal.recipes.recipe import Recipe
 from dorsal.report.words.learning import learning_sentences
-from dorsal.report.words.numerals import count, decimals, interval, milliseconds, p_value, plural, roughly
+from dorsal.report.words.numerals import count, interval, listed, milliseconds, p_value, plural
+from dorsal.report.words.pairs import Judged, is_of_models, noise_sentence, pair_sentence
+from dorsal.report.words.starts import models_differ_in, start_caveats, start_sentences
 from dorsal.report.words.tuning import tuning_caveats, tuning_sentences
-from dorsal.report.words.verdicts import difference as signed
-from dorsal.report.words.verdicts import equality_ways, unequal_sentences, wins
+from dorsal.report.words.verdicts import unequal_sentences, wins
 from dorsal.spec.timm import TimmNetwork
-from dorsal.stats import Comparisons, Pair, Shares
-from dorsal.stats.needs import MOST_IMAGES, MOST_SEEDS
-from dorsal.stats.verdicts import Judgement
+from dorsal.stats import Comparisons, Shares
 
 _METHOD = (
     "Randomised blocks: result = arm + seed + noise, fitted by least squares to the results present. "
@@ -38,13 +36,6 @@ ASSUMPTIONS = (
     "breaks this, in that arm's favour.",
 )
 COST_COLUMNS = ("params", "MACs", "activations", "forward", "train step")
-
-
-class Judged(NamedTuple):
-    """The verdict on a pair by this margin."""
-
-    judgement: Judgement
-    margin: float
 
 
 def method(found: ComparisonFindings) -> str:
@@ -76,27 +67,22 @@ def _against_the_leader(study: Study, found: ComparisonFindings) -> list[str]:
     against = [pair for pair in primary.pairs if pair.better == leader]
     verdicts, arms = found.verdicts[name], {arm.label: arm for arm in study.arms}
     scope = _scope(name)
-    if _is_of_models(against[0]):
+    if is_of_models(against[0]):
         scope = f"Of these trained models: {scope[0].lower()}{scope[1:]}"
     planned = not found.learning.mostly_nothing
     said = [_top(scope, verdicts, len(against))]
     for pair, verdict in zip(primary.pairs, verdicts.pairs, strict=True):
         if pair.better == leader:
-            judged, models = Judged(verdict.judgement, study.margin), _of_models(arms[pair.better], arms[pair.worse])
+            judged, models = (
+                Judged(verdict.judgement, study.margin),
+                models_differ_in(arms[pair.better], arms[pair.worse]),
+            )
             sentence = pair_sentence(pair, planned, found.groups is not None, judged, models)
             said.append(f"{sentence}{_wins(verdict)}")
     noise = [noise_sentence(pair) for pair in against if not pair.significant][:1] if planned else []
     said += filter(None, noise)
-    more = (*_apart(found), *_fixed(study, found), *_leaders(study, found), *_of_starts(study, found))
+    more = (*_apart(found), *_fixed(study, found), *_leaders(study, found), *start_sentences(study, found))
     return [*said, *more]
-
-
-def _of_models(first: Arm, second: Arm) -> str:
-    """What the difference of two arms is of, where one begins from weights; "" where none does."""
-    if first.start is None and second.start is None:
-        return ""
-    network = "" if first.network_hash == second.network_hash else "network, "
-    return f"{network}pretraining recipe and pretraining data together"
 
 
 def _apart(found: ComparisonFindings) -> Iterator[str]:
@@ -105,7 +91,7 @@ def _apart(found: ComparisonFindings) -> Iterator[str]:
         return
     for name, verdicts in found.verdicts.items():
         if name != MEAN_OF_RECIPES:
-            scope = f"{_scope(name)}, {' and '.join(found.apart)} by {'its' if len(found.apart) == 1 else 'their'} own"
+            scope = f"{_scope(name)}, {listed(found.apart)} by {'its' if len(found.apart) == 1 else 'their'} own"
             yield _top(scope, verdicts, len(verdicts.ranks) - 1)
 
 
@@ -135,45 +121,6 @@ def _wins(verdict: PairVerdict) -> str:
     return f" With one seed the first wins with probability {wins(verdict.wins)}." if verdict.wins else ""
 
 
-def _of_starts(study: Study, found: ComparisonFindings) -> Iterator[str]:
-    """What weights change between networks, and whether weights or networks weigh more."""
-    by_networks: dict[tuple[str, str], list[StartEffect]] = {}
-    for effect in found.start_effects:
-        by_networks.setdefault(effect.scratch, []).append(effect)
-    for (first, second), effects in by_networks.items():
-        ordered = sorted(effects, key=lambda effect: effect.change.value)
-        ends = [f"{signed(each.change)} ({' and '.join(each.started)})" for each in (ordered[0], ordered[-1])]
-        changes = ends[0] if len(effects) == 1 else f"{ends[0]} to {ends[1]}, over {len(effects)} pairs of weights"
-        started = {label for each in effects for label in each.started}
-        own = dict.fromkeys(arm.recipe for arm in study.arms if arm.label in started and arm.recipe)
-        cause = f"pretraining, with {' and '.join(own)} as recipe," if own else "pretraining"
-        yield (
-            f"From scratch the difference of {first} and {second} is {signed(effects[0].difference)} points; "
-            f"{cause} changes it by {changes}."
-        )
-    if (spread := found.start_spread) is not None:
-        more = "choice of weights weighs more than that of the network"
-        if spread.spread < spread.best_spread:
-            more = "choice of the network weighs more than that of weights"
-        yield (
-            f"The means of the {spread.weights} weights of {spread.network} spread over {spread.spread:.1f} points, "
-            f"those of the best weights of the {spread.networks} networks over {spread.best_spread:.1f}: here the "
-            f"{more}."
-        )
-
-
-def leader_sentences(found: Comparisons) -> Iterator[str]:
-    """The first arm against each of the others."""
-    for pair in found.pairs:
-        if pair.better == found.pairs[0].better:
-            yield pair_sentence(pair)
-
-
-def _is_of_models(pair: Pair) -> bool:
-    """Whether the interval is over images alone."""
-    return pair.image_half is not None and pair.seed_half is None
-
-
 def _fixed(study: Study, found: ComparisonFindings) -> Iterator[str]:
     """Two trained models by the exact McNemar test and a paired bootstrap."""
     for recipe, pair in found.fixed.items():
@@ -199,121 +146,6 @@ def _leaders(study: Study, found: ComparisonFindings) -> Iterator[str]:
     if len(set(leaders.values())) > 1:
         named = ", ".join(f"{arm} under {recipe}" for recipe, arm in leaders.items())
         yield f"The recipes disagree on the highest mean: {named}."
-
-
-def pair_sentence(
-    pair: Pair, planned: bool = True, grouped: bool = False, judged: Judged | None = None, models: str = ""
-) -> str:
-    """Whether one of two arms is better, in points of the score; where that is not shown, what it would take.
-
-    `planned` is whether the runs are such that their noise says what it would take, `grouped` whether `pair.images` are
-    groups of images. `judged` has the verdict by a margin; without it nothing is said of equality. `models` is what a
-    difference of two trained models is of.
-    """
-    found, noun = pair.difference, "groups of test images" if grouped else "test images"
-    if found.low is None or found.high is None or pair.p is None:
-        return _without_noise(pair)
-    digits = decimals(found.low, found.high)
-    size = f"{found.value:.{digits}f} ± {(found.high - found.low) / 2:.{digits}f} points"
-    whole = f", as trained models: {models}" if models else ""
-    verdict, margin = (judged.judgement, margin_text(judged.margin)) if judged else (None, "")
-    if pair.significant:
-        little = ""
-        if verdict and verdict.within_margin:
-            little = f", less than the margin of {margin}"
-        level = f"{100 * pair.confidence:g} % simultaneous interval{_over(pair, digits, noun)}"
-        return f"{pair.better} is better than {pair.worse} by {size}{little}{whole} ({level}, {p_value(pair.p)})."
-    noises = [] if _is_of_models(pair) else [plural(pair.n, "seed")]
-    over = "over " + " and ".join([*noises, *([f"{pair.images:,} {noun}"] if pair.images else [])])
-    if verdict and verdict.verdict == "practically equal":
-        return f"{pair.better} and {pair.worse} are practically equal: {size}, inside ± {margin}{whole} ({over})."
-    if not planned:
-        return f"{_open(pair, judged)}: {size} {over}{whole}."
-    needed = f"{_needed(pair, noun)}{_to_be_equal(judged)}"
-    if pair.seed_half is not None and pair.images is not None and found.value > pair.seed_half:
-        return (
-            f"On these {pair.images:,} {noun} {pair.better} is ahead of {pair.worse} with other seeds too, by "
-            f"{found.value:.{digits}f} ± {pair.seed_half:.{digits}f} points over {plural(pair.n, 'seed')}{whole}; on "
-            f"other images that is not shown ({size}): {needed}."
-        )
-    return f"{_open(pair, judged)}: {size} {over}{whole}; {needed}."
-
-
-def margin_text(margin: float) -> str:
-    """The margin with its unit."""
-    return f"{margin:g} point{'' if margin == 1 else 's'}"
-
-
-def _open(pair: Pair, judged: Judged | None) -> str:
-    """How a sentence on an undecided pair begins."""
-    return f"{'Undecided' if judged else 'No difference shown'} between {pair.better} and {pair.worse}"
-
-
-def _to_be_equal(judged: Judged | None) -> str:
-    """What would show an undecided pair to be practically equal."""
-    if judged is None:
-        return ""
-    margin = margin_text(judged.margin)
-    if ways := equality_ways(judged.judgement):
-        return f"; {ways} would show that level arms are equal within {margin}"
-    if not judged.judgement.can_be_equal:
-        return f"; an interval of this length cannot show them to be equal within {margin}"
-    return ""
-
-
-def _over(pair: Pair, digits: int, noun: str) -> str:
-    """What the interval is over, with both halves."""
-    if pair.image_half is None:
-        return f", {plural(pair.n, 'seed')}"
-    images = f"{pair.images or 0:,} {noun}"
-    if pair.seed_half is None:
-        return f" over {images}, of these trained models, not of the networks"
-    return (
-        f" over seeds and test images; {plural(pair.n, 'seed')} ± {pair.seed_half:.{digits}f}, {images} "
-        f"± {pair.image_half:.{digits}f} on top"
-    )
-
-
-def _needed(pair: Pair, noun: str) -> str:
-    """How many seeds, or how many images, would show a difference of this size."""
-    if pair.needed is None and pair.images_needed is None:
-        return "that is too few to say how many would show a difference of this size"
-    limits = (("seeds", pair.needed, MOST_SEEDS), (noun, pair.images_needed, MOST_IMAGES))
-    known = [(what, need, most) for what, need, most in limits if need is not None]
-    possible = [each for each in known if each[1].low is not None] or known
-    ways = " or ".join(roughly(need, what, most) for what, need, most in possible)
-    return f"{ways} would be needed to show a difference of this size"
-
-
-def noise_sentence(pair: Pair) -> str:
-    """Which of the two noises weighs more in a pair that is not decided, and what would help most; "" without both."""
-    if pair.seed_half is None or pair.image_half is None or pair.images is None or not pair.difference.value:
-        return ""
-    halves = f"± {pair.seed_half:.2g} by seeds, ± {pair.image_half:.2g} on top by test images"
-    larger = "seeds" if pair.seed_half > pair.image_half else "test images"
-    said = f"Between {pair.better} and {pair.worse} the noise of {larger} is the larger one ({halves})"
-    needs = {"seeds": (pair.needed, pair.n), "test images": (pair.images_needed, pair.images)}
-    times = {
-        noun: need.value / now for noun, (need, now) in needs.items() if need is not None and need.value is not None
-    }
-    if not times:
-        return f"{said}."
-    most = min(times, key=lambda noun: times[noun])
-    return f"{said}; what helps most is more {most}, about {_times(times[most])} times as many."
-
-
-def _times(factor: float) -> str:
-    return f"{factor:,.0f}" if factor >= 10 else f"{factor:.2g}"
-
-
-def _without_noise(pair: Pair) -> str:
-    if pair.n == 1:
-        reason = "one seed cannot tell a difference from chance"
-    else:
-        reason = f"the results of {pair.n} seeds show no noise to judge it by"
-    if pair.difference.value == 0:
-        return f"{pair.better} and {pair.worse} are level, but {reason}."
-    return f"{pair.better} is ahead of {pair.worse} by {pair.difference.value:.2g} points, but {reason}."
 
 
 def shares_sentence(found: Shares) -> str:
@@ -349,7 +181,7 @@ def _losses(cells: Sequence[Cell]) -> Iterator[str]:
         lost = [f"{n} {what}" for n, what in ((cell.diverged, "diverged"), (cell.failed, "failed")) if n]
         if lost:
             rest = f"the mean is over the {cell.finished} that finished" if cell.finished else "it has no result"
-            yield f"{cell.arm} under {cell.recipe}: of {cell.planned} runs {' and '.join(lost)}; {rest}."
+            yield f"{cell.arm} under {cell.recipe}: of {cell.planned} runs {listed(lost)}; {rest}."
 
 
 def caveats(study: Study, found: ComparisonFindings) -> tuple[str, ...]:
@@ -364,7 +196,8 @@ def caveats(study: Study, found: ComparisonFindings) -> tuple[str, ...]:
     if epochs:
         lines.append(f"Trained for {plural(max(epochs.values()), 'epoch')}: longer training may change the order.")
     if asked := [name for name, recipe in study.recipes.items() if not isinstance(recipe, Recipe)]:
-        lines.append(f"Of frozen networks, and of no trained one, is what {' and '.join(asked)} found.")
+        ask = "asks" if len(asked) == 1 else "ask"
+        lines.append(f"{listed(asked)} {ask} frozen networks: the order may be another once they are trained.")
     if found.once:
         lines.append(
             f"{', '.join(found.once)}: run once where a start leaves nothing to chance; left out of the mean of the "
@@ -387,14 +220,20 @@ def caveats(study: Study, found: ComparisonFindings) -> tuple[str, ...]:
             f"{', '.join(found.apart)}: trained by a recipe of its own, whatever recipe the others are listed under; "
             "left out of the mean of the recipes and of the shares of the variance."
         )
-    lines += _starts(study)
+    lines += start_caveats(study)
     if any(pair.p is not None for each in found.simple_effects.values() for pair in each.pairs):
         lines.append(simple_sentence(found))
-    for name, verdicts in found.verdicts.items():
-        lines += [f"{_scope(name)}, {sentence[0].lower()}{sentence[1:]}" for sentence in unequal_sentences(verdicts)]
-    for name, comparison in found.comparisons.items():
-        lines += [f"{name}: {note}" for note in notes(comparison)]
+    lines += _of_noise(found)
     return tuple(lines)
+
+
+def _of_noise(found: ComparisonFindings) -> Iterator[str]:
+    """Arms that are unequally noisy, and results that are missing."""
+    for name, verdicts in found.verdicts.items():
+        yield from (f"{_scope(name)}, {sentence[0].lower()}{sentence[1:]}" for sentence in unequal_sentences(verdicts))
+    for name, comparison in found.comparisons.items():
+        if name not in found.once:  # what is missing there was never to be run
+            yield from (f"{name}: {note}" for note in notes(comparison))
 
 
 def simple_sentence(found: ComparisonFindings) -> str:
@@ -405,28 +244,8 @@ def simple_sentence(found: ComparisonFindings) -> str:
     ]
     return (
         f"Differences are corrected for the pairs of one comparison. Corrected for the {len(shown)} recipes too, they "
-        f"are shown in {' and in '.join(shown)}."
+        f"are shown in {listed(shown)}."
     )
-
-
-def _starts(study: Study) -> Iterator[str]:
-    """What differences between arms that begin from weights are differences of."""
-    started = [arm for arm in study.arms if arm.start]
-    if not started:
-        return
-    yield (
-        f"{', '.join(arm.label for arm in started)}: trained models. A difference from or between them is of network, "
-        "pretraining data and pretraining recipe together, not of the network alone."
-    )
-    known = {arm.label: arm.start.trained_on or "data that nobody states" for arm in started if arm.start}
-    if len(set(known.values())) > 1:
-        listed = "; ".join(f"{label} on {data}" for label, data in known.items())
-        yield f"The weights learnt from different data: {listed}."
-    several = {arm.label: ", ".join(arm.differences) for arm in study.arms if len(arm.differences) > 1}
-    if several:
-        listed = "; ".join(f"{label} ({names})" for label, names in several.items())
-        first = study.arms[0].label
-        yield f"In more than one thing differ from {first}: {listed}. A difference is of all of these together."
 
 
 def _covered(study: Study, found: ComparisonFindings) -> Iterator[str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from dorsal.findings.answers import Answer
-from dorsal.findings.comparison import MEAN_OF_RECIPES, OWN_RECIPES
+from dorsal.findings.comparison import MEAN_OF_RECIPES
 from dorsal.findings.data_sets import DataSetsFindings
+from dorsal.jobs.tables import OWN_RECIPES
 from dorsal.report.words.answers import answer_caveats, answer_sentences, data_set_caveats, shown_mean
 from dorsal.report.words.numerals import NONE, plural
 from dorsal.report.words.verdicts import rank

@@ -11,7 +11,7 @@ from dorsal.findings.tuning import TuningFindings
 from dorsal.jobs.records import Study
 from dorsal.recipes.probe import FEW
 from dorsal.recipes.text import recipe_text
-from dorsal.report.words.numerals import decimals, plural
+from dorsal.report.words.numerals import decimals, listed, plural
 
 
 def tuning_sentences(found: Sequence[TuningFindings]) -> Iterator[str]:
@@ -31,7 +31,7 @@ def tuning_sentences(found: Sequence[TuningFindings]) -> Iterator[str]:
 def tuning_caveats(study: Study, found: Sequence[TuningFindings]) -> Iterator[str]:
     """How arms were tuned, and where a wider search might find more."""
     tries = found[0].tries
-    ranges = " and ".join(dict.fromkeys(field for each in study.tuning for field in each.ranges))
+    ranges = listed(list(dict.fromkeys(field for each in study.tuning for field in each.ranges)))
     if found[0].averaged:
         yield (
             f"Nothing was tuned: a fifth of the training images is fewer than {FEW} of each class, too few to choose "
@@ -51,7 +51,7 @@ def tuning_caveats(study: Study, found: Sequence[TuningFindings]) -> Iterator[st
 
 
 def _edge_sentence(study: Study, each: TuningFindings) -> str:
-    where = " and ".join(f"{edge.field}={edge.value:g} of {edge.low:g} to {edge.high:g}" for edge in each.edges)
+    where = listed([f"{edge.field}={edge.value:g} of {edge.low:g} to {edge.high:g}" for edge in each.edges])
     given = study.recipes[each.recipe]
     wider = recipe_text(replace(given, **{edge.field: edge.value for edge in each.edges}))
     own = any(arm.label == each.arm and arm.recipe for arm in study.arms)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from dorsal.jobs.records import Study, tuned_name
+from dorsal.jobs.records import Study
+from dorsal.jobs.tables import mean_of, over_recipes, recipe_tables, repeated, scores_by_arm
 from dorsal.stats.looks import look
-
-Results = dict[str, list[float | None]]
 
 
 def undecided(study: Study, most: int) -> tuple[str, ...]:
@@ -16,37 +13,11 @@ def undecided(study: Study, most: int) -> tuple[str, ...]:
     By the mean of the recipes that all arms are crossed with; arms with a recipe of their own by that. What more seeds
     cannot show, that the order holds on other test images, is not asked. Empty where fewer than two arms have results.
     """
-    table = _table(study)
+    tables, ended = recipe_tables(study), study.ended()
+    across = [scores_by_arm(study, ended, tables[name]) for name in repeated(study, tables)]
+    table = over_recipes([arm.label for arm in study.arms], across, mean_of)
     if sum(any(value is not None for value in values) for values in table.values()) < 2:
         return ()
     found = look(table, most, margin=study.margin)
     named = [(each.better, each.worse) for each in found.judgements if each.verdict == "undecided"]
     return tuple(f"{a} and {b}" for a, b in [*named, *found.comparisons.unpaired])
-
-
-def _table(study: Study) -> Results:
-    """Scores by arm, one entry a seed."""
-    ended = study.ended()
-    planned = {(run.arm, run.recipe, run.seed) for run in study.runs}
-    crossed = [arm.label for arm in study.arms if not arm.recipe]
-    every = [
-        name
-        for name in study.recipes
-        if tuned_name(name) not in study.recipes
-        and all((label, name, seed) in planned for label in crossed for seed in study.seeds)
-    ]
-    table: Results = {}
-    for arm in study.arms:
-        own = tuned_name(arm.recipe) if tuned_name(arm.recipe) in study.recipes else arm.recipe
-        names = [own] if own else every
-        table[arm.label] = [
-            _mean([trial.score if (trial := ended.get((arm.label, name, seed))) else None for name in names])
-            for seed in study.seeds
-        ]
-    return table
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    """The mean; None unless all are there."""
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known and len(known) == len(values) else None
