@@ -127,8 +127,8 @@ GIVEN: dict[str, Any] = {
 def value_of(kind: type[msgspec.Struct], each: Option) -> Any:
     if kind is Recheck and each.field in ("epochs", "networks"):
         return {"epochs": (20, 50), "networks": 7}[each.field]
-    if kind is Comparison and each.field == "seeds":
-        return 7  # which others may be added to
+    if kind is Comparison and each.field in ("seeds", "resample"):
+        return {"seeds": 7, "resample": None}[each.field]  # to which others may be added; goes with no tuning
     return GIVEN.get(each.field, 7)
 
 

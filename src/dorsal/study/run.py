@@ -12,7 +12,9 @@ from dorsal.latency.records import LatencyModel
 from dorsal.study.choice.question import Choice
 from dorsal.study.choice.records import ChoiceStudy
 from dorsal.study.choice.run import choose
+from dorsal.study.comparison.data_sets import compare_data_sets
 from dorsal.study.comparison.question import Comparison
+from dorsal.study.comparison.records import DataSetStudies
 from dorsal.study.comparison.run import compare
 from dorsal.study.evaluation.question import Evaluation
 from dorsal.study.evaluation.run import evaluate_models
@@ -29,7 +31,7 @@ from dorsal.study.timing.run import measure_latency
 
 
 @overload
-def run(question: Comparison, *, on_event: OnEvent = ...) -> Study: ...
+def run(question: Comparison, *, on_event: OnEvent = ...) -> Study | DataSetStudies: ...
 @overload
 def run(question: Population, *, on_event: OnEvent = ...) -> PopulationStudy: ...
 @overload
@@ -46,8 +48,9 @@ def run(  # noqa: PLR0911  # one for each question
     question: Comparison | Choice | Population | Search | Recheck | Timing | Evaluation,
     *,
     on_event: OnEvent = lambda _: None,
-) -> Study | ChoiceStudy | PopulationStudy | SearchStudy | RecheckRuns | LatencyModel | Scores:
-    """Makes every run that the question takes and that its folder does not hold yet, and returns what came of all.
+) -> Study | DataSetStudies | ChoiceStudy | PopulationStudy | SearchStudy | RecheckRuns | LatencyModel | Scores:
+    """Makes every run that the question takes and that its folder does not hold yet, and returns what came of all. Of a
+    comparison on several data sets that is `DataSetStudies`.
 
     Interrupted at any point, by Ctrl-C or by kill -9 of a worker or of this process, the same call goes on where it
     was. Scripts call this under `if __name__ == "__main__":`, because workers import the main module.
@@ -58,7 +61,8 @@ def run(  # noqa: PLR0911  # one for each question
     """
     match question:
         case Comparison():
-            return compare(question, on_event=on_event)
+            answer = compare if len(question.data_sets) == 1 else compare_data_sets
+            return answer(question, on_event=on_event)
         case Choice():
             return choose(question, on_event=on_event)
         case Population():

@@ -74,7 +74,8 @@ def comparison_of(choice: Choice, asked: Sequence[AskedArm], out: str) -> Compar
     """The comparison that fine-tunes these candidates, in the folder `out`."""
     shared = {field: getattr(choice, field) for field in question.Training.__struct_fields__}
     networks = tuple(f"{arm.label}{'=' * bool(arm.label)}{arm.text}@{arm.weights}" for arm in asked)
-    return Comparison(**shared | {"networks": networks, "recipes": (RECIPE,), "out": out, "accept": True})
+    own = {"networks": networks, "recipes": (RECIPE,), "data": choice.data, "out": out, "accept": True}
+    return Comparison(**shared | own)
 
 
 def command_of(choice: Choice, asked: AskedArm) -> str:

@@ -42,6 +42,7 @@ class Choice(question.Training, frozen=True, forbid_unknown_fields=True, kw_only
         str | None,
         option("Time for all of it, e.g. 10m or 2h. Half of it at most goes to probing.", metavar="TIME", free=True),
     ] = None
+    data: question.Data = "scenes"
     name: question.Name = "choose"
 
     def __post_init__(self) -> None:

@@ -14,6 +14,7 @@ from dorsal.recipes.recipe import Recipe
 from dorsal.space.space import Space
 from dorsal.spec.cost import Cost
 from dorsal.study.choice.records import ChoiceStudy
+from dorsal.study.comparison.records import DataSetStudies
 from dorsal.study.population.records import PopulationStudy
 
 SEARCH_SCHEMA = 2
@@ -93,7 +94,7 @@ class SearchStudy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         return html_table(title, ("network", "error", "params", "MACs"), rows)
 
 
-AnyStudy = Study | PopulationStudy | SearchStudy | ChoiceStudy
+AnyStudy = Study | DataSetStudies | PopulationStudy | SearchStudy | ChoiceStudy
 
 
 def random_draws(
