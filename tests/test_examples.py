@@ -233,6 +233,7 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in (
         "dorsal.jobs.execution.engine_of",
+        "dorsal.study.choice.run.engine_of",
         "dorsal.study.search.run.engine_of",
         "dorsal.study.timing.run.LocalPool",
         "dorsal.train.loop.fit",

@@ -12,7 +12,9 @@ import msgspec
 import pytest
 import torch
 
+from dorsal.findings.choice import ChoiceFindings, analyse_choice
 from dorsal.findings.comparison import ComparisonFindings
+from dorsal.findings.data_sets import DataSetsFindings, analyse_data_sets
 from dorsal.findings.population.records import PopulationFindings
 from dorsal.findings.search import SearchFindings, analyse_search
 from dorsal.jobs.records import Study
@@ -20,29 +22,38 @@ from dorsal.jobs.scores import Scores
 from dorsal.jobs.study_file import StudyFile
 from dorsal.jobs.timings import TimingsFile
 from dorsal.latency.records import LatencyModel, Measurements
+from dorsal.report.choice.page import write_choice_report
 from dorsal.report.comparison.results import write_results as write_comparison
+from dorsal.report.data_sets.page import write_data_sets_report
 from dorsal.report.population.results import write_results as write_population
 from dorsal.report.search.results import write_results as write_search
 from dorsal.space.space import Space
+from dorsal.study.choice.records import ChoiceStudy
+from dorsal.study.comparison.records import DataSetsPlan, DataSetStudies
 from dorsal.study.population.saved import SpacesFile
 from dorsal.study.search.records import SearchLog
 from dorsal.tasks.classify.score import ClassifyScorer
 from dorsal.weights.card import Card
 from tests.findings import studies
-from tests.report import population_cases
+from tests.report import choice_cases, population_cases
 from tests.report.test_search import made as made_search
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "files.md"
-COMPARISON, POPULATION, SEARCH = (f"results.json of a {kind}" for kind in ("comparison", "population", "search"))
+COMPARISON, CHOICE, POPULATION, SEARCH = (
+    f"results.json of a {kind}" for kind in ("comparison", "choice", "population", "search")
+)
+SEVERAL = f"{COMPARISON} on several data sets"
 ROOTS = (
     StudyFile, SpacesFile, SearchLog, Scores, Card, ComparisonFindings, PopulationFindings, SearchFindings,
-    LatencyModel, Measurements, TimingsFile,
+    LatencyModel, Measurements, TimingsFile, ChoiceStudy, ChoiceFindings, DataSetsPlan, DataSetsFindings,
 )  # fmt: skip
 WHOLES: dict[str, dict[str, Any]] = {
     COMPARISON: {"study": Study, "analysis": ComparisonFindings},
+    CHOICE: {"study": ChoiceStudy, "analysis": ChoiceFindings},
     POPULATION: {
         "study": Study, "spaces": tuple[Space, ...], "analysis": PopulationFindings, "latency": LatencyModel | None,
     },
+    SEVERAL: {"plan": DataSetsPlan, "analysis": DataSetsFindings},
     SEARCH: {"study": Study, "log": SearchLog, "outcome": SearchFindings},
 }  # fmt: skip
 """What the parts of each results.json are."""
@@ -159,12 +170,23 @@ def extra(value: Any, kind: Any) -> Iterator[tuple[str, str]]:
 
 def test_results_hold_what_is_described_and_the_words_that_go_with_it(tmp_path: Path) -> None:
     comparison, population = studies.make_case("whole"), population_cases.case("whole")
-    search = made_search()
+    search, choice = made_search(), choice_cases.made()
     write_comparison(comparison.study, comparison.analysis, tmp_path / "comparison")
+    write_choice_report(choice, analyse_choice(choice), tmp_path / "choice")
     write_population(population.population, population.analysis, tmp_path / "population", population.latency)
     write_search(search, analyse_search(search), tmp_path / "search")
+    studies_by_data = {"x": comparison.study, "y": comparison.study}
+    plan = DataSetsPlan(name="compare", command="", created="", margin=1.0, data_sets=())
+    several = DataSetStudies(plan=plan, studies=studies_by_data)
+    write_data_sets_report(several, analyse_data_sets(several), tmp_path / "several")
     added = set()
-    for name, folder in ((COMPARISON, "comparison"), (POPULATION, "population"), (SEARCH, "search")):
+    for name, folder in (
+        (COMPARISON, "comparison"),
+        (CHOICE, "choice"),
+        (SEVERAL, "several"),
+        (POPULATION, "population"),
+        (SEARCH, "search"),
+    ):
         whole = json.loads((tmp_path / folder / "results.json").read_text())
         assert [row[0].strip("`") for row in sections()[name]] == list(whole) == list(WHOLES[name])
         for key, kind in WHOLES[name].items():

@@ -163,6 +163,7 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
     "read_space": (dorsal.read_space, "space"),
     "sample": (lambda given: dorsal.sample(given, 3), "space"),
     "Comparison": (lambda given: dorsal.Comparison(networks=[given]), "networks"),
+    "Choice": (lambda given: dorsal.Choice(weights=[given]), "weights"),
     "Population": (lambda given: dorsal.Population(spaces=given), "spaces"),
     "Search": (lambda given: dorsal.Search(space=given), "space"),
     "Timing": (lambda given: dorsal.Timing(spaces=[given]), "spaces"),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dorsal.space.named import read_space
     from dorsal.space.sample import sample
     from dorsal.spec.network import Network
+    from dorsal.study.choice.question import Choice
     from dorsal.study.comparison.question import Comparison
     from dorsal.study.evaluation.question import Evaluation
     from dorsal.study.load import load
@@ -66,6 +67,7 @@ _ROOMS = {
     "dorsal.jobs.embed": ("embed",),
     "dorsal.space.named": ("read_space",),
     "dorsal.space.sample": ("sample",),
+    "dorsal.study.choice.question": ("Choice",),
     "dorsal.study.comparison.question": ("Comparison",),
     "dorsal.study.population.question": ("Population",),
     "dorsal.study.search.question": ("Search",),
@@ -81,6 +83,7 @@ _ROOMS = {
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
+    "Choice",
     "Comparison",
     "Evaluation",
     "Network",

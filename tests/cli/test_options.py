@@ -127,8 +127,8 @@ GIVEN: dict[str, Any] = {
 def value_of(kind: type[msgspec.Struct], each: Option) -> Any:
     if kind is Recheck and each.field in ("epochs", "networks"):
         return {"epochs": (20, 50), "networks": 7}[each.field]
-    if kind is Comparison and each.field == "seeds":
-        return 7  # which others may be added to
+    if kind is Comparison and each.field in ("seeds", "resample"):
+        return {"seeds": 7, "resample": None}[each.field]  # to which others may be added; goes with no tuning
     return GIVEN.get(each.field, 7)
 
 
@@ -155,7 +155,7 @@ def test_the_recorded_command_asks_the_same_question(path: str, monkeypatch: pyt
             "try: dorsal compare small --data 'photos(size=96, val_fraction=0.1)'",
         ),
         ("train small --lr 0.1", "but a field of --recipe; try: dorsal train small --recipe 'plain(lr=0.1)'"),
-        ("train small --budget 3m", "but of `dorsal compare`, `dorsal space run`, `dorsal space recheck`"),
+        ("train small --budget 3m", "but of `dorsal compare`, `dorsal choose`, `dorsal space run`"),
         ("compare small --nonsense", "see `dorsal compare --help`"),
         ("--seeds 3 compare", "options come after the verb"),
         ("compre small", "try: dorsal compare small"),

@@ -37,6 +37,7 @@ APP = Verbs(
         "compare": Entry(
             "compare", "compare", "Train networks under the same recipes and seeds, and say which is better."
         ),
+        "choose": Entry("choose", "choose", "Say which weights are best for your images."),
         "train": Entry("train", "train", "Train one network."),
         "evaluate": Entry("evaluate", "evaluate", "Score a model, or several."),
         "predict": Entry("predict", "predict", "Name the most probable classes of image files."),
@@ -44,7 +45,7 @@ APP = Verbs(
         "list": Entry("list_networks", "list_networks", "List the named networks."),
         "show": Entry("show", "show", "Show a network."),
         "recipes": Entry("recipes", "recipes", "List the named recipes."),
-        "report": Entry("report", "report", "Print the tables of a comparison, a population or a search."),
+        "report": Entry("report", "report", "Print the tables of a comparison, a choice, a population or a search."),
         "stats": Entry("stats", "stats", "Say which arm of a table of results is better."),
         "weights": Verbs("weights", "Published checkpoints: list, pull, convert, verify.", _WEIGHTS),
         "space": Verbs("space", "Design spaces: sample them, train populations, compare and narrow them.", _SPACE),

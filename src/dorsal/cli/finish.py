@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dorsal.jobs.records import Study
+from dorsal.study.choice.records import ChoiceStudy
+from dorsal.study.comparison.records import DataSetStudies
 from dorsal.study.population.records import PopulationStudy
 from dorsal.study.search.records import AnyStudy, SearchStudy
 
@@ -31,6 +33,14 @@ def show_study(study: AnyStudy, folder: Path, as_json: bool, storage: str | None
             from dorsal.report.comparison.terminal import print_comparison
 
             show = partial(print_comparison, study, write_report(study, folder))
+        case ChoiceStudy():
+            from dorsal.report.choice.terminal import print_choice
+
+            show = partial(print_choice, study, write_report(study, folder))
+        case DataSetStudies():
+            from dorsal.report.data_sets.terminal import print_data_sets
+
+            show = partial(print_data_sets, study, write_report(study, folder))
         case PopulationStudy():
             from dorsal.report.population.terminal import print_population
 

@@ -1,4 +1,4 @@
-"""`dorsal report`: what a comparison, a population or a search has come to, finished or not."""
+"""`dorsal report`: what a comparison, a choice, a population or a search has come to, finished or not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def report(
     folder: Annotated[
         Path,
         option(
-            "The folder of a comparison, population or search, or a comparison's results.json.",
+            "The folder of a comparison, choice, population or search, or a comparison's results.json.",
             metavar="FOLDER",
             argument=True,
         ),
@@ -21,8 +21,8 @@ def report(
     storage: StudyStorage = None,
     as_json: ResultsAsJson = False,
 ) -> None:
-    """Print the tables of a comparison, a population or a search, and write its results.json, CSV files and
-    report.html anew.
+    """Print the tables of a comparison, a choice, a population or a search, and write its results.json, CSV files
+    and report.html anew.
 
     Works while the comparison runs and after it was interrupted: it shows the runs that have ended.
 

@@ -37,15 +37,18 @@ def pick_networks(
     from dorsal.findings.pick import pick_networks as pick_from
     from dorsal.jobs.records import Study
     from dorsal.report.words.search import pick_sentences
+    from dorsal.study.choice.records import ChoiceStudy
+    from dorsal.study.comparison.records import DataSetStudies
     from dorsal.study.load import load
     from dorsal.study.recheck.saved import load_recheck
 
     if out is not None and out.suffix != ".json":
         raise ValueError(f"--out {str(out)!r} must end in .json, so that other verbs can read it")
     study = load(folder, storage)
-    if isinstance(study, Study):
+    if isinstance(study, Study | DataSetStudies | ChoiceStudy):
+        what = "a choice of weights" if isinstance(study, ChoiceStudy) else "a comparison"
         raise ValueError(
-            f"{str(folder)!r} holds a comparison, and picking is of a population or a search; see `dorsal space run` "
+            f"{str(folder)!r} holds {what}, and picking is of a population or a search; see `dorsal space run` "
             "and `dorsal space search`"
         )
     found = pick_from(study, space, by, bounds, retrained=load_recheck(folder, storage))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
@@ -45,7 +45,7 @@ class Verb(click.Command):
             self.beside.append(option)
         params = [param for option in (*self.asked, *self.beside) for param in _params(option)]
         if self.question is not None:
-            params.append(click.Option(["question_file", "--file"], metavar="PATH", help=_FILE))
+            params.append(click.Option(["question_file", "--file"], multiple=True, metavar="PATH", help=_FILE))
         super().__init__(
             name,
             params=params,
@@ -54,12 +54,12 @@ class Verb(click.Command):
             context_settings={"help_option_names": ["-h", "--help"]},
         )
 
-    def _call(self, question_file: str | None = None, **given: Any) -> None:
+    def _call(self, question_file: Sequence[str] = (), **given: Any) -> None:
         """Calls the function with what was given. What was not given keeps its default."""
         values = {option.field: option.checked(value) for option, value in _read_all(self.beside, given)}
         if self.question is not None:
             parameter, kind = self.question
-            asked = _read_file(question_file, kind) if question_file else {}
+            asked = _read_file(_only("--file", question_file), kind) if question_file else {}
             asked |= {option.field: value for option, value in _read_all(self.asked, given) if value != {}}
             _check_complete(self.asked, asked)
             values[parameter] = kind(**asked)
@@ -82,22 +82,22 @@ class Verb(click.Command):
 
 
 def _params(option: Option) -> Iterator[click.Parameter]:
-    """What click has to know of an option. All values come as texts, and None or () where there is none."""
-    many = _is_list(option) or _is_mapping(option)
+    """What click has to know of an option. All values come as texts, and None or () where there is none. Options take
+    any number of values, as click would pass over all but the last."""
     flags = f"--{option.name}"
     if option.argument:
         metavar = _metavar(option) if option.default is msgspec.NODEFAULT else f"[{_metavar(option)}]"
-        yield click.Argument([option.field], nargs=-1 if many else 1, required=False, metavar=metavar)
+        yield click.Argument([option.field], nargs=-1 if _is_list(option) else 1, required=False, metavar=metavar)
     elif option.kind is bool:
         flags += f"/--no-{option.name}" if option.default else ""
         yield click.Option([option.field, flags], is_flag=True, default=None, help=option.meaning)
     else:
         for key, meaning in option.own.items():
             name = f"--{key.replace('_', '-')}"
-            yield click.Option([_own_name(option, key), name], metavar="RANGE", help=meaning)
+            yield click.Option([_own_name(option, key), name], multiple=True, metavar="RANGE", help=meaning)
         shown = f"  [default: {option.shown_default}]" if option.shown_default else ""
         yield click.Option(
-            [option.field, flags], multiple=many, metavar=_metavar(option), help=f"{option.meaning}{shown}"
+            [option.field, flags], multiple=True, metavar=_metavar(option), help=f"{option.meaning}{shown}"
         )
 
 
@@ -110,6 +110,11 @@ def _metavar(option: Option) -> str:
 
 def _is_list(option: Option) -> bool:
     return get_origin(option.kind) is tuple and Ellipsis in get_args(option.kind)
+
+
+def _is_repeatable(option: Option) -> bool:
+    """Whether it is one text or several, each given by itself: commas may be part of it."""
+    return option.item is str and any(get_origin(kind) is tuple for kind in option.kinds)
 
 
 def _is_mapping(option: Option) -> bool:
@@ -127,7 +132,7 @@ def _own_name(option: Option, key: str) -> str:
 def _read_all(options: Iterable[Option], given: Mapping[str, Any]) -> Iterator[tuple[Option, Any]]:
     """The value of every option that was given."""
     for option in options:
-        own = {key: text for key in option.own if (text := given[_own_name(option, key)]) is not None}
+        own = {key: _only(f"--{key}", texts) for key in option.own if (texts := given[_own_name(option, key)])}
         if _is_mapping(option):
             yield option, _bounds(option, own, given[option.field])
         elif given[option.field] not in (None, ()):
@@ -142,10 +147,21 @@ def _read(option: Option, given: Mapping[str, Any]) -> Any:
     name = _metavar(option) if option.argument else f"--{option.name}"
     if _is_list(option):
         return tuple(_one(name, part, option.item) for text in found for part in _parts(text, option.item))
+    if _is_repeatable(option):
+        return found
+    if not option.argument:
+        found = _only(name, found)
     if any(get_origin(kind) is tuple for kind in option.kinds) and "," in found:
         return tuple(_one(name, part, option.item) for part in _parts(found, option.item))
     literal = get_origin(option.item) is Literal
     return _one(name, found, option.item if literal else option.kind)
+
+
+def _only(name: str, texts: Sequence[str]) -> str:
+    """The value of an option that takes one. Raises ValueError where several are given."""
+    if len(texts) > 1:
+        raise ValueError(f"{name} is given {len(texts)} times; it takes one value")
+    return texts[0]
 
 
 def _one(name: str, text: str, kind: Any) -> Any:

@@ -6,8 +6,10 @@ import os
 from pathlib import Path
 from typing import NamedTuple, overload
 
+from dorsal.findings.choice import ChoiceFindings, analyse_choice
 from dorsal.findings.comparison import ComparisonFindings, analyse_comparison
 from dorsal.findings.contributions import read_contributions
+from dorsal.findings.data_sets import DataSetsFindings, analyse_data_sets, read_all_contributions
 from dorsal.findings.latency import LatencyFindings, analyse_latency
 from dorsal.findings.population.analyse import analyse_population
 from dorsal.findings.population.records import PopulationFindings
@@ -16,16 +18,22 @@ from dorsal.jobs.records import Study
 from dorsal.language.files import PathLike, as_path
 from dorsal.language.reader import wrong_type
 from dorsal.latency.records import MEASUREMENTS, MODEL, LatencyModel, Measurements, read_latency
+from dorsal.study.choice.records import ChoiceStudy
+from dorsal.study.comparison.records import DataSetStudies
 from dorsal.study.load import load
 from dorsal.study.population.records import PopulationStudy, RecheckRuns
 from dorsal.study.recheck.saved import load_recheck
 from dorsal.study.search.records import AnyStudy, SearchStudy
 
-Findings = ComparisonFindings | PopulationFindings | SearchFindings
+Findings = ComparisonFindings | DataSetsFindings | ChoiceFindings | PopulationFindings | SearchFindings
 
 
 @overload
 def analyse(study: Study, storage: None = None) -> ComparisonFindings: ...
+@overload
+def analyse(study: DataSetStudies, storage: None = None) -> DataSetsFindings: ...
+@overload
+def analyse(study: ChoiceStudy, storage: None = None) -> ChoiceFindings: ...
 @overload
 def analyse(study: PopulationStudy, storage: None = None) -> PopulationFindings: ...
 @overload
@@ -43,6 +51,10 @@ def analyse(study: AnyStudy | PathLike, storage: str | None = None) -> Findings:
     match found:
         case Study():
             return analyse_comparison(found, read_contributions(found, folder) if folder else None)
+        case ChoiceStudy():
+            return analyse_choice(found, folder)
+        case DataSetStudies():
+            return analyse_data_sets(found, read_all_contributions(found, folder) if folder else None)
         case PopulationStudy():
             return analyse_population(found, retrained=load_recheck(folder, storage) if folder else None)
         case SearchStudy():
@@ -51,7 +63,7 @@ def analyse(study: AnyStudy | PathLike, storage: str | None = None) -> Findings:
 
 def read_study(study: AnyStudy | PathLike, storage: str | None = None) -> tuple[AnyStudy, Path | None]:
     """A study from what people have of it, a value or its folder, and the folder. Raises as `analyse` does."""
-    if isinstance(study, (Study, PopulationStudy, SearchStudy)):
+    if isinstance(study, (Study, DataSetStudies, ChoiceStudy, PopulationStudy, SearchStudy)):
         return study, None
     if isinstance(study, (str, os.PathLike)):
         return load(study, storage), as_path("study", study)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -121,37 +121,24 @@ def analyse_comparison(study: Study, contributions: Contributions | None = None)
     ones.
     """
     overlap = study.data.overlap
-    known = (None if overlap else contributions) or Contributions()
-    trials = study.ended()
-    tables = recipe_tables(study)
-    by_recipe = {name: scores_by_arm(study, trials, taken) for name, taken in tables.items()}
-    values = {key: ratios.values() for key, ratios in known.runs.items()}
-    by_image = {name: _by_image(study, values, taken) for name, taken in tables.items()} if values else {}
+    read = _read(study, contributions)
+    known, by_recipe, by_image, learnt = read.known, read.by_recipe, read.by_image, read.learnt
     crossed = [arm.label for arm in study.arms if not arm.recipe]
-    learnt = learning(
-        (
-            (f"{arm} under {recipe}", trial.score)
-            for (arm, recipe, _), trial in trials.items()
-            if trial.score is not None
-        ),
-        study.data,
-    )
-    cells = tuple(_cells(study, trials, values))
-    across = repeated(study, tables)
-    shares, missing, complete = _shares(study, crossed, [by_recipe[name] for name in across])
+    cells = tuple(_cells(study, read.trials, read.values))
+    shares, missing, complete = _shares(study, crossed, [by_recipe[name] for name in read.across])
     if overlap:  # images that seeds share would pass for effects of arms
         shares, missing = None, "resampled"
     if learnt.nothing:
         shares, missing = None, "nothing learnt"
     planned = sum(cell.planned for cell in cells)
     example = next(iter(known.runs.values()), None)
-    compared, images = ({}, {}) if learnt.nothing else _compared(by_recipe, by_image, crossed, across)
+    compared, images = _compared(study, read)
     level = {name: _confidence(study, results) for name, results in compared.items()}
     comparisons = {
         name: compare_arms(results, level[name], images.get(name), overlap) for name, results in compared.items()
     }
     several = len(by_recipe) > 1 and not learnt.nothing
-    lowest = min(level.values(), default=CONFIDENCE)
+    lowest, shared = min(level.values(), default=CONFIDENCE), dict.fromkeys(by_recipe, overlap)
     return ComparisonFindings(
         cells=cells,
         learning=learnt,
@@ -160,22 +147,68 @@ def analyse_comparison(study: Study, contributions: Contributions | None = None)
             name: verdicts_on(comparisons[name], results, study.margin, level[name])
             for name, results in compared.items()
         },
-        simple_effects=simple_effects(by_recipe, lowest, by_image, overlap) if several else {},
+        simple_effects=simple_effects(by_recipe, lowest, by_image, shared) if several else {},
         start_effects=_start_effects(study, compared, comparisons, images),
         start_spread=_start_spread(study, compared),
         apart=tuple(arm.label for arm in study.arms if arm.recipe),
-        once=once(study, tables),
+        once=once(study, read.tables),
         shares=shares,
         no_shares=missing,
         complete_seeds=complete,
         images=None if example is None else len(example.top),
         groups=None if example is None else _groups(example),
         lost=known.lost,
-        fixed={} if learnt.nothing else _fixed(study, known, tables),
+        fixed={} if learnt.nothing else _fixed(study, known, read.tables),
         tuning=analyse_tuning(study, known),
         planned=planned,
         done=planned - sum(cell.missing for cell in cells),
     )
+
+
+class Compared(NamedTuple):
+    """The results of each comparison, by its name as in `ComparisonFindings`, and what each image contributes to them.
+    Both are empty where nothing was learnt."""
+
+    results: dict[str, Results]
+    images: dict[str, ByImage]
+    learnt: Learning
+
+
+def compared_results(study: Study, contributions: Contributions | None = None) -> Compared:
+    """What goes into the comparisons of a study."""
+    read = _read(study, contributions)
+    return Compared(*_compared(study, read), read.learnt)
+
+
+class _Read(NamedTuple):
+    """A study as it is read for its statistics; `tables` as in `recipe_tables`, `learnt` as in the findings.
+
+    `values` has what each image contributes by the key of a run, `by_image` by comparison and arm. The mean is over the
+    recipes `across`.
+    """
+
+    known: Contributions
+    trials: Mapping[tuple[str, str, int], Trial]
+    tables: dict[str, dict[str, str]]
+    by_recipe: dict[str, Results]
+    values: dict[str, Array]
+    by_image: dict[str, ByImage]
+    learnt: Learning
+    across: list[str]
+
+
+def _read(study: Study, contributions: Contributions | None) -> _Read:
+    known = (None if study.data.overlap else contributions) or Contributions()
+    trials = study.ended()
+    tables = recipe_tables(study)
+    by_recipe = {name: scores_by_arm(study, trials, taken) for name, taken in tables.items()}
+    values = {key: ratios.values() for key, ratios in known.runs.items()}
+    by_image = {name: _by_image(study, values, taken) for name, taken in tables.items()} if values else {}
+    scores = (
+        (f"{arm} under {recipe}", trial.score) for (arm, recipe, _), trial in trials.items() if trial.score is not None
+    )
+    learnt = learning(scores, study.data)
+    return _Read(known, trials, tables, by_recipe, values, by_image, learnt, repeated(study, tables))
 
 
 def learning_curves(study: Study, recipe: str) -> dict[str, dict[int, Estimate]]:
@@ -268,14 +301,13 @@ def _confidence(study: Study, results: Results) -> float:
     return look_confidence(len(_with_results(results)), len(study.seeds), study.most_seeds)
 
 
-def _compared(
-    by_recipe: Mapping[str, Results],
-    by_image: Mapping[str, ByImage],
-    crossed: Sequence[str],
-    across: Sequence[str],
-) -> tuple[dict[str, Results], dict[str, ByImage]]:
+def _compared(study: Study, read: _Read) -> tuple[dict[str, Results], dict[str, ByImage]]:
     """The results of each comparison of at least two arms, and what each image contributes to them. The mean is over
-    the recipes `across`."""
+    the recipes that are repeated."""
+    if read.learnt.nothing:
+        return {}, {}
+    by_recipe, by_image, across = read.by_recipe, read.by_image, read.across
+    crossed = [arm.label for arm in study.arms if not arm.recipe]
     compared, images = dict(by_recipe), dict(by_image)
     if len(across) > 1 and len(crossed) > 1:
         compared = {

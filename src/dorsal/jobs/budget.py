@@ -51,7 +51,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
         least = START_UP_SECONDS if seconds is None else seconds
         if least > read_duration(self.text):
             predicted = forecast(part, predict_epochs(part, measured), self.done, self.workers).seconds
-            raise self._too_small(max(predicted or 0.0, least))
+            raise _too_small(self.text, self.parts, self.part_name, max(predicted or 0.0, least))
 
     def fitting(self, epoch_seconds: EpochSeconds) -> tuple[Plan, BudgetCut | None]:
         """The largest part that fits, and what was left out.
@@ -59,25 +59,41 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
         Raises ValueError when not even the smallest fits, and when no network could be timed.
         """
 
-        def seconds(count: int) -> float:
-            found = forecast(self.cut(count), epoch_seconds, self.done, self.workers).seconds
-            if found is None:
-                raise ValueError(
-                    f"budget={self.text!r}: no network could be timed here, so what fits is not known; leave it out"
-                )
-            return found
-
-        fitting = bisect.bisect_right(range(1, self.parts + 1), read_duration(self.text), key=seconds)
-        if not fitting:
-            raise self._too_small(seconds(1))
-        if fitting == self.parts:
-            return self.cut(self.parts), None
-        return self.cut(fitting), BudgetCut(self.text, fitting, self.parts, self.part_name, seconds(fitting))
-
-    def _too_small(self, seconds: float) -> ValueError:
-        minutes = math.ceil(_HEADROOM * seconds / 60)
-        enough = f"{minutes}m" if minutes <= 90 else f"{math.ceil(minutes / 60)}h"
-        return ValueError(
-            f"budget={self.text!r} is too small: 1 of {self.parts} {self.part_name} takes about "
-            f"{show_duration(seconds)}; try a budget of {enough}, or none"
+        cut = fit_parts(
+            self.text,
+            self.parts,
+            self.part_name,
+            lambda count: forecast(self.cut(count), epoch_seconds, self.done, self.workers).seconds,
         )
+        return self.cut(cut.fitting if cut else self.parts), cut
+
+
+def fit_parts(
+    text: str, parts: int, part_name: str, forecast_seconds: Callable[[int], float | None]
+) -> BudgetCut | None:
+    """What a budget leaves out of so many parts, None where all fit. `forecast_seconds` is what the first n parts take.
+
+    Raises ValueError when not even the first fits, and when no network could be timed.
+    """
+
+    def seconds(count: int) -> float:
+        found = forecast_seconds(count)
+        if found is None:
+            raise ValueError(
+                f"budget={text!r}: no network could be timed here, so what fits is not known; leave it out"
+            )
+        return found
+
+    fitting = bisect.bisect_right(range(1, parts + 1), read_duration(text), key=seconds)
+    if not fitting:
+        raise _too_small(text, parts, part_name, seconds(1))
+    return None if fitting == parts else BudgetCut(text, fitting, parts, part_name, seconds(fitting))
+
+
+def _too_small(text: str, parts: int, part_name: str, seconds: float) -> ValueError:
+    minutes = math.ceil(_HEADROOM * seconds / 60)
+    enough = f"{minutes}m" if minutes <= 90 else f"{math.ceil(minutes / 60)}h"
+    return ValueError(
+        f"budget={text!r} is too small: 1 of {parts} {part_name} takes about {show_duration(seconds)}; try a budget of "
+        f"{enough}, or none"
+    )

@@ -113,11 +113,12 @@ def execute(
     *,
     check: Callable[[], None] = lambda: None,
     write: Callable[[], None] = lambda: None,
+    only: Collection[str] | None = None,
 ) -> None:
     """Makes every run of the plan that has not ended yet. Interrupted at any point, the same call goes on.
 
     Once this process holds the folder, `check` may refuse what it finds there; `write` writes what belongs beside the
-    plan, when nothing is refused any more.
+    plan, when nothing is refused any more. `only` are the keys of the runs to make for now, where these are not all.
 
     Raises ValueError for a budget that is too small, a folder that another process holds or that cannot be written, a
     store of another schema, another storage than the folder's study has, a cluster that cannot be reached; OSError when
@@ -155,7 +156,8 @@ def execute(
         waiting = [run for run in runs if run.key not in ended]
         amounts = {run.key: Amount((run.arm, run.recipe_name), run.recipe.epochs) for run in waiting}
         clock = Clock(amounts, predicted, here.workers, done=len(runs) - len(amounts))
-        make_runs(execution, runs, ended, engine, clock, store, on_event)
+        now = runs if only is None else tuple(run for run in runs if run.key in only)
+        make_runs(execution, now, ended, engine, clock, store, on_event)
 
 
 def tell(notes: Iterable[str], on_event: OnEvent) -> None:
@@ -300,13 +302,14 @@ def make_runs(
 
 
 def _tell_replaced(before: Study, asked: Plan, folder: Path, ended: set[str], on_event: OnEvent) -> None:
-    """Says what is reused and what is replaced, where the folder holds runs that are none of this plan."""
+    """Says what is reused and what is replaced, where the folder holds ended runs that are none of this plan."""
     now, then = {run.key for run in asked.runs}, {run.key for run in before.runs}
-    if other := len(then - now):
+    other = then - now
+    if other & ended:
         on_event(
             Note(
                 f"{folder} holds `{before.command}`: {len(now & ended)} ended runs are reused; plan and report are "
-                f"replaced, without {other} of its runs, and what has ended of those stays in the store"
+                f"replaced, without {len(other)} of its runs, and what has ended of those stays in the store"
             )
         )
 

@@ -117,6 +117,33 @@ class Evaluate(msgspec.Struct, frozen=True, kw_only=True):
         return ModelScore(key=self.key, score=None, seconds=0.0, error=error)
 
 
+class Portion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many training images a round of a choice looks at: `each` of every class to learn from, `learnt` in all, and
+    `held` others to be scored on. A larger portion has all images of a smaller one."""
+
+    each: int
+    learnt: int
+    held: int
+
+
+class ProbeRound(msgspec.Struct, frozen=True, kw_only=True):
+    """A round of a choice for one candidate: what it knows is asked by a probe, on the last of `portions`.
+
+    Those before are of earlier rounds, whose features are kept. `run` has the network, its weights and the data. With
+    `colors` the probe is given color histograms of the images instead of the network's features.
+    """
+
+    key: str
+    name: str
+    run: Run
+    portions: tuple[Portion, ...]
+    colors: bool = False
+
+    def failed(self, error: str) -> ModelScore:
+        """The outcome of a round that an error ended."""
+        return ModelScore(key=self.key, score=None, seconds=0.0, error=error)
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """A question worked out. The order of `runs` is such that a study that is broken off is balanced. `remarks` are
     what was found while it was worked out, `tuning` what was chosen for some of the runs."""

@@ -13,6 +13,8 @@ from dorsal.language.files import absence
 from dorsal.weights.card import MODEL_FILE
 
 STUDY_FILE = "study.json"
+DATA_SETS_FILE = "data_sets.json"
+"""In the folder of a comparison on several data sets; those of its single comparisons lie in it."""
 _OWN_STORE = "study.db"
 """The SQLite file of a study that has no other storage."""
 _KINDS: dict[Kind, str] = {
@@ -96,16 +98,29 @@ def load_study(folder: Path, storage: str | None = None, file: str = STUDY_FILE)
 
 
 def refuse_studies(folder: Path) -> None:
-    """Raises ValueError where the folder holds a study of any kind."""
+    """Raises ValueError where the folder holds a study of any kind, or several."""
+    refuse_data_sets(folder)
     if saved := read_study_file(folder):
         raise ValueError(f"out={str(folder)!r} holds {_KINDS[saved.study.kind]}; name another folder")
 
 
-def refuse_other_studies(folder: Path, kind: Kind, name: str) -> None:
-    """Raises ValueError where the folder holds a model that was trained alone, a study of another kind, or one of
-    another name, under which the store knows none of its runs."""
+def refuse_data_sets(folder: Path) -> None:
+    """Raises ValueError where the folder holds a comparison on several data sets."""
+    if (folder / DATA_SETS_FILE).is_file():
+        raise ValueError(f"out={str(folder)!r} holds a comparison on several data sets; name another folder")
+
+
+def refuse_models(folder: Path) -> None:
+    """Raises ValueError where the folder holds a model that was trained alone."""
     if (folder / MODEL_FILE).is_file():
         raise ValueError(f"out={str(folder)!r} holds a model that `dorsal train` made; name another folder")
+
+
+def refuse_other_studies(folder: Path, kind: Kind, name: str) -> None:
+    """Raises ValueError where the folder holds a model that was trained alone, a study of another kind, several, or one
+    of another name, under which the store knows none of its runs."""
+    refuse_models(folder)
+    refuse_data_sets(folder)
     saved = read_study_file(folder)
     if saved is None:
         return

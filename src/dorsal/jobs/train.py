@@ -207,7 +207,7 @@ def run_trial(run: Run, tell: Callable[[Message], None], *, folder: Path, place:
         tell(epoch)
 
     try:
-        data, start = _data_of(run), starting_weights(run)
+        data, start = data_of(run), starting_weights(run)
         result = fit(
             run.network,
             run.recipe,
@@ -244,7 +244,7 @@ def _origin(run: Run) -> str:
     return f"run {run.key} of a study: {run.name}, data {run.fingerprint[:16]}{drawn}"
 
 
-def _data_of(run: Run) -> ImageData:
+def data_of(run: Run) -> ImageData:
     """The images of a run. Raises ValueError where they are not those of the plan."""
     data = _whole_data(run)
     if run.resample is not None:
@@ -303,7 +303,7 @@ def time_run(run: Run, *, place: Resources) -> RunTiming | str:
     torch.set_num_threads(place.threads)
     device = place.device
     try:
-        data, start = _data_of(run), starting_weights(run)
+        data, start = data_of(run), starting_weights(run)
         made = run.recipe if isinstance(run.recipe, Recipe) else Recipe()
         model = make_model(run.network, made, start).to(device).eval()
         with torch.autocast(device, torch.bfloat16, enabled=place.precision == "bf16"):

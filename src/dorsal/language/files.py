@@ -70,6 +70,8 @@ def is_file(path: Path) -> bool:
 
 
 _FOLDERS = {
+    "choice.json": "a choice of weights",
+    "data_sets.json": "a comparison on several data sets",
     "model.json": "a model",
     "scores.json": "scores of models",
     "search.json": "a search",

@@ -8,6 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dorsal.findings.answers import Answer
+from dorsal.report.words.answers import MEAN_COLUMNS, PAIR_COLUMNS, mean_rows, pair_rows
+
 
 def head(console: Console, text: str) -> None:
     """A heading."""
@@ -32,3 +35,10 @@ def table_of(first: str, others: Iterable[str], rows: Iterable[Sequence[str]]) -
     for row in rows:
         table.add_row(*map(Text, row))
     return table
+
+
+def print_answer(answer: Answer, title: str, console: Console) -> None:
+    """Prints the means and the pairs of an answer."""
+    head(console, title)
+    console.print(table_of("arm", MEAN_COLUMNS, mean_rows(answer)))
+    console.print(table_of("pair", PAIR_COLUMNS, pair_rows(answer)))

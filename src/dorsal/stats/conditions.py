@@ -20,12 +20,12 @@ def simple_effects(
     conditions: Mapping[str, Values],
     confidence: float = 0.95,
     images: Mapping[str, ImageValues] | None = None,
-    overlap: float = 0.0,
+    overlap: Mapping[str, float] | None = None,
 ) -> dict[str, Comparisons]:
     """Compare the arms under each condition, corrected for all pairs under all conditions.
 
-    `conditions` has one table for each, and `images` for some of these too, as in `compare_arms`, which has `overlap`
-    too. Within a condition the correction is Tukey's, over the conditions it is Bonferroni's, which holds also if one
+    `conditions` has one table for each, and `images` and `overlap` are for some of these too, as in `compare_arms`.
+    Within a condition the correction is Tukey's, over the conditions it is Bonferroni's, which holds also if one
     seed makes runs under different conditions alike. So all intervals of all conditions hold at once. A condition with
     fewer than two arms with results is left out, and does not count.
 
@@ -33,9 +33,11 @@ def simple_effects(
     """
     check_confidence(confidence)
     compared = {name: values for name, values in conditions.items() if arms_with_results(values) > 1}
-    seen = images or {}
+    seen, shared = images or {}, overlap or {}
     level = 1 - (1 - confidence) / max(len(compared), 1)
-    found = {name: compare_arms(values, level, seen.get(name), overlap) for name, values in compared.items()}
+    found = {
+        name: compare_arms(values, level, seen.get(name), shared.get(name, 0.0)) for name, values in compared.items()
+    }
     return {
         name: replace(
             each,

@@ -9,6 +9,7 @@ import numpy as np
 
 from dorsal.stats.arms import Comparisons, compare_arms
 from dorsal.stats.conditions import Values, simple_effects
+from dorsal.stats.images import ImageValues
 from dorsal.stats.interval import as_results, check_confidence
 
 
@@ -40,10 +41,16 @@ class DataSetComparisons(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     records: tuple[Record, ...]
 
 
-def compare_over_data_sets(data_sets: Mapping[str, Values], confidence: float = 0.95) -> DataSetComparisons:
+def compare_over_data_sets(
+    data_sets: Mapping[str, Values],
+    confidence: float = 0.95,
+    images: Mapping[str, ImageValues] | None = None,
+    overlap: Mapping[str, float] | None = None,
+) -> DataSetComparisons:
     """Compare every pair of arms over data sets. Larger values are better.
 
-    `data_sets` has one table for each data set, as in `compare_arms`. The question is about data sets like these, so
+    `data_sets` has one table for each data set, as in `compare_arms`; `images` and `overlap`, where known, are for the
+    answer on each. The question is about data sets like these, so
     the data set is the block and takes the place of the seed: each arm has one value a data set, its mean over seeds,
     and the noise is how differently data sets order the arms, with what the seeds add to it. Seeds without number on
     one data set therefore show nothing about others. An arm that was not run on a data set is handled as a missing
@@ -57,7 +64,7 @@ def compare_over_data_sets(data_sets: Mapping[str, Values], confidence: float = 
     arms = dict.fromkeys(arm for values in data_sets.values() for arm in values)
     means = {name: {arm: _mean(values, arm) for arm in arms} for name, values in data_sets.items()}
     overall = compare_arms({arm: [means[name][arm] for name in means] for arm in arms}, confidence)
-    each = simple_effects(data_sets, confidence)
+    each = simple_effects(data_sets, confidence, images, overlap)
     shown = [(pair.better, pair.worse) for found in each.values() for pair in found.pairs if pair.significant]
     records = []
     for pair in overall.pairs:

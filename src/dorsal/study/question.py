@@ -46,6 +46,10 @@ Data = Annotated[
     str,
     option(DATA_HELP, path=True, text=data_text),
 ]
+DataSets = Annotated[
+    str | tuple[str, ...],
+    option(f"{DATA_HELP} Several data sets give an answer over all of them.", path=True, text=data_text),
+]
 _RECIPE = "A named recipe (`dorsal recipes` lists them), one with edits, 'plain(epochs=3)', or a TOML or JSON file."
 Epochs = Annotated[int | None, option("Epochs in place of the recipe's own.", least=1)]
 Name = Annotated[str, option("Title of the study, and its name in the storage.")]
@@ -71,13 +75,12 @@ Bounds = Annotated[dict[str, str], option(_OTHERS, name="bound", metavar="NAME=R
 
 
 class Training(ResourceOptions, frozen=True, kw_only=True):
-    """What the questions share that train networks on one data set. Abstract, as `ResourceOptions` is.
+    """What the questions share that train networks on data. Abstract, as `ResourceOptions` is.
 
     Raises ValueError naming the field whose value cannot be.
     """
 
     name: Name
-    data: Data = "scenes"
     epochs: Epochs = None
     seeds: Seeds = 1
     out: Out = ""

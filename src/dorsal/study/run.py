@@ -9,7 +9,12 @@ from dorsal.jobs.records import Study
 from dorsal.jobs.scores import Scores
 from dorsal.language.reader import wrong_type
 from dorsal.latency.records import LatencyModel
+from dorsal.study.choice.question import Choice
+from dorsal.study.choice.records import ChoiceStudy
+from dorsal.study.choice.run import choose
+from dorsal.study.comparison.data_sets import compare_data_sets
 from dorsal.study.comparison.question import Comparison
+from dorsal.study.comparison.records import DataSetStudies
 from dorsal.study.comparison.run import compare
 from dorsal.study.evaluation.question import Evaluation
 from dorsal.study.evaluation.run import evaluate_models
@@ -26,7 +31,7 @@ from dorsal.study.timing.run import measure_latency
 
 
 @overload
-def run(question: Comparison, *, on_event: OnEvent = ...) -> Study: ...
+def run(question: Comparison, *, on_event: OnEvent = ...) -> Study | DataSetStudies: ...
 @overload
 def run(question: Population, *, on_event: OnEvent = ...) -> PopulationStudy: ...
 @overload
@@ -36,11 +41,16 @@ def run(question: Recheck, *, on_event: OnEvent = ...) -> RecheckRuns: ...
 @overload
 def run(question: Timing, *, on_event: OnEvent = ...) -> LatencyModel: ...
 @overload
+def run(question: Choice, *, on_event: OnEvent = ...) -> ChoiceStudy: ...
+@overload
 def run(question: Evaluation, *, on_event: OnEvent = ...) -> Scores: ...
-def run(
-    question: Comparison | Population | Search | Recheck | Timing | Evaluation, *, on_event: OnEvent = lambda _: None
-) -> Study | PopulationStudy | SearchStudy | RecheckRuns | LatencyModel | Scores:
-    """Makes every run that the question takes and that its folder does not hold yet, and returns what came of all.
+def run(  # noqa: PLR0911  # one for each question
+    question: Comparison | Choice | Population | Search | Recheck | Timing | Evaluation,
+    *,
+    on_event: OnEvent = lambda _: None,
+) -> Study | DataSetStudies | ChoiceStudy | PopulationStudy | SearchStudy | RecheckRuns | LatencyModel | Scores:
+    """Makes every run that the question takes and that its folder does not hold yet, and returns what came of all. Of a
+    comparison on several data sets that is `DataSetStudies`.
 
     Interrupted at any point, by Ctrl-C or by kill -9 of a worker or of this process, the same call goes on where it
     was. Scripts call this under `if __name__ == "__main__":`, because workers import the main module.
@@ -51,7 +61,10 @@ def run(
     """
     match question:
         case Comparison():
-            return compare(question, on_event=on_event)
+            answer = compare if len(question.data_sets) == 1 else compare_data_sets
+            return answer(question, on_event=on_event)
+        case Choice():
+            return choose(question, on_event=on_event)
         case Population():
             return run_population(question, on_event=on_event)
         case Search():
@@ -62,5 +75,5 @@ def run(
             return measure_latency(question, on_event=on_event)
         case Evaluation():
             return evaluate_models(question, on_event=on_event)
-    questions = "a Comparison, Population, Search, Recheck, Timing or Evaluation"
+    questions = "a Comparison, Choice, Population, Search, Recheck, Timing or Evaluation"
     raise wrong_type("question", question, f"{questions}, e.g. dorsal.Comparison(networks=('resnet18', 'resnest50'))")

@@ -53,7 +53,7 @@ def fetch(
 
     Raises FetchError.
     """
-    own = folder or (Path(os.environ["DORSAL_WEIGHTS"]) if os.environ.get("DORSAL_WEIGHTS") else None)
+    own = folder or _named_folder()
     if own is not None and (own / entry.local_name).is_file():
         return check_file(entry, own / entry.local_name)
     if entry.hub:
@@ -73,6 +73,24 @@ def fetch(
                 raise FetchError(f"{error}; the download was deleted") from None
             part.replace(target)
     return target
+
+
+def has_copy(entry: PublishedWeights) -> bool:
+    """Whether `fetch` finds a copy on this machine, in the folder that DORSAL_WEIGHTS names or in a cache."""
+    own = _named_folder()
+    if own is not None and (own / entry.local_name).is_file():
+        return True
+    if not entry.hub:
+        return (cache_folder() / entry.local_name).is_file()
+    try:
+        from huggingface_hub import try_to_load_from_cache
+    except ModuleNotFoundError:
+        return False
+    return isinstance(try_to_load_from_cache(entry.hub, entry.file), str)
+
+
+def _named_folder() -> Path | None:
+    return Path(os.environ["DORSAL_WEIGHTS"]) if os.environ.get("DORSAL_WEIGHTS") else None
 
 
 def _download(entry: PublishedWeights, part: Path, progress: Progress | None) -> None:

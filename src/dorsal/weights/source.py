@@ -28,12 +28,13 @@ _FREE = ("classes", "in_channels", "strides", "dilations")
 
 class Weights(msgspec.Struct, frozen=True, eq=False):
     """Weights that exist. `network` is their own; `load` fetches them and returns their state under Dorsal's names, and
-    `about` what is known of them, with the sha256 of the file. `left` says what a file holds beside the network, or is
-    ""."""
+    `about` what is known of them, with the sha256 of the file. `license` is "" where nobody says. `left` says what a
+    file holds beside the network, or is ""."""
 
     network: Network
     load: Callable[[], dict[str, Tensor]]
     about: Callable[[], Start]
+    license: str
     left: str = ""
 
 
@@ -67,6 +68,7 @@ def find_weights(
         network,
         lambda: to_ours(read_state(fetch(entry)), network, entry.format),
         lambda: _published_start(entry, entry.id, fetch(entry)),
+        entry.license,
     )
 
 
@@ -79,13 +81,14 @@ def _of_file(path: Path, asked: Network, state: str | None, prefix: str | None) 
     found = find_state(path, state, prefix)
     network, matched = adopt(found.tensors, asked)
     found = msgspec.structs.replace(found, others=found.others + matched.differences.surplus)
+    known = published_as(path.name)
 
     def about() -> Start:
-        known = published_as(path.name)
         place = str(path.resolve())
         return _published_start(known, place, path) if known else Start(weights=place, sha256=sha256_of(path))
 
-    return Weights(network, lambda: matched.state, about, f"{path}: {found.note}" if found.others else "")
+    left = f"{path}: {found.note}" if found.others else ""
+    return Weights(network, lambda: matched.state, about, known.license if known else "", left)
 
 
 def _of_folder(path: Path, asked: Network) -> Weights:
@@ -104,7 +107,7 @@ def _of_folder(path: Path, asked: Network) -> Weights:
             license=card.license,
         )
 
-    return Weights(card.network, load_model(path)[0].state_dict, about)
+    return Weights(card.network, load_model(path)[0].state_dict, about, card.license)
 
 
 def _published_start(entry: PublishedWeights, weights: str, file: Path) -> Start:

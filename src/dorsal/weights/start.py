@@ -92,12 +92,29 @@ def _timm_file(timm: Any, path: Path) -> tuple[dict[str, Tensor], Start]:
     return dict(state), Start(weights=str(path.resolve()), sha256=sha256_of(path))
 
 
-def _timm_tag(timm: Any, network: TimmNetwork, tag: str) -> tuple[dict[str, Tensor], Start]:
+def timm_license(weights: str, network: TimmNetwork) -> str:
+    """The license of the weights that `network@weights` names, "" where timm does not say. Nothing is fetched.
+
+    Raises ValueError where timm has no such weights.
+    """
+    if Path(at_home(weights)).is_file():
+        return ""
+    timm = require_timm(network)
+    return timm.get_pretrained_cfg(_timm_name(timm, network, weights)).license or ""
+
+
+def _timm_name(timm: Any, network: TimmNetwork, tag: str) -> str:
+    """What timm calls the weights with this tag. Raises ValueError where it has none."""
     name = tag if tag.startswith(f"{network.name}.") else f"{network.name}.{tag}"
     known = timm.list_pretrained(f"{network.name}.*")
     if name not in known:
         tags = [each.partition(".")[2] for each in known]
         raise ValueError(f"{tag!r} is no file, nor a tag of timm's weights of {network.name}{suggest(tag, tags)}")
+    return name
+
+
+def _timm_tag(timm: Any, network: TimmNetwork, tag: str) -> tuple[dict[str, Tensor], Start]:
+    name = _timm_name(timm, network, tag)
     try:
         model = timm.create_model(name, pretrained=True)
     except Exception as error:  # the hub's client raises many kinds

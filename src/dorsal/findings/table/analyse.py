@@ -7,31 +7,13 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from msgspec.structs import replace
 
-from dorsal.findings.table.read import Images, Scores, ScoreTable, read_table
-from dorsal.findings.verdicts import Verdicts, verdicts_on
+from dorsal.findings.answers import Answer, DataSetAnswers, answer_of, answers_over_data_sets
+from dorsal.findings.table.read import Scores, ScoreTable, read_table
 from dorsal.language.amounts import MARGIN, check_margin
 from dorsal.language.files import PathLike, as_path
-from dorsal.stats import Comparisons, Estimate, Pair, compare_arms, pooled_means
-from dorsal.stats.data_sets import Record, compare_over_data_sets
+from dorsal.stats import Estimate, compare_arms
+from dorsal.stats.data_sets import Record
 from dorsal.stats.interval import check_confidence
-
-
-class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What one set of results shows, on one data set or over all of them.
-
-    - `means`: of each arm, as in the table, with its interval. The best comes first.
-    - `pairs`: all pairs of arms, and `verdicts` on them.
-    - `repeats`: the number of seeds, or of data sets. `images`: the number of images that the intervals cover.
-    """
-
-    means: dict[str, Estimate]
-    pairs: tuple[Pair, ...]
-    verdicts: Verdicts
-    unpaired: tuple[tuple[str, str], ...]
-    missing: int
-    results: int
-    repeats: int
-    images: int | None
 
 
 class TableFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -101,48 +83,18 @@ def analyse_table(table: PathLike, margin: float | None = None, confidence: floa
     )
 
 
-def _answers(
-    read: ScoreTable, margin: float, confidence: float
-) -> tuple[Answer, dict[str, Answer], tuple[Record, ...]]:
+def _answers(read: ScoreTable, margin: float, confidence: float) -> DataSetAnswers:
     tables = {data: _raised(arms, read) for data, arms in read.scores.items()}
     images = read.images or {}
-    if len(tables) == 1:
+    if len(tables) > 1:
+        found = answers_over_data_sets(tables, images, margin, confidence)
+    else:
         ((data, table),) = tables.items()
         seen = images.get(data)
-        return _answer(read, table, compare_arms(table, confidence, seen), margin, confidence, seen), {}, ()
-    over = compare_over_data_sets(tables, confidence)
-    means = {arm: [_mean(table[arm]) for table in tables.values()] for arm in read.arms}
-    each = over.each
-    if images and each:
-        level = 1 - (1 - confidence) / len(each)
-        each = {data: _corrected(compare_arms(tables[data], level, images[data]), len(each)) for data in each}
-    answers = {
-        data: _answer(read, tables[data], found, margin, confidence, images.get(data)) for data, found in each.items()
-    }
-    return _answer(read, means, over.overall, margin, confidence, None), answers, over.records
-
-
-def _corrected(found: Comparisons, conditions: int) -> Comparisons:
-    """With p values for so many conditions; the intervals are corrected already."""
-    pairs = (replace(pair, p=None if pair.p is None else min(1.0, conditions * pair.p)) for pair in found.pairs)
-    return replace(found, pairs=tuple(pairs))
-
-
-def _answer(
-    read: ScoreTable, table: Scores, found: Comparisons, margin: float, confidence: float, images: Images | None
-) -> Answer:
-    seen = next((run.size for runs in (images or {}).values() for run in runs if run is not None), None)
-    verdicts, means = verdicts_on(found, table, margin, confidence), pooled_means(table, confidence, images)
-    return Answer(
-        means={arm: _lowered(means[arm], read) for arm in verdicts.ranks},
-        pairs=found.pairs,
-        verdicts=verdicts,
-        unpaired=found.unpaired,
-        missing=found.missing,
-        results=found.results,
-        repeats=max(map(len, table.values())),
-        images=seen,
-    )
+        compared = compare_arms(table, confidence, seen)
+        found = DataSetAnswers(answer_of(table, compared, margin, confidence, seen), {}, ())
+    each = {data: _lowered(answer, read) for data, answer in found.data_sets.items()}
+    return found._replace(overall=_lowered(found.overall, read), data_sets=each)
 
 
 def _raised(arms: Mapping[str, Sequence[float | None]], read: ScoreTable) -> Scores:
@@ -151,14 +103,13 @@ def _raised(arms: Mapping[str, Sequence[float | None]], read: ScoreTable) -> Sco
     return {arm: [None if value is None else sign * value for value in runs] for arm, runs in arms.items()}
 
 
-def _lowered(mean: Estimate, read: ScoreTable) -> Estimate:
-    """A mean as it is in the table."""
+def _lowered(answer: Answer, read: ScoreTable) -> Answer:
+    """The answer with means as they are in the table."""
     if not read.lower_is_better:
-        return mean
+        return answer
+    return replace(answer, means={arm: _negative(mean) for arm, mean in answer.means.items()})
+
+
+def _negative(mean: Estimate) -> Estimate:
     low, high = (None if end is None else -end for end in (mean.high, mean.low))
     return replace(mean, value=-mean.value, low=low, high=high)
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    present = [value for value in values if value is not None]
-    return sum(present) / len(present) if present else None

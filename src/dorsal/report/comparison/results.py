@@ -11,6 +11,7 @@ import msgspec
 from dorsal.findings.comparison import ComparisonFindings
 from dorsal.jobs.json_file import write_whole
 from dorsal.jobs.records import STUDY_SCHEMA, Study
+from dorsal.jobs.study_file import DATA_SETS_FILE
 from dorsal.recipes.epoch import Epoch
 from dorsal.report.files import csv_of, json_of
 from dorsal.report.words.comparison import ASSUMPTIONS, caveats, conclusions, method, no_shares, notes
@@ -65,6 +66,8 @@ def read_results(path: Path) -> Study:
     """
     if not path.is_file():
         raise ValueError(f"results file {str(path)!r} does not exist; give the results.json of a study")
+    if (path.parent / DATA_SETS_FILE).is_file():
+        raise ValueError(f"{str(path)!r} is that of a comparison on several data sets; give its folder")
     text = path.read_bytes()
     try:
         header = msgspec.json.decode(text, type=_Header).study

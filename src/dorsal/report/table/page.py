@@ -8,35 +8,12 @@ from typing import Any
 
 import msgspec
 
-from dorsal.findings.table.analyse import Answer, TableFindings
+from dorsal.findings.table.analyse import TableFindings
 from dorsal.jobs.json_file import write_whole
+from dorsal.report.answers import answer_tables, differences, method
 from dorsal.report.files import json_of
-from dorsal.report.pairs import caption, forest
-from dorsal.report.parts import details, items, page_of, section, table, top
-from dorsal.report.plot import View
-from dorsal.report.shell import chart
-from dorsal.report.words.table import (
-    MEAN_COLUMNS,
-    PAIR_COLUMNS,
-    caveats,
-    conclusions,
-    flip_rows,
-    margin,
-    mean_rows,
-    pair_rows,
-    unit,
-    what_was_read,
-)
-
-METHOD = (
-    "Differences: randomised blocks, result = arm + seed + noise, and Tukey's studentized range for all pairs at once.",
-    "Better: the interval excludes 0. Practically equal: it lies inside the margin. Undecided: neither.",
-    "Ranks: an arm ranks behind those that are shown to be better and ahead of those that are shown to be worse.",
-    "Wins: the probability that one run of the first arm beats one run of the second with the same seed, from the "
-    "noncentral t distribution. Its interval is of the pair alone.",
-    "Sign flips: from 6 seeds on, an exact test for all pairs at once that assumes no distribution.",
-    "Several data sets: the data set takes the place of the seed, and each arm has its mean on it.",
-)
+from dorsal.report.parts import page_of, section, top
+from dorsal.report.words.table import caveats, conclusions, unit, what_was_read
 
 
 def write_table_report(found: TableFindings, folder: Path) -> None:
@@ -55,27 +32,10 @@ def table_page(found: TableFindings) -> str:
     """The page as text. Every string of the table is escaped."""
     name = Path(found.path).name
     answers = {("Over data sets" if found.data_sets else "Arms"): found.overall, **found.data_sets}
-    views = [
-        View(title, forest(answer.pairs, answer.verdicts, found.margin, unit(found)))
-        for title, answer in answers.items()
-    ]
-    differences = chart("Differences between arms", views, caption(margin(found)))
     sections = (
         top(name, what_was_read(found), conclusions(found), caveats(found)),
-        section("Differences between arms", differences),
-        *(section(escape(title), _tables(title, answer)) for title, answer in answers.items()),
-        section("Method", details("How it was computed", f"<ul>{items(METHOD)}</ul>")),
+        differences(answers, found.margin, unit(found)),
+        *(section(escape(title), answer_tables(title, answer)) for title, answer in answers.items()),
+        method(),
     )
     return page_of(name, sections)
-
-
-def _tables(title: str, answer: Answer) -> str:
-    means = [[escape(cell) for cell in row] for row in mean_rows(answer)]
-    pairs = [[escape(cell) for cell in row] for row in pair_rows(answer)]
-    flips = [[escape(cell) for cell in row] for row in flip_rows(answer)]
-    exact = table(f"Sign flips: {title}", ("pair", "p by sign flips"), flips) if flips else ""
-    return (
-        table(f"Means: {title}", ("arm", *MEAN_COLUMNS), means)
-        + table(f"Pairs: {title}", ("pair", *PAIR_COLUMNS), pairs)
-        + exact
-    )

@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from dorsal.findings.table.analyse import Answer, TableFindings
-from dorsal.findings.verdicts import PairVerdict
-from dorsal.report.words.numerals import chance, plural
-from dorsal.report.words.verdicts import (
-    difference,
-    digits_of,
-    rank,
-    tie_sentence,
-    unequal_sentences,
-    verdict_sentence,
-    wins,
-)
-from dorsal.stats import Estimate, Pair
-from dorsal.stats.data_sets import Record
-
-MEAN_COLUMNS = ("mean", "rank")
-PAIR_COLUMNS = ("verdict", "difference", "p", "wins")
+from dorsal.findings.table.analyse import TableFindings
+from dorsal.report.words.answers import answer_caveats, answer_sentences, data_set_caveats
+from dorsal.report.words.numerals import plural
 
 
 def what_was_read(found: TableFindings) -> str:
@@ -49,38 +35,14 @@ def repeat(found: TableFindings) -> str:
 
 def conclusions(found: TableFindings) -> tuple[str, ...]:
     """What the table shows: the top, then the first arm against every other."""
-    answer = found.overall
-    if not answer.pairs:
-        return ("Nothing to compare: no two arms have a seed in common.",)
-    verdicts = answer.verdicts
-    first = verdicts.tie_group[0]
-    against = [each for each in zip(answer.pairs, verdicts.pairs, strict=True) if each[0].better == first]
-    top = [tie_sentence(verdicts.tie_group)] if len(verdicts.ranks) > 2 else []
-    return (*top, *(_of_pair(*each, found) for each in against), *map(record_sentence, found.records[: len(against)]))
-
-
-def record_sentence(record: Record) -> str:
-    """On how many data sets one arm is shown to beat another."""
-    return (
-        f"{record.first} against {record.second} on single data sets: {record.wins} won, {record.ties} undecided, "
-        f"{record.losses} lost; ahead on {record.ahead}."
-    )
-
-
-def _of_pair(pair: Pair, verdict: PairVerdict, found: TableFindings) -> str:
-    said = verdict_sentence(pair, verdict.judgement, found.margin, unit=unit(found), repeat=repeat(found))
-    if verdict.wins is None:
-        return said
-    a, b = pair.better, pair.worse
-    of = f"On one more data set {a} is ahead" if found.data_sets else f"One run of {a} beats one run of {b}"
-    return f"{said} {of} with probability {wins(verdict.wins)}."
+    return answer_sentences(found.overall, found.records, margin=found.margin, unit=unit(found), repeat=repeat(found))
 
 
 def caveats(found: TableFindings) -> Iterator[str]:
     """What the table does not show."""
     answer = found.overall
     if found.data_sets:
-        yield "Intervals are over data sets like these; how these were chosen decides what that means."
+        yield from data_set_caveats(answer.repeats)
     elif answer.images is None and answer.repeats == 1:
         yield "One seed gives no interval: add seeds, or give predictions on each image."
     elif answer.images is None:
@@ -92,38 +54,5 @@ def caveats(found: TableFindings) -> Iterator[str]:
         )
     else:
         yield f"Intervals cover {plural(answer.repeats, 'seed')} and {answer.images:,} test images."
-    yield from unequal_sentences(answer.verdicts)
-    if answer.missing:
-        yield f"{answer.missing} of {answer.results} results are missing; differences are adjusted for them."
-    if answer.unpaired:
-        names = "; ".join(f"{a} and {b}" for a, b in answer.unpaired)
-        yield f"No {repeat(found)} in common, not compared: {names}. Number the runs of each arm alike to pair them."
+    yield from answer_caveats(answer, repeat(found))
     yield "A table does not say whether the arms were tuned alike."
-
-
-def mean_rows(answer: Answer) -> Iterator[Sequence[str]]:
-    """For each arm its mean and its rank."""
-    for arm, mean in answer.means.items():
-        yield arm, _mean(mean), rank(answer.verdicts, arm)
-
-
-def pair_rows(answer: Answer) -> Iterator[Sequence[str]]:
-    """For each pair its verdict, difference, p value and probability."""
-    for pair, each in zip(answer.pairs, answer.verdicts.pairs, strict=True):
-        names = f"{pair.better} − {pair.worse}"
-        yield names, each.judgement.verdict, difference(pair.difference), chance(pair.p), wins(each.wins)
-
-
-def flip_rows(answer: Answer) -> Iterator[Sequence[str]]:
-    """For each pair with seeds enough the p value of the exact sign-flip test."""
-    for pair, each in zip(answer.pairs, answer.verdicts.pairs, strict=True):
-        if each.flips_p is not None:
-            yield f"{pair.better} − {pair.worse}", chance(each.flips_p)
-
-
-def _mean(mean: Estimate) -> str:
-    if mean.low is None or mean.high is None:
-        return f"{mean.value:.4g}"
-    half = (mean.high - mean.low) / 2
-    digits = digits_of(half)
-    return f"{mean.value:.{digits}f} ± {half:.{digits}f}"

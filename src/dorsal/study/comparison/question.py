@@ -54,7 +54,7 @@ class AskedArm(msgspec.Struct, frozen=True):
 
 @described
 class Comparison(question.Training, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Networks and recipes to train under the same seeds, and how.
+    """Networks and recipes to train under the same seeds, on one data set or on several, and how.
 
     Raises ValueError naming the field whose value cannot be.
     """
@@ -111,10 +111,12 @@ class Comparison(question.Training, frozen=True, forbid_unknown_fields=True, kw_
     ] = 20
     budget: question.Budget = None
     name: question.Name = "compare"
+    data: question.DataSets = "scenes"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         question.check_budget(self.budget)
+        self._check_data()
         self._check_tune()
         self._check_seeds()
         self._check_resample()
@@ -123,6 +125,21 @@ class Comparison(question.Training, frozen=True, forbid_unknown_fields=True, kw_
             read_arm(asked)
         if self.match is not None:
             read_match(self.match)
+
+    def _check_data(self) -> None:
+        """Raises ValueError for seeds that are to decide over data sets. One data set in a list is one data set."""
+        if len(self.data_sets) == 1:
+            msgspec.structs.force_setattr(self, "data", self.data_sets[0])
+        elif self.until_decided:
+            raise ValueError(
+                f"until_decided adds seeds, and over {len(self.data_sets)} data sets more seeds decide nothing: leave "
+                "until_decided out and name more data sets, or ask it of one data set"
+            )
+        elif self.budget is not None and self.tune is not None:
+            raise ValueError(
+                f"budget={self.budget!r} does not go with tune={self.tune} over {len(self.data_sets)} data sets; leave "
+                "one of them out"
+            )
 
     def _check_tune(self) -> None:
         """Raises ValueError for a number of settings or a time that cannot be."""
@@ -196,6 +213,11 @@ class Comparison(question.Training, frozen=True, forbid_unknown_fields=True, kw_
         """Where the study is: `out`, or a folder of its own."""
         labels = (arm.label or Path(arm.text.partition("(")[0]).stem for arm in map(read_arm, self.networks))
         return Path(self.out) if self.out else question.own_folder("compare", labels, self)
+
+    @property
+    def data_sets(self) -> tuple[str, ...]:
+        """The data sets, of which there may be one."""
+        return (self.data,) if isinstance(self.data, str) else self.data
 
     @property
     def asked_arms(self) -> tuple[AskedArm, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import chain
 
 from msgspec.structs import replace
@@ -36,7 +37,7 @@ from dorsal.study.comparison.until import undecided
 
 
 def compare(comparison: Comparison, *, on_event: OnEvent = lambda _: None) -> Study:
-    """Makes every run of the comparison that has not ended yet, and returns the study with all that have.
+    """Makes every run of a comparison on one data set that has not ended yet, and returns the study with all that have.
 
     Interrupted at any point, by Ctrl-C or by kill -9 of a worker or of this process, the same call goes on where it
     was: ended runs are in the store, others have a checkpoint of their last epoch. A run that fails is recorded while
@@ -62,19 +63,29 @@ def compare(comparison: Comparison, *, on_event: OnEvent = lambda _: None) -> St
 
 def _compare(comparison: Comparison, seeds: int | tuple[int, ...], on_event: OnEvent) -> Study:
     """As `compare`, with these seeds."""
+    execution, check = prepare(comparison, seeds, on_event), refusal_of_others(comparison)
+    if comparison.tune is not None:
+        execution = tune(comparison, execution, on_event, check)
+    execute(execution, on_event, check=check)
+    return load_study(comparison.folder, comparison.storage)
+
+
+def prepare(comparison: Comparison, seeds: int | tuple[int, ...], on_event: OnEvent) -> Execution:
+    """What it takes to make a comparison on one data set with these seeds. Leaves nothing, and raises ValueError for
+    all that can be known to be wrong without its folder."""
     command, most = command_line(comparison), comparison.most_seeds if comparison.until_decided else None
     comparison = replace(comparison, seeds=seeds)
+    assert isinstance(comparison.data, str), "several data sets are compared by compare_data_sets"
     place = with_device(comparison.resources)
     recipes = read_any_recipes(comparison.recipes, comparison.epochs)
     data = data_summary(parse_data(comparison.data), resampling=comparison.resampling)
     tell(data.notes, on_event)
-    arms = _filled_in(comparison.asked_arms)
-    asked = plan_comparison(comparison, data, recipes, arms, _foreign(comparison, arms, data, recipes))
+    arms = filled_in(comparison.asked_arms)
+    asked = plan_comparison(comparison, data, recipes, arms, foreign(comparison, arms, data, recipes))
     check_probes(asked.recipes.values(), data)
     examined = (examine_start(arm, data, comparison.accept) for arm in asked.arms if arm.start)
     asked = replace(asked, remarks=tuple(chain.from_iterable(examined)))
-    folder = comparison.folder
-    execution = Execution(
+    return Execution(
         plan=asked,
         timed=tuple(run for run in asked.runs if run.seed == asked.seeds[0]),
         part=first_seeds,
@@ -82,7 +93,7 @@ def _compare(comparison: Comparison, seeds: int | tuple[int, ...], on_event: OnE
         part_name="seeds for every arm and recipe",
         describe=describer(asked),
         place=place,
-        folder=folder,
+        folder=comparison.folder,
         file=STUDY_FILE,
         kind="comparison",
         name=comparison.name,
@@ -94,16 +105,13 @@ def _compare(comparison: Comparison, seeds: int | tuple[int, ...], on_event: OnE
         most_seeds=most,
     )
 
-    def check() -> None:
-        refuse_other_studies(folder, "comparison", comparison.name)
 
-    if comparison.tune is not None:
-        execution = tune(comparison, execution, on_event, check)
-    execute(execution, on_event, check=check)
-    return load_study(folder, comparison.storage)
+def refusal_of_others(comparison: Comparison) -> Callable[[], None]:
+    """What raises ValueError where the folder holds something else."""
+    return partial(refuse_other_studies, comparison.folder, "comparison", comparison.name)
 
 
-def _foreign(
+def foreign(
     comparison: Comparison, arms: Sequence[AskedArm], data: DataSummary, recipes: Mapping[str, AnyRecipe]
 ) -> Foreign:
     """Asks timm for its networks, and finds the weights that arms begin from."""
@@ -120,7 +128,7 @@ def _foreign(
     return Foreign(timm, starts)
 
 
-def _filled_in(arms: Sequence[AskedArm]) -> tuple[AskedArm, ...]:
+def filled_in(arms: Sequence[AskedArm]) -> tuple[AskedArm, ...]:
     """The arms with one for each published set of weights in place of each `network@*`.
 
     Raises ValueError where none are published.

@@ -59,11 +59,8 @@ def tune(comparison: Comparison, execution: Execution, on_event: OnEvent, check:
     tuning leaves too little of the budget; else as `execute` does.
     """
     plan = execution.plan
-    pairs = tuple(_tunable(plan))
-    if not pairs:
-        named = ", ".join(plan.recipes)
-        raise ValueError(f"tune={comparison.tune}: no recipe ({named}) has a learning rate to tune; leave tune out")
-    if plan.data.train_images * INNER_SHARE < FEW * len(plan.data.classes):
+    pairs = _pairs(comparison, plan)
+    if _has_few_images(plan):
         count = comparison.tune if isinstance(comparison.tune, int) else max(len(plan.seeds), 2)
         return _with_tuned(comparison, execution, [_untried(pair, count) for pair in pairs])
     amount = look_ahead(execution, on_event, check, functools.partial(_amount, comparison, execution, pairs))
@@ -78,6 +75,27 @@ def tune(comparison: Comparison, execution: Execution, on_event: OnEvent, check:
         return replace(tuned, plan=whole)
     part = with_ended(first_seeds(whole, amount.cut.fitting), whole, amount.ended)
     return replace(tuned, plan=part, parts=len(part.seeds), budget=None)
+
+
+def check_tuning(comparison: Comparison, execution: Execution, ahead: Outlook) -> None:
+    """Raises ValueError for what `tune` refuses, before anything is tried."""
+    pairs = _pairs(comparison, execution.plan)
+    if not _has_few_images(execution.plan):
+        _in_time(comparison, execution, pairs, ahead)
+
+
+def _pairs(comparison: Comparison, plan: Plan) -> tuple[Tunable, ...]:
+    """What there is to tune. Raises ValueError where there is nothing."""
+    pairs = tuple(_tunable(plan))
+    if not pairs:
+        named = ", ".join(plan.recipes)
+        raise ValueError(f"tune={comparison.tune}: no recipe ({named}) has a learning rate to tune; leave tune out")
+    return pairs
+
+
+def _has_few_images(plan: Plan) -> bool:
+    """Whether images that are held out are too few to choose by."""
+    return plan.data.train_images * INNER_SHARE < FEW * len(plan.data.classes)
 
 
 def _tunable(plan: Plan) -> Iterator[Tunable]:

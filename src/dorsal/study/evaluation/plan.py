@@ -8,7 +8,7 @@ from pathlib import Path
 from dorsal.data.spec import DataError, parse_data
 from dorsal.jobs.evaluate import ModelPlan, forget_images, plan_evaluation
 from dorsal.jobs.kept import model_folder
-from dorsal.jobs.study_file import STUDY_FILE, load_plan
+from dorsal.jobs.study_file import DATA_SETS_FILE, STUDY_FILE, load_plan
 from dorsal.study.evaluation.question import Evaluation
 
 
@@ -42,6 +42,12 @@ def notes_of(plans: Sequence[ModelPlan]) -> Iterator[str]:
 def _named(folders: Sequence[str]) -> Iterator[tuple[str, str]]:
     """The folder and the name of every model: those of a study are called by its runs."""
     for folder in folders:
+        if (Path(folder) / DATA_SETS_FILE).is_file():
+            names = ", ".join(sorted(each.parent.name for each in Path(folder).glob(f"*/{STUDY_FILE}")))
+            raise ValueError(
+                f"{folder!r} is a comparison on several data sets, whose models know different classes; name one of "
+                f"the folders in it: {names}"
+            )
         if not (Path(folder) / STUDY_FILE).is_file():
             yield folder, folder
             continue

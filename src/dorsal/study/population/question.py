@@ -44,6 +44,7 @@ class Population(question.Training, frozen=True, forbid_unknown_fields=True, kw_
     recipe: question.RecipeText = "regnet-10ep"
     budget: question.Budget = None
     name: question.Name = "population"
+    data: question.Data = "scenes"
 
     def __post_init__(self) -> None:
         super().__post_init__()

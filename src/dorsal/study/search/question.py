@@ -83,6 +83,7 @@ class Search(question.Training, frozen=True, forbid_unknown_fields=True, kw_only
     ] = None
     recipe: question.RecipeText = "regnet-10ep"
     name: question.Name = "search"
+    data: question.Data = "scenes"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -13,6 +13,8 @@ from dorsal.language.notebook import html_table
 from dorsal.recipes.recipe import Recipe
 from dorsal.space.space import Space
 from dorsal.spec.cost import Cost
+from dorsal.study.choice.records import ChoiceStudy
+from dorsal.study.comparison.records import DataSetStudies
 from dorsal.study.population.records import PopulationStudy
 
 SEARCH_SCHEMA = 2
@@ -92,7 +94,7 @@ class SearchStudy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         return html_table(title, ("network", "error", "params", "MACs"), rows)
 
 
-AnyStudy = Study | PopulationStudy | SearchStudy
+AnyStudy = Study | DataSetStudies | PopulationStudy | SearchStudy | ChoiceStudy
 
 
 def random_draws(

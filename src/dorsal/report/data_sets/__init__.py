@@ -1,0 +1,1 @@
+"""A comparison on several data sets as a page, on the terminal, and as results.json."""
