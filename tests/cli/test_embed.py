@@ -101,7 +101,8 @@ def test_what_cannot_be_is_refused_in_one_sentence(dorsal, folder, monkeypatch, 
     monkeypatch.chdir(folder)
     text = front.load_model("model")[1].text
     before = sorted(folder.rglob("*"))
-    code, out, err = dorsal("embed", "model", "--data", "photos", *words)
+    data = () if "--data" in words else ("--data", "photos")
+    code, out, err = dorsal("embed", "model", *data, *words)
     assert (code, out) == (2, "")
     assert message.replace("small(…)", text) in err.splitlines()[-1]
     assert sorted(folder.rglob("*")) == before

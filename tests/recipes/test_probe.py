@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dorsal.cli.recipes import recipes
-from dorsal.recipes.probe import PROBES, Neighbors, PenaltyChoice, Probe, averages, check_images, check_level
+from dorsal.recipes.probe import PROBES, Neighbors, PenaltyChoice, Probe, averages, centred, check_images, check_level
 from dorsal.recipes.text import (
     Recipe,
     any_recipe,
@@ -123,6 +123,11 @@ def test_the_edge_of_the_sweep():
         assert PenaltyChoice(penalty=penalty, inner=(50.0, 50.0, 50.0)).is_at_edge(asked) is at_edge
     assert not PenaltyChoice(penalty=None).is_at_edge(asked)
     assert not PenaltyChoice(penalty=0.1).is_at_edge(Probe(penalties=(0.1,)))
+    inner = (50.0, 60.0)
+    assert not PenaltyChoice(penalty=1e4, inner=inner).is_at_edge(Probe(penalties=(1, 1e4)))  # the largest there is
+    assert centred(asked, 10).penalties == (1, 10, 100)
+    assert centred(asked, 0.1).penalties == (0.01, 0.1, 1)
+    assert centred(Probe(penalties=(1, 10, 100, 1000)), 1000).penalties == (32, 320, 3200)
 
 
 def test_the_command_lists_them(capsys):

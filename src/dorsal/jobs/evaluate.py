@@ -149,6 +149,12 @@ def score_model(job: Evaluate, device: str, tell: Callable[[Message], None] = la
 
     Raises ValueError where images or model are not those of the plan, and where the loss is not finite.
     """
+    scorer, _ = _score(job, device, tell)
+    return scorer
+
+
+def _score(job: Evaluate, device: str, tell: Callable[[Message], None]) -> tuple[Scorer, Split]:
+    """The score, and the images that it is on."""
     model, card = load_model(job.model)
     images = _images(job, card)
     batches = _batches(images, card, job)
@@ -163,7 +169,7 @@ def score_model(job: Evaluate, device: str, tell: Callable[[Message], None] = la
     loss = scorer.score().loss
     if loss is None or not math.isfinite(loss):
         raise ValueError(f"{job.name}: the loss on these images is {loss}, so its outputs mean nothing")
-    return scorer
+    return scorer, images
 
 
 def evaluate_job(job: Evaluate, tell: Callable[[Message], None], *, place: Resources) -> ModelScore:
@@ -171,8 +177,7 @@ def evaluate_job(job: Evaluate, tell: Callable[[Message], None], *, place: Resou
     torch.set_num_threads(place.threads)
     began = time.monotonic()
     try:
-        scorer = score_model(job, place.device, tell)
-        images = _images(job, read_card(job.model))
+        scorer, images = _score(job, place.device, tell)
         found, content = scorer.score(), pack(scorer.evidence(), images.groups)
     except Exception as error:
         return job.failed(describe_error(error))

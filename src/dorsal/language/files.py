@@ -45,6 +45,14 @@ def read_text_file(what: str, name: str) -> str:
         raise ValueError(f"{what} {name!r} cannot be read: {error.strerror or error}") from None
 
 
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal."""
+    import hashlib  # here, as `dorsal list` starts without it
+
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def is_folder(path: Path) -> bool:
     """Whether `path` is a folder as far as one may see: `Path.is_dir` raises where a parent is closed."""
     try:

@@ -5,6 +5,7 @@ Both look at the features of its images: the mean of a level's map, or what its 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
@@ -15,6 +16,7 @@ from dorsal.language.fields import builtins_of, convert, show
 INNER_SHARE = 0.2
 FEW = 10
 """Of fewer inner images a class a choice is luck."""
+LEAST_PENALTY, MOST_PENALTY = 1e-8, 1e4
 
 
 class Probe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="probe"):
@@ -78,7 +80,17 @@ class PenaltyChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     def is_at_edge(self, probe: Probe) -> bool:
         """Whether another penalty beyond the first or last of the list might have been better."""
-        return bool(self.inner) and self.penalty in (probe.penalties[0], probe.penalties[-1])
+        ends = {probe.penalties[0], probe.penalties[-1]} - {LEAST_PENALTY, MOST_PENALTY}
+        return bool(self.inner) and self.penalty in ends
+
+
+def centred(probe: Probe, penalty: float) -> Probe:
+    """The probe with its list moved around the penalty by one factor, as far as penalties go."""
+    factor = penalty / math.sqrt(probe.penalties[0] * probe.penalties[-1])
+    moved = sorted({float(f"{factor * each:.2g}") for each in probe.penalties})
+    return msgspec.structs.replace(
+        probe, penalties=tuple(each for each in moved if LEAST_PENALTY <= each <= MOST_PENALTY)
+    )
 
 
 def averages(probe: Probe, images: int, classes: int) -> bool:
@@ -128,7 +140,7 @@ def _check_at_least(field: str, value: int | None, least: int) -> None:
 
 
 def _check_penalties(penalties: tuple[float, ...]) -> None:
-    low, high = 1e-8, 1e4
+    low, high = LEAST_PENALTY, MOST_PENALTY
     valid = sorted({each for each in penalties if low <= each <= high})  # not-a-number compares false
     if not valid:
         raise ValueError(f"penalties={show(penalties)} must be numbers from {low:g} to {high:g}; nearest valid: [0.01]")

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dorsal.data.dataset import EvaluationBatches
+from dorsal.language.files import sha256_of
 from dorsal.nn.backbone import Backbone, Classifier
 from dorsal.nn.timm import TimmBackbone
 from dorsal.recipes.probe import check_level
@@ -155,14 +156,14 @@ def _write(
     for each in mapped:
         each.flush()
     for path in paths.values():
-        _sum_file(path).write_text(_sha256(path))
+        _sum_file(path).write_text(sha256_of(path))
 
 
 def _is_sound(path: Path, on_note: Callable[[str], None]) -> bool:
     """Whether the file is there and what was written; a note is told of one that is not."""
     if not path.is_file():
         return False
-    if _sum_file(path).is_file() and _sum_file(path).read_text() == _sha256(path):
+    if _sum_file(path).is_file() and _sum_file(path).read_text() == sha256_of(path):
         return True
     on_note(f"{path} is damaged; its features are computed again")
     return False
@@ -170,8 +171,3 @@ def _is_sound(path: Path, on_note: Callable[[str], None]) -> bool:
 
 def _sum_file(path: Path) -> Path:
     return path.with_suffix(".sha256")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import msgspec
 import torch
 from safetensors.torch import save_file
 
+from dorsal.language.files import sha256_of
 from dorsal.nn.build import build
 from dorsal.spec.network import Network
 from dorsal.spec.preprocessing import Preprocessing
@@ -54,8 +54,6 @@ def convert(
     if misfits:
         ours = build(network).state_dict() | ours
     ours = {key: value.float() if value.is_floating_point() else value for key, value in ours.items()}
-    with Path(file).open("rb") as content:
-        source_sha256 = hashlib.file_digest(content, "sha256").hexdigest()
     card = make_card(
         network,
         classes=labels.classes,
@@ -64,7 +62,7 @@ def convert(
         metrics={} if misfits else entry.metrics,
         license=entry.license,
         source=entry.source or f"file {entry.file}",
-        source_sha256=source_sha256,
+        source_sha256=sha256_of(Path(file)),
         trained_on=entry.trained_on,
         recipe=entry.recipe,
         origin=origin,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from urllib.request import Request, urlopen
 
 from filelock import FileLock
 
+from dorsal.language.files import sha256_of
 from dorsal.weights.published import PublishedWeights
 
 Progress = Callable[[int, int | None], None]
@@ -148,8 +148,7 @@ def _from_hub(entry: PublishedWeights, offline: bool) -> Path:
 def check_file(entry: PublishedWeights, path: Path) -> Path:
     """Returns `path`. Raises FetchError if the file's sha256 does not begin as the entry's file name says."""
     if entry.sha256_prefix:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = sha256_of(path)
         if not found.startswith(entry.sha256_prefix):
             raise FetchError(
                 f"{path} is not the file of {entry.id}, or is damaged: its sha256 begins {found[:8]} and should begin "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import msgspec
 from torch import Tensor
 
-from dorsal.language.files import PathLike, at_home
+from dorsal.language.files import PathLike, at_home, sha256_of
 from dorsal.language.reader import suggest, wrong_type
 from dorsal.spec.adapt import deformable_stages, with_deformable
 from dorsal.spec.network import Network
@@ -135,12 +134,6 @@ def _id_of(weights: str, asked: Network) -> str:
             f"weights={weights!r} are published for other networks, not for this one{suggest('', tags_of(asked))}"
         )
     return weights
-
-
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check_same(asked: Network, own: Network, what: str) -> None:

@@ -11,7 +11,8 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from dorsal.language.files import at_home
+from dorsal.language.files import at_home, sha256_of
+from dorsal.language.reader import suggest
 from dorsal.nn.backbone import Classifier
 from dorsal.nn.timm import TimmBackbone, classifier_prefixes, require_timm
 from dorsal.spec.adapt import fitted_to
@@ -21,7 +22,7 @@ from dorsal.spec.start import Start
 from dorsal.spec.timm import AnyNetwork, TimmNetwork
 from dorsal.weights.fill import fill
 from dorsal.weights.published import trained_on
-from dorsal.weights.source import find_weights, sha256_of
+from dorsal.weights.source import find_weights
 
 _COUNTER = "num_batches_tracked"
 
@@ -108,7 +109,7 @@ def _timm_name(timm: Any, network: TimmNetwork, tag: str) -> str:
     known = timm.list_pretrained(f"{network.name}.*")
     if name not in known:
         tags = [each.partition(".")[2] for each in known]
-        raise ValueError(f"{tag!r} is no file, nor a tag of timm's weights of {network.name}{_valid(tags)}")
+        raise ValueError(f"{tag!r} is no file, nor a tag of timm's weights of {network.name}{suggest(tag, tags)}")
     return name
 
 
@@ -144,7 +145,3 @@ def _digest(model: nn.Module) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def _valid(words: list[str]) -> str:
-    return f"; valid: {', '.join(words)}" if words else "; timm has none for it"

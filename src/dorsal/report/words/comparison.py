@@ -12,6 +12,7 @@ from dorsal.recipes.recipe import Recipe
 from dorsal.report.words.learning import learning_sentences
 from dorsal.report.words.numerals import count, interval, listed, milliseconds, p_value, plural
 from dorsal.report.words.pairs import Judged, is_of_models, noise_sentence, pair_sentence
+from dorsal.report.words.probing import probe_caveats
 from dorsal.report.words.starts import models_differ_in, start_caveats, start_sentences
 from dorsal.report.words.tuning import tuning_caveats, tuning_sentences
 from dorsal.report.words.verdicts import unequal_sentences, wins
@@ -209,6 +210,7 @@ def caveats(study: Study, found: ComparisonFindings) -> tuple[str, ...]:
         lines.append(f"One recipe ({next(iter(epochs))}), tuned for no arm: another may change the order.")
     elif epochs:
         lines.append(f"The recipes ({', '.join(epochs)}) were tuned for no arm: tuning may change the order.")
+    lines += probe_caveats(study)
     lines += _covered(study, found)
     if len(set(epochs.values())) > 1:
         lengths = ", ".join(f"{name} {length}" for name, length in epochs.items())

@@ -54,12 +54,17 @@ def _edge_sentence(study: Study, each: TuningFindings) -> str:
     where = listed([f"{edge.field}={edge.value:g} of {edge.low:g} to {edge.high:g}" for edge in each.edges])
     given = study.recipes[each.recipe]
     wider = recipe_text(replace(given, **{edge.field: edge.value for edge in each.edges}))
-    own = any(arm.label == each.arm and arm.recipe for arm in study.arms)
-    how = f"name the arm with {wider}" if own else f"for all arms, give --recipe {shlex.quote(wider)}"
     return (
         f"{each.arm} under {each.recipe}: the best setting lies at the edge of the range ({where}). For a range around "
-        f"it, {how} in place of {each.recipe}."
+        f"it, {in_place_of(study, each.arm, each.recipe, wider)}."
     )
+
+
+def in_place_of(study: Study, arm: str, recipe: str, other: str) -> str:
+    """How to ask for another recipe of the arm, as the end of a sentence."""
+    own = any(each.label == arm and each.recipe for each in study.arms)
+    how = f"name the arm with {other}" if own else f"for all arms, give --recipe {shlex.quote(other)}"
+    return f"{how} in place of {recipe}"
 
 
 def setting(each: TuningFindings) -> str:
