@@ -23,10 +23,11 @@ draw = { type = "uniform", low = 8, high = 64, quantum = 8 }
 def latency(dorsal, tmp_path):
     """Calls the verb on a tiny space, with what is quick."""
     (tmp_path / "tiny.toml").write_text(SPACE)
-    quick = ("--count", 12, "--image-size", 32, "--repeats", 1, "--out", tmp_path / "out")
+    quick = {"--count": 12, "--image-size": 32, "--repeats": 1, "--out": tmp_path / "out"}
 
     def run(*words, space=tmp_path / "tiny.toml"):
-        return dorsal("space", "latency", space, *quick, *words)
+        left = (word for option in quick.items() if option[0] not in words for word in option)
+        return dorsal("space", "latency", space, *left, *words)
 
     return run
 
