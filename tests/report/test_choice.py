@@ -126,7 +126,7 @@ def test_markup_stays_text() -> None:
 
 
 @needs_browser
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("width", [390, pytest.param(1280, marks=pytest.mark.slow)])
 def test_the_plot_is_drawn_and_legible(width: int, tmp_path: Path) -> None:
     study = made()
     assert_legible(look_at(choice_page(study, analyse_choice(study)), width, tmp_path))

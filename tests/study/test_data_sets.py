@@ -99,6 +99,7 @@ def test_a_budget_has_as_many_seeds_on_every_data_set(tmp_path: Path, engine: Ar
     assert not any("replaced" in event.text for event in events if isinstance(event, Note))
 
 
+@pytest.mark.slow
 def test_arms_are_tuned_on_each_data_set(tmp_path: Path, engine: Arithmetic) -> None:
     data = tuple(each.replace("40", "600") for each in DATA)
     found = compare_data_sets(asked(tmp_path / "out", data=data, seeds=1, epochs=1, tune=2))

@@ -41,18 +41,18 @@ def embed(
     """Write the features of images by a model: one row of numbers an image, for whatever you do with them.
 
     The file holds `features`, `labels`, and `about`: classes, names of the images, network, and how the images were
-    prepared, which is as the model's card says. The classes of the data may be others than the model's.
+    prepared: as the card of the model says, or what is known of the weights. The classes of the data may be others than the model's.
 
     Examples:
         dorsal embed runs/train --data photos --split all
         dorsal embed resnet50@torchvision_v2 --data photos --level 2 --out level2.safetensors
     """
-    sys.stderr.write(f"features of {data} by {model}\n")
     import msgspec
 
     from dorsal.jobs import embed as jobs
 
     jobs.check_file(out)
+    sys.stderr.write(f"features of {data} by {model}\n")
     made = jobs.embed(model, data, split, level, batch=batch, device=device)
     for note in made.notes:
         sys.stderr.write(f"note: {note}\n")

