@@ -41,7 +41,8 @@ def embed(
     """Write the features of images by a model: one row of numbers an image, for whatever you do with them.
 
     The file holds `features`, `labels`, and `about`: classes, names of the images, network, and how the images were
-    prepared: as the card of the model says, or what is known of the weights. The classes of the data may be others than the model's.
+    prepared (as the model's card says, or what is known of the weights). The classes of the data may be others than the
+    model's.
 
     Examples:
         dorsal embed runs/train --data photos --split all
