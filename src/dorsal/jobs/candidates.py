@@ -74,7 +74,8 @@ def _kept_by_study(folder: Path) -> Iterator[str]:
 
 def _text(folder: Path, name: str = "") -> str:
     """A model as LABEL=NETWORK@FOLDER, its network without the classes and channels that it was trained with."""
-    usual = named("resnet18")
-    network = fitted_to(read_card(folder).network, usual.head.classes, usual.in_channels)
+    network = read_card(folder).network
+    usual = (named("resnet18"), named("small"))  # 1,000 and 10 classes: those of the data count, and the shorter text
+    texts = (text_of(fitted_to(network, each.head.classes, each.in_channels)) for each in usual)
     label = re.sub(r"[^\w.+-]+", "-", name or folder.resolve().name)
-    return f"{label}={text_of(network)}@{folder}"
+    return f"{label}={min(texts, key=len)}@{folder}"
