@@ -154,7 +154,7 @@ def test_probing_ends_where_half_of_the_budget_would_not_do_and_stays_so(
 ) -> None:
     choice = asked(place, tmp_path / "out", budget="1h")
     takes = {104: 1.0, 216: 2000.0}  # seconds of the rounds, by the images that they add
-    monkeypatch.setattr("dorsal.study.choice.run._Rate.of", lambda *given: takes[given[2]])
+    monkeypatch.setattr("dorsal.study.choice.run._seconds", lambda *given: takes[given[2]])
     study = choose(choice)
     assert (study.stop, len(study.rounds), len(study.portions)) == ("budget", 1, 2)
     assert set(study.finalists) == set(study.left)

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
-import numpy as np
 
 from dorsal.findings.verdicts import Verdicts, verdicts_on
 from dorsal.stats import Comparisons, Estimate, Pair, pooled_means
-from dorsal.stats.data_sets import Record, compare_over_data_sets
+from dorsal.stats.data_sets import Record, arm_mean, compare_over_data_sets
 from dorsal.stats.interval import Array
 
 Scores = Mapping[str, Sequence[float | None]]
@@ -71,7 +70,7 @@ def answers_over_data_sets(
     """The answers on two or more data sets: `tables` of scores, `images` and `overlap` by data set as far as known."""
     over = compare_over_data_sets(tables, confidence, images, overlap)
     arms = dict.fromkeys(arm for table in tables.values() for arm in table)
-    means = {arm: [_mean(table.get(arm, ())) for table in tables.values()] for arm in arms}
+    means = {arm: [arm_mean(table, arm) for table in tables.values()] for arm in arms}
     shared = overlap or {}
     return DataSetAnswers(
         answer_of(means, over.overall, margin, confidence, None),
@@ -81,8 +80,3 @@ def answers_over_data_sets(
         },
         over.records,
     )
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    present = [value for value in values if value is not None]
-    return float(np.mean(present)) if present else None

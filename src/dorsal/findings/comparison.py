@@ -339,7 +339,7 @@ def _start_spread(study: Study, compared: Mapping[str, Results]) -> StartSpread 
 
 
 def _mean_by_image(values: Sequence[Array | None]) -> Array | None:
-    """As `_mean`, for each image."""
+    """As `mean_of`, for each image."""
     present = [value for value in values if value is not None]
     return np.mean(present, axis=0) if len(present) == len(values) else None
 

@@ -62,7 +62,7 @@ def compare_over_data_sets(
     if len(data_sets) < 2:
         raise ValueError(f"data_sets has {len(data_sets)}: an answer over data sets needs at least 2")
     arms = dict.fromkeys(arm for values in data_sets.values() for arm in values)
-    means = {name: {arm: _mean(values, arm) for arm in arms} for name, values in data_sets.items()}
+    means = {name: {arm: arm_mean(values, arm) for arm in arms} for name, values in data_sets.items()}
     overall = compare_arms({arm: [means[name][arm] for name in means] for arm in arms}, confidence)
     each = simple_effects(data_sets, confidence, images, overlap)
     shown = [(pair.better, pair.worse) for found in each.values() for pair in found.pairs if pair.significant]
@@ -78,6 +78,7 @@ def compare_over_data_sets(
     return DataSetComparisons(overall=overall, each=each, records=tuple(records))
 
 
-def _mean(values: Values, arm: str) -> float | None:
+def arm_mean(values: Values, arm: str) -> float | None:
+    """The mean of an arm's results in a table as in `compare_arms`. None without any."""
     results = as_results(values.get(arm, ()), f"values[{arm!r}]")
     return float(np.nanmean(results)) if results.size and not np.isnan(results).all() else None

@@ -8,7 +8,6 @@ import hashlib
 import math
 import time
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -48,6 +47,8 @@ from dorsal.study.choice.records import (
 from dorsal.study.choice.saved import load_choice, read_choice
 from dorsal.study.comparison.run import compare
 
+Rate = Mapping[str, float]
+"""Seconds that an image takes, by label."""
 PROBING_SHARE = 0.5
 """Of the budget, at most: the rest is for fine-tuning."""
 _CONFIDENCE = 0.95
@@ -76,16 +77,6 @@ def choose(choice: Choice, *, on_event: OnEvent = lambda _: None) -> ChoiceStudy
             on_event(Note(f"fine-tuning {', '.join(study.finalists)}"))
             compare(comparison_of(choice, asked, str(choice.folder / FINETUNE)), on_event=on_event)
     return load_choice(choice.folder, choice.storage)
-
-
-class _Rate(NamedTuple):
-    """Seconds that an image takes, by label."""
-
-    seconds: Mapping[str, float]
-
-    def of(self, labels: Collection[str], images: int, workers: int) -> float:
-        """What so many images take for all of these candidates."""
-        return makespan((self.seconds.get(label, 0.0) * images for label in labels), workers) + START_UP_SECONDS
 
 
 class _Chooser:
@@ -126,9 +117,9 @@ class _Chooser:
         with Store(storage_url(self.folder, self.choice.storage), f"{self.choice.name}, probed") as store:
             for number in range(1, len(self.portions) + 1):
                 jobs = [self._job(label, number) for label in (*study.left, RANDOM, COLORS)]
-                if stop := self._stop(study, number, _Rate(rate), jobs, store, here.workers):
+                if stop := self._stop(study, number, rate, jobs, store, here.workers):
                     return replace(study, stop=stop)
-                outcomes = self._made(jobs, number, _Rate(rate), store, here)
+                outcomes = self._made(jobs, number, rate, store, here)
                 study = replace(study, rounds=(*study.rounds, self._round(number, outcomes)))
                 added = self._added(number)
                 rate = {label: outcome.seconds / added for label, outcome in outcomes.items()}
@@ -173,7 +164,13 @@ class _Chooser:
         return fitting
 
     def _stop(
-        self, study: ChoiceStudy, number: int, rate: _Rate, jobs: Sequence[ProbeRound], store: Store, workers: int
+        self,
+        study: ChoiceStudy,
+        number: int,
+        rate: Rate,
+        jobs: Sequence[ProbeRound],
+        store: Store,
+        workers: int,
     ) -> Stop | None:
         """Why there is no such round; None where it is to be made. Raises ValueError where the budget is too small for
         the first one."""
@@ -184,7 +181,7 @@ class _Chooser:
             return None
         if before and (before.stop, before.budget, len(before.rounds)) == ("budget", budget, number - 1):
             return "budget"
-        takes = rate.of((*study.left, RANDOM), self._added(number), workers)
+        takes = _seconds(rate, (*study.left, RANDOM), self._added(number), workers)
         if number == 1 and takes > self.seconds_left:
             whole = math.ceil(2 * (takes + time.monotonic() - self.began) / 60)
             raise ValueError(
@@ -208,14 +205,14 @@ class _Chooser:
         return now.learnt - before.learnt + now.held - before.held
 
     def _made(
-        self, jobs: Sequence[ProbeRound], number: int, rate: _Rate, store: Store, here: Machine
+        self, jobs: Sequence[ProbeRound], number: int, rate: Rate, store: Store, here: Machine
     ) -> dict[str, ModelScore]:
         """The outcomes of a round by label, where it has not been made before."""
         labels = {job.key: job.name.rpartition(", ")[0] for job in jobs}
         done = {key for key, found in store.outcomes().items() if isinstance(found, ModelScore) and not found.error}
         todo = [job for job in jobs if job.key not in done]
         portion, added = self.portions[number - 1], self._added(number)
-        seconds = {job.key: rate.seconds.get(labels[job.key], 0.0) * added for job in todo}
+        seconds = {job.key: rate.get(labels[job.key], 0.0) * added for job in todo}
         workers = min(here.workers, max(len(todo), 1))
         disk = sum(predictions_needed(portion.held, len(self.data.classes)) for _ in todo)
         check_disk(self.folder, disk, models=False)
@@ -284,6 +281,11 @@ class _Chooser:
 
     def _write(self, study: ChoiceStudy) -> None:
         write_record(self.folder / CHOICE_FILE, study)
+
+
+def _seconds(rate: Rate, labels: Collection[str], images: int, workers: int) -> float:
+    """What so many images take for all of these candidates."""
+    return makespan((rate.get(label, 0.0) * images for label in labels), workers) + START_UP_SECONDS
 
 
 def _describe(job: ProbeRound, names: tuple[str, ...]) -> tuple[Domains, Values]:
