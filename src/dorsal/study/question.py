@@ -111,30 +111,18 @@ def from_toml(text: str, kind: type[Question]) -> Question:
 
 
 def read_toml(text: str, kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """The fields that a TOML text gives a question of this kind. Raises ValueError as `from_toml`."""
+    """The fields that a TOML text gives a question of this kind, which may read tables into fields by a function
+    `without_tables`. Raises ValueError as `from_toml`."""
     try:
         fields = msgspec.toml.decode(text, type=dict[str, Any])
     except msgspec.DecodeError as error:
         raise ValueError(f"not a TOML file: {error}") from None
-    if "networks" in kind.__struct_fields__ and "arms" in fields:
-        fields["networks"] = [*fields.get("networks", ()), *_arm_texts(fields.pop("arms"))]
+    fields = getattr(kind, "without_tables", dict)(fields)
     for each in options_of(kind):
         if key := next((key for key in fields if key in each.own), ""):
             raise ValueError(f"{key} is one of {each.field}: write {each.field} = {{{key} = {fields[key]!r}}}")
     check_fields(fields, kind.__struct_fields__, _name(kind))
     return fields
-
-
-def _arm_texts(tables: Any) -> Iterator[str]:
-    """Arms that are written as tables, each as its text. Raises ValueError for what is no such table."""
-    parts = {"label": "{}=", "network": "{}", "weights": "@{}", "recipe": " with {}"}
-    for table in tables if isinstance(tables, list) else [tables]:
-        if not isinstance(table, dict):
-            raise ValueError(f"arms: {table!r} is no table with the keys {', '.join(parts)}")
-        check_fields(table, tuple(parts), "an arm")
-        if "network" not in table:
-            raise ValueError(f"arms: {table} lacks its network")
-        yield "".join(form.format(table[key]) for key, form in parts.items() if table.get(key))
 
 
 def to_toml(question: msgspec.Struct) -> str:

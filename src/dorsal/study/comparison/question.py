@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
 from dorsal.data.summary import Resampling
 from dorsal.language.amounts import MARGIN, check_margin, read_amount, read_duration
+from dorsal.language.fields import check_fields
 from dorsal.language.options import described, option
 from dorsal.language.reader import suggest
 from dorsal.recipes.text import any_recipe
@@ -203,6 +205,15 @@ class Comparison(question.Training, frozen=True, forbid_unknown_fields=True, kw_
                 "images would; leave one of them out"
             )
 
+    @staticmethod
+    def without_tables(fields: dict[str, Any]) -> dict[str, Any]:
+        """The fields of a TOML file with arms that are tables, as in `from_toml`, as texts among the networks."""
+        tables = fields.get("arms")
+        if tables is None:
+            return fields
+        rest = {name: value for name, value in fields.items() if name != "arms"}
+        return {**rest, "networks": [*fields.get("networks", ()), *_arm_texts(tables)]}
+
     @property
     def resampling(self) -> Resampling | None:
         """`resample` as the data take it."""
@@ -246,6 +257,18 @@ def read_arm(asked: str) -> AskedArm:
         return AskedArm(asked, label, named, any_network(named), weights, made.strip() if own else "")
     except ValueError as error:
         raise ValueError(f"network {asked!r}: {error}") from None
+
+
+def _arm_texts(tables: Any) -> Iterator[str]:
+    """Arms that are written as tables, each as its text. Raises ValueError for what is no such table."""
+    parts = {"label": "{}=", "network": "{}", "weights": "@{}", "recipe": " with {}"}
+    for table in tables if isinstance(tables, list) else [tables]:
+        if not isinstance(table, dict):
+            raise ValueError(f"arms: {table!r} is no table with the keys {', '.join(parts)}")
+        check_fields(table, tuple(parts), "an arm")
+        if "network" not in table:
+            raise ValueError(f"arms: {table} lacks its network")
+        yield "".join(form.format(table[key]) for key, form in parts.items() if table.get(key))
 
 
 def read_match(text: str) -> MatchedCost:
