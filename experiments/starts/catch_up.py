@@ -1,0 +1,338 @@
+"""From how many images on training from scratch catches up with a start: the answer of the study of starts.
+
+    python experiments/starts/catch_up.py OUT
+
+OUT is the folder of run.sh, with all its runs ended. Writes OUT/catch_up.json and OUT/catch_up.html, and prints what
+the page says.
+
+The *gain* of a start is the accuracy of a network fine-tuned or probed from it, minus that of the same network from
+scratch, in points. Its interval covers new seeds and new test images, and not another start: there is one a network.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from html import escape
+from math import exp, inf, log
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import plotly.graph_objects as go
+from scipy.special import ndtri, stdtrit
+
+from dorsal.findings.comparison import Compared, compared_results
+from dorsal.findings.contributions import read_contributions
+from dorsal.jobs.records import Study
+from dorsal.report.parts import estimated, legend, page_of, section, table, top
+from dorsal.report.plot import View, look, plane, short
+from dorsal.report.shell import chart
+from dorsal.report.words.numerals import listed, plural
+from dorsal.stats import Estimate, pooled_means
+from dorsal.stats.arms import fit_blocks, reach
+from dorsal.stats.images import difference_noise
+from dorsal.stats.interval import Array
+from dorsal.study.load import load
+
+FORMS = ("resnet", "res2net", "resnest", "regnet_se")
+WAYS = {"tuned": "fine-tuned", "probed": "probed"}
+"""What is done with a start: by the end of an arm's name, in words."""
+MOVES = {
+    "Five other classes of CIFAR-10, from a start on five": (("other200", "other1000", "other5000"), FORMS),
+    "Cells, from the CIFAR ResNet-20": (("cells60", "cells150", "cells600"), ("resnet20",)),
+    "Scenes of digits, from the CIFAR ResNet-20": (("scenes200", "scenes1000", "scenes3000"), ("resnet20",)),
+}
+"""By title: the folders of its studies, from few images to many, and the networks in them."""
+MEAN = "mean of the four"
+CONFIDENCE = 0.95
+
+
+class Gain(msgspec.Struct, frozen=True, kw_only=True):
+    """What a start is worth with so many training images.
+
+    - `network`: one of the networks, or MEAN. `way`: a key of WAYS.
+    - `scratch`, `started`: mean accuracies in percent. `gain`: the second minus the first. The intervals of the gains
+      of all networks by one way and with one number of images hold at once; that of their mean is of its own question.
+    """
+
+    network: str
+    way: str
+    images: int
+    scratch: float
+    started: float
+    gain: Estimate
+
+
+class CatchUp(msgspec.Struct, frozen=True, kw_only=True):
+    """The number of training images from which on a start gains nothing, on a logarithmic scale between those tried.
+
+    - `low`: where the gain's interval first reaches 0. `value`, `high`: from where on the gain, and the upper end of
+      its interval, stay at or below 0. None is beyond the most images tried; the fewest tried may mean still fewer.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class Move(msgspec.Struct, frozen=True, kw_only=True):
+    """One start or several, moved to one kind of images. `catch_up` is by way and network."""
+
+    title: str
+    seeds: int
+    tested: int
+    gains: tuple[Gain, ...]
+    catch_up: dict[str, dict[str, CatchUp]]
+
+
+def contrast(
+    values: Mapping[str, Sequence[float | None]],
+    images: Mapping[str, Sequence[Array | None]],
+    one: str,
+    two: str,
+    confidence: float,
+) -> Estimate:
+    """By how much the first arm leads the second, with the interval of this one question, over seeds and test images.
+
+    The noise of seeds is that of all arms in the table together. Everything is as in `dorsal.stats.compare_arms`, which
+    asks of all pairs at once.
+    """
+    arms = list(values)
+    fit = fit_blocks(np.array([values[arm] for arm in arms], dtype=np.float64))
+    i, j = arms.index(one), arms.index(two)
+    half = float(stdtrit(fit.degrees_of_freedom, (1 + confidence) / 2)) * (fit.noise_variance * fit.scale[i, j]) ** 0.5
+    noise = difference_noise(np.array(images[one]), np.array(images[two]))
+    below, above = reach(half, noise, float(ndtri((1 + confidence) / 2)))
+    difference = float(fit.effects[i] - fit.effects[j])
+    return Estimate(value=difference, low=difference - (below or 0.0), high=difference + (above or 0.0))
+
+
+def gains(found: Compared, networks: Sequence[str], images: int) -> list[Gain]:
+    """What each start is worth by each way, and all of them together where there are several."""
+    ((name, results),) = found.results.items()
+    seen, every = found.images[name], list[Gain]()
+    for way in WAYS:
+        pairs = {network: (network, f"{network}-{way}") for network in networks}
+        held = [arm for pair in pairs.values() for arm in pair]
+        values, by_image = {arm: results[arm] for arm in held}, {arm: seen[arm] for arm in held}
+        level = 1 - (1 - CONFIDENCE) / len(networks)
+        for network, (scratch, started) in pairs.items():
+            gain = contrast(values, by_image, started, scratch, level)
+            every.append(_gain(network, way, images, values, (scratch, started), gain))
+        if len(networks) > 1:
+            columns = [list(column) for column in zip(*pairs.values(), strict=True)]
+            both = dict(zip(("scratch", "started"), columns, strict=True))
+            means = {end: list(np.mean([values[arm] for arm in arms], axis=0)) for end, arms in both.items()}
+            pictures = {end: list(np.mean([by_image[arm] for arm in arms], axis=0)) for end, arms in both.items()}
+            gain = contrast(means, pictures, "started", "scratch", CONFIDENCE)
+            every.append(_gain(MEAN, way, images, means, ("scratch", "started"), gain))
+    return every
+
+
+def _gain(
+    network: str,
+    way: str,
+    images: int,
+    values: Mapping[str, Sequence[float | None]],
+    pair: tuple[str, str],
+    gain: Estimate,
+) -> Gain:
+    scratch, started = (pooled_means({arm: values[arm]})[arm].value for arm in pair)
+    return Gain(network=network, way=way, images=images, scratch=scratch, started=started, gain=gain)
+
+
+def catch_up(found: Sequence[Gain]) -> CatchUp:
+    """Where the gains of one network by one way, from few images to many, come down to 0.
+
+    The interval inverts those of the gains (Fieller 1954): at the true number of images the gain is 0, and an interval
+    that covers it there has that number among those for which it covers 0. Between two numbers of images the ends are
+    drawn as lines over the logarithm, which makes the interval too wide rather than too narrow.
+    """
+    places = [log(each.images) for each in found]
+    values = [each.gain.value for each in found]
+    lows = [-inf if each.gain.low is None else each.gain.low for each in found]
+    highs = [inf if each.gain.high is None else each.gain.high for each in found]
+    return CatchUp(value=_stays(places, values), low=_first(places, lows), high=_stays(places, highs))
+
+
+def _first(places: Sequence[float], heights: Sequence[float]) -> float | None:
+    """Where a line through these points first comes down to 0."""
+    if heights[0] <= 0:
+        return exp(places[0])
+    for i in range(1, len(places)):
+        if heights[i] <= 0:
+            return exp(_zero(places[i - 1 : i + 1], heights[i - 1 : i + 1]))
+    return None
+
+
+def _stays(places: Sequence[float], heights: Sequence[float]) -> float | None:
+    """From where on a line through these points stays at or below 0."""
+    if heights[-1] > 0:
+        return None
+    for i in range(len(places) - 1, 0, -1):
+        if heights[i - 1] > 0:
+            return exp(_zero(places[i - 1 : i + 1], heights[i - 1 : i + 1]))
+    return exp(places[0])
+
+
+def _zero(places: Sequence[float], heights: Sequence[float]) -> float:
+    """Where the line from a point above 0 to one at or below it meets 0."""
+    share = heights[0] / (heights[0] - heights[1]) if heights[1] > -inf else 0.0
+    return places[0] + share * (places[1] - places[0])
+
+
+def move(title: str, studies: Sequence[tuple[Study, Compared]], networks: Sequence[str]) -> Move:
+    """The gains of the starts in these studies, from few images to many, and where they end."""
+    every = [each for study, found in studies for each in gains(found, networks, study.data.train_images)]
+    by_way = {
+        way: {
+            network: catch_up([each for each in every if (each.way, each.network) == (way, network)])
+            for network in dict.fromkeys(each.network for each in every)
+        }
+        for way in WAYS
+    }
+    first = studies[0][0]
+    return Move(title=title, seeds=len(first.seeds), tested=first.data.val_images, gains=tuple(every), catch_up=by_way)
+
+
+def read(folder: Path) -> tuple[Study, Compared]:
+    """A comparison and what goes into it. ValueError unless all its runs have finished and kept their predictions."""
+    study = load(folder)
+    if not isinstance(study, Study):
+        raise ValueError(f"{folder} holds no comparison")
+    if left := len(study.runs) - sum(trial.status == "finished" for trial in study.trials):
+        raise ValueError(f"{folder}: {plural(left, 'run')} of {len(study.runs)} did not finish; run.sh goes on")
+    contributions = read_contributions(study, folder)
+    if contributions.lost:
+        raise ValueError(f"{folder}: {contributions.lost}")
+    return study, compared_results(study, contributions)
+
+
+def gain_sentences(found: Move) -> list[str]:
+    """What starts gain, one sentence a way, on the mean of the networks where there are several."""
+    networks = {each.network for each in found.gains}
+    whole = MEAN if MEAN in networks else networks.pop()
+    said = []
+    for way, words in WAYS.items():
+        parts = [
+            f"{each.gain.value:+.1f} points ({each.gain.low:+.1f} to {each.gain.high:+.1f}) with {each.images:,} images"
+            for each in found.gains
+            if (each.way, each.network) == (way, whole)
+        ]
+        of = " on the mean of the four networks" if whole == MEAN else ""
+        said.append(f"A start that is {words} gains{of} {listed(parts)} against training from scratch.")
+    return said
+
+
+def catch_up_sentences(found: Move) -> list[str]:
+    """From how many images on scratch catches up, one sentence a way."""
+    tried = sorted({each.images for each in found.gains})
+    return [
+        f"Training from scratch catches up with a start that is {WAYS[way]}: "
+        f"{'; '.join(f'{network} {ended(end, tried)}' for network, end in ends.items())}."
+        for way, ends in found.catch_up.items()
+    ]
+
+
+def ended(end: CatchUp, tried: Sequence[int]) -> str:
+    """A number of images with its interval, in words."""
+    fewest, most = tried[0], tried[-1]
+
+    def word(value: float | None) -> str:
+        if value is None:
+            return f"more than {most:,}"
+        return f"{fewest:,} or fewer" if value <= fewest * (1 + 1e-9) else f"{float(f'{value:.2g}'):,.0f}"
+
+    ends = {word(end.low), word(end.high)}
+    interval = f"{word(end.low)} to {word(end.high)}" if len(ends) > 1 else word(end.low)
+    return f"at {word(end.value)} images (95 % interval: {interval})"
+
+
+def figure(found: Move, way: str) -> go.Figure:
+    """The gains by the number of images, a line a network; the mean is grey and wide."""
+    drawn = plane("training images", f"gain of a start that is {WAYS[way]}, points")
+    networks = list(found.catch_up[way])
+    ticks = sorted({each.images for each in found.gains})
+    for index, network in enumerate(networks):
+        own = [each for each in found.gains if (each.network, each.way) == (network, way)]
+        # Moved apart by up to 4 %, so that the intervals do not cover each other.
+        apart = 1.025 ** (index - (len(networks) - 1) / 2)
+        drawn.add_scatter(
+            x=short(apart * each.images for each in own),
+            y=short(each.gain.value for each in own),
+            mode="lines+markers",
+            legendgroup=str(index),
+            line={"color": _colour(network, index), "width": 4 if network == MEAN else 2},
+            marker={"size": 8, "color": _colour(network, index)},
+            error_y={
+                "array": short((each.gain.high or 0.0) - each.gain.value for each in own),
+                "arrayminus": short(each.gain.value - (each.gain.low or 0.0) for each in own),
+                "thickness": 1.6,
+                "width": 4,
+            },
+            hovertemplate=f"{escape(network)}, %{{x:.0f}} images: %{{y:+.2f}} points<extra></extra>",
+        )
+    drawn.add_hline(y=0, line={"width": 1, "dash": "dot", "color": "#7F7F7F"})
+    return drawn.update_layout(xaxis={"type": "log", "tickvals": ticks, "ticktext": [f"{each:,}" for each in ticks]})
+
+
+def _colour(network: str, index: int) -> str:
+    return "#7F7F7F" if network == MEAN else look(index).colour
+
+
+def page(moves: Sequence[Move]) -> str:
+    """The whole page, which needs nothing else."""
+    about = (
+        "Networks of equal cost, from scratch and from a start, with few images and many. A gain is the accuracy from "
+        "the start minus that from scratch, with its 95 % interval over seeds and test images."
+    )
+    limits = (
+        "There is one start a network: an interval covers new seeds and new test images, and not another start.",
+        "Intervals of one number of images and one way hold for all networks at once; those of different numbers of "
+        "images, and of the mean, are each of their own question.",
+        "Rates and epochs were set by a small pilot on 1,000 images, and are the same for all networks.",
+    )
+    said = [f"{found.title}: {line}" for found in moves for line in gain_sentences(found)]
+    sections = [top("From how many images on does training from scratch catch up?", about, said, limits, alike=True)]
+    for found in moves:
+        views = [View(words, figure(found, way)) for way, words in WAYS.items()]
+        names = list(found.catch_up["tuned"])
+        caption = (
+            f"{found.title}. {plural(found.seeds, 'seed')} and {plural(found.tested, 'test image')}; bars are 95 % "
+            "intervals. Above 0 the start is better."
+        )
+        boxes = legend({i: name for i, name in enumerate(names) if name != MEAN}) if len(names) > 1 else ""
+        rows = [
+            [
+                escape(each.network),
+                WAYS[each.way],
+                f"{each.images:,}",
+                f"{each.scratch:.1f}",
+                f"{each.started:.1f}",
+                estimated(each.gain, 1, "+"),
+            ]
+            for each in found.gains
+        ]
+        head = ("network", "start", "images", "from scratch, %", "from the start, %", "gain, points")
+        lines = "".join(f"<p>{escape(line)}</p>" for line in catch_up_sentences(found))
+        name = found.title.split(",")[0]
+        sections.append(
+            section(escape(found.title), chart(name, views, caption, boxes) + lines + table(name, head, rows))
+        )
+    return page_of("From how many images on does training from scratch catch up?", sections)
+
+
+def main(out: Path) -> None:
+    """Reads all studies, writes page and numbers, and prints the sentences."""
+    moves = [
+        move(title, [read(out / name) for name in folders], networks) for title, (folders, networks) in MOVES.items()
+    ]
+    (out / "catch_up.json").write_bytes(msgspec.json.format(msgspec.json.encode(moves), indent=1))
+    (out / "catch_up.html").write_text(page(moves), "utf-8")
+    for found in moves:
+        print(found.title, *(f"- {line}" for line in gain_sentences(found) + catch_up_sentences(found)), "", sep="\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
