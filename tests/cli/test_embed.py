@@ -71,6 +71,14 @@ def test_python_gives_the_same_as_values(folder):
     assert front.embed(folder / "model", "scenes(size=32, train=20, val=10)", "all", batch=7).features.shape == (30, 8)
 
 
+def test_python_is_told_of_each_batch(folder):
+    told = []
+    front.embed(
+        folder / "model", "scenes(size=32, train=20, val=10)", "all", batch=7, on_batch=lambda *at: told.append(at)
+    )
+    assert told == [(number, 5) for number in range(1, 6)]
+
+
 def test_a_network_with_its_weights_gives_what_the_folder_gives(folder):
     data = "scenes(size=32, train=20, val=10)"
     made, card = front.embed(folder / "model", data), front.load_model(folder / "model")[1]

@@ -10,6 +10,8 @@ from dorsal.findings.comparison import MEAN_OF_RECIPES, analyse_comparison
 from dorsal.findings.tuning import Edge
 from dorsal.recipes.text import recipe
 from dorsal.report.words.comparison import caveats, conclusions
+from dorsal.report.words.tuning import tuning_sentences
+from dorsal.stats import Estimate
 from tests.findings.studies import contributions_of, make_case
 
 CASE = make_case("tuned")
@@ -77,6 +79,19 @@ def test_what_is_said_of_tuning() -> None:
     )
     command = edge.partition("give --recipe ")[2].removesuffix(" in place of plain.")
     assert recipe(shlex.split(command)[0]) == replace(CASE.study.recipes["plain"], lr=0.75)
+
+
+def test_a_loss_is_said_without_a_sign() -> None:
+    worse = replace(
+        FOUND["resnet"],
+        gain=Estimate(value=-3.25, low=-6.2, high=-0.3),
+        default=Estimate(value=66.46, low=None, high=None),
+        best=Estimate(value=63.21, low=None, high=None),
+    )
+    (said,) = tuning_sentences([worse])
+    assert said.startswith(
+        "resnet under plain: tuning loses 3.2 points, 95 % interval 0.3 to 6.2, from 66.46 to 63.21 %, with lr=0.75"
+    )
 
 
 def test_an_average_over_settings_is_called_that() -> None:

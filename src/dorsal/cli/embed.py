@@ -49,12 +49,25 @@ def embed(
         dorsal embed resnet50@torchvision_v2 --data photos --level 2 --out level2.safetensors
     """
     import msgspec
+    from rich.console import Console
+    from rich.progress import Progress
 
     from dorsal.jobs import embed as jobs
 
     jobs.check_file(out)
     sys.stderr.write(f"features of {data} by {model}\n")
-    made = jobs.embed(model, data, split, level, batch=batch, device=device)
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("batches", total=None)
+        made = jobs.embed(
+            model,
+            data,
+            split,
+            level,
+            batch=batch,
+            device=device,
+            on_batch=lambda number, of: progress.update(bar, completed=number, total=of),
+        )
     for note in made.notes:
         sys.stderr.write(f"note: {note}\n")
     jobs.write_embedding(out, made)

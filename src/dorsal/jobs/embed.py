@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,12 +67,13 @@ def embed(
     *,
     batch: int = 128,
     device: str = "auto",
+    on_batch: Callable[[int, int], None] = lambda *_: None,
 ) -> Embedding:
     """The features of the images of `data` by the model in a folder, or by `network@weights`, prepared as for these.
 
     `level` is the level of the pyramid whose map is averaged, 0 the stem; None stands for what the model's classifier
     sees. Without `split` the images are those of val, or all where the data have no splits. Their classes may be others
-    than the model's.
+    than the model's. `on_batch` is called with the number of each batch that was taken, from 1, and how many there are.
 
     Raises ValueError where there is no model, it has no such level, the images do not suit it, or the features do not
     fit into memory; and as `open_for_scoring` does.
@@ -94,7 +96,9 @@ def embed(
         resize_to=prepared.resize,
         interpolation=prepared.interpolation,
     )
-    found = features_of(module, batches, (level,), torch.device(device))
+    found = features_of(
+        module, batches, (level,), torch.device(device), on_batch=lambda number: on_batch(number, len(batches))
+    )
     return Embedding(
         features=found[level],
         labels=opened.images.labels,

@@ -182,14 +182,19 @@ def evaluate_job(job: Evaluate, tell: Callable[[Message], None], *, place: Resou
     except Exception as error:
         return job.failed(describe_error(error))
     tell(Predictions(content))
+    return model_score(job.key, found, content, time.monotonic() - began)
+
+
+def model_score(key: str, found: Score, content: bytes, seconds: float) -> ModelScore:
+    """What came of a job, with the fingerprint of its predictions, which are `content`."""
     return ModelScore(
-        key=job.key,
+        key=key,
         score=found.score,
         scores=found.scores,
         loss=found.loss,
         images=found.images,
         per_class=found.per_class,
-        seconds=time.monotonic() - began,
+        seconds=seconds,
         predictions=hashlib.sha256(content).hexdigest(),
     )
 

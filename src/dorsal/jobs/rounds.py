@@ -5,7 +5,6 @@ The features of an image are computed once: each round adds those of its new ima
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from dorsal.data.colors import color_histograms
 from dorsal.data.dataset import EvaluationBatches, ImageData, Split
 from dorsal.data.growing import added, class_ranks, ranks
 from dorsal.jobs.engine import Message, Predictions
+from dorsal.jobs.evaluate import model_score
 from dorsal.jobs.events import Note
 from dorsal.jobs.kept import pack, read_predictions
 from dorsal.jobs.plan import Portion, ProbeRound, Run
@@ -88,15 +88,7 @@ def probe_round(job: ProbeRound, tell: Callable[[Message], None], *, folder: Pat
     except Exception as error:
         return job.failed(describe_error(error))
     tell(Predictions(content))
-    return ModelScore(
-        key=job.key,
-        score=found.score,
-        scores=found.scores,
-        loss=found.loss,
-        images=found.images,
-        seconds=time.monotonic() - began,
-        predictions=hashlib.sha256(content).hexdigest(),
-    )
+    return model_score(job.key, found, content, time.monotonic() - began)
 
 
 def ratios_of(outcome: ModelScore, folder: Path) -> Ratios:

@@ -80,7 +80,9 @@ def _gained(each: TuningFindings, what: str) -> str:
     if gain.low is None or gain.high is None:
         return f"{what} changes the score by {gain.value:+.2f} points, {means}, without an interval"
     digits = decimals(gain.low, gain.high)
-    size = f"{gain.value:.{digits}f} points, 95 % interval {gain.low:.{digits}f} to {gain.high:.{digits}f}, {means}"
+    loses = gain.high < 0
+    value, low, high = (-gain.value, -gain.high, -gain.low) if loses else (gain.value, gain.low, gain.high)
+    size = f"{value:.{digits}f} points, 95 % interval {low:.{digits}f} to {high:.{digits}f}, {means}"
     if gain.low > 0:
         return f"{what} gains {size}"
-    return f"{what} loses {size}" if gain.high < 0 else f"no gain of {what} is shown ({size})"
+    return f"{what} loses {size}" if loses else f"no gain of {what} is shown ({size})"
