@@ -7,6 +7,7 @@ import pytest
 
 from dorsal.jobs.records import Study
 from dorsal.report.comparison.results import read_results
+from tests.study.arithmetic import Arithmetic, put_in_place
 
 ARMS = ["resnet=small(depths=[1, 1], widths=[16, 32], strides=[2, 2])"]
 ARMS += ["split=small(depths=[1, 1], widths=[16, 32], strides=[2, 2], mixer=split_attention)"]
@@ -41,6 +42,29 @@ def test_compare_then_more_seeds_then_report(dorsal, tmp_path):
     assert code == 0
     assert (out / "report.html").exists()
     assert "split" in text
+
+
+def test_several_data_sets_have_one_answer_and_a_page_each(dorsal, tmp_path, monkeypatch):
+    put_in_place(Arithmetic(2), monkeypatch)
+    arms = ["shallow=small(depths=[1, 1, 1])", "deep=small(depths=[4, 4, 4])"]
+    options = ["--recipe", "plain", "--seeds", 2, "--out", tmp_path / "study"]
+    for seed in (1, 2, 3):
+        options += ["--data", f"scenes(train=40, val=20, seed={seed})"]
+    code, text, err = dorsal("compare", *arms, *options)
+    assert code == 0, err
+    assert "comparing 2 networks on scenes(train=40, val=20, seed=1), scenes(train=40, val=20, seed=2), " in err
+    assert err.count("deep, plain, seed 2:") == 3
+    assert "3 data sets" in " ".join(text.split())
+    names = [f"scenes-seed-{seed}" for seed in (1, 2, 3)]
+    assert all((tmp_path / "study" / name / "study.json").is_file() for name in names)
+    code, text, err = dorsal("compare", *arms, *options, "--json")
+    assert (code, err.count("seed 2:")) == (0, 0)  # nothing is made twice
+    found = json.loads(text)
+    (pair,) = found["analysis"]["overall"]["pairs"]
+    assert (pair["better"], pair["difference"]["value"]) == ("shallow", pytest.approx(9.0))
+    (tmp_path / "study" / "report.html").unlink()
+    assert dorsal("report", tmp_path / "study")[0] == 0
+    assert all(name in (tmp_path / "study" / "report.html").read_text() for name in names)
 
 
 def test_diverged_runs_are_an_outcome_and_a_crashed_one_is_the_exit_code(dorsal, tmp_path):
