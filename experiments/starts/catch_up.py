@@ -216,23 +216,20 @@ def gain_sentences(found: Move) -> list[str]:
     said = []
     for way, words in WAYS.items():
         parts = [
-            f"{each.gain.value:+.1f} points ({each.gain.low:+.1f} to {each.gain.high:+.1f}) with {each.images:,} images"
+            f"{each.gain.value:.1f} points ({each.gain.low:.1f} to {each.gain.high:.1f}) with {each.images:,} images"
             for each in found.gains
             if (each.way, each.network) == (way, whole)
         ]
-        of = " on the mean of the four networks" if whole == MEAN else ""
-        said.append(f"A start that is {words} gains{of} {listed(parts)} against training from scratch.")
+        of = ", on the mean of the four networks," if whole == MEAN else ""
+        said.append(f"A {words} start gains{of} {listed(parts)} against training from scratch.")
     return said
 
 
-def catch_up_sentences(found: Move) -> list[str]:
-    """From how many images on scratch catches up, one sentence a way."""
+def catch_up_rows(found: Move) -> list[list[str]]:
+    """For each network the number of images at which scratch catches up, with its interval, by each way."""
     tried = sorted({each.images for each in found.gains})
-    return [
-        f"Training from scratch catches up with a start that is {WAYS[way]}: "
-        f"{'; '.join(f'{network} {ended(end, tried)}' for network, end in ends.items())}."
-        for way, ends in found.catch_up.items()
-    ]
+    networks = found.catch_up["tuned"]
+    return [[network, *(ended(found.catch_up[way][network], tried) for way in WAYS)] for network in networks]
 
 
 def ended(end: CatchUp, tried: Sequence[int]) -> str:
@@ -244,9 +241,8 @@ def ended(end: CatchUp, tried: Sequence[int]) -> str:
             return f"more than {most:,}"
         return f"{fewest:,} or fewer" if value <= fewest * (1 + 1e-9) else f"{float(f'{value:.2g}'):,.0f}"
 
-    ends = {word(end.low), word(end.high)}
-    interval = f"{word(end.low)} to {word(end.high)}" if len(ends) > 1 else word(end.low)
-    return f"at {word(end.value)} images (95 % interval: {interval})"
+    value, low, high = map(word, (end.value, end.low, end.high))
+    return value if value == low == high else f"{value} ({low} to {high})"
 
 
 def figure(found: Move, way: str) -> go.Figure:
@@ -302,7 +298,8 @@ def page(moves: Sequence[Move]) -> str:
             f"{found.title}. {plural(found.seeds, 'seed')} and {plural(found.tested, 'test image')}; bars are 95 % "
             "intervals. Above 0 the start is better."
         )
-        boxes = legend({i: name for i, name in enumerate(names) if name != MEAN}) if len(names) > 1 else ""
+        looks = legend({i: name for i, name in enumerate(names) if name != MEAN}, f"<li>grey: {MEAN}</li>")
+        boxes = looks if len(names) > 1 else ""
         rows = [
             [
                 escape(each.network),
@@ -314,12 +311,13 @@ def page(moves: Sequence[Move]) -> str:
             ]
             for each in found.gains
         ]
-        head = ("network", "start", "images", "from scratch, %", "from the start, %", "gain, points")
-        lines = "".join(f"<p>{escape(line)}</p>" for line in catch_up_sentences(found))
+        head = ("network", "the start is", "images", "from scratch, %", "from the start, %", "gain, points")
         name = found.title.split(",")[0]
-        sections.append(
-            section(escape(found.title), chart(name, views, caption, boxes) + lines + table(name, head, rows))
-        )
+        ends = [list(map(escape, row)) for row in catch_up_rows(found)]
+        columns = ("network", *(f"images at which scratch catches up: {words}" for words in WAYS.values()))
+        figures = chart(name, views, caption, boxes)
+        tables = table(f"{name}: catching up", columns, ends) + table(f"{name}: gains", head, rows)
+        sections.append(section(escape(found.title), figures + tables))
     return page_of("From how many images on does training from scratch catch up?", sections)
 
 
@@ -331,7 +329,9 @@ def main(out: Path) -> None:
     (out / "catch_up.json").write_bytes(msgspec.json.format(msgspec.json.encode(moves), indent=1))
     (out / "catch_up.html").write_text(page(moves), "utf-8")
     for found in moves:
-        print(found.title, *(f"- {line}" for line in gain_sentences(found) + catch_up_sentences(found)), "", sep="\n")
+        print(found.title, *(f"- {line}" for line in gain_sentences(found)), sep="\n")
+        for network, tuned, probed in catch_up_rows(found):
+            print(f"- {network}: scratch catches up with the fine-tuned at {tuned} images, with the probed at {probed}")
 
 
 if __name__ == "__main__":
