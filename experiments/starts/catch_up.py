@@ -12,9 +12,9 @@ scratch, in points. Its interval covers new seeds and new test images, and not a
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
-from math import exp, inf, log
+from math import exp, log
 from pathlib import Path
 
 import msgspec
@@ -29,9 +29,9 @@ from dorsal.report.parts import estimated, legend, page_of, section, table, top
 from dorsal.report.plot import View, look, plane, short
 from dorsal.report.shell import chart
 from dorsal.report.words.numerals import listed, plural
-from dorsal.stats import Estimate, pooled_means
-from dorsal.stats.arms import fit_blocks, reach
-from dorsal.stats.images import difference_noise
+from dorsal.stats import Estimate
+from dorsal.stats.arms import reach
+from dorsal.stats.images import ImageNoise, difference_noise
 from dorsal.stats.interval import Array
 from dorsal.study.load import load
 
@@ -86,73 +86,63 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     catch_up: dict[str, dict[str, CatchUp]]
 
 
-def contrast(
-    values: Mapping[str, Sequence[float | None]],
-    images: Mapping[str, Sequence[Array | None]],
-    one: str,
-    two: str,
-    confidence: float,
-) -> Estimate:
-    """By how much the first arm leads the second, with the interval of this one question, over seeds and test images.
-
-    The noise of seeds is that of all arms in the table together. Everything is as in `dorsal.stats.compare_arms`, which
-    asks of all pairs at once.
-    """
-    arms = list(values)
-    fit = fit_blocks(np.array([values[arm] for arm in arms], dtype=np.float64))
-    i, j = arms.index(one), arms.index(two)
-    half = float(stdtrit(fit.degrees_of_freedom, (1 + confidence) / 2)) * (fit.noise_variance * fit.scale[i, j]) ** 0.5
-    noise = difference_noise(np.array(images[one]), np.array(images[two]))
-    below, above = reach(half, noise, float(ndtri((1 + confidence) / 2)))
-    difference = float(fit.effects[i] - fit.effects[j])
-    return Estimate(value=difference, low=difference - (below or 0.0), high=difference + (above or 0.0))
-
-
 def gains(found: Compared, networks: Sequence[str], images: int) -> list[Gain]:
-    """What each start is worth by each way, and all of them together where there are several."""
+    """What each start is worth by each way, and all of them together where there are several.
+
+    Runs of one seed are paired. The noise of seeds in a gain is taken to be equal for all networks, and is measured on
+    all together; of the mean it is that of the mean.
+    """
     ((name, results),) = found.results.items()
     seen, every = found.images[name], list[Gain]()
+    scratch, scratch_images = (np.array([table[network] for network in networks]) for table in (results, seen))
     for way in WAYS:
-        pairs = {network: (network, f"{network}-{way}") for network in networks}
-        held = [arm for pair in pairs.values() for arm in pair]
-        values, by_image = {arm: results[arm] for arm in held}, {arm: seen[arm] for arm in held}
+        arms = [f"{network}-{way}" for network in networks]
+        started, started_images = (np.array([table[arm] for arm in arms]) for table in (results, seen))
+        differences = started - scratch
+        noise = float(differences.var(axis=1, ddof=1).mean())
         level = 1 - (1 - CONFIDENCE) / len(networks)
-        for network, (scratch, started) in pairs.items():
-            gain = contrast(values, by_image, started, scratch, level)
-            every.append(_gain(network, way, images, values, (scratch, started), gain))
+        for i, network in enumerate(networks):
+            pictures = difference_noise(started_images[i], scratch_images[i])
+            gain = interval(differences[i], noise, differences.size - len(networks), pictures, level)
+            every.append(_gain(network, way, images, scratch[i], started[i], gain))
         if len(networks) > 1:
-            columns = [list(column) for column in zip(*pairs.values(), strict=True)]
-            both = dict(zip(("scratch", "started"), columns, strict=True))
-            means = {end: list(np.mean([values[arm] for arm in arms], axis=0)) for end, arms in both.items()}
-            pictures = {end: list(np.mean([by_image[arm] for arm in arms], axis=0)) for end, arms in both.items()}
-            gain = contrast(means, pictures, "started", "scratch", CONFIDENCE)
-            every.append(_gain(MEAN, way, images, means, ("scratch", "started"), gain))
+            ends = [end.mean(axis=0) for end in (started_images, scratch_images)]
+            together = differences.mean(axis=0)
+            freedom = len(together) - 1
+            gain = interval(together, float(together.var(ddof=1)), freedom, difference_noise(*ends), CONFIDENCE)
+            every.append(_gain(MEAN, way, images, scratch.mean(axis=0), started.mean(axis=0), gain))
     return every
 
 
-def _gain(
-    network: str,
-    way: str,
-    images: int,
-    values: Mapping[str, Sequence[float | None]],
-    pair: tuple[str, str],
-    gain: Estimate,
-) -> Gain:
-    scratch, started = (pooled_means({arm: values[arm]})[arm].value for arm in pair)
-    return Gain(network=network, way=way, images=images, scratch=scratch, started=started, gain=gain)
+def interval(differences: Array, variance: float, freedom: int, pictures: ImageNoise, confidence: float) -> Estimate:
+    """The mean of a difference over seeds, for new seeds and new test images, as `dorsal.stats.compare_arms` has it.
+
+    `variance` is that of one seed, on so many degrees of freedom.
+    """
+    half = float(stdtrit(freedom, (1 + confidence) / 2)) * (variance / len(differences)) ** 0.5
+    below, above = reach(half, pictures, float(ndtri((1 + confidence) / 2)))
+    assert below is not None
+    assert above is not None
+    mean = float(differences.mean())
+    return Estimate(value=mean, low=mean - below, high=mean + above)
+
+
+def _gain(network: str, way: str, images: int, scratch: Array, started: Array, gain: Estimate) -> Gain:
+    means = {"scratch": float(scratch.mean()), "started": float(started.mean())}
+    return Gain(network=network, way=way, images=images, gain=gain, **means)
 
 
 def catch_up(found: Sequence[Gain]) -> CatchUp:
     """Where the gains of one network by one way, from few images to many, come down to 0.
 
     The interval inverts those of the gains (Fieller 1954): at the true number of images the gain is 0, and an interval
-    that covers it there has that number among those for which it covers 0. Between two numbers of images the ends are
-    drawn as lines over the logarithm, which makes the interval too wide rather than too narrow.
+    that covers it there has that number among those for which it covers 0. Between two numbers of images gains, and the
+    ends of their intervals, are taken to lie on lines over the logarithm. A gain that is
+    such a line is covered as often as is said. One that falls fast first and then slowly lies below the lines: it is
+    covered where standard errors are a point or more, and in 75 to 85 % where they are half a point.
     """
     places = [log(each.images) for each in found]
-    values = [each.gain.value for each in found]
-    lows = [-inf if each.gain.low is None else each.gain.low for each in found]
-    highs = [inf if each.gain.high is None else each.gain.high for each in found]
+    values, lows, highs = ([getattr(each.gain, end) for each in found] for end in ("value", "low", "high"))
     return CatchUp(value=_stays(places, values), low=_first(places, lows), high=_stays(places, highs))
 
 
@@ -178,8 +168,7 @@ def _stays(places: Sequence[float], heights: Sequence[float]) -> float | None:
 
 def _zero(places: Sequence[float], heights: Sequence[float]) -> float:
     """Where the line from a point above 0 to one at or below it meets 0."""
-    share = heights[0] / (heights[0] - heights[1]) if heights[1] > -inf else 0.0
-    return places[0] + share * (places[1] - places[0])
+    return places[0] + heights[0] / (heights[0] - heights[1]) * (places[1] - places[0])
 
 
 def move(title: str, studies: Sequence[tuple[Study, Compared]], networks: Sequence[str]) -> Move:
@@ -197,12 +186,20 @@ def move(title: str, studies: Sequence[tuple[Study, Compared]], networks: Sequen
 
 
 def read(folder: Path) -> tuple[Study, Compared]:
-    """A comparison and what goes into it. ValueError unless all its runs have finished and kept their predictions."""
+    """A comparison and what goes into it.
+
+    ValueError unless it has two seeds or more, and all its runs have finished and kept their predictions.
+    """
     study = load(folder)
     if not isinstance(study, Study):
         raise ValueError(f"{folder} holds no comparison")
-    if left := len(study.runs) - sum(trial.status == "finished" for trial in study.trials):
-        raise ValueError(f"{folder}: {plural(left, 'run')} of {len(study.runs)} did not finish; run.sh goes on")
+    if len(study.seeds) < 2:
+        raise ValueError(f"{folder}: one seed says nothing of the noise of seeds; give run.sh two or more")
+    if lost := [trial for trial in study.trials if trial.status != "finished"]:
+        arms = sorted({run.arm for run in study.runs for trial in lost if run.key == trial.key})
+        raise ValueError(f"{folder}: a run of {', '.join(arms)} is {lost[0].status}, and is not made again")
+    if left := len(study.runs) - len(study.trials):
+        raise ValueError(f"{folder}: {plural(left, 'run')} of {len(study.runs)} are still to come; run.sh goes on")
     contributions = read_contributions(study, folder)
     if contributions.lost:
         raise ValueError(f"{folder}: {contributions.lost}")
@@ -213,16 +210,21 @@ def gain_sentences(found: Move) -> list[str]:
     """What starts gain, one sentence a way, on the mean of the networks where there are several."""
     networks = {each.network for each in found.gains}
     whole = MEAN if MEAN in networks else networks.pop()
-    said = []
+    sentences = []
     for way, words in WAYS.items():
-        parts = [
-            f"{each.gain.value:.1f} points ({each.gain.low:.1f} to {each.gain.high:.1f}) with {each.images:,} images"
-            for each in found.gains
-            if (each.way, each.network) == (way, whole)
-        ]
-        of = ", on the mean of the four networks," if whole == MEAN else ""
-        said.append(f"A {words} start gains{of} {listed(parts)} against training from scratch.")
-    return said
+        parts = [_gained(each) for each in found.gains if (each.way, each.network) == (way, whole)]
+        of = ", on the mean of the four networks" if whole == MEAN else ""
+        sentences.append(f"Against training from scratch{of}, a {words} start {listed(parts)}.")
+    return sentences
+
+
+def _gained(each: Gain) -> str:
+    value, low, high = each.gain.value, each.gain.low, each.gain.high
+    if low > 0:
+        return f"gains {value:.1f} points ({low:.1f} to {high:.1f}) with {each.images:,} images"
+    if high < 0:
+        return f"loses {-value:.1f} points ({-high:.1f} to {-low:.1f}) with {each.images:,} images"
+    return f"is not shown to gain or lose with {each.images:,} images ({value:+.1f} points, {low:+.1f} to {high:+.1f})"
 
 
 def catch_up_rows(found: Move) -> list[list[str]]:
@@ -241,8 +243,10 @@ def ended(end: CatchUp, tried: Sequence[int]) -> str:
             return f"more than {most:,}"
         return f"{fewest:,} or fewer" if value <= fewest * (1 + 1e-9) else f"{float(f'{value:.2g}'):,.0f}"
 
-    value, low, high = map(word, (end.value, end.low, end.high))
-    return value if value == low == high else f"{value} ({low} to {high})"
+    said = f"not with up to {most:,} images" if end.value is None else f"with {word(end.value)} images"
+    if end.low is None or word(end.value) == word(end.low) == word(end.high):
+        return said
+    return f"{said} ({word(end.low)} to {word(end.high)})"
 
 
 def figure(found: Move, way: str) -> go.Figure:
@@ -287,7 +291,11 @@ def page(moves: Sequence[Move]) -> str:
         "There is one start a network: an interval covers new seeds and new test images, and not another start.",
         "Intervals of one number of images and one way hold for all networks at once; those of different numbers of "
         "images, and of the mean, are each of their own question.",
-        "Rates and epochs were set by a small pilot on 1,000 images, and are the same for all networks.",
+        "The noise of seeds is taken to be equal for all networks.",
+        "Between the numbers of images that were tried, gains are taken to lie on lines over the logarithm.",
+        "Rates are the middle of a pilot that could not tell them apart; epochs were chosen by hand, fewer for more "
+        "images, and are equal from scratch and from a start. Longer training may move where scratch catches up.",
+        "Cells of several kinds are from the same photographs, and count as independent.",
     )
     said = [f"{found.title}: {line}" for found in moves for line in gain_sentences(found)]
     sections = [top("From how many images on does training from scratch catch up?", about, said, limits, alike=True)]
@@ -314,24 +322,38 @@ def page(moves: Sequence[Move]) -> str:
         head = ("network", "the start is", "images", "from scratch, %", "from the start, %", "gain, points")
         name = found.title.split(",")[0]
         ends = [list(map(escape, row)) for row in catch_up_rows(found)]
-        columns = ("network", *(f"images at which scratch catches up: {words}" for words in WAYS.values()))
+        columns = ("network", *(f"scratch catches up with the {words}" for words in WAYS.values()))
         figures = chart(name, views, caption, boxes)
         tables = table(f"{name}: catching up", columns, ends) + table(f"{name}: gains", head, rows)
         sections.append(section(escape(found.title), figures + tables))
     return page_of("From how many images on does training from scratch catch up?", sections)
 
 
-def main(out: Path) -> None:
-    """Reads all studies, writes page and numbers, and prints the sentences."""
-    moves = [
+def read_moves(out: Path) -> list[Move]:
+    """The answer for each kind of images, from the folders of all studies."""
+    return [
         move(title, [read(out / name) for name in folders], networks) for title, (folders, networks) in MOVES.items()
     ]
+
+
+def said(moves: Sequence[Move]) -> str:
+    """The answer in sentences, a line each."""
+    lines = []
+    for found in moves:
+        lines += [found.title, *(f"- {line}" for line in gain_sentences(found))]
+        for network, tuned, probed in catch_up_rows(found):
+            lines.append(
+                f"- {network}: scratch catches up with the fine-tuned start {tuned}, with the probed {probed}."
+            )
+    return "\n".join(lines)
+
+
+def main(out: Path) -> None:
+    """Writes page and numbers, and prints the sentences."""
+    moves = read_moves(out)
     (out / "catch_up.json").write_bytes(msgspec.json.format(msgspec.json.encode(moves), indent=1))
     (out / "catch_up.html").write_text(page(moves), "utf-8")
-    for found in moves:
-        print(found.title, *(f"- {line}" for line in gain_sentences(found)), sep="\n")
-        for network, tuned, probed in catch_up_rows(found):
-            print(f"- {network}: scratch catches up with the fine-tuned at {tuned} images, with the probed at {probed}")
+    print(said(moves))
 
 
 if __name__ == "__main__":

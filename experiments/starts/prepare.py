@@ -13,8 +13,10 @@ each set with all images of the smaller ones and the same images to be tested on
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -40,11 +42,21 @@ def sheet(sheets: Path, number: int) -> Iterator[Named]:
 
 
 def cells(folder: Path, part: str) -> Iterator[Named]:
-    """The cells of a part, in the order of their boxes: a square around the box, which may reach beyond the image."""
+    """The cells of a part: a square around the box, which may reach beyond the image.
+
+    The first cell of each kind in each photograph comes before the second in any: cells of one photograph are alike,
+    so that few photographs would count for less than so many cells.
+    """
     told = json.loads((folder / f"{part}.json").read_text())
     names = {kind["id"]: kind["name"] for kind in told["categories"]}
     files = {image["id"]: image["file_name"] for image in told["images"]}
+    turns = Counter[tuple[int, int]]()
+    in_turn = list[tuple[int, int, dict[str, Any]]]()
     for box in sorted(told["annotations"], key=lambda box: box["id"]):
+        kind = (box["image_id"], box["category_id"])
+        in_turn.append((turns[kind], box["id"], box))
+        turns[kind] += 1
+    for _, _, box in sorted(in_turn, key=lambda each: each[:2]):
         left, top, width, height = box["bbox"]
         side, x, y = max(width, height), left + width / 2, top + height / 2
         around = (round(x - side / 2), round(y - side / 2), round(x + side / 2), round(y + side / 2))
@@ -76,7 +88,8 @@ def prepare(sheets: Path, bccd: Path, out: Path) -> None:
             write(half(range(50, 51), first), out / f"{name}{size}" / "val", every)
     for size, most in CELLS.items():
         write(cells(bccd, "train"), out / f"cells{size}" / "train", most)
-        write((cell for part in ("val", "test") for cell in cells(bccd, part)), out / f"cells{size}" / "val", TESTED)
+        write(cells(bccd, "val"), out / f"cells{size}" / "val", TESTED // 2)
+        write(cells(bccd, "test"), out / f"cells{size}" / "val", TESTED // 2)
 
 
 if __name__ == "__main__":
