@@ -160,7 +160,7 @@ def test_what_is_said() -> None:
     assert script.catch_up_rows(found) == [["resnet", *["with 1,200 images (580 to 2,100)"] * 2]]
     for points, words in (
         (((200, 5, 1), (1000, 4, 1)), "not with up to 1,000 images"),
-        (((200, 5, 1), (1000, 1, 2)), "not with up to 1,000 images (750 to more than 1,000)"),
+        (((200, 5, 1), (1000, 1, 2)), "not with up to 1,000 images (720 to more than 1,000)"),
         (((200, -5, 1), (1000, -4, 1)), "with 200 or fewer images"),
     ):
         assert script.ended(script.catch_up(_gains(*points)), [200, 1000]) == words
