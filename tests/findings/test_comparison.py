@@ -26,6 +26,7 @@ from dorsal.report.comparison.terminal import print_comparison
 from dorsal.report.words.comparison import caveats, conclusions, no_shares
 from dorsal.report.words.starts import models_differ_in
 from dorsal.spec.start import Start
+from dorsal.stats import Estimate
 from tests.findings.studies import with_trials
 
 if TYPE_CHECKING:
@@ -284,16 +285,16 @@ def test_pretraining_changes_the_difference_of_two_networks(whole: Case) -> None
     assert effect.change.low is not None
     said = " ".join(conclusions(study, found))
     assert "From scratch the difference of res2net and resnet is 1.7 ± " in said
-    assert "points; pretraining changes it by " in said
+    assert "points; pretraining is not shown to change it, 2.0 ± " in said
     assert "(res2net@v1 and resnet@v1)." in said
     assert found.start_spread is None
     assert "better than resnet by" in said
     assert "points, as trained models: network, pretraining recipe and pretraining data together (95 %" in said
     assert whole.analysis.start_effects == ()
     arms = tuple(replace(arm, recipe="finetune") if arm.start else arm for arm in study.arms)
-    assert "pretraining, with finetune as recipe, changes it by " in " ".join(
-        conclusions(replace(study, arms=arms), found)
-    )
+    shown = replace(found, start_effects=(replace(effect, change=Estimate(value=3.1, low=1.1, high=5.1)),))
+    said = " ".join(conclusions(replace(study, arms=arms), shown))
+    assert "points; pretraining, with finetune as recipe, changes it by 3.1 ± 2.0 (res2net@v1 and resnet@v1)." in said
 
 
 def test_pretrained_arms_are_paired_where_they_have_one_recipe(whole: Case) -> None:
@@ -312,6 +313,13 @@ def test_a_difference_of_trained_models_names_what_they_differ_in(whole: Case) -
     assert models_differ_in(fresh, begun) == "pretraining recipe and pretraining data together"
     assert models_differ_in(begun, other) == "network, pretraining recipe and pretraining data together"
     assert models_differ_in(begun, replace(begun, recipe="head")) == "training recipe alone"
+    known = replace(begun, start=Start(weights="v1", sha256="1", recipe="plain", trained_on="photos"))
+    for start, differ in (
+        (Start(weights="v2", sha256="2", recipe="plain", trained_on="photos"), "run of pretraining alone"),
+        (Start(weights="v2", sha256="2", recipe="tricks", trained_on="photos"), "pretraining recipe alone"),
+        (Start(weights="v2", sha256="2", recipe="plain"), "pretraining data alone"),
+    ):
+        assert models_differ_in(known, replace(known, start=start)) == differ
 
 
 def test_weights_are_weighed_against_networks(whole: Case) -> None:
@@ -323,9 +331,9 @@ def test_weights_are_weighed_against_networks(whole: Case) -> None:
     assert spread.best_spread == pytest.approx(1.7 + 4.0, abs=0.3)
     *_, changes, said, _ = conclusions(study, analyse_comparison(study))
     assert "(res2net@v1 and resnet@v2) to " in changes
-    assert changes.endswith("(res2net@v2 and resnet@v1), over 4 pairs of weights.")
+    assert changes.endswith("(res2net@v2 and resnet@v1) over 4 pairs of weights, each by itself.")
     assert said.startswith("The means of the 2 weights of res2net spread over 6.")
-    assert said.endswith("here the choice of weights weighs more than that of the network.")
+    assert said.endswith("so this does not say which of both choices weighs more.")
 
 
 def test_the_margin_of_the_study_decides_what_is_practically_equal(whole: Case) -> None:

@@ -88,9 +88,55 @@ def test_a_choice_that_was_broken_off_is_shown_as_far_as_it_came(rounds: tuple, 
     study = made(rounds=rounds, finalists=(), finetuning=None, stop="interrupted")
     found = analyse_choice(study)
     assert bool(found.top) == bool(rounds)
-    assert "Take a" in said(study) if rounds else "Nothing has been probed yet." in said(study)
+    made_of = f"Unfinished: {len(rounds)} of 2 rounds of probing were made. The same command goes on.\n"
+    assert said(study).startswith(made_of)
+    assert "The best so far is a: " in said(study) if rounds else "Nothing has been probed yet." in said(study)
+    assert "Take" not in said(study)
     write_choice_report(study, found, tmp_path)
     assert (tmp_path / "report.html").stat().st_size > 1_000_000
+
+
+def test_fine_tuning_that_was_broken_off_says_how_far_it_came() -> None:
+    whole = made().finetuning
+    assert whole is not None
+    text = said(made(finetuning=replace(whole, trials=whole.trials[:1])))
+    assert text.startswith(f"Unfinished: 1 of {len(whole.runs)} runs of fine-tuning have ended.")
+    assert ", with one seed (" in text
+    assert "the only one that was fine-tuned" not in text
+    text = said(made(finetuning=None))
+    assert text.startswith("Unfinished: a and b are still to be fine-tuned.")
+
+
+def test_where_nothing_was_learnt_nothing_is_chosen() -> None:
+    whole = made().finetuning
+    assert whole is not None
+    lost = tuple(replace(trial, score=whole.data.constant - 1) for trial in whole.trials)
+    study = made(finetuning=replace(whole, trials=lost))
+    found = analyse_choice(study)
+    assert set(found.top) == {"a", "b"}
+    assert command(study, found) == ""
+    text = said(study)
+    assert text.startswith("Nothing was learnt: ")
+    assert "Take" not in text
+    assert "shown to be worse than" not in text
+
+
+def test_what_failed_is_not_spoken_of_as_beaten() -> None:
+    last = made_round(1000, {"a": 0.8, RANDOM: 0.2})
+    failed = replace(last, failed={"b": "it broke", COLORS: "no colors"})
+    study = made(rounds=(replace(failed, dropped={}),), finetuning=None, finalists=(), arms=made().arms[:2])
+    text = said(study)
+    assert "shown to be worse" not in text
+    assert "b could not be probed: it broke" in text
+    assert "News" not in text
+
+
+def test_a_license_that_nobody_states_is_told() -> None:
+    line = "Of some weights nobody says under which license they are."
+    for license, told in (("not stated", True), ("", True), ("MIT", False)):
+        arms = tuple(replace(arm, start=replace(arm.start, license=license)) for arm in made().arms if arm.start)
+        study = made(arms=arms)
+        assert (line in caveats(study, analyse_choice(study))) == told
 
 
 def test_the_plot_has_a_line_for_each_candidate_and_each_control() -> None:

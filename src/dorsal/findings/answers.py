@@ -22,7 +22,8 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     - `means`: of each arm, as it was given, with its interval. The best comes first.
     - `pairs`: all pairs of arms, and `verdicts` on them.
     - `repeats`: the number of seeds, or of data sets. `images`: the number of images that the intervals cover, or of
-      groups of these that are independent of each other.
+      groups of these that are independent of each other. `overlap`: as in `compare_arms`; above 0 each seed has images
+      of its own, so that the intervals cover new training and test images too.
     """
 
     means: dict[str, Estimate]
@@ -33,6 +34,7 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     results: int
     repeats: int
     images: int | None
+    overlap: float = 0.0
 
 
 class DataSetAnswers(NamedTuple):
@@ -57,6 +59,7 @@ def answer_of(
         results=found.results,
         repeats=max(map(len, table.values())),
         images=next((run.size for runs in (images or {}).values() for run in runs if run is not None), None),
+        overlap=overlap,
     )
 
 

@@ -44,6 +44,8 @@ class ChoiceFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     - `top`: the best, and those not shown to differ from it. `by`: what that rests on. Empty if nothing has finished.
     - `cheapest`: of the top, the one with the fewest MACs; "" where there is no top.
     - `comparison`: of the fine-tuned ones, None where there are none.
+    - `finished`: whether all that was to be probed and fine-tuned has been. `learnt`: False where fine-tuning is not
+      shown to have learnt anything, so that its scores say nothing.
     """
 
     candidates: tuple[Candidate, ...]
@@ -51,6 +53,8 @@ class ChoiceFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     by: Literal["fine-tuning", "probing"]
     cheapest: str
     comparison: ComparisonFindings | None
+    finished: bool
+    learnt: bool
 
 
 def analyse_choice(study: ChoiceStudy, folder: Path | None = None) -> ChoiceFindings:
@@ -64,8 +68,8 @@ def analyse_choice(study: ChoiceStudy, folder: Path | None = None) -> ChoiceFind
         comparison = analyse_comparison(tuned, read_contributions(tuned, folder / FINETUNE) if folder else None)
     found = [_candidate(study, arm.label, tuned, comparison) for arm in study.arms]
     found.sort(key=_place)
-    scored = [each.label for each in found if each.score is not None]
-    top = _tie(comparison, scored) if scored else study.left * bool(study.rounds)
+    scored = tuple(each.label for each in found if each.score is not None)
+    top = _tie(comparison, scored) if comparison and scored else study.left * bool(study.rounds)
     macs = {arm.label: arm.cost.macs for arm in study.arms}
     return ChoiceFindings(
         candidates=tuple(found),
@@ -73,7 +77,15 @@ def analyse_choice(study: ChoiceStudy, folder: Path | None = None) -> ChoiceFind
         by="fine-tuning" if scored else "probing",
         cheapest=min(top, key=lambda label: macs[label], default=""),
         comparison=comparison,
+        finished=_is_finished(study, comparison),
+        learnt=comparison is None or not comparison.learning.nothing,
     )
+
+
+def _is_finished(study: ChoiceStudy, comparison: ComparisonFindings | None) -> bool:
+    if study.stop == "interrupted" or (study.finalists and comparison is None):
+        return False
+    return comparison is None or comparison.done == comparison.planned
 
 
 def _candidate(study: ChoiceStudy, label: str, tuned: Study | None, comparison: ComparisonFindings | None) -> Candidate:
@@ -96,7 +108,7 @@ def _candidate(study: ChoiceStudy, label: str, tuned: Study | None, comparison: 
         round=number,
         probed=last.scores[label],
         behind=last.dropped.get(label),
-        unbeaten=tuple(control for control in study.controls if control not in beaten),
+        unbeaten=tuple(control for control in study.controls if control in last.scores and control not in beaten),
         score=score,
         rank=rank,
     )
@@ -113,6 +125,7 @@ def _place(candidate: Candidate) -> tuple[float, int, float, str]:
     return -score, -candidate.round, -probed, candidate.label
 
 
-def _tie(comparison: ComparisonFindings | None, scored: list[str]) -> tuple[str, ...]:
-    verdicts = next(iter(comparison.verdicts.values()), None) if comparison else None
-    return verdicts.tie_group if verdicts else tuple(scored[:1])
+def _tie(comparison: ComparisonFindings, scored: tuple[str, ...]) -> tuple[str, ...]:
+    """Those not shown to differ from the best; all where nothing was learnt, as then nothing is compared."""
+    verdicts = next(iter(comparison.verdicts.values()), None)
+    return verdicts.tie_group if verdicts else scored

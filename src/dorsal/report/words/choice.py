@@ -6,12 +6,15 @@ from collections.abc import Iterator, Sequence
 
 from dorsal.findings.choice import Candidate, ChoiceFindings
 from dorsal.jobs.records import Arm
+from dorsal.report.words.learning import learning_sentences
 from dorsal.report.words.numerals import NONE, count, listed, milliseconds, percent, plural
 from dorsal.report.words.verdicts import difference, tie_sentence
-from dorsal.stats import Estimate
 from dorsal.study.choice.records import COLORS, RANDOM, ChoiceStudy, LeftOut
 
 COST_COLUMNS = ("params", "MACs", "one image, ms", "license")
+UNKNOWN = ("", "not stated")
+"""Licenses: of weights of which nobody says it, and of those that `dorsal train` made."""
+OTHERS = "each of the others that were fine-tuned"
 SCORE_COLUMNS = ("fine-tuned", "rank", "probed", "in round", "fate")
 
 
@@ -20,6 +23,7 @@ def conclusions(study: ChoiceStudy, found: ChoiceFindings) -> tuple[str, ...]:
     top, news = tuple(_top(study, found)), tuple(_news(study, found))
     best = next((each for each in found.candidates if each.label in found.top[:1]), None)
     return (
+        *_unfinished(study, found),
         *(news + top if best and best.unbeaten else top + news),
         *_dropped(study, found),
         *_waiting(study),
@@ -29,8 +33,21 @@ def conclusions(study: ChoiceStudy, found: ChoiceFindings) -> tuple[str, ...]:
 
 
 def command(study: ChoiceStudy, found: ChoiceFindings) -> str:
-    """The command that trains the first of the top; "" where there is none."""
-    return study.commands[found.top[0]] if found.top else ""
+    """The command that trains the first of the top; "" where there is none, or nothing was learnt."""
+    return study.commands[found.top[0]] if found.top and found.learnt else ""
+
+
+def _unfinished(study: ChoiceStudy, found: ChoiceFindings) -> Iterator[str]:
+    """How far it came, where that is not to the end."""
+    if found.finished:
+        return
+    if found.comparison is not None:
+        done = f"{found.comparison.done} of {plural(found.comparison.planned, 'run')} of fine-tuning have ended"
+    elif study.finalists:
+        done = f"{listed(study.finalists)} {'is' if len(study.finalists) == 1 else 'are'} still to be fine-tuned"
+    else:
+        done = f"{len(study.rounds)} of {plural(len(study.portions), 'round')} of probing were made"
+    yield f"Unfinished: {done}. The same command goes on."
 
 
 def _top(study: ChoiceStudy, found: ChoiceFindings) -> Iterator[str]:
@@ -38,27 +55,31 @@ def _top(study: ChoiceStudy, found: ChoiceFindings) -> Iterator[str]:
     if not found.top:
         yield "Nothing has been probed yet." if not study.rounds else "No candidate could be probed."
         return
+    if found.comparison is not None and not found.learnt:
+        yield from learning_sentences(found.comparison.learning)
+        return
     first, others = found.top[0], found.top[1:]
     best = next(each for each in found.candidates if each.label == first)
     tuned = [each for each in found.candidates if each.score is not None]
+    take = f"Take {first}" if found.finished else f"The best so far is {first}"
     if best.score is not None:
-        yield f"Take {first}: {_fine_tuned(study, found, best.score)}."
+        yield f"{take}: {_fine_tuned(found, best, study.data.val_images)}."
         if len(tuned) > 2:
-            yield tie_sentence(found.top)
+            yield tie_sentence(found.top) if others else f"{first} is shown to be better than {OTHERS}."
         elif len(tuned) == 2:
             (other,) = (each for each in tuned if each.label != first)
             is_tied = other.label in found.top
             yield f"{other.label} ({percent(other.score)} %) is {'not ' * is_tied}shown to be worse than {first}."
-        else:
+        elif found.finished:
             yield "It is the only one that was fine-tuned."
         yield from _short_of_probe(best)
     else:
         assert best.probed is not None
-        yield f"Take {first}: by probing alone {_probed(study, best)}."
+        yield f"{take}: by probing alone {_probed(study, best)}."
         if others:
             yield f"Not shown to be worse by the last round: {', '.join(others)}."
-        elif len(study.arms) > 1:
-            yield "Each of the others is shown to be worse."
+        elif any(each.fate == "dropped" for each in found.candidates):
+            yield "Each of the others that were probed is shown to be worse."
     if others and found.cheapest != first:
         cheapest = next(arm for arm in study.arms if arm.label == found.cheapest)
         yield f"The cheapest of these is {found.cheapest}: {_cost(cheapest)}."
@@ -75,13 +96,14 @@ def _short_of_probe(best: Candidate) -> Iterator[str]:
     )
 
 
-def _fine_tuned(study: ChoiceStudy, found: ChoiceFindings, score: Estimate) -> str:
-    assert study.finetuning is not None
-    seeds = plural(len(study.finetuning.seeds), "seed")
-    images = f" on {study.data.val_images:,} validation images"
-    over = "seeds and validation images" if found.comparison and found.comparison.images else "seeds"
-    said = f"95 % interval over {over}" if score.low is not None else "no interval"
-    return f"fine-tuned it scores {percent(score)} %{images}, the mean of {seeds} ({said})"
+def _fine_tuned(found: ChoiceFindings, best: Candidate, images: int) -> str:
+    assert best.score is not None
+    assert found.comparison is not None
+    seeds = sum(cell.finished for cell in found.comparison.cells if cell.arm == best.label)
+    over = "seeds and validation images" if found.comparison.images else "seeds"
+    said = f"95 % interval over {over}" if best.score.low is not None else "no interval"
+    mean = f"the mean of {plural(seeds, 'seed')}" if seeds > 1 else "with one seed"
+    return f"fine-tuned it scores {percent(best.score)} % on {images:,} validation images, {mean} ({said})"
 
 
 def _probed(study: ChoiceStudy, candidate: Candidate) -> str:
@@ -174,7 +196,7 @@ def caveats(study: ChoiceStudy, found: ChoiceFindings) -> Iterator[str]:
     if len(study.finalists) > 1 and found.by == "fine-tuning":
         yield "All were fine-tuned by one recipe as it is. Tuned, they might rank otherwise: dorsal compare --tune."
         yield "The score of the best of several is a little too high, as it was chosen by the same validation images."
-    if any(arm.start and not arm.start.license for arm in study.arms):
+    if any(arm.start and arm.start.license in UNKNOWN for arm in study.arms):
         yield "Of some weights nobody says under which license they are."
     times = {arm.forward.device: arm.forward.threads for arm in study.arms if arm.forward}
     for device, threads in times.items():

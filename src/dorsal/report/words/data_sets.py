@@ -52,7 +52,9 @@ def caveats(found: DataSetsFindings) -> Iterator[str]:
     yield from answer_caveats(found.overall, REPEAT)
     covered = [each.images for each in found.data_sets.values()]
     over = "seeds and test images" if all(covered) else "seeds alone where predictions are missing, else images too"
-    if not any(covered):
+    if any(each.overlap for each in found.data_sets.values()):
+        over = "training and test images, which each seed draws anew"
+    elif not any(covered):
         over = "seeds alone"
     yield (
         f"Intervals on a single data set cover {over}, and hold for all pairs on all {len(found.data_sets)} data sets "

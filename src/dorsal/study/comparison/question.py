@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -189,10 +189,16 @@ class Comparison(question.Training, frozen=True, forbid_unknown_fields=True, kw_
             raise ValueError(f"resample={how!r} is neither 'random' nor a number of folds, e.g. 5")
         if isinstance(how, int) and how < 2:
             raise ValueError(f"resample={how} is fewer than 2 folds; nearest valid: 2")
-        if isinstance(how, int) and isinstance(self.seeds, int) and self.seeds % how:
+        if isinstance(how, int) and not _are_whole(self.seed_list, how):
+            seeds = self.seeds if isinstance(self.seeds, int) else list(self.seeds)
             raise ValueError(
-                f"resample={how}: seeds={self.seeds} leave some of the {how} folds out, as a seed makes one; nearest "
-                f"valid: seeds={math.ceil(self.seeds / how) * how}"
+                f"resample={how}: seeds={seeds} leave some of the {how} folds out, as a seed makes one; nearest valid: "
+                f"seeds={math.ceil(len(self.seed_list) / how) * how}"
+            )
+        if isinstance(how, int) and self.budget is not None:
+            raise ValueError(
+                f"budget={self.budget!r} does not go with resample={how}, for it might leave folds out; give "
+                "resample=random, or no budget"
             )
         if how is not None and self.tune is not None:
             raise ValueError(
@@ -257,6 +263,12 @@ def read_arm(asked: str) -> AskedArm:
         return AskedArm(asked, label, named, any_network(named), weights, made.strip() if own else "")
     except ValueError as error:
         raise ValueError(f"network {asked!r}: {error}") from None
+
+
+def _are_whole(seeds: Sequence[int], folds: int) -> bool:
+    """Whether every partition of which these seeds make a fold has all its folds; see `data.sampling.resample`."""
+    begun = {(seed - 1) // folds for seed in seeds}
+    return len(seeds) == folds * len(begun)
 
 
 def _arm_texts(tables: Any) -> Iterator[str]:
