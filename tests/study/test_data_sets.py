@@ -14,6 +14,7 @@ from dorsal.jobs.events import Event, JobEnd, Note, StudyStart
 from dorsal.jobs.plan import Run
 from dorsal.jobs.records import Trial
 from dorsal.jobs.remarks import BudgetCut
+from dorsal.report.data_sets.page import data_sets_page
 from dorsal.report.words.data_sets import caveats, conclusions
 from dorsal.stats.data_sets import compare_over_data_sets
 from dorsal.study.comparison.data_sets import compare_data_sets
@@ -193,3 +194,46 @@ def test_the_answer_is_over_data_sets(tmp_path: Path, engine: Arithmetic) -> Non
     whole = json.loads((tmp_path / "out" / "results.json").read_text())
     assert whole["analysis"]["sentences"] == list(conclusions(found))
     assert "comparison on 2 data sets; 24 of 24 runs have ended" in studies._repr_html_()
+
+
+def test_a_data_set_on_which_nothing_was_learnt_is_left_out(tmp_path: Path, engine: Arithmetic) -> None:
+    studies = dorsal.run(asked(tmp_path / "out", data=(*DATA, THIRD)))
+    assert isinstance(studies, DataSetStudies)
+    third = studies.studies["scenes-seed-3"]
+    lost = replace(third, trials=tuple(replace(trial, score=third.data.constant) for trial in third.trials))
+    found = analyse_data_sets(replace(studies, studies={**studies.studies, "scenes-seed-3": lost}))
+    assert (found.unlearnt, list(found.data_sets)) == (("scenes-seed-3",), NAMES)
+    assert "Nothing was learnt on scenes-seed-3: that says nothing about the arms, and is left out." in conclusions(
+        found
+    )
+    assert found.overall is not None
+    assert found.overall.repeats == 2
+
+
+def test_seeds_that_draw_their_images_cover_new_images_on_each_data_set(tmp_path: Path, engine: Arithmetic) -> None:
+    studies = dorsal.run(asked(tmp_path / "out", seeds=4, resample="random"))
+    assert isinstance(studies, DataSetStudies)
+    found = analyse_data_sets(studies)
+    assert [each.overlap for each in found.data_sets.values()] == pytest.approx([0.5, 0.5])
+    assert "Intervals on a single data set cover training and test images, which each seed draws anew, " in "".join(
+        caveats(found)
+    )
+
+
+def test_markup_stays_text(tmp_path: Path, engine: Arithmetic) -> None:
+    evil = "<script>document.title='owned'</script>"
+    studies = dorsal.run(asked(tmp_path / "out"))
+    assert isinstance(studies, DataSetStudies)
+    plan = replace(studies.plan, name=evil, command=evil)
+    arms = {
+        name: replace(
+            study,
+            arms=tuple(replace(arm, label=f"{arm.label}{evil}") for arm in study.arms),
+            runs=tuple(replace(run, arm=f"{run.arm}{evil}") for run in study.runs),
+        )
+        for name, study in studies.studies.items()
+    }
+    evils = replace(studies, plan=plan, studies=arms)
+    page = data_sets_page(evils, analyse_data_sets(evils))
+    assert evil not in page
+    assert page.count("&lt;script&gt;document.title") > 10

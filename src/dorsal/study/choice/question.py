@@ -40,7 +40,11 @@ class Choice(question.Training, frozen=True, forbid_unknown_fields=True, kw_only
     seeds: question.Seeds = 3
     budget: Annotated[
         str | None,
-        option("Time for all of it, e.g. 10m or 2h. Half of it at most goes to probing.", metavar="TIME", free=True),
+        option(
+            "Time for all of it, e.g. 10m or 2h. After a first round, half of it at most goes to probing.",
+            metavar="TIME",
+            free=True,
+        ),
     ] = None
     data: question.Data = "scenes"
     name: question.Name = "choose"
