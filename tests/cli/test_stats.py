@@ -107,3 +107,19 @@ def test_unpaired_arms_and_data_sets_are_told(dorsal, tmp_path):
     assert "b against a on single data sets: 3 won, 0 undecided, 0 lost; ahead on 3." in out
     for title in ("Over data sets", "On x", "On y", "On z"):
         assert title in out
+
+
+def test_a_folder_of_something_else_is_left_alone(dorsal, table, tmp_path):
+    for file, what in (("choice.json", "a choice of weights"), ("model.json", "a model that `dorsal train` made")):
+        folder = tmp_path / file.partition(".")[0]
+        folder.mkdir()
+        (folder / file).write_text("{}")
+        code, text, err = dorsal("stats", table, "--out", folder)
+        assert (code, text, err) == (2, "", f"dorsal: out={str(folder)!r} holds {what}; name another folder\n")
+    (tmp_path / "file").write_text("mine")
+    code, _, err = dorsal("stats", table, "--out", tmp_path / "file")
+    assert (code, "cannot be written: " in err) == (2, True)
+    assert f"out={str(tmp_path / 'file')!r}" in err
+    said = [dorsal("stats", table, "--out", tmp_path / "mine")[1].splitlines()[-1] for _ in range(2)]
+    page = tmp_path / "mine" / "report.html"
+    assert said == [f"report: {page}", f"report: {page} (replaced)"]

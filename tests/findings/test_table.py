@@ -224,6 +224,10 @@ BAD = {
     HEAD + 'a,1,2\nb,1,"71,5"\n': "line 3, column 'score': '71,5' is not a number; write decimals with a point",
     HEAD + "a,1,2\nb,1,inf\n": "line 3, column 'score': 'inf' is not finite",
     HEAD + "a,1,2\nb,1,nan\n": "line 3, column 'score': 'nan' is not finite",
+    HEAD + "a,1,2\nb,1,-7e301\n": "line 3, column 'score': '-7e301' is above 1e+100; give scores in another unit",
+    HEAD + "a,1,2\nb,1,70.8 %\n": "line 3, column 'score': '70.8 %' is not a number; write '70.8'",
+    "arm,image,label,predicted\na,x,1,1\nb,x,,1\n": "line 3, column 'label': the cell is empty",
+    "arm,image,label,predicted\na,x,1,1\nb,x,1,\n": "line 3, column 'predicted': the cell is empty",
     HEAD + "a,1,2\n\nb,1\n": "line 4: 2 cells, but the header has 3",
     HEAD + '"a\nb",1,2\n\nb,1,x\n': "line 5, column 'score': 'x' is not a number",
     HEAD + "a,1,2\n,1,3\n": "line 3, column 'arm': the cell is empty",
@@ -264,3 +268,10 @@ def test_one_seed_of_scores_and_seeds_of_their_own_have_no_interval(raw):
     assert "One seed gives no interval" in next(caveats(dorsal.analyse_table(raw(HEAD + "a,1,2\nb,1,3\n"))))
     apart = dorsal.analyse_table(raw(HEAD + "a,1,2\na,2,2.5\nb,3,3\nb,4,3.5\n")).overall
     assert (apart.pairs, apart.unpaired) == ((), (("b", "a"),))
+
+
+def test_verdicts_do_not_contradict_the_intervals_beside_them(raw):
+    one = dorsal.analyse_table(raw(IMAGES + "a,1,x,1\nb,1,x,0\n"))
+    assert any("a and b are undecided: 100.0 (-95.0 to 100.0) points" in line for line in conclusions(one))
+    level = dorsal.analyse_table(raw(HEAD + "".join(f"{arm},{seed},70\n" for arm in "ab" for seed in (1, 2, 3))))
+    assert "a and b are level; 3 seeds without noise cannot tell this from chance." in conclusions(level)

@@ -280,3 +280,16 @@ def test_a_trained_start_wins_by_itself(tmp_path: Path) -> None:
     assert found.top[0] == "good"
     assert next(each for each in found.candidates if each.label == "good").unbeaten == ()
     assert (tmp_path / "out" / "finetune" / "report.html").is_file()
+
+
+@pytest.mark.parametrize("file", ["choice.json", "scores.json", "model.json", "data_sets.json"])
+def test_no_study_begins_in_the_folder_of_something_else(tmp_path: Path, file: str) -> None:
+    (tmp_path / file).write_text("{}")
+    questions: list[Any] = [
+        dorsal.Comparison(networks=("small", "resnet_small"), out=str(tmp_path)),
+        dorsal.Population(spaces=("regnetx",), count=2, out=str(tmp_path)),
+    ]
+    for question in questions:
+        with pytest.raises(ValueError, match=r"^out=.* holds .*; name another folder$"):
+            dorsal.run(question)
+    assert {path.name for path in tmp_path.iterdir()} <= {file, "lock"}

@@ -33,7 +33,8 @@ class Noisy(Arithmetic):
 
 def asked(out: Path, **fields: Any) -> Comparison:
     networks = (f"a={TINY}", f"b={WIDER}")
-    return Comparison(networks=networks, recipes=("plain",), data=DATA, out=str(out), until_decided=True, **fields)
+    fields = {"until_decided": True, **fields}
+    return Comparison(networks=networks, recipes=("plain",), data=DATA, out=str(out), **fields)
 
 
 def test_what_differs_much_is_decided_at_the_first_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +66,9 @@ def test_seeds_are_added_until_they_decide_and_not_made_twice(tmp_path: Path, mo
 
 def test_what_cannot_be_told_apart_ends_at_the_most_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put_in_place(Noisy(0.0), monkeypatch)
-    assert len(compare(asked(tmp_path / "out", most_seeds=5)).seeds) == 5
+    events: list[Any] = []
+    assert len(compare(asked(tmp_path / "out", most_seeds=5), on_event=events.append).seeds) == 5
+    assert events[-1] == Note("undecided after 5 seeds, which are as many as there may be: a and b")
     assert len(compare(asked(tmp_path / "wide", most_seeds=8, margin=20.0)).seeds) == 3  # practically equal at once
 
 
@@ -74,6 +77,7 @@ def test_what_cannot_be_told_apart_ends_at_the_most_seeds(tmp_path: Path, monkey
     [
         ({"seeds": (1, 7)}, r"seeds=\[1, 7\] are listed, and until_decided adds 1, 2, 3, .*: seeds=2"),
         ({"seeds": 30}, "seeds=30 to begin with are more than most_seeds=20; nearest valid: most_seeds=30"),
+        ({"most_seeds": 5, "until_decided": False}, "most_seeds=5 goes with until_decided; give that too, or leave"),
         ({"most_seeds": FIRST_LOOK - 1}, f"most_seeds=2 is below {FIRST_LOOK}; nearest valid: {FIRST_LOOK}"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+from dorsal.cli.finish import replacing
 from dorsal.cli.options import AsJson
 from dorsal.language.options import option
 
@@ -33,11 +34,20 @@ def stats(
     """
     from dorsal.findings.table.analyse import analyse_table
 
+    said = ""
+    if out is not None:
+        from dorsal.jobs.study_file import refuse_others
+
+        refuse_others(out)
+        said = f"report: {out / 'report.html'}{replacing(out / 'report.html')}"
     found = analyse_table(table, margin, confidence)
     if out is not None:
         from dorsal.report.table.page import write_table_report
 
-        write_table_report(found, out)
+        try:
+            write_table_report(found, out)
+        except OSError as error:
+            raise ValueError(f"out={str(out)!r} cannot be written: {error.strerror}; name another folder") from None
     if as_json:
         import msgspec
 
@@ -50,5 +60,5 @@ def stats(
     from dorsal.report.table.terminal import print_table
 
     print_table(found, Console())
-    if out is not None:
-        print(f"report: {out / 'report.html'}")
+    if said:
+        print(said)

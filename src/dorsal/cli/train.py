@@ -74,7 +74,7 @@ def train(asked: TrainingRun, as_json: AsJson = False) -> None:
     from dorsal.data.dataset import open_data  # after the quick checks: this imports torch
     from dorsal.jobs.machine import precision_remarks
     from dorsal.jobs.remarks import recipe_remarks
-    from dorsal.jobs.study_file import refuse_studies
+    from dorsal.jobs.study_file import OF_A_MODEL, refuse_others
     from dorsal.jobs.train import choose_device
     from dorsal.jobs.trained import save_trained, trained_card
     from dorsal.report.words.remarks import remark_sentence
@@ -83,7 +83,7 @@ def train(asked: TrainingRun, as_json: AsJson = False) -> None:
     from dorsal.weights.saved import check_savable
     from dorsal.zoo import written_choices
 
-    refuse_studies(asked.folder)
+    refuse_others(asked.folder, *OF_A_MODEL)
     device = choose_device(asked.device)
     _note(map(remark_sentence, precision_remarks(device, asked.precision)))
     opened = open_data(spec)

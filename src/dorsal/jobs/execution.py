@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import functools
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -87,6 +87,14 @@ class Outlook(NamedTuple):
         return predict_epochs(plan, with_variants(self.timed, variants))
 
 
+@contextlib.contextmanager
+def _holding(folder: Path, check: Callable[[], None]) -> Iterator[None]:
+    """Holds the folder, unless `check` refuses what it finds there; then nothing but a lock is left."""
+    with hold(folder):
+        check()
+        yield
+
+
 def look_ahead(
     execution: Execution, on_event: OnEvent, check: Callable[[], None], decide: Callable[[Outlook], Decision]
 ) -> Decision:
@@ -96,8 +104,7 @@ def look_ahead(
     `check` and what is raised are as in `execute`.
     """
     engine, folder, place = engine_of(execution.place, training(execution)), execution.folder, execution.place
-    with hold(folder), Store(storage_url(folder, execution.storage), execution.name) as store:
-        check()
+    with _holding(folder, check), Store(storage_url(folder, execution.storage), execution.name) as store:
         ended = {key for key, trial in store.trials().items() if trial.status != "failed"}
         here = machine(place.device, max(engine.capacity(), 1), place.threads)
         timings = time_runs(folder, _quickest_first(execution), place, here, on_event)
@@ -126,8 +133,7 @@ def execute(
     """
     asked, folder, place = execution.plan, execution.folder, execution.place
     engine = engine_of(place, training(execution))
-    with hold(folder), Store(storage_url(folder, execution.storage), execution.name) as store:
-        check()
+    with _holding(folder, check), Store(storage_url(folder, execution.storage), execution.name) as store:
         ended = {key for key, trial in store.trials().items() if trial.status != "failed"}
         if before := read_study_file(folder, execution.file):
             _tell_replaced(before.study, asked, folder, ended, on_event)

@@ -8,6 +8,7 @@ import msgspec
 
 from dorsal.jobs.json_file import read_record, write_record
 from dorsal.jobs.records import STUDY_SCHEMA, Kind, Study
+from dorsal.jobs.scores import SCORES_FILE
 from dorsal.jobs.store import HIDDEN, Store, without_password
 from dorsal.language.files import absence
 from dorsal.weights.card import MODEL_FILE
@@ -17,6 +18,15 @@ DATA_SETS_FILE = "data_sets.json"
 """In the folder of a comparison on several data sets; those of its single comparisons lie in it."""
 _OWN_STORE = "study.db"
 """The SQLite file of a study that has no other storage."""
+_OTHERS = {
+    "choice.json": "a choice of weights",
+    DATA_SETS_FILE: "a comparison on several data sets",
+    MODEL_FILE: "a model that `dorsal train` made",
+    SCORES_FILE: "scores of models",
+}
+"""What a folder holds that has this file, other than a study."""
+OF_A_MODEL = (MODEL_FILE, SCORES_FILE)
+"""What may stand in one folder: a model, and what models scored."""
 _KINDS: dict[Kind, str] = {
     "comparison": "a comparison",
     "population": "a population of `dorsal space run`",
@@ -97,30 +107,19 @@ def load_study(folder: Path, storage: str | None = None, file: str = STUDY_FILE)
     return msgspec.structs.replace(study, trials=tuple(trials[key] for key in keys if key in trials))
 
 
-def refuse_studies(folder: Path) -> None:
-    """Raises ValueError where the folder holds a study of any kind, or several."""
-    refuse_data_sets(folder)
-    if saved := read_study_file(folder):
+def refuse_others(folder: Path, *own: str) -> None:
+    """Raises ValueError where the folder holds a study or something else of ours whose file is none of `own`."""
+    for file, what in _OTHERS.items():
+        if file not in own and (folder / file).is_file():
+            raise ValueError(f"out={str(folder)!r} holds {what}; name another folder")
+    if STUDY_FILE not in own and (saved := read_study_file(folder)):
         raise ValueError(f"out={str(folder)!r} holds {_KINDS[saved.study.kind]}; name another folder")
 
 
-def refuse_data_sets(folder: Path) -> None:
-    """Raises ValueError where the folder holds a comparison on several data sets."""
-    if (folder / DATA_SETS_FILE).is_file():
-        raise ValueError(f"out={str(folder)!r} holds a comparison on several data sets; name another folder")
-
-
-def refuse_models(folder: Path) -> None:
-    """Raises ValueError where the folder holds a model that was trained alone."""
-    if (folder / MODEL_FILE).is_file():
-        raise ValueError(f"out={str(folder)!r} holds a model that `dorsal train` made; name another folder")
-
-
 def refuse_other_studies(folder: Path, kind: Kind, name: str) -> None:
-    """Raises ValueError where the folder holds a model that was trained alone, a study of another kind, several, or one
-    of another name, under which the store knows none of its runs."""
-    refuse_models(folder)
-    refuse_data_sets(folder)
+    """Raises ValueError as `refuse_others` does, and where the folder holds a study of another kind, or one of another
+    name, under which the store knows none of its runs."""
+    refuse_others(folder, STUDY_FILE)
     saved = read_study_file(folder)
     if saved is None:
         return

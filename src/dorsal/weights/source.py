@@ -61,7 +61,10 @@ def find_weights(
         return _of_folder(path, asked)
     if path is not None and (path.name != str(weights) or path.suffix in SUFFIXES):
         raise ValueError(f"weights={str(weights)!r}: there is no such file or folder")
-    entry = find_published(weights if isinstance(weights, PublishedWeights) else _id_of(str(weights), asked))
+    try:
+        entry = find_published(weights if isinstance(weights, PublishedWeights) else _id_of(str(weights), asked))
+    except ValueError as error:
+        raise ValueError(f"{error}; nor is there such a file or folder") from None
     network = read_network(entry.network)
     _check_same(asked, network, f"weights={entry.id!r}")
     return Weights(

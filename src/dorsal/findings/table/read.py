@@ -31,6 +31,8 @@ _TRUTHS = dict.fromkeys(("1", "true", "True", "TRUE", "1.0"), 1.0) | dict.fromke
     ("0", "false", "False", "FALSE", "0.0"), 0.0
 )
 _ROWS = 50_000
+_LARGEST = 1e100
+"""Squares of larger scores might overflow."""
 
 Codes = npt.NDArray[np.int64]
 Scores = dict[str, list[float | None]]
@@ -177,6 +179,9 @@ def _read_rows(path: str, reader: Iterator[list[str]], header: Sequence[str], co
             figures.append(_truths(path, columns["correct"], cells[places["correct"]], lines))
         else:
             pair = [cells[places[role]] for role in ("label", "predicted")]
+            for role, column in zip(("label", "predicted"), pair, strict=True):
+                if "" in column:
+                    raise _problem(path, lines[column.index("")], columns[role], "the cell is empty")
             first, second = (np.fromiter(map(words.__getitem__, column), np.int64, len(column)) for column in pair)
             figures.append((first == second).astype(np.float64))
         all_lines.append(np.array(lines, dtype=np.int64))
@@ -221,14 +226,22 @@ def _numbers(path: str, name: str, cells: Sequence[str], lines: Sequence[int]) -
                 path,
                 lines[place],
                 name,
-                f"{cell!r} is not a number; "
-                + ("write decimals with a point" if "," in cell else "leave it empty for a run without a result"),
+                f"{cell!r} is not a number; " + _instead(cell),
             ) from None
         if not isfinite(values[place]):
             raise _problem(
                 path, lines[place], name, f"{cell!r} is not finite; leave it empty for a run without a result"
             )
+        if abs(values[place]) > _LARGEST:
+            raise _problem(path, lines[place], name, f"{cell!r} is above {_LARGEST:g}; give scores in another unit")
     return values
+
+
+def _instead(cell: str) -> str:
+    """What to write in place of a cell that is no number."""
+    if cell.endswith("%"):
+        return f"write {cell.rstrip('% ')!r}"
+    return "write decimals with a point" if "," in cell else "leave it empty for a run without a result"
 
 
 def _truths(path: str, name: str, cells: Sequence[str], lines: Sequence[int]) -> Array:

@@ -271,8 +271,9 @@ def _covered(study: Study, found: ComparisonFindings) -> Iterator[str]:
         )
     if study.most_seeds is not None:
         yield (
-            f"Seeds were added until the arms were decided, {study.most_seeds} at most. Intervals of differences are "
-            "wider for that, and hold at every look; a p value is of one look."
+            f"Seeds were added one at a time to decide between the arms: {len(study.seeds)} of at most "
+            f"{study.most_seeds}. Intervals of differences are wider for that, and hold at every look; a p value is of "
+            "one look."
         )
     if found.images and found.groups:
         yield (

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from dorsal.report.words.numerals import decimals, p_value, plural, roughly
-from dorsal.report.words.verdicts import equality_ways
+from dorsal.report.words.verdicts import equality_ways, with_interval
 from dorsal.stats import Comparisons, Pair
 from dorsal.stats.needs import MOST_IMAGES, MOST_SEEDS
 from dorsal.stats.verdicts import Judgement
@@ -44,7 +44,7 @@ def pair_sentence(
     if found.low is None or found.high is None or pair.p is None:
         return _without_noise(pair)
     digits = decimals(found.low, found.high)
-    size = f"{found.value:.{digits}f} ± {(found.high - found.low) / 2:.{digits}f} points"
+    size = f"{with_interval(found, digits)} points"
     whole = f", as trained models: {models}" if models else ""
     verdict, margin = (judged.judgement, margin_text(judged.margin)) if judged else (None, "")
     if pair.significant:

@@ -11,6 +11,9 @@ from dorsal.stats import Estimate, Need, Pair
 from dorsal.stats.needs import MOST_IMAGES, MOST_SEEDS
 from dorsal.stats.verdicts import Judgement
 
+LOPSIDED = 0.1
+"""A value lies beside the middle of its interval if it is farther from it than this share of half of the interval."""
+
 
 def verdict_sentence(pair: Pair, judgement: Judgement, margin: float, *, unit: str, repeat: str) -> str:
     """The verdict on two arms with the difference. `unit`: " points" or nothing. `repeat`: "seed" or "data set"."""
@@ -18,6 +21,8 @@ def verdict_sentence(pair: Pair, judgement: Judgement, margin: float, *, unit: s
     size = difference(pair.difference)
     if pair.difference.low is None:
         reason = f"one {repeat} cannot" if pair.n == 1 else f"{plural(pair.n, repeat)} without noise cannot"
+        if pair.difference.value == 0:
+            return f"{names} are level; {reason} tell this from chance."
         return f"{pair.better} is ahead of {pair.worse} by {size}{unit}; {reason} tell this from chance."
     over = f"{100 * pair.confidence:g} % simultaneous interval, {_over(pair, repeat)}"
     if judgement.verdict == "better":
@@ -98,11 +103,19 @@ def tie_sentence(group: Sequence[str]) -> str:
 
 
 def difference(estimate: Estimate) -> str:
-    """A difference with half of its interval: two significant digits of it."""
+    """A difference with its interval, to two significant digits of half of that."""
     if estimate.low is None or estimate.high is None:
         return f"{estimate.value:.3g}"
+    return with_interval(estimate, digits_of((estimate.high - estimate.low) / 2))
+
+
+def with_interval(estimate: Estimate, digits: int) -> str:
+    """A value with half of its interval, or with both ends where it is lopsided."""
+    assert estimate.low is not None
+    assert estimate.high is not None
     half = (estimate.high - estimate.low) / 2
-    digits = digits_of(half)
+    if abs(estimate.low + half - estimate.value) > LOPSIDED * half:
+        return f"{estimate.value:.{digits}f} ({estimate.low:.{digits}f} to {estimate.high:.{digits}f})"
     return f"{estimate.value:.{digits}f} ± {half:.{digits}f}"
 
 

@@ -26,7 +26,7 @@ from dorsal.jobs.plan import Portion, ProbeRound, Run, run_of
 from dorsal.jobs.records import Arm, Machine, ModelScore, Study
 from dorsal.jobs.rounds import portions_of, probe_round, ratios_of
 from dorsal.jobs.store import Categories, Domains, Store, Values
-from dorsal.jobs.study_file import load_study, read_study_file, refuse_studies, storage_url
+from dorsal.jobs.study_file import load_study, read_study_file, refuse_others, storage_url
 from dorsal.jobs.timings import Timings, epoch_seconds, time_runs
 from dorsal.jobs.train import data_summary, with_device
 from dorsal.language.amounts import read_duration, show_duration
@@ -66,7 +66,7 @@ def choose(choice: Choice, *, on_event: OnEvent = lambda _: None) -> ChoiceStudy
     small for a first round; OSError when the disk is full, with all that was stored intact.
     """
     began = time.monotonic()
-    refuse_studies(choice.folder)
+    refuse_others(choice.folder, CHOICE_FILE)
     data = data_summary(parse_data(choice.data))
     tell(data.notes, on_event)
     chooser = _Chooser(choice, find_candidates(choice, data), data, began, on_event)

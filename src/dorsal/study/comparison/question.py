@@ -32,6 +32,8 @@ DEFAULT_NETWORKS = (
 """One small network in four forms: ResNet, Res2Net, ResNeSt, and RegNet with squeeze-and-excitation."""
 
 MOST_TRIES = 256
+_SEED_LIMIT = 20
+"""Seeds at most, where they are added until the arms are decided."""
 """Settings to tune by: no more are ever worth their time."""
 
 
@@ -109,8 +111,14 @@ class Comparison(question.Training, frozen=True, forbid_unknown_fields=True, kw_
         ),
     ] = False
     most_seeds: Annotated[
-        int, option("How many seeds there are at most with --until-decided.", metavar="N", least=3, free=True)
-    ] = 20
+        int | None,
+        option(
+            f"How many seeds there are at most with --until-decided, {_SEED_LIMIT} unless given.",
+            metavar="N",
+            least=3,
+            free=True,
+        ),
+    ] = None
     budget: question.Budget = None
     name: question.Name = "compare"
     data: question.DataSets = "scenes"
@@ -123,8 +131,9 @@ class Comparison(question.Training, frozen=True, forbid_unknown_fields=True, kw_
         self._check_seeds()
         self._check_resample()
         check_margin(self.margin)
-        for asked in self.networks:
-            read_arm(asked)
+        labels = [label for asked in self.networks if (label := read_arm(asked).label)]
+        if twice := next((label for label in labels if labels.count(label) > 1), None):
+            raise ValueError(f"networks: the label {twice!r} is given to {labels.count(twice)} arms; give each its own")
         if self.match is not None:
             read_match(self.match)
 
@@ -168,15 +177,19 @@ class Comparison(question.Training, frozen=True, forbid_unknown_fields=True, kw_
     def _check_seeds(self) -> None:
         """Raises ValueError for seeds that cannot be added to."""
         if not self.until_decided:
+            if self.most_seeds is not None:
+                raise ValueError(
+                    f"most_seeds={self.most_seeds} goes with until_decided; give that too, or leave it out"
+                )
             return
         if not isinstance(self.seeds, int):
             raise ValueError(
                 f"seeds={list(self.seeds)} are listed, and until_decided adds 1, 2, 3, ...; say how many to begin "
                 f"with: seeds={len(self.seeds)}"
             )
-        if self.seeds > self.most_seeds:
+        if self.seeds > self.seed_limit:
             raise ValueError(
-                f"seeds={self.seeds} to begin with are more than most_seeds={self.most_seeds}; nearest valid: "
+                f"seeds={self.seeds} to begin with are more than most_seeds={self.seed_limit}; nearest valid: "
                 f"most_seeds={self.seeds}"
             )
 
@@ -219,6 +232,11 @@ class Comparison(question.Training, frozen=True, forbid_unknown_fields=True, kw_
             return fields
         rest = {name: value for name, value in fields.items() if name != "arms"}
         return {**rest, "networks": [*fields.get("networks", ()), *_arm_texts(tables)]}
+
+    @property
+    def seed_limit(self) -> int:
+        """How many seeds there are at most, where they are added until the arms are decided."""
+        return self.most_seeds or _SEED_LIMIT
 
     @property
     def resampling(self) -> Resampling | None:

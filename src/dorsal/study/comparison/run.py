@@ -53,9 +53,11 @@ def compare(comparison: Comparison, *, on_event: OnEvent = lambda _: None) -> St
     saved = read_study_file(comparison.folder)
     count = max(comparison.seeds, FIRST_LOOK, len(saved.study.seeds) if saved and saved.study.most_seeds else 0)
     while True:
-        study = _compare(comparison, min(count, comparison.most_seeds), on_event)
-        left = undecided(study, comparison.most_seeds)
-        if not left or len(study.seeds) < count or count >= comparison.most_seeds:
+        study = _compare(comparison, min(count, comparison.seed_limit), on_event)
+        left = undecided(study, comparison.seed_limit)
+        if left and count >= comparison.seed_limit:
+            on_event(Note(f"undecided after {count} seeds, which are as many as there may be: {', '.join(left)}"))
+        if not left or len(study.seeds) < count or count >= comparison.seed_limit:
             return study
         count += 1
         on_event(Note(f"undecided after {count - 1} seeds: {', '.join(left)}; seed {count} is next"))
@@ -73,7 +75,7 @@ def _compare(comparison: Comparison, seeds: int | tuple[int, ...], on_event: OnE
 def prepare(comparison: Comparison, seeds: int | tuple[int, ...], on_event: OnEvent) -> Execution:
     """What it takes to make a comparison on one data set with these seeds. Leaves nothing, and raises ValueError for
     all that can be known to be wrong without its folder."""
-    command, most = command_line(comparison), comparison.most_seeds if comparison.until_decided else None
+    command, most = command_line(comparison), comparison.seed_limit if comparison.until_decided else None
     comparison = replace(comparison, seeds=seeds)
     assert isinstance(comparison.data, str), "several data sets are compared by compare_data_sets"
     place = with_device(comparison.resources)

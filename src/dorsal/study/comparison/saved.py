@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dorsal.jobs.json_file import read_record, write_record
-from dorsal.jobs.study_file import DATA_SETS_FILE, load_study, read_study_file, refuse_models, refuse_studies
+from dorsal.jobs.study_file import DATA_SETS_FILE, load_study, read_study_file, refuse_others
 from dorsal.language.files import absence
 from dorsal.study.comparison.records import DATA_SETS_SCHEMA, DataSetsPlan, DataSetStudies
 
@@ -34,13 +34,11 @@ def write_data_sets(folder: Path, plan: DataSetsPlan) -> None:
 
 
 def refuse_single(folder: Path, name: str) -> DataSetsPlan | None:
-    """The plan that the folder holds. Raises ValueError where it holds a model, a study of one data set, or a
-    comparison of another name."""
+    """The plan that the folder holds. Raises ValueError where it holds a comparison of another name, or anything
+    else."""
     before = read_data_sets(folder)
-    refuse_models(folder)
-    if before is None:
-        refuse_studies(folder)
-    elif before.name != name:
+    refuse_others(folder, DATA_SETS_FILE)
+    if before is not None and before.name != name:
         raise ValueError(
             f"out={str(folder)!r} holds a comparison with the name {before.name!r}, not {name!r}; give that name, or "
             "name another folder"

@@ -21,7 +21,7 @@ from dorsal.jobs.records import Machine, ModelScore
 from dorsal.jobs.resources import Resources
 from dorsal.jobs.scores import SCORES_FILE, ScoreRow, Scores, read_scores
 from dorsal.jobs.store import Categories, Domains, Store, Values
-from dorsal.jobs.study_file import refuse_studies, storage_url
+from dorsal.jobs.study_file import OF_A_MODEL, refuse_others, storage_url
 from dorsal.jobs.timings import time_jobs
 from dorsal.jobs.train import with_device
 from dorsal.study.evaluation.plan import notes_of, plan_evaluations
@@ -44,7 +44,7 @@ def evaluate_models(question: Evaluation, *, on_event: OnEvent = lambda _: None)
     stored intact.
     """
     folder = question.folder
-    refuse_studies(folder)
+    refuse_others(folder, *OF_A_MODEL)
     before = read_scores(folder)
     plans, place = plan_evaluations(question), with_device(question.resources)
     tell(notes_of(plans), on_event)
