@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from msgspec.structs import replace
+from rich.console import Console
 
 import dorsal
 from dorsal.findings.data_sets import DataSetsFindings, analyse_data_sets
@@ -15,6 +16,7 @@ from dorsal.jobs.plan import Run
 from dorsal.jobs.records import Trial
 from dorsal.jobs.remarks import BudgetCut
 from dorsal.report.data_sets.page import data_sets_page
+from dorsal.report.data_sets.terminal import print_data_sets
 from dorsal.report.words.data_sets import caveats, conclusions
 from dorsal.stats.data_sets import compare_over_data_sets
 from dorsal.study.comparison.data_sets import compare_data_sets
@@ -208,6 +210,25 @@ def test_a_data_set_on_which_nothing_was_learnt_is_left_out(tmp_path: Path, engi
     )
     assert found.overall is not None
     assert found.overall.repeats == 2
+
+
+def test_the_only_data_set_with_an_answer_shows_it(
+    tmp_path: Path, engine: Arithmetic, capsys: pytest.CaptureFixture[str]
+) -> None:
+    studies = dorsal.run(asked(tmp_path / "out"))
+    assert isinstance(studies, DataSetStudies)
+    first = studies.studies[NAMES[0]]
+    lost = replace(first, trials=tuple(replace(trial, score=first.data.constant) for trial in first.trials))
+    found = analyse_data_sets(replace(studies, studies={**studies.studies, NAMES[0]: lost}))
+    assert (found.overall, list(found.data_sets)) == (None, NAMES[1:])
+    said = conclusions(found)
+    assert said[1].startswith("No answer over data sets")
+    assert said[2].startswith("On scenes-seed-2: b is ")
+    print_data_sets(studies, found, Console(width=80))
+    printed = capsys.readouterr().out
+    assert "scenes-seed-2" in printed
+    assert "b − a" in printed
+    assert "<table" in data_sets_page(studies, found)
 
 
 def test_seeds_that_draw_their_images_cover_new_images_on_each_data_set(tmp_path: Path, engine: Arithmetic) -> None:

@@ -154,6 +154,11 @@ def test_with_few_images_a_class_the_seeds_take_the_settings_in_turn(engine: Rat
     made = {run.key: run.recipe.lr for run in engine.made}
     rates = [made[keys(study, "plain, tuned")["a", seed]] for seed in study.seeds]
     assert rates == [a.tries[place].fields["lr"] for place in (0, 1, 0)]
+    few = tuned(tmp_path / "few", data="scenes(train=499, val=32, size=32)", tune=8, seeds=2)
+    assert [len(each.tries) for each in compare(few).tuning] == [2, 2]  # no more than there are seeds to have them
+    with pytest.raises(ValueError, match=r"tune=8: .* one seed has one setting; give seeds=2 or more"):
+        compare(replace(few, seeds=1, out=str(tmp_path / "one")))
+    assert not (tmp_path / "one").exists()
 
 
 def test_a_time_is_one_number_of_settings_for_all_arms_and_stays_it(

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-from dorsal.findings.answers import Answer, DataSetAnswers, answers_over_data_sets
-from dorsal.findings.comparison import CONFIDENCE, compared_results
+from dorsal.findings.answers import Answer, DataSetAnswers, answer_of, answers_over_data_sets
+from dorsal.findings.comparison import CONFIDENCE, Compared, compared_results
 from dorsal.findings.contributions import Contributions, read_contributions
+from dorsal.stats import compare_arms
 from dorsal.stats.data_sets import Record
 from dorsal.study.comparison.records import DataSetStudies
 
@@ -19,7 +20,8 @@ class DataSetsFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
     - `compared`: what goes in: the name of a comparison in `ComparisonFindings`, such as a recipe's. "" for nothing.
     - `overall`: over the data sets, which take the place of the seeds. None for fewer than two of `data_sets`.
-    - `data_sets`: the answer on each, corrected for all of them. `records`: wins and losses on these.
+    - `data_sets`: the answer on each, corrected for all of them; also where there is only one. `records`: wins and
+      losses on these.
     - `by_recipe`: over the data sets, the answer of each comparison, where there are several.
     - `unlearnt`: data sets left out of all this, as nothing was learnt there. `waiting`: those without results of two
       arms.
@@ -64,12 +66,13 @@ def analyse_data_sets(
             answers[name] = answers_over_data_sets(tables, images, margin, CONFIDENCE, overlap)
     primary = next(iter(answers), next(iter(names), ""))
     first = answers.get(primary)
+    alone = {} if first else {data: _alone(each, primary, margin, overlap[data]) for data, each in read.items()}
     unlearnt = [name for name, each in read.items() if each.learnt.nothing]
     there = [name for name, each in read.items() if primary in each.results]
     return DataSetsFindings(
         compared=primary,
         overall=first.overall if first else None,
-        data_sets=first.data_sets if first else {},
+        data_sets=first.data_sets if first else {data: answer for data, answer in alone.items() if answer},
         records=first.records if first else (),
         by_recipe={name: each.overall for name, each in answers.items()} if len(answers) > 1 else {},
         unlearnt=tuple(unlearnt),
@@ -79,3 +82,11 @@ def analyse_data_sets(
         planned=sum(len(study.runs) for study in found.studies.values()),
         done=sum(len(study.trials) for study in found.studies.values()),
     )
+
+
+def _alone(read: Compared, name: str, margin: float, overlap: float) -> Answer | None:
+    """The answer on the only data set that has one."""
+    if name not in read.results:
+        return None
+    table, images = read.results[name], read.images.get(name)
+    return answer_of(table, compare_arms(table, CONFIDENCE, images, overlap), margin, CONFIDENCE, images, overlap)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from dorsal.findings.data_sets import DataSetsFindings
-from dorsal.report.terminal import head, points, table_of
+from dorsal.report.terminal import head, points, print_answer, table_of
 from dorsal.report.words.answers import PAIR_COLUMNS, pair_rows
 from dorsal.report.words.data_sets import caveats, conclusions, score_rows, what_goes_in
 from dorsal.study.comparison.records import DataSetStudies
@@ -18,6 +18,8 @@ def print_data_sets(studies: DataSetStudies, found: DataSetsFindings, console: C
     head(console, studies.plan.name)
     console.print(points(conclusions(found)))
     if found.overall is None:
+        for name, answer in found.data_sets.items():
+            print_answer(answer, name, console)
         return
     head(console, what_goes_in(found))
     names = list(found.data_sets)

@@ -33,7 +33,13 @@ def conclusions(found: DataSetsFindings) -> tuple[str, ...]:
     if found.overall is not None:
         sentences += answer_sentences(found.overall, found.records, margin=found.margin, unit=UNIT, repeat=REPEAT)
         return (*sentences, *_left_out(found))
-    return (*sentences, *_left_out(found), "No answer over data sets: it takes results of two arms on two of them.")
+    nothing = "No answer over data sets: it takes results of two arms on two of them."
+    alone = (
+        f"On {name}: {sentence}"
+        for name, answer in found.data_sets.items()
+        for sentence in answer_sentences(answer, (), margin=found.margin, unit=UNIT, repeat="seed")
+    )
+    return (*sentences, *_left_out(found), nothing, *alone)
 
 
 def _left_out(found: DataSetsFindings) -> Iterator[str]:

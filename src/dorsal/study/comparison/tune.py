@@ -61,7 +61,8 @@ def tune(comparison: Comparison, execution: Execution, on_event: OnEvent, check:
     plan = execution.plan
     pairs = _pairs(comparison, plan)
     if _has_few_images(plan):
-        count = comparison.tune if isinstance(comparison.tune, int) else max(len(plan.seeds), 2)
+        seeds = len(plan.seeds)
+        count = min(comparison.tune, seeds) if isinstance(comparison.tune, int) else seeds
         return _with_tuned(comparison, execution, [_untried(pair, count) for pair in pairs])
     amount = look_ahead(execution, on_event, check, functools.partial(_amount, comparison, execution, pairs))
     tries = _tries(comparison, execution, pairs, amount)
@@ -90,6 +91,11 @@ def _pairs(comparison: Comparison, plan: Plan) -> tuple[Tunable, ...]:
     if not pairs:
         named = ", ".join(plan.recipes)
         raise ValueError(f"tune={comparison.tune}: no recipe ({named}) has a learning rate to tune; leave tune out")
+    if _has_few_images(plan) and len(plan.seeds) < 2:
+        raise ValueError(
+            f"tune={comparison.tune}: a fifth of the training images is fewer than {FEW} of each class, so that "
+            "settings are averaged over seeds, and one seed has one setting; give seeds=2 or more, or leave tune out"
+        )
     return pairs
 
 
