@@ -218,3 +218,16 @@ def test_two_trained_models_that_mcnemar_cannot_judge():
     assert (alike.first_only, alike.second_only, alike.p) == (0, 0, 1)
     with pytest.raises(ValueError, match="scored on different images"):
         compare_fixed(hits([1, 0]), hits([1, 0, 1]))
+
+
+def test_a_mean_of_seeds_that_answer_alike_has_the_interval_of_one_seed():
+    """A probe of few images leaves nothing to chance. Seeds that only score alike do."""
+    scores, values = runs(arms=1, seeds=1)
+    (one,) = pooled_means(scores, images=values).values()
+    (three,) = pooled_means({"a": scores["a"] * 3}, images={"a": values["a"] * 3}).values()
+    assert (three.value, three.low, three.high) == pytest.approx((one.value, one.low, one.high))
+    (alike,) = pooled_means({"a": scores["a"] * 2}, images={"a": [values["a"][0], values["a"][0][::-1]]}).values()
+    assert alike.low is None
+    apart = {"a": [values["a"][0], None], "b": [None, values["a"][0]]}
+    single = pooled_means({"a": [scores["a"][0], None], "b": [None, scores["a"][0]]}, images=apart)
+    assert all(mean.low is None for mean in single.values())

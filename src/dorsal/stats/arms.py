@@ -197,7 +197,8 @@ def pooled_means(
     cancels between arms (Loftus and Masson 1994). A single arm has the interval of its own results.
 
     With `images`, the interval is over seeds and test images, as in `compare_arms`, and with one seed over images
-    alone. There is none below FEWEST_FREEDOM degrees of freedom of several seeds, or if these show no noise.
+    alone, as it is where all seeds of an arm answer alike on every image: then nothing was left to chance. There is
+    none below FEWEST_FREEDOM degrees of freedom of other seeds, or if these show no noise.
 
     Raises ValueError for lists of unequal length, infinite values, a confidence that is not between 0 and 1, or
     `images` that do not go with the values.
@@ -219,8 +220,9 @@ def pooled_means(
         variance = float(present.var(ddof=1)) if np.ptp(present) > 0 else 0.0
     known = freedom >= FEWEST_FREEDOM and variance > 0
     half = float(stdtrit(freedom, (1 + confidence) / 2)) * sqrt(variance) if known else None
-    is_covered = images is not None and (known or results.shape[1] == 1)
-    cube = _cube(images, arms, ~np.isnan(results)) if images is not None and is_covered else None
+    cube = None if images is None else _cube(images, arms, ~np.isnan(results))
+    if cube is not None and not (known or results.shape[1] == 1 or _repeats(cube)):
+        cube = None
     z = float(ndtri((1 + confidence) / 2))
     found = {}
     for place, (arm, mean, n) in enumerate(zip(arms, means.tolist(), counts.tolist(), strict=True)):
@@ -348,6 +350,12 @@ def _cube(images: ImageValues, arms: Sequence[str], present: Array) -> Array:
     if cube.shape[:2] != present.shape or (np.isnan(cube[:, :, 0]) == present).any():
         raise ValueError("images must have an entry for each arm and seed, None exactly where there is no result")
     return cube
+
+
+def _repeats(cube: Array) -> bool:
+    """Whether all seeds of each arm, two or more, have the same values: [arms, seeds, images], NaN without a result."""
+    runs = [arm[~np.isnan(arm[:, 0])] for arm in cube]
+    return all(len(of_arm) > 1 and (np.ptp(of_arm, axis=0) == 0).all() for of_arm in runs)
 
 
 def _grid(values: Mapping[str, Sequence[float | None]]) -> Array:
