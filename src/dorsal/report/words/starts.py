@@ -83,4 +83,4 @@ def start_caveats(study: Study) -> Iterator[str]:
     if several and any({"start", "recipe"} & arm.differences.keys() for arm in study.arms):
         told = "; ".join(f"{label} ({names})" for label, names in several.items())
         first = study.arms[0].label
-        yield f"In more than one thing differ from {first}: {told}. A difference is of all of these together."
+        yield f"These differ from {first} in more than one thing: {told}. A difference is of all of these together."

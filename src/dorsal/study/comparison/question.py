@@ -274,6 +274,8 @@ def read_arm(asked: str) -> AskedArm:
     match = re.fullmatch(r"\s*([\w.+-]+)\s*=\s*(.+)", asked, re.DOTALL)
     label, text = (match[1], match[2]) if match else ("", asked)
     try:
+        if text.endswith(" with"):
+            raise ValueError("no recipe stands after 'with'; give one, as in 'resnet50@torchvision_v1 with head'")
         rest, own, made = text.rpartition(" with ")
         if own:
             any_recipe(made.strip())
