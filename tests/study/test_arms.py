@@ -98,7 +98,6 @@ def test_arms_as_tables_and_as_texts_are_one_question(tmp_path: Path) -> None:
         (("small", "small@w"), {"crossed": ("head",)}, "small under head: freeze=all of the recipe would keep random"),
         (("small@w", "small@w"), {}, "network small@w#2 is the same as small@w#1"),
         (("small@w with", "resnet_small"), {}, "network 'small@w with': no recipe stands after 'with'; give one"),
-        (("a=small", "a=resnet_small"), {}, "the label 'a' is given to 2 arms; give each its own"),
         (("small with plan",), {}, "unknown recipe 'plan'; did you mean plain"),
         (("small@",), {}, "lacks weights after the @"),
         (("small@w with plain(freeze=9)",), {}, "freeze=9 is more than its 4 levels; nearest valid: freeze=all"),

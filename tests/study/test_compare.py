@@ -232,3 +232,9 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     with pytest.raises(ValueError, match="photos"):
         compare(tiny(tmp_path / "out", data=str(tmp_path / "photos")))
+
+
+def test_a_label_that_is_given_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^networks: the label 'a' is given to 2 arms; give each its own$"):
+        compare(Comparison(networks=("a=small", "a=resnet_small"), out=str(tmp_path / "out")))
+    assert not (tmp_path / "out").exists()

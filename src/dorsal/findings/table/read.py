@@ -222,12 +222,12 @@ def _numbers(path: str, name: str, cells: Sequence[str], lines: Sequence[int]) -
         try:
             values[place] = float(cell)
         except ValueError:
-            raise _problem(
-                path,
-                lines[place],
-                name,
-                f"{cell!r} is not a number; " + _instead(cell),
-            ) from None
+            problem = f"{cell!r} is not a number"
+            if cell.endswith("%"):
+                raise _problem(path, lines[place], name, f"{problem}; write {cell.rstrip('% ')!r}") from None
+            if "," in cell:
+                raise _problem(path, lines[place], name, f"{problem}; write decimals with a point") from None
+            raise _problem(path, lines[place], name, f"{problem}; leave it empty for a run without a result") from None
         if not isfinite(values[place]):
             raise _problem(
                 path, lines[place], name, f"{cell!r} is not finite; leave it empty for a run without a result"
@@ -235,13 +235,6 @@ def _numbers(path: str, name: str, cells: Sequence[str], lines: Sequence[int]) -
         if abs(values[place]) > _LARGEST:
             raise _problem(path, lines[place], name, f"{cell!r} is above {_LARGEST:g}; give scores in another unit")
     return values
-
-
-def _instead(cell: str) -> str:
-    """What to write in place of a cell that is no number."""
-    if cell.endswith("%"):
-        return f"write {cell.rstrip('% ')!r}"
-    return "write decimals with a point" if "," in cell else "leave it empty for a run without a result"
 
 
 def _truths(path: str, name: str, cells: Sequence[str], lines: Sequence[int]) -> Array:

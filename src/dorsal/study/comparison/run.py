@@ -78,6 +78,9 @@ def prepare(comparison: Comparison, seeds: int | tuple[int, ...], on_event: OnEv
     command, most = command_line(comparison), comparison.seed_limit if comparison.until_decided else None
     comparison = replace(comparison, seeds=seeds)
     assert isinstance(comparison.data, str), "several data sets are compared by compare_data_sets"
+    labels = [arm.label for arm in comparison.asked_arms if arm.label]
+    if twice := next((label for label in labels if labels.count(label) > 1), None):
+        raise ValueError(f"networks: the label {twice!r} is given to {labels.count(twice)} arms; give each its own")
     place = with_device(comparison.resources)
     recipes = read_any_recipes(comparison.recipes, comparison.epochs)
     data = data_summary(parse_data(comparison.data), resampling=comparison.resampling)
