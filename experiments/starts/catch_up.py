@@ -2,8 +2,8 @@
 
     python experiments/starts/catch_up.py OUT
 
-OUT is the folder of run.sh, with all its runs ended. Writes OUT/catch_up.json and OUT/catch_up.html, and prints what
-the page says.
+OUT is the folder of run.sh. A kind of images that has not begun there is left out; one that has begun must have ended.
+Writes OUT/catch_up.json and OUT/catch_up.html, and prints what the page says.
 
 The *gain* of a start is the accuracy of a network fine-tuned or probed from it, minus that of the same network from
 scratch, in points. Its interval covers new seeds and new test images, and not another start: there is one a network.
@@ -26,7 +26,7 @@ from dorsal.findings.comparison import Compared, compared_results
 from dorsal.findings.contributions import read_contributions
 from dorsal.jobs.records import Study
 from dorsal.report.parts import estimated, legend, page_of, section, table, top
-from dorsal.report.plot import View, look, plane, short
+from dorsal.report.plot import GREY, View, look, plane, short
 from dorsal.report.shell import chart
 from dorsal.report.words.numerals import listed, plural
 from dorsal.stats import Estimate
@@ -44,6 +44,7 @@ MOVES = {
     "Scenes of digits, from the CIFAR ResNet-20": (("scenes200", "scenes1000", "scenes3000"), ("resnet20",)),
 }
 """By title: the folders of its studies, from few images to many, and the networks in them."""
+QUESTION = "From how many images on does training from scratch catch up?"
 MEAN = "mean of the four"
 CONFIDENCE = 0.95
 
@@ -128,8 +129,8 @@ def interval(differences: Array, variance: float, freedom: int, pictures: ImageN
 
 
 def _gain(network: str, way: str, images: int, scratch: Array, started: Array, gain: Estimate) -> Gain:
-    means = {"scratch": float(scratch.mean()), "started": float(started.mean())}
-    return Gain(network=network, way=way, images=images, gain=gain, **means)
+    scores = float(scratch.mean()), float(started.mean())
+    return Gain(network=network, way=way, images=images, scratch=scores[0], started=scores[1], gain=gain)
 
 
 def catch_up(found: Sequence[Gain]) -> CatchUp:
@@ -137,9 +138,9 @@ def catch_up(found: Sequence[Gain]) -> CatchUp:
 
     The interval inverts those of the gains (Fieller 1954): at the true number of images the gain is 0, and an interval
     that covers it there has that number among those for which it covers 0. Between two numbers of images gains, and the
-    ends of their intervals, are taken to lie on lines over the logarithm. A gain that is
-    such a line is covered as often as is said. One that falls fast first and then slowly lies below the lines: it is
-    covered where standard errors are a point or more, and in 75 to 85 % where they are half a point.
+    ends of their intervals, are taken to lie on lines over the logarithm. If the gain is such a line, it is covered as
+    often as is said. If it falls fast first and then slowly, it lies below the lines: then it is covered where standard
+    errors are a point or more, and in 75 to 85 % where they are half a point.
     """
     places = [log(each.images) for each in found]
     values, lows, highs = ([getattr(each.gain, end) for each in found] for end in ("value", "low", "high"))
@@ -273,12 +274,12 @@ def figure(found: Move, way: str) -> go.Figure:
             },
             hovertemplate=f"{escape(network)}, %{{x:.0f}} images: %{{y:+.2f}} points<extra></extra>",
         )
-    drawn.add_hline(y=0, line={"width": 1, "dash": "dot", "color": "#7F7F7F"})
+    drawn.add_hline(y=0, line={"width": 1, "dash": "dot", "color": GREY})
     return drawn.update_layout(xaxis={"type": "log", "tickvals": ticks, "ticktext": [f"{each:,}" for each in ticks]})
 
 
 def _colour(network: str, index: int) -> str:
-    return "#7F7F7F" if network == MEAN else look(index).colour
+    return GREY if network == MEAN else look(index).colour
 
 
 def page(moves: Sequence[Move]) -> str:
@@ -298,7 +299,7 @@ def page(moves: Sequence[Move]) -> str:
         "Cells of several kinds are from the same photographs, and count as independent.",
     )
     said = [f"{found.title}: {line}" for found in moves for line in gain_sentences(found)]
-    sections = [top("From how many images on does training from scratch catch up?", about, said, limits, alike=True)]
+    sections = [top(QUESTION, about, said, limits, alike=True)]
     for found in moves:
         views = [View(words, figure(found, way)) for way, words in WAYS.items()]
         names = list(found.catch_up["tuned"])
@@ -326,13 +327,15 @@ def page(moves: Sequence[Move]) -> str:
         figures = chart(name, views, caption, boxes)
         tables = table(f"{name}: catching up", columns, ends) + table(f"{name}: gains", head, rows)
         sections.append(section(escape(found.title), figures + tables))
-    return page_of("From how many images on does training from scratch catch up?", sections)
+    return page_of(QUESTION, sections)
 
 
 def read_moves(out: Path) -> list[Move]:
-    """The answer for each kind of images, from the folders of all studies."""
+    """The answer for each kind of images that has begun, from the folders of its studies."""
     return [
-        move(title, [read(out / name) for name in folders], networks) for title, (folders, networks) in MOVES.items()
+        move(title, [read(out / name) for name in folders], networks)
+        for title, (folders, networks) in MOVES.items()
+        if any((out / name).exists() for name in folders)
     ]
 
 
@@ -343,7 +346,7 @@ def said(moves: Sequence[Move]) -> str:
         lines += [found.title, *(f"- {line}" for line in gain_sentences(found))]
         for network, tuned, probed in catch_up_rows(found):
             lines.append(
-                f"- {network}: scratch catches up with the fine-tuned start {tuned}, with the probed {probed}."
+                f"- {network}. Caught up from scratch: the fine-tuned start {tuned}; the probed start {probed}."
             )
     return "\n".join(lines)
 

@@ -110,7 +110,7 @@ def test_unpaired_arms_and_data_sets_are_told(dorsal, tmp_path):
 
 
 def test_a_folder_of_something_else_is_left_alone(dorsal, table, tmp_path):
-    for file, what in (("choice.json", "a choice of weights"), ("model.json", "a model that `dorsal train` made")):
+    for file, what in (("choice.json", "a choice of weights"), ("model.json", "a model")):
         folder = tmp_path / file.partition(".")[0]
         folder.mkdir()
         (folder / file).write_text("{}")

@@ -297,7 +297,7 @@ def test_a_folder_is_of_a_study_or_of_a_model_that_was_trained_alone(dorsal, tmp
     data = ("--data", "scenes(size=32, train=40, val=20)", "--epochs", 1)
     assert dorsal("train", "small", *data, "--out", model)[0] == 0
     code, _, err = dorsal("compare", "small", "resnet18", *data, "--out", model)
-    assert (code, "holds a model that `dorsal train` made; name another folder" in err) == (2, True)
+    assert (code, "holds a model; name another folder" in err) == (2, True)
     assert not (model / "study.json").exists()
     write_study_file(study, StudyFile(make_case("whole").study, "", ()))
     code, _, err = dorsal("train", "small", *data, "--out", study)

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from msgspec.structs import replace
@@ -176,3 +177,22 @@ def test_the_page_shows_every_gain() -> None:
     for line in script.gain_sentences(found):
         assert prose(line) in page
     assert all(prose(cell) in page for row in script.catch_up_rows(found) for cell in row)
+
+
+RECORDS = FOLDER / "records"
+
+
+def test_findings_are_those_of_the_records() -> None:
+    """Page and README say what the analysis of today finds in the runs."""
+    moves = script.read_moves(RECORDS)
+    kept = msgspec.json.decode((RECORDS / "catch_up.json").read_bytes(), type=list[script.Move])
+    for found, written in zip(moves, kept, strict=True):
+        assert (found.title, found.seeds, found.tested) == (written.title, written.seeds, written.tested)
+        for now, then in zip(found.gains, written.gains, strict=True):
+            assert (now.network, now.way, now.images) == (then.network, then.way, then.images)
+            ends = [(each.gain.value, each.gain.low, each.gain.high) for each in (now, then)]
+            assert ends[0] == pytest.approx(ends[1], abs=1e-3)
+    assert script.said(moves) in (FOLDER / "README.md").read_text(encoding="utf-8")
+    page = (RECORDS / "catch_up.html").read_text(encoding="utf-8")
+    for found in moves:
+        assert all(prose(line) in page for line in script.gain_sentences(found))

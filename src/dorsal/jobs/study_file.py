@@ -10,7 +10,7 @@ from dorsal.jobs.json_file import read_record, write_record
 from dorsal.jobs.records import STUDY_SCHEMA, Kind, Study
 from dorsal.jobs.scores import SCORES_FILE
 from dorsal.jobs.store import HIDDEN, Store, without_password
-from dorsal.language.files import absence
+from dorsal.language.files import FOLDERS, absence
 from dorsal.weights.card import MODEL_FILE
 
 STUDY_FILE = "study.json"
@@ -18,13 +18,7 @@ DATA_SETS_FILE = "data_sets.json"
 """In the folder of a comparison on several data sets; those of its single comparisons lie in it."""
 _OWN_STORE = "study.db"
 """The SQLite file of a study that has no other storage."""
-_OTHERS = {
-    "choice.json": "a choice of weights",
-    DATA_SETS_FILE: "a comparison on several data sets",
-    MODEL_FILE: "a model that `dorsal train` made",
-    SCORES_FILE: "scores of models",
-}
-"""What a folder holds that has this file, other than a study."""
+_OF_STUDIES = ("search.json", "spaces.json", STUDY_FILE)
 OF_A_MODEL = (MODEL_FILE, SCORES_FILE)
 """What may stand in one folder: a model, and what models scored."""
 _KINDS: dict[Kind, str] = {
@@ -109,8 +103,8 @@ def load_study(folder: Path, storage: str | None = None, file: str = STUDY_FILE)
 
 def refuse_others(folder: Path, *own: str) -> None:
     """Raises ValueError where the folder holds a study or something else of ours whose file is none of `own`."""
-    for file, what in _OTHERS.items():
-        if file not in own and (folder / file).is_file():
+    for file, what in FOLDERS.items():
+        if file not in (*own, *_OF_STUDIES) and (folder / file).is_file():
             raise ValueError(f"out={str(folder)!r} holds {what}; name another folder")
     if STUDY_FILE not in own and (saved := read_study_file(folder)):
         raise ValueError(f"out={str(folder)!r} holds {_KINDS[saved.study.kind]}; name another folder")

@@ -69,7 +69,7 @@ def is_file(path: Path) -> bool:
         return False
 
 
-_FOLDERS = {
+FOLDERS = {
     "choice.json": "a choice of weights",
     "data_sets.json": "a comparison on several data sets",
     "model.json": "a model",
@@ -86,7 +86,7 @@ def absence(folder: Path, file: str) -> str:
     if not is_folder(folder):
         return "it is a file" if is_file(folder) else "there is no such folder"
     beside = ("search.json", "spaces.json") if file == "study.json" else ()  # where it would be itself
-    found = next((what for name, what in _FOLDERS.items() if name not in beside and is_file(folder / name)), "")
+    found = next((what for name, what in FOLDERS.items() if name not in beside and is_file(folder / name)), "")
     if found == "a study":  # of another kind, or damaged
         return f"it is the folder of a study without {file}"
     return f"it is the folder of {found}" if found else f"there is no {file} in it"

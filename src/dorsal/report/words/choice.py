@@ -12,9 +12,8 @@ from dorsal.report.words.verdicts import difference, tie_sentence
 from dorsal.study.choice.records import COLORS, RANDOM, ChoiceStudy, LeftOut
 
 COST_COLUMNS = ("params", "MACs", "one image, ms", "license")
-UNKNOWN = ("", "not stated")
+_UNKNOWN = ("", "not stated")
 """Licenses: of weights of which nobody says it, and of those that `dorsal train` made."""
-OTHERS = "each of the others that were fine-tuned"
 SCORE_COLUMNS = ("fine-tuned", "rank", "probed", "in round", "fate")
 
 
@@ -65,7 +64,7 @@ def _top(study: ChoiceStudy, found: ChoiceFindings) -> Iterator[str]:
     if best.score is not None:
         yield f"{take}: {_fine_tuned(found, best, study.data.val_images)}."
         if len(tuned) > 2:
-            yield tie_sentence(found.top) if others else f"{first} is shown to be better than {OTHERS}."
+            yield tie_sentence(found.top) if others else f"{first} is shown to be better than each of the others."
         elif len(tuned) == 2:
             (other,) = (each for each in tuned if each.label != first)
             is_tied = other.label in found.top
@@ -196,7 +195,7 @@ def caveats(study: ChoiceStudy, found: ChoiceFindings) -> Iterator[str]:
     if len(study.finalists) > 1 and found.by == "fine-tuning":
         yield "All were fine-tuned by one recipe as it is. Tuned, they might rank otherwise: dorsal compare --tune."
         yield "The score of the best of several is a little too high, as it was chosen by the same validation images."
-    if any(arm.start and arm.start.license in UNKNOWN for arm in study.arms):
+    if any(arm.start and arm.start.license in _UNKNOWN for arm in study.arms):
         yield "Of some weights nobody says under which license they are."
     times = {arm.forward.device: arm.forward.threads for arm in study.arms if arm.forward}
     for device, threads in times.items():

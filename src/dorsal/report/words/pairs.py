@@ -58,7 +58,8 @@ def pair_sentence(
     if verdict and verdict.verdict == "practically equal":
         return f"{pair.better} and {pair.worse} are practically equal: {size}, inside ± {margin}{whole} ({over})."
     if not planned:
-        return f"{_open(pair, judged)}: {size} {over}{whole}; as most results are not above chance, nothing is planned."
+        why = "most results are not above chance, so no number of seeds is given"
+        return f"{_open(pair, judged)}: {size} {over}{whole}; {why}."
     needed = f"{_needed(pair, noun)}{_to_be_equal(judged)}"
     if pair.seed_half is not None and pair.images is not None and found.value > pair.seed_half:
         return (

@@ -47,8 +47,8 @@ def start_sentences(study: Study, found: ComparisonFindings) -> Iterator[str]:
     if (spread := found.start_spread) is not None:
         yield (
             f"The means of the {spread.weights} weights of {spread.network} spread over {spread.spread:.1f} points, "
-            f"those of the best weights of the {spread.networks} networks over {spread.best_spread:.1f}. Chance alone "
-            "spreads more weights farther, so this does not say which of both choices weighs more."
+            f"those of the best weights of the {spread.networks} networks over {spread.best_spread:.1f}. More weights "
+            "spread farther by chance alone, so this does not say which of both choices weighs more."
         )
 
 

@@ -44,7 +44,7 @@ def _needed(pair: Pair, judgement: Judgement, margin: float, repeat: str) -> str
     if ways:
         parts.append(f"{_capital(' or '.join(ways))} would show a difference of this size.")
     else:
-        parts.append(f"{plural(pair.n, repeat)} are too few to say how many would show a difference of this size.")
+        parts.append(f"There are too few {repeat}s to say how many would show a difference of this size.")
     if said := equality_ways(judgement, repeat):
         parts.append(f"{_capital(said)} would show that level arms are practically equal.")
     return " ".join(parts)

@@ -32,9 +32,9 @@ DEFAULT_NETWORKS = (
 """One small network in four forms: ResNet, Res2Net, ResNeSt, and RegNet with squeeze-and-excitation."""
 
 MOST_TRIES = 256
+"""Settings to tune by: no more are ever worth their time."""
 _SEED_LIMIT = 20
 """Seeds at most, where they are added until the arms are decided."""
-"""Settings to tune by: no more are ever worth their time."""
 
 
 class MatchedCost(msgspec.Struct, frozen=True):
@@ -273,7 +273,7 @@ def read_arm(asked: str) -> AskedArm:
     match = re.fullmatch(r"\s*([\w.+-]+)\s*=\s*(.+)", asked, re.DOTALL)
     label, text = (match[1], match[2]) if match else ("", asked)
     try:
-        if text.endswith(" with"):
+        if text.rstrip().endswith(" with"):
             raise ValueError("no recipe stands after 'with'; give one, as in 'resnet50@torchvision_v1 with head'")
         rest, own, made = text.rpartition(" with ")
         if own:

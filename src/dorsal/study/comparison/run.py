@@ -55,8 +55,10 @@ def compare(comparison: Comparison, *, on_event: OnEvent = lambda _: None) -> St
     while True:
         study = _compare(comparison, min(count, comparison.seed_limit), on_event)
         left = undecided(study, comparison.seed_limit)
-        if left and count >= comparison.seed_limit:
-            on_event(Note(f"undecided after {count} seeds, which are as many as there may be: {', '.join(left)}"))
+        if left and len(study.seeds) == comparison.seed_limit:
+            on_event(
+                Note(f"undecided after {len(study.seeds)} seeds, which are as many as there may be: {', '.join(left)}")
+            )
         if not left or len(study.seeds) < count or count >= comparison.seed_limit:
             return study
         count += 1
