@@ -8,7 +8,7 @@ from html import escape
 import msgspec
 
 from dorsal.data.summary import DataSummary
-from dorsal.jobs.records import Arm, Study
+from dorsal.jobs.records import Arm, Machine, Study
 from dorsal.report.drawing import draw_arm
 from dorsal.report.plot import look
 from dorsal.report.shell import prose, shell
@@ -90,18 +90,18 @@ def details(summary: str, body: str) -> str:
 
 def how_it_was_run(study: Study) -> str:
     """The section on what it takes to trust the study and to run it again."""
-    machine, tuned = study.machine, {each.tuned for each in study.tuning}
+    tuned = {each.tuned for each in study.tuning}
     asked = {name: recipe for name, recipe in study.recipes.items() if name not in tuned}
-    about = {
-        "machine": f"{machine.processor}, {machine.cores} cores, {machine.memory_gib:.0f} GiB, {machine.system}",
-        "runs": f"on {machine.device}, {machine.workers} at a time, {plural(machine.threads, 'thread')} each, "
-        f"{seconds(sum(trial.seconds for trial in study.trials))} of training in all",
-        "versions": ", ".join(f"{name} {version}" for name, version in study.versions.items()),
-        "data": f"{study.data.description}, fingerprint {study.data.fingerprint}",
-        "seeds": ", ".join(map(str, study.seeds)),
-        "epochs": ", ".join(f"{name} {recipe.epochs}" for name, recipe in asked.items()),
-    }
-    facts = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in about.items())
+    facts = run_facts(
+        study.machine,
+        study.versions,
+        study.data,
+        {
+            "training": f"{seconds(sum(trial.seconds for trial in study.trials))} in all",
+            "seeds": ", ".join(map(str, study.seeds)),
+            "epochs": ", ".join(f"{name} {recipe.epochs}" for name, recipe in asked.items()),
+        },
+    )
     recipes = "".join(
         details(f"Recipe {name}", f"<pre>{escape(msgspec.json.format(msgspec.json.encode(recipe)).decode())}</pre>")
         for name, recipe in asked.items()
@@ -109,7 +109,21 @@ def how_it_was_run(study: Study) -> str:
     said = study_notes(study)
     notes = f'<ul class="caveats">{items(said)}</ul>' if said else ""
     command = f"<pre>{escape(study.command)}</pre>"
-    return section("How it was run", f"{command}<dl>{facts}</dl>{notes}{recipes}{lost_runs(study)}")
+    return section("How it was run", f"{command}{facts}{notes}{recipes}{lost_runs(study)}")
+
+
+def run_facts(
+    machine: Machine, versions: Mapping[str, str], data: DataSummary, more: Mapping[str, str] | None = None
+) -> str:
+    """Where, with what, and on which data something ran, as a list; `more` has further facts by name."""
+    about = {
+        "machine": f"{machine.processor}, {machine.cores} cores, {machine.memory_gib:.0f} GiB, {machine.system}",
+        "runs": f"on {machine.device}, {machine.workers} at a time, {plural(machine.threads, 'thread')} each",
+        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
+        "data": f"{data.description}, fingerprint {data.fingerprint}",
+        **(more or {}),
+    }
+    return f"<dl>{''.join(f'<dt>{name}</dt><dd>{escape(value)}</dd>' for name, value in about.items())}</dl>"
 
 
 def network_article(title: str, about: str, arm: Arm, image_size: int) -> str:

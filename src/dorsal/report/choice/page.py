@@ -12,7 +12,7 @@ from dorsal.findings.choice import ChoiceFindings
 from dorsal.jobs.json_file import write_whole
 from dorsal.report.choice.figures import DASH, round_view
 from dorsal.report.files import json_of
-from dorsal.report.parts import data_line, items, legend, page_of, section, swatch, table, top
+from dorsal.report.parts import data_line, items, legend, page_of, run_facts, section, swatch, table, top
 from dorsal.report.plot import GREY
 from dorsal.report.shell import chart
 from dorsal.report.words.choice import (
@@ -107,14 +107,7 @@ def _rounds(study: ChoiceStudy) -> str:
 
 def _run(study: ChoiceStudy) -> str:
     """What it takes to trust the choice and to make it again."""
-    machine = study.machine
-    about = {
-        "machine": f"{machine.processor}, {machine.cores} cores, {machine.memory_gib:.0f} GiB, {machine.system}",
-        "runs": f"on {machine.device}, {machine.workers} at a time, {plural(machine.threads, 'thread')} each",
-        "versions": ", ".join(f"{name} {version}" for name, version in study.versions.items()),
-        "data": f"{study.data.description}, fingerprint {study.data.fingerprint}",
-    }
-    facts = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in about.items())
+    facts = run_facts(study.machine, study.versions, study.data)
     said = items((*study.data.notes, *map(remark_sentence, study.remarks)))
     notes = f'<ul class="caveats">{said}</ul>' if said else ""
-    return section("How it was run", f"<pre>{escape(study.command)}</pre><dl>{facts}</dl>{notes}")
+    return section("How it was run", f"<pre>{escape(study.command)}</pre>{facts}{notes}")
