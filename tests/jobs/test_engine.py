@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from functools import partial
 from multiprocessing import forkserver
 from pathlib import Path
@@ -43,6 +44,14 @@ torch._C._cuda_getDeviceCount = torch.cuda.is_available = torch.cuda.device_coun
 import dorsal.jobs.train
 print(torch.cuda.is_initialized())
 """
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """This process hears Ctrl-C, which is ignored where the tests run as a background job of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class TestLocalPool(EngineContract):
@@ -83,7 +92,9 @@ class TestLocalPool(EngineContract):
         next(reports)
         reports.close()
 
-    def test_ctrl_c_reaches_this_process_while_a_worker_starts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_ctrl_c_reaches_this_process_while_a_worker_starts(
+        self, ctrl_c: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Until the process that workers are copies of has imported torch, that takes seconds."""
         start = forkserver.connect_to_new_process
 
@@ -92,12 +103,8 @@ class TestLocalPool(EngineContract):
             return start(fds)
 
         monkeypatch.setattr(forkserver, "connect_to_new_process", press_and_start)
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
-        try:
-            with pytest.raises(KeyboardInterrupt):
-                list(self.engine(1, says_pid_and_threads).run_all([make_run(1)]))
-        finally:
-            signal.signal(signal.SIGINT, before)
+        with pytest.raises(KeyboardInterrupt):
+            list(self.engine(1, says_pid_and_threads).run_all([make_run(1)]))
 
     @pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
     def test_workers_end_when_the_main_process_is_killed(self, tmp_path: Path, how: signal.Signals) -> None:
@@ -120,7 +127,7 @@ def wait_until(condition, seconds: float = 60.0) -> None:
         time.sleep(0.05)
 
 
-def test_ctrl_c_waits_until_a_process_has_started() -> None:
+def test_ctrl_c_waits_until_a_process_has_started(ctrl_c: None) -> None:
     """Another thread takes the signal, as the command line has one."""
     begun, started = threading.Event(), []
     other = threading.Thread(target=lambda: begun.wait() and signal.raise_signal(signal.SIGINT))
