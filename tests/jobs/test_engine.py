@@ -92,9 +92,8 @@ class TestLocalPool(EngineContract):
         next(reports)
         reports.close()
 
-    def test_ctrl_c_reaches_this_process_while_a_worker_starts(
-        self, ctrl_c: None, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    @pytest.mark.usefixtures("ctrl_c")
+    def test_ctrl_c_reaches_this_process_while_a_worker_starts(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Until the process that workers are copies of has imported torch, that takes seconds."""
         start = forkserver.connect_to_new_process
 
@@ -127,7 +126,8 @@ def wait_until(condition, seconds: float = 60.0) -> None:
         time.sleep(0.05)
 
 
-def test_ctrl_c_waits_until_a_process_has_started(ctrl_c: None) -> None:
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_waits_until_a_process_has_started() -> None:
     """Another thread takes the signal, as the command line has one."""
     begun, started = threading.Event(), []
     other = threading.Thread(target=lambda: begun.wait() and signal.raise_signal(signal.SIGINT))
