@@ -47,12 +47,14 @@ class Opened:
 @pytest.mark.parametrize(
     ("of_class", "held", "expected"),
     [
-        ((8, 8), 4, [(8, 16, 4)]),
-        ((48, 20), 17, [(10, 20, 17), (48, 68, 17)]),
-        ((800,) * 10, 2000, [(10, 100, 500), (40, 400, 500), (160, 1600, 1600), (800, 8000, 2000)]),
+        ((8, 8), 4, [(8, 16, 4, 1)]),
+        ((79, 79), 17, [(79, 158, 17, 1)]),
+        ((90, 20), 17, [(40, 60, 17, 4), (90, 110, 17, 1)]),
+        ((90, 3, 200), 300, [(40, 83, 300, 3), (200, 293, 300, 1)]),
+        ((800,) * 10, 2000, [(40, 400, 500, 4), (160, 1600, 1600, 4), (800, 8000, 2000, 1)]),
     ],
 )
-def test_portions_begin_with_ten_of_each_class_and_end_with_all(
+def test_portions_begin_with_forty_of_each_class_in_four_draws_and_end_with_all_in_one(
     of_class: tuple[int, ...], held: int, expected: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rounds, "data_of", lambda _: Opened(of_class, held))
@@ -78,6 +80,19 @@ def test_rounds_add_images_and_keep_those_before() -> None:
     longer = added(images, order, [5, 12])
     assert [int(longer["0 to 5"].image(index)) for index in range(10)] == seen[:10]
     assert list(added(images, ranks(50, seed=0), [50, 50])) == ["0 to 50"]  # the second round adds nothing
+
+
+def test_the_answers_of_each_draw_are_scored_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {
+        "label": np.array([0, 1, 1, 0, 1, 1]),
+        "predicted": np.array([0, 1, 1, 0, 1, 0]),
+        "group": np.array([7, 8, 8, 7, 8, 8]),
+    }
+    monkeypatch.setattr(rounds, "read_predictions", lambda *_: said)
+    first, second = rounds.ratios_of(None, 2, tmp_path)  # type: ignore[arg-type]
+    assert (first.score(), second.score()) == (100.0, pytest.approx(200 / 3))
+    assert first.groups is not None
+    assert first.groups.tolist() == [7, 8, 8]
 
 
 def test_color_histograms_know_colors_and_not_places() -> None:

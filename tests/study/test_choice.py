@@ -21,8 +21,13 @@ from dorsal.study.choice.question import Choice, command_line, read_candidate
 from dorsal.study.choice.records import COLORS, RANDOM, ChoiceStudy
 from dorsal.study.choice.run import choose
 from dorsal.study.question import from_toml, to_toml
+from dorsal.train.probe import answer
 from tests.study.arithmetic import EPOCH, Arithmetic, put_in_place, time_by
 from tests.study.gratings import NET, write_gratings, write_starts
+from tests.study.simulate_choice import GRID, Case, rounds_of, shares
+
+ONE = (1e-2,)
+"""A list of one penalty: nine take nine times as long."""
 
 
 class Here:
@@ -53,7 +58,7 @@ class Here:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with pictures `mine` and starts in `models`."""
     folder = tmp_path_factory.mktemp("choice")
-    write_gratings(folder / "mine", each=80, val=10)
+    write_gratings(folder / "mine", each=100, val=10)
     write_starts(folder / "models", f"{folder}/mine(size=32)")
     return folder
 
@@ -64,7 +69,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Here:
     here = Here()
     put_in_place(Arithmetic(1), monkeypatch)
     monkeypatch.setattr("dorsal.study.choice.run.engine_of", here)
-    monkeypatch.setattr("dorsal.jobs.rounds.Probe", lambda: Probe(penalties=(1e-4,)))  # nine take nine times as long
+    monkeypatch.setattr("dorsal.jobs.rounds.Probe", lambda: Probe(penalties=ONE))
     monkeypatch.setattr("torch.set_num_threads", lambda _: None)
     return here
 
@@ -82,25 +87,26 @@ def asked_again(choice: Choice) -> tuple[ChoiceStudy, list[Event]]:
 def test_worse_weights_are_dropped_controls_run_and_nothing_is_made_twice(
     place: Path, tmp_path: Path, engine: Here
 ) -> None:
-    choice = asked(place, tmp_path / "out")
+    with_license(place, tmp_path / "more", twin="MIT")
+    choice = asked(place, tmp_path / "out", weights=(str(place / "models"), str(tmp_path / "more")))
     engine.reports = 3
     with pytest.raises(KeyboardInterrupt):
         choose(choice)
     engine.reports = 10_000
     study = choose(choice)
     first, last = study.rounds
-    assert [each.portion.learnt for each in study.rounds] == [40, 256]
-    assert first.portion.held == last.portion.held == 64  # a fifth of the training images
-    assert set(first.scores) == {"random", "dead", RANDOM, COLORS}
+    assert [(each.portion.learnt, each.portion.draws) for each in study.rounds] == [(160, 4), (320, 1)]
+    assert first.portion.held == last.portion.held == 80  # a fifth of the training images
+    assert set(first.scores) == {"random", "twin", "dead", RANDOM, COLORS}
     assert first.scores["dead"].value == 25.0
     dropped = {label for each in study.rounds for label in each.dropped}
     assert dropped == {"dead"}
     assert RANDOM in last.scores
     assert COLORS in last.scores
-    assert (study.left, study.finalists, study.waiting) == (("random",), ("random",), ())
+    assert (study.left, study.finalists, study.waiting) == (("random", "twin"), ("random", "twin"), ())
     assert study.finetuning is not None
-    assert [trial.status for trial in study.finetuning.trials] == ["finished"] * 3
-    assert [arm.label for arm in study.finetuning.arms] == ["random"]
+    assert [trial.status for trial in study.finetuning.trials] == ["finished"] * 6
+    assert [arm.label for arm in study.finetuning.arms] == ["random", "twin"]
     assert all(arm.forward for arm in study.arms)
     assert len(engine.made) == len(set(engine.made))
     kept = set((tmp_path / "out" / "features").iterdir())
@@ -152,13 +158,14 @@ def test_a_budget_decides_how_far_it_goes(
 def test_probing_ends_where_half_of_the_budget_would_not_do_and_stays_so(
     place: Path, tmp_path: Path, engine: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    choice = asked(place, tmp_path / "out", budget="1h")
-    takes = {104: 1.0, 216: 2000.0}  # seconds of the rounds, by the images that they add
+    with_license(place, tmp_path / "more", one="MIT", another="MIT")
+    choice = asked(place, tmp_path / "out", weights=(str(tmp_path / "more"),), budget="1h")
+    takes = {240: 1.0, 160: 2000.0}  # seconds of the rounds, by the images that they add
     monkeypatch.setattr("dorsal.study.choice.run._seconds", lambda *given: takes[given[2]])
     study = choose(choice)
     assert (study.stop, len(study.rounds), len(study.portions)) == ("budget", 1, 2)
     assert set(study.finalists) == set(study.left)
-    takes[216] = 1.0
+    takes[160] = 1.0
     assert choose(choice).rounds == study.rounds  # the same command makes no more of it
     assert len(choose(msgspec.structs.replace(choice, budget="2h")).rounds) == 2
 
@@ -270,6 +277,13 @@ def test_the_command_of_the_winner_is_read_by_the_command_line(monkeypatch: pyte
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("case", [case for case in GRID if case.draws > 1])
+def test_candidates_as_good_as_the_best_are_rarely_dropped_in_all_cases(case: Case) -> None:
+    equal, _ = shares(case, rounds_of(case, 200))
+    assert equal <= 8
+
+
+@pytest.mark.slow
 def test_a_trained_start_wins_by_itself(tmp_path: Path) -> None:
     for name, seed in (("seen", 1), ("mine", 2)):
         write_gratings(tmp_path / name, each=100, val=20, seed=seed)
@@ -293,3 +307,37 @@ def test_no_study_begins_in_the_folder_of_something_else(tmp_path: Path, file: s
         with pytest.raises(ValueError, match=r"^out=.* holds .*; name another folder$"):
             dorsal.run(question)
     assert {path.name for path in tmp_path.iterdir()} <= {file, "lock"}
+
+
+def test_each_draw_of_a_round_learns_from_images_of_its_own_and_all_are_scored_on_the_same(
+    place: Path, tmp_path: Path, engine: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = list[tuple[Any, Any]]()
+
+    def noted(recipe: Any, known: Any, labels: Any, classes: int, asked: Any, seed: int) -> Any:
+        seen.append((known, asked))
+        assert labels.bincount().tolist() == [len(labels) // 4] * 4
+        return answer(recipe, known, labels, classes, asked, seed)
+
+    monkeypatch.setattr("dorsal.jobs.rounds.answer", noted)
+    study = choose(asked(place, tmp_path / "out", weights=(f"{NET}@{place / 'models' / 'random'}",)))
+    (first,) = study.rounds  # with one candidate
+    draws = seen[:4]
+    assert [len(known) for known, _ in draws] == [40] * 4
+    assert len(torch.cat([known for known, _ in draws]).unique(dim=0)) == 160
+    assert all(torch.equal(asked, draws[0][1]) for _, asked in draws)
+    assert len(seen) == 3 * 4  # the candidate and the controls
+    assert len(draws[0][1]) == first.portion.held
+
+
+def test_candidates_as_good_as_the_best_are_rarely_dropped_and_worse_ones_are() -> None:
+    case = Case(4, 3, 40, 4, 0.4, held=200)
+    equal, _ = shares(case, rounds_of(case, 60, penalties=ONE))
+    one_draw = case._replace(each=10, draws=1)
+    by_chance, _ = shares(one_draw, rounds_of(one_draw, 60, penalties=ONE))
+    worse = case._replace(worse=0.4)
+    others, dropped = shares(worse, rounds_of(worse, 10, penalties=ONE))
+    assert equal <= 8
+    assert by_chance > 10  # why a round has several draws
+    assert dropped == 100
+    assert others <= 20

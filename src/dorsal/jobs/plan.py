@@ -119,11 +119,20 @@ class Evaluate(msgspec.Struct, frozen=True, kw_only=True):
 
 class Portion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How many training images a round of a choice looks at: `each` of every class to learn from, `learnt` in all, and
-    `held` others to be scored on. A larger portion has all images of a smaller one."""
+    `held` others to be scored on. A larger portion has all images of a smaller one.
+
+    The images to learn from are shared out to so many `draws`, and a probe learns from each of them alone.
+    """
 
     each: int
     learnt: int
     held: int
+    draws: int = 1
+
+    @property
+    def of_draw(self) -> int:
+        """The images of a draw; one more or less for some of them."""
+        return round(self.learnt / self.draws)
 
 
 class ProbeRound(msgspec.Struct, frozen=True, kw_only=True):

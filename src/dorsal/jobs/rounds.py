@@ -38,16 +38,20 @@ from dorsal.train.augment import seed_of
 from dorsal.train.features import feature_key, kept_features
 from dorsal.train.probe import answer
 
-_FIRST_EACH, _GROWTH = 10, 4
+_FIRST_EACH, _GROWTH = 40, 4
+_DRAWS = 4
 _FEWEST_HELD = 500
 _SEED = 0
 _BATCH = 64
 
 
 def portions_of(run: Run) -> tuple[Portion, ...]:
-    """What each round looks at: 10 images of each class, then 4 times as many, up to all.
+    """What each round looks at: 40 images of each class in four draws, then 4 times as many, and all in the end.
 
-    A round is scored on as many held-out images as it learns from, and on 500 at least, as far as there are so many.
+    The last round has one draw: all images are what there is to learn from, while few of them might favor a candidate
+    by chance. A class with fewer than four images has one in each draw. A round is scored on as many held-out images as
+    it learns from, and on 500 at least, as far as there are so many.
+
     Raises ValueError where a class has no image to learn from.
     """
     data = data_of(run)
@@ -60,15 +64,17 @@ def portions_of(run: Run) -> tuple[Portion, ...]:
         step *= _GROWTH
     each.append(most)
     learnt = [int(np.minimum(of_class, count).sum()) for count in each]
-    return tuple(
-        Portion(count, images, len(data.val) if count == most else min(max(images, _FEWEST_HELD), len(data.val)))
-        for count, images in zip(each, learnt, strict=True)
+    draws, held = min(_DRAWS, int(of_class.min())), len(data.val)
+    *first, last = zip(each, learnt, strict=True)
+    return (
+        *(Portion(count, images, min(max(images, _FEWEST_HELD), held), draws) for count, images in first),
+        Portion(*last, held),
     )
 
 
 def probe_round(job: ProbeRound, tell: Callable[[Message], None], *, folder: Path, place: Resources) -> ModelScore:
-    """Probes a candidate, and tells what it said of each held-out image. An error that is raised becomes the
-    outcome's."""
+    """Probes a candidate with each draw, and tells what it said of each held-out image, draw by draw. An error that is
+    raised becomes the outcome's."""
     torch.set_num_threads(place.threads)
     began = time.monotonic()
     try:
@@ -80,20 +86,27 @@ def probe_round(job: ProbeRound, tell: Callable[[Message], None], *, folder: Pat
         labels, truth = (
             torch.from_numpy(np.concatenate([part.labels for part in side.values()])) for side in (learnt, held)
         )
-        logits, _ = answer(Probe(), known, labels, len(data.classes), asked, _SEED)
+        draws = job.portions[-1].draws
+        draw_of = torch.from_numpy(class_ranks(labels.numpy(), _SEED) % draws)
         scorer = ClassifyScorer(len(data.classes))
-        scorer.add(range(len(truth)), logits, truth)
+        for draw in range(draws):
+            drawn = draw_of == draw
+            logits, _ = answer(Probe(), known[drawn], labels[drawn], len(data.classes), asked, _SEED)
+            scorer.add(range(draw * len(truth), (draw + 1) * len(truth)), logits, truth)
         groups = [part.groups for part in held.values() if part.groups is not None]
-        found, content = scorer.score(), pack(scorer.evidence(), np.concatenate(groups) if groups else None)
+        found, content = scorer.score(), pack(scorer.evidence(), np.concatenate(groups * draws) if groups else None)
     except Exception as error:
         return job.failed(describe_error(error))
     tell(Predictions(content))
     return model_score(job.key, found, content, time.monotonic() - began)
 
 
-def ratios_of(outcome: ModelScore, folder: Path) -> Ratios:
-    """What each held-out image contributes to a score. Raises ValueError where the folder has lost that."""
-    return contributions(Classify(), read_predictions(folder, outcome, ARRAYS))
+def ratios_of(outcome: ModelScore, draws: int, folder: Path) -> list[Ratios]:
+    """What each held-out image contributes to the score of each draw. Raises ValueError where the folder has lost
+    that."""
+    said = read_predictions(folder, outcome, ARRAYS)
+    by_draw = {name: np.split(values, draws) for name, values in said.items()}
+    return [contributions(Classify(), {name: parts[draw] for name, parts in by_draw.items()}) for draw in range(draws)]
 
 
 class _Features:

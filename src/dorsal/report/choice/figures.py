@@ -17,7 +17,7 @@ def round_view(study: ChoiceStudy) -> View:
         remark(figure, NOTHING)
         return View("", figure)
     for index, label in enumerate([*(arm.label for arm in study.arms), *study.controls]):
-        means = [(each.portion.learnt, each.scores[label]) for each in study.rounds if label in each.scores]
+        means = [(each.portion.of_draw, each.scores[label]) for each in study.rounds if label in each.scores]
         control = label in study.controls
         figure.add_scatter(
             x=[images for images, _ in means],
@@ -38,6 +38,6 @@ def round_view(study: ChoiceStudy) -> View:
             hoverinfo="skip",
             line={"color": GREY if control else look(index).colour, "width": 1},
         )
-    ticks = [each.portion.learnt for each in study.rounds]
+    ticks = [each.portion.of_draw for each in study.rounds]
     axis = {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:,}" for tick in ticks]}
     return View("", figure.update_layout(xaxis=axis))

@@ -99,8 +99,8 @@ def _rounds(study: ChoiceStudy) -> str:
     names = {index: label for label, index in places.items()}
     caption = (
         "A probe of each candidate's frozen features, by the number of training images it learnt from, scored on "
-        "training images held out. Bars are 95 % intervals over these images, of each alone. A line ends where the "
-        "candidate was dropped. Grey: the controls."
+        "training images held out. Bars are 95 % intervals, of each alone, over these images and over draws of images "
+        "to learn from where a round has several. A line ends where the candidate was dropped. Grey: the controls."
     )
     return chart("Rounds of probing", [round_view(study)], caption, legend(names, grey))
 

@@ -9,7 +9,7 @@ from dorsal.jobs.records import Arm
 from dorsal.report.words.learning import learning_sentences
 from dorsal.report.words.numerals import NONE, count, listed, milliseconds, percent, plural
 from dorsal.report.words.verdicts import difference, tie_sentence
-from dorsal.study.choice.records import COLORS, RANDOM, ChoiceStudy, LeftOut
+from dorsal.study.choice.records import COLORS, RANDOM, ChoiceStudy, LeftOut, learnt
 
 COST_COLUMNS = ("params", "MACs", "one image, ms", "license")
 _UNKNOWN = ("", "not stated")
@@ -109,7 +109,7 @@ def _probed(study: ChoiceStudy, candidate: Candidate) -> str:
     portion = study.rounds[candidate.round - 1].portion
     return (
         f"it scores {percent(candidate.probed)} % on {portion.held:,} images held out from the training images, after "
-        f"learning from {portion.learnt:,}"
+        f"learning from {learnt(portion)}"
     )
 
 
@@ -130,7 +130,7 @@ def _news(study: ChoiceStudy, found: ChoiceFindings) -> Iterator[str]:
         names = " or ".join(f"{name} ({made.scores[name].value:.1f} %)" for name in controls if name in made.scores)
         verb = "is" if len(labels) == 1 else "are"
         yield (
-            f"News: {listed(labels)} {verb} not shown to beat {names} after {made.portion.learnt:,} images: such "
+            f"News: {listed(labels)} {verb} not shown to beat {names} after {learnt(made.portion)} images: such "
             "features may be of no use here."
         )
     if any(not each.unbeaten for each in asked):
@@ -141,9 +141,9 @@ def _news(study: ChoiceStudy, found: ChoiceFindings) -> Iterator[str]:
 def _dropped(study: ChoiceStudy, found: ChoiceFindings) -> Iterator[str]:
     for each in sorted(found.candidates, key=lambda each: each.round):
         if each.behind is not None:
-            images = study.rounds[each.round - 1].portion.learnt
+            images = learnt(study.rounds[each.round - 1].portion)
             yield (
-                f"{each.label} was dropped in round {each.round}, after {images:,} images: it is worse than the best "
+                f"{each.label} was dropped in round {each.round}, after {images} images: it is worse than the best "
                 f"by {difference(each.behind)} points."
             )
 
@@ -185,8 +185,8 @@ def caveats(study: ChoiceStudy, found: ChoiceFindings) -> Iterator[str]:
             "a dropped one might come closer."
         )
         yield (
-            "Intervals of probing are over the held-out images, for this one draw of images to learn from. Those by "
-            "which candidates are dropped hold for all pairs in all rounds at once, with 95 %."
+            f"Intervals of probing are over the held-out images{_draws(study)}. Those by which candidates are dropped "
+            "hold for all pairs in all rounds at once, with 95 %."
         )
         yield (
             f"The control with {RANDOM} is {study.random_network}. The control {COLORS} is the same logistic "
@@ -200,6 +200,14 @@ def caveats(study: ChoiceStudy, found: ChoiceFindings) -> Iterator[str]:
     times = {arm.forward.device: arm.forward.threads for arm in study.arms if arm.forward}
     for device, threads in times.items():
         yield f"Times are of one image on this machine's {device}, {plural(threads, 'thread')}."
+
+
+def _draws(study: ChoiceStudy) -> str:
+    """What else the intervals of the rounds are over."""
+    several = [str(number) for number, each in enumerate(study.rounds, 1) if each.portion.draws > 1]
+    if not several:
+        return ", for the images to learn from as they are"
+    return f" and, in round{'s' * (len(several) > 1)} {listed(several)}, over draws of images to learn from"
 
 
 def score_rows(study: ChoiceStudy, found: ChoiceFindings) -> Iterator[Sequence[str]]:

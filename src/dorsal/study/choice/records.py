@@ -36,7 +36,8 @@ class Round(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """A round of probing.
 
     - `portion`: the training images that it learnt from and was scored on.
-    - `scores`: in percent on the held-out images by label, controls included; intervals are over images, of each alone.
+    - `scores`: in percent on the held-out images by label, controls included, the mean of the draws; intervals are over
+      images, and where there are several draws over these too, of each alone.
     - `comparisons`: all pairs, with intervals that hold for all pairs of all rounds at once.
     - `dropped`: candidates shown to be worse than the best, each with the difference from it. `failed`: candidates that
       could not be probed, with the error.
@@ -99,13 +100,18 @@ class ChoiceStudy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             for arm in self.arms
         ]
         title = f"{self.name}: {len(self.arms)} candidates on {self.data.description}; probed, score in percent"
-        images = (f"{each.portion.learnt:,} images" for each in self.rounds)
+        images = (f"{learnt(each.portion)} images" for each in self.rounds)
         return html_table(title, ("weights", *images, "license"), [[str(cell or "–") for cell in row] for row in rows])
 
 
 def ranked(scores: dict[str, Estimate]) -> list[str]:
     """The labels, the best score first, of equals by name."""
     return sorted(scores, key=lambda label: (-scores[label].value, label))
+
+
+def learnt(portion: Portion) -> str:
+    """From how many images the probes of a round have learnt."""
+    return f"{portion.of_draw:,}" if portion.draws == 1 else f"{portion.draws} times {portion.of_draw:,}"
 
 
 def _score(estimate: Estimate | None) -> str:

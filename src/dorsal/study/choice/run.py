@@ -31,7 +31,7 @@ from dorsal.jobs.timings import Timings, epoch_seconds, time_runs
 from dorsal.jobs.train import data_summary, with_device
 from dorsal.language.amounts import read_duration, show_duration
 from dorsal.recipes.probe import Probe
-from dorsal.stats import compare_arms, pooled_means
+from dorsal.stats import Ratios, compare_arms, pooled_means
 from dorsal.study.choice.candidates import Candidates, command_of, comparison_of, find_candidates
 from dorsal.study.choice.question import Choice, command_line
 from dorsal.study.choice.records import (
@@ -42,6 +42,7 @@ from dorsal.study.choice.records import (
     ChoiceStudy,
     Round,
     Stop,
+    learnt,
     ranked,
 )
 from dorsal.study.choice.saved import load_choice, read_choice
@@ -214,12 +215,12 @@ class _Chooser:
         portion, added = self.portions[number - 1], self._added(number)
         seconds = {job.key: rate.get(labels[job.key], 0.0) * added for job in todo}
         workers = min(here.workers, max(len(todo), 1))
-        disk = sum(predictions_needed(portion.held, len(self.data.classes)) for _ in todo)
+        disk = len(todo) * predictions_needed(portion.draws * portion.held, len(self.data.classes))
         check_disk(self.folder, disk, models=False)
         clock = Clock({job.key: Amount(job.key) for job in todo}, seconds, workers, done=len(jobs) - len(todo))
         takes = clock.seconds_left() + START_UP_SECONDS if todo else 0.0
         summary = (
-            f"{portion.held:,} held-out training images, after learning from {portion.learnt:,} "
+            f"{portion.held:,} held-out training images, after learning from {learnt(portion)} "
             f"(round {number} of {len(self.portions)})"
         )
         ahead = Forecast(clock.total, clock.done, takes, workers, {}, disk)
@@ -231,24 +232,12 @@ class _Chooser:
 
     def _round(self, number: int, outcomes: Mapping[str, ModelScore]) -> Round:
         """What came of a round."""
-        finished = {label: ratios_of(each, self.folder) for label, each in outcomes.items() if not each.error}
-        scores = {label: [ratios.score()] for label, ratios in finished.items()}
-        images = {label: [ratios.values()] for label, ratios in finished.items()}
-        alone = {label: pooled_means({label: scores[label]}, images={label: images[label]})[label] for label in scores}
-        found = compare_arms(scores, 1 - (1 - _CONFIDENCE) / len(self.portions), images)
-        best, *others = [label for label in ranked(alone) if label not in (RANDOM, COLORS)] or [""]
-        beaten = {
-            pair.worse: pair.difference
-            for pair in found.pairs
-            if pair.significant and pair.better == best and pair.worse in others
+        portion = self.portions[number - 1]
+        said = {
+            label: ratios_of(each, portion.draws, self.folder) for label, each in outcomes.items() if not each.error
         }
-        return Round(
-            portion=self.portions[number - 1],
-            scores=alone,
-            comparisons=found,
-            dropped=beaten,
-            failed={label: each.error for label, each in outcomes.items() if each.error},
-        )
+        failed = {label: each.error for label, each in outcomes.items() if each.error}
+        return judged(portion, said, failed, len(self.portions))
 
     def _tell(self, made: Round) -> None:
         """Says what a round has dropped."""
@@ -281,6 +270,21 @@ class _Chooser:
 
     def _write(self, study: ChoiceStudy) -> None:
         write_record(self.folder / CHOICE_FILE, study)
+
+
+def judged(portion: Portion, said: Mapping[str, Sequence[Ratios]], failed: Mapping[str, str], rounds: int) -> Round:
+    """What a round shows, one of so many, by what each held-out image contributes to the score of each draw."""
+    scores = {label: [ratios.score() for ratios in draws] for label, draws in said.items()}
+    images = {label: [ratios.values() for ratios in draws] for label, draws in said.items()}
+    alone = pooled_means(scores, images=images)
+    found = compare_arms(scores, 1 - (1 - _CONFIDENCE) / rounds, images)
+    best, *others = [label for label in ranked(alone) if label not in (RANDOM, COLORS)] or [""]
+    dropped = {
+        pair.worse: pair.difference
+        for pair in found.pairs
+        if pair.significant and pair.better == best and pair.worse in others
+    }
+    return Round(portion=portion, scores=alone, comparisons=found, dropped=dropped, failed=dict(failed))
 
 
 def _seconds(rate: Rate, labels: Collection[str], images: int, workers: int) -> float:
