@@ -163,18 +163,17 @@ def mask_iou(found: Sequence[Rle], truth: Sequence[Rle], crowd: Bools) -> Floats
         raise ValueError(f"crowd has {len(crowd)} values; truth has {len(truth)} masks")
     _one_size([*found, *truth])
     overlaps = np.zeros((len(found), len(truth)))
-    limits = [mask.limits() for mask in found]
-    sizes = np.array([each.size for each in limits], dtype=np.int64)
-    firsts, lasts = (np.array([each[end] if each.size else 0 for each in limits]) for end in (0, -1))
+    limits = np.concatenate([np.zeros(0, np.int64), *(mask.limits() for mask in found)])
+    starts, stops = limits[::2], limits[1::2]
+    owners = np.repeat(np.arange(len(found)), [mask.runs.size // 2 for mask in found])
     for column, mask in enumerate(truth):
         knots = mask.limits()
-        rows = np.flatnonzero((firsts < knots[-1]) & (lasts > knots[0])) if knots.size else sizes[:0]
-        if rows.size:
+        if knots.size:
             # How many pixels of the true mask lie before a position: it rises inside its runs and is level elsewhere.
             before = np.concatenate([[0], np.repeat(np.cumsum(mask.runs[1::2], dtype=np.int64), 2)[:-1]])
-            counts = np.interp(np.concatenate([limits[row] for row in rows]), knots, before)
-            begins = np.cumsum(sizes[rows]) - sizes[rows]
-            overlaps[rows, column] = np.add.reduceat(counts[1::2] - counts[::2], begins // 2)
+            near = (starts < knots[-1]) & (stops > knots[0])
+            inside = np.interp(stops[near], knots, before) - np.interp(starts[near], knots, before)
+            overlaps[:, column] = np.bincount(owners[near], inside, minlength=len(found))
     found_areas = np.array([[mask.area()] for mask in found], dtype=np.float64).reshape(-1, 1)
     true_areas = np.array([mask.area() for mask in truth], dtype=np.float64)
     wholes = np.where(crowd, found_areas, found_areas + true_areas - overlaps)
