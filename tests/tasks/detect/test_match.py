@@ -23,7 +23,7 @@ def test_matches_equal_detectron2(real_data, case, padding):
         thresholds = matcher["thresholds"]
         found = match(overlap, valid, thresholds[0], thresholds[-1], matcher["low_quality"])
         assert torch.equal(found.label, golden.out[f"{matcher['name']}.{case}.label"])
-        assert torch.equal(found.index, golden.out[f"{matcher['name']}.{case}.matched"])
+        assert torch.equal(found.place, golden.out[f"{matcher['name']}.{case}.matched"])
 
 
 def test_matches_by_hand():
@@ -35,10 +35,10 @@ def test_matches_by_hand():
     tied = torch.where(overlap == 0.7, 0.2, overlap)
     found = match(tied, torch.tensor([True, True, False]), 0.3, 0.7, forced=True)
     assert found.label.tolist() == [0, 0, 1, 1]
-    assert found.index.tolist() == [0, 0, 1, 0]
+    assert found.place.tolist() == [0, 0, 1, 0]
     everywhere = match(overlap, torch.tensor([True, True, True]), 0.3, 0.7, forced=True)
     assert everywhere.label.tolist() == [1, 1, 1, 1]
-    assert everywhere.index.tolist() == [0, 0, 0, 0]
+    assert everywhere.place.tolist() == [0, 0, 0, 0]
     nothing = match(overlap, torch.zeros(3, dtype=torch.bool), 0.3, 0.7, forced=True)
     assert nothing.label.tolist() == [0, 0, 0, 0]
 
@@ -51,7 +51,7 @@ def test_samples_are_balanced(labels, number, share, seed):
     label = torch.tensor(labels)
     draws = draw_numbers(torch.zeros(*label.shape, 4), torch.Generator().manual_seed(seed))
     found = sample(label, draws, number, share)
-    assert found.index.shape == found.valid.shape == found.positive.shape == (len(labels), min(number, 9))
+    assert found.place.shape == found.valid.shape == found.positive.shape == (len(labels), min(number, 9))
     for row, (index, valid, positive) in enumerate(zip(*found, strict=True)):
         chosen = index[valid]
         assert len(chosen.unique()) == len(chosen)
@@ -71,13 +71,13 @@ def test_a_sample_is_a_function_of_the_seed_and_uniform():
     counts = torch.zeros(8)
     for _ in range(1000):
         found = sample(label, draw_numbers(boxes, generator), 3, 0.34)
-        counts[found.index[found.valid]] += 1
+        counts[found.place[found.valid]] += 1
     assert counts[5] == 0
     assert torch.all((counts[label[0] == 1] - 250).abs() < 60)  # one of four; four standard deviations are 55
     assert torch.all((counts[label[0] == 0] - 667).abs() < 60)  # two of three
 
     def drawn(seed):
-        return sample(label, draw_numbers(boxes, torch.Generator().manual_seed(seed)), 3, 0.34).index.tolist()
+        return sample(label, draw_numbers(boxes, torch.Generator().manual_seed(seed)), 3, 0.34).place.tolist()
 
     assert drawn(3) == drawn(3)
     assert len({str(drawn(seed)) for seed in range(20)}) > 5

@@ -11,19 +11,19 @@ from torch import Tensor
 class Match(NamedTuple):
     """What boxes are matched to.
 
-    - `index` int64 [..., B]: the object of largest overlap, for boxes of every label.
-    - `label` int64 [..., B]: 1 for an object, 0 for background, -1 for a box that takes no part.
+    - `place` int64 [B]: that of the object of largest overlap, for boxes of every label.
+    - `label` int64 [B]: 1 for an object, 0 for background, -1 for a box that takes no part.
     """
 
-    index: Tensor
+    place: Tensor
     label: Tensor
 
 
 class Sample(NamedTuple):
-    """A draw of boxes in a set of fixed size: `index` int64 [N, S] into the boxes, `valid` bool [N, S], `positive` bool
+    """A draw of boxes in a set of fixed size: `place` int64 [N, S] among all boxes, `valid` bool [N, S], `positive` bool
     [N, S]. Positive boxes come first; what is positive is valid."""
 
-    index: Tensor
+    place: Tensor
     valid: Tensor
     positive: Tensor
 
@@ -33,17 +33,17 @@ def match(overlap: Tensor, valid: Tensor, low: float, high: float, forced: bool 
 
     A box is an object's from an overlap of `high` on, background below `low`, and takes no part between. With `forced`
     every object's best boxes, all that tie, become positive whatever their overlap: an object that overlaps no box
-    makes every box positive that has an overlap of 0 with it. A forced box keeps the `index` of largest overlap, as in
+    makes every box positive that has an overlap of 0 with it. A forced box keeps the `place` of largest overlap, as in
     detectron2, so that it may learn another object than the one that forced it. Without valid objects every box is
     background.
     """
     overlap = torch.where(valid[:, None], overlap, -1)
-    best, index = overlap.max(0)
+    best, place = overlap.max(0)
     label = (best >= high).long() - ((best >= low) & (best < high)).long()
     if forced:
         best_of_object = overlap.max(1, keepdim=True).values
         label = torch.where(((overlap == best_of_object) & valid[:, None]).any(0), 1, label)
-    return Match(index, label)
+    return Match(place, label)
 
 
 def sample(label: Tensor, draws: Tensor, number: int, positive_share: float) -> Sample:
@@ -59,11 +59,11 @@ def sample(label: Tensor, draws: Tensor, number: int, positive_share: float) -> 
     negative, negative_found = _smallest(draws, label == 0, places)
     left = number - positive_found.sum(1, keepdim=True)
     negative_found &= torch.arange(places, device=label.device) < left
-    index = torch.cat((positive, negative), 1)
+    place = torch.cat((positive, negative), 1)
     valid = torch.cat((positive_found, negative_found), 1)
     front = valid.byte().argsort(dim=1, descending=True, stable=True)[:, :places]
-    index, valid = index.gather(1, front), valid.gather(1, front)
-    return Sample(index, valid, valid & (label.gather(1, index) == 1))
+    place, valid = place.gather(1, front), valid.gather(1, front)
+    return Sample(place, valid, valid & (label.gather(1, place) == 1))
 
 
 def draw_numbers(boxes: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -74,5 +74,5 @@ def draw_numbers(boxes: Tensor, generator: torch.Generator | None = None) -> Ten
 
 def _smallest(draws: Tensor, of: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Places [N, count] of the smallest draws among those `of`, in order, and which of these places are real."""
-    index = torch.where(of, draws, 2).topk(count, 1, largest=False).indices
-    return index, of.gather(1, index)
+    place = torch.where(of, draws, 2).topk(count, 1, largest=False).indices
+    return place, of.gather(1, place)
