@@ -82,6 +82,11 @@ def has_area(boxes: Tensor) -> Tensor:
     return torch.isfinite(boxes).all(-1) & (sides > 0).all(-1)
 
 
+def pick(boxes: Tensor, place: Tensor) -> Tensor:
+    """The boxes at these places of their image: [N, B, 4] and int64 [N, S] → [N, S, 4]."""
+    return boxes.gather(1, place[..., None].expand(-1, -1, boxes.shape[-1]))
+
+
 def _center_form(boxes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Center x, center y, width, height."""
     x0, y0, x1, y1 = boxes.unbind(-1)

@@ -20,8 +20,11 @@ class Match(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """A draw of boxes in a set of fixed size: `place` int64 [N, S] among all boxes, `valid` bool [N, S], `positive` bool
-    [N, S]. Positive boxes come first; what is positive is valid."""
+    """A draw of boxes, in sets of a fixed size S.
+
+    - `place` int64 [N, S]: those of the boxes among all. `valid` bool [N, S]: whether there is a box.
+    - `positive` bool [N, S]: whether it learns an object; these come first.
+    """
 
     place: Tensor
     valid: Tensor

@@ -1,8 +1,8 @@
 """RoIAlign over a pyramid: the features of every box, from the map that suits its size.
 
 Each bin of a box takes the mean of 2 x 2 samples, and each sample is bilinear in 4 positions of a map, so a bin is a
-weighted sum of 16 positions. On CPUs it is computed as one: the maps of all levels become rows of one matrix, and torch's
-`embedding_bag` sums rows by weight. The gradient is the same sum with rows and bins exchanged. The slow twin is
+weighted sum of 16 positions. On CPUs it is computed as one: the maps of all levels become rows of one matrix, and
+torch's `embedding_bag` sums rows by weight. The gradient is the same sum with rows and bins exchanged. The slow twin is
 `pool_by_level`, on torchvision's operator; other devices, compilers and exporters take it.
 """
 
@@ -40,8 +40,11 @@ class RoiPool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     samples: int = 2
 
     def __call__(self, maps: Sequence[Tensor], boxes: Tensor) -> Tensor:
-        """Maps [N, C, H, W] of the `strides`, and finite boxes [N, R, 4] in pixels of the image → [N x R, C, size, size]
-        in the type of the boxes. Outside of a map is 0; boxes without area are samples at a point or on a line."""
+        """Maps [N, C, H, W] of the `strides`, and finite boxes [N, R, 4] in pixels of the image → pooled features
+        [N x R, C, size, size] in the type of the boxes.
+
+        Outside of a map is 0. A box without area samples a point or a line.
+        """
         maps = [x.to(boxes.dtype) for x in maps]
         if self.samples == 2 and boxes.is_cpu and is_eager(boxes) and all(map(is_eager, maps)):
             return pool_by_rows(self, maps, boxes)
@@ -67,7 +70,7 @@ def pool_by_level(pool: RoiPool, maps: Sequence[Tensor], boxes: Tensor) -> Tenso
         part = roi_align(x, rois, pool.size, 1 / stride, pool.samples, aligned=True)
         pooled = part if pooled is None else pooled + part
     assert pooled is not None
-    return pooled
+    return pooled  # type: ignore[no-any-return]
 
 
 def pool_by_rows(pool: RoiPool, maps: Sequence[Tensor], boxes: Tensor) -> Tensor:
@@ -75,7 +78,7 @@ def pool_by_rows(pool: RoiPool, maps: Sequence[Tensor], boxes: Tensor) -> Tensor
     rows = torch.cat([x.permute(0, 2, 3, 1).reshape(-1, x.shape[1]) for x in maps])
     with torch.no_grad():
         index, weight = _bags(pool, [tuple(x.shape[2:]) for x in maps], boxes)
-    pooled: Tensor = _Bags.apply(rows, index, weight)  # type: ignore[no-untyped-call]
+    pooled: Tensor = _Bags.apply(rows, index, weight)
     count = boxes.shape[0] * boxes.shape[1]
     return pooled.view(count, pool.size, pool.size, rows.shape[1]).permute(0, 3, 1, 2)
 
@@ -91,7 +94,7 @@ class _Bags(torch.autograd.Function):
         return F.embedding_bag(index, rows, per_sample_weights=weight, mode="sum")
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         index, weight = ctx.saved_tensors
         rows = index.flatten()
