@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dorsal.tasks.detect.match import draw_numbers, match, sample
@@ -46,6 +46,7 @@ def test_matches_by_hand():
 LABELS = st.lists(st.lists(st.sampled_from([-1, 0, 1]), min_size=9, max_size=9), min_size=1, max_size=3)
 
 
+@settings(max_examples=40)
 @given(LABELS, st.integers(1, 12), st.floats(0, 1), st.integers(0, 9))
 def test_samples_are_balanced(labels, number, share, seed):
     label = torch.tensor(labels)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dorsal.tasks.detect import pool as pool_module
@@ -70,6 +70,7 @@ def test_rows_equal_the_slow_twin(case, dtype, size):
         torch.testing.assert_close(found, expected, rtol=0, atol=10 * tolerance * float(expected.abs().max()))
 
 
+@settings(max_examples=30)
 @given(st.lists(st.tuples(*[st.floats(-60, 200, width=32)] * 4), min_size=1, max_size=5), st.floats(10, 300))
 def test_rows_equal_the_slow_twin_for_any_boxes(case, corners, canonical):
     x0, y0, x1, y1 = torch.tensor(corners).double().unbind(1)

@@ -17,7 +17,8 @@ def survivors(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
 
 def survivors_by_group(boxes: Tensor, scores: Tensor, groups: Tensor, threshold: float) -> Tensor:
     """`survivors` where only boxes of one group, int64 [M], suppress each other. Boxes are finite."""
-    # Every group is moved to a place of its own; in float64 the move costs no precision that anybody could see.
-    precise = boxes if torch.compiler.is_compiling() else boxes.double()
+    # Every group is moved to a place of its own. In float64 the move costs no precision that anybody could see; other
+    # devices and the runtimes of exported graphs may not have it.
+    precise = boxes.double() if boxes.is_cpu and not torch.compiler.is_compiling() else boxes
     reach = precise.amax() - precise.amin() + 1 if len(boxes) else 0
     return survivors(precise + (groups * reach)[:, None], scores.to(precise.dtype), threshold)

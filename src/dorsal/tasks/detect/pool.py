@@ -53,7 +53,7 @@ class RoiPool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def levels(self, boxes: Tensor) -> Tensor:
         """The place in `strides` of the map for each box [..., 4]: int64 [...]."""
         sides = boxes[..., 2:] - boxes[..., :2]
-        exponent = 4 + torch.log2(sides.prod(-1).sqrt() / self.canonical + 1e-8).floor()
+        exponent = torch.floor(4 + torch.log2(sides.prod(-1).sqrt() / self.canonical + 1e-8))
         finest = self.strides[0].bit_length() - 1
         return (exponent - finest).clamp(0, len(self.strides) - 1).long()
 

@@ -93,7 +93,8 @@ def propose(levels: Sequence[RpnLevel], sizes: Tensor, before: int, after: int, 
 def match_anchors(anchors: Tensor, boxes: Tensor, labels: Tensor) -> Match:
     """Matches anchors [A, 4] to the objects of each image: from IoU .7 on, background below .3, the best always.
 
-    `boxes` [N, G, 4] and `labels` int64 [N, G] are the objects, -1 where there is none; G ≥ 1. The match is [N, A].
+    `boxes` [N, G, 4] and `labels` int64 [N, G] are the objects, -1 where there is none; G ≥ 1, and every object has an
+    area. The match is [N, A].
     """
     # One image after another: the overlaps of all at once would take gigabytes on images of ordinary size.
     each = [match(iou(b, anchors), label >= 0, 0.3, 0.7, forced=True) for b, label in zip(boxes, labels, strict=True)]
