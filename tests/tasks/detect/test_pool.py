@@ -132,6 +132,11 @@ def test_which_path_is_taken(case, monkeypatch):
     assert meta.shape == (88, 3, 7, 7)
 
 
+def test_another_number_of_maps_is_refused(case):
+    with pytest.raises(ValueError, match=r"takes 4 maps, of strides \(4, 8, 16, 32\), not 5"):
+        RoiPool(STRIDES, 7, 56)([*case[0], case[0][-1]], case[1])
+
+
 class Pooling(torch.nn.Module):
     def forward(self, first, second, boxes):
         return RoiPool((4, 8), 7, 28)([first, second], boxes)

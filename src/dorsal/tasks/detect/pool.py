@@ -43,8 +43,11 @@ class RoiPool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Maps [N, C, H, W] of the `strides`, and finite boxes [N, R, 4] in pixels of the image → pooled features
         [N x R, C, size, size] in the type of the boxes.
 
-        Outside of a map is 0. A box without area samples a point or a line.
+        Outside of a map is 0. A box without area samples a point or a line. Raises ValueError for another number of
+        maps than of strides.
         """
+        if len(maps) != len(self.strides):
+            raise ValueError(f"pooling takes {len(self.strides)} maps, of strides {self.strides}, not {len(maps)}")
         maps = [x.to(boxes.dtype) for x in maps]
         if self.samples == 2 and boxes.is_cpu and is_eager(boxes) and all(map(is_eager, maps)):
             return pool_by_rows(self, maps, boxes)
