@@ -1,0 +1,99 @@
+"""Masks of detected objects (Mask R-CNN, arXiv 1703.06870) as detectron2 has them, from bitmaps."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.ops import roi_align
+
+from dorsal.tasks.detect.heads import RoiTargets
+
+THRESHOLD = 0.5
+"""The probability from which on a pixel is the object's."""
+
+
+class MaskHead(nn.Module):
+    """Four 3x3 convolutions with ReLU, a transposed convolution that doubles the side, with ReLU, and a 1x1 convolution
+    to a mask for each class. Weights start by He's rule, those of the last layer as N(0, .001)."""
+
+    def __init__(self, channels: int, width: int, classes: int) -> None:
+        super().__init__()
+        self.convs = nn.Sequential()
+        for index in range(4):
+            self.convs.append(nn.Conv2d(channels if index == 0 else width, width, 3, padding=1))
+            self.convs.append(nn.ReLU())
+        self.deconv = nn.ConvTranspose2d(width, width, 2, stride=2)
+        self.predictor = nn.Conv2d(width, classes, 1)
+        for module in (*self.convs, self.deconv):
+            if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+        nn.init.normal_(self.predictor.weight, std=0.001)
+        nn.init.zeros_(self.predictor.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pooled features [R, channels, 14, 14] → logits [R, classes, 28, 28]."""
+        logits: Tensor = self.predictor(F.relu(self.deconv(self.convs(x))))
+        return logits.float()
+
+
+def mask_targets(bitmaps: Tensor, boxes: Tensor, place: Tensor, side: int) -> Tensor:
+    """What boxes [N, R, 4] see of their objects: bool [N x R, side, side], by RoIAlign of at least .5.
+
+    `bitmaps` bool or uint8 [N, G, H, W] are the objects' pixels, `place` int64 [N, R] says whose each box is.
+    """
+    found = []
+    for own, bitmap, at in zip(boxes, bitmaps, place, strict=True):  # one image after another: floats take memory
+        rois = torch.cat((at[:, None].to(own.dtype), own), 1)
+        found.append(roi_align(bitmap[:, None].to(own.dtype), rois, side, aligned=True) >= 0.5)
+    return torch.cat(found).squeeze(1)
+
+
+def mask_loss(logits: Tensor, bitmaps: Tensor, boxes: Tensor, targets: RoiTargets) -> Tensor:
+    """Mean binary cross entropy over the pixels of all boxes [N, R, 4] of an object, each in the mask of its class.
+
+    `logits` [N x R, K, side, side]; `bitmaps` as in `mask_targets`. 0 where no box has an object. The boxes of
+    `sample_boxes` that may have an object are its first; the others need no masks.
+    """
+    classes = targets.classes.flatten()
+    positive = (classes >= 0) & (classes < logits.shape[1])
+    own = _of_class(logits, torch.where(positive, classes, 0))
+    wanted = mask_targets(bitmaps, boxes, targets.place, logits.shape[-1])
+    entropy = F.binary_cross_entropy_with_logits(own, wanted.to(own.dtype), reduction="none").mean((1, 2))
+    return torch.where(positive, entropy, 0).sum() / positive.sum().clamp(min=1)
+
+
+def mask_probabilities(logits: Tensor, labels: Tensor) -> Tensor:
+    """The mask of each detection's class: logits [N x D, K, side, side] and labels int64 [N, D] → [N, D, side, side].
+    Where the label is -1 it means nothing."""
+    own = _of_class(logits, labels.flatten().clamp(min=0)).sigmoid()
+    return own.view(*labels.shape, *own.shape[1:])
+
+
+def paste(probabilities: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Masks at the size of an image: probabilities [D, side, side] in their boxes [D, 4] → bool [D, height, width].
+
+    A pixel is the object's if the mask at its center, bilinear between mask pixels and 0 outside of the mask, is at
+    least .5. A box without area has no pixels. Boxes are in pixels of the image pasted into.
+    """
+    height, width = size
+    pasted = torch.zeros(len(boxes), height, width, dtype=torch.bool, device=boxes.device)
+    for mask, box, out in zip(probabilities, boxes, pasted, strict=True):
+        x0, y0, x1, y1 = box.tolist()
+        # At the edge of the box the bilinear mask has fallen to half, so no pixel farther out can be the object's.
+        left, right = max(int(x0), 0), min(int(x1) + 1, width)
+        top, bottom = max(int(y0), 0), min(int(y1) + 1, height)
+        if not (x0 < x1 and y0 < y1 and left < right and top < bottom):
+            continue
+        x = (torch.arange(left, right, dtype=box.dtype, device=box.device) + 0.5 - box[0]) / (box[2] - box[0]) * 2 - 1
+        y = (torch.arange(top, bottom, dtype=box.dtype, device=box.device) + 0.5 - box[1]) / (box[3] - box[1]) * 2 - 1
+        grid = torch.stack((x.expand(len(y), -1), y[:, None].expand(-1, len(x))), -1)
+        seen = F.grid_sample(mask[None, None].to(box.dtype), grid[None], align_corners=False)
+        out[top:bottom, left:right] = seen[0, 0] >= THRESHOLD
+    return pasted
+
+
+def _of_class(logits: Tensor, classes: Tensor) -> Tensor:
+    """One mask of each row: [R, K, side, side] and int64 [R] → [R, side, side]."""
+    return logits.gather(1, classes[:, None, None, None].expand(-1, 1, *logits.shape[2:])).squeeze(1)

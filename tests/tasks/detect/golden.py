@@ -1,0 +1,70 @@
+"""Reference numbers that detectron2 made: one item of the golden data, its tensors by name."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+
+class Golden(msgspec.Struct, frozen=True):
+    """Tensors by their names without `in.`, `in.w.` and `out.`; `config` and `values` as stored."""
+
+    inputs: dict[str, Tensor]
+    weights: dict[str, Tensor]
+    out: dict[str, Tensor]
+    config: dict[str, Any]
+    values: dict[str, Any]
+
+
+def read_golden(folder: Path, name: str) -> Golden:
+    """One item; the test is skipped where it is absent."""
+    file = folder / "golden_tasks" / f"{name}.safetensors"
+    if not file.is_file():
+        pytest.skip(f"no reference numbers at {file}")
+    tensors = load_file(file)
+    said = json.loads(file.with_suffix(".json").read_text())
+    weights = {key.removeprefix("in.w."): value for key, value in tensors.items() if key.startswith("in.w.")}
+    inputs = {key.removeprefix("in."): value for key, value in tensors.items() if key.startswith("in.")}
+    out = {key.removeprefix("out."): value for key, value in tensors.items() if key.startswith("out.")}
+    return Golden(inputs, weights, out, said["config"], said["values"])
+
+
+def fill(module: nn.Module, weights: dict[str, Tensor], names: dict[str, str]) -> None:
+    """Loads the parameters `NAME.weight`, `NAME.bias` of the reference; `names` maps our modules to its names."""
+    state = {
+        f"{ours}.{part}": weights[f"{theirs}.{part}"]
+        for ours, theirs in names.items()
+        for part in ("weight", "bias")
+        if f"{theirs}.{part}" in weights
+    }
+    module.load_state_dict(state, strict=True)
+
+
+def gradients_of(module: nn.Module, names: dict[str, str]) -> dict[str, Tensor]:
+    """The gradients of the parameters under the names of the reference."""
+    found = {}
+    for ours, theirs in names.items():
+        for part, parameter in module.get_submodule(ours).named_parameters(recurse=False):
+            assert parameter.grad is not None
+            found[f"{theirs}.{part}"] = parameter.grad
+    return found
+
+
+def assert_near(found: Tensor, stored: Tensor) -> None:
+    """Relative and absolute 1e-5: float32 with another order of summation."""
+    torch.testing.assert_close(found, stored, rtol=1e-5, atol=1e-5)
+
+
+def assert_boxes(found: Tensor, stored: Tensor) -> None:
+    """Within 1e-3 pixels, or 1e-5 of a coordinate."""
+    torch.testing.assert_close(found, stored, rtol=1e-5, atol=1e-3)
+
+
+def assert_gradient(found: Tensor, stored: Tensor) -> None:
+    """Within 1e-4 of the largest stored value."""
+    torch.testing.assert_close(found, stored, rtol=0, atol=1e-4 * float(stored.abs().max()))
