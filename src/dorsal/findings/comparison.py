@@ -22,9 +22,9 @@ from dorsal.jobs.records import Study, Trial
 from dorsal.jobs.tables import Results, mean_of, once, over_recipes, recipe_tables, repeated, scores_by_arm
 from dorsal.stats import (
     Comparisons,
+    Contribution,
     Estimate,
     FixedPair,
-    Ratios,
     Shares,
     compare_arms,
     compare_fixed,
@@ -155,7 +155,7 @@ def analyse_comparison(study: Study, contributions: Contributions | None = None)
         shares=shares,
         no_shares=missing,
         complete_seeds=complete,
-        images=None if example is None else len(example.top),
+        images=None if example is None else example.images,
         groups=None if example is None else _groups(example),
         lost=known.lost,
         fixed={} if learnt.nothing else _fixed(study, known, read.tables),
@@ -275,10 +275,10 @@ def _by_image(study: Study, values: Mapping[str, Array], taken: Mapping[str, str
     }
 
 
-def _groups(ratios: Ratios) -> int | None:
+def _groups(part: Contribution) -> int | None:
     """How many groups of images are independent of each other; None where each image is."""
-    groups = None if ratios.groups is None else len(set(ratios.groups.tolist()))
-    return groups if groups != len(ratios.top) else None
+    groups = None if part.groups is None else len(set(part.groups.tolist()))
+    return groups if groups != part.images else None
 
 
 def _fixed(study: Study, known: Contributions, tables: Mapping[str, Mapping[str, str]]) -> dict[str, FixedPair]:

@@ -12,7 +12,7 @@ from dorsal.jobs.kept import read_predictions
 from dorsal.jobs.records import Study, Trial
 from dorsal.jobs.scores import Scores
 from dorsal.spec.task import Classify
-from dorsal.stats import Comparisons, Ratios, compare_arms
+from dorsal.stats import Comparisons, Contribution, compare_arms
 from dorsal.tasks.contributions import ARRAYS, contributions
 
 _TOLERANCE = 1e-6
@@ -26,14 +26,14 @@ class Contributions(msgspec.Struct, frozen=True, eq=False, kw_only=True):
       was looked for.
     """
 
-    runs: Mapping[str, Ratios] = {}
+    runs: Mapping[str, Contribution] = {}
     lost: str = ""
 
 
 def read_contributions(study: Study, folder: Path) -> Contributions:
     """The contributions to all finished runs of the study, from its folder. Never raises for what the folder lacks."""
     finished = [trial for trial in study.trials if trial.status == "finished"]
-    runs, lost = dict[str, Ratios](), list[str]()
+    runs, lost = dict[str, Contribution](), list[str]()
     for trial in finished:
         try:
             runs[trial.key] = _read(study, folder, trial)
@@ -45,7 +45,7 @@ def read_contributions(study: Study, folder: Path) -> Contributions:
     return Contributions(lost=f"{lost[0]}{more}")
 
 
-def _read(study: Study, folder: Path, trial: Trial) -> Ratios:
+def _read(study: Study, folder: Path, trial: Trial) -> Contribution:
     if not trial.predictions:
         raise ValueError(f"run {trial.key} kept nothing of single images")
     found = contributions(study.task, read_predictions(folder, trial, ARRAYS))
@@ -59,14 +59,14 @@ def compare_models(scores: Scores, folder: Path) -> Comparisons | None:
 
     None unless two or more were scored on the same images, by what `folder` keeps of each.
     """
-    found = dict[str, Ratios]()
+    found = dict[str, Contribution]()
     for model in scores.models:
         if model.result.score is not None and model.images == scores.models[0].images:
             with suppress(ValueError, OSError):
                 found[model.name] = contributions(Classify(), read_predictions(folder, model.result, ARRAYS))
-    if len(found) < 2 or len({len(ratios.top) for ratios in found.values()}) > 1:
+    if len(found) < 2 or len({part.images for part in found.values()}) > 1:
         return None
     return compare_arms(
-        {name: [ratios.score()] for name, ratios in found.items()},
-        images={name: [ratios.values()] for name, ratios in found.items()},
+        {name: [part.score()] for name, part in found.items()},
+        images={name: [part.values()] for name, part in found.items()},
     )

@@ -12,6 +12,7 @@ from dorsal.stats.interval import Estimate, Need, share_at_least
 from dorsal.stats.non_inferiority import ErrorIncrease, dependence_p, members_cost, populations_cost
 from dorsal.stats.order_stability import PopulationReliability, population_reliability
 from dorsal.stats.populations import PopulationComparison, compare_populations
+from dorsal.stats.ranked import Contribution, Ranked
 from dorsal.stats.ratios import Ratios
 from dorsal.stats.regression import (
     Contest,
@@ -30,6 +31,7 @@ __all__ = [
     "CategoricalProfile",
     "Comparisons",
     "Contest",
+    "Contribution",
     "Edf",
     "ErrorIncrease",
     "Estimate",
@@ -43,6 +45,7 @@ __all__ = [
     "PopulationComparison",
     "PopulationReliability",
     "PredictorScores",
+    "Ranked",
     "Ratios",
     "Reliability",
     "SampleSize",

@@ -8,6 +8,7 @@ from scipy.stats import binomtest
 
 from dorsal.stats.bootstrap import start
 from dorsal.stats.interval import Estimate, check_confidence
+from dorsal.stats.ranked import Contribution
 from dorsal.stats.ratios import Ratios
 
 _DRAWS = 4_000
@@ -33,7 +34,7 @@ class FixedPair(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 def compare_fixed(
-    first: Ratios, second: Ratios, confidence: float = 0.95, draws: int = _DRAWS, seed: int = 0
+    first: Contribution, second: Contribution, confidence: float = 0.95, draws: int = _DRAWS, seed: int = 0
 ) -> FixedPair:
     """Compare two trained models by what each image contributes to their scores. Nothing is said of other seeds.
 
@@ -44,14 +45,14 @@ def compare_fixed(
     """
     check_confidence(confidence)
     random = start(draws, seed)
-    if first.top.shape != second.top.shape or not np.array_equal(first.bottom > 0, second.bottom > 0):
+    if not _of_the_same_images(first, second):
         raise ValueError("first and second were scored on different images: score both on the same ones")
     value = first.score() - second.score()
     drawn = np.concatenate([first.fold(counts) - second.fold(counts) for counts in first.redrawn(draws, random)])
     low, high = np.nanquantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
     known = bool(np.ptp(drawn[~np.isnan(drawn)]) > 0)
     wins = losses = p = None
-    if _are_shares(first) and _are_shares(second):
+    if isinstance(first, Ratios) and isinstance(second, Ratios) and _are_shares(first) and _are_shares(second):
         wins, losses = (int((a.top > b.top).sum()) for a, b in ((first, second), (second, first)))
         if first.groups is None:
             p = float(binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
@@ -60,8 +61,17 @@ def compare_fixed(
         first_only=wins,
         second_only=losses,
         p=p,
-        images=len(first.top),
+        images=first.images,
         confidence=confidence,
+    )
+
+
+def _of_the_same_images(first: Contribution, second: Contribution) -> bool:
+    """Whether nothing shows that the images are others."""
+    if isinstance(first, Ratios) and isinstance(second, Ratios):
+        return np.array_equal(first.bottom > 0, second.bottom > 0)
+    return (
+        not isinstance(first, Ratios) and not isinstance(second, Ratios) and np.array_equal(first.truths, second.truths)
     )
 
 

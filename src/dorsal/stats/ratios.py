@@ -39,6 +39,11 @@ class Ratios(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         if self.groups is not None and self.groups.shape != (len(self.top),):
             raise ValueError(f"groups has shape {self.groups.shape}: it must hold one number for each image")
 
+    @property
+    def images(self) -> int:
+        """The number of images."""
+        return len(self.top)
+
     def score(self) -> float:
         """The score on these images, in percent."""
         return float(self.fold(np.ones((1, len(self.top))))[0])
@@ -68,15 +73,25 @@ class Ratios(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         ratios = top.sum(axis=0) / sums
         influence = 100 * ((top - ratios * bottom) / sums).mean(axis=1)
         if self.groups is not None:
-            influence = np.bincount(np.unique(self.groups, return_inverse=True)[1], influence)
+            influence = np.bincount(units_of(self.groups), influence)
         values: Array = 100 * ratios.mean() + influence.size * influence
         return values
 
     def redrawn(self, draws: int, random: np.random.Generator) -> Iterator[Array]:
         """Bootstrap weights of the images in blocks [rows, n]. Groups are drawn whole."""
-        unit = None if self.groups is None else np.unique(self.groups, return_inverse=True)[1]
-        units = len(self.top) if unit is None else int(unit.max()) + 1
-        for rows in blocks(draws, len(self.top)):
-            drawn = random.integers(0, units, (rows, units)) + units * np.arange(rows)[:, None]
-            counts = np.bincount(drawn.ravel(), minlength=rows * units).reshape(rows, units).astype(np.float64)
-            yield counts if unit is None else counts[:, unit]
+        return redrawn_images(self.images, self.groups, draws, random)
+
+
+def units_of(groups: Groups) -> Groups:
+    """The number of each image's group, counted from 0 without gaps."""
+    return np.unique(groups, return_inverse=True)[1]
+
+
+def redrawn_images(images: int, groups: Groups | None, draws: int, random: np.random.Generator) -> Iterator[Array]:
+    """Bootstrap weights of images in blocks [rows, images]. Groups, one number for each image, are drawn whole."""
+    unit = None if groups is None else units_of(groups)
+    units = images if unit is None else int(unit.max()) + 1
+    for rows in blocks(draws, images):
+        drawn = random.integers(0, units, (rows, units)) + units * np.arange(rows)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=rows * units).reshape(rows, units).astype(np.float64)
+        yield counts if unit is None else counts[:, unit]

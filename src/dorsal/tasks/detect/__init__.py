@@ -1,1 +1,3 @@
-"""Object detection: the parts of Faster R-CNN with a feature pyramid, on sets of fixed size."""
+"""Object detection and instance segmentation: the parts of R-CNNs on a feature pyramid, and average precision."""
+
+from __future__ import annotations
