@@ -44,7 +44,7 @@ def compare_fixed(
     """
     check_confidence(confidence)
     random = start(draws, seed)
-    if first.top.shape != second.top.shape or not np.array_equal(first.bottom > 0, second.bottom > 0):
+    if first.top.shape != second.top.shape or not np.array_equal(first.presence > 0, second.presence > 0):
         raise ValueError("first and second were scored on different images: score both on the same ones")
     value = first.score() - second.score()
     drawn = np.concatenate([first.fold(counts) - second.fold(counts) for counts in first.redrawn(draws, random)])
