@@ -52,10 +52,13 @@ class FpnHead(nn.Module):
         nn.init.normal_(self.predictor.weight, std=0.01)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """Maps [N, C, h, w], fine to coarse → logits [N, classes, h, w] at the size of the finest."""
+        """Maps [N, C, h, w], fine to coarse → logits [N, classes, h, w] at the size of the finest.
+
+        Maps beyond those of `info`, such as P6 of a detector's pyramid, are not used.
+        """
         total: Tensor | float = 0.0
-        for level, (entered, branch) in enumerate(zip(maps, self.branches, strict=True)):
-            x = entered
+        for level, branch in enumerate(self.branches):
+            x = maps[level]
             for step, conv in enumerate(branch.children()):
                 x = enlarged(conv(x), maps[level - step - 1]) if level else conv(x)
             total = total + x
