@@ -128,6 +128,7 @@ def test_turns_are_torchvisions(degrees):
     found = map_image(FLOATS, affine, (HEIGHT, WIDTH))
     expected = v2.rotate(FLOATS, -degrees, InterpolationMode.BILINEAR)
     assert (found - expected).abs().max() < 1e-4
+    assert map_image(FLOATS.bfloat16(), affine, (HEIGHT, WIDTH)).sub(expected).abs().max() < 0.01
     levels = map_image(BYTES, affine, (HEIGHT, WIDTH)).int() - v2.rotate(BYTES, -degrees, InterpolationMode.BILINEAR)
     assert levels.abs().max() <= 1
 

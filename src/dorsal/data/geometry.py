@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import cos, radians, sin
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -21,8 +21,7 @@ from torchvision.transforms.v2.functional import resize as resize_image
 from dorsal.spec.layers import Size
 
 Floats = npt.NDArray[np.floating[Any]]
-AnyFloats = TypeVar("AnyFloats", bound=npt.NDArray[np.floating[Any]])
-AnyArray = TypeVar("AnyArray", bound=npt.NDArray[Any])
+LabelMap = npt.NDArray[np.unsignedinteger[Any]]
 
 _WHOLE = 1e-6
 """Coordinates this near to a whole number are one: what is left is rounding."""
@@ -90,31 +89,29 @@ def rotated(degrees: float, center: tuple[float, float]) -> Affine:
     return Affine(np.array([[c, -s, x - c * x + s * y], [s, c, y - s * x - c * y]], dtype=np.float64))
 
 
-def map_points(points: AnyFloats, affine: Affine) -> AnyFloats:
+def map_points(points: Floats, affine: Affine) -> Floats:
     """Points x, y of the file [..., 2] → those of the view, of the same type."""
     linear, shift = affine.matrix[:, :2], affine.matrix[:, 2]
-    found: AnyFloats = (points.astype(np.float64) @ linear.T + shift).astype(points.dtype)  # type: ignore[assignment]
-    return found
+    return (points.astype(np.float64) @ linear.T + shift).astype(points.dtype)
 
 
-def map_boxes(boxes: AnyFloats, affine: Affine) -> AnyFloats:
+def map_boxes(boxes: Floats, affine: Affine) -> Floats:
     """Boxes x0, y0, x1, y1 of the file [n, 4] → the smallest upright boxes around them in the view, not clipped."""
     corners = map_points(boxes.astype(np.float64)[:, [[0, 1], [2, 1], [2, 3], [0, 3]]], affine)
-    found: AnyFloats = np.concatenate([corners.min(axis=1), corners.max(axis=1)], 1).astype(boxes.dtype)  # type: ignore[assignment]
-    return found
+    return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1).astype(boxes.dtype)
 
 
-def pairs_swapped(keypoints: AnyFloats, pairs: Sequence[tuple[int, int]]) -> AnyFloats:
+def pairs_swapped(keypoints: Floats, pairs: Sequence[tuple[int, int]]) -> Floats:
     """Keypoints [n, K, …] with those of each pair exchanged. After mirroring, the left hand is in the place of the
     right one.
     """
     order = np.arange(keypoints.shape[1])
     for first, second in pairs:
         order[[first, second]] = second, first
-    return keypoints[:, order]  # type: ignore[return-value]
+    return keypoints[:, order]
 
 
-def map_semantic(labels: AnyArray, affine: Affine, size: Size) -> AnyArray:
+def map_semantic(labels: LabelMap, affine: Affine, size: Size) -> LabelMap:
     """A map of labels of the file, uint8 or uint16 [H, W] → one of the view, of `size`.
 
     A pixel has the label that its middle lies on; outside the file it has none (255 or 65535). Raises ValueError for
@@ -130,7 +127,7 @@ def map_mask(mask: npt.NDArray[np.bool_], affine: Affine, size: Size) -> npt.NDA
     return _nearest(mask, affine, size, False)
 
 
-def _nearest(values: AnyArray, affine: Affine, size: Size, fill: int) -> AnyArray:
+def _nearest(values: npt.NDArray[Any], affine: Affine, size: Size, fill: int) -> npt.NDArray[Any]:
     back = affine.inverse().matrix
     x, y = np.arange(size[1]) + 0.5, np.arange(size[0])[:, None] + 0.5
     # Of a straight map these are a row and a column, else whole planes.
@@ -140,12 +137,12 @@ def _nearest(values: AnyArray, affine: Affine, size: Size, fill: int) -> AnyArra
     height, width = values.shape[-2:]
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
     found = values[..., rows.clip(0, height - 1), columns.clip(0, width - 1)]
-    return np.where(inside, found, values.dtype.type(fill))  # type: ignore[return-value]
+    return np.where(inside, found, values.dtype.type(fill))
 
 
 def map_image(image: Tensor, affine: Affine, size: Size, fill: float = 0.0) -> Tensor:
     """An image of the file, uint8 or float [C, H, W] → the view [C, *size], of the same type. Outside the file it is
-    `fill`.
+    `fill`. The view may share the image's memory.
 
     Cropping and mirroring by whole pixels are exact. Resizing is torchvision's, bilinear and antialiased, where whole
     pixels are cut: before it (a crop that is resized), or after it if the image becomes smaller (a crop of a resized
@@ -157,7 +154,7 @@ def map_image(image: Tensor, affine: Affine, size: Size, fill: float = 0.0) -> T
     if image.ndim != 3 or not (image.is_floating_point() or image.dtype == torch.uint8):
         raise ValueError(f"image is {image.dtype} {list(image.shape)}; it must be uint8 or float [C, H, W]")
     found = _straight(image, affine, size, fill) if affine.is_straight else None
-    return _sampled(*_halved(image, affine), size, fill) if found is None else found
+    return _sampled(*_reduced(image, affine), size, fill) if found is None else found
 
 
 def _straight(image: Tensor, affine: Affine, size: Size, fill: float) -> Tensor | None:
@@ -179,7 +176,7 @@ def _straight(image: Tensor, affine: Affine, size: Size, fill: float) -> Tensor 
     return _cropped(_resize(image, (height, width)), (left, top, left + size[1], top + size[0]), fill)
 
 
-def _halved(image: Tensor, affine: Affine) -> tuple[Tensor, Affine]:
+def _reduced(image: Tensor, affine: Affine) -> tuple[Tensor, Affine]:
     """The image resized along the sides that the map makes less than half as long, and the map from there."""
     height, width = image.shape[-2:]
     across, down = np.hypot(*affine.matrix[:, :2]).tolist()
@@ -216,7 +213,7 @@ def _sampled(image: Tensor, affine: Affine, size: Size, fill: float) -> Tensor:
     height, width = image.shape[-2:]
     middles = np.stack(np.meshgrid(np.arange(size[1]) + 0.5, np.arange(size[0]) + 0.5), axis=-1)
     grid = 2 * map_points(middles, affine.inverse()) / (width, height) - 1
-    values = image if image.is_floating_point() else image.to(torch.float32)
+    values = image.to(torch.promote_types(image.dtype, torch.float32))
     places = torch.from_numpy(grid).to(values)[None]
     found = F.grid_sample(values[None] - fill, places, "bilinear", "zeros", align_corners=False)[0] + fill
-    return found if image.is_floating_point() else found.round().clamp(0, 255).to(image.dtype)
+    return found.to(image.dtype) if image.is_floating_point() else found.round().clamp(0, 255).to(image.dtype)
