@@ -12,6 +12,7 @@ from dorsal.stats import Ratios, compare_arms, compare_fixed, pooled_means
 from dorsal.stats.images import Few, difference_noise
 from dorsal.stats.needs import seeds_needed
 from dorsal.stats.tukey import POWER_QUANTILE, critical_t, same_level
+from tests.stats.simulate_ious import coverage, ious
 
 
 def hits(right, groups=None):
@@ -231,3 +232,64 @@ def test_a_mean_of_seeds_that_answer_alike_has_the_interval_of_one_seed():
     apart = {"a": [values["a"][0], None], "b": [None, values["a"][0]]}
     single = pooled_means({"a": [scores["a"][0], None], "b": [None, scores["a"][0]]}, images=apart)
     assert all(mean.low is None for mean in single.values())
+
+
+def by_loop(some, counts):
+    """The slow twin: the IoU of each class over so many copies of each image, the mean over classes in the truth."""
+    parts = []
+    for k in range(some.top.shape[1]):
+        top, bottom, present = (
+            sum(float(column[i, k]) for i, count in enumerate(counts) for _ in range(count))
+            for column in (some.top, some.bottom, some.present)
+        )
+        if present:
+            parts.append(top / bottom)
+    return 100 * sum(parts) / len(parts) if parts else np.nan
+
+
+@given(st.integers(0, 10**6))
+def test_classes_without_truth_are_left_out_of_each_draw(seed):
+    random = np.random.default_rng(seed)
+    some, counts = ious(random, 12), random.integers(0, 3, 12)
+    assert some.fold(counts[None].astype(float))[0] == pytest.approx(by_loop(some, counts), nan_ok=True)
+
+
+def test_presence_by_the_bottom_is_what_it_is_without_presence():
+    for seed in range(5):
+        plain = ratios(seed)
+        told = Ratios(top=plain.top, bottom=plain.bottom, present=plain.bottom)
+        weights = np.random.default_rng(seed).integers(0, 3, (50, 300)).astype(float)
+        assert np.array_equal(told.fold(weights), plain.fold(weights))
+        assert np.array_equal(told.values(), plain.values())
+        assert told.score() == plain.score()
+
+
+def test_the_spread_of_a_mean_iou_is_that_of_a_bootstrap():
+    some = ious(np.random.default_rng(0), 400)
+    values = some.values()
+    assert values.mean() == pytest.approx(some.score())
+    drawn = np.concatenate([some.fold(weights) for weights in some.redrawn(4000, np.random.default_rng(0))])
+    assert values.std(ddof=1) / sqrt(values.size) == pytest.approx(drawn.std(), rel=0.05)
+
+
+@pytest.mark.parametrize(("images", "rare"), [(200, 0.1), (400, 0.02)])
+def test_intervals_of_a_mean_iou_cover_that_of_all_images(images, rare):
+    """Also if a class is found and never true, and another is true in 8 images. With fewer they fail; see the docs."""
+    share, error = coverage(images, rare)
+    assert 0.93 <= share <= 0.97
+    assert abs(error) < 0.2
+
+
+@pytest.mark.parametrize(
+    ("present", "message"),
+    [
+        (np.ones((3, 2)), "both must be"),
+        (-np.ones((3, 1)), "none below 0"),
+        (np.full((3, 1), np.inf), "finite"),
+        (np.zeros((3, 1)), "present is 0 everywhere: there is no score"),
+        (np.array([[1.0], [1.0], [1.0]]), "must have a bottom there"),
+    ],
+)
+def test_presence_that_is_none_is_refused(present, message):
+    with pytest.raises(ValueError, match=message):
+        Ratios(top=np.zeros((3, 1)), bottom=np.array([[1.0], [1.0], [0.0]]), present=present)

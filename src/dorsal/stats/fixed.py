@@ -69,7 +69,7 @@ def compare_fixed(
 def _of_the_same_images(first: Contribution, second: Contribution) -> bool:
     """Whether nothing shows that the images are others."""
     if isinstance(first, Ratios) and isinstance(second, Ratios):
-        return np.array_equal(first.bottom > 0, second.bottom > 0)
+        return np.array_equal(first.presence > 0, second.presence > 0)
     return (
         not isinstance(first, Ratios) and not isinstance(second, Ratios) and np.array_equal(first.truths, second.truths)
     )

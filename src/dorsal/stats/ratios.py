@@ -17,16 +17,19 @@ Groups = npt.NDArray[np.int64]
 class Ratios(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """What each of n test images contributes to a score: 100 × the mean over k of sum(top[:, k]) / sum(bottom[:, k]).
 
-    - `top`, `bottom`: [n, K]. Accuracy has K = 1, 1 on top where an image is right, and 1 below it. A k without any
-      bottom is left out of the mean.
+    - `top`, `bottom`: [n, K]. Accuracy has K = 1, 1 on top where an image is right, and 1 below it.
+    - `present`: [n, K]. A k is in the mean if sum(present[:, k]) is above 0; without it, if its bottom is. An IoU needs
+      it: its bottom is a union, which a class that is only predicted has too. There it is the pixels of the truth.
     - `groups`: int64 [n]. Images that are not independent of each other share a number, for example the frames of one
       video. None if all are independent.
 
-    Raises ValueError for shapes that differ, values that are not finite, a negative bottom, or no bottom at all.
+    Raises ValueError for shapes that differ, values that are not finite, a negative bottom, no bottom at all, or a k
+    that is present in an image without a bottom there.
     """
 
     top: Array
     bottom: Array
+    present: Array | None = None
     groups: Groups | None = None
 
     def __post_init__(self) -> None:
@@ -36,6 +39,8 @@ class Ratios(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             raise ValueError("top and bottom must hold finite numbers, and bottom none below 0")
         if not self.bottom.any():
             raise ValueError("bottom is 0 everywhere: there is no score")
+        if self.present is not None:
+            _check_present(self.present, self.bottom)
         if self.groups is not None and self.groups.shape != (len(self.top),):
             raise ValueError(f"groups has shape {self.groups.shape}: it must hold one number for each image")
 
@@ -48,16 +53,22 @@ class Ratios(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         """The score on these images, in percent."""
         return float(self.fold(np.ones((1, len(self.top))))[0])
 
+    @property
+    def presence(self) -> Array:
+        """`present`, or in its place `bottom`."""
+        return self.bottom if self.present is None else self.present
+
     def fold(self, weights: Array) -> Array:
         """The scores [B] if each image counts as often as `weights` [B, n] says.
 
-        NaN where nothing is left that has a bottom.
+        NaN where no k is present any more.
         """
         bottom = weights @ self.bottom
-        parts = np.divide(weights @ self.top, bottom, out=np.zeros_like(bottom), where=bottom > 0)
-        present = (bottom > 0).sum(axis=1)
+        kept = bottom > 0 if self.present is None else weights @ self.present > 0
+        parts = np.divide(weights @ self.top, bottom, out=np.zeros_like(bottom), where=kept)
+        count = kept.sum(axis=1)
         nothing = np.full(len(bottom), np.nan)
-        scores: Array = 100 * np.divide(parts.sum(axis=1), present, out=nothing, where=present > 0)
+        scores: Array = 100 * np.divide(parts.sum(axis=1), count, out=nothing, where=count > 0)
         return scores
 
     def values(self) -> Array:
@@ -68,7 +79,7 @@ class Ratios(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         the mean is exact, and the spread is right to first order.
         """
         sums = self.bottom.sum(axis=0)
-        kept = sums > 0
+        kept = self.presence.sum(axis=0) > 0
         top, bottom, sums = self.top[:, kept], self.bottom[:, kept], sums[kept]
         ratios = top.sum(axis=0) / sums
         influence = 100 * ((top - ratios * bottom) / sums).mean(axis=1)
@@ -95,3 +106,14 @@ def redrawn_images(images: int, groups: Groups | None, draws: int, random: np.ra
         drawn = random.integers(0, units, (rows, units)) + units * np.arange(rows)[:, None]
         counts = np.bincount(drawn.ravel(), minlength=rows * units).reshape(rows, units).astype(np.float64)
         yield counts if unit is None else counts[:, unit]
+
+
+def _check_present(present: Array, bottom: Array) -> None:
+    if present.shape != bottom.shape:
+        raise ValueError(f"present has shape {present.shape} and bottom {bottom.shape}: both must be [n, K]")
+    if not (np.isfinite(present).all() and (present >= 0).all()):
+        raise ValueError("present must hold finite numbers, and none below 0")
+    if not present.any():
+        raise ValueError("present is 0 everywhere: there is no score")
+    if ((present > 0) & (bottom == 0)).any():
+        raise ValueError("present is above 0 where bottom is 0: what is present in an image must have a bottom there")

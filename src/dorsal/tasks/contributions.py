@@ -21,3 +21,13 @@ def contributions(task: Task, said: Mapping[str, NDArray[Any]]) -> Ratios:
         case Classify():
             right = (said["predicted"] == said["label"]).astype(np.float64)[:, None]
             return Ratios(top=right, bottom=np.ones_like(right), groups=said.get("group"))
+
+
+def iou_contributions(said: Mapping[str, NDArray[Any]]) -> Ratios:
+    """The mean IoU of a semantic segmentation: the IoU of each class over the pixels of all images together.
+
+    The mean is over classes that occur in the truth, as in detectron2. `said` has what
+    `tasks.semantic.score.SemanticScorer.evidence` returns, and `group` where images are not independent.
+    """
+    top, bottom, present = (said[name].astype(np.float64) for name in ("intersection", "union", "truth"))
+    return Ratios(top=top, bottom=bottom, present=present, groups=said.get("group"))

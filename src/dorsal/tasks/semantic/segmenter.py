@@ -1,0 +1,92 @@
+"""Trunk and head as one module, and its loss."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol, overload
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dorsal.spec.layers import Feature
+from dorsal.tasks.semantic.deeplab import DeepLabHead, FcnHead
+from dorsal.tasks.semantic.fpn import FpnHead, enlarged
+
+IGNORED = 255
+"""The value of pixels without a class, in maps of uint8; in maps of uint16 it is 65535."""
+
+
+class Maps(Protocol):
+    """A trunk: images [N, C, H, W] → maps [N, channels, H / stride, W / stride] as `info` says, fine to coarse."""
+
+    info: tuple[Feature, ...]
+
+    def __call__(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The maps of a batch of images."""
+
+
+class Segmenter(nn.Module):
+    """A class for each pixel: the trunk's maps, through a neck if there is one, to a head.
+
+    Images whose sides the trunk's largest stride does not divide are padded with zeros at the right and bottom, and the
+    logits are cropped. So every map lies on the image as its stride says, whatever a trunk does with odd sizes.
+    """
+
+    def __init__(
+        self,
+        trunk: Maps,
+        head: FpnHead | DeepLabHead,
+        neck: nn.Module | None = None,
+        auxiliary: FcnHead | None = None,
+    ) -> None:
+        """`neck` turns the trunk's maps into those that the head was made for. `auxiliary` takes the trunk's own."""
+        super().__init__()
+        self.trunk, self.head = trunk, head
+        self.neck = nn.Identity() if neck is None else neck
+        self.auxiliary = auxiliary
+        self.multiple = max(level.stride for level in trunk.info)
+
+    @overload
+    def forward(self, images: Tensor, auxiliary: Literal[False] = False) -> Tensor: ...
+    @overload
+    def forward(self, images: Tensor, auxiliary: Literal[True]) -> tuple[Tensor, Tensor]: ...
+    def forward(self, images: Tensor, auxiliary: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        """Images [N, C, H, W] → logits [N, classes, H, W]; with `auxiliary` also those of the auxiliary head.
+
+        Raises ValueError for `auxiliary` without such a head.
+        """
+        height, width = images.shape[-2:]
+        images = F.pad(images, (0, -width % self.multiple, 0, -height % self.multiple))
+        maps = self.trunk(images)
+        logits = enlarged(self.head(self.neck(maps)), images)[..., :height, :width]
+        if not auxiliary:
+            return logits
+        if self.auxiliary is None:
+            raise ValueError("auxiliary=True: this segmenter was made without an auxiliary head")
+        return logits, enlarged(self.auxiliary(maps), images)[..., :height, :width]
+
+
+def losses(
+    model: nn.Module, images: Tensor, targets: Tensor, auxiliary_weight: float = 0.0, ignored: int = IGNORED
+) -> dict[str, Tensor]:
+    """The terms of the loss of a `Segmenter`, or of one that is wrapped for several processes; their sum is descended.
+
+    `targets` [N, H, W] are classes. With `auxiliary_weight` above 0 the auxiliary head is trained too (0.4 in
+    MMSegmentation, 0.5 in torchvision's references).
+    """
+    if auxiliary_weight == 0:
+        return {"cross entropy": pixel_cross_entropy(model(images), targets, ignored)}
+    logits, auxiliary = model(images, auxiliary=True)
+    return {
+        "cross entropy": pixel_cross_entropy(logits, targets, ignored),
+        "auxiliary": auxiliary_weight * pixel_cross_entropy(auxiliary, targets, ignored),
+    }
+
+
+def pixel_cross_entropy(logits: Tensor, targets: Tensor, ignored: int = IGNORED) -> Tensor:
+    """Mean cross entropy, a scalar, of logits [N, K, H, W] over the pixels of targets [N, H, W] that have a class.
+
+    0, with gradients of 0, where no pixel has one.
+    """
+    targets = targets.long()
+    total = F.cross_entropy(logits, targets, ignore_index=ignored, reduction="sum")
+    return total / (targets != ignored).sum().clamp(min=1)
