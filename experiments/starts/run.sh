@@ -52,6 +52,3 @@ published cells600 "$images/cells600(size=32)" 30 3
 published scenes200 'scenes(train=200, val=1000)' 100 3
 published scenes1000 'scenes(train=1000, val=1000)' 40 3
 published scenes3000 'scenes(val=1000)' 20 3
-forms 200 100 5
-forms 1000 40 5
-forms 5000 20 5
