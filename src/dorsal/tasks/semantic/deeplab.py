@@ -78,7 +78,7 @@ class DeepLabHead(nn.Module):
             raise ValueError(f"{found}: the finer form of head deeplab needs a map of stride 4; take fine=false")
         self.stride = FINE_STRIDE if fine else strides[-1]
         self.aspp = Aspp(info[-1].channels, channels, RATES[strides[-1]], dropout)
-        # The last map of this stride has seen most of the network: the end of a stage, not its stem.
+        # If a stem has this stride too, the stage after it is meant.
         self.fine_level = len(strides) - 1 - strides[::-1].index(FINE_STRIDE) if fine else None
         if self.fine_level is not None:
             self.fine_project = _conv(info[self.fine_level].channels, fine_channels)

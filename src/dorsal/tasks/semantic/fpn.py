@@ -66,7 +66,7 @@ class FpnHead(nn.Module):
 
 
 def enlarged(x: Tensor, like: Tensor) -> Tensor:
-    """`x` [N, C, h, w] at the height and width of `like`: bilinear, corners of pixels aligned, not their centers."""
+    """`x` [N, C, h, w] resized to the height and width of `like`: bilinear, with align_corners False."""
     return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
 
 
