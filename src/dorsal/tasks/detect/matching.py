@@ -50,7 +50,7 @@ def match(truth: Listed, found: Listed, overlaps: Sequence[npt.NDArray[Any]] | N
     overlap = (
         _of_boxes(truth, found, first, second) if overlaps is None else _read(overlaps, truth, found, first, second)
     )
-    enough = overlap >= _least(THRESHOLDS[0])
+    enough = overlap >= THRESHOLDS[0]
     first, second, overlap = first[enough], second[enough], overlap[enough]
     near, number = np.unique(first, return_inverse=True)
     turn = turns_of(found.kind[near])[number]
@@ -75,7 +75,7 @@ def _taken(
     size = (int(found.max(initial=-1)) + 1, counts.shape[1], len(THRESHOLDS))
     hit, beside = np.zeros(size, dtype=np.bool_), np.zeros(size, dtype=np.bool_)
     taken = np.zeros((len(crowd), *size[1:]), dtype=np.bool_)
-    enough = overlap[:, None, None] >= _least(THRESHOLDS)
+    enough = overlap[:, None, None] >= THRESHOLDS
     ends = np.searchsorted(turn, np.arange(turn.max(initial=-1) + 2))
     for start, end in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True):
         pairs, many = truth[start:end], end - start
@@ -91,12 +91,6 @@ def _taken(
         hit[who, area, level] = chosen >= many
         beside[who, area, level] = chosen < many
     return hit.transpose(1, 0, 2), beside.transpose(1, 0, 2)
-
-
-def _least(thresholds: Floats) -> Floats:
-    """The overlaps that COCO asks for: a threshold of 1 is met by rounding."""
-    least: Floats = np.minimum(thresholds, 1 - 1e-10)
-    return least
 
 
 def _pairs(truth: Listed, found: Listed) -> tuple[Places, Places]:
