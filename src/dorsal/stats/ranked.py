@@ -13,6 +13,7 @@ from dorsal.stats.interval import Array
 from dorsal.stats.ratios import Groups, Ratios, redrawn_images, units_of
 
 Flags = npt.NDArray[np.bool_]
+Integers = npt.NDArray[np.integer]
 
 RECALLS = np.linspace(0, 1, 101)
 """The recalls at which COCO reads the precision, as exactly the floating-point numbers that it reads."""
@@ -39,8 +40,8 @@ class Ranked(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     something both right and ignored, a negative number of truths, fewer truths than hits, or no truth at all.
     """
 
-    image: Groups
-    label: Groups
+    image: Integers
+    label: Integers
     scores: Array
     hit: Flags
     ignored: Flags
@@ -149,8 +150,8 @@ class _Rows(NamedTuple):
     [T, S], and `before` [S]: how many of `wrong` rank above it.
     """
 
-    wrong: Groups
-    image: Groups
+    wrong: Integers
+    image: Integers
     hit: Array
     counted: Array
     before: npt.NDArray[np.intp]
