@@ -186,6 +186,10 @@ NOTHING = {
         ({"label": np.array([-1])}, "label holds -1 to -1: it must be within 0 to 0"),
         ({"scores": np.array([np.nan])}, "finite"),
         ({"truths": np.zeros((2, 1))}, "there is no score"),
+        (
+            {"hit": np.ones((1, 1), dtype=bool), "truths": np.array([[0.0], [1.0]])},
+            "more objects of an image and class",
+        ),
         ({"groups": np.zeros(3, int)}, "one number for each image"),
     ],
 )

@@ -109,8 +109,8 @@ def compare_arms(
     """Compare every pair of arms. Larger values are better.
 
     `values` has one list for each arm, with the same seeds in the same order. None or NaN marks a seed without a
-    result. `images` has `Ratios.values` for each arm and seed, as far as there are results. With it, intervals and
-    tests are for new seeds and new test images; without it, for new seeds only.
+    result. `images` has the `values` of a `Contribution` for each arm and seed, as far as there are results. With it,
+    intervals and tests are for new seeds and new test images; without it, for new seeds only.
 
     The seed is a block, so an effect of the seed on all arms alike cancels. The noise is pooled over the arms. On 3
     seeds a paired t test has 2 degrees of freedom, and its quantile, corrected for 5 arms, is 14 standard errors;

@@ -15,7 +15,7 @@ FEWEST_SEPARATING = 10
 """With fewer images that separate two arms, an interval rests on exact tails instead of a normal one."""
 
 ImageValues = Mapping[str, Sequence[Array | None]]
-"""For each arm and seed the `Ratios.values` of the run, None where there is no result. All have the same images."""
+"""For each arm and seed the `values` of a `Contribution`, None without a result. All are of the same images."""
 
 
 class Few(msgspec.Struct, frozen=True, kw_only=True):

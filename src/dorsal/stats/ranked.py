@@ -13,6 +13,7 @@ from dorsal.stats.interval import Array
 from dorsal.stats.ratios import Groups, Ratios, redrawn_images, units_of
 
 Flags = npt.NDArray[np.bool_]
+Integers = npt.NDArray[np.integer]
 
 RECALLS = np.linspace(0, 1, 101)
 """The recalls at which COCO reads the precision, as exactly the floating-point numbers that it reads."""
@@ -36,11 +37,11 @@ class Ranked(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     above. One deviation: COCO adds 2e-16 to each number of detections, which keeps perfect results just below 100.
 
     Raises ValueError for shapes that differ, an image or a class that does not exist, a score that is not finite,
-    something both right and ignored, a negative number of truths, or no truth at all.
+    something both right and ignored, a negative number of truths, fewer truths than hits, or no truth at all.
     """
 
-    image: Groups
-    label: Groups
+    image: Integers
+    label: Integers
     scores: Array
     hit: Flags
     ignored: Flags
@@ -62,8 +63,18 @@ class Ranked(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             raise ValueError("scores must hold finite numbers")
         if not (np.isfinite(self.truths).all() and (self.truths >= 0).all() and self.truths.any()):
             raise ValueError("truths must hold finite numbers, none below 0 and one above it: else there is no score")
+        if self._most_hits() > 0:
+            raise ValueError("hit holds more objects of an image and class than truths does")
         if self.groups is not None and self.groups.shape != (len(self.truths),):
             raise ValueError(f"groups has shape {self.groups.shape}: it must hold one number for each image")
+
+    def _most_hits(self) -> float:
+        """By how much hits exceed the truths of an image and class, at most."""
+        rows = np.flatnonzero(self.hit.any(axis=1))
+        kinds, kind = np.unique(self.image[rows] * self.truths.shape[1] + self.label[rows], return_inverse=True)
+        truths = self.truths.ravel()[kinds]
+        found = [np.bincount(kind, each, len(kinds)) - truths for each in self.hit[rows].T]
+        return float(np.max(found, initial=0.0))
 
     @property
     def images(self) -> int:
@@ -139,8 +150,8 @@ class _Rows(NamedTuple):
     [T, S], and `before` [S]: how many of `wrong` rank above it.
     """
 
-    wrong: Groups
-    image: Groups
+    wrong: Integers
+    image: Integers
     hit: Array
     counted: Array
     before: npt.NDArray[np.intp]

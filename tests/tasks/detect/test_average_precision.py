@@ -50,7 +50,7 @@ def test_masks_are_scored_as_pycocotools_does(levels):
     agrees(average_precision(truth, measured, 4, overlaps=matrices), *pycocotools(truth, found, 4, kind="segm"))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_small_sets_are_scored_as_pycocotools_does(data):
     """Boxes on a grid of few places, so that overlaps, scores and areas are often the same."""
@@ -132,6 +132,8 @@ def test_lists_that_do_not_belong_together_are_refused():
         average_precision([ONE], [ONE], 1, overlaps=[np.ones((2, 1))])
     with pytest.raises(ValueError, match="frequency has 1 entries"):
         average_precision([ONE], [ONE], 2, long_tail=LongTail(frequency="r", negative=[[]], not_exhaustive=[[]]))
+    with pytest.raises(ValueError, match="hold 1 to 1: classes are 0 to 0"):
+        average_precision([ONE], [ONE], 1, long_tail=LongTail(frequency="r", negative=[[1]], not_exhaustive=[[]]))
     with pytest.raises(ValueError, match="truth holds no object that counts"):
         average_precision([objects([], [])], [ONE], 1)
 

@@ -81,24 +81,24 @@ def average_precision(
     kept = _of_each_class(every) if long_tail is None else _of_each_image(every, there, long_tail)
     unmarked = () if long_tail is None else long_tail.not_exhaustive
     matches = match(there, kept, overlaps, np.isin(kept.kind, _kinds(unmarked, classes)))
-    if not matches.truths[0].any():
+    if not matches.counts[0].any():
         raise ValueError("truth holds no object that counts: there is no score")
     order = np.lexsort((-kept.scores, kept.labels))
-    rankings = {name: _ranked(kept, matches, at, order) for at, name in enumerate(RANGES) if matches.truths[at].any()}
-    precisions = {name: ranked.precisions() for name, ranked in rankings.items()}
-    scores = {f"AP{name}": _mean(each) for name, each in precisions.items()}
-    whole = precisions[""]
-    scores |= {"AP50": _mean(whole[:, 0]), "AP75": _mean(whole[:, 5])}
+    ranked = _ranked(there, kept, matches, 0, order)
+    whole = ranked.precisions()
+    scores = {"AP50": _mean(whole[:, 0]), "AP75": _mean(whole[:, 5])}
+    parts = [(name, at) for at, name in enumerate(RANGES) if name and matches.counts[at].any()]
+    scores |= {f"AP{name}": _ranked(there, kept, matches, at, order).score() for name, at in parts}
     if long_tail is not None:
         scores |= {f"AP{each}": _mean(whole[np.array(long_tail.frequency) == each]) for each in "rcf"}
     for most in RECALLED if long_tail is None else (MOST_OF_LONG_TAIL,):
-        scores[f"AR{most}"] = _recall(kept, matches, 0, most)
-    scores |= {f"AR{name}": _recall(kept, matches, at) for at, name in enumerate(RANGES) if name}
+        scores[f"AR{most}"] = _recall(there, kept, matches, 0, most)
+    scores |= {f"AR{name}": _recall(there, kept, matches, at) for name, at in parts}
     return AveragePrecision(
-        score=scores.pop("AP"),
+        score=_mean(whole),
         scores={name: score for name, score in scores.items() if not np.isnan(score)},
         per_class=tuple(None if np.isnan(each) else each for each in whole.mean(axis=1).tolist()),
-        ranked=rankings[""],
+        ranked=ranked,
     )
 
 
@@ -144,16 +144,20 @@ def _of_each_image(found: Listed, truth: Listed, long_tail: LongTail) -> Listed:
 
 
 def _kinds(labels: Sequence[Sequence[int]], classes: int) -> npt.NDArray[np.int64]:
-    """`Listed.kind` of the classes that are given for each image."""
+    """`Listed.kind` of the classes that are given for each image. ValueError for a class that does not exist."""
+    said = {label for each in labels for label in each}
+    if said and not 0 <= min(said) <= max(said) < classes:
+        raise ValueError(f"negative and not_exhaustive hold {min(said)} to {max(said)}: classes are 0 to {classes - 1}")
     return np.array([image * classes + label for image, each in enumerate(labels) for label in each], dtype=np.int64)
 
 
-def _ranked(found: Listed, matches: Matches, at: int, order: Places) -> Ranked:
+def _ranked(truth: Listed, found: Listed, matches: Matches, at: int, order: Places) -> Ranked:
     """Everything found, in this order, less what does not count at any threshold in a range of areas."""
     size = (len(found.labels), matches.hit.shape[2])
     hit, ignored = np.zeros(size, dtype=np.bool_), np.repeat(matches.outside[at][:, None], size[1], axis=1)
     hit[matches.near] = matches.hit[at]
     ignored[matches.near] = (ignored[matches.near] & ~matches.hit[at]) | matches.beside[at]
+    counted = truth.kind[matches.counts[at]]
     rows = order[np.any(~ignored, axis=1)[order]]
     return Ranked(
         image=found.image[rows],
@@ -161,19 +165,21 @@ def _ranked(found: Listed, matches: Matches, at: int, order: Places) -> Ranked:
         scores=found.scores[rows],
         hit=hit[rows],
         ignored=ignored[rows],
-        truths=matches.truths[at],
+        truths=np.bincount(counted, minlength=truth.images * truth.classes)
+        .reshape(truth.images, truth.classes)
+        .astype(np.float64),
     )
 
 
-def _recall(found: Listed, matches: Matches, at: int, most: int = MOST_OF_LONG_TAIL) -> float:
+def _recall(truth: Listed, found: Listed, matches: Matches, at: int, most: int = MOST_OF_LONG_TAIL) -> float:
     """The share of truths with a hit, its mean over classes with truth and thresholds, in a range of areas.
 
     Of each image and class, `most` with the highest scores count.
     """
-    counts = turns_of(found.kind)[matches.near] < most
-    truths = matches.truths[at].sum(axis=0)
-    labels = found.labels[matches.near[counts]]
-    hits = np.array([np.bincount(labels, each, len(truths)) for each in matches.hit[at, counts].T])
+    counted = turns_of(found.kind)[matches.near] < most
+    truths = np.bincount(truth.labels[matches.counts[at]], minlength=truth.classes)
+    labels = found.labels[matches.near[counted]]
+    hits = np.array([np.bincount(labels, each, truth.classes) for each in matches.hit[at, counted].T])
     present = truths > 0
     return _mean(100 * hits[:, present] / truths[present])
 

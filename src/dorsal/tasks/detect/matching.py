@@ -28,14 +28,14 @@ class Matches(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     - `outside`: [A, D], it is neither right nor wrong where it has no object.
     - `near`: [C], the rows of what overlaps an object of its image and class enough. Nothing else has an object.
     - `hit`, `beside`: [A, C, T], it has an object that counts, or one that does not.
-    - `truths`: [A, n, K], the number of objects that count in each image and class.
+    - `counts`: [A, G], whether each object of the truth counts.
     """
 
     outside: Flags
     near: Places
     hit: Flags
     beside: Flags
-    truths: Floats
+    counts: Flags
 
 
 def match(truth: Listed, found: Listed, overlaps: Sequence[npt.NDArray[Any]] | None, lenient: Flags) -> Matches:
@@ -45,25 +45,23 @@ def match(truth: Listed, found: Listed, overlaps: Sequence[npt.NDArray[Any]] | N
     - `lenient`: [D], it is not wrong where it has no object, whatever its area.
     """
     low, high = (np.array(ends)[:, None] for ends in zip(*RANGES.values(), strict=True))
-    uncounted = truth.crowd | (truth.area < low) | (truth.area > high)
+    counts = ~truth.crowd & (truth.area >= low) & (truth.area <= high)
     first, second = _pairs(truth, found)
     overlap = (
         _of_boxes(truth, found, first, second) if overlaps is None else _read(overlaps, truth, found, first, second)
     )
-    enough = overlap >= _least(THRESHOLDS[0])
+    enough = overlap >= THRESHOLDS[0]
     first, second, overlap = first[enough], second[enough], overlap[enough]
     near, number = np.unique(first, return_inverse=True)
     turn = turns_of(found.kind[near])[number]
     order = np.lexsort((second, overlap, number, turn))
-    hit, beside = _taken(number[order], second[order], overlap[order], turn[order], truth.crowd, ~uncounted.T)
-    shape = (truth.images, truth.classes)
-    truths = [np.bincount(truth.kind[~out], minlength=truth.images * truth.classes).reshape(shape) for out in uncounted]
+    hit, beside = _taken(number[order], second[order], overlap[order], turn[order], truth.crowd, counts.T)
     return Matches(
         outside=(found.area < low) | (found.area > high) | lenient,
         near=near,
         hit=hit,
         beside=beside,
-        truths=np.array(truths, dtype=np.float64),
+        counts=counts,
     )
 
 
@@ -77,7 +75,7 @@ def _taken(
     size = (int(found.max(initial=-1)) + 1, counts.shape[1], len(THRESHOLDS))
     hit, beside = np.zeros(size, dtype=np.bool_), np.zeros(size, dtype=np.bool_)
     taken = np.zeros((len(crowd), *size[1:]), dtype=np.bool_)
-    enough = overlap[:, None, None] >= _least(THRESHOLDS)
+    enough = overlap[:, None, None] >= THRESHOLDS
     ends = np.searchsorted(turn, np.arange(turn.max(initial=-1) + 2))
     for start, end in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True):
         pairs, many = truth[start:end], end - start
@@ -93,12 +91,6 @@ def _taken(
         hit[who, area, level] = chosen >= many
         beside[who, area, level] = chosen < many
     return hit.transpose(1, 0, 2), beside.transpose(1, 0, 2)
-
-
-def _least(thresholds: Floats) -> Floats:
-    """The overlaps that COCO asks for: a threshold of 1 is met by rounding."""
-    least: Floats = np.minimum(thresholds, 1 - 1e-10)
-    return least
 
 
 def _pairs(truth: Listed, found: Listed) -> tuple[Places, Places]:
