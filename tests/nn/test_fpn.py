@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 import dorsal
-from dorsal.nn.fpn import FeaturePyramid, group_norm
+from dorsal.nn.fpn import FeaturePyramid
+from dorsal.nn.norms import group_norm
 from dorsal.spec.layers import Feature
 from tests.tasks.detect.golden import assert_near, fill, read_golden
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dorsal.nn.norms import group_norm
 from dorsal.spec.layers import Feature
 
 FpnNorm = Literal["none", "group"]
@@ -61,11 +61,6 @@ def init_xavier(layer: nn.Conv2d | nn.Linear) -> None:
     nn.init.kaiming_uniform_(layer.weight, a=1)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
-
-
-def group_norm(channels: int) -> nn.GroupNorm:
-    """Group norm of 32 groups (arXiv 1803.08494), or of as many as divide both 32 and the channels."""
-    return nn.GroupNorm(math.gcd(32, channels), channels)
 
 
 def _conv_norm(in_channels: int, channels: int, kernel: int, norm: FpnNorm) -> nn.Module:

@@ -37,6 +37,12 @@ def make_norm(kind: NormKind, layer: Layer, pooled: bool = False) -> nn.Module:
             return nn.GroupNorm(1 if pooled else gcd(32, channels, max(channels // 4, 1)), channels)
 
 
+def group_norm(channels: int) -> nn.GroupNorm:
+    """The group norm of necks and heads, as detectron2 has it: 32 groups (arXiv 1803.08494), or as many as divide both
+    32 and the channels, even of one channel each."""
+    return nn.GroupNorm(gcd(32, channels), channels)
+
+
 class SyncBatchNorm(nn.BatchNorm2d):
     """Batch norm with the statistics of the batches of all processes.
 

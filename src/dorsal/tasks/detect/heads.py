@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dorsal.nn.fpn import group_norm, init_xavier
+from dorsal.nn.fpn import init_xavier
+from dorsal.nn.norms import group_norm
 from dorsal.tasks.detect.boxes import Coder, iou, pick
 from dorsal.tasks.detect.match import match, sample
 from dorsal.tasks.detect.nms import survivors_by_group

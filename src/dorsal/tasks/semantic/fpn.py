@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from math import gcd
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dorsal.nn.build import initialise
+from dorsal.nn.norms import group_norm
 from dorsal.spec.layers import Feature
 
 
@@ -21,7 +21,6 @@ class FpnHead(nn.Module):
     to the finest stride. So levels of stride 4, 8, 16 and 32 have 1, 1, 2 and 3 convolutions and 0, 1, 2 and 3
     upsamplings. The branches are added, and a 1x1 convolution gives the logits at `stride`, the finest of the pyramid.
 
-    Group norm has 32 groups as in the paper. If 32 does not divide the channels, it has gcd(32, channels) groups.
     Deviation from detectron2: the last convolution starts from a normal distribution with std 0.01, as the classifiers
     of `nn.build` do.
     """
@@ -73,6 +72,6 @@ def enlarged(x: Tensor, like: Tensor) -> Tensor:
 def _conv(in_channels: int, channels: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(in_channels, channels, 3, padding=1, bias=False),
-        nn.GroupNorm(gcd(32, channels), channels),
+        group_norm(channels),
         nn.ReLU(),
     )
