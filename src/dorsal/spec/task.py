@@ -71,7 +71,8 @@ class Detect(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="detec
     - `channels` of the pyramid; `hidden` features of the box head; `anchor`, the side of the square anchor in units of
       a map's stride; `proposals` kept in evaluation (in training twice as many from each level); `samples`, the boxes
       of an image from which the box head learns. None: by the size of the images, see `at`.
-    - `detections`: at most so many of an image (100 for COCO, 300 for LVIS).
+    - `detections`: at most so many of an image, of those that score above `least_score` (100 and .05 for COCO, 300 and
+      .0001 for LVIS).
 
     Raises ValueError for another word, or a number below its least.
     """
@@ -85,11 +86,13 @@ class Detect(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="detec
     proposals: int | None = None
     samples: int | None = None
     detections: int = 100
+    least_score: float = 0.05
 
     def __post_init__(self) -> None:
         check_word("head", self.head, get_args(DetectHead))
         check_word("box_head", self.box_head, get_args(BoxHead))
-        _check_least(self, {"channels": 1, "hidden": 1, "anchor": 0.5, "proposals": 1, "samples": 4, "detections": 1})
+        least = {"channels": 1, "hidden": 1, "anchor": 0.5, "proposals": 1, "samples": 4, "detections": 1}
+        _check_least(self, {**least, "least_score": 0})
 
 
 Task = Classify
