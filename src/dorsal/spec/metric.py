@@ -22,3 +22,9 @@ class Metric(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 ACCURACY = Metric("top-1 accuracy", "accuracy")
 """The share of images whose label has the highest logit."""
+MIOU = Metric("mean IoU", "mIoU")
+"""Intersection over union of the pixels of each class, all images together; the mean of the classes in the truth."""
+BOX_AP = Metric("box AP", "AP")
+"""COCO's average precision of boxes: the mean over IoU thresholds .50 to .95 and classes."""
+MASK_AP = Metric("mask AP", "mask AP")
+"""The same of masks."""

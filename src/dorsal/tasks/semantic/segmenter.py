@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol, overload
+from typing import Literal, overload
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dorsal.spec.layers import Feature
+from dorsal.tasks.maps import Maps
 from dorsal.tasks.semantic.deeplab import DeepLabHead, FcnHead
 from dorsal.tasks.semantic.fpn import FpnHead, enlarged
 
 IGNORED = 255
 """The value of pixels without a class, in maps of uint8; in maps of uint16 it is 65535."""
-
-
-class Maps(Protocol):
-    """A trunk: images [N, C, H, W] → maps [N, channels, H / stride, W / stride] as `info` says, fine to coarse."""
-
-    info: tuple[Feature, ...]
-
-    def __call__(self, x: Tensor) -> tuple[Tensor, ...]:
-        """The maps of a batch of images."""
 
 
 class Segmenter(nn.Module):
