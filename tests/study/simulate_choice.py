@@ -104,6 +104,6 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     print("candidates classes each draws worse | as good, dropped % | worse, dropped %")
     for case in GRID:
-        equal, worse = shares(case, rounds_of(case, 400))
+        equal, worse = shares(case, rounds_of(case, 100))
         print(f"{case.candidates:10} {case.classes:7} {case.each:4} {case.draws:5} {case.worse:5} |", end="")
         print(f" {equal:18.1f} | {worse:16.1f}", flush=True)

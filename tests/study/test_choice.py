@@ -332,11 +332,11 @@ def test_each_draw_of_a_round_learns_from_images_of_its_own_and_all_are_scored_o
 
 def test_candidates_as_good_as_the_best_are_rarely_dropped_and_worse_ones_are() -> None:
     case = Case(4, 3, 40, 4, 0.4, held=200)
-    equal, _ = shares(case, rounds_of(case, 60, penalties=ONE))
+    equal, _ = shares(case, rounds_of(case, 40, penalties=ONE))
     one_draw = case._replace(each=10, draws=1)
-    by_chance, _ = shares(one_draw, rounds_of(one_draw, 60, penalties=ONE))
+    by_chance, _ = shares(one_draw, rounds_of(one_draw, 40, penalties=ONE))
     worse = case._replace(worse=0.4)
-    others, dropped = shares(worse, rounds_of(worse, 10, penalties=ONE))
+    others, dropped = shares(worse, rounds_of(worse, 5, penalties=ONE))
     assert equal <= 8
     assert by_chance > 10  # why a round has several draws
     assert dropped == 100

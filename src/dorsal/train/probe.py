@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -98,11 +99,17 @@ def regressions(
     found = []
     options = {"gtol": tolerance, "ftol": 0.0, "maxiter": _MOST_STEPS, "maxfun": 2 * _MOST_STEPS}
     # SciPy's own linear algebra is of short vectors, where threads wait longer than they work.
-    with ThreadpoolController().select(internal_api="openblas").limit(limits=1):
+    with _blas().limit(limits=1):
         for penalty in penalties:  # noqa: B007  # the closure reads it
             flat = minimize(loss_and_gradient, flat, jac=True, method="L-BFGS-B", options=options).x
             found.append(_split(flat, classes, channels, features))
     return found
+
+
+@functools.cache
+def _blas() -> ThreadpoolController:
+    """NumPy's and SciPy's linear algebra. Kept, since finding it takes longer than a small regression."""
+    return ThreadpoolController().select(internal_api="openblas")
 
 
 def neighbors(features: Tensor, labels: Tensor, classes: int, asked: Tensor, k: int) -> Tensor:
