@@ -1,0 +1,377 @@
+"""COCO's instances and keypoints files: JSON with images, annotations and categories."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from math import nan
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from dorsal.annotations.coco import boxes_from_coco, keypoints_from_coco
+from dorsal.annotations.labels import Labels, Pairs
+from dorsal.annotations.rle import Floats, Integers
+from dorsal.data.formats.index import AnnotatedIndex, Entry, SplitName, first_folder, listed
+from dorsal.data.formats.problems import Problem
+from dorsal.data.formats.truth import Kind, Shape, Truth
+from dorsal.data.layout import role_of
+from dorsal.data.spec import DataError, nearest, shown
+
+_OTHERS = frozenset({"panoptic", "captions", "stuff", "semantic", "info", "results", "det"})
+"""Words in names of files that are no instances or keypoints."""
+_PLAIN = frozenset({"instances", "annotations", "coco", ""})
+_NO_OUTLINE = (b"", b"[]", b"null")
+_PERSON = (
+    "nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow right_elbow left_wrist "
+    "right_wrist left_hip right_hip left_knee right_knee left_ankle right_ankle"
+)
+_SIGMAS = (26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89)
+"""pycocotools' sigmas of these points, in thousandths."""
+
+
+class _Image(msgspec.Struct, gc=False):
+    id: int | str
+    file_name: str
+    width: int | None = None
+    height: int | None = None
+
+
+class _Object(msgspec.Struct, gc=False):
+    image_id: int | str
+    category_id: int
+    id: int | str | None = None
+    bbox: list[float | None] | None = None
+    area: float | None = None
+    iscrowd: int | bool | None = 0
+    segmentation: msgspec.Raw = msgspec.Raw()
+    keypoints: list[float | None] | None = None
+
+
+class _Category(msgspec.Struct):
+    id: int
+    name: str
+    keypoints: list[str] = []
+    skeleton: list[list[int]] = []
+
+
+class _File(msgspec.Struct):
+    images: list[_Image]
+    annotations: list[_Object]
+    categories: list[_Category]
+
+
+class _Classes(msgspec.Struct, frozen=True):
+    """The labels of a data set, its category ids in their order, and whether points may be mirrored."""
+
+    labels: Labels
+    ids: tuple[int, ...]
+    flip: bool
+    notes: tuple[str, ...]
+
+
+def used(root: Path) -> frozenset[str]:
+    """The names in `root` that `read_coco` would use, none if it is no COCO data set. Looks at names only."""
+    found = _json_files(root)
+    if not found.keys() & {"train", "val"}:
+        return frozenset()
+    own = {path.relative_to(root).parts[0] for paths in found.values() for path in paths}
+    images = {"images", *(entry.name for entry in root.iterdir() if entry.is_dir() and role_of(entry.name))}
+    return frozenset(own | images)
+
+
+def read_coco(
+    root: Path, *, train: str | None = None, val: str | None = None, images: str | None = None
+) -> AnnotatedIndex:
+    """Reads a COCO data set in the folder `root`.
+
+    `train` and `val` are the JSON files, as paths from `root`. Without them they are found by their names in `root`, in
+    `annotations` and in the folders of the splits, such as instances_train2017.json, val.json or
+    train/_annotations.coco.json; instances come before keypoints, and a test file is val where there is no other.
+    `images` is the folder of images, in which {split} stands for train or val. Without it, that is the first of
+    `root`, images, the folder of the split and that of the JSON file which has one of the first images.
+
+    Labels are the categories in the order of their ids. The data have masks if one object has an outline, and points if
+    a category names points.
+
+    Raises DataError where a file is missing, is not of COCO's form, or its categories contradict each other.
+    """
+    files = {"train": train, "val": val}
+    paths, notes = _chosen(root, files)
+    read = {split: _decoded(path, root) for split, path in paths.items()}
+    classes = _classes(root, read)
+    problems: list[Problem] = []
+    kinds = _kinds(read.values(), classes.labels)
+    entries = {
+        split: _entries(read[split], path, _folder(root, path, split, read[split], images), classes, kinds, problems)
+        for split, path in paths.items()
+    }
+    return AnnotatedIndex(
+        format="coco",
+        root=root,
+        labels=classes.labels,
+        kinds=kinds,
+        train=entries["train"],
+        val=entries["val"],
+        category_ids=classes.ids,
+        flip=classes.flip,
+        problems=tuple(problems),
+        notes=(*notes, *classes.notes),
+    )
+
+
+def _json_files(root: Path) -> dict[str, list[Path]]:
+    """The JSON files of each role, the likeliest first: those with the fewest words beside the role."""
+    folders = [root, root / "annotations"]
+    if root.is_dir():
+        folders += sorted(path for path in root.iterdir() if role_of(path.name) and path.is_dir())
+    ranked: dict[str, list[tuple[int, int, Path]]] = {}
+    for folder in folders:
+        for path in sorted(folder.glob("*.json")):
+            words = re.split(r"[-_. ]+", path.stem.casefold())
+            roles = {role for word in words if (role := role_of(word))}
+            if not roles and folder.parent == root and (role := role_of(folder.name)):
+                roles = {role}  # train/_annotations.coco.json
+            if len(roles) == 1 and not _OTHERS.intersection(words):
+                rest = [word for word in words if not role_of(word) and word not in _PLAIN]
+                points = [word for word in rest if word in ("person", "keypoints")]
+                entry = len(rest) - len(points), len(points), path
+                ranked.setdefault(roles.pop(), []).append(entry)
+    return {role: [path for *_, path in sorted(found)] for role, found in ranked.items()}
+
+
+def _chosen(root: Path, given: dict[str, str | None]) -> tuple[dict[SplitName, Path], list[str]]:
+    """The JSON file of each split, and notes on those that were passed over."""
+    found, notes, problems = _json_files(root), [], []
+    if "val" not in found and "test" in found and given["val"] is None:
+        found["val"] = found["test"]
+        notes.append(f"{shown(found['val'][0])} is read as val, as there is no other")
+    chosen: dict[SplitName, Path] = {}
+    splits: tuple[SplitName, SplitName] = ("train", "val")
+    for split in splits:
+        name = given[split]
+        if name is not None:
+            chosen[split] = root / name
+            if not chosen[split].is_file():
+                names = [str(path.relative_to(root)) for paths in found.values() for path in paths]
+                problems.append(f"{shown(root / name)}: there is no such file{nearest(name, names)}")
+        elif split not in found:
+            problems.append(f"{shown(root)}: has no JSON file of {split}; name it by {split}=FILE")
+        else:
+            chosen[split], *rest = found[split]
+            if rest:
+                notes.append(f"{shown(chosen[split])} is read as {split}; passed over: {listed(map(shown, rest))}")
+    if problems:
+        raise DataError(shown(root), problems)
+    return chosen, notes
+
+
+def _decoded(path: Path, root: Path) -> _File:
+    try:
+        data = path.read_bytes()
+        try:
+            return msgspec.json.decode(data, type=_File)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            # Python writes NaN and Infinity, which are no JSON: they become null here, and NaN further on.
+            return msgspec.json.decode(msgspec.json.encode(json.loads(data)), type=_File)
+    except (ValueError, OSError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise DataError(
+            shown(root), [f"{shown(path)}: is not a COCO file of images, annotations and categories: {reason}"]
+        ) from None
+
+
+def _classes(root: Path, read: dict[SplitName, _File]) -> _Classes:
+    """The categories of all files together."""
+    found: dict[int, _Category] = {}
+    problems = []
+    for split, file in read.items():
+        twice = [number for number, times in Counter(each.id for each in file.categories).items() if times > 1]
+        problems += [f"category id {number} is there twice in {split}" for number in twice]
+        for category in file.categories:
+            known = found.setdefault(category.id, category)
+            if known.name != category.name:
+                problems.append(f"category {category.id} is {known.name!r} in train and {category.name!r} in {split}")
+    ids = tuple(sorted(found))
+    with_points = [found[number] for number in ids if found[number].keypoints]
+    if len({tuple(category.keypoints) for category in with_points}) > 1:
+        problems.append(f"categories {listed(each.name for each in with_points)} have different keypoints")
+    points = tuple(with_points[0].keypoints) if with_points else ()
+    pairs = _mirrored(points)
+    skeleton, notes = _skeleton(with_points[0] if with_points else None)
+    if points and not pairs:
+        notes.append("no names of points tell left from right, so images are not mirrored")
+    sigmas = tuple(each / 1000 for each in _SIGMAS) if points == tuple(_PERSON.split()) else ()
+    try:
+        labels = Labels(
+            classes=tuple(found[number].name for number in ids),
+            keypoints=points,
+            pairs=pairs,
+            sigmas=sigmas,
+            skeleton=skeleton,
+        )
+    except ValueError as error:
+        problems.append(f"categories: {error}")
+    if problems:
+        raise DataError(shown(root), problems)
+    return _Classes(labels, ids, not points or bool(pairs), tuple(notes))
+
+
+def _mirrored(points: Sequence[str]) -> Pairs:
+    """The pairs of points whose names differ in left and right only."""
+    places = {name.casefold(): place for place, name in enumerate(points)}
+    names = [(name, re.sub("left", "right", name)) for name in places]
+    return tuple((places[left], places[right]) for left, right in names if left != right and right in places)
+
+
+def _skeleton(category: _Category | None) -> tuple[Pairs, list[str]]:
+    """The lines of a drawing from 0, COCO's being from 1; without those that join no two points, with a note."""
+    if category is None:
+        return (), []
+    points = range(1, len(category.keypoints) + 1)
+    sound = [line for line in category.skeleton if len(line) == 2 and line[0] != line[1] and {*line} <= {*points}]
+    lost = [line for line in category.skeleton if line not in sound]
+    notes = [f"lines of the skeleton that join no two points: {listed(lost)}"] if lost else []
+    return tuple((line[0] - 1, line[1] - 1) for line in sound), notes
+
+
+def _kinds(files: Iterable[_File], labels: Labels) -> frozenset[Kind]:
+    kinds: set[Kind] = {"boxes"}
+    if any(bytes(each.segmentation) not in _NO_OUTLINE for file in files for each in file.annotations):
+        kinds.add("masks")
+    if labels.keypoints:
+        kinds.add("keypoints")
+    return frozenset(kinds)
+
+
+def _folder(root: Path, path: Path, split: SplitName, file: _File, images: str | None) -> Path:
+    """The folder that the names of a file's images begin at."""
+    if images is not None:
+        return root / images.replace("{split}", split)
+    words = [word for word in re.split(r"[-_. ]+", path.stem) if role_of(word) == split]
+    parts = [*words, split]
+    choices = ["", "images", *parts, *(f"images/{part}" for part in parts), str(path.parent.relative_to(root))]
+    return first_folder(root, choices, [image.file_name for image in file.images]) or root
+
+
+def _entries(
+    file: _File, path: Path, folder: Path, classes: _Classes, kinds: frozenset[Kind], problems: list[Problem]
+) -> tuple[Entry, ...]:
+    """The images of a file in their order. Adds to `problems`."""
+    where, images = shown(path), _images(file, shown(path), problems)
+    rows = {image.id: row for row, image in enumerate(images)}
+    labels = {number: label for label, number in enumerate(classes.ids)}
+    known = [each for each in file.annotations if each.image_id in rows and each.category_id in labels]
+    if len(known) < len(file.annotations):
+        for each in file.annotations:
+            if each.image_id not in rows:
+                found = f"is of image {each.image_id}, which is not there"
+                problems.append(Problem("id-dangling", where, f"annotation {each.id}", found))
+            elif each.category_id not in labels:
+                found = f"is of category {each.category_id}, which is not there"
+                problems.append(Problem("id-dangling", where, f"annotation {each.id}", found))
+    times = Counter(each.id for each in known if each.id is not None)
+    for number in [number for number, often in times.items() if often > 1]:
+        problems.append(Problem("id-duplicate", where, f"annotation {number}", f"is there {times[number]} times"))
+
+    owners = np.array([rows[each.image_id] for each in known], np.int64)
+    order = np.argsort(owners, kind="stable")
+    objects = [known[place] for place in order.tolist()]
+    ends = np.searchsorted(owners[order], np.arange(len(images) + 1)).tolist()
+    columns = _columns(objects, labels, kinds, len(classes.labels.keypoints), where, problems)
+    return tuple(
+        Entry(
+            path=folder / image.file_name,
+            id=image.id,
+            size=(image.height, image.width) if image.height and image.width else None,
+            truth=_part(columns, ends[row], ends[row + 1]),
+        )
+        for row, image in enumerate(images)
+    )
+
+
+def _images(file: _File, where: str, problems: list[Problem]) -> list[_Image]:
+    """The images without those whose id or file is there already."""
+    found, ids, names = [], set(), set()
+    for image in file.images:
+        if image.id in ids:
+            problems.append(Problem("id-duplicate", where, f"image {image.id}", "is there twice"))
+        elif image.file_name in names:
+            text = f"is of the file {shown(image.file_name)}, which another image has"
+            problems.append(Problem("id-duplicate", where, f"image {image.id}", text))
+        else:
+            found.append(image)
+            ids.add(image.id)
+            names.add(image.file_name)
+    return found
+
+
+def _columns(
+    objects: list[_Object],
+    labels: dict[int, int],
+    kinds: frozenset[Kind],
+    points: int,
+    where: str,
+    problems: list[Problem],
+) -> Truth:
+    """All objects of a file as one truth, of which the images get parts."""
+    count = len(objects)
+    shapes: tuple[Shape, ...] | None = None
+    if "masks" in kinds:
+        outlines = [each.segmentation for each in objects]
+        shapes = tuple(None if bytes(each) in _NO_OUTLINE else each for each in outlines)
+    return Truth(
+        boxes=boxes_from_coco(_table([each.bbox for each in objects], 4)),
+        labels=_integers([labels[each.category_id] for each in objects]),
+        crowd=np.fromiter((bool(each.iscrowd) for each in objects), bool, count),
+        ids=[row if each.id is None else each.id for row, each in enumerate(objects)],
+        area=np.array([nan if each.area is None else each.area for each in objects], np.float64),
+        shapes=shapes,
+        keypoints=_points(objects, points, where, problems) if "keypoints" in kinds else None,
+    )
+
+
+def _points(objects: list[_Object], points: int, where: str, problems: list[Problem]) -> Floats:
+    """The points [n, K, 3] of objects, not labelled where an object has none or another number of them."""
+    rows: list[list[float | None] | None] = []
+    unknown: list[float | None] = [0.0 for _ in range(3 * points)]
+    for each in objects:
+        values = each.keypoints or unknown
+        if len(values) != 3 * points:
+            found = f"has {len(values)} values for keypoints; its category has {points} points, of 3 values each"
+            problems.append(Problem("keypoint-count", where, f"annotation {each.id}", found))
+            values = unknown
+        rows.append(values)
+    return keypoints_from_coco(_table(rows, 3 * points).reshape(len(rows), points, 3))
+
+
+def _table(rows: Sequence[list[float | None] | None], columns: int) -> Floats:
+    """The rows as float64 [n, columns], NaN for null and for a row of another length."""
+    unknown: list[float | None] = [nan for _ in range(columns)]
+    sound = [row if row is not None and len(row) == columns else unknown for row in rows]
+    return np.array(sound, np.float64).reshape(-1, columns)
+
+
+def _integers(values: list[int]) -> Integers:
+    return np.array(values, np.int64)
+
+
+def _part(whole: Truth, start: int, stop: int) -> Truth:
+    """The truth of the objects from `start` to `stop`."""
+    boxes, area, points = (
+        None if each is None else each[start:stop] for each in (whole.boxes, whole.area, whole.keypoints)
+    )
+    return Truth(
+        boxes=boxes,
+        labels=whole.labels[start:stop],
+        crowd=whole.crowd[start:stop],
+        ids=whole.ids[start:stop],
+        area=area,
+        shapes=None if whole.shapes is None else whole.shapes[start:stop],
+        keypoints=points,
+    )
