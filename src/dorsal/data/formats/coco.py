@@ -23,6 +23,8 @@ from dorsal.data.spec import DataError, nearest, shown
 
 _OTHERS = frozenset({"panoptic", "captions", "stuff", "semantic", "info", "results", "det"})
 """Words in names of files that are no instances or keypoints."""
+_FOLDERS = ("images", "masks", "panoptic", "semantic", "stuff")
+"""How folders of images and of label images begin that lie beside COCO's files."""
 _PLAIN = frozenset({"instances", "annotations", "coco", ""})
 _NO_OUTLINE = (b"", b"[]", b"null")
 _PERSON = (
@@ -79,8 +81,8 @@ def used(root: Path) -> frozenset[str]:
     if not found.keys() & {"train", "val"}:
         return frozenset()
     own = {path.relative_to(root).parts[0] for paths in found.values() for path in paths}
-    images = {"images", *(entry.name for entry in root.iterdir() if entry.is_dir() and role_of(entry.name))}
-    return frozenset(own | images)
+    folders = {entry.name for entry in root.iterdir() if entry.is_dir()}
+    return frozenset(own | {name for name in folders if role_of(name) or name.startswith(_FOLDERS)})
 
 
 def read_coco(

@@ -24,6 +24,9 @@ _USED: dict[str, Callable[[Path], frozenset[str]]] = {
 }
 """For each format, the names in a folder that it would use; none if the folder is not of this format."""
 
+_WORDS = frozenset({"images", "annotations", "labels", "masks"})
+"""Names of folders that are no classes where one of them is `images`."""
+
 _LOOKED_FOR = {
     "ade20k": "images/training with annotations/training",
     "cityscapes": "leftImg8bit with gtFine",
@@ -60,7 +63,8 @@ def recognize(root: Path) -> str:
 def _has_classes(root: Path, taken: frozenset[str]) -> bool:
     """Whether the folders that no format uses are class folders: two of them at least, or splits of such."""
     names = [each.name for each in root.iterdir() if each.is_dir() and not each.name.startswith(".")]
-    names = sorted(name for name in names if name not in taken)
+    others = _WORDS if "images" in names else frozenset()
+    names = sorted(name for name in names if name not in taken | others)
     layout = find_layout(root, names, Reading())
     inner = [root / folder for role, folder in layout.folders.items() if role == "train"]
     classes = [root / name for name in names] if "whole" in layout.folders else [*inner[:1], *inner[:1]]
