@@ -35,6 +35,7 @@ def test_sets_in_cocos_form(real_data: Path, name: str, images: tuple[int, int],
     assert index.problems == ()
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools' own
 @pytest.mark.parametrize("file", ["instances_train.json", "instances_train_polygons.json"])
 def test_pycocotools_reads_the_same(real_data: Path, file: str, capsys: pytest.CaptureFixture[str]) -> None:
     root = data_set(real_data, "coco_mini")

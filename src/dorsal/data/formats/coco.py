@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -15,17 +14,20 @@ import numpy as np
 from dorsal.annotations.coco import boxes_from_coco, keypoints_from_coco
 from dorsal.annotations.labels import Labels, Pairs
 from dorsal.annotations.rle import Floats, Integers
-from dorsal.data.formats.index import AnnotatedIndex, Entry, SplitName, first_folder, listed
+from dorsal.data.formats.coco_files import (
+    CocoCategory,
+    CocoFile,
+    CocoImage,
+    CocoObject,
+    choose_files,
+    decode_file,
+    image_folder,
+)
+from dorsal.data.formats.index import AnnotatedIndex, Entry, SplitName, listed
 from dorsal.data.formats.problems import Problem
 from dorsal.data.formats.truth import Kind, Shape, Truth
-from dorsal.data.layout import role_of
-from dorsal.data.spec import DataError, nearest, shown
+from dorsal.data.spec import DataError, shown
 
-_OTHERS = frozenset({"panoptic", "captions", "stuff", "semantic", "info", "results", "det"})
-"""Words in names of files that are no instances or keypoints."""
-_FOLDERS = ("images", "masks", "panoptic", "semantic", "stuff")
-"""How folders of images and of label images begin that lie beside COCO's files."""
-_PLAIN = frozenset({"instances", "annotations", "coco", ""})
 _NO_OUTLINE = (b"", b"[]", b"null")
 _PERSON = (
     "nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow right_elbow left_wrist "
@@ -35,37 +37,6 @@ _SIGMAS = (26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89)
 """pycocotools' sigmas of these points, in thousandths."""
 
 
-class _Image(msgspec.Struct, gc=False):
-    id: int | str
-    file_name: str
-    width: int | None = None
-    height: int | None = None
-
-
-class _Object(msgspec.Struct, gc=False):
-    image_id: int | str
-    category_id: int
-    id: int | str | None = None
-    bbox: list[float | None] | None = None
-    area: float | None = None
-    iscrowd: int | bool | None = 0
-    segmentation: msgspec.Raw = msgspec.Raw()
-    keypoints: list[float | None] | None = None
-
-
-class _Category(msgspec.Struct):
-    id: int
-    name: str
-    keypoints: list[str] = []
-    skeleton: list[list[int]] = []
-
-
-class _File(msgspec.Struct):
-    images: list[_Image]
-    annotations: list[_Object]
-    categories: list[_Category]
-
-
 class _Classes(msgspec.Struct, frozen=True):
     """The labels of a data set, its category ids in their order, and whether points may be mirrored."""
 
@@ -73,16 +44,6 @@ class _Classes(msgspec.Struct, frozen=True):
     ids: tuple[int, ...]
     flip: bool
     notes: tuple[str, ...]
-
-
-def used(root: Path) -> frozenset[str]:
-    """The names in `root` that `read_coco` would use, none if it is no COCO data set. Looks at names only."""
-    found = _json_files(root)
-    if not found.keys() & {"train", "val"}:
-        return frozenset()
-    own = {path.relative_to(root).parts[0] for paths in found.values() for path in paths}
-    folders = {entry.name for entry in root.iterdir() if entry.is_dir()}
-    return frozenset(own | {name for name in folders if role_of(name) or name.startswith(_FOLDERS)})
 
 
 def read_coco(
@@ -102,13 +63,15 @@ def read_coco(
     Raises DataError where a file is missing, is not of COCO's form, or its categories contradict each other.
     """
     files = {"train": train, "val": val}
-    paths, notes = _chosen(root, files)
-    read = {split: _decoded(path, root) for split, path in paths.items()}
+    paths, notes = choose_files(root, files)
+    read = {split: decode_file(path, root) for split, path in paths.items()}
     classes = _classes(root, read)
     problems: list[Problem] = []
     kinds = _kinds(read.values(), classes.labels)
     entries = {
-        split: _entries(read[split], path, _folder(root, path, split, read[split], images), classes, kinds, problems)
+        split: _entries(
+            read[split], path, image_folder(root, path, split, read[split], images), classes, kinds, problems
+        )
         for split, path in paths.items()
     }
     return AnnotatedIndex(
@@ -125,72 +88,9 @@ def read_coco(
     )
 
 
-def _json_files(root: Path) -> dict[str, list[Path]]:
-    """The JSON files of each role, the likeliest first: those with the fewest words beside the role."""
-    folders = [root, root / "annotations"]
-    if root.is_dir():
-        folders += sorted(path for path in root.iterdir() if role_of(path.name) and path.is_dir())
-    ranked: dict[str, list[tuple[int, int, Path]]] = {}
-    for folder in folders:
-        for path in sorted(folder.glob("*.json")):
-            words = re.split(r"[-_. ]+", path.stem.casefold())
-            roles = {role for word in words if (role := role_of(word))}
-            if not roles and folder.parent == root and (role := role_of(folder.name)):
-                roles = {role}  # train/_annotations.coco.json
-            if len(roles) == 1 and not _OTHERS.intersection(words):
-                rest = [word for word in words if not role_of(word) and word not in _PLAIN]
-                points = [word for word in rest if word in ("person", "keypoints")]
-                entry = len(rest) - len(points), len(points), path
-                ranked.setdefault(roles.pop(), []).append(entry)
-    return {role: [path for *_, path in sorted(found)] for role, found in ranked.items()}
-
-
-def _chosen(root: Path, given: dict[str, str | None]) -> tuple[dict[SplitName, Path], list[str]]:
-    """The JSON file of each split, and notes on those that were passed over."""
-    found, notes, problems = _json_files(root), [], []
-    if "val" not in found and "test" in found and given["val"] is None:
-        found["val"] = found["test"]
-        notes.append(f"{shown(found['val'][0])} is read as val, as there is no other")
-    chosen: dict[SplitName, Path] = {}
-    splits: tuple[SplitName, SplitName] = ("train", "val")
-    for split in splits:
-        name = given[split]
-        if name is not None:
-            chosen[split] = root / name
-            if not chosen[split].is_file():
-                names = [str(path.relative_to(root)) for paths in found.values() for path in paths]
-                problems.append(f"{shown(root / name)}: there is no such file{nearest(name, names)}")
-        elif split not in found:
-            problems.append(f"{shown(root)}: has no JSON file of {split}; name it by {split}=FILE")
-        else:
-            chosen[split], *rest = found[split]
-            if rest:
-                notes.append(f"{shown(chosen[split])} is read as {split}; passed over: {listed(map(shown, rest))}")
-    if problems:
-        raise DataError(shown(root), problems)
-    return chosen, notes
-
-
-def _decoded(path: Path, root: Path) -> _File:
-    try:
-        data = path.read_bytes()
-        try:
-            return msgspec.json.decode(data, type=_File)
-        except msgspec.ValidationError:
-            raise
-        except msgspec.DecodeError:
-            # Python writes NaN and Infinity, which are no JSON: they become null here, and NaN further on.
-            return msgspec.json.decode(msgspec.json.encode(json.loads(data)), type=_File)
-    except (ValueError, OSError, RecursionError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise DataError(
-            shown(root), [f"{shown(path)}: is not a COCO file of images, annotations and categories: {reason}"]
-        ) from None
-
-
-def _classes(root: Path, read: dict[SplitName, _File]) -> _Classes:
+def _classes(root: Path, read: dict[SplitName, CocoFile]) -> _Classes:
     """The categories of all files together."""
-    found: dict[int, _Category] = {}
+    found: dict[int, CocoCategory] = {}
     problems = []
     for split, file in read.items():
         twice = [number for number, times in Counter(each.id for each in file.categories).items() if times > 1]
@@ -231,7 +131,7 @@ def _mirrored(points: Sequence[str]) -> Pairs:
     return tuple((places[left], places[right]) for left, right in names if left != right and right in places)
 
 
-def _skeleton(category: _Category | None) -> tuple[Pairs, list[str]]:
+def _skeleton(category: CocoCategory | None) -> tuple[Pairs, list[str]]:
     """The lines of a drawing from 0, COCO's being from 1; without those that join no two points, with a note."""
     if category is None:
         return (), []
@@ -242,7 +142,7 @@ def _skeleton(category: _Category | None) -> tuple[Pairs, list[str]]:
     return tuple((line[0] - 1, line[1] - 1) for line in sound), notes
 
 
-def _kinds(files: Iterable[_File], labels: Labels) -> frozenset[Kind]:
+def _kinds(files: Iterable[CocoFile], labels: Labels) -> frozenset[Kind]:
     kinds: set[Kind] = {"boxes"}
     if any(bytes(each.segmentation) not in _NO_OUTLINE for file in files for each in file.annotations):
         kinds.add("masks")
@@ -251,18 +151,8 @@ def _kinds(files: Iterable[_File], labels: Labels) -> frozenset[Kind]:
     return frozenset(kinds)
 
 
-def _folder(root: Path, path: Path, split: SplitName, file: _File, images: str | None) -> Path:
-    """The folder that the names of a file's images begin at."""
-    if images is not None:
-        return root / images.replace("{split}", split)
-    words = [word for word in re.split(r"[-_. ]+", path.stem) if role_of(word) == split]
-    parts = [*words, split]
-    choices = ["", "images", *parts, *(f"images/{part}" for part in parts), str(path.parent.relative_to(root))]
-    return first_folder(root, choices, [image.file_name for image in file.images]) or root
-
-
 def _entries(
-    file: _File, path: Path, folder: Path, classes: _Classes, kinds: frozenset[Kind], problems: list[Problem]
+    file: CocoFile, path: Path, folder: Path, classes: _Classes, kinds: frozenset[Kind], problems: list[Problem]
 ) -> tuple[Entry, ...]:
     """The images of a file in their order. Adds to `problems`."""
     where, images = shown(path), _images(file, shown(path), problems)
@@ -297,7 +187,7 @@ def _entries(
     )
 
 
-def _images(file: _File, where: str, problems: list[Problem]) -> list[_Image]:
+def _images(file: CocoFile, where: str, problems: list[Problem]) -> list[CocoImage]:
     """The images without those whose id or file is there already."""
     found, ids, names = [], set(), set()
     for image in file.images:
@@ -314,7 +204,7 @@ def _images(file: _File, where: str, problems: list[Problem]) -> list[_Image]:
 
 
 def _columns(
-    objects: list[_Object],
+    objects: list[CocoObject],
     labels: dict[int, int],
     kinds: frozenset[Kind],
     points: int,
@@ -338,7 +228,7 @@ def _columns(
     )
 
 
-def _points(objects: list[_Object], points: int, where: str, problems: list[Problem]) -> Floats:
+def _points(objects: list[CocoObject], points: int, where: str, problems: list[Problem]) -> Floats:
     """The points [n, K, 3] of objects, not labelled where an object has none or another number of them."""
     rows: list[list[float | None] | None] = []
     unknown: list[float | None] = [0.0 for _ in range(3 * points)]

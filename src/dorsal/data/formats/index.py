@@ -12,6 +12,7 @@ from dorsal.annotations.annotation import Annotation
 from dorsal.annotations.labels import Labels
 from dorsal.data.formats.problems import Problem
 from dorsal.data.formats.truth import Kind, Truth
+from dorsal.language.files import is_file
 
 Format = Literal["coco", "voc", "yolo", "pairs", "cityscapes", "ade20k"]
 SplitName = Literal["train", "val"]
@@ -74,10 +75,6 @@ def count(number: int, what: str) -> str:
     return f"{number:,} {what}" + ("" if number == 1 else "es" if what.endswith("s") else "s")
 
 
-def first_folder(root: Path, choices: Sequence[str], names: Sequence[str]) -> Path | None:
-    """The first folder in `root` with any of the first few file `names` in it, None if there is none."""
-    for choice in choices:
-        folder = root / choice
-        if any((folder / name).is_file() for name in names[:10]):
-            return folder
-    return None
+def first_folder(folders: Iterable[Path], names: Sequence[str]) -> Path | None:
+    """The first of the folders with any of the first few file `names` in it, None if there is none."""
+    return next((folder for folder in folders if any(is_file(folder / name) for name in names[:10])), None)

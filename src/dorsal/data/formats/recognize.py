@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dorsal.data.decode import Reading
-from dorsal.data.formats import ade20k, cityscapes, coco, pairs, voc, yolo
+from dorsal.data.formats import ade20k, cityscapes, coco_files, pairs, voc, yolo
 from dorsal.data.layout import find_layout
 from dorsal.data.spec import shown
 from dorsal.language.files import is_folder
@@ -17,7 +17,7 @@ FOLDER = "folder"
 _USED: dict[str, Callable[[Path], frozenset[str]]] = {
     "ade20k": ade20k.used,
     "cityscapes": cityscapes.used,
-    "coco": coco.used,
+    "coco": coco_files.used,
     "pairs": pairs.used,
     "voc": voc.used,
     "yolo": yolo.used,
