@@ -278,10 +278,10 @@ def test_notes(tmp_path: Path) -> None:
     assert "2 classes of fewer than 5 objects in train: person (1), car (1)" in text
     assert "1 image of train without objects" in text
     assert "2 images of val without objects" in text
-    assert "1 object of train crowds" in text
+    assert "1 crowd in train, which is neither learned nor scored" in text
     assert "under 4 px" in text
-    assert f"1 validation image also in train, first: {root / 'val2017' / 'same.png'}" in text
-    assert f"1 validation image look nearly like one of train, first: {root / 'val2017' / 'near.png'}" in text
+    assert f"1 validation image is also in train, first: {root / 'val2017' / 'same.png'}" in text
+    assert f"1 validation image is nearly the same as one of train, first: {root / 'val2017' / 'near.png'}" in text
 
 
 def test_of_many_images_only_headers_are_checked(tmp_path: Path) -> None:

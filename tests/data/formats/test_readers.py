@@ -218,6 +218,12 @@ def test_yolo_with_some_polygons_has_boxes(tmp_path: Path) -> None:
     assert index.notes != ()
 
 
+def test_names_that_begin_with_a_dot_are_no_images(tmp_path: Path) -> None:
+    root = write_pairs(tmp_path / "data")
+    (root / "train" / "._a_1.png").write_bytes(b"what another system keeps beside a file")
+    assert len(read_pairs(root).train) == 2
+
+
 def test_pairs_need_names(tmp_path: Path) -> None:
     root = write_pairs(tmp_path / "data")
     (root / "names.txt").unlink()

@@ -192,17 +192,17 @@ def _notes(index: AnnotatedIndex, parts: Mapping[SplitName, list[_Seen]], size: 
         yield from _object_notes(index, size, parts)
     stored = [each.entry.path for split in _SPLITS for each in parts[split] if not each.entry.turned]
     if stored:
-        yield f"{count(len(stored), 'image')} annotated as stored, not as EXIF turns them, first: {shown(stored[0])}"
+        yield f"{_are(len(stored), 'image')} annotated as stored, not as EXIF turns it, first: {shown(stored[0])}"
     digests = {each.digest for each in parts["train"]} - {b""}
     same = [each.entry.path for each in parts["val"] if each.digest in digests]
     if same:
-        yield f"{count(len(same), 'validation image')} also in train, first: {shown(same[0])}"
+        yield f"{_are(len(same), 'validation image')} also in train, first: {shown(same[0])}"
     others = [each for each in parts["val"] if each.mark is not None and each.digest not in digests]
     train = [each.mark for each in parts["train"] if each.mark is not None]
     near = near_twins(train, [each.mark for each in others if each.mark is not None])
     if len(near):
         first = shown(others[near[0]].entry.path)
-        yield f"{count(len(near), 'validation image')} look nearly like one of train, first: {first}"
+        yield f"{_are(len(near), 'validation image')} nearly the same as one of train, first: {first}"
 
 
 def _object_notes(index: AnnotatedIndex, size: int, parts: Mapping[SplitName, list[_Seen]]) -> Iterable[str]:
@@ -217,10 +217,19 @@ def _object_notes(index: AnnotatedIndex, size: int, parts: Mapping[SplitName, li
             yield f"{count(len(empty), 'image')} of {split} without objects, which are kept, first: {shown(empty[0])}"
         crowds = sum(int(entry.truth.crowd.sum()) for entry in index.split(split))
         if crowds:
-            yield f"{count(crowds, 'object')} of {split} crowds, which are neither learned nor scored"
+            yield f"{count(crowds, 'crowd')} in {split}, which {_be(crowds)} neither learned nor scored"
     tiny = sum(_tiny(each.entry, size) for split in _SPLITS for each in parts[split] if each.problem is None)
     if tiny:
-        yield f"{count(tiny, 'object')} under {_TINY:g} px high or wide where images are {size} px"
+        yield f"{_are(tiny, 'object')} under {_TINY:g} px high or wide where images are {size} px"
+
+
+def _are(number: int, what: str) -> str:
+    """The beginning of a sentence about so many things."""
+    return f"{count(number, what)} {_be(number)}"
+
+
+def _be(number: int) -> str:
+    return "is" if number == 1 else "are"
 
 
 def _tiny(entry: Entry, size: int) -> int:

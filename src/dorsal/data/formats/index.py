@@ -10,6 +10,7 @@ import msgspec
 
 from dorsal.annotations.annotation import Annotation
 from dorsal.annotations.labels import Labels
+from dorsal.data.decode import SUFFIXES
 from dorsal.data.formats.problems import Problem
 from dorsal.data.formats.truth import Kind, Truth
 from dorsal.language.files import is_file
@@ -73,6 +74,13 @@ def listed(names: Iterable[object], most: int = 5) -> str:
 def count(number: int, what: str) -> str:
     """A number of things in words: `count(2, "image")` is "2 images"."""
     return f"{number:,} {what}" + ("" if number == 1 else "es" if what.endswith("s") else "s")
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The images in a folder and those within, by path; names that begin with a dot are passed over."""
+    return sorted(
+        path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    )
 
 
 def first_folder(folders: Iterable[Path], names: Sequence[str]) -> Path | None:

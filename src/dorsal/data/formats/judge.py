@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import numpy as np
 
-from dorsal.annotations.rle import Floats
+from dorsal.annotations.rle import Bools, Floats
 from dorsal.data.formats.problems import ProblemId, TruthError
 from dorsal.data.formats.truth import IGNORE, Truth
 
@@ -26,14 +26,17 @@ class Finding(msgspec.Struct, frozen=True):
 
 def judge_boxes(truth: Truth, size: tuple[int, int]) -> Iterator[Finding]:
     """Problems of the boxes in an image of `size` (height, width), one at most for each."""
-    edges = np.array(size[::-1] * 2)
-    for row, box in enumerate(truth.pixel_boxes(size)):
-        shown = ", ".join(f"{value:g}" for value in box)
-        if not np.isfinite(box).all():
+    boxes, edges = truth.pixel_boxes(size), np.array(size[::-1] * 2)
+    finite: Bools = np.logical_and.reduce(np.isfinite(boxes), axis=1)
+    empty: Bools = ~np.logical_and.reduce(boxes[:, 2:] > boxes[:, :2], axis=1)
+    beyond: Bools = np.logical_or.reduce((boxes < -_BEYOND) | (boxes > edges + _BEYOND), axis=1)
+    for row in np.flatnonzero(~finite | empty | beyond).tolist():
+        shown = ", ".join(f"{value:g}" for value in boxes[row])
+        if not finite[row]:
             yield Finding("box-malformed", row, f"has the box ({shown}); it must be four finite numbers")
-        elif (box[2:] <= box[:2]).any():
+        elif empty[row]:
             yield Finding("box-empty", row, f"has the box ({shown}) of no area, as corners")
-        elif (box < -_BEYOND).any() or (box > edges + _BEYOND).any():
+        else:
             yield Finding("box-outside", row, f"has the box ({shown}), as corners, in {size[1]}x{size[0]} px")
 
 
@@ -103,7 +106,7 @@ def judge_all_boxes(
     boxes, edges = boxes[finite], edges[finite]
     if not len(boxes):
         return None
-    if boxes.max() <= 1 and boxes.min() >= 0:
+    if 0 < boxes.max() <= 1 and boxes.min() >= 0:
         return "box-normalized", f"all {len(boxes):,} boxes lie within 0 and 1; they must be in pixels"
     corners = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)  # the four numbers of the file
     ordered = (corners[:, 2:] > corners[:, :2]).all() and (corners[:, 2:] <= edges + _BEYOND).all()

@@ -32,7 +32,10 @@ _FILES = ("names.txt", "classes.txt", "labels.txt", "codes.txt")
 
 
 def read_names(path: Path) -> tuple[str, ...]:
-    """The names in a text file, one a line; empty lines are passed over. Raises DataError where it cannot be read."""
+    """The names in a text file, of classes or of files, one a line; empty lines are passed over.
+
+    Raises DataError where it cannot be read.
+    """
     try:
         text = read_text_file("the file of names", str(path))
     except ValueError as error:

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dorsal.annotations.labels import Labels
-from dorsal.data.decode import SUFFIXES
-from dorsal.data.formats.index import AnnotatedIndex, Entry, SplitName
+from dorsal.data.formats.index import AnnotatedIndex, Entry, SplitName, image_files
 from dorsal.data.formats.names import names_in, read_names
 from dorsal.data.formats.problems import Problem
 from dorsal.data.formats.truth import IGNORE, MOST_CLASSES, NO_CLASS, LabelImage, Truth
@@ -88,9 +87,8 @@ def pairs_of(
 
     A label image has the name of its image, less `cut` at the end of the stem, plus `ending`, and the suffix .png.
     """
-    found = [path for path in sorted(images.rglob("*")) if path.suffix.lower() in SUFFIXES]
     entries, stems = [], set()
-    for path in found:
+    for path in image_files(images):
         within = path.relative_to(images).with_suffix("")
         label = labels / within.with_name(f"{within.name.removesuffix(cut)}{ending}.png")
         if within in stems:

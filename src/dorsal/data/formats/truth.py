@@ -51,17 +51,18 @@ class LabelImage(msgspec.Struct, frozen=True, eq=False):
         except Exception as error:  # Pillow raises whatever its parsers stumbled on: OSError, SyntaxError, ...
             raise TruthError("label-unreadable", f"cannot be decoded: {error}") from None
         if found is None:
-            raise TruthError("label-colors", f"has colors (mode {mode}); save the number of each pixel's class")
+            raise TruthError(
+                "label-colors", f"has no whole numbers but colors (mode {mode}); save the number of each pixel's class"
+            )
         return found.astype(np.uint8) if found.dtype == np.bool_ else found
 
     def labels(self, values: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
         """The labels of values, uint8 of the same shape. Raises TruthError for a value that none may have."""
-        whole = np.full(max(int(values.max()) + 1, len(self.table)), NO_CLASS, np.int16)
-        whole[: len(self.table)] = self.table
-        low = int(values.min())
-        found = whole[values] if low >= 0 else whole[:1]
-        if low < 0 or (found == NO_CLASS).any():
-            wrong = low if low < 0 else int(values[found == NO_CLASS].min())
+        beyond = (values < 0) | (values >= len(self.table))
+        found = self.table[np.where(beyond, 0, values)]
+        lost = beyond | (found == NO_CLASS)
+        if lost.any():
+            wrong = int(values[lost].min())
             share = float((values == wrong).mean())
             raise TruthError("label-value", f"has the value {wrong} ({share:.2%} of the pixels), which is no class")
         labels: npt.NDArray[np.uint8] = found.astype(np.uint8)

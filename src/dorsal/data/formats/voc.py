@@ -66,7 +66,7 @@ def read_voc(
     problems: list[Problem] = []
     stems = {split: _listed(root, sets, name) for split, name in zip(_SPLITS, (train, val), strict=True)}
     files = {split: [_read(root, stem, problems) for stem in stems[split]] for split in _SPLITS}
-    found = {each.name for file in files.values() for read in file for each in read.objects}
+    found = {each.name for file in files.values() for read in file for each in read.objects if each.name}
     every = [root / "SegmentationClass" / f"{stem}.png" for split in _SPLITS for stem in stems[split]]
     having = sum(map(is_file, every))
     known, notes = _names(root, names, found, having > 0)
@@ -155,7 +155,8 @@ def _read(root: Path, stem: str, problems: list[Problem]) -> _File:
 def _object(element: ElementTree.Element) -> _Object:
     sides = [element.findtext(f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax")]
     x0, y0, x1, y1 = (_number(side) for side in sides)
-    return _Object((element.findtext("name") or "").strip(), (x0, y0, x1, y1), element.findtext("difficult") == "1")
+    name, difficult = ((element.findtext(field) or "").strip() for field in ("name", "difficult"))
+    return _Object(name, (x0, y0, x1, y1), difficult == "1")
 
 
 def _number(text: str | None) -> float:

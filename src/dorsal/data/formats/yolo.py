@@ -11,8 +11,8 @@ import yaml
 
 from dorsal.annotations.labels import Labels
 from dorsal.annotations.rle import Floats
-from dorsal.data.decode import SUFFIXES
-from dorsal.data.formats.index import AnnotatedIndex, Entry, SplitName
+from dorsal.data.formats.index import AnnotatedIndex, Entry, SplitName, image_files
+from dorsal.data.formats.names import read_names
 from dorsal.data.formats.problems import Problem
 from dorsal.data.formats.truth import Kind, Truth
 from dorsal.data.spec import DataError, nearest, shown
@@ -122,10 +122,9 @@ def _images(path: Path, root: Path, said: dict[str, Any], split: SplitName) -> l
         if not where.exists():
             where = base / place.removeprefix("../")
         if is_folder(where):
-            found += sorted(each for each in where.rglob("*") if each.suffix.lower() in SUFFIXES)
+            found += image_files(where)
         elif is_file(where):
-            lines = where.read_text(encoding="utf-8-sig").splitlines()
-            found += [where.parent / line.strip() for line in lines if line.strip()]
+            found += [where.parent / line for line in read_names(where)]
         else:
             raise DataError(shown(root), [f"{shown(path)}: {split}: {shown(base / place)} is not there"])
     if not found:
