@@ -9,6 +9,8 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from dorsal.data.formats.check import Checked, check_annotated
@@ -18,6 +20,7 @@ from dorsal.data.formats.pairs import read_pairs
 from dorsal.data.formats.problems import MEANINGS, ProblemId
 from dorsal.data.formats.voc import read_voc
 from dorsal.data.formats.yolo import read_yolo
+from dorsal.data.spec import DataError
 from tests.data.formats.samples import coco_files, write_coco, write_map, write_pairs, write_voc, write_yolo
 
 Files = dict[str, dict[str, Any]]
@@ -297,3 +300,53 @@ def test_each_problem_is_tested_and_has_a_sentence() -> None:
     text = Path(__file__).read_text() + Path(__file__).parents[2].joinpath("contracts/data_format.py").read_text()
     assert [problem for problem in get_args(ProblemId) if f'"{problem}"' not in text] == []
     assert all(meaning.endswith(".") for meaning in MEANINGS.values())
+
+
+VALUES = [
+    None,
+    -1,
+    0,
+    2**70,
+    1e308,
+    NAN,
+    -NAN,
+    float("inf"),
+    "x",
+    [],
+    [[]],
+    [1],
+    [[1, 2, 3]],
+    {},
+    [None] * 4,
+    [["a"] * 6],
+]
+
+
+@pytest.fixture(scope="module")
+def any_coco(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_coco(tmp_path_factory.mktemp("any") / "data")
+
+
+@given(data=st.data())
+@settings(max_examples=80, deadline=None)
+def test_whatever_an_annotation_holds_is_named_or_usable(any_coco: Path, data: st.DataObject) -> None:
+    files = coco_files(data.draw(st.sampled_from(("polygons", "runs", "compressed"))), points=data.draw(st.booleans()))
+    each = data.draw(st.sampled_from(files["train"]["annotations"]))
+    place, field = each, data.draw(st.sampled_from(sorted(each)))
+    while isinstance(place[field], list | dict) and data.draw(st.booleans()):
+        place = place[field]
+        field = data.draw(st.sampled_from(list(place) if isinstance(place, dict) else range(len(place))))
+    place[field] = data.draw(st.sampled_from(VALUES))
+    for split, file in files.items():
+        (any_coco / "annotations" / f"instances_{split}2017.json").write_text(json.dumps(file))
+    found, said = None, ""
+    try:
+        found = checked(read_coco(any_coco))
+    except DataError as error:
+        said = str(error)
+    if found is None:
+        assert "$.annotations" in said  # the place, as the reader of JSON tells it
+        return
+    assert found.problems or len(found.index.train) == 2
+    for entry in (*found.index.train, *found.index.val):
+        assert entry.annotation(found.index.kinds).size == entry.size

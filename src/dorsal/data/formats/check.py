@@ -30,7 +30,7 @@ _NOUNS = {"coco": "annotation", "yolo": "line"}
 
 
 class Checked(msgspec.Struct, frozen=True, eq=False):
-    """What a check found. `index` has the size of each image, and is without images that have problems."""
+    """What a check found. `index` has the size of each image, and is without images that have problems of their own."""
 
     index: AnnotatedIndex
     problems: tuple[Problem, ...]
@@ -237,5 +237,6 @@ def _tiny(entry: Entry, size: int) -> int:
     if entry.size is None:
         return 0
     boxes = entry.truth.pixel_boxes(entry.size)
-    sides = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) * size / min(entry.size)
+    with np.errstate(over="ignore"):
+        sides = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) * size / min(entry.size)
     return int((sides < _TINY).sum())

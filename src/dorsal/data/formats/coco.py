@@ -213,12 +213,14 @@ def _columns(
 ) -> Truth:
     """All objects of a file as one truth, of which the images get parts."""
     count = len(objects)
+    with np.errstate(invalid="ignore", over="ignore"):  # infinities become NaN, which a check names
+        boxes = boxes_from_coco(_table([each.bbox for each in objects], 4))
     shapes: tuple[Shape, ...] | None = None
     if "masks" in kinds:
         outlines = [each.segmentation for each in objects]
         shapes = tuple(None if bytes(each) in _NO_OUTLINE else each for each in outlines)
     return Truth(
-        boxes=boxes_from_coco(_table([each.bbox for each in objects], 4)),
+        boxes=boxes,
         labels=_integers([labels[each.category_id] for each in objects]),
         crowd=np.fromiter((bool(each.iscrowd) for each in objects), bool, count),
         ids=[row if each.id is None else each.id for row, each in enumerate(objects)],

@@ -53,7 +53,8 @@ def judge_masks(truth: Truth, size: tuple[int, int], boxes: bool) -> Iterator[Fi
             yield Finding("mask-empty", row, "has a mask without a pixel in the image")
         elif boxes:
             drawn, said = np.array(mask.box(), np.float64), pixel_boxes[row]
-            overlap = _overlap(drawn, said)
+            with np.errstate(over="ignore", invalid="ignore"):  # boxes may be beyond all measure
+                overlap = _overlap(drawn, said)
             # A mask of a few pixels may miss half of its box by rounding alone.
             if overlap < _LEAST_OVERLAP and (np.abs(drawn - said) > _BEYOND).any():
                 yield Finding("mask-box", row, f"has a mask whose bounds overlap its box by {overlap:.2f} only (IoU)")
@@ -108,7 +109,9 @@ def judge_all_boxes(
         return None
     if 0 < boxes.max() <= 1 and boxes.min() >= 0:
         return "box-normalized", f"all {len(boxes):,} boxes lie within 0 and 1; they must be in pixels"
-    corners = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)  # the four numbers of the file
+    with np.errstate(over="ignore"):
+        sides = boxes[:, 2:] - boxes[:, :2]
+    corners = np.concatenate([boxes[:, :2], sides], axis=1)  # the four numbers of the file
     ordered = (corners[:, 2:] > corners[:, :2]).all() and (corners[:, 2:] <= edges + _BEYOND).all()
     beyond = (boxes[:, 2:] > edges + _BEYOND).any(axis=1).mean()
     if widths and ordered and beyond > 0:

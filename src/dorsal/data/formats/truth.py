@@ -92,9 +92,11 @@ class Truth(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     semantic: LabelImage | None = None
 
     def pixel_boxes(self, size: tuple[int, int]) -> Floats:
-        """The boxes in pixels of an image of `size` (height, width), float64 [n, 4]."""
+        """The boxes in pixels of an image of `size` (height, width), float64 [n, 4]; NaN for infinities."""
         boxes = np.zeros((0, 4)) if self.boxes is None else self.boxes
-        return boxes * np.tile(size[::-1], 2) if self.normalized else boxes
+        with np.errstate(over="ignore"):
+            scaled = boxes * np.tile(size[::-1], 2) if self.normalized else boxes
+        return np.where(np.isfinite(scaled), scaled, np.nan)
 
     def mask(self, row: int, size: tuple[int, int]) -> Rle:
         """The mask of one object. Raises TruthError for an outline that makes no sense, or a mask of another size."""
@@ -131,7 +133,8 @@ class Truth(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         found = objects_of(self.pixel_boxes(size), self.labels, masks=masks, keypoints=keypoints, crowd=self.crowd)
         if self.area is None:
             return found
-        area = np.where(np.isnan(self.area), found.area, self.area).astype(np.float32)
+        with np.errstate(over="ignore"):
+            area = np.where(np.isnan(self.area), found.area, self.area).astype(np.float32)
         return msgspec.structs.replace(found, area=area)
 
 

@@ -19,7 +19,6 @@ from dorsal.data.spec import DataError, nearest, shown
 from dorsal.language.files import is_file, is_folder
 
 _SPLITS: tuple[SplitName, SplitName] = ("train", "val")
-_HALVES = np.array([[-0.5, -0.5], [0.5, 0.5]])
 
 
 class _Line(msgspec.Struct, frozen=True):
@@ -171,8 +170,9 @@ def _line(number: int, line: str) -> _Line | None:
     try:
         values = [float(each) for each in rest]
         if len(values) == 4:
-            middle, sides = np.array(values).reshape(2, 2)
-            return _Line(number, int(label), tuple((middle + _HALVES * sides).ravel().tolist()), None)
+            x, y, width, height = values
+            box = x - width / 2, y - height / 2, x + width / 2, y + height / 2
+            return _Line(number, int(label), box, None)
         if len(values) < 6 or len(values) % 2:
             return None
         outline: Floats = np.array(values).reshape(-1, 2)
