@@ -76,7 +76,8 @@ def image_twice(files: Files) -> None:
 
 
 def file_twice(files: Files) -> None:
-    files["train"]["images"].append({**files["train"]["images"][1], "id": 77})
+    files["train"]["images"].append({**files["train"]["images"][0], "id": 77})
+    files["train"]["annotations"][0]["image_id"] = 77
 
 
 def annotation_twice(files: Files) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from dorsal.annotations.coco import boxes_from_coco, keypoints_from_coco
 from dorsal.annotations.labels import Labels, Pairs
-from dorsal.annotations.rle import Floats, Integers
+from dorsal.annotations.rle import Floats
 from dorsal.data.formats.coco_files import (
     CocoCategory,
     CocoFile,
@@ -62,17 +62,14 @@ def read_coco(
 
     Raises DataError where a file is missing, is not of COCO's form, or its categories contradict each other.
     """
-    files = {"train": train, "val": val}
-    paths, notes = choose_files(root, files)
+    paths, notes = choose_files(root, {"train": train, "val": val})
     read = {split: decode_file(path, root) for split, path in paths.items()}
     classes = _classes(root, read)
     problems: list[Problem] = []
     kinds = _kinds(read.values(), classes.labels)
+    folders = {split: image_folder(root, path, split, read[split], images) for split, path in paths.items()}
     entries = {
-        split: _entries(
-            read[split], path, image_folder(root, path, split, read[split], images), classes, kinds, problems
-        )
-        for split, path in paths.items()
+        split: _entries(read[split], path, folders[split], classes, kinds, problems) for split, path in paths.items()
     }
     return AnnotatedIndex(
         format="coco",
@@ -161,11 +158,10 @@ def _entries(
     known = [each for each in file.annotations if each.image_id in rows and each.category_id in labels]
     if len(known) < len(file.annotations):
         for each in file.annotations:
-            if each.image_id not in rows:
-                found = f"is of image {each.image_id}, which is not there"
-                problems.append(Problem("id-dangling", where, f"annotation {each.id}", found))
-            elif each.category_id not in labels:
-                found = f"is of category {each.category_id}, which is not there"
+            lost_image, lost_category = each.image_id not in rows, each.category_id not in labels
+            if lost_image or lost_category:
+                what = f"image {each.image_id}" if lost_image else f"category {each.category_id}"
+                found = f"is of {what}, which is not there"
                 problems.append(Problem("id-dangling", where, f"annotation {each.id}", found))
     times = Counter(each.id for each in known if each.id is not None)
     for number in [number for number, often in times.items() if often > 1]:
@@ -188,19 +184,19 @@ def _entries(
 
 
 def _images(file: CocoFile, where: str, problems: list[Problem]) -> list[CocoImage]:
-    """The images without those whose id or file is there already."""
-    found, ids, names = [], set(), set()
+    """The images without those whose id is there already. Adds them to `problems`, and those whose file is."""
+    found: dict[int | str, CocoImage] = {}
+    names = set()
     for image in file.images:
-        if image.id in ids:
+        if image.id in found:
             problems.append(Problem("id-duplicate", where, f"image {image.id}", "is there twice"))
-        elif image.file_name in names:
+            continue
+        if image.file_name in names:
             text = f"is of the file {shown(image.file_name)}, which another image has"
             problems.append(Problem("id-duplicate", where, f"image {image.id}", text))
-        else:
-            found.append(image)
-            ids.add(image.id)
-            names.add(image.file_name)
-    return found
+        found[image.id] = image
+        names.add(image.file_name)
+    return list(found.values())
 
 
 def _columns(
@@ -221,7 +217,7 @@ def _columns(
         shapes = tuple(None if bytes(each) in _NO_OUTLINE else each for each in outlines)
     return Truth(
         boxes=boxes,
-        labels=_integers([labels[each.category_id] for each in objects]),
+        labels=np.array([labels[each.category_id] for each in objects], np.int64),
         crowd=np.fromiter((bool(each.iscrowd) for each in objects), bool, count),
         ids=[row if each.id is None else each.id for row, each in enumerate(objects)],
         area=np.array([nan if each.area is None else each.area for each in objects], np.float64),
@@ -249,10 +245,6 @@ def _table(rows: Sequence[list[float | None] | None], columns: int) -> Floats:
     unknown: list[float | None] = [nan for _ in range(columns)]
     sound = [row if row is not None and len(row) == columns else unknown for row in rows]
     return np.array(sound, np.float64).reshape(-1, columns)
-
-
-def _integers(values: list[int]) -> Integers:
-    return np.array(values, np.int64)
 
 
 def _part(whole: Truth, start: int, stop: int) -> Truth:
