@@ -329,7 +329,7 @@ def any_coco(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(data=st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_whatever_an_annotation_holds_is_named_or_usable(any_coco: Path, data: st.DataObject) -> None:
     files = coco_files(data.draw(st.sampled_from(("polygons", "runs", "compressed"))), points=data.draw(st.booleans()))
     each = data.draw(st.sampled_from(files["train"]["annotations"]))
