@@ -1,0 +1,88 @@
+"""The index of an annotated data set: one form for all formats, made by a reader that opens no image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from dorsal.annotations.annotation import Annotation
+from dorsal.annotations.labels import Labels
+from dorsal.data.decode import SUFFIXES
+from dorsal.data.formats.problems import Problem
+from dorsal.data.formats.truth import Kind, Truth
+from dorsal.language.files import is_file
+
+Format = Literal["coco", "voc", "yolo", "pairs", "cityscapes", "ade20k"]
+SplitName = Literal["train", "val"]
+
+
+class Entry(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """One image: its file, what the format calls it, its size (height, width) and what is said about it.
+
+    `size` is None where the format does not say it; a check fills it in. `turned` says whether pixels are turned as the
+    file's EXIF orientation says, before annotations fit them; a check finds that out too.
+    """
+
+    path: Path
+    id: int | str
+    size: tuple[int, int] | None
+    truth: Truth
+    turned: bool = True
+
+    def annotation(self, kinds: frozenset[Kind]) -> Annotation:
+        """What is known about the image; see `Truth.annotation`. Raises ValueError where its size is not known yet."""
+        if self.size is None:
+            raise ValueError(f"the size of {self.path} is not known; check the data set first")
+        return self.truth.annotation(self.size, kinds)
+
+
+class AnnotatedIndex(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """The images of a data set and what is said about them.
+
+    - `labels`: what the labels of all annotations stand for. `kinds`: what annotations hold.
+    - `category_ids`: the format's own number of each label, classes before stuff, to write results with.
+    - `flip`: whether a mirror image is another image of the same kind. False for points of which nobody says which are
+      left and right.
+    - `problems`: what was found wrong on reading; the objects concerned are left out. `notes`: sentences.
+    """
+
+    format: Format
+    root: Path
+    labels: Labels
+    kinds: frozenset[Kind]
+    train: tuple[Entry, ...]
+    val: tuple[Entry, ...]
+    category_ids: tuple[int, ...]
+    flip: bool = True
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def split(self, name: SplitName) -> tuple[Entry, ...]:
+        """The entries of a split."""
+        return self.train if name == "train" else self.val
+
+
+def listed(names: Iterable[object], most: int = 5) -> str:
+    """The first names, for a sentence."""
+    texts = [str(name) for name in names]
+    return ", ".join(texts[:most]) + (", …" if len(texts) > most else "")
+
+
+def count(number: int, what: str) -> str:
+    """A number of things in words: `count(2, "image")` is "2 images"."""
+    return f"{number:,} {what}" + ("" if number == 1 else "es" if what.endswith("s") else "s")
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The images in a folder and those within, by path; names that begin with a dot are passed over."""
+    return sorted(
+        path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    )
+
+
+def first_folder(folders: Iterable[Path], names: Sequence[str]) -> Path | None:
+    """The first of the folders with any of the first few file `names` in it, None if there is none."""
+    return next((folder for folder in folders if any(is_file(folder / name) for name in names[:10])), None)
