@@ -12,7 +12,7 @@ from PIL import Image
 from dorsal.data import scenes as scenes_module
 from dorsal.data.compose import bounds, build_atlas
 from dorsal.data.dataset import open_data
-from dorsal.data.scenes import SceneSplit, open_scenes
+from dorsal.data.scenes import GROUND, LABELS, LINE, AnnotatedScenes, SceneSplit, compose_scenes, open_scenes
 from dorsal.data.spec import Scenes
 from dorsal.data.split import ImageData
 from tests.data.conftest import WIDE
@@ -89,7 +89,7 @@ def test_every_beginning_is_balanced(scenes: ImageData) -> None:
 @pytest.mark.parametrize("held_out", [3, 498])
 def test_no_digit_is_in_both_splits(held_out: int) -> None:
     train, val = parts(open_scenes(replace(WIDE, size=32, held_out=held_out, train=100, val=100)))
-    assert not set(train.sources) & set(val.sources)
+    assert not set(train.groups) & set(val.groups)
     # no digit is the label of two scenes before all have been one
     for split, digits in ((train, 5000 - 10 * held_out), (val, 10 * held_out)):
         assert len(set(split.groups[:digits])) == min(digits, 100)
@@ -117,7 +117,7 @@ def test_fragments_are_of_other_digits(fragments: int, monkeypatch: pytest.Monke
     before, _ = parts(open_scenes(spec))
     pixels, labels = scenes_module._read_digits()
     blank = np.full_like(pixels, 255)
-    blank[before.sources] = pixels[before.sources]
+    blank[before.groups] = pixels[before.groups]
     monkeypatch.setattr(scenes_module, "_read_digits", lambda: (blank, labels))
     after, _ = parts(open_scenes(spec))
     changed = [not torch.equal(image, other) for image, other in zip(before.images, after.images, strict=True)]
@@ -127,7 +127,7 @@ def test_fragments_are_of_other_digits(fragments: int, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(("smallest", "largest"), [(0.1, 0.3), (0.5, 0.5), (0.8, 1.0)])
 def test_digits_are_of_the_sizes_asked_for(smallest: float, largest: float) -> None:
     train, _ = parts(open_scenes(replace(WIDE, size=64, train=200, val=10, smallest=smallest, largest=largest)))
-    shares = train.scales / 64
+    shares = train.scales[:, 0] / 64
     assert shares.min() == pytest.approx(smallest, abs=0.02)
     assert shares.max() == pytest.approx(largest, abs=0.02)
 
@@ -135,7 +135,7 @@ def test_digits_are_of_the_sizes_asked_for(smallest: float, largest: float) -> N
 def test_labels_are_the_sources_labels(scenes: ImageData) -> None:
     _, labels = scenes_module._read_digits()
     for split in parts(scenes):
-        assert np.array_equal(split.labels, labels[split.sources])
+        assert np.array_equal(split.labels, labels[split.groups])
 
 
 def test_boxes_are_the_masks_bounds(scenes: ImageData) -> None:
@@ -152,27 +152,30 @@ def test_boxes_are_the_masks_bounds(scenes: ImageData) -> None:
 def test_the_digit_is_drawn_at_its_scale(scenes: ImageData) -> None:
     """The box's longer side follows the drawn scale, up to a turn of 14 degrees and a faint outer pixel."""
     train, _ = parts(scenes)
-    sides = np.maximum(train.boxes[:, 2] - train.boxes[:, 0], train.boxes[:, 3] - train.boxes[:, 1])
-    assert np.all(sides <= 1.27 * train.scales + 2)
-    assert np.all(sides >= 0.7 * train.scales - 2.5)
-    assert np.corrcoef(sides, train.scales)[0, 1] > 0.97
+    sides = np.maximum(
+        bounds(train.masks[:, 0])[:, 2] - bounds(train.masks[:, 0])[:, 0],
+        bounds(train.masks[:, 0])[:, 3] - bounds(train.masks[:, 0])[:, 1],
+    )
+    assert np.all(sides <= 1.27 * train.scales[:, 0] + 2)
+    assert np.all(sides >= 0.7 * train.scales[:, 0] - 2.5)
+    assert np.corrcoef(sides, train.scales[:, 0])[0, 1] > 0.97
 
 
 def test_scales_and_places_vary_widely(scenes: ImageData) -> None:
     train, _ = parts(scenes)
-    assert train.scales.min() < 10.5
-    assert train.scales.max() > 42
+    assert train.scales[:, 0].min() < 10.5
+    assert train.scales[:, 0].max() > 42
     for low, high in ((10, 18), (18, 26), (26, 34), (34, 42)):
-        share = np.mean((train.scales >= low) & (train.scales < high))
+        share = np.mean((train.scales[:, 0] >= low) & (train.scales[:, 0] < high))
         assert 0.2 < share < 0.3
-    small = train.boxes[train.scales < 18]
+    small = bounds(train.masks[:, 0])[train.scales[:, 0] < 18]
     centres = (small[:, :2] + small[:, 2:]) / 2
     assert np.all(centres.std(axis=0) > 6)
 
 
 def test_scale_tells_nothing_about_the_label(scenes: ImageData) -> None:
     train, _ = parts(scenes)
-    means = [train.scales[train.labels == digit].mean() for digit in range(10)]
+    means = [train.scales[:, 0][train.labels == digit].mean() for digit in range(10)]
     assert np.ptp(means) < 5  # standard error of each is 0.9
 
 
@@ -181,7 +184,7 @@ def test_the_mask_lies_on_the_digit(scenes: ImageData) -> None:
     train, _ = parts(scenes)
     grey = train.images.float().mean(dim=1).numpy()
     contrast = np.array(
-        [image[mask].mean() - image[~mask].mean() for image, mask in zip(grey, train.masks, strict=True)]
+        [image[mask].mean() - image[~mask].mean() for image, mask in zip(grey, train.masks[:, 0], strict=True)]
     )
     assert np.mean(contrast > 25) > 0.97
 
@@ -223,11 +226,74 @@ def test_source_digits_are_the_known_ones() -> None:
 def test_other_sizes_compose(size: int) -> None:
     train, _ = parts(open_scenes(replace(WIDE, size=size, train=200, val=10)))
     assert train.images.shape == (200, 3, size, size)
-    assert np.all(train.boxes >= 0)
-    assert np.all(train.boxes <= size)
-    assert np.all(train.boxes[:, 2:] > train.boxes[:, :2])
-    assert train.scales.min() < 0.25 * size
-    assert train.scales.max() > 0.75 * size
+    assert np.all(bounds(train.masks[:, 0]) >= 0)
+    assert np.all(bounds(train.masks[:, 0]) <= size)
+    assert np.all(bounds(train.masks[:, 0])[:, 2:] > bounds(train.masks[:, 0])[:, :2])
+    assert train.scales[:, 0].min() < 0.25 * size
+    assert train.scales[:, 0].max() > 0.75 * size
+
+
+@pytest.fixture(scope="module")
+def several() -> AnnotatedScenes:
+    return compose_scenes(Scenes(digits=4, size=64, train=500, val=300))
+
+
+def test_scenes_of_several_digits_have_one_to_four_of_them_in_quarters_of_their_own(several: AnnotatedScenes) -> None:
+    counts = (several.train.numbers >= 0).sum(axis=1)
+    assert np.bincount(counts, minlength=5)[1:].min() > 90  # of 125 on average
+    for split in (several.train, several.val):
+        for index in range(50):
+            objects = split.annotation(index).objects
+            assert objects is not None
+            assert len(objects.boxes) == (split.numbers[index] >= 0).sum()
+            centres = (objects.boxes[:, :2] + objects.boxes[:, 2:]) / 2
+            assert len({tuple(quarter) for quarter in (centres > 32).tolist()}) == len(centres)
+            sides = (objects.boxes[:, 2:] - objects.boxes[:, :2]).max(axis=1)
+            assert (sides > 16).all()
+            assert (sides <= 40).all()
+
+
+def test_annotations_say_what_is_seen(several: AnnotatedScenes) -> None:
+    for index in range(100):
+        said = several.train.annotation(index)
+        assert said.label is None
+        assert said.objects is not None
+        assert said.objects.masks is not None
+        assert said.semantic is not None
+        masks = [mask.pixels() for mask in said.objects.masks]
+        assert np.sum(masks, axis=0).max() == 1  # a pixel is of one digit
+        for mask, box, label, area in zip(
+            masks, said.objects.boxes, said.objects.labels, said.objects.area, strict=True
+        ):
+            assert bounds(mask[None])[0].tolist() == box.tolist()
+            assert mask.sum() == area
+            line = said.semantic == LINE
+            assert (said.semantic[mask & ~line] == label).all()
+        nothing = ~np.any(masks, axis=0) & (said.semantic != LINE)
+        assert (said.semantic[nothing] == GROUND).all()
+    assert LABELS.stuff == ("ground", "line")
+    one = compose_scenes(FIRST).train.annotation(3)
+    assert one.label == 3
+    assert one.objects is not None
+    assert one.objects.labels.tolist() == [3]
+
+
+def test_digits_of_a_scene_tell_nothing_of_each_other_and_return_together(several: AnnotatedScenes) -> None:
+    train = several.train
+    pairs = train.numbers[:, :2][(train.numbers[:, 1] >= 0)]
+    table = np.histogram2d(*pairs.T, bins=10)[0]
+    assert (table > 0).sum() > 80  # of the 100 pairs, where classes in turn would give 20
+    again = compose_scenes(Scenes(digits=4, size=32, train=10, val=20, held_out=2)).val  # 20 digits are 5 scenes
+    assert again.groups[:5].tolist() == again.groups[5:10].tolist()
+    assert len(set(again.groups[:5].tolist())) == 5
+
+
+def test_scenes_of_several_digits_are_not_classified() -> None:
+    with pytest.raises(ValueError, match=r"^digits=2: scenes of several digits have no label to learn; nearest valid"):
+        open_data("scenes(digits=2)")
+    with pytest.raises(ValueError, match="digits=5 is out of range 1 to 4; nearest valid: 4"):
+        open_data("scenes(digits=5)")
+    assert "each with 1 to 3 handwritten digits" in Scenes(digits=3).describe()
 
 
 @given(st.integers(1, 20), st.integers(1, 20), st.data())

@@ -10,6 +10,8 @@ scenes, S the side of a scene in pixels.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -34,11 +36,23 @@ class Atlas(msgspec.Struct, frozen=True, eq=False):
 
 
 class Composition(msgspec.Struct, frozen=True, eq=False):
-    """Images uint8 [B, 3, S, S], masks of the digits bool [B, S, S], their longer sides in pixels [B]."""
+    """Images uint8 [B, 3, S, S], and what is in them: of each of the D digits the mask bool [B, D, S, S], all False
+    where it is not drawn, and the longer side in pixels [B, D]; and the line, bool [B, S, S]."""
 
     images: NDArray[np.uint8]
     masks: NDArray[np.bool_]
     scales: Floats
+    lines: NDArray[np.bool_]
+
+
+class Cells(msgspec.Struct, frozen=True, eq=False):
+    """Where in the images digits lie: squares of `side` pixels from (`x`, `y`) on, [B]. Of the side of a digit, `unit`
+    pixels are the whole."""
+
+    x: Floats
+    y: Floats
+    side: float
+    unit: float
 
 
 class Pose(msgspec.Struct, frozen=True, eq=False):
@@ -82,18 +96,48 @@ def bounds(masks: NDArray[np.bool_]) -> Ints:
 
 
 def draw_scenes(atlas: Atlas, digits: Ints, spec: Scenes, rng: np.random.Generator) -> Composition:
-    """One scene for each of `digits` [B], indices into `atlas`, which gives the clutter as well."""
+    """One scene for each row of `digits` [B, D], indices into `atlas`, which gives the clutter as well.
+
+    One digit lies anywhere in the scene. Of several the first up to all are drawn, each in a quarter of its own and an
+    eighth of the scene beyond it; a later one lies over an earlier one, and masks are of what is seen of them.
+    """
     count, size = len(digits), spec.size
     images, ground = _draw_ground(count, size, rng)
     for _ in range(spec.fragments):
         _draw_fragment(images, ground, atlas, rng)
-    pose, scales = _place_digits(atlas, digits, spec, rng)
-    ink = _ink(atlas, pose, size)
-    images += ink[:, None] * (_colours(ground, rng)[:, :, None, None] - images)
-    _draw_line(images, ground, rng)
+    masks: list[NDArray[np.bool_]] = []
+    scales = []
+    for own, cells, drawn in _places(digits, size, rng):
+        pose, longer = _place_digits(atlas, own, spec, cells, rng)
+        ink = _ink(atlas, pose, size) * drawn[:, None, None]
+        images += ink[:, None] * (_colours(ground, rng)[:, :, None, None] - images)
+        mask = (ink > ink.max(axis=(1, 2), keepdims=True) / 2) & drawn[:, None, None]
+        masks = [*(below & ~mask for below in masks), mask]
+        scales.append(longer)
+    lines = _draw_line(images, ground, rng)
     images += _uniform(rng, (count, 1, 1, 1), 0.02, 0.05) * _uniform(rng, (count, 1, size, size), -1, 1)
-    masks = ink > ink.max(axis=(1, 2), keepdims=True) / 2
-    return Composition((images.clip(0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8), masks, scales)
+    return Composition(
+        (images.clip(0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8),
+        np.stack(masks, axis=1),
+        np.stack(scales, axis=1),
+        lines,
+    )
+
+
+def _places(digits: Ints, size: int, rng: np.random.Generator) -> Iterator[tuple[Ints, Cells, NDArray[np.bool_]]]:
+    """For each column of `digits` [B, D]: the digits, where they lie, and which of them are drawn."""
+    count, most = digits.shape
+    if most == 1:
+        nowhere = np.zeros(count, np.float32)
+        yield digits[:, 0], Cells(nowhere, nowhere, size, size), np.ones(count, np.bool_)
+        return
+    quarters = rng.random((count, 4), dtype=np.float32).argsort(axis=1, kind="stable")
+    drawn = 1 + (_uniform(rng, (count,), 0, 1) * np.float32(most)).astype(np.int64)
+    step = np.float32(0.375 * size)
+    for place in range(most):
+        row, column = np.divmod(quarters[:, place], 2)
+        cells = Cells(step * column.astype(np.float32), step * row.astype(np.float32), 0.625 * size, 0.5 * size)
+        yield digits[:, place], cells, place < drawn
 
 
 def _draw_ground(count: int, size: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
@@ -123,10 +167,12 @@ def _colours(ground: Floats, rng: np.random.Generator) -> Floats:
     return ground + _uniform(rng, (len(ground), 1), 0.35, 0.6) + _uniform(rng, ground.shape, -0.1, 0.1)
 
 
-def _place_digits(atlas: Atlas, digits: Ints, spec: Scenes, rng: np.random.Generator) -> tuple[Pose, Floats]:
-    """Digits wholly inside the image, slightly turned."""
-    count, size = len(digits), spec.size
-    scales = _uniform(rng, (count,), spec.smallest, spec.largest) * np.float32(size)
+def _place_digits(
+    atlas: Atlas, digits: Ints, spec: Scenes, cells: Cells, rng: np.random.Generator
+) -> tuple[Pose, Floats]:
+    """Digits [B] wholly inside their cells, slightly turned; and their longer sides [B]."""
+    count = len(digits)
+    scales = _uniform(rng, (count,), spec.smallest, spec.largest) * np.float32(cells.unit)
     cos, sin = _direction(np.ones(count, np.float32), _uniform(rng, (count,), -0.25, 0.25))
     x0, y0, x1, y1 = atlas.boxes[digits].T
     width, height = x1 - x0, y1 - y0
@@ -135,8 +181,8 @@ def _place_digits(atlas: Atlas, digits: Ints, spec: Scenes, rng: np.random.Gener
         digit=digits,
         source_x=(x0 + x1) / np.float32(2),
         source_y=(y0 + y1) / np.float32(2),
-        x=_inside(zoom * (width * cos + height * np.abs(sin)), size, rng),
-        y=_inside(zoom * (height * cos + width * np.abs(sin)), size, rng),
+        x=cells.x + _inside(zoom * (width * cos + height * np.abs(sin)), cells.side, rng),
+        y=cells.y + _inside(zoom * (height * cos + width * np.abs(sin)), cells.side, rng),
         zoom=zoom,
         cos=cos,
         sin=sin,
@@ -170,8 +216,8 @@ def _draw_fragment(images: Floats, ground: Floats, atlas: Atlas, rng: np.random.
     images[scene, channel, rows, columns] = patch + ink * (_colours(ground, rng)[:, :, None, None] - patch)
 
 
-def _draw_line(images: Floats, ground: Floats, rng: np.random.Generator) -> None:
-    """Onto each of `images`, in place: a straight line from border to border."""
+def _draw_line(images: Floats, ground: Floats, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Onto each of `images`, in place: a straight line from border to border. Returns its mask [B, S, S]."""
     count, _, size, _ = images.shape
     cos, sin = _direction(*_uniform(rng, (2, count, 1, 1), -1, 1))
     through_x, through_y = _uniform(rng, (2, count, 1, 1), 0.1, 0.9) * np.float32(size)
@@ -180,6 +226,8 @@ def _draw_line(images: Floats, ground: Floats, rng: np.random.Generator) -> None
     distance = np.abs(cos * (centres - through_x) + sin * (centres[:, None] - through_y))
     cover = (half_width + np.float32(0.5) - distance).clip(0, 1)[:, None]
     images += cover * (_colours(ground, rng)[:, :, None, None] - images)
+    mask: NDArray[np.bool_] = cover[:, 0] > np.float32(0.5)
+    return mask
 
 
 def _ink(atlas: Atlas, pose: Pose, side: int, window: float = 28) -> Floats:
@@ -222,7 +270,7 @@ def _direction(x: Floats, y: Floats) -> tuple[Floats, Floats]:
     return x / length, y / length
 
 
-def _inside(extent: Floats, size: int, rng: np.random.Generator) -> Floats:
+def _inside(extent: Floats, size: float, rng: np.random.Generator) -> Floats:
     """Centres at which `extent` [B] fits into 0..size; the middle where it does not fit."""
     low: Floats = np.float32(0.5) * np.minimum(extent, np.float32(size))
     return low + _uniform(rng, extent.shape, 0, 1) * (np.float32(size) - low - low)

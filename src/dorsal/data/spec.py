@@ -47,11 +47,12 @@ class DataError(ValueError):
 
 
 class Scenes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="scenes"):
-    """Small colour scenes, each holding one whole handwritten digit among clutter; see `dorsal.data.scenes`.
+    """Small colour scenes, each holding whole handwritten digits among clutter; see `dorsal.data.scenes`.
 
     `size` is the side of the square scene in pixels; `train` and `val` are numbers of scenes. `channels` is 3 for
     colour, 1 for the same scenes in grey. The longer side of a digit is a share of `size`, `smallest` to `largest`.
-    `fragments` is the number of pieces of other digits in a scene.
+    `fragments` is the number of pieces of other digits in a scene. A scene has one digit, or from one up to `digits`,
+    each in a quarter of its own; then their sides are shares of half of `size`.
 
     5,000 real digits stand behind the scenes, 500 a class. `held_out` of each class are for validation, the others for
     training. Up to those numbers every scene has a digit of its own; beyond, digits return in other scenes.
@@ -68,6 +69,7 @@ class Scenes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     largest: float = 1.0
     fragments: int = 1
     held_out: int = 200
+    digits: int = 1
 
     def __post_init__(self) -> None:
         _check_range("seed", self.seed, 0, 2**32 - 1)
@@ -85,13 +87,15 @@ class Scenes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             )
         _check_range("fragments", self.fragments, 0, 16)
         _check_range("held_out", self.held_out, 1, 499)
+        _check_range("digits", self.digits, 1, 4)
 
     def describe(self) -> str:
         """One line for reports."""
         grey = "" if self.channels == 3 else "grey "
+        digits = "one handwritten digit" if self.digits == 1 else f"1 to {self.digits} handwritten digits"
         return (
             f"{self.train:,} training and {self.val:,} validation {grey}scenes of {self.size}x{self.size} px, "
-            f"each with one handwritten digit (10 classes) among clutter, seed {self.seed}"
+            f"each with {digits} (10 classes) among clutter, seed {self.seed}"
         )
 
 
