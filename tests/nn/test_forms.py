@@ -39,7 +39,7 @@ FAMILIES = {
     "res2net-d": f"res2net50d({ONE})",
     "res2next": f"res2next50({ONE})",
     "res2netplus": f"res2netplus50_aliased({ONE})",
-    "dla": "dla60_res2net(depths=[2, 2, 4, 2], widths=[32, 64, 128, 256], classes=7)",
+    "dla": "dla60(depths=[2, 2, 4, 2], widths=[32, 64, 128, 256], classes=7)",
     "regnetx": f"regnetx_002({LEAN})",
     "regnety": f"regnety_004({LEAN})",
     "regnetz": f"regnetz_005({LEAN})",
