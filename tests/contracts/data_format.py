@@ -10,7 +10,7 @@ from PIL import Image
 from dorsal.data.formats.check import check_annotated
 from dorsal.data.formats.index import AnnotatedIndex, Entry
 from dorsal.data.formats.recognize import recognize
-from dorsal.data.formats.truth import Kind
+from dorsal.spec.task import Kind
 from tests.data.formats.samples import PICTURES, Picture
 
 

@@ -11,6 +11,8 @@ import numpy.typing as npt
 from dorsal.annotations.rle import Bools, Integers, Rle, check_size
 
 Floats32 = npt.NDArray[np.float32]
+IGNORE = 255
+"""The label of pixels that are neither learned nor scored, in maps of uint8; in maps of uint16 it is 65535."""
 
 
 class Objects(msgspec.Struct, frozen=True, kw_only=True, eq=False):

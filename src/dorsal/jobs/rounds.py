@@ -49,8 +49,8 @@ def portions_of(run: Run) -> tuple[Portion, ...]:
     """What each round looks at: 40 images of each class in four draws, then 4 times as many, and all in the end.
 
     The last round has one draw: all images are what there is to learn from, while few of them might favor a candidate
-    by chance. A class with fewer than four images has one in each draw. A round is scored on as many held-out images as
-    it learns from, and on 500 at least, as far as there are so many.
+    by chance. Where a class has fewer than four images there are as many draws as it has. A round is scored on as many
+    held-out images as it learns from, and on 500 at least, as far as there are so many.
 
     Raises ValueError where a class has no image to learn from.
     """

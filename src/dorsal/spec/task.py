@@ -18,7 +18,7 @@ from dorsal.language.fields import check_word, read_fields, show
 from dorsal.language.reader import Call, Reader, read_closed, suggest
 from dorsal.spec.metric import ACCURACY, BOX_AP, MASK_AP, MIOU, Metric
 
-Kind = Literal["label", "boxes", "masks", "semantic"]
+Kind = Literal["label", "boxes", "masks", "keypoints", "semantic", "segments"]
 """What may be known about an image; see `dorsal.annotations.annotation`."""
 SemanticHead = Literal["fpn", "deeplabv3", "deeplabv3+"]
 DetectHead = Literal["faster", "cascade"]

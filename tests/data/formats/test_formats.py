@@ -11,9 +11,9 @@ from dorsal.data.formats.cityscapes import read_cityscapes
 from dorsal.data.formats.coco import read_coco
 from dorsal.data.formats.index import AnnotatedIndex
 from dorsal.data.formats.pairs import read_pairs
-from dorsal.data.formats.truth import Kind
 from dorsal.data.formats.voc import read_voc
 from dorsal.data.formats.yolo import read_yolo
+from dorsal.spec.task import Kind
 from tests.contracts.data_format import FormatContract
 from tests.data.formats.samples import (
     PICTURES,

@@ -1,14 +1,13 @@
 """Reference numbers that detectron2 made: one item of the golden data, its tensors by name."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from tests.tasks.golden import golden
 
 
 class Golden(msgspec.Struct, frozen=True):
@@ -23,15 +22,8 @@ class Golden(msgspec.Struct, frozen=True):
 
 def read_golden(folder: Path, name: str) -> Golden:
     """One item; the test is skipped where it is absent."""
-    file = folder / "golden_tasks" / f"{name}.safetensors"
-    if not file.is_file():
-        pytest.skip(f"no reference numbers at {file}")
-    tensors = load_file(file)
-    said = json.loads(file.with_suffix(".json").read_text())
-    weights = {key.removeprefix("in.w."): value for key, value in tensors.items() if key.startswith("in.w.")}
-    inputs = {key.removeprefix("in."): value for key, value in tensors.items() if key.startswith("in.")}
-    out = {key.removeprefix("out."): value for key, value in tensors.items() if key.startswith("out.")}
-    return Golden(inputs, weights, out, said["config"], said["values"])
+    item = golden(folder, name)
+    return Golden(item.under("in."), item.under("in.w."), item.under("out."), item.config, item.values)
 
 
 def fill(module: nn.Module, weights: dict[str, Tensor], names: dict[str, str]) -> None:

@@ -25,8 +25,9 @@ from dorsal.data.formats.coco_files import (
 )
 from dorsal.data.formats.index import AnnotatedIndex, Entry, SplitName, listed
 from dorsal.data.formats.problems import Problem
-from dorsal.data.formats.truth import Kind, Shape, Truth
+from dorsal.data.formats.truth import Shape, Truth
 from dorsal.data.spec import DataError, shown
+from dorsal.spec.task import Kind
 
 _NO_OUTLINE = (b"", b"[]", b"null")
 _PERSON = (

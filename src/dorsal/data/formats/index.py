@@ -12,8 +12,9 @@ from dorsal.annotations.annotation import Annotation
 from dorsal.annotations.labels import Labels
 from dorsal.data.decode import SUFFIXES
 from dorsal.data.formats.problems import Problem
-from dorsal.data.formats.truth import Kind, Truth
+from dorsal.data.formats.truth import Truth
 from dorsal.language.files import is_file
+from dorsal.spec.task import Kind
 
 Format = Literal["coco", "voc", "yolo", "pairs", "cityscapes", "ade20k"]
 SplitName = Literal["train", "val"]

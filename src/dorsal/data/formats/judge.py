@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import numpy as np
 
+from dorsal.annotations.annotation import IGNORE
 from dorsal.annotations.rle import Bools, Floats
 from dorsal.data.formats.problems import ProblemId, TruthError
-from dorsal.data.formats.truth import IGNORE, Truth
+from dorsal.data.formats.truth import Truth
 
 _BEYOND = 1.0
 """Pixels that a box or a point may reach beyond its image."""

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from dorsal.annotations.annotation import IGNORE
 from dorsal.annotations.labels import Labels
 from dorsal.data.formats.index import AnnotatedIndex, Entry, SplitName, image_files
 from dorsal.data.formats.names import names_in, read_names
 from dorsal.data.formats.problems import Problem
-from dorsal.data.formats.truth import IGNORE, MOST_CLASSES, NO_CLASS, LabelImage, Truth
+from dorsal.data.formats.truth import MOST_CLASSES, NO_CLASS, LabelImage, Truth
 from dorsal.data.spec import DataError, shown
 from dorsal.language.files import is_folder
 

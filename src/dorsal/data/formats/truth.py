@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 import numpy as np
@@ -15,15 +14,11 @@ from dorsal.annotations.annotation import Annotation, Objects, objects_of
 from dorsal.annotations.polygons import rasterize
 from dorsal.annotations.rle import Bools, Floats, Integers, Rle, rle_from_coco
 from dorsal.data.formats.problems import TruthError
-
-Kind = Literal["boxes", "masks", "keypoints", "semantic", "segments"]
-"""What an annotation may hold; see `dorsal.annotations.annotation`."""
+from dorsal.spec.task import Kind
 
 Shape = msgspec.Raw | tuple[Floats, ...] | None
 """The outline of an object: COCO's `segmentation` as JSON, or polygons [k, 2] of x and y. None where there is none."""
 
-IGNORE = 255
-"""The label of pixels that are neither learned nor scored."""
 NO_CLASS = -1
 """In a table of labels: a value that no pixel may have."""
 MOST_CLASSES = 254

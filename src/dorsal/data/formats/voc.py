@@ -11,14 +11,16 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from dorsal.annotations.annotation import IGNORE
 from dorsal.annotations.labels import Labels
 from dorsal.annotations.rle import Floats
 from dorsal.data.formats.index import AnnotatedIndex, Entry, SplitName, count
 from dorsal.data.formats.names import VOC, names_in, read_names
 from dorsal.data.formats.problems import Problem
-from dorsal.data.formats.truth import IGNORE, NO_CLASS, Kind, LabelImage, Truth
+from dorsal.data.formats.truth import NO_CLASS, LabelImage, Truth
 from dorsal.data.spec import DataError, shown
 from dorsal.language.files import is_file, is_folder
+from dorsal.spec.task import Kind
 
 _FOLDERS = ("Annotations", "ImageSets", "JPEGImages", "SegmentationClass", "SegmentationObject")
 _SPLITS: tuple[SplitName, SplitName] = ("train", "val")

@@ -14,9 +14,10 @@ from dorsal.annotations.rle import Floats
 from dorsal.data.formats.index import AnnotatedIndex, Entry, SplitName, image_files
 from dorsal.data.formats.names import read_names
 from dorsal.data.formats.problems import Problem
-from dorsal.data.formats.truth import Kind, Truth
+from dorsal.data.formats.truth import Truth
 from dorsal.data.spec import DataError, nearest, shown
 from dorsal.language.files import is_file, is_folder
+from dorsal.spec.task import Kind
 
 _SPLITS: tuple[SplitName, SplitName] = ("train", "val")
 

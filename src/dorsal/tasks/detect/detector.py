@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from dorsal.nn.fpn import FeaturePyramid
 from dorsal.spec.task import BoxHead, Detect, task_text
-from dorsal.tasks.detect.boxes import Coder, clip
-from dorsal.tasks.detect.cascade import THRESHOLDS, CascadeHeads
+from dorsal.tasks.detect.boxes import clip
+from dorsal.tasks.detect.cascade import CODERS, THRESHOLDS, CascadeHeads
 from dorsal.tasks.detect.heads import (
+    POSITIVE_SHARE,
     ConvHead,
     LinearHead,
     Predictor,
@@ -29,12 +30,8 @@ from dorsal.tasks.detect.pool import RoiPool
 from dorsal.tasks.detect.rpn import Proposals, RpnHead, RpnLevel, match_anchors, propose, rpn_losses
 from dorsal.tasks.maps import Maps
 
-CODER = Coder((10.0, 10.0, 5.0, 5.0))
-"""How the numbers of the box head of Faster R-CNN change a proposal."""
-THRESHOLD = 0.5
-"""The IoU from which on a box is an object's, for what is drawn to learn from."""
-POSITIVE_SHARE = 0.25
-"""Of the boxes from which the box head learns, at most so many have an object."""
+CODER, THRESHOLD = CODERS[0], THRESHOLDS[0]
+"""Faster R-CNN changes and matches its boxes as the first stage of a cascade does."""
 BOX_BINS, MASK_BINS = 7, 14
 
 
@@ -130,7 +127,7 @@ class Detector(nn.Module):
         proposals = propose(levels, sizes, 2 * self.proposals, (1 + is_cascade) * self.proposals)
         boxes, valid = with_objects(proposals.boxes, proposals.valid, truth.boxes, truth.labels)
         targets = match_boxes(boxes, valid, truth.boxes, truth.labels, THRESHOLD, self.classes)
-        boxes, targets = sample_boxes(boxes, targets, draw_numbers(boxes), self.samples, self.classes, POSITIVE_SHARE)
+        boxes, targets = sample_boxes(boxes, targets, draw_numbers(boxes), self.samples, self.classes)
         if isinstance(self.box_head, CascadeHeads):
             objects = truth.boxes, truth.labels, sizes
             losses |= self.box_head.losses(maps[:-1], self.pool, boxes, targets, *objects)

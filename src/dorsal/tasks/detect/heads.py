@@ -17,6 +17,8 @@ from dorsal.tasks.detect.boxes import Coder, iou, pick
 from dorsal.tasks.detect.match import match, sample
 from dorsal.tasks.detect.nms import survivors_by_group
 
+POSITIVE_SHARE = 0.25
+"""Of the boxes from which a box head learns, at most so many have an object."""
 CANDIDATES = 1000
 """So many of the best boxes go into the last suppression at first; twice as many each time that too few survive."""
 MOST_CANDIDATES_IN_A_GRAPH = 4096
@@ -109,7 +111,7 @@ def match_boxes(
 
 
 def sample_boxes(
-    boxes: Tensor, targets: RoiTargets, draws: Tensor, number: int, classes: int, share: float = 0.25
+    boxes: Tensor, targets: RoiTargets, draws: Tensor, number: int, classes: int, share: float = POSITIVE_SHARE
 ) -> tuple[Tensor, RoiTargets]:
     """Draws `number` boxes of each image as `match.sample` does, at most `share` of them with an object; these come
     first. Returns boxes [N, min(number, R), 4], and what they learn."""

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dorsal.annotations.annotation import IGNORE
 from dorsal.tasks.contributions import iou_contributions
 from dorsal.tasks.score import Evidence, Score
-from dorsal.tasks.semantic.segmenter import IGNORED
 
 COUNTS = ("intersection", "union", "truth")
 
@@ -22,7 +22,7 @@ class SemanticScorer:
     Pixels whose target is `ignored` count nowhere. Nothing is read from the device before a score is asked for.
     """
 
-    def __init__(self, classes: int, ignored: int = IGNORED) -> None:
+    def __init__(self, classes: int, ignored: int = IGNORE) -> None:
         self._classes, self._ignored = classes, ignored
         self._indices: list[int] = []
         self._parts: list[Tensor] = []

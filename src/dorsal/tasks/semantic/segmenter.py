@@ -7,12 +7,10 @@ from typing import Literal, overload
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dorsal.annotations.annotation import IGNORE
 from dorsal.tasks.maps import Maps
 from dorsal.tasks.semantic.deeplab import DeepLabHead, FcnHead
 from dorsal.tasks.semantic.fpn import FpnHead, enlarged
-
-IGNORED = 255
-"""The value of pixels without a class, in maps of uint8; in maps of uint16 it is 65535."""
 
 
 class Segmenter(nn.Module):
@@ -57,7 +55,7 @@ class Segmenter(nn.Module):
 
 
 def losses(
-    model: nn.Module, images: Tensor, targets: Tensor, auxiliary_weight: float = 0.0, ignored: int = IGNORED
+    model: nn.Module, images: Tensor, targets: Tensor, auxiliary_weight: float = 0.0, ignored: int = IGNORE
 ) -> dict[str, Tensor]:
     """The terms of the loss of a `Segmenter`, or of one that is wrapped for several processes; their sum is descended.
 
@@ -73,7 +71,7 @@ def losses(
     }
 
 
-def pixel_cross_entropy(logits: Tensor, targets: Tensor, ignored: int = IGNORED) -> Tensor:
+def pixel_cross_entropy(logits: Tensor, targets: Tensor, ignored: int = IGNORE) -> Tensor:
     """Mean cross entropy, a scalar, of logits [N, K, H, W] over the pixels of targets [N, H, W] that have a class.
 
     0, with gradients of 0, where no pixel has one.
