@@ -1,4 +1,5 @@
 import random
+from collections.abc import Callable
 
 import msgspec
 import numpy as np
@@ -10,9 +11,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
-from dorsal.data.sampling import SeededSplit, held_out, inner_data, order, resample, resampled_data, whole
-from dorsal.data.split import ImageData
+from dorsal.data.sampling import SeededItems, held_out, inner_data, order, resample, resampled_data, whole
+from dorsal.data.split import ImageData, Split
+from dorsal.tasks.classify.method import LabelledItems
 from tests.train.tiny import Closed, Stacked, make_data
+
+
+def seeded(split: Split, transform: Callable[[Tensor], Tensor], seed: int) -> SeededItems[tuple[Tensor, int]]:
+    return SeededItems(LabelledItems(split, transform), len(split), seed)
 
 
 def draw(image: Tensor) -> Tensor:
@@ -20,7 +26,7 @@ def draw(image: Tensor) -> Tensor:
     return torch.rand(4)
 
 
-def draws(dataset: SeededSplit, count: int) -> list[tuple[float, ...]]:
+def draws(dataset: SeededItems[tuple[Tensor, int]], count: int) -> list[tuple[float, ...]]:
     return [tuple(dataset[index][0].tolist()) for index in range(count)]
 
 
@@ -28,7 +34,7 @@ def test_draws_are_fixed_by_seed_epoch_and_index(scenes: ImageData) -> None:
     seen: set[tuple[float, ...]] = set()
     for seed in range(3):
         for epoch in range(3):
-            dataset = SeededSplit(scenes.train, draw, seed)
+            dataset = seeded(scenes.train, draw, seed)
             dataset.set_epoch(epoch)
             first = draws(dataset, 50)
             assert first == draws(dataset, 50)
@@ -43,15 +49,15 @@ def test_the_global_generators_are_left_alone(scenes: ImageData) -> None:
 
     torch.manual_seed(5)
     states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
-    assert len(draws(SeededSplit(scenes.train, draw, 0), 10)) == 10
+    assert len(draws(seeded(scenes.train, draw, 0), 10)) == 10
     with pytest.raises(RuntimeError, match="in a transform"):
-        SeededSplit(scenes.train, fails, 0)[0]
+        seeded(scenes.train, fails, 0)[0]
     assert torch.equal(states[0], torch.get_rng_state())
     assert states[1:] == (random.getstate(), np.random.get_state()[1].tolist())
 
 
 def test_the_global_generator_has_no_say(scenes: ImageData) -> None:
-    dataset = SeededSplit(scenes.train, draw, 0)
+    dataset = seeded(scenes.train, draw, 0)
     torch.manual_seed(1)
     first = draws(dataset, 10)
     torch.manual_seed(2)
@@ -60,7 +66,7 @@ def test_the_global_generator_has_no_say(scenes: ImageData) -> None:
 
 def test_a_real_augmentation_repeats(scenes: ImageData) -> None:
     augment = v2.Compose([v2.RandomResizedCrop(32, antialias=True), v2.RandAugment(), v2.RandomErasing(p=1.0)])
-    dataset = SeededSplit(scenes.train, augment, 3)
+    dataset = seeded(scenes.train, augment, 3)
     first = [dataset[index][0] for index in range(20)]
     again = [dataset[index][0] for index in reversed(range(20))][::-1]
     assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))
@@ -69,7 +75,7 @@ def test_a_real_augmentation_repeats(scenes: ImageData) -> None:
 
 
 def test_items_are_images_with_their_labels(scenes: ImageData) -> None:
-    dataset = SeededSplit(scenes.train, lambda image: image, 0)
+    dataset = seeded(scenes.train, lambda image: image, 0)
     assert len(dataset) == len(scenes.train)
     for index in (0, 7, 999):
         image, label = dataset[index]
@@ -80,7 +86,7 @@ def test_items_are_images_with_their_labels(scenes: ImageData) -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_loader_processes_change_nothing_and_hear_of_the_epoch(scenes: ImageData, workers: int) -> None:
-    dataset = SeededSplit(scenes.train, draw, 0)
+    dataset = seeded(scenes.train, draw, 0)
     loader = DataLoader(
         dataset, batch_size=8, sampler=range(32), num_workers=workers, persistent_workers=True, prefetch_factor=2
     )
@@ -112,7 +118,7 @@ def test_order_is_uniform() -> None:
 
 
 def test_draws_of_neighbours_are_uniform_and_unrelated(scenes: ImageData) -> None:
-    values = np.array(draws(SeededSplit(scenes.train, draw, 0), 1000))[:, 0]
+    values = np.array(draws(seeded(scenes.train, draw, 0), 1000))[:, 0]
     histogram = np.histogram(values, bins=10, range=(0, 1))[0]
     assert ((histogram - 100) ** 2 / 100).sum() < 27.9  # 99.9 % point on 9 degrees of freedom
     assert abs(np.corrcoef(values[1:], values[:-1])[0, 1]) < 0.11  # 3.5 standard errors
@@ -122,7 +128,7 @@ def test_seeding_visits_no_accelerator(scenes: ImageData, monkeypatch: pytest.Mo
     def visits(*args: object, **options: object) -> None:
         raise AssertionError("forty times the time of seeding the one generator that is used")
 
-    dataset = SeededSplit(scenes.train, draw, 0)
+    dataset = seeded(scenes.train, draw, 0)
     before = draws(dataset, 5)
     for name in ("torch.manual_seed", "torch.random.manual_seed", "torch.random.fork_rng", "torch.random.seed"):
         monkeypatch.setattr(name, visits)

@@ -13,14 +13,13 @@ from dorsal.recipes.recipe import Recipe
 from dorsal.spec.task import Classify, metric_of
 from dorsal.tasks.classify.method import ClassifyMethod, cross_entropy
 from dorsal.tasks.classify.score import ClassifyScorer, score_of
-from dorsal.tasks.method import method_of
 
 LOGITS = torch.tensor([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 3.0, 0.0]])
 LABELS = torch.tensor([0, 1, 0])
 
 
 def losses(recipe: Recipe, targets: Tensor, train_labels: list[int]) -> Tensor:
-    method = method_of(Classify(), np.array(train_labels), 3)
+    method = ClassifyMethod(np.array(train_labels), 3)
     (loss,) = method.losses(nn.Identity(), LOGITS, targets, recipe).values()
     return loss
 

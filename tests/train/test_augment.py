@@ -7,11 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dorsal.data.sampling import draws_of, seed_of
 from dorsal.data.split import ImageData
 from dorsal.data.transform import eval_transform
 from dorsal.recipes.text import Recipe, recipe
 from dorsal.spec.preprocessing import IMAGENET, Normalization
-from dorsal.train.augment import batch_mixer, draws_of, seed_of, train_transform
+from dorsal.tasks.classify.augment import batch_mixer, train_transform
 from tests.train.tiny import make_data
 
 PHOTO = torch.randint(0, 256, (3, 40, 30), generator=torch.Generator().manual_seed(3), dtype=torch.uint8)

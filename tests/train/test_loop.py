@@ -194,7 +194,7 @@ def test_what_does_not_fit_is_refused(network: Network, data: ImageData) -> None
 
 @pytest.mark.parametrize("name", NAMED)
 def test_every_named_recipe_trains(network: Network, name: str, tmp_path: Path) -> None:
-    made = recipe(f"{name}(epochs=2, batch=8, lr=0.01, warmup_epochs=0)")
+    made = recipe(f"{name}(epochs=2, batch=8, lr=0.01, warmup_epochs=0, min_scale=1, max_scale=1)")
     torch.save(build(network).state_dict(), tmp_path / "weights.pth")
     start = tmp_path / "weights.pth" if made.keeps_weights else None
     result = fit(network, made, make_data(train=16, val=6, flip=True), seed=0, start=start)

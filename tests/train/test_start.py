@@ -253,6 +253,7 @@ def test_named_recipes_for_starts_say_what_they_keep() -> None:
     assert {name: made.keeps_weights for name, made in NAMED.items() if made.keeps_weights} == {
         "finetune-frozen-norm": "norm=frozen",
         "head": "freeze=all",
+        "detectron2-1x": "freeze=2",
     }
 
 

@@ -1,18 +1,18 @@
 """A step: when the loss is read, gradients added up over micro-batches, clipping, balanced batches."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from dorsal.annotations.labels import Labels
+from dorsal.data.orders import balanced_order
+from dorsal.data.split import Split
 from dorsal.recipes.recipe import Recipe
 from dorsal.recipes.text import recipe
-from dorsal.spec.task import Task
+from dorsal.spec.task import AnyTask
 from dorsal.tasks.method import Method
 from dorsal.train import loop
-from dorsal.train.batches import balanced_order
 from dorsal.train.loop import fit
 from tests.train.tiny import make_data, make_network
 
@@ -70,8 +70,8 @@ def test_no_more_images_than_a_micro_batch_are_in_a_pass(monkeypatch: pytest.Mon
     seen: list[int] = []
     method = loop.method_of
 
-    def watched(task: Task, labels: Any, classes: int) -> Method:
-        made = method(task, labels, classes)
+    def watched(task: AnyTask, labels: Labels, train: Split | None) -> Method:
+        made = method(task, labels, train)
         losses = made.losses
 
         def counted(model: nn.Module, images: Tensor, targets: Tensor, made: Recipe) -> dict[str, Tensor]:

@@ -15,7 +15,6 @@ from dorsal.data.annotated import AnnotatedData
 from dorsal.data.decode import Levels
 from dorsal.data.folder import open_folder, open_images
 from dorsal.data.progress import Progress
-from dorsal.data.sampling import SeededSplit, order
 from dorsal.data.scenes import open_annotated_scenes, open_scene_images, open_scenes
 from dorsal.data.spec import DataSpec, Folder, Scenes, data_spec
 from dorsal.data.split import ChosenImages, ImageData, Images, JoinedSplits, Split, Target
@@ -29,14 +28,12 @@ __all__ = [
     "ImageData",
     "Images",
     "JoinedSplits",
-    "SeededSplit",
     "Split",
     "Target",
     "eval_transform",
     "open_annotated",
     "open_data",
     "open_for_scoring",
-    "order",
     "to_float",
 ]
 
@@ -149,6 +146,11 @@ class EvaluationBatches:
     def __len__(self) -> int:
         """The number of batches."""
         return math.ceil(len(self._split) / self.batch_size)
+
+    def indices(self, number: int) -> range:
+        """The places in the split of the images of a batch."""
+        first = number * self.batch_size
+        return range(first, min(first + self.batch_size, len(self._split)))
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         if self._keep and self._kept is None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -23,20 +24,18 @@ from torch.utils.data import Dataset
 from dorsal.data.split import ChosenImages, ImageData, JoinedSplits, Split
 from dorsal.data.summary import Resampling
 
+Item = TypeVar("Item")
 
-class SeededSplit(Dataset[tuple[Tensor, int]]):
-    """`split` seen through a random `transform`; item `i` is (transform(image i), label i).
 
-    The transform runs under draws fixed by (seed, epoch, i); torch's global generator is left as it was
-    found. The epoch lies in shared memory, so that `set_epoch` also reaches loader processes that outlive an
-    epoch.
+class SeededItems(Dataset[Item]):
+    """So many items as `item` makes them of numbers from 0 on, each under draws fixed by (seed, epoch, number).
+
+    torch's global generator is left as it was found. The epoch lies in shared memory, so that `set_epoch` also reaches
+    loader processes that outlive an epoch.
     """
 
-    def __init__(self, split: Split, transform: Callable[[Tensor], Tensor], seed: int) -> None:
-        self._split = split
-        self._transform = transform
-        self._labels = split.labels
-        self._seed = seed
+    def __init__(self, item: Callable[[int], Item], count: int, seed: int) -> None:
+        self._item, self._count, self._seed = item, count, seed
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
 
     def set_epoch(self, epoch: int) -> None:
@@ -44,17 +43,16 @@ class SeededSplit(Dataset[tuple[Tensor, int]]):
         self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
-        return len(self._labels)
+        return self._count
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        image = self._split.image(index)
+    def __getitem__(self, index: int) -> Item:
         # The generator itself: torch.manual_seed and torch.random.fork_rng visit every accelerator as well, which
         # takes 170 us a call instead of 4.
         generator = torch.default_generator
         state = generator.get_state()
         generator.manual_seed(_seed32(self._seed, int(self._epoch), index))
         try:
-            return self._transform(image), int(self._labels[index])
+            return self._item(index)
         finally:
             generator.set_state(state)
 
@@ -63,6 +61,22 @@ def order(n: int, seed: int, epoch: int) -> Tensor:
     """The permutation of 0..n-1 in which an epoch visits the training images, int64 [n]."""
     generator = torch.Generator().manual_seed(_seed32(seed, epoch, -1))
     return torch.randperm(n, generator=generator)
+
+
+def seed_of(*words: int) -> int:
+    """One seed from several non-negative numbers, such as (seed, epoch, batch)."""
+    return int(np.random.SeedSequence(words).generate_state(1)[0])
+
+
+@contextmanager
+def draws_of(*words: int) -> Iterator[None]:
+    """Within, torch's CPU generator draws what `words` determine; afterwards it is as it was."""
+    state = torch.default_generator.get_state()
+    torch.default_generator.manual_seed(seed_of(*words))
+    try:
+        yield
+    finally:
+        torch.default_generator.set_state(state)
 
 
 def _seed32(seed: int, epoch: int, index: int) -> int:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dorsal.annotations.labels import Labels
 from dorsal.data.decode import Levels
 from dorsal.data.transform import usual_resize
 from dorsal.spec.preprocessing import Normalization, Preprocessing
@@ -129,6 +130,11 @@ class ImageData(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return msgspec.structs.replace(
             self, normalization=at.normalization, resize=at.resize, interpolation=at.interpolation
         )
+
+    @property
+    def labels(self) -> Labels:
+        """The classes, as annotations have them."""
+        return Labels(classes=self.classes)
 
     @property
     def channels(self) -> int:

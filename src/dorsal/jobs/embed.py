@@ -29,7 +29,7 @@ from dorsal.spec.adapt import fitted_to
 from dorsal.spec.network import Network
 from dorsal.spec.preprocessing import Preprocessing
 from dorsal.spec.start import split_start
-from dorsal.tasks.model import Trainable, make_model
+from dorsal.tasks.model import Trunked, make_model
 from dorsal.train.features import features_needed, features_of
 from dorsal.weights.saved import load_model
 from dorsal.weights.start import load_start
@@ -144,7 +144,7 @@ def facts(made: Embedding) -> dict[str, Any]:
 class _Named(NamedTuple):
     """A model, and what is known of it."""
 
-    module: Trainable
+    module: Trunked
     text: str
     sha256: str
     preprocessing: Preprocessing

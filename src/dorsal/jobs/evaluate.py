@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from dorsal.annotations.labels import Labels
 from dorsal.data.dataset import (
     ChosenImages,
     EvaluationBatches,
@@ -134,7 +135,7 @@ def evaluate(
     chosen = {"train": [opened.train], "val": [opened.val], "all": [opened.train, opened.val]}
     split = "val" if split is None else split
     images = JoinedSplits(chosen[split], range(len(opened.classes))) if isinstance(split, str) else split
-    method = method_of(Classify(), opened.train.labels, len(opened.classes))
+    method = method_of(Classify(), opened.labels)
     batches = EvaluationBatches(images, opened.size, opened.normalization, batch)
     return scored(method, model.to(device), batches, device).score()
 
@@ -158,7 +159,7 @@ def _score(job: Evaluate, device: str, tell: Callable[[Message], None]) -> tuple
     model, card = load_model(job.model)
     images = _images(job, card)
     batches = _batches(images, card, job)
-    method = method_of(Classify(), np.zeros(0, np.int64), len(card.classes))  # training labels are for losses alone
+    method = method_of(Classify(), Labels(classes=card.classes))
     scorer = scored(
         method,
         model.to(device),
@@ -206,7 +207,7 @@ def time_evaluation(job: Evaluate, *, place: Resources) -> float | str:
         model, card = load_model(job.model)
         images = _images(job, card)
         few = ChosenImages(images, np.arange(min(TIMED_IMAGES, len(images))))
-        method = method_of(Classify(), np.zeros(0, np.int64), len(card.classes))
+        method = method_of(Classify(), Labels(classes=card.classes))
         device = torch.device(place.device)
         model.to(device)
         first = ChosenImages(few, np.arange(min(job.batch, len(few))))

@@ -17,6 +17,7 @@ from torch import nn
 from dorsal.data.colors import color_histograms
 from dorsal.data.dataset import EvaluationBatches, ImageData, Split
 from dorsal.data.growing import added, class_ranks, ranks
+from dorsal.data.sampling import seed_of
 from dorsal.jobs.engine import Message, Predictions
 from dorsal.jobs.evaluate import model_score
 from dorsal.jobs.events import Note
@@ -34,7 +35,6 @@ from dorsal.stats import Ratios
 from dorsal.tasks.classify.score import ClassifyScorer
 from dorsal.tasks.contributions import ARRAYS, contributions
 from dorsal.tasks.model import make_model
-from dorsal.train.augment import seed_of
 from dorsal.train.features import feature_key, kept_features
 from dorsal.train.probe import answer
 

@@ -55,6 +55,16 @@ class SyncBatchNorm(nn.BatchNorm2d):
         return _synchronised(self, x) if self.training and _several_processes() else super().forward(x)
 
 
+def synchronise(module: nn.Module) -> None:
+    """Puts a `SyncBatchNorm` in the place of each batch norm within a module."""
+    for parent in list(module.modules()):
+        for name, norm in parent.named_children():
+            if type(norm) is nn.BatchNorm2d:
+                twin = SyncBatchNorm(norm.num_features)
+                twin.load_state_dict(norm.state_dict())
+                setattr(parent, name, twin)
+
+
 NORMS = (nn.BatchNorm2d, SyncBatchNorm, FrozenBatchNorm2d, nn.GroupNorm)
 """What `make_norm` makes. All of them return a new tensor."""
 

@@ -68,6 +68,51 @@ CATALOG: dict[str, NamedRecipe] = {
         "For a network that starts from weights: only its classifier learns.",
         "Ours: the linear evaluation of arXiv 1603.08511 section 3.2 by the training loop, augmentation included.",
     ),
+    "dense": NamedRecipe(
+        Recipe(epochs=8, batch=16, optimizer="adamw", lr=1e-3, weight_decay=0.05, clip=10.0),
+        "For boxes, masks and maps of classes, from scratch on small images and few epochs.",
+        "Ours (docs/log.md): plain with smaller batches and rate, and a clip, as first losses of detectors are large.",
+    ),
+    "detectron2-1x": NamedRecipe(
+        Recipe(
+            epochs=12,
+            batch=16,
+            optimizer="sgd",
+            lr=0.02,
+            weight_decay=1e-4,
+            decay_on="all",
+            schedule="steps",
+            steps=(2 / 3, 8 / 9),
+            warmup_epochs=0.136,
+            warmup_from=0.001,
+            freeze=2,
+            norm="frozen",
+            min_scale=0.8,
+        ),
+        "Detectors on COCO from ImageNet weights, on eight GPUs: stem, first stage and all norms stay as they are.",
+        "configs/Base-RCNN-FPN.yaml and the 1x schedule of facebookresearch/detectron2@02b5c4e: 90,000 steps of 16 "
+        "images, at 800 px. Deviations: the short side is any number from 640 to 800, not one of six; warm-up is told "
+        "in epochs of COCO.",
+    ),
+    "deeplab": NamedRecipe(
+        Recipe(
+            epochs=484,
+            batch=16,
+            optimizer="sgd",
+            lr=0.01,
+            weight_decay=1e-4,
+            decay_on="all",
+            schedule="poly",
+            warmup_epochs=5.4,
+            warmup_from=0.001,
+            norm="sync",
+            min_scale=0.5,
+            max_scale=2.0,
+        ),
+        "DeepLabV3 and V3+ on Cityscapes from ImageNet weights, on eight GPUs.",
+        "projects/DeepLab of facebookresearch/detectron2@02b5c4e: 90,000 steps of 16 crops of 512 x 1024. Deviations: "
+        "crops are square; all pixels count, not the hardest fifth; norms decay.",
+    ),
     "resnest": NamedRecipe(
         replace(
             _IMAGENET,

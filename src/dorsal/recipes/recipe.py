@@ -10,11 +10,11 @@ from dorsal.language.fields import builtins_of, check_word, convert, show
 
 OptimizerName = Literal["sgd", "nesterov", "adamw"]
 DecayOn = Literal["all", "weights"]
-Schedule = Literal["cosine", "steps"]
+Schedule = Literal["cosine", "steps", "poly"]
 CosineStart = Literal["start", "warmup_end"]
 LrPer = Literal["step", "epoch"]
 ClassWeights = Literal["none", "balanced"]
-Sampling = Literal["shuffled", "balanced"]
+Sampling = Literal["shuffled", "balanced", "repeat"]
 Crop = Literal["pad", "area"]
 AutoAugment = Literal["none", "autoaugment", "randaugment"]
 Norm = Literal["train", "frozen", "sync"]
@@ -36,7 +36,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         momentum          beta1 of adamw, whose beta2 is 0.999
         weight_decay      L2 penalty of sgd and nesterov, decoupled in adamw
         decay_on           "all" parameters, or "weights": of convolutions and linear layers; no bias, no norm
-        schedule          "cosine": half a period down to 0; "steps": lr falls tenfold at each of `steps`
+        schedule          "cosine": half a period down to 0; "steps": lr falls tenfold at each of `steps`; "poly":
+                          (1 - share of the steps gone by) to the power of 0.9 (arXiv 1606.00915 section 4.1)
         steps             shares of the epochs gone by, increasing; (0.3, 0.6) of 100 epochs is after 30 and 60
         lr_per          lr is set anew at every "step", or once an "epoch" for the whole epoch (pycls)
         warmup_epochs     for so long lr is multiplied by a factor rising linearly from `warmup_from` to 1
@@ -62,11 +63,15 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     Images, in this order
         sampling          "shuffled": each training image once an epoch; "balanced": as many images an epoch, of every
-                          class equally many, those of small classes several times
+                          class equally many, those of small classes several times; "repeat", for objects: images
+                          with a class that under a thousandth of the images have come several times (LVIS, arXiv
+                          1908.03195)
         crop              "area": a random share of the image, `min_area` to 1, aspect 3/4 to 4/3
                           (arXiv 1409.4842 section 6); "pad", for small images: shifted by up to an eighth of the
                           side, zeros moving in
         min_area          smallest share of "area"
+        min_scale, max_scale   for tasks that learn from annotations: an image is seen at its size times a random number
+                          between the two
         flip              mirror every other image, where the data say that keeps the label
         auto_augment      "autoaugment" (arXiv 1805.09501, ImageNet's) or "randaugment" (arXiv 1909.13719)
         augment_ops     operations an image, randaugment only
@@ -114,6 +119,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     sampling: Sampling = "shuffled"
     crop: Crop = "pad"
     min_area: float = 0.08
+    min_scale: float = 1.0
+    max_scale: float = 1.0
     flip: bool = True
     auto_augment: AutoAugment = "none"
     augment_ops: int = 2
@@ -146,6 +153,11 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         if list(self.steps) != sorted(set(self.steps)) or not all(0 < share < 1 for share in self.steps):
             valid = sorted({share for share in self.steps if 0 < share < 1})
             raise ValueError(f"steps={show(self.steps)} must increase between 0 and 1; nearest valid: {show(valid)}")
+        if self.min_scale > self.max_scale:
+            raise ValueError(
+                f"min_scale={self.min_scale:g} is above max_scale={self.max_scale:g}; nearest valid: "
+                f"min_scale={self.max_scale:g}"
+            )
         if self.optimizer == "nesterov" and self.momentum == 0:
             raise ValueError(
                 "momentum=0 leaves optimizer=nesterov nothing to look ahead by; nearest valid: optimizer=sgd"
@@ -215,6 +227,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "mixup": (0, 10),
     "cutmix": (0, 10),
     "min_area": (0.001, 1),
+    "min_scale": (0.1, 10),
+    "max_scale": (0.1, 10),
     "augment_ops": (1, 10),
     "augment_magnitude": (0, 30),
     "color_jitter": (0, 1),

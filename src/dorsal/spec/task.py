@@ -98,7 +98,7 @@ class Detect(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="detec
 Task = Classify
 """What the loop trains for."""
 AnyTask = Classify | Semantic | Detect
-Kept = TypeVar("Kept", Semantic, Detect)
+Kept = TypeVar("Kept", bound=AnyTask)
 NAMED: dict[str, AnyTask] = {
     "classify": Classify(),
     "semantic": Semantic(),
@@ -130,8 +130,10 @@ def at(task: Kept, image_size: int) -> Kept:
     Values at 800 px are detectron2's; smaller images have smaller objects, fewer of them, and less to learn from.
     `channels`: 256 from 400 px on, 128 from 256 px on, else 64. `hidden`: 4 x channels. `anchor`: a fiftieth of the
     size, 0.5 to 8. `proposals`: 5/4 of the size, at most 1,000. `samples`: two thirds of it, at most 512.
-    `output_stride` of DeepLab: 16. Ours, and recorded in full with every run.
+    `output_stride` of DeepLab: 16. Ours, and recorded in full with every run. Classification leaves nothing open.
     """
+    if isinstance(task, Classify):
+        return task
     channels = task.channels or (256 if image_size >= 400 else 128 if image_size >= 256 else 64)
     if isinstance(task, Semantic):
         stride = None if task.head == "fpn" else task.output_stride or 16

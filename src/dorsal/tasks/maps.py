@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Protocol
+from typing import Protocol, Self
 
 from torch import Tensor, nn
 
@@ -33,6 +33,20 @@ class TimmMaps(nn.Module):
         self.network, self.levels = network, levels
         self.info = tuple(network.info[level] for level in levels)
 
+    @property
+    def level_count(self) -> int:
+        """See `TimmBackbone.level_count`."""
+        return self.network.level_count
+
+    def parameter_levels(self) -> dict[str, int]:
+        """See `TimmBackbone.parameter_levels`."""
+        return {f"network.{name}": level for name, level in self.network.parameter_levels().items()}
+
+    def freeze(self, levels: int) -> Self:
+        """See `TimmBackbone.freeze`."""
+        self.network.freeze(levels)
+        return self
+
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Images [N, in_channels, H, W] → the maps of `info`."""
         maps = self.network.features(x)
@@ -53,5 +67,17 @@ def pyramid_maps(model: Classifier | TimmBackbone) -> Maps:
             f"a feature pyramid needs maps of strides 4, 8 and so on, each twice the one before; those of this network "
             f"are {said}"
         )
-    levels = tuple(last_of[stride] for stride in strides)
+    return _maps(model, tuple(last_of[stride] for stride in strides))
+
+
+def all_maps(model: Classifier | TimmBackbone) -> Maps:
+    """All maps of a network from stride 4 on. Raises ValueError, naming the strides, where there are none."""
+    levels = tuple(level for level, feature in enumerate(model.info) if feature.stride >= FINEST)
+    if not levels:
+        said = ", ".join(str(feature.stride) for feature in model.info) or "none"
+        raise ValueError(f"a head needs maps of stride 4 or more; those of this network are {said}")
+    return _maps(model, levels)
+
+
+def _maps(model: Classifier | TimmBackbone, levels: tuple[int, ...]) -> Maps:
     return TimmMaps(model, levels) if isinstance(model, TimmBackbone) else model.pyramid(levels)

@@ -5,20 +5,42 @@ The loop knows no loss and no metric. A task supplies them as a `Method`; `metho
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dorsal.annotations.labels import Labels
+from dorsal.data.split import Split
 from dorsal.recipes.recipe import Recipe
 from dorsal.spec.metric import Metric
-from dorsal.spec.task import Classify, Task
+from dorsal.spec.task import AnyTask, Classify, Detect, Semantic
 from dorsal.spec.timm import AnyNetwork
 from dorsal.tasks.classify.method import ClassifyMethod
+from dorsal.tasks.data import AnyData
+from dorsal.tasks.detect.method import DetectMethod
 from dorsal.tasks.model import Trainable
 from dorsal.tasks.score import Scorer
+from dorsal.tasks.semantic.method import SemanticMethod
+from dorsal.tasks.training import Training
 from dorsal.weights.start import StartingWeights
+
+
+class Validation(Protocol):
+    """Images to score a model on, in batches (images [N, C, H, W], what is known of them); the same every time."""
+
+    @property
+    def images(self) -> int:
+        """How many there are in all batches."""
+
+    def __len__(self) -> int:
+        """The number of batches."""
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Any]]: ...
+
+    def indices(self, number: int) -> Sequence[int]:
+        """The places in their split of the images of a batch."""
 
 
 class Method(Protocol):
@@ -30,18 +52,31 @@ class Method(Protocol):
         """The model with what the recipe adds to it in training, on torch's default device: freshly initialised, or
         with the weights of `start` in its trunk."""
 
-    def losses(self, model: nn.Module, images: Tensor, targets: Tensor, recipe: Recipe) -> dict[str, Tensor]:
+    def training(self, recipe: Recipe, data: AnyData, seed: int) -> Training:
+        """The training images of the data. Raises ValueError where the recipe does not suit them."""
+
+    def validation(self, data: AnyData, batch: int) -> Validation:
+        """The validation images of the data, `batch` of them at a time."""
+
+    def losses(self, model: nn.Module, images: Tensor, targets: Any, recipe: Recipe) -> dict[str, Tensor]:
         """The terms of the loss, each a scalar mean over the images; their sum is descended."""
 
-    def predict(self, model: nn.Module, images: Tensor) -> Tensor:
-        """What the model says of images [N, C, H, W], one row an image, for `Scorer.add`."""
+    def predict(self, model: nn.Module, images: Tensor, seen: Any) -> Any:
+        """What the model says of images [N, C, H, W], for `Scorer.add`. `seen` is what `validation` gave with them; of
+        it only where the images lie in their files is looked at."""
 
     def scorer(self) -> Scorer:
         """A scorer that has taken nothing yet."""
 
 
-def method_of(task: Task, train_labels: NDArray[np.int64], classes: int) -> Method:
-    """How this task is done on data with so many classes; `train_labels` are those of the training images."""
+def method_of(task: AnyTask, labels: Labels, train: Split | None = None) -> Method:
+    """How a task in which nothing is left open, see `spec.task.at`, is done on data with these labels. `train` are the
+    training images of a classification, whose labels may weigh the loss."""
     match task:
         case Classify():
-            return ClassifyMethod(train_labels, classes)
+            known = np.zeros(0, np.int64) if train is None else train.labels
+            return ClassifyMethod(known, len(labels.classes))
+        case Semantic():
+            return SemanticMethod(task, labels)
+        case Detect():
+            return DetectMethod(task, labels)

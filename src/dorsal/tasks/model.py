@@ -9,13 +9,16 @@ from dorsal.nn.build import build
 from dorsal.nn.timm import TimmBackbone, build_timm
 from dorsal.recipes.recipe import Recipe
 from dorsal.spec.timm import AnyNetwork, TimmNetwork
+from dorsal.tasks.trunk import OnTrunk
 from dorsal.weights.start import StartingWeights, begin
 
-Trainable = Classifier | TimmBackbone
+Trunked = Classifier | TimmBackbone
+"""A network as a module, with its classifier."""
+Trainable = Trunked | OnTrunk
 """A module whose parameters belong to levels, some of which may be frozen."""
 
 
-def make_model(network: AnyNetwork, recipe: Recipe, start: StartingWeights | None = None) -> Trainable:
+def make_model(network: AnyNetwork, recipe: Recipe, start: StartingWeights | None = None) -> Trunked:
     """The network with what the recipe adds to it in training, on torch's default device: freshly initialised, or with
     the weights of `start` and a new classifier. The levels that the recipe freezes do not learn.
 
@@ -31,8 +34,8 @@ def make_model(network: AnyNetwork, recipe: Recipe, start: StartingWeights | Non
     return model
 
 
-def _make(network: AnyNetwork, recipe: Recipe, start: StartingWeights | None) -> Trainable:
-    model: Trainable
+def _make(network: AnyNetwork, recipe: Recipe, start: StartingWeights | None) -> Trunked:
+    model: Trunked
     if isinstance(network, TimmNetwork):
         model = build_timm(
             network,

@@ -7,7 +7,6 @@ from typing import Any, Protocol, Self
 
 import msgspec
 from numpy.typing import NDArray
-from torch import Tensor
 
 
 class Score(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -32,8 +31,9 @@ Evidence = Mapping[str, NDArray[Any]]
 class Scorer(Protocol):
     """Collects what a model says of the images of a split, in any order and in any number of processes."""
 
-    def add(self, indices: Sequence[int], found: Tensor, targets: Tensor) -> None:
-        """Takes what `Method.predict` returned for the images with these places in the split, and their targets."""
+    def add(self, indices: Sequence[int], found: Any, seen: Any) -> None:
+        """Takes what `Method.predict` returned for the images with these places in the split, and what
+        `Method.validation` gave with them."""
 
     def merged(self, parts: Sequence[Self]) -> Self:
         """A scorer that has taken all that these have; no image may be in two of them."""

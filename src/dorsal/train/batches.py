@@ -5,13 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Sampler
-
-from dorsal.data.dataset import order
 
 
 class Batches(Sampler[list[int]]):
@@ -44,14 +39,3 @@ class Batches(Sampler[list[int]]):
     def share(self, index: int) -> int:
         """How many of them are this process's."""
         return len(range(self._rank, self.size(index), self._world))
-
-
-def balanced_order(labels: NDArray[np.int64], seed: int, epoch: int) -> Tensor:
-    """As many images as there are labels, in a random order, int64 [n]: of every class that has images equally many, to
-    within one. Images of a small class come several times, each equally often to within one."""
-    shuffled = order(len(labels), seed, epoch).numpy()
-    members = {label: shuffled[labels[shuffled] == label] for label in np.unique(labels).tolist()}
-    share = -(-len(labels) // len(members))
-    drawn = np.stack([np.resize(images, share) for images in members.values()], axis=1).ravel()[: len(labels)]
-    again = order(len(labels), seed, -1 - epoch)
-    return torch.from_numpy(drawn)[again]

@@ -9,15 +9,14 @@ import torch
 from accelerate.utils import gather_object
 from torch import nn
 
-from dorsal.data.dataset import EvaluationBatches
-from dorsal.tasks.method import Method
+from dorsal.tasks.method import Method, Validation
 from dorsal.tasks.score import Scorer
 
 
 def scored(
     method: Method,
     model: nn.Module,
-    batches: EvaluationBatches,
+    batches: Validation,
     device: torch.device,
     rank: int = 0,
     world: int = 1,
@@ -31,10 +30,8 @@ def scored(
     training = model.training
     model.eval()
     with torch.inference_mode():
-        for number, (images, targets) in islice(enumerate(batches), rank, None, world):
-            first = number * batches.batch_size
-            indices = range(first, first + len(targets))
-            scorer.add(indices, method.predict(model, images.to(device)), targets.to(device))
+        for number, (images, seen) in islice(enumerate(batches), rank, None, world):
+            scorer.add(batches.indices(number), method.predict(model, images.to(device), seen), seen)
             on_batch(number + 1)
     model.train(training)
     return scorer if world == 1 else scorer.merged(gather_object([scorer]))

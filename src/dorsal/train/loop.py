@@ -25,34 +25,38 @@ import msgspec
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list
+from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list, send_to_device
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, update_bn
 from torch.utils.data import DataLoader
 
-from dorsal.data.dataset import EvaluationBatches, ImageData, SeededSplit, open_data, order
+from dorsal.data.sampling import draws_of, seed_of
 from dorsal.data.spec import DataSpec
+from dorsal.data.split import ImageData
 from dorsal.language.fields import show
 from dorsal.language.files import PathLike, as_path
 from dorsal.language.reader import whole_number
 from dorsal.nn.build import set_drop_block
 from dorsal.recipes.epoch import Epoch, Step
 from dorsal.recipes.recipe import Precision
+from dorsal.recipes.suits import check_suits
 from dorsal.recipes.text import Recipe, check_start
 from dorsal.recipes.text import recipe as read_recipe
 from dorsal.spec.adapt import fitted_to
 from dorsal.spec.network import Network
 from dorsal.spec.start import split_start
-from dorsal.spec.task import Classify, Task
+from dorsal.spec.task import AnyTask, Classify, at, parse_task, task_text
 from dorsal.spec.text import choices_of
-from dorsal.spec.timm import AnyNetwork, timm_text
-from dorsal.tasks.method import Method, method_of
+from dorsal.spec.timm import AnyNetwork, TimmNetwork, timm_text
+from dorsal.tasks.classify.augment import batch_mixer
+from dorsal.tasks.data import AnyData, open_for
+from dorsal.tasks.method import Method, Validation, method_of
 from dorsal.tasks.model import Trainable
 from dorsal.tasks.score import Evidence, Score, Scorer
+from dorsal.tasks.training import Training
 from dorsal.train import checkpoint as store
-from dorsal.train.augment import batch_mixer, draws_of, seed_of, train_transform
-from dorsal.train.batches import Batches, balanced_order
+from dorsal.train.batches import Batches
 from dorsal.train.evaluate import scored
 from dorsal.train.optim import drop_block_rate, learning_rate, make_average, make_optimizer
 from dorsal.weights.start import StartingWeights, load_start
@@ -94,9 +98,9 @@ class _Run(msgspec.Struct, frozen=True, eq=False):
     average: AveragedModel | None
     optimizer: Optimizer
     batches: Batches
-    images: SeededSplit
-    loader: DataLoader[tuple[Tensor, int]]
-    validation: EvaluationBatches
+    training: Training
+    loader: DataLoader[Any]
+    validation: Validation
 
     @property
     def evaluated(self) -> nn.Module:
@@ -107,7 +111,7 @@ class _Run(msgspec.Struct, frozen=True, eq=False):
 def fit(
     network: AnyNetwork | PathLike,
     recipe: Recipe | PathLike,
-    data: ImageData | DataSpec | PathLike,
+    data: AnyData | DataSpec | PathLike,
     *,
     seed: int,
     device: str | torch.device = "cpu",
@@ -117,13 +121,14 @@ def fit(
     on_epoch: Callable[[Epoch], None] | None = None,
     loader_processes: int = 0,
     micro_batch: int | None = None,
-    task: Task = Classify(),
+    task: AnyTask | str = Classify(),
     start: StartingWeights | PathLike | None = None,
 ) -> Fit:
     """Trains the network for a task, from scratch or from weights.
 
-    Network, recipe and data are values, texts or paths. A network that is given as text gets the classes and channels
-    of the data; a value must have them.
+    Network, recipe, data and task are values or texts, some of them paths. A network that is given as text gets the
+    classes and channels of the data; a value must have them. For all tasks but classification only its trunk is
+    used, and what the task leaves open is filled in by the size of the images (`spec.task.at`).
 
     `start` names weights: the id or tag of published ones, a model's folder or a checkpoint file; a text may name them
     too, as in `resnet50@torchvision_v1`. The classifier is new all the same, and images are prepared as for the weights
@@ -140,18 +145,23 @@ def fit(
     Raises ValueError when network and data do not fit, the device is not there, or the checkpoint is of another run,
     and OSError when a checkpoint cannot be written. A loss that is not finite is an outcome: `Fit.status` "diverged".
     """
-    data, recipe = open_data(data), read_recipe(recipe)
-    network, start = _network_for(data, network, start)
+    task = parse_task(task) if isinstance(task, str) else task
+    recipe = read_recipe(recipe)
+    check_suits(recipe, task)
+    data = open_for(task, data)
+    task = at(task, data.size)
+    network, start = _network_for(data, network, start, task)
     check_start(recipe, start is not None)
     data = data if start is None else data.prepared_as(start.about.preprocessing)
     device, seed = str(device), whole_number("seed", seed)
     path = None if checkpoint is None else as_path("checkpoint", checkpoint)
-    _check(network, data, seed, micro_batch)
-    method = method_of(task, data.train.labels, len(data.classes))
-    accelerator = _accelerator(device, precision, recipe.head_epochs > 0)
+    _check(network, data, seed, micro_batch, task)
+    train = data.train if isinstance(data, ImageData) else None
+    method = method_of(task, data.labels, train)
+    accelerator = _accelerator(device, precision, recipe.head_epochs > 0 or _leaves_unused(network, task))
     size = micro_batch or recipe.batch
     run = _assemble(network, recipe, data, seed, method, accelerator, loader_processes, size, start)
-    identity = _identity(network, recipe, data, seed, precision, run.micro_batch, start)
+    identity = _identity(network, recipe, data, seed, precision, run.micro_batch, start, task)
     curve, found, notes = _resume(run, path, identity)
     error = ""
     try:
@@ -185,7 +195,7 @@ def _train(run: _Run, epoch: int, on_step: Callable[[Step], None] | None) -> tup
     mix = batch_mixer(recipe, run.classes)
     torch.manual_seed(seed_of(run.seed, epoch, accelerator.process_index))
     batches.epoch = epoch
-    run.images.set_epoch(epoch)
+    run.training.items.set_epoch(epoch)
     set_drop_block(run.net, drop_block_rate(recipe, epoch))
     _thaw(run, epoch)
     run.model.train()
@@ -195,7 +205,7 @@ def _train(run: _Run, epoch: int, on_step: Callable[[Step], None] | None) -> tup
         rate = learning_rate(recipe, epoch * len(batches) + index, len(batches))
         for group in run.optimizer.param_groups:
             group["lr"] = rate * group["share"]
-        images, targets = (tensor.to(accelerator.device, non_blocking=True) for tensor in batch)
+        images, targets = send_to_device(batch, accelerator.device, non_blocking=True)
         if mix is not None:
             with draws_of(run.seed, epoch, index):
                 images, targets = mix(images, targets)
@@ -213,7 +223,7 @@ def _train(run: _Run, epoch: int, on_step: Callable[[Step], None] | None) -> tup
             unread = []
         if on_step is not None and accelerator.is_main_process:
             on_step(Step(epoch + 1, index + 1, len(batches)))
-    return total / len(run.images), rate
+    return total / run.training.length, rate
 
 
 def _thaw(run: _Run, epoch: int) -> None:
@@ -223,7 +233,7 @@ def _thaw(run: _Run, epoch: int) -> None:
         net.freeze(net.level_count if epoch < recipe.head_epochs else int(recipe.freeze))
 
 
-def _descend(run: _Run, images: Tensor, targets: Tensor, share: float) -> Tensor:
+def _descend(run: _Run, images: Tensor, targets: Any, share: float) -> Tensor:
     """Adds up the gradients of this process's part of a batch, and returns its part of the batch's loss.
 
     `share` is the part's share of the images: processes may hold unequal parts, and the mean of their gradients is what
@@ -235,13 +245,20 @@ def _descend(run: _Run, images: Tensor, targets: Tensor, share: float) -> Tensor
         piece = slice(start, start + run.micro_batch)
         last = start == pieces[-1]
         with contextlib.nullcontext() if last else accelerator.no_sync(run.model):
-            terms = run.method.losses(run.model, images[piece], targets[piece], run.recipe)
+            terms = run.method.losses(run.model, images[piece], _rows(targets, piece), run.recipe)
             loss = functools.reduce(operator.add, terms.values())
             # Multiplied by 1.0 only where there is one piece, which leaves the loss as it is.
             part = loss * (share * (len(images[piece]) / count))
             accelerator.backward(part * accelerator.num_processes)
         losses.append(part.detach())
     return functools.reduce(operator.add, losses)
+
+
+def _rows(targets: Any, piece: slice) -> Any:
+    """The targets of some images: of a tensor, or of each tensor of a named tuple."""
+    if isinstance(targets, Tensor):
+        return targets[piece]
+    return type(targets)(*(None if each is None else each[piece] for each in targets))
 
 
 def _read(run: _Run, epoch: int, first: int, losses: list[Tensor]) -> float:
@@ -261,7 +278,7 @@ def _evaluate(run: _Run, epoch: int) -> Scorer:
     rank, world = accelerator.process_index, accelerator.num_processes
     with accelerator.autocast():
         if recipe.precise_bn:
-            count = math.ceil(min(recipe.precise_bn, len(run.images)) / recipe.batch)
+            count = math.ceil(min(recipe.precise_bn, run.training.length) / recipe.batch)
             update_bn(islice(run.loader, count), model, accelerator.device)
         if world > 1:  # each process has seen its own images
             for buffer in model.buffers():
@@ -277,7 +294,7 @@ def _evaluate(run: _Run, epoch: int) -> Scorer:
 def _assemble(
     network: AnyNetwork,
     recipe: Recipe,
-    data: ImageData,
+    data: AnyData,
     seed: int,
     method: Method,
     accelerator: Accelerator,
@@ -291,11 +308,9 @@ def _assemble(
     net = net.to(memory_format=torch.channels_last)
     average = make_average(net, recipe.ema).to(accelerator.device) if recipe.ema else None
     model = accelerator.prepare(net)
-    images = SeededSplit(data.train, train_transform(recipe, data), seed)
-    orders = functools.partial(order, len(images), seed)
-    if recipe.sampling == "balanced":
-        orders = functools.partial(balanced_order, data.train.labels, seed)
-    batches = Batches(len(images), recipe.batch, orders, accelerator.process_index, accelerator.num_processes)
+    training = method.training(recipe, data, seed)
+    rank, world = accelerator.process_index, accelerator.num_processes
+    batches = Batches(training.length, recipe.batch, training.orders, rank, world)
     return _Run(
         recipe=recipe,
         seed=seed,
@@ -310,19 +325,23 @@ def _assemble(
         # optional package twice in every step, which took half a millisecond.
         optimizer=make_optimizer(net, recipe),
         batches=batches,
-        images=images,
+        training=training,
         loader=DataLoader(
-            images,
+            training.items,
             batch_sampler=batches,
+            collate_fn=training.collate,
             num_workers=loader_processes,
             persistent_workers=loader_processes > 0,
             generator=torch.Generator(),  # or it draws from the global one, less often with processes than without
             pin_memory=accelerator.device.type == "cuda",
         ),
-        validation=EvaluationBatches(
-            data.val, data.size, data.normalization, max(recipe.batch, 64), data.resize, data.interpolation
-        ),
+        validation=method.validation(data, max(recipe.batch, 64) if isinstance(data, ImageData) else recipe.batch),
     )
+
+
+def _leaves_unused(network: AnyNetwork, task: AnyTask) -> bool:
+    """Whether parameters of the network stay without a gradient: of timm's the classifier is part of the trunk."""
+    return isinstance(network, TimmNetwork) and not isinstance(task, Classify)
 
 
 def _accelerator(device: str, precision: Precision, thaws: bool) -> Accelerator:
@@ -341,7 +360,7 @@ def _accelerator(device: str, precision: Precision, thaws: bool) -> Accelerator:
 
 
 def _network_for(
-    data: ImageData, network: AnyNetwork | PathLike, start: StartingWeights | PathLike | None
+    data: AnyData, network: AnyNetwork | PathLike, start: StartingWeights | PathLike | None, task: AnyTask
 ) -> tuple[AnyNetwork, StartingWeights | None]:
     """The network, one that is given as text fitted to the data, and the weights that it begins from."""
     if isinstance(network, str):
@@ -349,15 +368,16 @@ def _network_for(
         if named and start is not None:
             raise ValueError(f"start={start!r} and {network!r} both name weights; leave one out")
         start = named or start
-        network = fitted_to(any_network(text), len(data.classes), data.channels, written_choices(text))
+        classes = len(data.classes) if isinstance(task, Classify) else 0
+        network = fitted_to(any_network(text), classes, data.channels, written_choices(text))
     network = any_network(network)
     if start is None or isinstance(start, StartingWeights):
         return network, start
     return network, load_start(str(as_path("start", start)), network)
 
 
-def _check(network: AnyNetwork, data: ImageData, seed: int, micro_batch: int | None) -> None:
-    if network.head.classes != len(data.classes):
+def _check(network: AnyNetwork, data: AnyData, seed: int, micro_batch: int | None, task: AnyTask) -> None:
+    if isinstance(task, Classify) and network.head.classes != len(data.classes):
         raise ValueError(
             f"classes={network.head.classes} of the network, but the data have {len(data.classes)}; "
             f"nearest valid: classes={len(data.classes)}"
@@ -376,11 +396,12 @@ def _check(network: AnyNetwork, data: ImageData, seed: int, micro_batch: int | N
 def _identity(
     network: AnyNetwork,
     recipe: Recipe,
-    data: ImageData,
+    data: AnyData,
     seed: int,
     precision: Precision,
     micro_batch: int,
     start: StartingWeights | None,
+    task: AnyTask,
 ) -> dict[str, str | int]:
     """What makes two runs the same run, in plain values that a message can show."""
     if isinstance(network, Network):
@@ -390,6 +411,7 @@ def _identity(
     return {
         **choices,
         **{f"{name} of the recipe": show(value) for name, value in msgspec.structs.asdict(recipe).items()},
+        "task": task_text(task),
         "seed": seed,
         "fingerprint of the data": data.fingerprint[:16],
         "image size": data.size,

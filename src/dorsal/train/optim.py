@@ -10,9 +10,13 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.swa_utils import PARAM_LIST, AveragedModel, get_ema_multi_avg_fn
 
+from dorsal.nn.backbone import Classifier
+from dorsal.nn.timm import TimmBackbone
 from dorsal.recipes.recipe import Recipe
-from dorsal.tasks.model import Trainable
+from dorsal.tasks.trunk import OnTrunk
 
+POWER = 0.9
+"""Of the "poly" schedule."""
 NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
 
 
@@ -42,7 +46,7 @@ def _shares(model: nn.Module, recipe: Recipe) -> dict[str, float]:
     """Each parameter's share of the learning rate, where the recipe has several."""
     if recipe.trunk_rate == recipe.level_decay == 1:
         return {}
-    assert isinstance(model, Trainable)
+    assert isinstance(model, (Classifier, TimmBackbone, OnTrunk))
     head = model.level_count
     return {
         name: 1.0 if level == head else recipe.trunk_rate * recipe.level_decay ** (head - level)
@@ -67,6 +71,8 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
         start = recipe.warmup_epochs if recipe.cosine_starts_at == "warmup_end" else 0
         gone = max(epoch - start, 0) / (recipe.epochs - start)
         factor = (1 + math.cos(math.pi * gone)) / 2
+    elif recipe.schedule == "poly":
+        factor = (1 - step / (steps_per_epoch * recipe.epochs)) ** POWER
     else:
         gone = step / (steps_per_epoch * recipe.epochs)
         factor = 0.1 ** sum(gone >= share for share in recipe.steps)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from dorsal.data.dataset import EvaluationBatches, ImageData, Split
-from dorsal.data.sampling import Draw, whole
+from dorsal.data.sampling import Draw, seed_of, whole
 from dorsal.recipes.epoch import Step
 from dorsal.recipes.probe import Neighbors, PenaltyChoice, Probe
 from dorsal.recipes.recipe import Recipe
@@ -19,7 +19,6 @@ from dorsal.spec.timm import AnyNetwork, hash_of
 from dorsal.tasks.classify.score import ClassifyScorer
 from dorsal.tasks.model import make_model
 from dorsal.tasks.score import Evidence, Score
-from dorsal.train.augment import seed_of
 from dorsal.train.features import Features, Level, feature_key, kept_features
 from dorsal.train.probe import answer
 from dorsal.weights.start import StartingWeights

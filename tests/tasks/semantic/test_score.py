@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchmetrics.classification import MulticlassJaccardIndex
 
+from dorsal.annotations.annotation import Annotation
+from dorsal.data.view import Seen, whole
 from dorsal.stats import compare_fixed
 from dorsal.tasks.contributions import iou_contributions
 from dorsal.tasks.semantic.score import SemanticScorer
@@ -31,9 +33,17 @@ def images(seed: int, count: int = 6, classes: int = 5, unlabelled: float = 0.1)
     return found, truth
 
 
+def annotated(maps: Maps) -> list[Annotation]:
+    return [Annotation(size=tuple(each.shape), semantic=each.numpy().astype(np.uint8)) for each in maps]
+
+
+def seen(maps: Maps) -> list[Seen]:
+    return [Seen(whole(truth.size, 8), truth) for truth in annotated(maps)]
+
+
 def scorer(found: Maps, truth: Maps, classes: int = 5) -> SemanticScorer:
     made = SemanticScorer(classes)
-    made.add(range(len(found)), found, truth)
+    made.add(range(len(found)), annotated(found), seen(truth))
     return made
 
 
@@ -83,7 +93,7 @@ def test_any_batches_in_any_order_and_any_number_of_processes_score_alike() -> N
     found, truth = images(0)
     parts = [SemanticScorer(5), SemanticScorer(5)]
     for turn, index in enumerate((4, 1, 0, 5, 3, 2)):
-        parts[turn % 2].add([index], found[index][None], truth[index][None])
+        parts[turn % 2].add([index], annotated([found[index]]), seen([truth[index]]))
     merged, whole = parts[0].merged(parts), scorer(found, truth)
     assert merged.score() == whole.score()
     assert all(np.array_equal(merged.evidence()[name], column) for name, column in whole.evidence().items())
@@ -93,8 +103,11 @@ def test_maps_of_bytes_and_of_16_bits_score_alike() -> None:
     found, truth = images(1)
     expected = scorer(found, truth).score()
     assert scorer([m.to(torch.uint8) for m in found], [m.to(torch.uint8) for m in truth]).score() == expected
-    wide = SemanticScorer(5, ignored=65535)
-    wide.add(range(6), found, [torch.where(m == 255, 65535, m).to(torch.uint16) for m in truth])
+    wide = SemanticScorer(5)
+    unknown = [np.where(m == 255, 65535, m).astype(np.uint16) for m in truth]
+    wide.add(
+        range(6), annotated(found), [Seen(whole(m.shape, 8), Annotation(size=m.shape, semantic=m)) for m in unknown]
+    )
     assert wide.score() == expected
 
 
@@ -131,7 +144,7 @@ def test_two_models_are_compared_although_they_find_other_classes() -> None:
 def test_what_is_no_score_is_refused() -> None:
     found, truth = images(0)
     with pytest.raises(ValueError, match=r"image 3 of the split: the map found is \[7, 12\], its target \[8, 11\]"):
-        SemanticScorer(5).add([3], found[:1], truth[1:2])
+        SemanticScorer(5).add([3], annotated(found[:1]), seen(truth[1:2]))
     with pytest.raises(ValueError, match="no image was scored"):
         SemanticScorer(5).score()
     with pytest.raises(ValueError, match="no pixel has a class: there is no score"):

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dorsal.data.dataset import EvaluationBatches
+from dorsal.data.orders import balanced_order
+from dorsal.data.sampling import SeededItems, order
+from dorsal.data.split import ImageData, Split
 from dorsal.recipes.recipe import Recipe
 from dorsal.spec.metric import ACCURACY
 from dorsal.spec.timm import AnyNetwork
+from dorsal.tasks.classify.augment import train_transform
 from dorsal.tasks.classify.score import ClassifyScorer
+from dorsal.tasks.colors import Transform
+from dorsal.tasks.data import AnyData
 from dorsal.tasks.model import Trainable, make_model
+from dorsal.tasks.training import Training
 from dorsal.weights.start import StartingWeights
 
 
@@ -31,6 +41,22 @@ class ClassifyMethod:
         """See `Method.build`."""
         return make_model(network, recipe, start)
 
+    def training(self, recipe: Recipe, data: AnyData, seed: int) -> Training:
+        """See `Method.training`."""
+        assert isinstance(data, ImageData)
+        images = len(data.train)
+        orders = functools.partial(order, images, seed)
+        if recipe.sampling == "balanced":
+            orders = functools.partial(balanced_order, data.train.labels, seed)
+        return Training(
+            SeededItems(LabelledItems(data.train, train_transform(recipe, data)), images, seed), images, orders
+        )
+
+    def validation(self, data: AnyData, batch: int) -> EvaluationBatches:
+        """See `Method.validation`."""
+        assert isinstance(data, ImageData)
+        return EvaluationBatches(data.val, data.size, data.normalization, batch, data.resize, data.interpolation)
+
     def losses(self, model: nn.Module, images: Tensor, targets: Tensor, recipe: Recipe) -> dict[str, Tensor]:
         """See `Method.losses`: mean cross entropy.
 
@@ -45,7 +71,7 @@ class ClassifyMethod:
         each = F.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing, reduction="none")
         return {"cross entropy": (each * weight).mean()}
 
-    def predict(self, model: nn.Module, images: Tensor) -> Tensor:
+    def predict(self, model: nn.Module, images: Tensor, _: Tensor) -> Tensor:
         """Logits [N, K]."""
         logits: Tensor = model(images)
         return logits
@@ -53,6 +79,17 @@ class ClassifyMethod:
     def scorer(self) -> ClassifyScorer:
         """See `Method.scorer`."""
         return ClassifyScorer(self._classes)
+
+
+class LabelledItems:
+    """Item `i` is (transform(image i), label i) of a split."""
+
+    def __init__(self, split: Split, transform: Transform) -> None:
+        self._split, self._transform, self._labels = split, transform, split.labels
+
+    def __call__(self, index: int) -> tuple[Tensor, int]:
+        """The item; the transform may draw from torch's global generator."""
+        return self._transform(self._split.image(index)), int(self._labels[index])
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:

@@ -29,6 +29,7 @@ class ClassifyScorer:
 
     def add(self, indices: Sequence[int], found: Tensor, targets: Tensor) -> None:
         """See `Scorer.add`."""
+        targets = targets.to(found.device)
         top = found.topk(min(TOP, self._classes), dim=1).indices
         predicted = torch.cat([found.argmax(1, keepdim=True), (top == targets[:, None]).any(1, keepdim=True)], dim=1)
         self._indices += indices

@@ -29,6 +29,7 @@ from dorsal.tasks.detect.match import draw_numbers, sample
 from dorsal.tasks.detect.pool import RoiPool
 from dorsal.tasks.detect.rpn import Proposals, RpnHead, RpnLevel, match_anchors, propose, rpn_losses
 from dorsal.tasks.maps import Maps
+from dorsal.tasks.trunk import OnTrunk
 
 CODER, THRESHOLD = CODERS[0], THRESHOLDS[0]
 """Faster R-CNN changes and matches its boxes as the first stage of a cascade does."""
@@ -54,7 +55,7 @@ class Found(NamedTuple):
     masks: Tensor | None = None
 
 
-class Detector(nn.Module):
+class Detector(OnTrunk):
     """Faster R-CNN (arXiv 1506.01497) or Cascade R-CNN (arXiv 1712.00726) on a feature pyramid, with masks (arXiv
     1703.06870) or without, as detectron2 builds them. The parts name their deviations.
 
@@ -65,13 +66,12 @@ class Detector(nn.Module):
     def __init__(self, trunk: Maps, classes: int, task: Detect) -> None:
         """Raises ValueError for a task in which something is none, see `spec.task.at`, and unless the strides of the
         trunk double."""
-        super().__init__()
+        super().__init__(trunk)
         channels, hidden, anchor = task.channels, task.hidden, task.anchor
         if channels is None or hidden is None or anchor is None or task.proposals is None or task.samples is None:
             raise ValueError(f"{task_text(task)} leaves numbers open; `spec.task.at` fills them in by the images' size")
-        self.trunk, self.classes, self.task = trunk, classes, task
+        self.classes, self.task = classes, task
         self.proposals, self.samples = task.proposals, task.samples
-        self.multiple = max(level.stride for level in trunk.info)
         self.neck = FeaturePyramid(trunk.info, channels)
         strides = tuple(level.stride for level in self.neck.info)
         self.rpn = RpnHead(channels, strides, anchor)

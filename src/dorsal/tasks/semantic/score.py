@@ -5,60 +5,55 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from dorsal.annotations.annotation import IGNORE
+from dorsal.annotations.annotation import Annotation
+from dorsal.data.geometry import LabelMap
+from dorsal.data.view import Seen
 from dorsal.tasks.contributions import iou_contributions
 from dorsal.tasks.score import Evidence, Score
 
+Counts = NDArray[np.int64]
 COUNTS = ("intersection", "union", "truth")
 
 
 class SemanticScorer:
-    """See `tasks.method.Scorer`. What is found are maps of classes [H, W], targets too, one of each for every image.
+    """See `tasks.method.Scorer`. What is found are annotations with a map of classes at the size of the file.
 
-    Pixels whose target is `ignored` count nowhere. Nothing is read from the device before a score is asked for.
+    Pixels whose class is not known (255, or 65535 in maps of uint16) count nowhere.
     """
 
-    def __init__(self, classes: int, ignored: int = IGNORE) -> None:
-        self._classes, self._ignored = classes, ignored
+    def __init__(self, classes: int) -> None:
+        self._classes = classes
         self._indices: list[int] = []
-        self._parts: list[Tensor] = []
+        self._parts: list[Counts] = []
 
-    def add(self, indices: Sequence[int], found: Iterable[Tensor], targets: Iterable[Tensor]) -> None:
+    def add(self, indices: Sequence[int], found: Iterable[Annotation], seen: Iterable[Seen]) -> None:
         """See `Scorer.add`. Images may differ in size.
 
-        Raises ValueError for a map that has not the size of its target.
+        Raises ValueError for a map that has not the size of its target, or is not there.
         """
-        for index, said, target in zip(indices, found, targets, strict=True):
-            if said.shape != target.shape:
-                raise ValueError(
-                    f"image {index} of the split: the map found is {list(said.shape)}, its target {list(target.shape)}"
-                )
+        for index, said, each in zip(indices, found, seen, strict=True):
+            target = each.truth.semantic
+            if said.semantic is None or target is None or said.semantic.shape != target.shape:
+                shapes = [None if map_ is None else list(map_.shape) for map_ in (said.semantic, target)]
+                raise ValueError(f"image {index} of the split: the map found is {shapes[0]}, its target {shapes[1]}")
             self._indices.append(index)
-            self._parts.append(self._counts(said.long(), target.long()))
+            self._parts.append(self._counts(said.semantic, target))
 
-    def _counts(self, said: Tensor, target: Tensor) -> Tensor:
+    def _counts(self, said: LabelMap, target: LabelMap) -> Counts:
         """Pixels of each class [3, K], in the order of COUNTS."""
-        valid = target != self._ignored
-        chosen = (valid & (said == target), valid, valid)
-        intersection, truth, found = (
-            self._histogram(torch.where(pixels, classes, self._classes))
-            for pixels, classes in zip(chosen, (target, target, said), strict=True)
+        known = target != np.iinfo(target.dtype).max
+        said, target = said[known], target[known]
+        right, truth, found = (
+            np.bincount(classes, minlength=self._classes)[: self._classes]
+            for classes in (target[said == target], target, said)
         )
-        return torch.stack([intersection, truth + found - intersection, truth])
-
-    def _histogram(self, values: Tensor) -> Tensor:
-        """How often 0 … K - 1 occur, [K]. K stands for pixels that do not count. Unlike bincount this does not wait."""
-        counts = torch.zeros(self._classes + 1, dtype=torch.int64, device=values.device)
-        values = values.flatten()
-        return counts.scatter_add_(0, values, torch.ones_like(values))[:-1]
+        return np.stack([right, truth + found - right, truth])
 
     def merged(self, parts: Sequence[SemanticScorer]) -> SemanticScorer:
         """See `Scorer.merged`."""
-        whole = SemanticScorer(self._classes, self._ignored)
+        whole = SemanticScorer(self._classes)
         for part in parts:
             whole._indices += part._indices
             whole._parts += part._parts
@@ -99,5 +94,5 @@ class SemanticScorer:
         if not self._parts:
             raise ValueError("no image was scored")
         order = np.argsort(np.array(self._indices, dtype=np.int64), kind="stable")
-        counts: NDArray[np.int32] = torch.stack(self._parts).cpu().numpy().astype(np.int32)[order]
+        counts: NDArray[np.int32] = np.stack(self._parts).astype(np.int32)[order]
         return {name: counts[:, index] for index, name in enumerate(COUNTS)}

@@ -11,9 +11,10 @@ from dorsal.annotations.annotation import IGNORE
 from dorsal.tasks.maps import Maps
 from dorsal.tasks.semantic.deeplab import DeepLabHead, FcnHead
 from dorsal.tasks.semantic.fpn import FpnHead, enlarged
+from dorsal.tasks.trunk import OnTrunk
 
 
-class Segmenter(nn.Module):
+class Segmenter(OnTrunk):
     """A class for each pixel: the trunk's maps, through a neck if there is one, to a head.
 
     Images whose sides the trunk's largest stride does not divide are padded with zeros at the right and bottom, and the
@@ -28,11 +29,10 @@ class Segmenter(nn.Module):
         auxiliary: FcnHead | None = None,
     ) -> None:
         """`neck` turns the trunk's maps into those that the head was made for. `auxiliary` takes the trunk's own."""
-        super().__init__()
-        self.trunk, self.head = trunk, head
+        super().__init__(trunk)
+        self.head = head
         self.neck = nn.Identity() if neck is None else neck
         self.auxiliary = auxiliary
-        self.multiple = max(level.stride for level in trunk.info)
 
     @overload
     def forward(self, images: Tensor, auxiliary: Literal[False] = False) -> Tensor: ...
@@ -55,7 +55,12 @@ class Segmenter(nn.Module):
 
 
 def losses(
-    model: nn.Module, images: Tensor, targets: Tensor, auxiliary_weight: float = 0.0, ignored: int = IGNORE
+    model: nn.Module,
+    images: Tensor,
+    targets: Tensor,
+    auxiliary_weight: float = 0.0,
+    ignored: int = IGNORE,
+    label_smoothing: float = 0.0,
 ) -> dict[str, Tensor]:
     """The terms of the loss of a `Segmenter`, or of one that is wrapped for several processes; their sum is descended.
 
@@ -63,19 +68,19 @@ def losses(
     MMSegmentation, 0.5 in torchvision's references).
     """
     if auxiliary_weight == 0:
-        return {"cross entropy": pixel_cross_entropy(model(images), targets, ignored)}
+        return {"cross entropy": pixel_cross_entropy(model(images), targets, ignored, label_smoothing)}
     logits, auxiliary = model(images, auxiliary=True)
     return {
-        "cross entropy": pixel_cross_entropy(logits, targets, ignored),
-        "auxiliary": auxiliary_weight * pixel_cross_entropy(auxiliary, targets, ignored),
+        "cross entropy": pixel_cross_entropy(logits, targets, ignored, label_smoothing),
+        "auxiliary": auxiliary_weight * pixel_cross_entropy(auxiliary, targets, ignored, label_smoothing),
     }
 
 
-def pixel_cross_entropy(logits: Tensor, targets: Tensor, ignored: int = IGNORE) -> Tensor:
+def pixel_cross_entropy(logits: Tensor, targets: Tensor, ignored: int = IGNORE, label_smoothing: float = 0.0) -> Tensor:
     """Mean cross entropy, a scalar, of logits [N, K, H, W] over the pixels of targets [N, H, W] that have a class.
 
     0, with gradients of 0, where no pixel has one.
     """
     targets = targets.long()
-    total = F.cross_entropy(logits, targets, ignore_index=ignored, reduction="sum")
+    total = F.cross_entropy(logits, targets, ignore_index=ignored, reduction="sum", label_smoothing=label_smoothing)
     return total / (targets != ignored).sum().clamp(min=1)
