@@ -30,11 +30,12 @@ if TYPE_CHECKING:
     from dorsal.study.run import run
     from dorsal.study.search.question import Search
     from dorsal.study.timing.question import Timing
+    from dorsal.tasks.saved import load_model
     from dorsal.train.loop import fit
     from dorsal.weights.create import create
     from dorsal.weights.register_smp import register_smp
     from dorsal.weights.register_timm import register_timm
-    from dorsal.weights.saved import load_model, save_model
+    from dorsal.weights.saved import save_model
     from dorsal.zoo import network
     from dorsal.zoo.facts import cost, difference, edit, features, layers, match_cost
 
@@ -53,10 +54,8 @@ _ROOMS = {
     ),
     "dorsal.nn.build": ("build",),
     "dorsal.weights.create": ("create",),
-    "dorsal.weights.saved": (
-        "load_model",
-        "save_model",
-    ),
+    "dorsal.tasks.saved": ("load_model",),
+    "dorsal.weights.saved": ("save_model",),
     "dorsal.weights.register_timm": ("register_timm",),
     "dorsal.weights.register_smp": ("register_smp",),
     "dorsal.recipes.recipe": ("Recipe",),

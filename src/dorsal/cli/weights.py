@@ -156,9 +156,10 @@ def verify(
     Examples:
         dorsal weights verify models/resnet20
     """
-    from dorsal.weights.saved import verify_model
+    from dorsal.tasks.saved import builder_of
+    from dorsal.weights.saved import read_card, verify_model
 
-    checks = verify_model(folder)
+    checks = verify_model(folder, builder_of(read_card(folder)))
     holds = all(check.holds for check in checks)
     if as_json:
         import json

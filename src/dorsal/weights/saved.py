@@ -2,29 +2,34 @@
 
 `reference.safetensors` holds the network's `output` for `reference_images` (float32, computed on a CPU). With it
 `verify_model` finds out whether the same weights still make the same network.
+
+How the module of a card is made is a `Builder`: of classifiers `CLASSIFIER`, of all tasks `tasks.saved.builder_of`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import NamedTuple
 
 import msgspec
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor
+from torch import Tensor, nn
 
+from dorsal.annotations.labels import Labels
 from dorsal.language.files import PathLike, absence, as_path
 from dorsal.language.reader import wrong_type
 from dorsal.nn.backbone import Classifier
 from dorsal.nn.build import build
 from dorsal.spec.network import Network, network_hash
 from dorsal.spec.preprocessing import Preprocessing
-from dorsal.weights.card import MODEL_FILE, SCHEMA, Card
+from dorsal.spec.task import AnyTask, Classify, task_text
+from dorsal.weights.card import MODEL_FILE, READ, Card
 from dorsal.weights.formats import from_ours
 from dorsal.weights.read import check_finite
 from dorsal.zoo import network as read_network
@@ -36,9 +41,29 @@ TOLERANCE = 1e-4
 by about 1e-6; a wrong layer by far more than this."""
 
 
+class Builder(NamedTuple):
+    """How a card's module is made, and what of its outputs for some images is kept as reference, a tensor."""
+
+    build: Callable[[Card], nn.Module]
+    output: Callable[[nn.Module, Tensor], Tensor]
+
+
+def _build_classifier(card: Card) -> nn.Module:
+    if not isinstance(card.task, Classify):
+        raise ValueError(f"the model is of task {task_text(card.task)}, and a classifier is needed here")
+    with torch.device("meta"):  # nothing is initialised that the file overwrites
+        return build(card.network)
+
+
+CLASSIFIER = Builder(_build_classifier, lambda model, images: model(images))
+
+
 def make_card(
     network: Network,
     *,
+    task: AnyTask = Classify(),
+    labels: Labels | None = None,
+    category_ids: tuple[int, ...] = (),
     classes: tuple[str, ...],
     preprocessing: Preprocessing,
     metrics: dict[str, float],
@@ -54,12 +79,15 @@ def make_card(
 
     Raises ValueError if the network has another number of classes.
     """
-    if len(classes) != network.head.classes:
+    if isinstance(task, Classify) and len(classes) != network.head.classes:
         raise ValueError(f"classes: {len(classes)} names for a network of {network.head.classes} classes")
     return Card(
         network=network,
         text=text_of(network),
         network_hash=network_hash(network),
+        task=task,
+        labels=labels,
+        category_ids=category_ids,
         classes=classes,
         class_names=class_names,
         preprocessing=preprocessing,
@@ -90,23 +118,25 @@ def check_savable(folder: PathLike, card: Card) -> None:
         pass
 
 
-def save_model(folder: PathLike, model: torch.nn.Module, card: Card) -> Card:
+def save_model(folder: PathLike, model: torch.nn.Module, card: Card, builder: Builder = CLASSIFIER) -> Card:
     """Writes a model's weights and card into `folder`; see `save_state`."""
     if not isinstance(model, torch.nn.Module):
         raise wrong_type("model", model, "a torch module, such as dorsal.create makes")
-    return save_state(folder, model.state_dict(), card)
+    return save_state(folder, model.state_dict(), card, builder)
 
 
-def save_state(folder: PathLike, state: Mapping[str, Tensor], card: Card) -> Card:
+def save_state(folder: PathLike, state: Mapping[str, Tensor], card: Card, builder: Builder = CLASSIFIER) -> Card:
     """Writes weights, reference output and card into `folder`, each file atomically, the card last.
 
     Returns the card with the sha256 of the weights. Raises ValueError if the state is not one of the card's network, or
     if a value in it or in the network's output is not finite.
     """
     folder = as_path("folder", folder)
-    state = {key: value.detach().cpu().contiguous() for key, value in from_ours(state, card.network, "dorsal").items()}
+    if isinstance(card.task, Classify):
+        state = from_ours(state, card.network, "dorsal")
+    state = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     check_finite(state, "the model")
-    output = _output(_model(card.network, state))
+    output = _output(card, state, builder)
     if not output.isfinite().all():
         raise ValueError(
             "the weights are finite, but the network's output is not: some are far too large, or a variance is below 0"
@@ -121,11 +151,24 @@ def save_state(folder: PathLike, state: Mapping[str, Tensor], card: Card) -> Car
 
 
 def load_model(folder: PathLike) -> tuple[Classifier, Card]:
-    """The model in evaluation mode, on torch's default device, and its card.
+    """A classifier in evaluation mode, on torch's default device, and its card.
 
-    Raises ValueError if there is no model, the card cannot be read or has another schema, or the weights are damaged,
-    are not the card's, or are not finite.
+    Raises ValueError if there is no model, it is of another task, the card cannot be read or has another schema, or the
+    weights are damaged, are not the card's, or are not finite.
     """
+    model, card = load_built(folder, CLASSIFIER)
+    assert isinstance(model, Classifier)
+    return model, card
+
+
+def load_built(folder: PathLike, builder: Builder) -> tuple[nn.Module, Card]:
+    """As `load_model`, of a model that the builder makes."""
+    state, card = load_state(folder)
+    return _model(card, state, builder, torch.get_default_device()), card
+
+
+def load_state(folder: PathLike) -> tuple[dict[str, Tensor], Card]:
+    """The tensors of the model in `folder`, and its card. Raises ValueError as `load_model` does."""
     folder = as_path("folder", folder)
     card = read_card(folder)
     content = _read(folder / WEIGHTS)
@@ -133,7 +176,7 @@ def load_model(folder: PathLike) -> tuple[Classifier, Card]:
         raise ValueError(f"{folder / WEIGHTS} is damaged or of another model: its sha256 is not the one in {CARD}")
     state = load(content)
     check_finite(state, str(folder / WEIGHTS))
-    return _model(card.network, state, torch.get_default_device()), card
+    return state, card
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -144,7 +187,7 @@ class Check(msgspec.Struct, frozen=True):
     found: str
 
 
-def verify_model(folder: PathLike) -> tuple[Check, ...]:
+def verify_model(folder: PathLike, builder: Builder = CLASSIFIER) -> tuple[Check, ...]:
     """Checks the weights against the card, the card against its network, and the output against the reference.
 
     Raises ValueError if there is no model, or a file of it cannot be read.
@@ -163,7 +206,7 @@ def verify_model(folder: PathLike) -> tuple[Check, ...]:
     try:
         state, expected = load(content), load(reference)["output"]
         check_finite(state, WEIGHTS)
-        output = _output(_model(card.network, state))
+        output = _output(card, state, builder)
     except (SafetensorError, RuntimeError, KeyError, ValueError) as error:
         return (*checks, Check("output", False, f"cannot be computed: {str(error).splitlines()[0]}"))
     if output.shape != expected.shape:
@@ -184,16 +227,17 @@ def reference_images(in_channels: int, side: int) -> Tensor:
     return (values.to(torch.float32) / 127.5 - 1).view(2, in_channels, side, side)
 
 
-def _output(model: Classifier) -> Tensor:
-    side = max(64, model.network.total_stride)
+def _output(card: Card, state: Mapping[str, Tensor], builder: Builder) -> Tensor:
+    side = max(64, card.network.total_stride)
     with torch.inference_mode():
-        output: Tensor = model(reference_images(model.network.in_channels, side))
+        output = builder.output(_model(card, state, builder), reference_images(card.network.in_channels, side))
     return output.contiguous()
 
 
-def _model(network: Network, state: Mapping[str, Tensor], device: torch.device = torch.device("cpu")) -> Classifier:
-    with torch.device("meta"):  # nothing is initialised that the file overwrites
-        model = build(network)
+def _model(
+    card: Card, state: Mapping[str, Tensor], builder: Builder, device: torch.device = torch.device("cpu")
+) -> nn.Module:
+    model = builder.build(card)
     model.load_state_dict({key: value.to(device) for key, value in state.items()}, assign=True)
     return model.eval()
 
@@ -216,8 +260,9 @@ def read_card(folder: PathLike) -> Card:
     content = path.read_bytes()
     try:
         schema = msgspec.json.decode(content, type=_Schema).schema
-        if schema != SCHEMA:
-            raise ValueError(f"{path} has schema {schema} and this version of dorsal reads {SCHEMA}")
+        if schema not in READ:
+            known = " and ".join(map(str, READ))
+            raise ValueError(f"{path} has schema {schema} and this version of dorsal reads {known}")
         return msgspec.json.decode(content, type=Card)
     except msgspec.DecodeError as error:
         raise ValueError(f"{path} cannot be read: {error}") from None

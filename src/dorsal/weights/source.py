@@ -14,13 +14,14 @@ from dorsal.language.reader import suggest, wrong_type
 from dorsal.spec.adapt import deformable_stages, with_deformable
 from dorsal.spec.network import Network
 from dorsal.spec.start import Start
+from dorsal.spec.task import Classify
 from dorsal.spec.text import choices_of, difference, edit
 from dorsal.weights.convert import preprocessing_in_ours
 from dorsal.weights.fetch import fetch
 from dorsal.weights.formats import adopt, to_ours
 from dorsal.weights.published import PublishedWeights, find_published, published, published_as
 from dorsal.weights.read import SUFFIXES, find_state, read_state
-from dorsal.weights.saved import load_model, read_card
+from dorsal.weights.saved import load_state, read_card
 from dorsal.zoo import network as read_network
 
 _FREE = ("classes", "in_channels", "strides", "dilations")
@@ -110,7 +111,15 @@ def _of_folder(path: Path, asked: Network) -> Weights:
             license=card.license,
         )
 
-    return Weights(card.network, load_model(path)[0].state_dict, about, card.license)
+    return Weights(card.network, lambda: _trunk(path), about, card.license)
+
+
+def _trunk(folder: Path) -> dict[str, Tensor]:
+    """The tensors of a classifier, or of the trunk of a model of another task."""
+    state, card = load_state(folder)
+    if isinstance(card.task, Classify):
+        return state
+    return {name.removeprefix("trunk."): tensor for name, tensor in state.items() if name.startswith("trunk.")}
 
 
 def _published_start(entry: PublishedWeights, weights: str, file: Path) -> Start:

@@ -105,6 +105,18 @@ class Detector(OnTrunk):
         logits = self.mask_head(self.mask_pool(maps[:-1], found.boxes))
         return Found(*found, mask_probabilities(logits, found.labels))
 
+    def judged(self, images: Tensor, boxes: Tensor) -> tuple[Tensor, ...]:
+        """What the heads say of images [N, 3, H, W], whose sides the trunk's largest stride divides, and of given boxes
+        [N, R, 4] in them, all of it as numbers without a choice: the logits and changes of every anchor, probabilities
+        and changed boxes, and the logits of the masks."""
+        maps = self.neck(self.trunk(images))
+        levels = self.rpn(maps)
+        sizes = torch.tensor([images.shape[-2:]] * len(images), device=images.device)
+        valid = torch.ones(boxes.shape[:2], dtype=torch.bool, device=boxes.device)
+        probabilities, changed, _ = self._judged(maps[:-1], Proposals(boxes, valid.float(), valid), sizes)
+        masks = () if self.mask_head is None else (self.mask_head(self.mask_pool(maps[:-1], boxes)),)
+        return *(level.logits for level in levels), *(level.deltas for level in levels), probabilities, changed, *masks
+
     def _judged(self, maps: tuple[Tensor, ...], proposals: Proposals, sizes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What `detect` takes."""
         boxes, valid = proposals.boxes, proposals.valid

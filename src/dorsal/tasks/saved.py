@@ -1,0 +1,50 @@
+"""Models of any task as folders; see `weights.saved`."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from dorsal.annotations.labels import Labels
+from dorsal.language.files import PathLike
+from dorsal.recipes.recipe import Recipe
+from dorsal.spec.task import Classify
+from dorsal.tasks.detect.detector import Detector
+from dorsal.tasks.method import method_of
+from dorsal.weights.card import Card
+from dorsal.weights.saved import CLASSIFIER, Builder, load_built, read_card
+
+
+def builder_of(card: Card) -> Builder:
+    """How the module of a card is made, whatever its task."""
+    return CLASSIFIER if isinstance(card.task, Classify) else Builder(_build, _output)
+
+
+def load_model(folder: PathLike) -> tuple[nn.Module, Card]:
+    """The model in `folder`, of any task, in evaluation mode, on torch's default device, and its card.
+
+    Raises ValueError if there is no model, the card cannot be read or has another schema, or the weights are damaged,
+    are not the card's, or are not finite.
+    """
+    return load_built(folder, builder_of(read_card(folder)))
+
+
+def labels_of(card: Card) -> Labels:
+    """What the numbers that a model says stand for."""
+    return card.labels or Labels(classes=card.classes)
+
+
+def _build(card: Card) -> nn.Module:
+    with torch.device("meta"):  # nothing is initialised that the file overwrites
+        return method_of(card.task, labels_of(card)).build(card.network, Recipe(), None)
+
+
+def _output(model: nn.Module, images: Tensor) -> Tensor:
+    """All that the model says of images, in one row. Of a detector it is what its heads say of fixed boxes, as what it
+    finds may change altogether by a rounding."""
+    if not isinstance(model, Detector):
+        found: Tensor = model(images)
+        return found.flatten()
+    height, width = images.shape[-2:]
+    boxes = torch.tensor([[0.0, 0.0, width, height], [width / 4, height / 4, width / 2, height / 2]])
+    return torch.cat([part.flatten() for part in model.judged(images, boxes.expand(len(images), -1, -1))])
