@@ -69,7 +69,7 @@ def test_text_gives_the_record(
         ("photos(channels=1, normalization=imagenet)", ["not for channels=1", "nearest valid: normalization=measured"]),
         ("elsewhere/deeper", ["'elsewhere/deeper'", "folders in .: photos"]),
         ("photos/cat", ["'photos/cat' is neither"]),
-        ("notes.txt", ["'notes.txt' is a file, not a folder of class folders"]),
+        ("notes.txt", ["'notes.txt' is a file, not a folder; folders in .: photos"]),
         ("", ["''"]),
     ],
 )

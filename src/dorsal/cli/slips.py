@@ -91,10 +91,10 @@ def _unknown_option(option: str, verb: Verb, path: str, words: Sequence[str], ap
 
 def _fields(text: str) -> Iterator[str]:
     """The fields that a text of --data or --recipe can have, as an option would be called."""
-    from dorsal.data.spec import Folder, Scenes
+    from dorsal.data.spec import Annotated, Folder, Scenes
     from dorsal.recipes.recipe import Recipe
 
-    kinds: Mapping[str, tuple[type[msgspec.Struct], ...]] = {"data": (Folder, Scenes), "recipe": (Recipe,)}
+    kinds: Mapping[str, tuple[type[msgspec.Struct], ...]] = {"data": (Folder, Scenes, Annotated), "recipe": (Recipe,)}
     return (field.replace("_", "-") for kind in kinds[text] for field in kind.__struct_fields__)
 
 

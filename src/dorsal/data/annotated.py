@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from dorsal.annotations.annotation import Annotation
 from dorsal.annotations.labels import Labels
+from dorsal.data.decode import Levels
 from dorsal.data.split import named
 from dorsal.spec.layers import Size
 from dorsal.spec.preprocessing import Normalization, Preprocessing
@@ -43,7 +45,7 @@ class AnnotatedData(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     - `labels`: what the labels of all annotations stand for. `kinds`: what annotations hold.
     - `category_ids`: the format's own number of each label, classes before stuff, to write results with.
     - `size`: the short side in pixels of an image as the network sees it.
-    - `flip`, `fingerprint`, `source`, `notes`: as in `ImageData`.
+    - `flip`, `fingerprint`, `levels`, `source`, `notes`: as in `ImageData`.
     """
 
     labels: Labels
@@ -55,6 +57,7 @@ class AnnotatedData(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     fingerprint: str
     size: int
     flip: bool
+    levels: Levels | None = None
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     source: str = ""
     notes: tuple[str, ...] = ()
@@ -87,6 +90,7 @@ class AnnotatedData(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             mean=norm.mean,
             std=norm.std,
             color_order=norm.color_order,
+            levels=self.levels,
         )
 
     @property
@@ -107,6 +111,36 @@ class AnnotatedImages(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     fingerprint: str = ""
     has_training: bool = False
     notes: tuple[str, ...] = ()
+
+
+class JoinedAnnotated:
+    """Splits one after another as one `AnnotatedSplit`."""
+
+    def __init__(self, splits: Sequence[AnnotatedSplit]) -> None:
+        self._splits = splits
+        self.sizes: NDArray[np.int64] = np.concatenate([split.sizes for split in splits])
+        groups = [split.groups for split in splits if split.groups is not None]
+        self.groups = np.concatenate(groups) if len(groups) == len(splits) else None
+
+    def __len__(self) -> int:
+        return sum(map(len, self._splits))
+
+    def image(self, index: int) -> Tensor:
+        """Decodes image `index`."""
+        split, place = self._find(index)
+        return split.image(place)
+
+    def annotation(self, index: int) -> Annotation:
+        """All that was asked for about image `index`."""
+        split, place = self._find(index)
+        return split.annotation(place)
+
+    def _find(self, index: int) -> tuple[AnnotatedSplit, int]:
+        for split in self._splits:
+            if index < len(split):
+                return split, index
+            index -= len(split)
+        raise IndexError(f"image {index} beyond the last of {len(self)}")
 
 
 class ChosenAnnotated:

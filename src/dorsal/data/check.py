@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import time
@@ -13,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dorsal.data.decode import Reading, Scan
+from dorsal.data.errors import DataError, shown
 from dorsal.data.index import Index, checking, fact_type, read_indices, write_index, write_text
 from dorsal.data.listing import Listing
 from dorsal.data.progress import Progress
 from dorsal.data.scanning import Task, scan_files
-from dorsal.data.spec import DataError, shown
 
 _FEW = 2000
 """Up to this number of files is decoded even if names alone show a problem, so that one message has all problems."""
-_SETTLED = 2 * 10**9
+SETTLED = 2 * 10**9
 """Nanoseconds in which a file may change twice and have one time: some file systems keep times to two seconds only. A
 file that changed less than this before the check is compared again next time."""
 
@@ -42,9 +43,9 @@ def check(
     index, waiting = _carry_over(listing, reading, known)
     found = [*listing.problems, *problems]
     if found and len(waiting) > _FEW:
-        raise _error(root, found)
+        raise data_error(root, found)
     if len(waiting):
-        with checking(root, lambda: _say_waiting(root)) as waited:
+        with checking(root, lambda: say_waiting(root)) as waited:
             if waited:
                 known, _ = read_indices(root, reading)
                 index, waiting = _carry_over(listing, reading, known)
@@ -55,8 +56,23 @@ def check(
     elif len(listing.files) and not (known and _same(listing, known[0].listing)):
         notes += _keep(index, now)
     if found:
-        raise _error(root, found)
+        raise data_error(root, found)
     return index, tuple(notes)
+
+
+def read_unchanged(path: str, size: int, time_ns: int, digest: bytes) -> bytes:
+    """What a file holds that was checked when it had this size, time and sha256 (b"" where nobody took it: then the
+    size alone counts).
+
+    Raises DataError if it is another file now, and OSError if it cannot be read.
+    """
+    with Path(path).open("rb") as opened:
+        data, found = opened.read(), os.fstat(opened.fileno())
+    # On another machine a file may have another time. What it holds is what counts.
+    same = found.st_size == size and (found.st_mtime_ns == time_ns or not digest)
+    if not same and hashlib.sha256(data).digest() != digest:
+        raise DataError(shown(path), ["it was changed after it was checked; open the data set again"])
+    return data
 
 
 def _carry_over(listing: Listing, reading: Reading, known: list[Index]) -> tuple[Index, NDArray[np.int64]]:
@@ -105,12 +121,13 @@ def _look(index: Index, waiting: NDArray[np.int64], on_progress: Progress) -> li
             if scan.note not in places:
                 places[scan.note] = len(index.conversions)
                 index.conversions.append(scan.note)
-            index.facts[row] = _row(scan, places[scan.note])
+            index.facts[row] = fact_row(scan, places[scan.note])
         on_progress(done, len(waiting))
     return [problems[row] for row in sorted(problems)]
 
 
-def _row(scan: Scan, conversion: int) -> tuple[object, ...]:
+def fact_row(scan: Scan, conversion: int) -> tuple[object, ...]:
+    """A scan as a row of `dorsal.data.index.fact_type`."""
     digest = np.frombuffer(scan.digest, np.uint8)
     return digest, scan.width, scan.height, scan.deep, conversion, scan.low, scan.high, scan.mean, scan.square
 
@@ -119,7 +136,7 @@ def _keep(index: Index, now: int) -> list[str]:
     """Writes the index. Returns a note if there is no place for it."""
     listing = index.listing
     files = listing.files.copy()
-    files["time"][files["time"] > now - _SETTLED] = -1
+    files["time"][files["time"] > now - SETTLED] = -1
     kept = msgspec.structs.replace(index, listing=msgspec.structs.replace(listing, files=files))
     try:
         write_index(kept)
@@ -137,11 +154,13 @@ def _same(listing: Listing, before: Listing) -> bool:
     )
 
 
-def _error(root: Path, found: Sequence[str]) -> DataError:
+def data_error(root: Path, found: Sequence[str]) -> DataError:
+    """The error of a folder with these problems. Where they are many, all of them are written beside its index."""
     text = "".join(f"{problem}\n" for problem in found)
     listed = write_text(root, "problems.txt", text) if len(found) > DataError.SHOWN else None
     return DataError(shown(root), found, listed)
 
 
-def _say_waiting(root: Path) -> None:
+def say_waiting(root: Path) -> None:
+    """Says on standard error that another process is at work on the folder."""
     sys.stderr.write(f"another process is checking {shown(root)}; waiting for it\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -11,12 +12,15 @@ from typing import Literal, assert_never
 import torch
 from torch import Tensor
 
-from dorsal.data.annotated import AnnotatedData
+from dorsal.data.annotated import AnnotatedData, AnnotatedImages, JoinedAnnotated
 from dorsal.data.decode import Levels
+from dorsal.data.entries import open_entries
+from dorsal.data.errors import shown
 from dorsal.data.folder import open_folder, open_images
+from dorsal.data.kinds import KINDS, what_lacks
 from dorsal.data.progress import Progress
 from dorsal.data.scenes import open_annotated_scenes, open_scene_images, open_scenes
-from dorsal.data.spec import DataSpec, Folder, Scenes, data_spec
+from dorsal.data.spec import Annotated, DataSpec, Folder, Scenes, data_spec, no_labels
 from dorsal.data.split import ChosenImages, ImageData, Images, JoinedSplits, Split, Target
 from dorsal.data.transform import Interpolation, eval_crop, eval_transform, to_float
 from dorsal.spec.preprocessing import Normalization
@@ -32,6 +36,7 @@ __all__ = [
     "Target",
     "eval_transform",
     "open_annotated",
+    "open_annotated_images",
     "open_data",
     "open_for_scoring",
     "to_float",
@@ -65,26 +70,69 @@ def open_data(
             return open_scenes(spec)
         case Folder():
             return open_folder(spec, fingerprint, on_progress)
+        case Annotated():
+            raise ValueError(no_labels(spec))
         case _:
             assert_never(spec)
 
 
-def open_annotated(data: AnnotatedData | DataSpec | str | os.PathLike[str], kinds: frozenset[Kind]) -> AnnotatedData:
+def open_annotated(
+    data: AnnotatedData | DataSpec | str | os.PathLike[str],
+    kinds: frozenset[Kind],
+    *,
+    fingerprint: str | None = None,
+    on_progress: Progress | None = None,
+) -> AnnotatedData:
     """Opens a data set for a task that learns from annotations of these `kinds`; the rest is as in `open_data`.
 
-    Raises ValueError, naming formats that have them, where the data have none of a kind.
+    Annotations of other kinds are neither checked nor kept. Raises ValueError, naming formats that have them, where the
+    data have none of a kind.
     """
     if isinstance(data, AnnotatedData):
+        if kinds - data.kinds:
+            raise ValueError(what_lacks(data.source, "open", data.kinds, kinds))
         return data
     spec = data_spec(data)
     match spec:
         case Scenes():
-            return open_annotated_scenes(spec)
+            opened = open_annotated_scenes(spec)
+            if kinds - opened.kinds:
+                raise ValueError(what_lacks("scenes", "embedded", opened.kinds, kinds))
+            return opened
         case Folder():
-            missing = " and no ".join(sorted(kinds))
-            raise ValueError(f"data={spec.path!r} is a folder of class folders, which has no {missing}")
+            raise ValueError(what_lacks(shown(spec.path), "a folder of class folders", KINDS["folder"], kinds))
+        case Annotated():
+            return open_entries(spec, kinds, fingerprint, on_progress)
         case _:
             assert_never(spec)
+
+
+def open_annotated_images(
+    data: DataSpec | str | os.PathLike[str],
+    kinds: frozenset[Kind],
+    split: Literal["train", "val", "all"] | None = None,
+    *,
+    on_progress: Progress | None = None,
+) -> AnnotatedImages:
+    """Opens annotated images to score a model on: those of a split, of val without `split`.
+
+    Raises as `open_annotated` does, and ValueError for another split.
+    """
+    if split not in (None, "train", "val", "all"):
+        raise ValueError(f"split={split!r} is not known; valid: val, train, all")
+    opened = open_annotated(data, kinds, on_progress=on_progress)
+    splits = {"train": opened.train, "val": opened.val, "all": JoinedAnnotated([opened.train, opened.val])}
+    which = {"train": "training", "val": "validation", "all": "training and validation"}[split or "val"]
+    images = splits[split or "val"]
+    return AnnotatedImages(
+        labels=opened.labels,
+        images=images,
+        summary=f"{len(images):,} {which} images of {opened.source}",
+        digest=hashlib.sha256(f"{opened.fingerprint} {which}".encode()).hexdigest(),
+        fingerprint=opened.fingerprint,
+        has_training=split in ("train", "all"),
+        notes=opened.notes,
+    )
 
 
 def open_for_scoring(
@@ -109,6 +157,8 @@ def open_for_scoring(
             return open_scene_images(spec, split)
         case Folder():
             return open_images(spec, split, levels, on_progress)
+        case Annotated():
+            raise ValueError(no_labels(spec))
         case _:
             assert_never(spec)
 

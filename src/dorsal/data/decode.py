@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from dorsal.data.deep import all_bits, is_deep, upright
-from dorsal.data.spec import MAX_PIXELS
+from dorsal.data.errors import MAX_PIXELS
 
 MIN_SIDE = 8
 SUFFIXES = frozenset(
@@ -33,10 +33,12 @@ _LIMIT = threading.Lock()
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """How files are read: see `channels` and `max_pixels` of `dorsal.data.spec.Folder`."""
+    """How files are read: see `channels` and `max_pixels` of `dorsal.data.spec.Folder`. `turned` says whether images
+    are turned as their EXIF orientation says, or stay as they are stored."""
 
     channels: int = 3
     max_pixels: int = MAX_PIXELS
+    turned: bool = True
 
     @property
     def as_stored(self) -> bool:
@@ -98,7 +100,7 @@ def read_pixels(path: Path | str, reading: Reading, levels: Levels | None = None
 
 
 def pixels(data: bytes, reading: Reading, levels: Levels | None = None) -> NDArray[np.uint8]:
-    """Decodes the first frame of an image file to uint8 [channels, H, W], turned as its EXIF orientation says.
+    """Decodes the first frame of an image file to uint8 [channels, H, W], turned as `reading` says.
 
     Transparent pixels are laid over white. Values of deep images are scaled so that `levels` become 0 and 255, and
     clipped; without `levels` by the whole range of 16 bits.
@@ -132,13 +134,13 @@ def _convert(data: bytes, reading: Reading) -> tuple[Image.Image | NDArray[Any],
     if image.mode == "F":
         raise ValueError("has floating-point values; save it with 8 or 16 bits a channel")
     if image.mode.startswith("I"):
-        return _deep_grey(upright(image), reading)
+        return _deep_grey(upright(image, reading.turned), reading)
     deep = is_deep(image, data)
     if deep:
         colour = _deep_colour(image, data, reading)
         if colour is not None:
             return colour, ""
-    converted, note = _to_channels(upright(image), reading)
+    converted, note = _to_channels(upright(image, reading.turned), reading)
     lost = "with more than 8 bits a channel, of which the upper 8 are kept" if deep else ""
     return converted, ", ".join(filter(None, [note, lost]))
 
@@ -198,7 +200,7 @@ def _deep_grey(image: Image.Image, reading: Reading) -> tuple[NDArray[np.int32],
 def _deep_colour(image: ImageFile.ImageFile, data: bytes, reading: Reading) -> NDArray[np.int32] | None:
     """All 16 bits of a colour image, int32 [channels, H, W]. None if Pillow has no way to them, or if pixels are
     transparent: white has no value as long as the range of the training images is not known."""
-    values = all_bits(image, _open(data, reading), data)
+    values = all_bits(image, _open(data, reading), data, reading.turned)
     if values is None:
         return None
     if reading.as_stored:

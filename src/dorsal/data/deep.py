@@ -19,19 +19,22 @@ def is_deep(image: ImageFile.ImageFile, data: bytes) -> bool:
     return any(_raw_mode(tile) or _maximum(tile) > 255 for tile in image.tile)
 
 
-def all_bits(image: ImageFile.ImageFile, again: ImageFile.ImageFile, data: bytes) -> NDArray[np.int32] | None:
-    """All 16 bits of a deep colour image, [bands, H, W], turned as its EXIF orientation says.
+def all_bits(
+    image: ImageFile.ImageFile, again: ImageFile.ImageFile, data: bytes, turned: bool
+) -> NDArray[np.int32] | None:
+    """All 16 bits of a deep colour image, [bands, H, W], `turned` as its EXIF orientation says or not.
 
     `image` and `again` are the image in `data` opened twice; one or both are loaded. Grey with transparency has two
     bands. None where Pillow has no way to all bits.
     """
-    return _pixmap(image, data) if image.format == "PPM" else _both_bytes(image, again)
+    return _pixmap(image, data) if image.format == "PPM" else _both_bytes(image, again, turned)
 
 
-def upright(image: Image.Image) -> Image.Image:
-    """`image` itself, loaded and turned in place as its EXIF orientation says."""
+def upright(image: Image.Image, turned: bool = True) -> Image.Image:
+    """`image` itself, loaded, and `turned` in place as its EXIF orientation says or not."""
     image.load()
-    ImageOps.exif_transpose(image, in_place=True)
+    if turned:
+        ImageOps.exif_transpose(image, in_place=True)
     return image
 
 
@@ -46,13 +49,13 @@ def _maximum(tile: Any) -> int:
     return int(tile.args[1]) if tile.codec_name.startswith("ppm") else 0
 
 
-def _both_bytes(image: ImageFile.ImageFile, again: ImageFile.ImageFile) -> NDArray[np.int32] | None:
+def _both_bytes(image: ImageFile.ImageFile, again: ImageFile.ImageFile, turned: bool) -> NDArray[np.int32] | None:
     """Pillow's decoders keep one byte of each 16-bit value: the upper one. If they are told the other order of bytes,
     they keep the lower one."""
     if any(_raw_mode(tile) == "LA;16B" for tile in again.tile):  # grey and transparency fit into four bytes
         again.tile = [tile._replace(args="RGBA") for tile in again.tile]
         upper, lower = (
-            np.moveaxis(np.asarray(upright(again)).astype(np.int32), -1, 0)
+            np.moveaxis(np.asarray(upright(again, turned)).astype(np.int32), -1, 0)
             .reshape(2, 2, *again.size[::-1])
             .swapaxes(0, 1)
         )
@@ -66,7 +69,7 @@ def _both_bytes(image: ImageFile.ImageFile, again: ImageFile.ImageFile) -> NDArr
         mode = mode[:-1] + turned[mode[-1]]
         tiles.append(tile._replace(args=(mode, *tile.args[1:]) if isinstance(tile.args, tuple) else mode))
     again.tile = tiles
-    high, low = (np.asarray(upright(half)).astype(np.int32) for half in (image, again))
+    high, low = (np.asarray(upright(half, turned)).astype(np.int32) for half in (image, again))
     return np.ascontiguousarray(np.moveaxis(high * 256 + low, -1, 0))
 
 

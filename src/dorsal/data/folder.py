@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
-import os
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -17,13 +15,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from dorsal.data.check import check
+from dorsal.data.check import check, read_unchanged
 from dorsal.data.decode import Levels, Reading, pixels
+from dorsal.data.errors import DataError, shown
 from dorsal.data.index import Index, read_indices
 from dorsal.data.layout import Role
 from dorsal.data.listing import list_folder, training_problems
+from dorsal.data.measuring import conversion_notes, normalization_of, range_of_deep
 from dorsal.data.progress import Progress, on_stderr
-from dorsal.data.spec import DataError, Folder, shown
+from dorsal.data.spec import Folder
 from dorsal.data.split import ImageData, Images, Target, largest_share
 from dorsal.spec.preprocessing import IMAGENET, Normalization
 
@@ -78,14 +78,10 @@ class FolderSplit(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         return Target(label=int(self.labels[index]))
 
     def _read(self, row: int) -> bytes:
-        path, file = self.index.path(row), self.index.listing.files[row]
-        with Path(path).open("rb") as opened:
-            data, found = opened.read(), os.fstat(opened.fileno())
-        # On another machine a file may have another time. What it holds is what counts.
-        same = (found.st_size, found.st_mtime_ns) == (file["size"], file["time"])
-        if not same and hashlib.sha256(data).digest() != self.index.facts["digest"][row].tobytes():
-            raise DataError(shown(path), ["it was changed after it was checked; open the data set again"])
-        return data
+        file = self.index.listing.files[row]
+        return read_unchanged(
+            self.index.path(row), int(file["size"]), int(file["time"]), self.index.facts["digest"][row].tobytes()
+        )
 
 
 def open_folder(spec: Folder, fingerprint: str | None = None, on_progress: Progress | None = None) -> ImageData:
@@ -254,49 +250,18 @@ def _rows(index: Index, spec: Folder) -> tuple[Rows, Rows]:
 
 
 def _levels(index: Index, rows: Rows) -> Levels | None:
-    """The range of the deep images among the files, one for all channels of grey and colour. None if there are none."""
-    deep = rows[index.facts["deep"][rows] != 0]
-    if not len(deep):
-        return None
-    low, high = index.facts["low"][deep].min(axis=0), index.facts["high"][deep].max(axis=0)
-    if not index.reading.as_stored:
-        low[:], high[:] = low.min(), high.max()
-    return tuple(zip(low.tolist(), high.tolist(), strict=True))
+    return range_of_deep(index.facts[rows], index.reading)
 
 
 def _measured(index: Index, rows: Rows, levels: Levels | None) -> Normalization:
-    """Mean and standard deviation over the files, each with the same weight. Sums are rounded once, so they are the
-    same on every machine."""
-    mean, square = index.facts["mean"][rows], index.facts["square"][rows]
-    low, span = np.zeros_like(mean), np.full_like(mean, 255)
-    if levels is not None:
-        deep = index.facts["deep"][rows] != 0
-        low[deep], span[deep] = [first for first, _ in levels], [max(last - first, 1) for first, last in levels]
-    square = (square - 2 * low * mean + low * low) / (span * span)
-    mean = (mean - low) / span
-    means = [math.fsum(column) / len(rows) for column in mean.T.tolist()]
-    squares = [math.fsum(column) / len(rows) for column in square.T.tolist()]
-    # A channel that never varies gets one grey level, so that dividing by it stays harmless.
-    stds = [math.sqrt(max(each - mean * mean, 1 / 255**2)) for each, mean in zip(squares, means, strict=True)]
-    return Normalization(mean=tuple(means), std=tuple(stds))
+    return normalization_of(index.facts[rows], levels)
 
 
 def _conversions(index: Index, rows: Rows, levels: Levels | None, whose: str) -> list[str]:
-    """Notes on images that were converted. `whose` says in words which images have the range `levels`."""
-    notes = []
-    facts = index.facts
-    for place, conversion in enumerate(index.conversions):
-        group = rows[facts["note"][rows] == place]
-        if conversion and len(group):
-            notes.append(f"{_count(len(group), 'image')} {conversion}, first: {shown(index.path(int(group[0])))}")
-    deep = rows[facts["deep"][rows] != 0]
-    if len(deep):
-        found = sorted(set(levels or [(0, 0xFFFF)]))
-        ranges = ", ".join(f"{low} to {high}" for low, high in found)
-        whence = f"the range of {whose}" if levels else f"as {whose} have no more than 8 bits"
-        many = f"{_count(len(deep), 'image')} with more than 8 bits a channel, first: {shown(index.path(int(deep[0])))}"
-        notes.append(f"{many}; values {ranges}, {whence}, become 0 to 255")
-    return notes
+    def path(place: int) -> str:
+        return index.path(int(rows[place]))
+
+    return conversion_notes(index.facts[rows], index.conversions, path, levels, whose)
 
 
 def _leaks(index: Index, train: Rows, val: Rows) -> list[str]:

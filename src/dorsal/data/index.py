@@ -15,6 +15,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 import msgspec
 import numpy as np
@@ -110,19 +111,28 @@ def read_indices(root: Path, reading: Reading) -> tuple[list[Index], list[str]]:
 
 
 def write_index(index: Index) -> Path:
-    """Writes an index, in one step, to the first place that can be written. Returns its path.
+    """Writes an index as `write_beside` does."""
+
+    def save(file: IO[bytes]) -> None:
+        np.savez(file, allow_pickle=False, **_columns(index))
+
+    return write_beside(index.listing.root, _name(index.reading), save)
+
+
+def write_beside(root: Path, name: str, save: Callable[[IO[bytes]], object]) -> Path:
+    """Writes a file about a folder, in one step, to the first place that can be written. Returns its path.
 
     Raises OSError if there is no such place.
     """
     problem: OSError | None = None
-    for home in homes(index.listing.root):
-        path = home / _name(index.reading)
-        part = home / f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}"
+    for home in homes(root):
+        path = home / name
+        part = home / f"{name}.{os.getpid()}-{secrets.token_hex(4)}"
         try:
             _make(home)
             try:
                 with part.open("xb") as file:
-                    np.savez(file, allow_pickle=False, **_columns(index))
+                    save(file)
                 part.replace(path)
             finally:
                 part.unlink(missing_ok=True)

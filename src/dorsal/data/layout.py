@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from dorsal.data.decode import Reading
-from dorsal.data.spec import shown
+from dorsal.data.errors import shown
 
 Role = Literal["train", "val", "whole"]
 

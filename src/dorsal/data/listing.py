@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dorsal.data.decode import Reading
+from dorsal.data.errors import nearest, shown
 from dorsal.data.layout import Role, find_layout, nested
 from dorsal.data.progress import Progress
-from dorsal.data.spec import nearest, shown
 from dorsal.language.files import is_folder
 
 FILE = np.dtype(

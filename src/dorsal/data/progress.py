@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from dorsal.data.spec import shown
+from dorsal.data.errors import shown
 
 Progress = Callable[[int, int], None]
 """A function of two numbers: files done, and files to be done. While files are listed: files found so far, and 0."""

@@ -2,10 +2,13 @@
 
     scenes                      the embedded default, see `Scenes`
     scenes(size=64, train=2000)
-    photos                      a folder of class folders, see `Folder`
+    photos                      a folder, of class folders (see `Folder`) or annotated (see `Annotated`)
     photos(size=160, val_fraction=0.1)
+    coco:pets(train=a.json)     an annotated folder of this format
+    folder:photos               a folder of class folders, whatever else is in it
 
-The word `scenes` always means the embedded set; a folder of that name is written `./scenes`.
+The word `scenes` always means the embedded set; a folder of that name is written `./scenes`. The format of a folder is
+recognized by the names in it, see `dorsal.data.formats.recognize`; where two fit, the text has to name one.
 """
 
 from __future__ import annotations
@@ -13,37 +16,35 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import msgspec
 
+from dorsal.data.errors import MAX_PIXELS, DataError, nearest, shown
+from dorsal.data.kinds import FIELDS, KINDS, Format, data_sets_with, kinds_in_words
 from dorsal.language.files import at_home, is_file, is_folder
 from dorsal.language.reader import read_closed, wrong_type
 
-MAX_PIXELS = 178_956_970
-"""Pixels of the largest image that is read by default: Pillow's own limit, twice 1 GiB / 4 / 3."""
+__all__ = [
+    "DATA_HELP",
+    "MAX_PIXELS",
+    "Annotated",
+    "DataError",
+    "DataSpec",
+    "Folder",
+    "Scenes",
+    "data_spec",
+    "data_text",
+    "format_data",
+    "nearest",
+    "no_labels",
+    "parse_data",
+    "shown",
+]
 
-
-class DataError(ValueError):
-    """Everything found wrong with a folder. The message shows the first `SHOWN` of `problems`, one on a line.
-
-    `listed` is the file that lists all of them, None where there are no more than shown or no file could be written.
-    """
-
-    SHOWN = 20
-
-    def __init__(self, path: str, problems: Sequence[str], listed: Path | None = None) -> None:
-        self.path, self.problems, self.listed = path, tuple(problems), listed
-        count = "1 problem" if len(problems) == 1 else f"{len(problems):,} problems"
-        shown = "".join(f"\n  {problem}" for problem in problems[: self.SHOWN])
-        more = f"\n  and {len(problems) - self.SHOWN:,} more" if len(problems) > self.SHOWN else ""
-        where = f"\n  all of them: {listed}" if listed else ""
-        super().__init__(f"data='{path}' cannot be used, {count}:{shown}{more}{where}")
-
-    def __reduce__(self) -> tuple[type[DataError], tuple[str, tuple[str, ...], Path | None]]:
-        return DataError, (self.path, self.problems, self.listed)
+Normalizing = Literal["measured", "imagenet"]
 
 
 class Scenes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="scenes"):
@@ -115,31 +116,18 @@ class Folder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="folde
     size: int = 224
     val_fraction: float = 0.2
     seed: int = 0
-    normalization: Literal["measured", "imagenet"] = "measured"
+    normalization: Normalizing = "measured"
     channels: int = 3
     max_pixels: int = MAX_PIXELS
 
     def __post_init__(self) -> None:
-        path = at_home(os.fspath(self.path))
-        try:
-            path.encode()
-        except UnicodeEncodeError:
-            raise ValueError(
-                f"data='{shown(path)}' is not valid UTF-8, so no record could name it; rename it"
-            ) from None
-        msgspec.structs.force_setattr(self, "path", path)
+        msgspec.structs.force_setattr(self, "path", _checked_path(self.path))
         _check_range("size", self.size, 8, 2048)
         _check_range("val_fraction", self.val_fraction, 0.01, 0.99)
         _check_range("seed", self.seed, 0, 2**32 - 1)
         _check_range("channels", self.channels, 1, 64)
         _check_range("max_pixels", self.max_pixels, 64, 10**10)
-        if self.normalization not in ("measured", "imagenet"):
-            raise ValueError(f"normalization={self.normalization!r} is neither 'measured' nor 'imagenet'")
-        if self.normalization == "imagenet" and self.channels != 3:
-            raise ValueError(
-                f"normalization=imagenet has figures for 3 channels, not for channels={self.channels}; "
-                "nearest valid: normalization=measured"
-            )
+        _check_normalization(self.normalization, self.channels)
 
     def describe(self) -> str:
         """One line for reports."""
@@ -148,17 +136,96 @@ class Folder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="folde
         return f"images of class folders under {self.path}, {seen}, seed {self.seed}"
 
 
-DataSpec = Scenes | Folder
+class Annotated(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="annotated"):
+    """A folder with annotations of its images, in one of the formats of `dorsal.data.formats`.
+
+    `path` may begin with `~`. `size` is the short side in pixels of an image as the network sees it. `normalization`
+    and `channels` are as in `Folder`. Of each split `max_images` are taken, spread evenly; 0 means all.
+
+    The other fields say where files are, as the reader of the format does, which has its own defaults for None. A
+    format has only those that `dorsal.data.kinds.FIELDS` gives it. `names` is a file with the name of a class on each
+    line, looked for in the folder and then where the program runs, or `camvid` for CamVid's 11 classes.
+
+    Raises ValueError when a field is out of range, or is one that the format does not have. Whether the data are sound
+    is found when they are opened.
+    """
+
+    path: str
+    format: Format
+    size: int = 320
+    normalization: Normalizing = "measured"
+    channels: int = 3
+    max_images: int = 0
+    train: str | None = None
+    val: str | None = None
+    images: str | None = None
+    labels: str | None = None
+    names: str | None = None
+    sets: str | None = None
+    file: str | None = None
+    ignore: int | None = None
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "path", _checked_path(self.path))
+        if self.format not in FIELDS:
+            raise ValueError(f"format={self.format!r} is not known{nearest(str(self.format), FIELDS)}; {_FORMATS}")
+        _check_range("size", self.size, 8, 2048)
+        _check_range("channels", self.channels, 1, 64)
+        _check_range("max_images", self.max_images, 0, 10**9)
+        _check_normalization(self.normalization, self.channels)
+        own = _types(self.format)
+        for field in _PLACES:
+            value = getattr(self, field)
+            if value is None:
+                continue
+            if field not in own:
+                raise ValueError(f"{self.format} data have no field {field!r}; fields are {', '.join(own)}")
+            if field == "ignore":
+                _check_range(field, value, 0, 65535)
+            elif not isinstance(value, str) or value.strip().strip("'\"") != value or set(value) & set("(),"):
+                raise ValueError(f"{field}={value!r} must be a text without brackets, commas and quotes")
+
+    @property
+    def places(self) -> dict[str, Any]:
+        """The fields that say where files are, as far as they are given."""
+        return {field: getattr(self, field) for field in FIELDS[self.format] if getattr(self, field) is not None}
+
+    def describe(self) -> str:
+        """One line for reports."""
+        channels = "" if self.channels == 3 else f" in {self.channels} channel{'s' * (self.channels > 1)}"
+        some = f", at most {self.max_images:,} of each split" if self.max_images else ""
+        seen = f"seen with a short side of {self.size} px{channels}{some}"
+        return f"annotated images ({self.format}) under {self.path}, {seen}"
 
 
-def _names(kind: type[Scenes] | type[Folder]) -> list[str]:
-    return [field.name for field in msgspec.structs.fields(kind) if field.name != "path"]
+DataSpec = Scenes | Folder | Annotated
+_PREFIXES: dict[str, Format | None] = {**{name: name for name in FIELDS}, "folder": None}
+"""What may stand before the colon of a text, and the format that it names; None for class folders."""
+_PLACES = tuple(dict.fromkeys(name for names in FIELDS.values() for name in names))
+_FORMATS = f"formats are {', '.join(FIELDS)}, and folder for class folders"
+
+
+def _types(of: type[Scenes] | type[Folder] | Format) -> dict[str, Any]:
+    """The fields that a text may have, with their types."""
+    kind = Annotated if isinstance(of, str) else of
+    types = {field.name: field.type for field in msgspec.structs.fields(kind) if field.name not in ("path", "format")}
+    if not isinstance(of, str):
+        return types
+    places = {name: int if name == "ignore" else str for name in FIELDS[of]}
+    return {name: kind for name, kind in types.items() if name not in _PLACES} | places
+
+
+def _listed(names: Mapping[str, Any]) -> str:
+    return ", ".join(names)
 
 
 DATA_HELP = (
-    "The data: scenes, or a folder of class folders such as photos; fields in brackets, as in scenes(size=64) or "
-    f"photos(size=160, val_fraction=0.1). Fields of scenes: {', '.join(_names(Scenes))}. Fields of a folder: "
-    f"{', '.join(_names(Folder))}."
+    "The data: scenes, or a folder such as photos; fields in brackets, as in scenes(size=64) or photos(size=160). A "
+    "folder holds class folders, or annotations in a format that is recognized or named, as in coco:pets or "
+    f"folder:photos. Fields of scenes: {_listed(_types(Scenes))}. Fields of class folders: {_listed(_types(Folder))}. "
+    "Fields of annotated folders: size, normalization, channels, max_images; "
+    + "; ".join(f"of {name}: {', '.join(fields)}" for name, fields in FIELDS.items() if fields)
+    + "."
 )
 """What `--data` takes, for the help text of every verb that has it."""
 
@@ -169,12 +236,12 @@ def data_spec(data: DataSpec | str | os.PathLike[str]) -> DataSpec:
     Raises ValueError as `parse_data` does, and TypeError for anything else.
     """
     match data:
-        case Scenes() | Folder():
+        case Scenes() | Folder() | Annotated():
             return data
         case str():
             return parse_data(data)
         case os.PathLike():
-            return _folder(os.fspath(data), {})
+            return _recognized(os.fspath(data), "")
     raise wrong_type(
         "data", data, "a text such as 'scenes' or 'photos(size=160)', a path, or a record of dorsal.data.spec"
     )
@@ -183,24 +250,68 @@ def data_spec(data: DataSpec | str | os.PathLike[str]) -> DataSpec:
 def parse_data(text: str) -> DataSpec:
     """Reads `text`, as the module's docstring shows it, into a record.
 
-    Raises ValueError when the text is malformed, names an unknown field, gives a value that does not fit, or
-    names neither `scenes` nor an existing folder. If the whole text is the name of a folder, brackets and all, it is
-    that folder.
+    Raises ValueError when the text is malformed, names an unknown field or format, gives a value that does not fit,
+    names neither `scenes` nor an existing folder, or a folder that may be of two formats. If the whole text, or all of
+    it after the name of a format, is the name of a folder, brackets and all, it is that folder.
     """
-    text = text.strip()
-    if text not in ("", "scenes") and is_folder(Path(at_home(text))):
-        return Folder(text)
-    return read_closed(text, _read)
+    return read_closed(text.strip(), _read)
 
 
 def _read(text: str) -> DataSpec:
+    name, fields = _split(text)
+    if name == "scenes":
+        return Scenes(**_parse_fields(fields, _types(Scenes)))
+    prefix, colon, path = name.partition(":")
+    if not colon or not re.fullmatch(r"[\w-]+", prefix) or is_folder(Path(at_home(name))):
+        return _recognized(name, fields)
+    if prefix not in _PREFIXES:
+        raise ValueError(f"data={text!r}: {prefix!r} is not a format{nearest(prefix, _PREFIXES)}; {_FORMATS}")
+    if not path or not is_folder(Path(at_home(path))):
+        raise ValueError(
+            f"data='{shown(name)}': '{shown(path)}' is not an existing folder{_meant(Path(at_home(path)))}"
+        )
+    return _made(path, _PREFIXES[prefix], fields)
+
+
+def _split(text: str) -> tuple[str, str]:
+    """A text's name and what is in its last brackets."""
+    prefix, _, path = text.partition(":")
+    whole = [text, *([path] if prefix in _PREFIXES else [])]
+    if any(each not in ("", "scenes") and is_folder(Path(at_home(each))) for each in whole):
+        return text, ""
     match = re.fullmatch(r"(?P<name>.+?)\s*(?:\((?P<fields>[^()]*)\))?", text, re.DOTALL)
     if match is None or match["name"].count("(") != match["name"].count(")"):
         raise ValueError(f"data={text!r} is not of the form name or name(field=value, ...)")
-    name, fields = match["name"], match["fields"] or ""
-    if name == "scenes":
-        return Scenes(**_parse_fields(fields, Scenes))
-    return _folder(name, _parse_fields(fields, Folder))
+    return match["name"], match["fields"] or ""
+
+
+def _recognized(name: str, fields: str) -> Folder | Annotated:
+    """The record of a folder whose format its names tell."""
+    path = Path(at_home(name))
+    if not is_folder(path):
+        what = "is a file, not a folder" if is_file(path) else "is neither 'scenes' nor an existing folder"
+        raise ValueError(f"data='{shown(name)}' {what}{_meant(path)}")
+    return _made(name, _format_of(path), fields)
+
+
+def _made(path: str, format: Format | None, fields: str) -> Folder | Annotated:
+    if format is None:
+        return Folder(path, **_parse_fields(fields, _types(Folder)))
+    return Annotated(path, format, **_parse_fields(fields, _types(format), f"{format} "))
+
+
+def _format_of(path: Path) -> Format | None:
+    """The format of an annotated folder. None for any other, of which opening says what is wrong with it.
+
+    Raises ValueError where it may be of several.
+    """
+    from dorsal.data.formats.recognize import candidates, only  # PIL and NumPy: texts such as `scenes` need neither
+
+    try:
+        found = candidates(path)
+    except OSError:
+        return None
+    return _PREFIXES[only(path, found)] if found else None
 
 
 def data_text(_: str, data: DataSpec | os.PathLike[str]) -> str:
@@ -210,35 +321,51 @@ def data_text(_: str, data: DataSpec | os.PathLike[str]) -> str:
 
 def format_data(spec: DataSpec) -> str:
     """Text that `parse_data` reads as this record. Fields at their defaults are left out."""
-    name = "scenes"
-    if isinstance(spec, Folder):
-        name = "./scenes" if spec.path == "scenes" else spec.path
-    fields = (field for field in msgspec.structs.fields(spec) if field.name != "path")
+    match spec:
+        case Scenes():
+            name = "scenes"
+        case Folder():
+            name = _folder_text(spec.path)
+        case Annotated():
+            name = f"{spec.format}:{spec.path}"
+    fields = (field for field in msgspec.structs.fields(spec) if field.name not in ("path", "format"))
     set_here = [f"{f.name}={getattr(spec, f.name)}" for f in fields if getattr(spec, f.name) != f.default]
     return f"{name}({', '.join(set_here)})" if set_here else name
 
 
-def _folder(name: str, fields: dict[str, Any]) -> Folder:
-    path = Path(at_home(name))
-    if not is_folder(path):
-        what = (
-            "is a file, not a folder of class folders"
-            if is_file(path)
-            else "is neither 'scenes' nor an existing folder"
-        )
-        raise ValueError(f"data='{shown(name)}' {what}{_meant(path)}")
-    return Folder(name, **fields)
+def _folder_text(path: str) -> str:
+    """The path of class folders, with `folder:` where the path alone would name something else."""
+    if path == "scenes":
+        return "./scenes"
+    if is_folder(Path(path)):
+        try:
+            plain = _format_of(Path(path)) is None
+        except ValueError:
+            plain = False
+    else:
+        plain = path.partition(":")[0] not in _PREFIXES
+    return path if plain else f"folder:{path}"
 
 
-def _parse_fields(text: str, kind: type[Scenes] | type[Folder]) -> dict[str, Any]:
-    types = {field.name: field.type for field in msgspec.structs.fields(kind) if field.name != "path"}
+def no_labels(spec: Annotated) -> str:
+    """One sentence on annotated data where labels of whole images are needed, with the task that they suit."""
+    task = "detect" if "boxes" in KINDS[spec.format] else "semantic"
+    return (
+        f"task classify needs labels of whole images; data={spec.path!r} is {spec.format}, which has "
+        f"{kinds_in_words(KINDS[spec.format])}; data sets with labels: {data_sets_with(['label'])}; "
+        f"these suit --task {task}"
+    )
+
+
+def _parse_fields(text: str, types: Mapping[str, Any], of: str = "") -> dict[str, Any]:
+    """Fields with values. `of` is the format in whose fields a slip is looked for, with a space after it."""
     values: dict[str, Any] = {}
     for item in filter(None, (part.strip() for part in text.split(","))):
         name, equals, value = (part.strip() for part in item.partition("="))
         if not equals:
             raise ValueError(f"{item!r} is not of the form field=value; fields of data: {', '.join(types)}")
         if name not in types:
-            raise ValueError(f"data have no field {name!r}{nearest(name, types)}; fields are {', '.join(types)}")
+            raise ValueError(f"{of}data have no field {name!r}{nearest(name, types)}; fields are {', '.join(types)}")
         if name in values:
             raise ValueError(f"{name} is given twice, as {values[name]} and {value}")
         try:
@@ -248,6 +375,26 @@ def _parse_fields(text: str, kind: type[Scenes] | type[Folder]) -> dict[str, Any
             wanted = f"one of {', '.join(valid)}" if valid else "a whole number" if types[name] is int else "a number"
             raise ValueError(f"{name}={value!r} is not {wanted}{nearest(value, valid)}") from None
     return values
+
+
+def _checked_path(path: str | os.PathLike[str]) -> str:
+    """The path with the home folder for `~`. Raises ValueError for one that no record could name."""
+    found = at_home(os.fspath(path))
+    try:
+        found.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"data='{shown(found)}' is not valid UTF-8, so no record could name it; rename it") from None
+    return found
+
+
+def _check_normalization(normalization: str, channels: int) -> None:
+    if normalization not in get_args(Normalizing):
+        raise ValueError(f"normalization={normalization!r} is neither 'measured' nor 'imagenet'")
+    if normalization == "imagenet" and channels != 3:
+        raise ValueError(
+            f"normalization=imagenet has figures for 3 channels, not for channels={channels}; "
+            "nearest valid: normalization=measured"
+        )
 
 
 def _check_range(field: str, value: float, low: float, high: float) -> None:
@@ -278,14 +425,3 @@ def _folders(folder: Path) -> list[str]:
         return sorted(entry.name for entry in folder.iterdir() if is_folder(entry) and not entry.name.startswith("."))
     except OSError:
         return []
-
-
-def shown(path: str | os.PathLike[str]) -> str:
-    """`path` for terminals and JSON files: bytes that are not UTF-8 appear as \\xff."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def nearest(name: str, choices: Iterable[str]) -> str:
-    """`; did you mean ...?` with the nearest of `choices`, or ""."""
-    found = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.5)
-    return f"; did you mean {found[0]!r}?" if found else ""

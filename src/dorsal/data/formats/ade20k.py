@@ -9,11 +9,11 @@ import numpy as np
 
 from dorsal.annotations.annotation import IGNORE
 from dorsal.annotations.labels import Labels
+from dorsal.data.errors import DataError, shown
 from dorsal.data.formats.index import AnnotatedIndex, SplitName
 from dorsal.data.formats.pairs import pairs_of
 from dorsal.data.formats.problems import Problem
 from dorsal.data.formats.truth import NO_CLASS
-from dorsal.data.spec import DataError, shown
 from dorsal.language.files import is_file, is_folder, read_text_file
 
 _CLASSES = 150

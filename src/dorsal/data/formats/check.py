@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,18 +10,13 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from dorsal.data.decode import Reading
+from dorsal.data.errors import shown
+from dorsal.data.formats.facts import SAMPLED, WHOLE, Facts, gather, image_paths
 from dorsal.data.formats.index import AnnotatedIndex, Entry, SplitName, count, listed
 from dorsal.data.formats.judge import Finding, judge_all_boxes, judge_boxes, judge_labels, judge_masks, judge_points
-from dorsal.data.formats.looks import Look, Marks, frame, look_at, near_twins
+from dorsal.data.formats.looks import Look, frame, near_twins
 from dorsal.data.formats.problems import Problem, ProblemId, TruthError
-from dorsal.data.progress import Progress
-from dorsal.data.scanning import Task, scan_files
-from dorsal.data.spec import shown
-from dorsal.language.files import is_file
 
-WHOLE = 20_000
-"""Up to this number of images the check decodes each, draws each mask and reads each label image."""
 _FEW = 5
 _TINY = 4.0
 _SPLITS: tuple[SplitName, SplitName] = ("train", "val")
@@ -43,7 +37,7 @@ class _Seen(msgspec.Struct, frozen=True, eq=False):
     entry: Entry
     problem: Problem | None = None
     digest: bytes = b""
-    mark: Marks | None = None
+    mark: bytes = b""
 
 
 class _Judged(msgspec.Struct, frozen=True, eq=False):
@@ -54,18 +48,20 @@ class _Judged(msgspec.Struct, frozen=True, eq=False):
 
 
 def check_annotated(
-    index: AnnotatedIndex, size: int, on_progress: Progress | None = None, whole: int = WHOLE
+    index: AnnotatedIndex, size: int, facts: Mapping[Path, Facts] | None = None, whole: int = WHOLE
 ) -> Checked:
     """Looks at every image and judges every annotation.
 
-    `size` is the shorter side in pixels of images as a network will see them. `on_progress` is called after each file
-    that is decoded. Of more than `whole` images only headers, boxes and points are judged, which a note says.
+    `size` is the shorter side in pixels of images as a network will see them. `facts` are those of the files, as
+    `gather` finds them, which it does here without. Of more than `whole` images only headers, boxes and points are
+    judged, which a note says.
 
     It raises nothing: all problems are in the result, those that reading found first.
     """
     entries = [*index.train, *index.val]
-    decoded = len(entries) <= whole
-    seen = _see(entries, decoded, on_progress)
+    decoded = len(image_paths(index)) <= whole
+    facts = gather(index, whole=whole) if facts is None else facts
+    seen = [_fitted(entry, facts.get(entry.path)) for entry in entries]
     parts: dict[SplitName, list[_Seen]] = {"train": seen[: len(index.train)], "val": seen[len(index.train) :]}
     systematic = {split: _of_all_boxes(index, split, parts[split]) for split in _SPLITS}
     with ThreadPoolExecutor() as pool:
@@ -88,41 +84,36 @@ def check_annotated(
     }
     notes = [*index.notes, *_notes(index, parts, size)]
     if not decoded:
-        notes.append(f"of more than {whole:,} images only headers, boxes and points were checked, no pixels")
+        notes.append(
+            f"of more than {whole:,} images only headers, boxes and points were checked, no pixels but those of "
+            f"{min(SAMPLED, len(index.train)):,} training images"
+        )
     checked = msgspec.structs.replace(index, train=kept["train"], val=kept["val"])
     return Checked(checked, tuple(problems), tuple(notes))
 
 
-def _see(entries: Sequence[Entry], decoded: bool, on_progress: Progress | None) -> list[_Seen]:
-    """Every entry with the size of its image, in order."""
-    paths = list(dict.fromkeys(entry.path for entry in entries))
-    there = [path for path in paths if is_file(path)]
-    looks = dict(zip(there, look_at(there, decoded), strict=True))
-    unsound: dict[Path, str] = {path: look.problem for path, look in looks.items() if look.problem}
-    digests: dict[Path, bytes] = {}
-    if decoded:
-        scans = scan_files(len(there), lambda number: Task(os.fsencode(there[number])), Reading())
-        for done, (number, scan) in enumerate(scans, 1):
-            digests[there[number]] = scan.digest
-            if scan.problem:
-                unsound[there[number]] = scan.problem
-            if on_progress is not None:
-                on_progress(done, len(there))
-    return [_fitted(entry, looks.get(entry.path), unsound.get(entry.path, ""), digests) for entry in entries]
+def fitted(index: AnnotatedIndex, facts: Mapping[Path, Facts]) -> AnnotatedIndex | None:
+    """The index with the size of each image, None where one has a problem."""
+    seen = [_fitted(entry, facts.get(entry.path)) for entry in (*index.train, *index.val)]
+    if index.problems or any(each.problem for each in seen):
+        return None
+    entries = tuple(each.entry for each in seen)
+    return msgspec.structs.replace(index, train=entries[: len(index.train)], val=entries[len(index.train) :])
 
 
-def _fitted(entry: Entry, look: Look | None, unsound: str, digests: dict[Path, bytes]) -> _Seen:
+def _fitted(entry: Entry, facts: Facts | None) -> _Seen:
+    """The entry with the size of its image."""
     where = shown(entry.path)
-    if look is None:
+    if facts is None:
         return _Seen(entry, Problem("image-missing", where, "", "there is no such file"))
-    if unsound:
+    if unsound := facts.scan.problem or facts.look.problem:
         return _Seen(entry, Problem("image-unreadable", where, "", unsound))
     try:
-        size, turned = frame(_declared(entry, look), look)
+        size, turned = frame(_declared(entry, facts.look), facts.look)
     except TruthError as error:
         return _Seen(entry, Problem(error.problem, where, "", error.found))
-    fitted = msgspec.structs.replace(entry, size=size, turned=turned)
-    return _Seen(fitted, None, digests.get(entry.path, b""), look.mark)
+    sized = msgspec.structs.replace(entry, size=size, turned=turned)
+    return _Seen(sized, None, facts.scan.digest, facts.look.mark)
 
 
 def _declared(entry: Entry, look: Look) -> tuple[int, int] | None:
@@ -197,9 +188,9 @@ def _notes(index: AnnotatedIndex, parts: Mapping[SplitName, list[_Seen]], size: 
     same = [each.entry.path for each in parts["val"] if each.digest in digests]
     if same:
         yield f"{_are(len(same), 'validation image')} also in train, first: {shown(same[0])}"
-    others = [each for each in parts["val"] if each.mark is not None and each.digest not in digests]
-    train = [each.mark for each in parts["train"] if each.mark is not None]
-    near = near_twins(train, [each.mark for each in others if each.mark is not None])
+    others = [each for each in parts["val"] if each.mark and each.digest not in digests]
+    train = [each.mark for each in parts["train"] if each.mark]
+    near = near_twins(train, [each.mark for each in others])
     if len(near):
         first = shown(others[near[0]].entry.path)
         yield f"{_are(len(near), 'validation image')} nearly the same as one of train, first: {first}"

@@ -11,11 +11,11 @@ import numpy.typing as npt
 from dorsal.annotations.annotation import IGNORE
 from dorsal.annotations.labels import Labels
 from dorsal.annotations.rle import Floats
+from dorsal.data.errors import DataError, shown
 from dorsal.data.formats.index import AnnotatedIndex, Entry, SplitName
 from dorsal.data.formats.pairs import pairs_of
 from dorsal.data.formats.problems import Problem
 from dorsal.data.formats.truth import NO_CLASS, Truth
-from dorsal.data.spec import DataError, shown
 from dorsal.language.files import is_file, is_folder
 from dorsal.spec.task import Kind
 

@@ -14,6 +14,7 @@ import numpy as np
 from dorsal.annotations.coco import boxes_from_coco, keypoints_from_coco
 from dorsal.annotations.labels import Labels, Pairs
 from dorsal.annotations.rle import Floats
+from dorsal.data.errors import DataError, shown
 from dorsal.data.formats.coco_files import (
     CocoCategory,
     CocoFile,
@@ -26,7 +27,6 @@ from dorsal.data.formats.coco_files import (
 from dorsal.data.formats.index import AnnotatedIndex, Entry, SplitName, listed
 from dorsal.data.formats.problems import Problem
 from dorsal.data.formats.truth import Shape, Truth
-from dorsal.data.spec import DataError, shown
 from dorsal.spec.task import Kind
 
 _NO_OUTLINE = (b"", b"[]", b"null")

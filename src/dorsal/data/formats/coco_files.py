@@ -8,9 +8,9 @@ from pathlib import Path
 
 import msgspec
 
+from dorsal.data.errors import DataError, nearest, shown
 from dorsal.data.formats.index import SplitName, first_folder, listed
 from dorsal.data.layout import role_of
-from dorsal.data.spec import DataError, nearest, shown
 
 _OTHERS = frozenset({"panoptic", "captions", "stuff", "semantic", "info", "results", "det"})
 """Words in names of files that are no instances or keypoints."""

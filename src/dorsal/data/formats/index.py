@@ -13,10 +13,10 @@ from dorsal.annotations.labels import Labels
 from dorsal.data.decode import SUFFIXES
 from dorsal.data.formats.problems import Problem
 from dorsal.data.formats.truth import Truth
+from dorsal.data.kinds import Format
 from dorsal.language.files import is_file
 from dorsal.spec.task import Kind
 
-Format = Literal["coco", "voc", "yolo", "pairs", "cityscapes", "ade20k"]
 SplitName = Literal["train", "val"]
 
 
@@ -50,7 +50,7 @@ class AnnotatedIndex(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     - `problems`: what was found wrong on reading; the objects concerned are left out. `notes`: sentences.
     """
 
-    format: Format
+    format: Format | Literal["memory"]
     root: Path
     labels: Labels
     kinds: frozenset[Kind]
@@ -64,6 +64,32 @@ class AnnotatedIndex(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     def split(self, name: SplitName) -> tuple[Entry, ...]:
         """The entries of a split."""
         return self.train if name == "train" else self.val
+
+
+def spread(entries: Sequence[Entry], most: int) -> tuple[Entry, ...]:
+    """At most so many of the entries, evenly spread and in their order; all of them where `most` is 0."""
+    if not most or len(entries) <= most:
+        return tuple(entries)
+    return tuple(entries[place * len(entries) // most] for place in range(most))
+
+
+def narrowed(index: AnnotatedIndex, kinds: frozenset[Kind]) -> AnnotatedIndex:
+    """The index with no more than these kinds, so that nothing else is judged. Those that it lacks are passed over."""
+    kept = index.kinds & kinds
+
+    def narrow(entry: Entry) -> Entry:
+        truth = entry.truth
+        if not kept & {"boxes", "masks", "keypoints"}:
+            return msgspec.structs.replace(entry, truth=Truth(semantic=truth.semantic))
+        shapes, keypoints = truth.shapes if "masks" in kept else None, truth.keypoints if "keypoints" in kept else None
+        semantic = truth.semantic if "semantic" in kept else None
+        truth = msgspec.structs.replace(truth, shapes=shapes, keypoints=keypoints, semantic=semantic)
+        return msgspec.structs.replace(entry, truth=truth)
+
+    points = "keypoints" in kept
+    problems = tuple(each for each in index.problems if points or each.id != "keypoint-count")
+    train, val = (tuple(map(narrow, split)) for split in (index.train, index.val))
+    return msgspec.structs.replace(index, kinds=kept, train=train, val=val, problems=problems)
 
 
 def listed(names: Iterable[object], most: int = 5) -> str:

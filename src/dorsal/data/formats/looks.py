@@ -14,8 +14,6 @@ from PIL import Image
 
 from dorsal.data.formats.problems import TruthError
 
-Marks = npt.NDArray[np.uint64]
-
 _ORIENTATION = 0x0112
 _TURNED = range(5, 9)
 """The EXIF orientations that exchange height and width."""
@@ -25,15 +23,16 @@ _BITS = 10
 _BLOCK = 256
 
 
-class Look(msgspec.Struct, frozen=True, eq=False):
-    """A file's size as stored (height, width), its EXIF orientation, 1 where there is none, and its mark, if asked for.
+class Look(msgspec.Struct, frozen=True, array_like=True):
+    """A file's size as stored (height, width), its EXIF orientation, 1 where there is none, and its mark of 32 bytes,
+    if asked for.
 
     `problem` says why the file cannot be opened; then nothing else is set.
     """
 
     stored: tuple[int, int] = (0, 0)
     orientation: int = 1
-    mark: Marks | None = None
+    mark: bytes = b""
     problem: str = ""
 
     @property
@@ -68,18 +67,22 @@ def frame(declared: tuple[int, int] | None, look: Look) -> tuple[tuple[int, int]
     return fitting[0]
 
 
-def near_twins(train: Sequence[Marks], val: Sequence[Marks]) -> npt.NDArray[np.int64]:
+def near_twins(train: Sequence[bytes], val: Sequence[bytes]) -> npt.NDArray[np.int64]:
     """The numbers of the marks of `val` that are nearly those of a mark of `train`, in order."""
     if not train or not val:
         return np.zeros(0, np.int64)
-    known, found = np.stack(train), []
+    known, found = _words(train), []
     for start in range(0, len(val), _BLOCK):
-        block = np.stack(val[start : start + _BLOCK])
+        block = _words(val[start : start + _BLOCK])
         apart = np.zeros((len(block), len(known)), np.uint16)
         for word in range(known.shape[1]):
             apart += np.bitwise_count(block[:, word, None] ^ known[None, :, word])
         found.append(start + np.flatnonzero((apart <= _BITS).any(axis=1)))
     return np.concatenate(found)
+
+
+def _words(marks: Sequence[bytes]) -> npt.NDArray[np.uint64]:
+    return np.frombuffer(b"".join(marks), np.uint64).reshape(len(marks), -1)
 
 
 def _look(path: Path, marks: bool) -> Look:
@@ -88,7 +91,7 @@ def _look(path: Path, marks: bool) -> Look:
             stored = image.height, image.width
             orientation = image.getexif().get(_ORIENTATION, 1)
             known = orientation if orientation in range(1, 9) else 1
-            return Look(stored, known, _mark(image) if marks else None)
+            return Look(stored, known, _mark(image) if marks else b"")
     except OSError as error:
         return Look(
             problem=f"cannot be read: {error.strerror}" if error.strerror else "is not an image Pillow can read"
@@ -97,9 +100,9 @@ def _look(path: Path, marks: bool) -> Look:
         return Look(problem=f"cannot be decoded: {error}")
 
 
-def _mark(image: Image.Image) -> Marks:
-    """Whether each of 16 x 16 places is darker than its right neighbour, as 4 words of 64 bits ("dHash")."""
+def _mark(image: Image.Image) -> bytes:
+    """Whether each of 16 x 16 places is darker than its right neighbour, as 256 bits ("dHash")."""
     image.draft("L", (4 * _SIDE, 4 * _SIDE))  # a JPEG is decoded at a fraction of its size, of this at the least
     small = image.convert("L").resize((_SIDE + 1, _SIDE), Image.Resampling.BOX)
     values = np.asarray(small, np.int16)
-    return np.packbits(values[:, :-1] < values[:, 1:]).view(np.uint64)
+    return np.packbits(values[:, :-1] < values[:, 1:]).tobytes()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dorsal.data.spec import DataError, shown
+from dorsal.data.errors import DataError, shown
 from dorsal.language.files import is_file, read_text_file
 
 CAMVID = (

@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from dorsal.annotations.annotation import IGNORE
 from dorsal.annotations.labels import Labels
+from dorsal.data.errors import DataError, shown
 from dorsal.data.formats.index import AnnotatedIndex, Entry, SplitName, image_files
 from dorsal.data.formats.names import names_in, read_names
 from dorsal.data.formats.problems import Problem
 from dorsal.data.formats.truth import MOST_CLASSES, NO_CLASS, LabelImage, Truth
-from dorsal.data.spec import DataError, shown
 from dorsal.language.files import is_folder
 
 _SPLITS: tuple[SplitName, SplitName] = ("train", "val")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 
 from dorsal.data.decode import Reading
+from dorsal.data.errors import shown
 from dorsal.data.formats import ade20k, cityscapes, coco_files, pairs, voc, yolo
 from dorsal.data.layout import find_layout
-from dorsal.data.spec import shown
 from dorsal.language.files import is_folder
 
 FOLDER = "folder"
@@ -47,17 +48,25 @@ def recognize(root: Path) -> str:
     """
     if not is_folder(root):
         raise ValueError(f"data={shown(root)!r} is not a folder, or one that may not be entered")
+    return only(root, candidates(root))
+
+
+def candidates(root: Path) -> tuple[str, ...]:
+    """The formats that the folder `root` may be of. Raises OSError where it cannot be listed."""
     found = {name: names for name, used in _USED.items() if (names := used(root))}
     taken = frozenset().union(*found.values())
-    if _has_classes(root, taken):
-        found[FOLDER] = frozenset()
+    return (*found, *([FOLDER] if _has_classes(root, taken) else []))
+
+
+def only(root: Path, found: Sequence[str]) -> str:
+    """The one format among those that were found. Raises ValueError where there is none or several."""
     if not found:
         looked = "; ".join(f"{name}: {what}" for name, what in _LOOKED_FOR.items())
         raise ValueError(f"data={shown(root)!r} is of no known format; looked for {looked}")
     if len(found) > 1:
         ways = " or ".join(f"{name}:{shown(root)}" for name in found)
         raise ValueError(f"data={shown(root)!r} may be {' or '.join(found)}; say which: {ways}")
-    return next(iter(found))
+    return found[0]
 
 
 def _has_classes(root: Path, taken: frozenset[str]) -> bool:
@@ -68,7 +77,7 @@ def _has_classes(root: Path, taken: frozenset[str]) -> bool:
     layout = find_layout(root, names, Reading())
     inner = [root / folder for role, folder in layout.folders.items() if role == "train"]
     classes = [root / name for name in names] if "whole" in layout.folders else [*inner[:1], *inner[:1]]
-    return sum(_holds_images(folder) for folder in classes) >= 2
+    return len(list(islice(filter(_holds_images, classes), 2))) == 2  # a set may have thousands of classes
 
 
 def _holds_images(folder: Path) -> bool:

@@ -11,11 +11,11 @@ import yaml
 
 from dorsal.annotations.labels import Labels
 from dorsal.annotations.rle import Floats
+from dorsal.data.errors import DataError, nearest, shown
 from dorsal.data.formats.index import AnnotatedIndex, Entry, SplitName, image_files
 from dorsal.data.formats.names import read_names
 from dorsal.data.formats.problems import Problem
 from dorsal.data.formats.truth import Truth
-from dorsal.data.spec import DataError, nearest, shown
 from dorsal.language.files import is_file, is_folder
 from dorsal.spec.task import Kind
 
