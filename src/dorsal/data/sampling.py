@@ -12,7 +12,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, overload
 
 import msgspec
 import numpy as np
@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from dorsal.data.annotated import AnnotatedData, AnnotatedSplit, ChosenAnnotated, JoinedAnnotated
 from dorsal.data.split import ChosenImages, ImageData, JoinedSplits, Split
 from dorsal.data.summary import Resampling
 
 Item = TypeVar("Item")
+Opened = TypeVar("Opened", bound=ImageData | AnnotatedData)
 
 
 class SeededItems(Dataset[Item]):
@@ -110,17 +112,17 @@ def held_out(labels: NDArray[np.int64], share: float, seed: int) -> Draw:
     return Draw(np.flatnonzero(~held), np.flatnonzero(held))
 
 
-def inner_data(data: ImageData, share: float, seed: int) -> ImageData:
+def inner_data(data: Opened, share: float, seed: int) -> Opened:
     """The training images alone, a `share` of them held out in place of the validation images.
 
     They are drawn by `held_out`; images of one group stay together, and are held out by the class of its first image.
     """
     images = data.train
-    draw = _by_group(images.labels, images.groups, lambda labels: held_out(labels, share, seed))
+    draw = _by_group(_labels_of(images), images.groups, lambda labels: held_out(labels, share, seed))
     return _with_images(data, images, draw, f"training images of {data.source}", f"inner {share} {seed}")
 
 
-def resample(data: ImageData, how: Resampling, seed: int) -> Draw:
+def resample(data: ImageData | AnnotatedData, how: Resampling, seed: int) -> Draw:
     """What a seed draws of all images: of the training images, and after these the validation images.
 
     - "random": the share of each class that is held out is that of the validation images in all.
@@ -131,7 +133,7 @@ def resample(data: ImageData, how: Resampling, seed: int) -> Draw:
     groups, for so many folds.
     """
     images = whole(data)
-    labels, groups = images.labels, images.groups
+    labels, groups = _labels_of(images), images.groups
     if how == "random":
         return _by_group(labels, groups, lambda of: held_out(of, len(data.val) / len(labels), seed))
     if how < 2:
@@ -141,15 +143,27 @@ def resample(data: ImageData, how: Resampling, seed: int) -> Draw:
     return _by_group(labels, groups, lambda of: _fold(of, how, repetition, part, data.classes, what))
 
 
-def resampled_data(data: ImageData, how: Resampling, seed: int) -> ImageData:
+def resampled_data(data: Opened, how: Resampling, seed: int) -> Opened:
     """The data with training and validation images as `resample` draws them, and the normalization that they had.
     Raises ValueError as that does."""
     return _with_images(data, whole(data), resample(data, how, seed), data.source, f"resample {how} {seed}")
 
 
-def whole(data: ImageData) -> JoinedSplits:
+@overload
+def whole(data: ImageData) -> JoinedSplits: ...
+@overload
+def whole(data: ImageData | AnnotatedData) -> JoinedSplits | JoinedAnnotated: ...
+def whole(data: ImageData | AnnotatedData) -> JoinedSplits | JoinedAnnotated:
     """The training images, and after these the validation images."""
+    if isinstance(data, AnnotatedData):
+        return JoinedAnnotated((data.train, data.val))
     return JoinedSplits((data.train, data.val), range(len(data.classes)))
+
+
+def _labels_of(images: Split | AnnotatedSplit) -> NDArray[np.int64]:
+    """The classes by which images are shared out evenly: annotated ones are of one kind."""
+    labels: NDArray[np.int64] | None = getattr(images, "labels", None)
+    return np.zeros(len(images), np.int64) if labels is None else labels
 
 
 def _by_group(
@@ -178,11 +192,12 @@ def _fold(labels: NDArray[np.int64], folds: int, repetition: int, part: int, cla
     return Draw(np.flatnonzero(part_of != part), np.flatnonzero(part_of == part))
 
 
-def _with_images(data: ImageData, images: Split, draw: Draw, source: str, drawn: str) -> ImageData:
+def _with_images(data: Opened, images: Any, draw: Draw, source: str, drawn: str) -> Opened:
+    chosen = ChosenImages if isinstance(data, ImageData) else ChosenAnnotated
     return msgspec.structs.replace(
         data,
-        train=ChosenImages(images, draw.learnt),
-        val=ChosenImages(images, draw.held),
+        train=chosen(images, draw.learnt),
+        val=chosen(images, draw.held),
         fingerprint=hashlib.sha256(f"{data.fingerprint} {drawn}".encode()).hexdigest(),
         source=source,
     )

@@ -14,6 +14,7 @@ recognized by the names in it, see `dorsal.data.formats.recognize`; where two fi
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 import re
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ from dorsal.data.errors import MAX_PIXELS, DataError, nearest, shown
 from dorsal.data.kinds import FIELDS, KINDS, Format, data_sets_with, kinds_in_words
 from dorsal.language.files import at_home, is_file, is_folder
 from dorsal.language.reader import read_closed, wrong_type
+from dorsal.spec.task import AnyTask, Classify
 
 __all__ = [
     "DATA_HELP",
@@ -230,7 +232,7 @@ DATA_HELP = (
 """What `--data` takes, for the help text of every verb that has it."""
 
 
-def data_spec(data: DataSpec | str | os.PathLike[str]) -> DataSpec:
+def data_spec(data: DataSpec | str | os.PathLike[str], task: AnyTask = Classify()) -> DataSpec:
     """Returns `data` itself if it is a record, else the record that its text or path names. A path is always a folder.
 
     Raises ValueError as `parse_data` does, and TypeError for anything else.
@@ -239,7 +241,7 @@ def data_spec(data: DataSpec | str | os.PathLike[str]) -> DataSpec:
         case Scenes() | Folder() | Annotated():
             return data
         case str():
-            return parse_data(data)
+            return parse_data(data, task)
         case os.PathLike():
             return _recognized(os.fspath(data), "")
     raise wrong_type(
@@ -247,20 +249,26 @@ def data_spec(data: DataSpec | str | os.PathLike[str]) -> DataSpec:
     )
 
 
-def parse_data(text: str) -> DataSpec:
-    """Reads `text`, as the module's docstring shows it, into a record.
+def parse_data(text: str, task: AnyTask = Classify()) -> DataSpec:
+    """Reads `text`, as the module's docstring shows it, into a record. Fields of scenes that are left out are as
+    `scenes_of` the task has them.
 
     Raises ValueError when the text is malformed, names an unknown field or format, gives a value that does not fit,
     names neither `scenes` nor an existing folder, or a folder that may be of two formats. If the whole text, or all of
     it after the name of a format, is the name of a folder, brackets and all, it is that folder.
     """
-    return read_closed(text.strip(), _read)
+    return read_closed(text.strip(), functools.partial(_read, scenes=scenes_of(task)))
 
 
-def _read(text: str) -> DataSpec:
+def scenes_of(task: AnyTask) -> Scenes:
+    """The embedded default of a task: for all but classification scenes of several digits."""
+    return Scenes() if isinstance(task, Classify) else Scenes(digits=4, size=64, train=1000, val=400)
+
+
+def _read(text: str, scenes: Scenes) -> DataSpec:
     name, fields = _split(text)
     if name == "scenes":
-        return Scenes(**_parse_fields(fields, _types(Scenes)))
+        return msgspec.structs.replace(scenes, **_parse_fields(fields, _types(Scenes)))
     prefix, colon, path = name.partition(":")
     if not colon or not re.fullmatch(r"[\w-]+", prefix) or is_folder(Path(at_home(name))):
         return _recognized(name, fields)

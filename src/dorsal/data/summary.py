@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from dorsal.data.spec import DataSpec
+from dorsal.spec.task import AnyTask, Classify
 
 Resampling = Literal["random"] | int
 """How each seed draws training and validation images anew: at random, or as one of so many folds."""
@@ -19,7 +20,9 @@ class DataSummary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     - `mean`, `std`: what images are normalized by, one value a channel (red, green, blue), for values in 0..1.
     - `fingerprint`: sha256 in hex of all images and labels; equal fingerprints mean equal data.
     - `train_images`, `val_images`: how many there are. `constant`: the score in percent of always answering the
-      largest class of the validation images. `notes`: sentences on what was converted or passed over.
+      largest class of the validation images, 0 in other tasks than classification.
+    - `notes`: sentences on what was converted or passed over.
+    - `task`: what is learnt from them, with nothing left open.
     - `resample`: how each seed draws its own images to learn from and to be scored on from all of these; None where
       every seed has the same.
     """
@@ -34,6 +37,7 @@ class DataSummary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     constant: float
     notes: tuple[str, ...] = ()
     resample: Resampling | None = None
+    task: AnyTask = Classify()
 
     @property
     def overlap(self) -> float:

@@ -13,7 +13,7 @@ from dorsal.jobs.records import Study, Trial
 from dorsal.jobs.scores import Scores
 from dorsal.spec.task import Classify
 from dorsal.stats import Comparisons, Contribution, compare_arms
-from dorsal.tasks.contributions import ARRAYS, contributions
+from dorsal.tasks.contributions import LARGE, contributions
 
 _TOLERANCE = 1e-6
 """The score of a run and that of its predictions differ by rounding only."""
@@ -48,7 +48,7 @@ def read_contributions(study: Study, folder: Path) -> Contributions:
 def _read(study: Study, folder: Path, trial: Trial) -> Contribution:
     if not trial.predictions:
         raise ValueError(f"run {trial.key} kept nothing of single images")
-    found = contributions(study.task, read_predictions(folder, trial, ARRAYS))
+    found = contributions(study.task, read_predictions(folder, trial, LARGE))
     if trial.score is None or abs(found.score() - trial.score) > _TOLERANCE:
         raise ValueError(f"the predictions of run {trial.key} do not give its score")
     return found
@@ -63,7 +63,7 @@ def compare_models(scores: Scores, folder: Path) -> Comparisons | None:
     for model in scores.models:
         if model.result.score is not None and model.images == scores.models[0].images:
             with suppress(ValueError, OSError):
-                found[model.name] = contributions(Classify(), read_predictions(folder, model.result, ARRAYS))
+                found[model.name] = contributions(Classify(), read_predictions(folder, model.result, LARGE))
     if len(found) < 2 or len({part.images for part in found.values()}) > 1:
         return None
     return compare_arms(

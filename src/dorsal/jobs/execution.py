@@ -357,7 +357,13 @@ def _with_latencies(todo: Plan, timings: Timings) -> tuple[Arm, ...]:
     """The arms with what was measured under the first recipe, or under their own."""
     first = next(iter(todo.recipes))
     return tuple(
-        replace(arm, forward=timing.forward, train_step=timing.train_step)
+        replace(
+            arm,
+            forward=timing.forward,
+            train_step=timing.train_step,
+            trunk_forward=timing.trunk_forward,
+            whole=timing.whole,
+        )
         if (timing := timings.get((arm.label, arm.recipe or first)))
         else arm
         for arm in todo.arms
@@ -403,6 +409,7 @@ def _study(
         versions=made_with,
         runs=tuple(run.planned for run in todo.runs),
         notes=todo.data.notes,
+        task=todo.data.task,
         remarks=remarks,
         tuning=todo.tuning,
         margin=execution.margin,

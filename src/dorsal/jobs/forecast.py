@@ -9,7 +9,7 @@ import msgspec
 
 from dorsal.jobs.kept import disk_needed
 from dorsal.jobs.plan import Plan, Run, distinct_runs
-from dorsal.jobs.records import Latency
+from dorsal.jobs.records import Latency, WholeCost
 
 START_UP_SECONDS = 6.0
 """From starting a worker to its first step: importing torch, opening the data."""
@@ -20,11 +20,14 @@ EpochSeconds = Mapping[tuple[str, str], float]
 
 class RunTiming(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Measured on one arm with one recipe: a forward pass, a training step, and what an epoch comes to; of a probe all
-    of it, without a step."""
+    of it, without a step. In other tasks than classification also what the network alone takes, and what the model
+    costs with its heads."""
 
     forward: Latency
     train_step: Latency | None
     epoch_seconds: float
+    trunk_forward: Latency | None = None
+    whole: WholeCost | None = None
 
 
 class Forecast(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,8 +1,9 @@
 """What a study keeps of a finished run beside its trial: its predictions and its model. No torch.
 
 predictions/KEY.npz    arrays [n, …] in the order of the images that were scored; see the task's scorer, e.g. `label`,
-                       `predicted` and `logits` (half precision) of `tasks.classify.score`; and `group`, where images
-                       are not independent of each other (`data.split.Split.groups`)
+                       `predicted` and `logits` (half precision) of `tasks.classify.score`, or [D, …] of all that was
+                       found in them (`tasks.detect.score`); and `group`, where images are not independent of each other
+                       (`data.split.Split.groups`)
 models/KEY/            a model as a folder, which every verb takes; see `weights.saved`
 """
 
@@ -57,10 +58,8 @@ def write_predictions(folder: Path, key: str, content: bytes) -> None:
     write_whole(path, content)
 
 
-def read_predictions(
-    folder: Path, trial: Trial | ModelScore, names: Collection[str] | None = None
-) -> dict[str, NDArray[Any]]:
-    """What the run said of each validation image: all arrays, or those of these names that are there.
+def read_predictions(folder: Path, trial: Trial | ModelScore, without: Collection[str] = ()) -> dict[str, NDArray[Any]]:
+    """What the run said of each validation image: all arrays, or those that are not of these names.
 
     Raises ValueError where the study keeps nothing of the run, or the file is not the one that the run wrote.
     """
@@ -73,7 +72,7 @@ def read_predictions(
     if hashlib.sha256(content).hexdigest() != trial.predictions:
         raise ValueError(f"{str(path)!r} is damaged or of another run: its sha256 is not the one in the store")
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files if names is None or name in names}
+        return {name: arrays[name] for name in arrays.files if name not in without}
 
 
 def disk_needed(params: Sequence[int], data: DataSummary, workers: int, keep_models: bool) -> int:

@@ -17,9 +17,11 @@ from dorsal.jobs.resources import ResourceOptions
 from dorsal.recipes.epoch import Epoch
 from dorsal.recipes.probe import check_level
 from dorsal.recipes.recipe import Recipe
+from dorsal.recipes.suits import check_suits
 from dorsal.recipes.text import AnyRecipe, check_start, recipe_hash
 from dorsal.spec.network import Network
 from dorsal.spec.start import Start
+from dorsal.spec.task import AnyTask, Classify, task_text
 from dorsal.spec.timm import AnyNetwork, TimmNetwork
 
 ScoredSplit = Literal["val", "train", "all"]
@@ -45,7 +47,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
     A run refuses data that do not have the `fingerprint`, and weights that do not have the sha256 of `start`. `inner`
     is the seed by which training images are held out, to be scored on in place of the validation images; or None.
-    `resample` is how the run's own seed draws its images, as in `DataSummary`.
+    `resample` is how the run's own seed draws its images, as in `DataSummary`. `task` is what is learnt.
     """
 
     key: str
@@ -59,6 +61,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     start: Start | None = None
     inner: int | None = None
     resample: Resampling | None = None
+    task: AnyTask = Classify()
 
     @property
     def planned(self) -> PlannedRun:
@@ -193,7 +196,7 @@ def run_of(
     Raises ValueError where the recipe would keep random weights, or has no use for a start.
     """
     try:
-        _check_arm(recipe, arm)
+        _check_arm(recipe, arm, data.task)
     except ValueError as error:
         raise ValueError(f"{arm.label} under {recipe_name}: {error}") from None
     return Run(
@@ -208,16 +211,20 @@ def run_of(
         start=arm.start,
         inner=inner,
         resample=data.resample,
+        task=data.task,
     )
 
 
-def _check_arm(recipe: AnyRecipe, arm: Arm) -> None:
+def _check_arm(recipe: AnyRecipe, arm: Arm, task: AnyTask) -> None:
     """Raises ValueError where the recipe asks for something that the arm has not. timm is asked elsewhere."""
     network = arm.network
     levels = len(arm.features) if isinstance(network, TimmNetwork) else len(network.stages) + 1
     if not isinstance(recipe, Recipe):
+        if not isinstance(task, Classify):
+            raise ValueError(f"a probe answers with one class for an image; task {task_text(task)} has to be trained")
         check_level(recipe.level, levels, arm.text)
         return
+    check_suits(recipe, task)
     check_start(recipe, arm.start is not None)
     if isinstance(network, TimmNetwork):
         return
@@ -230,7 +237,8 @@ def _check_arm(recipe: AnyRecipe, arm: Arm) -> None:
 def run_key(
     arm: Arm, recipe: AnyRecipe, seed: int, data: DataSummary, place: ResourceOptions, inner: int | None = None
 ) -> str:
-    """16 hexadecimal digits of what a run's result depends on: network, recipe, seed, data; the weights that it begins
+    """16 hexadecimal digits of what a run's result depends on: network, recipe, seed, data; the task, unless it is
+    classification; the weights that it begins
     from, and how images are prepared for these; which training images are held out, and how seeds draw images; where
     there are several processes or micro-batches their number or size, for batch norm and mixing see the images of one
     alone; and the precision, unless it is float32.
@@ -244,6 +252,8 @@ def run_key(
         parts.append([arm.start.sha256, arm.start.preprocessing])
     if inner is not None:
         parts.append(f"inner {inner}")
+    if not isinstance(data.task, Classify):
+        parts.append(task_text(data.task))
     if data.resample is not None:
         parts.append(f"resample {data.resample}")
     if place.processes > 1:

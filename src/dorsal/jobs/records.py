@@ -17,7 +17,7 @@ from dorsal.recipes.text import AnyRecipe
 from dorsal.spec.cost import Cost
 from dorsal.spec.layers import Feature
 from dorsal.spec.start import Start
-from dorsal.spec.task import Classify, Task
+from dorsal.spec.task import AnyTask, Classify
 from dorsal.spec.timm import AnyNetwork
 
 STUDY_SCHEMA = 3
@@ -37,6 +37,13 @@ class Latency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     device: str
 
 
+class WholeCost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a trunk costs with the heads of a task: parameters, and MACs of one image of the data."""
+
+    params: int
+    macs: int
+
+
 class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One network of a study, fitted to its data.
 
@@ -46,7 +53,9 @@ class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
       where it was named.
     - `changes`: what `--match` changed, in words. `differences`: its choices that are not those of the first arm
       (choice → [first arm's value, this arm's]).
-    - `forward`, `train_step`: measured times, None where nothing was timed.
+    - `forward`, `train_step`: measured times, None where nothing was timed. `trunk_forward`: of the network alone,
+      where the task adds heads to it.
+    - `whole`: parameters and MACs of the model with these heads, on one image; None in a classification.
     - `features`: the pyramid of a network of timm; empty for Dorsal's own, whose pyramid follows from `network`.
     - `start`: the weights that it begins from, None for random ones. `recipe`: the name of the only recipe that it is
       trained by; "" where it is trained by all that are crossed with the arms.
@@ -63,6 +72,8 @@ class Arm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     differences: dict[str, tuple[str, str]] = {}
     forward: Latency | None = None
     train_step: Latency | None = None
+    trunk_forward: Latency | None = None
+    whole: WholeCost | None = None
     features: tuple[Feature, ...] = ()
     start: Start | None = None
     recipe: str = ""
@@ -217,7 +228,7 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     trials: tuple[Trial, ...] = ()
     notes: tuple[str, ...] = ()
     remarks: tuple[StudyRemark, ...] = ()
-    task: Task = Classify()
+    task: AnyTask = Classify()
     tuning: tuple[Tuned, ...] = ()
     margin: float = MARGIN
     most_seeds: int | None = None

@@ -29,11 +29,10 @@ from dorsal.jobs.train import data_of, describe_error, starting_weights
 from dorsal.recipes.epoch import Step
 from dorsal.recipes.probe import Probe, check_images
 from dorsal.recipes.recipe import Recipe
-from dorsal.spec.task import Classify
 from dorsal.spec.timm import hash_of
 from dorsal.stats import Ratios
 from dorsal.tasks.classify.score import ClassifyScorer
-from dorsal.tasks.contributions import ARRAYS, contributions
+from dorsal.tasks.contributions import LARGE, accuracy_contributions
 from dorsal.tasks.model import make_model
 from dorsal.train.features import feature_key, kept_features
 from dorsal.train.probe import answer
@@ -55,6 +54,7 @@ def portions_of(run: Run) -> tuple[Portion, ...]:
     Raises ValueError where a class has no image to learn from.
     """
     data = data_of(run)
+    assert isinstance(data, ImageData)
     of_class = np.bincount(data.train.labels, minlength=len(data.classes))
     check_images(Probe(), of_class.tolist(), data.classes)
     most = int(of_class.max())
@@ -79,6 +79,7 @@ def probe_round(job: ProbeRound, tell: Callable[[Message], None], *, folder: Pat
     began = time.monotonic()
     try:
         data = data_of(job.run)
+        assert isinstance(data, ImageData)
         learnt = added(data.train, class_ranks(data.train.labels, _SEED), [size.each for size in job.portions])
         held = added(data.val, ranks(len(data.val), _SEED), [size.held for size in job.portions])
         features = _Features(job, data, folder / "features", place.device, tell)
@@ -104,9 +105,9 @@ def probe_round(job: ProbeRound, tell: Callable[[Message], None], *, folder: Pat
 def ratios_of(outcome: ModelScore, draws: int, folder: Path) -> list[Ratios]:
     """What each held-out image contributes to the score of each draw. Raises ValueError where the folder has lost
     that."""
-    said = read_predictions(folder, outcome, ARRAYS)
+    said = read_predictions(folder, outcome, LARGE)
     by_draw = {name: np.split(values, draws) for name, values in said.items()}
-    return [contributions(Classify(), {name: parts[draw] for name, parts in by_draw.items()}) for draw in range(draws)]
+    return [accuracy_contributions({name: parts[draw] for name, parts in by_draw.items()}) for draw in range(draws)]
 
 
 class _Features:

@@ -16,11 +16,12 @@ import msgspec
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from dorsal.data.dataset import ImageData, open_data
+from dorsal.data.annotated import AnnotatedData
 from dorsal.data.sampling import inner_data, resample, resampled_data
 from dorsal.data.spec import DataSpec, format_data
-from dorsal.data.split import largest_share
+from dorsal.data.split import ImageData, largest_share
 from dorsal.data.summary import DataSummary, Resampling
 from dorsal.data.transform import eval_crop
 from dorsal.jobs.engine import Message, Predictions
@@ -28,7 +29,7 @@ from dorsal.jobs.events import Note
 from dorsal.jobs.forecast import RunTiming
 from dorsal.jobs.kept import model_folder, pack
 from dorsal.jobs.plan import Run, checkpoint_file
-from dorsal.jobs.records import Arm, Latency, Trial
+from dorsal.jobs.records import Arm, Latency, Trial, WholeCost
 from dorsal.jobs.remarks import InputFinding
 from dorsal.jobs.resources import Resources
 from dorsal.jobs.trained import DRAWN_ANEW, save_trained, trained_card
@@ -39,12 +40,16 @@ from dorsal.recipes.recipe import Recipe
 from dorsal.recipes.text import AnyRecipe
 from dorsal.spec.network import Network
 from dorsal.spec.start import Start
+from dorsal.spec.task import AnyTask, Classify, at
 from dorsal.spec.timm import AnyNetwork, TimmNetwork, hash_of, timm_text
+from dorsal.tasks.data import AnyData, open_for
+from dorsal.tasks.method import method_of
 from dorsal.tasks.model import make_model
+from dorsal.tasks.trunk import OnTrunk
 from dorsal.train.doctor.inputs import IMAGES, examine_inputs, refusal
 from dorsal.train.loop import fit
 from dorsal.train.probing import probe
-from dorsal.train.timing import time_forward, time_step
+from dorsal.train.timing import time_forward, time_step, timed
 from dorsal.weights.source import tags_of
 from dorsal.weights.start import StartingWeights, load_start
 
@@ -78,14 +83,19 @@ def with_device(place: Resources) -> Resources:
     return msgspec.structs.replace(place, device=on_nodes if place.device == "auto" else place.device)
 
 
-def data_summary(spec: DataSpec, fingerprint: str | None = None, resampling: Resampling | None = None) -> DataSummary:
-    """Opens the data and says what a plan needs to know.
+def data_summary(
+    spec: DataSpec,
+    fingerprint: str | None = None,
+    resampling: Resampling | None = None,
+    task: AnyTask = Classify(),
+) -> DataSummary:
+    """Opens the data for a task and says what a plan needs to know. What the task leaves open is filled in.
 
     With the `fingerprint` of data that were opened before, a folder is not looked at again. `resampling` is how each
     seed draws its own images. Raises ValueError for data that are unknown or unsound, and as `resample` does.
     """
     _open.cache_clear()  # a folder may have changed since an earlier call
-    data = _open(spec, fingerprint)
+    data = _open(spec, fingerprint, task)
     if resampling is not None:
         resample(data, resampling, seed=1)
     return DataSummary(
@@ -96,9 +106,10 @@ def data_summary(spec: DataSpec, fingerprint: str | None = None, resampling: Res
         fingerprint=data.fingerprint,
         train_images=len(data.train),
         val_images=len(data.val),
-        constant=largest_share(data.val.labels),
+        constant=largest_share(data.val.labels) if isinstance(data, ImageData) else 0.0,
         notes=(data.summary, *data.notes),
         resample=resampling,
+        task=at(task, data.size),
     )
 
 
@@ -111,10 +122,25 @@ def summaries_at_sizes(data: DataSummary) -> Callable[[int], DataSummary]:
 
     def at(size: int) -> DataSummary:
         if size not in known:
-            known[size] = data_summary(msgspec.structs.replace(data.spec, size=size), data.fingerprint)
+            spec = msgspec.structs.replace(data.spec, size=size)
+            known[size] = data_summary(spec, data.fingerprint, task=data.task)
         return known[size]
 
     return at
+
+
+def check_models(arms: Iterable[Arm], data: DataSummary) -> None:
+    """Raises ValueError where the task cannot be built on the network of an arm, such as one whose strides do not
+    double. A classification is built on any."""
+    if isinstance(data.task, Classify):
+        return
+    method = method_of(data.task, _open(data.spec, data.fingerprint, data.task).labels)
+    for arm in arms:
+        try:
+            with torch.device("meta"):
+                method.build(arm.network, Recipe(), None)
+        except ValueError as error:
+            raise ValueError(f"network {arm.text!r}: {error}") from None
 
 
 def timm_arms(
@@ -146,7 +172,9 @@ def timm_arms(
 
 def check_probes(recipes: Iterable[AnyRecipe], data: DataSummary) -> None:
     """Raises ValueError where a probe among these has too few training images to learn the classes from."""
-    opened = _open(data.spec, data.fingerprint)
+    opened = _open(data.spec, data.fingerprint, data.task)
+    if not isinstance(opened, ImageData):
+        return  # there is no probe among them; see `jobs.plan`
     images = np.bincount(opened.train.labels, minlength=len(opened.classes)).tolist()
     for recipe in recipes:
         if not isinstance(recipe, Recipe):
@@ -164,12 +192,12 @@ def find_start(weights: str, network: AnyNetwork) -> Start:
 def examine_start(arm: Arm, data: DataSummary, accept: bool) -> tuple[InputFinding, ...]:
     """What `examine_images` finds of an arm's weights. Raises ValueError as that and `find_start` do."""
     assert arm.start is not None
-    opened = _open(data.spec, data.fingerprint)
+    opened = _open(data.spec, data.fingerprint, data.task)
     return examine_images(arm.label, arm.network, load_start(arm.start.weights, arm.network), opened, accept)
 
 
 def examine_images(
-    name: str, network: AnyNetwork, start: StartingWeights, data: ImageData, accept: bool
+    name: str, network: AnyNetwork, start: StartingWeights, data: AnyData, accept: bool
 ) -> tuple[InputFinding, ...]:
     """What is not well with the training images as weights will be given them; see `train.doctor`. `name` is the arm's.
 
@@ -177,7 +205,7 @@ def examine_images(
     """
     card = start.about.preprocessing
     prepared = data.prepared_as(card)
-    crop = eval_crop(data.size, prepared.resize, prepared.interpolation)
+    crop = eval_crop(data.size, prepared.preprocessing.resize, prepared.interpolation)
     spread = np.linspace(0, len(data.train) - 1, min(IMAGES, len(data.train))).astype(int).tolist()
     images = torch.stack([crop(data.train.image(index)) for index in spread])
     model = make_model(network, Recipe(), start)
@@ -221,9 +249,10 @@ def run_trial(run: Run, tell: Callable[[Message], None], *, folder: Path, place:
             on_step=tell,
             on_epoch=on_epoch,
             start=start,
+            task=run.task,
         )
         if keep_models and result.score is not None and isinstance(run.network, Network):
-            card = trained_card(run.network, data, _origin(run), run.recipe, run.start)
+            card = trained_card(run.network, data, _origin(run), run.recipe, run.start, run.task)
             save_trained(model_folder(folder, run.key), result.model, card, result.score.score)
     except Exception as error:
         return run.failed(describe_error(error), tuple(curve))
@@ -244,7 +273,7 @@ def _origin(run: Run) -> str:
     return f"run {run.key} of a study: {run.name}, data {run.fingerprint[:16]}{drawn}"
 
 
-def data_of(run: Run) -> ImageData:
+def data_of(run: Run) -> AnyData:
     """The images of a run. Raises ValueError where they are not those of the plan."""
     data = _whole_data(run)
     if run.resample is not None:
@@ -252,9 +281,9 @@ def data_of(run: Run) -> ImageData:
     return data if run.inner is None else inner_data(data, INNER_SHARE, run.inner)
 
 
-def _whole_data(run: Run) -> ImageData:
+def _whole_data(run: Run) -> AnyData:
     """The data that the images of a run are from. Raises ValueError where they are not those of the plan."""
-    data = _open(run.data, run.fingerprint)
+    data = _open(run.data, run.fingerprint, run.task)
     if data.fingerprint != run.fingerprint:
         raise ValueError(f"data {format_data(run.data)!r} changed after the study was planned")
     return data
@@ -267,6 +296,7 @@ def _probe_trial(
     began = time.monotonic()
     try:
         whole = _whole_data(run)
+        assert isinstance(whole, ImageData)
         found = probe(
             run.network,
             recipe,
@@ -304,6 +334,9 @@ def time_run(run: Run, *, place: Resources) -> RunTiming | str:
     device = place.device
     try:
         data, start = data_of(run), starting_weights(run)
+        if not isinstance(data, ImageData):
+            assert isinstance(run.recipe, Recipe)
+            return _time_task(run, run.recipe, data, start, place)
         made = run.recipe if isinstance(run.recipe, Recipe) else Recipe()
         model = make_model(run.network, made, start).to(device).eval()
         with torch.autocast(device, torch.bfloat16, enabled=place.precision == "bf16"):
@@ -326,10 +359,39 @@ def time_run(run: Run, *, place: Resources) -> RunTiming | str:
     )
 
 
+def _time_task(
+    run: Run, recipe: Recipe, data: AnnotatedData, start: StartingWeights | None, place: Resources
+) -> RunTiming:
+    """As `time_run`, of a task that adds heads to the network. The time of a call of the whole model is told of one
+    validation image, the first; that of the trunk of an image of that size."""
+    device = torch.device(place.device)
+    method = method_of(run.task, data.labels)
+    model = method.build(run.network, recipe, start).to(device).to(memory_format=torch.channels_last).eval()
+    assert isinstance(model, OnTrunk)
+    images, seen = next(iter(method.validation(data, 1)))
+    images = images.to(device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=place.precision == "bf16"):
+        trunk = timed(lambda: float(model.trunk(images)[-1].flatten()[0]), _REPEATS, _SECONDS)
+        whole = timed(lambda: list(method.predict(model, images, seen)), _REPEATS, _SECONDS)
+    with torch.inference_mode(), FlopCounterMode(display=False) as flops:
+        list(method.predict(model, images, seen))
+    steps = _step_seconds(run, recipe, data, place, start)
+    if not steps:
+        raise ValueError("an epoch has too few steps for one to be timed")
+    epoch = math.ceil(len(data.train) / recipe.batch) * statistics.mean(steps)
+    return RunTiming(
+        forward=_latency(whole, 1, place),
+        train_step=_latency(steps, recipe.batch, place),
+        epoch_seconds=epoch + len(data.val) * statistics.mean(whole),
+        trunk_forward=_latency(trunk, 1, place),
+        whole=WholeCost(sum(each.numel() for each in model.parameters()), flops.get_total_flops() // 2),
+    )
+
+
 @functools.lru_cache(maxsize=1)
-def _open(spec: DataSpec, fingerprint: str | None) -> ImageData:
+def _open(spec: DataSpec, fingerprint: str | None, task: AnyTask) -> AnyData:
     """A worker opens its data once, not once a run, and from the index of the data that were planned with."""
-    return open_data(spec, fingerprint=fingerprint)
+    return open_for(task, spec, fingerprint)
 
 
 def starting_weights(run: Run) -> StartingWeights | None:
@@ -360,7 +422,7 @@ class _EnoughError(Exception):
 
 
 def _step_seconds(
-    run: Run, made: Recipe, data: ImageData, place: Resources, start: StartingWeights | None
+    run: Run, made: Recipe, data: AnyData, place: Resources, start: StartingWeights | None
 ) -> list[float]:
     """Seconds of some training steps after the first few; none where an epoch is too short for that."""
     seconds: list[float] = []
@@ -387,6 +449,7 @@ def _step_seconds(
             loader_processes=place.loader_processes,
             on_step=on_step,
             start=start,
+            task=run.task,
         )
     return seconds
 

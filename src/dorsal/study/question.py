@@ -18,6 +18,7 @@ from dorsal.language.amounts import read_duration
 from dorsal.language.fields import check_fields
 from dorsal.language.options import Option, option, options_of
 from dorsal.recipes.text import text_of as recipe_text
+from dorsal.spec.task import AnyTask, parse_task, task_text
 
 _MOST_SEEDS = 10_000
 _LONGEST_NAME = 40
@@ -51,6 +52,24 @@ DataSets = Annotated[
     option(f"{DATA_HELP} Several data sets give an answer over all of them.", path=True, text=data_text),
 ]
 _RECIPE = "A named recipe (`dorsal recipes` lists them), one with edits, 'plain(epochs=3)', or a TOML or JSON file."
+DENSE = "dense"
+"""The recipe of all tasks but classification where a question names none."""
+
+
+def task_text_of(_: str, task: AnyTask) -> str:
+    """The text of a task that is given as a value."""
+    return task_text(task)
+
+
+TaskText = Annotated[
+    str,
+    option(
+        "What is learnt: classify, semantic, detect, instance (with masks), cascade; fields in brackets, as in "
+        "detect(head=cascade, masks=true).",
+        metavar="TASK",
+        text=task_text_of,
+    ),
+]
 Epochs = Annotated[int | None, option("Epochs in place of the recipe's own.", least=1)]
 Name = Annotated[str, option("Title of the study, and its name in the storage.")]
 KeepModels = Annotated[bool, option("Keep the model of every finished run as a folder.", free=True)]
@@ -95,6 +114,24 @@ class Training(ResourceOptions, frozen=True, kw_only=True):
     def seed_list(self) -> tuple[int, ...]:
         """The seeds themselves."""
         return seed_list(self.seeds)
+
+
+class TaskTraining(Training, frozen=True, kw_only=True):
+    """What the questions share that train networks for any task. Abstract, as `Training` is.
+
+    Raises ValueError naming the field whose value cannot be.
+    """
+
+    task: TaskText = "classify"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        msgspec.structs.force_setattr(self, "task", task_text(self.asked_task))
+
+    @property
+    def asked_task(self) -> AnyTask:
+        """The task, in which something may be left open."""
+        return parse_task(self.task)
 
 
 def from_toml(text: str, kind: type[Question]) -> Question:

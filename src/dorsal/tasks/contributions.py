@@ -8,19 +8,37 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dorsal.spec.task import Classify, Task
-from dorsal.stats import Ratios
+from dorsal.spec.task import AnyTask, Classify, Detect, Semantic
+from dorsal.stats import Contribution, Ranked, Ratios
 
-ARRAYS = ("label", "predicted", "group")
-"""The arrays of a file of predictions that a score rests on."""
+LARGE = ("logits",)
+"""The arrays of a file of predictions that no score rests on."""
 
 
-def contributions(task: Task, said: Mapping[str, NDArray[Any]]) -> Ratios:
-    """The score of the task as a fold over images. `said` is what `jobs.kept.read_predictions` returns."""
+def contributions(task: AnyTask, said: Mapping[str, NDArray[Any]]) -> Contribution:
+    """The score of the task as a fold over images. `said` is what `jobs.kept.read_predictions` returns; of a detector,
+    it has what `tasks.detect.score.DetectScorer.evidence` returns."""
     match task:
         case Classify():
-            right = (said["predicted"] == said["label"]).astype(np.float64)[:, None]
-            return Ratios(top=right, bottom=np.ones_like(right), groups=said.get("group"))
+            return accuracy_contributions(said)
+        case Semantic():
+            return iou_contributions(said)
+        case Detect():
+            return Ranked(
+                image=said["image"],
+                label=said["label"],
+                scores=said["scores"],
+                hit=said["hit"],
+                ignored=said["ignored"],
+                truths=said["truths"].astype(np.float64),
+                groups=said.get("group"),
+            )
+
+
+def accuracy_contributions(said: Mapping[str, NDArray[Any]]) -> Ratios:
+    """The accuracy of a classification: each image is right or wrong."""
+    right = (said["predicted"] == said["label"]).astype(np.float64)[:, None]
+    return Ratios(top=right, bottom=np.ones_like(right), groups=said.get("group"))
 
 
 def iou_contributions(said: Mapping[str, NDArray[Any]]) -> Ratios:

@@ -6,7 +6,7 @@ import os
 
 from dorsal.data.annotated import AnnotatedData
 from dorsal.data.dataset import open_annotated, open_data
-from dorsal.data.spec import DataSpec
+from dorsal.data.spec import DataSpec, data_spec
 from dorsal.data.split import ImageData
 from dorsal.spec.task import AnyTask, Classify, needs, task_text
 
@@ -27,4 +27,5 @@ def open_for(
         assert not isinstance(data, AnnotatedData)
         return open_data(data, fingerprint=fingerprint)
     assert not isinstance(data, ImageData)
-    return open_annotated(data, needs(task))
+    spec = data if isinstance(data, AnnotatedData) else data_spec(data, task)
+    return open_annotated(spec, needs(task), fingerprint=fingerprint)

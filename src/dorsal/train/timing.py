@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Callable
 from math import inf
 
 import torch
@@ -24,13 +25,19 @@ def time_forward(model: nn.Module, images: torch.Tensor, *, calls: int, most_sec
 
     At most `calls` of them; fewer, but one at least, when they have taken `most_seconds` in all.
     """
+    # An asynchronous device is done when a value can be read.
+    return timed(lambda: float(model(images)[0, 0]), calls, most_seconds)
+
+
+def timed(call: Callable[[], object], calls: int, most_seconds: float = inf) -> list[float]:
+    """Seconds of calls without gradients, as `time_forward` has them."""
     seconds: list[float] = []
     with torch.inference_mode():
         for _ in range(_WARMUPS):
-            model(images)
+            call()
         while not seconds or (len(seconds) < calls and sum(seconds) < most_seconds):
             began = time.perf_counter()
-            model(images)[0, 0].item()  # an asynchronous device is done when a value can be read
+            call()
             seconds.append(time.perf_counter() - began)
     return seconds
 

@@ -78,7 +78,7 @@ def _parts(comparison: Comparison, known: Mapping[str, str], on_event: OnEvent) 
 
     Raises ValueError as `prepare` does for one data set, before anything is done on any.
     """
-    specs = {text: parse_data(text) for text in comparison.data_sets}
+    specs = {text: parse_data(text, comparison.asked_task) for text in comparison.data_sets}
     if len(specs) < len(comparison.data_sets):
         text = next(text for text in specs if comparison.data_sets.count(text) > 1)
         raise ValueError(f"data: {text!r} is given twice; leave one of them out")

@@ -18,6 +18,7 @@ from dorsal.spec.adapt import fitted_to
 from dorsal.spec.cost import cost
 from dorsal.spec.network import Network
 from dorsal.spec.start import Start
+from dorsal.spec.task import Classify
 from dorsal.spec.text import difference, edit, format_network
 from dorsal.spec.timm import AnyNetwork, TimmNetwork, hash_of
 from dorsal.spec.widths import match_cost
@@ -40,7 +41,8 @@ class Foreign(NamedTuple):
 
 def fitted_network(arm: AskedArm, data: DataSummary) -> AnyNetwork:
     """The arm's network with the classes and channels of the data. Raises ValueError as `fitted_to` does."""
-    return fitted_to(arm.network, len(data.classes), data.channels, written_choices(arm.text))
+    classes = len(data.classes) if isinstance(data.task, Classify) else 0
+    return fitted_to(arm.network, classes, data.channels, written_choices(arm.text))
 
 
 def plan_comparison(
@@ -59,7 +61,7 @@ def plan_comparison(
     an arm that is there twice, for one recipe twice, for a recipe that an arm has no use for, and for data of one
     class.
     """
-    if len(data.classes) < 2:
+    if len(data.classes) < 2 and isinstance(data.task, Classify):
         raise ValueError(f"data={data.description!r} has {len(data.classes)} class; a comparison needs at least 2")
     asked = comparison.asked_arms if asked is None else asked
     own = read_any_recipes(tuple(dict.fromkeys(arm.recipe for arm in asked if arm.recipe)), comparison.epochs)

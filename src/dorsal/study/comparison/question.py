@@ -18,6 +18,7 @@ from dorsal.language.reader import suggest
 from dorsal.recipes.text import any_recipe
 from dorsal.spec.cost import COSTS
 from dorsal.spec.start import split_start
+from dorsal.spec.task import Classify
 from dorsal.spec.timm import AnyNetwork
 from dorsal.study import question
 from dorsal.zoo import any_network, network_text
@@ -31,6 +32,8 @@ DEFAULT_NETWORKS = (
 )
 """One small network in four forms: ResNet, Res2Net, ResNeSt, and RegNet with squeeze-and-excitation."""
 
+OF_CLASSES = ("plain", "tricks")
+"""The recipes of a classification that names none."""
 MOST_TRIES = 256
 """Settings to tune by: no more are ever worth their time."""
 _SEED_LIMIT = 20
@@ -57,7 +60,7 @@ class AskedArm(msgspec.Struct, frozen=True):
 
 
 @described
-class Comparison(question.Training, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Comparison(question.TaskTraining, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Networks and recipes to train under the same seeds, on one data set or on several, and how.
 
     Raises ValueError naming the field whose value cannot be.
@@ -76,7 +79,7 @@ class Comparison(question.Training, frozen=True, forbid_unknown_fields=True, kw_
             text=network_text,
         ),
     ] = ()
-    recipes: question.RecipeTexts = ("plain", "tricks")
+    recipes: question.RecipeTexts = OF_CLASSES
     match: Annotated[
         str | None,
         option("Scale widths until a cost is the first network's (macs) or a value (macs=20M).", metavar="COST"),
@@ -125,6 +128,8 @@ class Comparison(question.Training, frozen=True, forbid_unknown_fields=True, kw_
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.recipes == OF_CLASSES and not isinstance(self.asked_task, Classify):  # tricks could not be asked for
+            msgspec.structs.force_setattr(self, "recipes", (question.DENSE,))
         question.check_budget(self.budget)
         self._check_data()
         self._check_tune()

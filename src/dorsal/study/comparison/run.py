@@ -16,6 +16,7 @@ from dorsal.jobs.forecast import first_seeds
 from dorsal.jobs.records import Arm, Study
 from dorsal.jobs.study_file import STUDY_FILE, load_study, read_study_file, refuse_other_studies
 from dorsal.jobs.train import (
+    check_models,
     check_probes,
     data_summary,
     examine_start,
@@ -85,10 +86,15 @@ def prepare(comparison: Comparison, seeds: int | tuple[int, ...], on_event: OnEv
         raise ValueError(f"networks: the label {twice!r} is given to {labels.count(twice)} arms; give each its own")
     place = with_device(comparison.resources)
     recipes = read_any_recipes(comparison.recipes, comparison.epochs)
-    data = data_summary(parse_data(comparison.data), resampling=comparison.resampling)
+    data = data_summary(
+        parse_data(comparison.data, comparison.asked_task),
+        resampling=comparison.resampling,
+        task=comparison.asked_task,
+    )
     tell(data.notes, on_event)
     arms = filled_in(comparison.asked_arms)
     asked = plan_comparison(comparison, data, recipes, arms, foreign(comparison, arms, data, recipes))
+    check_models(asked.arms, data)
     check_probes(asked.recipes.values(), data)
     examined = (examine_start(arm, data, comparison.accept) for arm in asked.arms if arm.start)
     asked = replace(asked, remarks=tuple(chain.from_iterable(examined)))

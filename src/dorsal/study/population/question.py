@@ -13,11 +13,15 @@ from dorsal.space.base import with_edit
 from dorsal.space.bounds import read_bounds
 from dorsal.space.named import read_space, space_text
 from dorsal.space.space import Space
+from dorsal.spec.task import Classify
 from dorsal.study import question
+
+OF_CLASSES = "regnet-10ep"
+"""The recipe of a classification that names none."""
 
 
 @described
-class Population(question.Training, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Population(question.TaskTraining, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Spaces to sample, and how to train what is drawn.
 
     Networks meet all bounds at the size and with the classes of the data. Bounds may be of what the latency model
@@ -41,13 +45,15 @@ class Population(question.Training, frozen=True, forbid_unknown_fields=True, kw_
     latency_model: question.LatencyFile = ""
     edit: question.Edit = ""
     sample_seed: question.SampleSeed = 0
-    recipe: question.RecipeText = "regnet-10ep"
+    recipe: question.RecipeText = OF_CLASSES
     budget: question.Budget = None
     name: question.Name = "population"
     data: question.Data = "scenes"
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.recipe == OF_CLASSES and not isinstance(self.asked_task, Classify):  # it could not be asked for
+            msgspec.structs.force_setattr(self, "recipe", question.DENSE)
         question.check_budget(self.budget)
         msgspec.structs.force_setattr(self, "bounds", named_bounds(self.bounds, self.latency_model))
         _ = self.asked_spaces  # refuses what cannot be

@@ -32,12 +32,13 @@ class SpaceSample(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 class HowTrained(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How a population was trained, as it was asked for: texts of recipe and data, and the epochs where they are not
-    the recipe's own."""
+    """How a population was trained, as it was asked for: texts of recipe, data and task, and the epochs where they are
+    not the recipe's own."""
 
     recipe: str
     data: str
     epochs: int | None
+    task: str = "classify"
 
 
 class PopulationStudy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -26,6 +26,7 @@ from dorsal.space.costs import cost_of
 from dorsal.space.sample import Sample, sample
 from dorsal.space.space import Space
 from dorsal.spec.adapt import fitted_to
+from dorsal.spec.task import Classify
 from dorsal.spec.timm import hash_of
 from dorsal.study.population.question import Population, command_line
 from dorsal.study.population.records import HowTrained, PopulationStudy, SpaceSample
@@ -37,7 +38,8 @@ TIMED = 8
 
 def fitted_space(space: Space, data: DataSummary) -> Space:
     """The space with the classes and channels of the data, and their image size where it has no axis of that."""
-    net = fitted_to(space.base_network, len(data.classes), data.channels)
+    classes = len(data.classes) if isinstance(data.task, Classify) else 0
+    net = fitted_to(space.base_network, classes, data.channels)
     return replace(space, base=based_on(space.base, net), image_size=data.image_size)
 
 
@@ -81,11 +83,11 @@ def run_population(asked: Population, *, on_event: OnEvent = lambda _: None) -> 
         on_event(Note(f"count={asked.count}: {folder} holds {there} networks of a space, and keeps them"))
         asked = replace(asked, count=there)
     recipes = read_recipes([asked.recipe], asked.epochs)
-    data = data_summary(parse_data(asked.data))
+    data = data_summary(parse_data(asked.data, asked.asked_task), task=asked.asked_task)
     tell(data.notes, on_event)
     samples = sample_spaces(asked, data, on_event)
     drawn = tuple(map(_drawn, samples))
-    trained = HowTrained(recipe=asked.recipe, data=asked.data, epochs=asked.epochs)
+    trained = HowTrained(recipe=asked.recipe, data=asked.data, epochs=asked.epochs, task=asked.task)
     plan = _plan(samples, drawn, asked, recipes, data)
 
     execution = Execution(

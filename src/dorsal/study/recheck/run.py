@@ -12,6 +12,7 @@ from dorsal.jobs.records import Arm
 from dorsal.jobs.train import data_summary, summaries_at_sizes, with_device
 from dorsal.recipes.recipe import Recipe
 from dorsal.recipes.text import read_recipes
+from dorsal.spec.task import parse_task
 from dorsal.study.population.records import RecheckRuns
 from dorsal.study.population.run import describer, first_networks, timed_runs
 from dorsal.study.population.saved import changed_since, load_population, read_trained
@@ -32,7 +33,8 @@ def run_recheck(asked: Recheck, *, on_event: OnEvent = lambda _: None) -> Rechec
     ((name, recipe),) = own.items()
     schedules = _schedules(asked, recipe.epochs)
     recipes = {f"{name}, {epochs} epoch{'s' * (epochs > 1)}": replace(recipe, epochs=epochs) for epochs in schedules}
-    data = data_summary(parse_data(before.data))
+    task = parse_task(before.task)
+    data = data_summary(parse_data(before.data, task), task=task)
     tell(data.notes, on_event)
     if changed := changed_since(population.study, own, data):
         raise ValueError(f"the {changed} is no longer what the population in {str(folder)!r} was trained with")

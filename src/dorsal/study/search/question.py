@@ -15,7 +15,9 @@ from dorsal.space.bounds import read_bounds
 from dorsal.space.costs import QUANTITIES
 from dorsal.space.named import read_space, space_text
 from dorsal.space.space import Space
+from dorsal.spec.task import Classify
 from dorsal.study import question
+from dorsal.study.population.question import OF_CLASSES
 from dorsal.study.population.records import PopulationStudy
 from dorsal.study.population.saved import load_population
 from dorsal.study.search.records import ERROR
@@ -38,7 +40,7 @@ SAMPLERS = {
 
 
 @described
-class Search(question.Training, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Search(question.TaskTraining, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A space to search, by what, for what, and how to train the networks that are asked for.
 
     All objectives are to be as low as possible. The error of a network is the mean over seeds.
@@ -81,12 +83,14 @@ class Search(question.Training, frozen=True, forbid_unknown_fields=True, kw_only
         str | None,
         option("The URL of that population's storage, where it has a password.", metavar="URL", free=True),
     ] = None
-    recipe: question.RecipeText = "regnet-10ep"
+    recipe: question.RecipeText = OF_CLASSES
     name: question.Name = "search"
     data: question.Data = "scenes"
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.recipe == OF_CLASSES and not isinstance(self.asked_task, Classify):  # it could not be asked for
+            msgspec.structs.force_setattr(self, "recipe", question.DENSE)
         if self.sampler not in SAMPLERS:
             raise ValueError(f"unknown sampler {self.sampler!r}{suggest(self.sampler, SAMPLERS)}")
         msgspec.structs.force_setattr(self, "bounds", named_bounds(self.bounds, self.latency_model))
