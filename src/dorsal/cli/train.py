@@ -11,17 +11,18 @@ from dorsal.cli.interrupts import say_when_stopped
 from dorsal.cli.options import AsJson
 from dorsal.jobs.resources import RunOptions
 from dorsal.language.options import option
-from dorsal.spec.metric import ACCURACY
-from dorsal.study.question import Accept, Data, Epochs, Out, RecipeText, own_folder
+from dorsal.recipes.text import text_of as recipe_text
+from dorsal.study.question import DENSE, RECIPE, Accept, Data, Epochs, Out, TaskText, own_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from dorsal.data.dataset import ImageData
     from dorsal.data.spec import DataSpec
     from dorsal.recipes.epoch import Epoch
     from dorsal.recipes.recipe import Recipe
     from dorsal.spec.network import Network
+    from dorsal.spec.task import AnyTask
+    from dorsal.tasks.data import AnyData
     from dorsal.train.loop import Fit
     from dorsal.weights.start import StartingWeights
 
@@ -42,13 +43,27 @@ class TrainingRun(RunOptions, frozen=True, forbid_unknown_fields=True, kw_only=T
             path=True,
         ),
     ]
-    recipe: RecipeText = "plain"
+    task: TaskText = "classify"
+    recipe: Annotated[
+        str,
+        option(
+            f"{RECIPE} Default: plain, and {DENSE} for other tasks than classify.",
+            metavar="RECIPE",
+            path=True,
+            text=recipe_text,
+        ),
+    ] = ""
     data: Data = "scenes"
     epochs: Epochs = None
     seed: Annotated[int, option("Decides initialisation, order and augmentation.", least=0)] = 1
     accept: Accept = False
     threads: Annotated[int | None, option("CPU threads (default: all cores).", least=1, free=True)] = None
     out: Out = ""
+
+    @property
+    def asked_recipe(self) -> str:
+        """The recipe, that of the task where none is named."""
+        return self.recipe or ("plain" if self.task == "classify" else DENSE)
 
     @property
     def folder(self) -> Path:
@@ -66,36 +81,41 @@ def train(asked: TrainingRun, as_json: AsJson = False) -> None:
         dorsal train small --epochs 3
         dorsal train resnest50 --recipe tricks --data photos --precision bf16 --out runs/resnest50
         dorsal train resnet50@torchvision_v1 --recipe finetune --data photos
+        dorsal train resnest50 --task "detect(head=cascade, masks=true)" --data coco:pets
     """
-    net, weights, made, spec = _read(asked)
+    net, weights, made, task, spec = _read(asked)
     say_when_stopped("stopped; the same command goes on")
     sys.stderr.write(f"training {asked.network} on {asked.data}; epochs: {made.epochs}; folder: {asked.folder}\n")
 
-    from dorsal.data.dataset import open_data  # after the quick checks: this imports torch
-    from dorsal.jobs.machine import precision_remarks
+    from dorsal.jobs.machine import precision_remarks  # after the quick checks: some of these import torch
     from dorsal.jobs.remarks import recipe_remarks
     from dorsal.jobs.study_file import OF_A_MODEL, refuse_others
-    from dorsal.jobs.train import choose_device
+    from dorsal.jobs.train import check_model, choose_device
     from dorsal.jobs.trained import save_trained, trained_card
     from dorsal.report.words.remarks import remark_sentence
     from dorsal.spec.adapt import fitted_to
     from dorsal.spec.start import split_start
+    from dorsal.spec.task import Classify, at, metric_of
+    from dorsal.tasks.data import open_for
     from dorsal.weights.saved import check_savable
     from dorsal.zoo import written_choices
 
     refuse_others(asked.folder, *OF_A_MODEL)
     device = choose_device(asked.device)
     _note(map(remark_sentence, precision_remarks(device, asked.precision)))
-    opened = open_data(spec)
-    net = fitted_to(net, len(opened.classes), opened.channels, written_choices(split_start(asked.network)[0]))
+    opened = open_for(task, spec)
+    task = at(task, opened.size)
+    classes = len(opened.classes) if isinstance(task, Classify) else 0
+    net = fitted_to(net, classes, opened.channels, written_choices(split_start(asked.network)[0]))
+    check_model(net, task, opened.labels)
     start = None if weights is None else _start(asked, weights, net, opened)
-    told = f"recipe {asked.recipe}, {made.epochs} epochs, data {opened.fingerprint[:16]}, seed {asked.seed}"
-    card = trained_card(net, opened, f"dorsal train: {told}", made, start.about if start else None)
+    told = f"recipe {asked.asked_recipe}, {made.epochs} epochs, data {opened.fingerprint[:16]}, seed {asked.seed}"
+    card = trained_card(net, opened, f"dorsal train: {told}", made, start.about if start else None, task)
     check_savable(asked.folder, card)
-    remarks = map(remark_sentence, recipe_remarks({asked.recipe: made}, len(opened.train)))
+    remarks = map(remark_sentence, recipe_remarks({asked.asked_recipe: made}, len(opened.train)))
     _note((opened.summary, *opened.notes, *remarks, f"on {device} in {asked.precision}"))
-    result = _fit(asked, net, made, opened, device, start)
-    score = result.curve[-1].score
+    result = _fit(asked, net, made, opened, device, start, task)
+    score, metric = result.curve[-1].score, metric_of(task)
     save_trained(asked.folder, result.model, card, score)
     if as_json:
         import json
@@ -103,25 +123,30 @@ def train(asked: TrainingRun, as_json: AsJson = False) -> None:
         whole = {"folder": str(asked.folder), "network": card.text, "score": score, "epochs": len(result.curve)}
         print(json.dumps(whole, allow_nan=False))
     else:
-        print(f"{ACCURACY.short} {score:.2f} % on {len(opened.val)} images; model in {asked.folder}")
+        print(f"{metric.short} {score:.2f} % on {len(opened.val)} images; model in {asked.folder}")
 
 
-def _read(asked: TrainingRun) -> tuple[Network, str | None, Recipe, DataSpec]:
-    """Network, weights, recipe and data that the texts name."""
+def _read(asked: TrainingRun) -> tuple[Network, str | None, Recipe, AnyTask, DataSpec]:
+    """Network, weights, recipe, task and data that the texts name."""
     import msgspec
 
     from dorsal.data.spec import parse_data
+    from dorsal.recipes.suits import check_suits
     from dorsal.recipes.text import check_start, recipe
     from dorsal.spec.start import split_start
+    from dorsal.spec.task import parse_task
     from dorsal.zoo import network
 
     text, weights = split_start(asked.network)
-    net, made, spec = network(text), recipe(asked.recipe), parse_data(asked.data)
+    task = parse_task(asked.task)
+    net, made, spec = network(text), recipe(asked.asked_recipe), parse_data(asked.data, task)
+    check_suits(made, task)
     check_start(made, weights is not None)
-    return net, weights, made if asked.epochs is None else msgspec.structs.replace(made, epochs=asked.epochs), spec
+    made = made if asked.epochs is None else msgspec.structs.replace(made, epochs=asked.epochs)
+    return net, weights, made, task, spec
 
 
-def _start(asked: TrainingRun, weights: str, net: Network, data: ImageData) -> StartingWeights:
+def _start(asked: TrainingRun, weights: str, net: Network, data: AnyData) -> StartingWeights:
     """The weights to begin from, where images are prepared as they learnt them. Tells what is not well with that."""
     from dorsal.jobs.train import examine_images
     from dorsal.report.words.remarks import remark_sentence
@@ -133,12 +158,19 @@ def _start(asked: TrainingRun, weights: str, net: Network, data: ImageData) -> S
 
 
 def _fit(
-    asked: TrainingRun, net: Network, made: Recipe, data: ImageData, device: str, start: StartingWeights | None
+    asked: TrainingRun,
+    net: Network,
+    made: Recipe,
+    data: AnyData,
+    device: str,
+    start: StartingWeights | None,
+    task: AnyTask,
 ) -> Fit:
     """Trains, and writes the learning curve. Ends the verb where that is interrupted or diverges."""
     import msgspec
     import torch
 
+    from dorsal.spec.task import metric_of
     from dorsal.train.loop import fit
 
     if asked.threads is not None:
@@ -152,9 +184,10 @@ def _fit(
         precision=asked.precision,
         micro_batch=asked.micro_batch,
         checkpoint=asked.folder / "checkpoint.pt",
-        on_epoch=partial(_show_epoch, made.epochs),
+        on_epoch=partial(_show_epoch, made.epochs, metric_of(task).short),
         loader_processes=asked.loader_processes,
         start=start,
+        task=task,
     )
     _note(result.notes)
     (asked.folder / "curve.json").write_bytes(msgspec.json.format(msgspec.json.encode(result.curve)))
@@ -169,9 +202,10 @@ def _note(notes: Iterable[str]) -> None:
         sys.stderr.write(f"note: {note}\n")
 
 
-def _show_epoch(epochs: int, result: Epoch) -> None:
+def _show_epoch(epochs: int, score: str, result: Epoch) -> None:
     say_when_stopped(f"stopped; {result.epoch} of {epochs} epochs are kept, and the same command goes on")
+    val = "" if result.val_loss is None else f"val loss {result.val_loss:.4f}  "
     sys.stderr.write(
         f"epoch {result.epoch:3d}/{epochs}  train loss {result.train_loss:.4f}  "
-        f"val loss {result.val_loss:.4f}  {ACCURACY.short} {result.score:6.2f} %  {result.seconds:.1f} s\n"
+        f"{val}{score} {result.score:6.2f} %  {result.seconds:.1f} s\n"
     )

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from dorsal.annotations.labels import Labels
 from dorsal.data.annotated import AnnotatedData
 from dorsal.data.sampling import inner_data, resample, resampled_data
 from dorsal.data.spec import DataSpec, format_data
@@ -130,17 +131,21 @@ def summaries_at_sizes(data: DataSummary) -> Callable[[int], DataSummary]:
 
 
 def check_models(arms: Iterable[Arm], data: DataSummary) -> None:
-    """Raises ValueError where the task cannot be built on the network of an arm, such as one whose strides do not
-    double. A classification is built on any."""
-    if isinstance(data.task, Classify):
-        return
-    method = method_of(data.task, _open(data.spec, data.fingerprint, data.task).labels)
+    """Raises ValueError where the task cannot be built on the network of an arm, as `check_model` does."""
+    labels = _open(data.spec, data.fingerprint, data.task).labels
     for arm in arms:
         try:
-            with torch.device("meta"):
-                method.build(arm.network, Recipe(), None)
+            check_model(arm.network, data.task, labels)
         except ValueError as error:
             raise ValueError(f"network {arm.text!r}: {error}") from None
+
+
+def check_model(network: AnyNetwork, task: AnyTask, labels: Labels) -> None:
+    """Raises ValueError where the task cannot be built on the network, such as one whose strides do not double.
+    Classification can be on any."""
+    if not isinstance(task, Classify):
+        with torch.device("meta"):
+            method_of(task, labels).build(network, Recipe(), None)
 
 
 def timm_arms(

@@ -51,7 +51,7 @@ DataSets = Annotated[
     str | tuple[str, ...],
     option(f"{DATA_HELP} Several data sets give an answer over all of them.", path=True, text=data_text),
 ]
-_RECIPE = "A named recipe (`dorsal recipes` lists them), one with edits, 'plain(epochs=3)', or a TOML or JSON file."
+RECIPE = "A named recipe (`dorsal recipes` lists them), one with edits, 'plain(epochs=3)', or a TOML or JSON file."
 DENSE = "dense"
 """The recipe of all tasks but classification where a question names none."""
 
@@ -76,8 +76,8 @@ KeepModels = Annotated[bool, option("Keep the model of every finished run as a f
 Accept = Annotated[
     bool, option("Train even where images do not look as the weights to begin from learnt them.", free=True)
 ]
-RecipeText = Annotated[str, option(_RECIPE, metavar="RECIPE", path=True, text=recipe_text)]
-RecipeTexts = Annotated[tuple[str, ...], option(_RECIPE, name="recipe", metavar="RECIPE", path=True, text=recipe_text)]
+RecipeText = Annotated[str, option(RECIPE, metavar="RECIPE", path=True, text=recipe_text)]
+RecipeTexts = Annotated[tuple[str, ...], option(RECIPE, name="recipe", metavar="RECIPE", path=True, text=recipe_text)]
 Edit = Annotated[str, option("Change the spaces' base network, e.g. 'stem=simple(stride=1), strides=[1, 2, 2, 2]'.")]
 SampleSeed = Annotated[int, option("Random seed of the sample.", least=0)]
 LatencyFile = Annotated[str, option("File or folder that `dorsal space latency` made.", metavar="PATH", path=True)]
