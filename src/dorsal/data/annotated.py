@@ -112,6 +112,11 @@ class AnnotatedImages(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     has_training: bool = False
     notes: tuple[str, ...] = ()
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of all labels, classes before stuff."""
+        return (*self.labels.classes, *self.labels.stuff)
+
 
 class JoinedAnnotated:
     """Splits one after another as one `AnnotatedSplit`."""
@@ -161,6 +166,33 @@ class ChosenAnnotated:
     def annotation(self, index: int) -> Annotation:
         """All that was asked for about image `index`."""
         return self._split.annotation(int(self._places[index]))
+
+
+class Relabelled:
+    """A split with labels in another order: what was label i becomes `order[i]`."""
+
+    def __init__(self, split: AnnotatedSplit, order: Sequence[int]) -> None:
+        self._split, self._order = split, np.asarray(order, np.int64)
+        self.sizes, self.groups = split.sizes, split.groups
+
+    def __len__(self) -> int:
+        return len(self._split)
+
+    def image(self, index: int) -> Tensor:
+        """Decodes image `index`."""
+        return self._split.image(index)
+
+    def annotation(self, index: int) -> Annotation:
+        """All that was asked for about image `index`, in the new labels."""
+        found = self._split.annotation(index)
+        objects, semantic = found.objects, found.semantic
+        if objects is not None:
+            objects = msgspec.structs.replace(objects, labels=self._order[objects.labels])
+        if semantic is not None:
+            unknown = semantic == np.iinfo(semantic.dtype).max
+            moved = self._order[np.where(unknown, 0, semantic)].astype(semantic.dtype)
+            semantic = np.where(unknown, semantic, moved)
+        return msgspec.structs.replace(found, objects=objects, semantic=semantic)
 
 
 def size_of(split: AnnotatedSplit, index: int) -> Size:

@@ -11,7 +11,7 @@ import msgspec
 from dorsal.jobs.kept import read_predictions
 from dorsal.jobs.records import Study, Trial
 from dorsal.jobs.scores import Scores
-from dorsal.spec.task import Classify
+from dorsal.spec.task import metric_of
 from dorsal.stats import Comparisons, Contribution, compare_arms
 from dorsal.tasks.contributions import LARGE, contributions
 
@@ -63,8 +63,9 @@ def compare_models(scores: Scores, folder: Path) -> Comparisons | None:
     for model in scores.models:
         if model.result.score is not None and model.images == scores.models[0].images:
             with suppress(ValueError, OSError):
-                found[model.name] = contributions(Classify(), read_predictions(folder, model.result, LARGE))
-    if len(found) < 2 or len({part.images for part in found.values()}) > 1:
+                found[model.name] = contributions(model.task, read_predictions(folder, model.result, LARGE))
+    metrics = {metric_of(model.task) for model in scores.models}
+    if len(found) < 2 or len(metrics) > 1 or len({part.images for part in found.values()}) > 1:
         return None
     return compare_arms(
         {name: [part.score()] for name, part in found.items()},

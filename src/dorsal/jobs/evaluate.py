@@ -8,14 +8,14 @@ import math
 import os
 import time
 from collections.abc import Callable
-from typing import get_args
+from typing import Any, get_args
 
 import msgspec
 import numpy as np
 import torch
 from torch import nn
 
-from dorsal.annotations.labels import Labels
+from dorsal.data.annotated import AnnotatedImages, AnnotatedSplit, ChosenAnnotated, Relabelled
 from dorsal.data.dataset import (
     ChosenImages,
     EvaluationBatches,
@@ -23,11 +23,13 @@ from dorsal.data.dataset import (
     Images,
     JoinedSplits,
     Split,
-    open_data,
+    open_annotated_images,
     open_for_scoring,
 )
 from dorsal.data.decode import Levels
+from dorsal.data.sampling import whole
 from dorsal.data.spec import DataSpec, Folder, data_spec, format_data, nearest
+from dorsal.data.view import SeenBatches
 from dorsal.jobs.engine import Message, Predictions
 from dorsal.jobs.kept import pack
 from dorsal.jobs.plan import Evaluate, ScoredSplit
@@ -35,18 +37,23 @@ from dorsal.jobs.records import ModelScore
 from dorsal.jobs.resources import Resources
 from dorsal.jobs.train import choose_device, describe_error
 from dorsal.jobs.trained import DRAWN_ANEW
-from dorsal.language.fields import check_word
+from dorsal.language.fields import check_word, show
 from dorsal.language.files import PathLike, as_path
 from dorsal.language.reader import wrong_type
 from dorsal.recipes.epoch import Step
 from dorsal.spec.preprocessing import IMAGENET, Preprocessing
-from dorsal.spec.task import Classify
-from dorsal.tasks.method import method_of
+from dorsal.spec.task import AnyTask, Classify, Kind, Semantic, at, metric_of, needs, parse_task, task_text
+from dorsal.tasks.data import AnyData, open_for
+from dorsal.tasks.method import Method, Validation, method_of
+from dorsal.tasks.saved import labels_of, load_model
 from dorsal.tasks.score import Score, Scorer
+from dorsal.tasks.semantic.method import SemanticMethod
 from dorsal.train.evaluate import scored
 from dorsal.weights.card import Card
-from dorsal.weights.saved import load_model, read_card
+from dorsal.weights.saved import read_card
 
+_CLASSIFIED, _BATCH = 128, 8
+"""Images at a time to classify, and for other tasks, whose images are large."""
 TIMED_IMAGES = 32
 """Images timed for the forecast."""
 
@@ -67,22 +74,35 @@ class ModelPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plan_evaluation(
-    model: str, name: str, data: DataSpec, split: ScoredSplit | None, image_size: int | None, batch: int
+    model: str,
+    name: str,
+    data: DataSpec | PathLike,
+    split: ScoredSplit | None,
+    image_size: int | None,
+    batch: int | None,
+    scales: tuple[float, ...] = (1.0,),
+    flip: bool = False,
 ) -> ModelPlan:
-    """Reads the card of the model in folder `model` and opens the images. `name` is what it is called.
+    """Reads the card of the model in folder `model` and opens the images. `name` is what it is called. Scenes that are
+    given as text are those of the model's task.
 
     Raises ValueError where there is no model, it has no classifier, it takes other channels than are asked for, or the
     data have a class that it has not; and as `open_for_scoring` does.
     """
     folder = as_path("model", model)
     card = read_card(folder)
-    if not card.classes:
+    if isinstance(card.task, Classify) and not card.classes:
         raise ValueError(f"{model} has no classifier, so there is no accuracy to measure")
-    data = in_channels_of(card.network.in_channels, data)
-    opened = _open(data, split, card.preprocessing.levels)
+    if not isinstance(card.task, Semantic) and (flip or scales != (1.0,)):
+        what = "flip" if flip else f"scales={show(scales)}"
+        raise ValueError(f"{what} is for segmenters, and {model} is of task {task_text(card.task)}; leave it out")
+    data = in_channels_of(card.network.in_channels, data_spec(data, card.task))
+    opened = _open(data, split, card.preprocessing.levels, needs(card.task))
     check_classes(card, opened)
     prepared = _prepared(card, image_size)
-    parts = [card.sha256, card.network_hash, card.classes, card.class_names, prepared, opened.digest]
+    parts: list[Any] = [card.sha256, card.network_hash, card.classes, card.class_names, prepared, opened.digest]
+    if flip or scales != (1.0,):
+        parts.append([scales, flip])
     return ModelPlan(
         job=Evaluate(
             key=hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16],
@@ -92,7 +112,9 @@ def plan_evaluation(
             split=split,
             digest=opened.digest,
             image_size=image_size,
-            batch=batch,
+            batch=batch or (_CLASSIFIED if isinstance(card.task, Classify) else _BATCH),
+            scales=scales,
+            flip=flip,
         ),
         card=card,
         preprocessing=prepared,
@@ -105,15 +127,17 @@ def plan_evaluation(
 def evaluate(
     model: nn.Module | PathLike,
     split: Split | ScoredSplit | None = None,
-    data: ImageData | DataSpec | PathLike = "scenes",
+    data: AnyData | DataSpec | PathLike = "scenes",
     device: str | torch.device = "auto",
-    batch: int = 256,
+    batch: int | None = None,
+    task: AnyTask | str = Classify(),
 ) -> Score:
     """The score of a model on images of `data`: "train", "val" or "all", or for a module any split of its own.
 
     Without `split` that is val; a saved model is scored on all images where the data have no splits. Images are
     prepared for a module as the data say, and for the folder of a saved model as its card says, as `dorsal evaluate`
-    does. A module is moved to `device`, and its training mode is kept.
+    does. A module is moved to `device`, and its training mode is kept; `task` is what it does, and a saved model knows
+    its own. `batch` is the number of images at a time: 128 to classify, else 8.
 
     Raises ValueError as `open_data`, `load_model` and `choose_device` do, and where the data have a class that the
     saved model has not.
@@ -124,20 +148,27 @@ def evaluate(
     if isinstance(model, (str, os.PathLike)):
         if not (split is None or isinstance(split, str)):
             raise wrong_type("split", split, "val, train, all or None for a saved model: evaluate(folder, 'val', data)")
-        if isinstance(data, ImageData):
+        if isinstance(data, AnyData):
             raise wrong_type("data", data, "a text, a path or a record for a saved model, which prepares images itself")
         forget_images()
-        plan = plan_evaluation(os.fspath(model), os.fspath(model), data_spec(data), split, None, batch)
+        plan = plan_evaluation(os.fspath(model), os.fspath(model), data, split, None, batch)
         return score_model(plan.job, str(device)).score()
     if not isinstance(model, nn.Module):
         raise wrong_type("model", model, "a torch module, or the folder of a saved model")
-    opened = open_data(data)
-    chosen = {"train": [opened.train], "val": [opened.val], "all": [opened.train, opened.val]}
+    task = parse_task(task) if isinstance(task, str) else task
+    opened = open_for(task, data)
+    task = at(task, opened.size)
     split = "val" if split is None else split
-    images = JoinedSplits(chosen[split], range(len(opened.classes))) if isinstance(split, str) else split
-    method = method_of(Classify(), opened.labels)
-    batches = EvaluationBatches(images, opened.size, opened.normalization, batch)
-    return scored(method, model.to(device), batches, device).score()
+    if split == "all":
+        images: Any = whole(opened)
+    else:
+        images = {"train": opened.train, "val": opened.val}[split] if isinstance(split, str) else split
+    batches: Validation
+    if isinstance(opened, ImageData):
+        batches = EvaluationBatches(images, opened.size, opened.normalization, batch or _CLASSIFIED)
+    else:
+        batches = SeenBatches(images, opened.size, opened.normalization, batch or _BATCH)
+    return scored(method_of(task, opened.labels), model.to(device), batches, device).score()
 
 
 def forget_images() -> None:
@@ -154,12 +185,11 @@ def score_model(job: Evaluate, device: str, tell: Callable[[Message], None] = la
     return scorer
 
 
-def _score(job: Evaluate, device: str, tell: Callable[[Message], None]) -> tuple[Scorer, Split]:
+def _score(job: Evaluate, device: str, tell: Callable[[Message], None]) -> tuple[Scorer, Split | AnnotatedSplit]:
     """The score, and the images that it is on."""
     model, card = load_model(job.model)
     images = _images(job, card)
-    batches = _batches(images, card, job)
-    method = method_of(Classify(), Labels(classes=card.classes))
+    batches, method = _batches(images, card, job), _method(card, job)
     scorer = scored(
         method,
         model.to(device),
@@ -168,7 +198,7 @@ def _score(job: Evaluate, device: str, tell: Callable[[Message], None]) -> tuple
         on_batch=lambda number: tell(Step(1, number, len(batches))),
     )
     loss = scorer.score().loss
-    if loss is None or not math.isfinite(loss):
+    if loss is not None and not math.isfinite(loss):
         raise ValueError(f"{job.name}: the loss on these images is {loss}, so its outputs mean nothing")
     return scorer, images
 
@@ -205,12 +235,11 @@ def time_evaluation(job: Evaluate, *, place: Resources) -> float | str:
     torch.set_num_threads(place.threads)
     try:
         model, card = load_model(job.model)
-        images = _images(job, card)
-        few = ChosenImages(images, np.arange(min(TIMED_IMAGES, len(images))))
-        method = method_of(Classify(), Labels(classes=card.classes))
+        images, method = _images(job, card), _method(card, job)
+        few = _some(images, card, TIMED_IMAGES)
         device = torch.device(place.device)
         model.to(device)
-        first = ChosenImages(few, np.arange(min(job.batch, len(few))))
+        first = _some(few, card, job.batch)
         scored(method, model, _batches(first, card, job), device).score()  # slower than all that come after it
         began = time.monotonic()
         scored(method, model, _batches(few, card, job), device).score()
@@ -219,29 +248,50 @@ def time_evaluation(job: Evaluate, *, place: Resources) -> float | str:
         return describe_error(error)
 
 
+def _method(card: Card, job: Evaluate) -> Method:
+    """How the model is asked."""
+    if isinstance(card.task, Semantic):
+        return SemanticMethod(card.task, labels_of(card), job.scales, job.flip)
+    return method_of(card.task, labels_of(card))
+
+
+def _some(images: Any, card: Card, count: int) -> Split | AnnotatedSplit:
+    """The first images, or all where there are fewer."""
+    places = np.arange(min(count, len(images)))
+    return ChosenImages(images, places) if isinstance(card.task, Classify) else ChosenAnnotated(images, places)
+
+
 @functools.lru_cache(maxsize=1)
-def _open(data: DataSpec, split: ScoredSplit | None, levels: Levels | None) -> Images:
+def _open(
+    data: DataSpec, split: ScoredSplit | None, levels: Levels | None, kinds: frozenset[Kind]
+) -> Images | AnnotatedImages:
     """Models that see the same images open them once."""
-    return open_for_scoring(data, split, levels=levels)
+    if kinds == needs(Classify()):
+        return open_for_scoring(data, split, levels=levels)
+    return open_annotated_images(data, kinds, split)
 
 
 def _prepared(card: Card, image_size: int | None) -> Preprocessing:
     return card.preprocessing if image_size is None else card.preprocessing.at(image_size)
 
 
-def _images(job: Evaluate, card: Card) -> Split:
+def _images(job: Evaluate, card: Card) -> Split | AnnotatedSplit:
     """The images of a job, labelled in the order of the model's classes."""
-    opened = _open(job.data, job.split, card.preprocessing.levels)
+    opened = _open(job.data, job.split, card.preprocessing.levels, needs(card.task))
     if opened.digest != job.digest:
         raise ValueError(f"data {format_data(job.data)!r} changed after the evaluation was planned")
     known = _known(card, opened)
     if opened.classes == known:
         return opened.images
+    if isinstance(opened, AnnotatedImages):
+        return Relabelled(opened.images, [known.index(name) for name in opened.classes])
     return JoinedSplits([opened.images], [known.index(name) for name in opened.classes])
 
 
-def _batches(images: Split, card: Card, job: Evaluate) -> EvaluationBatches:
+def _batches(images: Any, card: Card, job: Evaluate) -> Validation:
     prepared = _prepared(card, job.image_size)
+    if not isinstance(card.task, Classify):
+        return SeenBatches(images, prepared.image_size, prepared.normalization, job.batch)
     return EvaluationBatches(
         images,
         prepared.image_size,
@@ -252,12 +302,14 @@ def _batches(images: Split, card: Card, job: Evaluate) -> EvaluationBatches:
     )
 
 
-def _known(card: Card, opened: Images) -> tuple[str, ...]:
+def _known(card: Card, opened: Images | AnnotatedImages) -> tuple[str, ...]:
     """The names of the model's classes in which the data name theirs."""
+    if card.labels is not None:
+        return (*card.labels.classes, *card.labels.stuff)
     return card.class_names if set(opened.classes) <= set(card.class_names) else card.classes
 
 
-def check_classes(card: Card, opened: Images) -> None:
+def check_classes(card: Card, opened: Images | AnnotatedImages) -> None:
     """Raises ValueError where the data have a class that is not among the model's."""
     known = _known(card, opened)
     strange = [name for name in opened.classes if name not in known]
@@ -276,19 +328,21 @@ def in_channels_of(wanted: int, data: DataSpec) -> DataSpec:
     return msgspec.structs.replace(data, channels=wanted)
 
 
-def _data_notes(opened: Images, card: Card) -> list[str]:
+def _data_notes(opened: Images | AnnotatedImages, card: Card) -> list[str]:
     """What the score does not say by itself: classes without images, and images that the model has learnt from."""
     notes = []
-    absent = len(card.classes) - len(opened.classes)
+    known = len(_known(card, opened))
+    absent = known - len(opened.classes)
     if absent:
         verb = "has" if absent == 1 else "have"
-        notes.append(f"{absent} of the model's {len(card.classes)} classes {verb} no images here and no accuracy")
+        score = metric_of(card.task).short
+        notes.append(f"{absent} of the model's {known} classes {verb} no images here and no {score}")
     if opened.fingerprint and opened.fingerprint[:16] in card.origin:
-        known = "the model was trained on a part of these images"
+        learnt = "the model was trained on a part of these images"
         if DRAWN_ANEW in card.origin:
-            notes.append(f"{known}, drawn by its seed; its card has the score on the others")
+            notes.append(f"{learnt}, drawn by its seed; its card has the score on the others")
         elif opened.has_training:
-            notes.append(f"{known}; --split val scores those it has not seen")
+            notes.append(f"{learnt}; --split val scores those it has not seen")
     return notes
 
 

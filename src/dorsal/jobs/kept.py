@@ -23,8 +23,11 @@ from dorsal.data.summary import DataSummary
 from dorsal.jobs.json_file import write_whole
 from dorsal.jobs.records import ModelScore, Trial
 from dorsal.language.amounts import show_bytes
+from dorsal.spec.task import AnyTask, Classify, Detect, Semantic
 
 _FLOAT, _HALF, _LABEL = 4, 2, 4
+_FOUND = 40
+"""Of something found: its image, class, score, and what it is at ten thresholds."""
 _CHECKPOINT = 4
 """A checkpoint has the parameters, two moments of the optimizer and perhaps a moving average."""
 _STORED = 20_000
@@ -78,15 +81,21 @@ def read_predictions(folder: Path, trial: Trial | ModelScore, without: Collectio
 def disk_needed(params: Sequence[int], data: DataSummary, workers: int, keep_models: bool) -> int:
     """Bytes, roughly, that runs of networks with these numbers of parameters leave and take: predictions, models,
     trials, and the checkpoints of those in flight."""
-    said = len(params) * predictions_needed(data.val_images, len(data.classes))
+    said = len(params) * predictions_needed(data.val_images, data.task, len(data.classes))
     models = _FLOAT * sum(params) if keep_models else 0
     in_flight = _CHECKPOINT * _FLOAT * sum(sorted(params, reverse=True)[:workers])
     return said + models + len(params) * _STORED + in_flight
 
 
-def predictions_needed(images: int, classes: int) -> int:
+def predictions_needed(images: int, task: AnyTask, classes: int) -> int:
     """Bytes, roughly, of what one model said of this number of images."""
-    return images * (_HALF * classes + 2 * _LABEL)
+    match task:
+        case Classify():
+            return images * (_HALF * classes + 2 * _LABEL)
+        case Semantic():
+            return images * 3 * _LABEL * classes
+        case Detect():
+            return images * (_FOUND * task.detections + _LABEL * classes)
 
 
 def check_disk(folder: Path, needed: int, models: bool) -> None:

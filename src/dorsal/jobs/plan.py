@@ -103,7 +103,8 @@ class Evaluate(msgspec.Struct, frozen=True, kw_only=True):
     """A model to be scored. `name` says which, for sentences; `model` is its folder.
 
     `data` have the model's channels. `split` and `image_size` are None for the data's own and the card's. The job
-    refuses images that do not have the `digest`.
+    refuses images that do not have the `digest`. Of a segmenter, probabilities are averaged over `scales` of the images
+    and, with `flip`, over their mirror images.
     """
 
     key: str
@@ -114,6 +115,8 @@ class Evaluate(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     image_size: int | None
     batch: int
+    scales: tuple[float, ...] = (1.0,)
+    flip: bool = False
 
     def failed(self, error: str) -> ModelScore:
         """The outcome of a job that an error ended."""

@@ -9,6 +9,7 @@ import msgspec
 from dorsal.jobs.json_file import read_record
 from dorsal.jobs.records import Machine, ModelScore
 from dorsal.spec.preprocessing import Preprocessing
+from dorsal.spec.task import AnyTask, Classify
 
 SCORES_FILE = "scores.json"
 SCORES_SCHEMA = 2
@@ -18,7 +19,8 @@ class ScoreRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """A model and what it scored.
 
     - `name`: what it is called in tables. `model`: its folder. `network`: reads back as its network.
-    - `classes`: in the order of its outputs. `preprocessing`: how the images were prepared. `images`: which they are.
+    - `task`: what it was trained for. `classes`: in the order of its outputs.
+    - `preprocessing`: how the images were prepared. `images`: which they are.
     """
 
     name: str
@@ -28,6 +30,7 @@ class ScoreRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     preprocessing: Preprocessing
     images: str
     result: ModelScore
+    task: AnyTask = Classify()
 
 
 class Scores(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -8,6 +8,7 @@ from dorsal.stats.best_of import SearchCurve, search_curve
 from dorsal.stats.distribution import Band, Edf, edf, normalized_weights, pointwise_band, simultaneous_band
 from dorsal.stats.fixed import FixedPair, compare_fixed
 from dorsal.stats.good_ranges import GoodRange, GoodValues, good_range, good_values
+from dorsal.stats.images import image_interval
 from dorsal.stats.interval import Estimate, Need, share_at_least
 from dorsal.stats.non_inferiority import ErrorIncrease, dependence_p, members_cost, populations_cost
 from dorsal.stats.order_stability import PopulationReliability, population_reliability
@@ -61,6 +62,7 @@ __all__ = [
     "fit_latency",
     "good_range",
     "good_values",
+    "image_interval",
     "members_cost",
     "normalized_weights",
     "numeric_profile",

@@ -7,12 +7,16 @@ from math import sqrt
 
 import msgspec
 import numpy as np
-from scipy.special import betaincinv, ndtr
+from scipy.special import betaincinv, ndtr, ndtri
 
-from dorsal.stats.interval import Array
+from dorsal.stats.interval import Array, Estimate, check_confidence
 
 FEWEST_SEPARATING = 10
 """With fewer images that separate two arms, an interval rests on exact tails instead of a normal one."""
+
+FEWEST_ALIKE = 0.25
+"""Where a smaller share of the images have the same value, a mean is of a score in which each differs, such as the mean
+IoU, and not of rights and wrongs."""
 
 ImageValues = Mapping[str, Sequence[Array | None]]
 """For each arm and seed the `values` of a `Contribution`, None without a result. All are of the same images."""
@@ -99,10 +103,28 @@ def mean_noise(values: Array) -> ImageNoise:
     means = present.mean(axis=0)
     noise = _noise(means, present)
     right = float(means.sum()) / 100
-    shares = means.min() > -1e-9 and means.max() < 100 + 1e-9
+    shares = means.min() > -1e-9 and means.max() < 100 + 1e-9 and _alike(means) >= FEWEST_ALIKE
     if not shares or min(right, means.size - right) >= FEWEST_SEPARATING:
         return noise
     return msgspec.structs.replace(noise, own=1.0, few=Few(wins=right, losses=None, images=means.size))
+
+
+def image_interval(values: Array, confidence: float = 0.95) -> Estimate:
+    """The score of one model with its interval over other images like these, from the `values` of its `Contribution`.
+
+    No ends where there is one independent image. Raises ValueError for a confidence not between 0 and 1.
+    """
+    check_confidence(confidence)
+    noise = mean_noise(values[None])
+    if values.size < 2:
+        return Estimate(value=noise.value, low=None, high=None)
+    below, above = noise.reach(float(ndtri((1 + confidence) / 2)))
+    return Estimate(value=noise.value, low=max(noise.value - below, 0.0), high=min(noise.value + above, 100.0))
+
+
+def _alike(means: Array) -> float:
+    """The share of images with the most common value."""
+    return float(np.unique(means.round(6), return_counts=True)[1].max()) / means.size
 
 
 def _noise(means: Array, by_seed: Array) -> ImageNoise:

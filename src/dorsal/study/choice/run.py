@@ -215,7 +215,7 @@ class _Chooser:
         portion, added = self.portions[number - 1], self._added(number)
         seconds = {job.key: rate.get(labels[job.key], 0.0) * added for job in todo}
         workers = min(here.workers, max(len(todo), 1))
-        disk = len(todo) * predictions_needed(portion.draws * portion.held, len(self.data.classes))
+        disk = len(todo) * predictions_needed(portion.draws * portion.held, self.data.task, len(self.data.classes))
         check_disk(self.folder, disk, models=False)
         clock = Clock({job.key: Amount(job.key) for job in todo}, seconds, workers, done=len(jobs) - len(todo))
         takes = clock.seconds_left() + START_UP_SECONDS if todo else 0.0

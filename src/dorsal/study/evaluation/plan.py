@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dorsal.data.spec import DataError, parse_data
+from dorsal.data.spec import DataError
 from dorsal.jobs.evaluate import ModelPlan, forget_images, plan_evaluation
 from dorsal.jobs.kept import model_folder
 from dorsal.jobs.study_file import DATA_SETS_FILE, STUDY_FILE, load_plan
@@ -15,13 +15,23 @@ from dorsal.study.evaluation.question import Evaluation
 def plan_evaluations(question: Evaluation) -> list[ModelPlan]:
     """Every model of the question, and what it is to be scored on. Raises ValueError before any
     work, as `evaluate_models` does."""
-    data = parse_data(question.data)
     forget_images()
     named = list(_named(question.models))
     plans = []
     for model, name in named:
         try:
-            plans.append(plan_evaluation(model, name, data, question.split, question.image_size, question.batch))
+            plans.append(
+                plan_evaluation(
+                    model,
+                    name,
+                    question.data,
+                    question.split,
+                    question.image_size,
+                    question.batch,
+                    question.scales,
+                    question.flip,
+                )
+            )
         except DataError:
             raise  # of no one model
         except ValueError as error:

@@ -39,7 +39,14 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     image_size: Annotated[
         int | None, option("Image size instead of the card's; the resize is scaled to match.", least=1)
     ] = None
-    batch: Annotated[int, option("Images at a time.", least=1, free=True)] = 128
+    scales: Annotated[
+        tuple[float, ...],
+        option("Segmenters: average what is said over these scales of the images, e.g. 0.75,1,1.25.", least=0.1),
+    ] = (1.0,)
+    flip: Annotated[bool, option("Segmenters: average what is said over images and their mirror images.")] = False
+    batch: Annotated[
+        int | None, option("Images at a time (default: 128, and 8 for other tasks than classify).", least=1, free=True)
+    ] = None
     device: Device = "auto"
     workers: Workers = None
     threads: Annotated[

@@ -26,6 +26,7 @@ from dorsal.jobs.timings import time_jobs
 from dorsal.jobs.train import with_device
 from dorsal.study.evaluation.plan import notes_of, plan_evaluations
 from dorsal.study.evaluation.question import Evaluation
+from dorsal.tasks.saved import labels_of
 
 STORE = "evaluate"
 """The name of the store's studies."""
@@ -58,7 +59,7 @@ def evaluate_models(question: Evaluation, *, on_event: OnEvent = lambda _: None)
         workers = max(min(engine.capacity(), len(left)), 1) if left else 1
         here = machine(place.device, workers, place.threads)
         seconds = _forecast_seconds(left, place, here, folder, on_event)
-        disk = sum(predictions_needed(plan.images, len(plan.card.classes)) for plan in left)
+        disk = sum(predictions_needed(plan.images, plan.card.task, len(labels_of(plan.card).classes)) for plan in left)
         check_disk(folder, disk, models=False)
         amounts = {plan.job.key: Amount(plan.job.key) for plan in left}
         clock = Clock(amounts, seconds, workers, done=len(distinct) - len(left))
@@ -126,10 +127,11 @@ def _models(plans: Sequence[ModelPlan], store: Store) -> tuple[ScoreRow, ...]:
             name=plan.job.name,
             model=plan.job.model,
             network=plan.card.text,
-            classes=plan.card.classes,
+            classes=(*labels_of(plan.card).classes, *labels_of(plan.card).stuff),
             preprocessing=plan.preprocessing,
             images=plan.summary,
             result=found,
+            task=plan.card.task,
         )
         for plan in plans
         if isinstance(found := outcomes.get(plan.job.key), ModelScore)

@@ -28,7 +28,7 @@ from dorsal.tasks.maps import Maps, all_maps, pyramid_maps
 from dorsal.tasks.model import make_model
 from dorsal.tasks.semantic.deeplab import DeepLabHead, FcnHead
 from dorsal.tasks.semantic.fpn import FpnHead
-from dorsal.tasks.semantic.inference import at_file_size
+from dorsal.tasks.semantic.inference import at_file_size, probabilities
 from dorsal.tasks.semantic.score import SemanticScorer
 from dorsal.tasks.semantic.segmenter import Segmenter, losses
 from dorsal.tasks.training import Training
@@ -46,8 +46,9 @@ class SemanticMethod:
 
     metric = MIOU
 
-    def __init__(self, task: Semantic, labels: Labels) -> None:
-        self._task, self._labels = task, labels
+    def __init__(self, task: Semantic, labels: Labels, scales: Sequence[float] = (1.0,), flip: bool = False) -> None:
+        """`scales` and `flip` are what probabilities are averaged over, see `inference.probabilities`."""
+        self._task, self._labels, self._scales, self._flip = task, labels, scales, flip
         self._classes = len(labels.classes) + len(labels.stuff)
 
     def build(self, network: AnyNetwork, recipe: Recipe, start: StartingWeights | None = None) -> Segmenter:
@@ -92,9 +93,11 @@ class SemanticMethod:
 
     def predict(self, model: nn.Module, images: Tensor, seen: Sequence[Seen]) -> Iterator[Annotation]:
         """See `Method.predict`: the most probable class of each pixel, at the size of the file."""
-        for logits, each in zip(model(images), seen, strict=True):
+        plain = tuple(self._scales) == (1.0,) and not self._flip
+        said = model(images) if plain else probabilities(model, images, self._scales, self._flip)
+        for each_said, each in zip(said, seen, strict=True):
             frame = each.frame
-            found = at_file_size(logits, frame.size, frame.file).argmax(0)
+            found = at_file_size(each_said, frame.size, frame.file).argmax(0)
             classes = found.cpu().numpy()
             semantic = classes.astype(np.uint8) if self._classes <= IGNORE else classes.astype(np.uint16)
             yield Annotation(size=frame.file, semantic=semantic)
