@@ -288,7 +288,7 @@ def test_a_long_text_is_cut_to_what_fits() -> None:
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 @given(
     st.tuples(st.integers(1, 70), st.integers(1, 70)),
     st.lists(st.tuples(finite, finite, finite, finite), max_size=4),
