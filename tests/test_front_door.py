@@ -173,6 +173,7 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
     "load": (dorsal.load, "folder"),
     "analyse": (dorsal.analyse, "study"),
     "analyse_table": (dorsal.analyse_table, "table"),
+    "to_supervision": (dorsal.to_supervision, "annotation"),
     "write_report": (lambda given: dorsal.write_report(given, "x"), "study"),
 }
 

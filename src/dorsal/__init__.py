@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dorsal.annotations.supervision import to_supervision
     from dorsal.data.dataset import open_data
     from dorsal.findings.analyse import analyse
     from dorsal.findings.table.analyse import analyse_table
@@ -61,6 +62,7 @@ _ROOMS = {
     "dorsal.recipes.recipe": ("Recipe",),
     "dorsal.recipes.text": ("recipe",),
     "dorsal.data.dataset": ("open_data",),
+    "dorsal.annotations.supervision": ("to_supervision",),
     "dorsal.train.loop": ("fit",),
     "dorsal.jobs.evaluate": ("evaluate",),
     "dorsal.jobs.embed": ("embed",),
@@ -115,6 +117,7 @@ __all__ = [
     "run",
     "sample",
     "save_model",
+    "to_supervision",
     "write_report",
 ]
 

@@ -167,3 +167,72 @@ def test_what_cannot_be_a_detector_is_refused() -> None:
     model, (images, truth) = detector("instance"), squares(1)
     with pytest.raises(ValueError, match="truth has no masks"):
         total(model, images, truth._replace(masks=None))
+
+
+@pytest.mark.parametrize("text", ["instance", "cascade(masks=true)"])
+def test_fast_forms_equal_their_slow_twins(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All boxes through the mask head, on torchvision's RoIAlign: losses, gradients and what is found."""
+    images, truth = squares(3)
+    results = []
+    for slow in (False, True):
+        if slow:
+            monkeypatch.setattr("dorsal.tasks.detect.detector.rows_needed", lambda real: None)
+            monkeypatch.setattr("dorsal.tasks.detect.pool.is_eager", lambda x: False)
+        model = detector(text).to(memory_format=torch.channels_last)
+        loss = total(model, images, truth)
+        loss.backward()
+        with torch.no_grad():
+            found = model.eval()(images, torch.full((3, 2), 64))
+        assert isinstance(found, Found)
+        results.append((loss, [p.grad for p in model.parameters()], found))
+    (loss, gradients, found), (slow_loss, slow_gradients, slow_found) = results
+    torch.testing.assert_close(loss, slow_loss, rtol=1e-5, atol=1e-5)
+    for own, expected in zip(gradients, slow_gradients, strict=True):
+        torch.testing.assert_close(own, expected, rtol=0, atol=1e-4 * float(expected.abs().max()))
+    assert (found.scores >= 0).any()
+    torch.testing.assert_close(found.boxes, slow_found.boxes, rtol=0, atol=1e-3)
+    assert torch.equal(found.labels, slow_found.labels)
+    real = found.labels >= 0
+    assert found.masks is not None
+    torch.testing.assert_close(found.masks[real], slow_found.masks[real], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("text", TASKS)
+def test_bfloat16_and_channels_last(text: str) -> None:
+    model, (images, truth) = detector(text).to(memory_format=torch.channels_last), squares(1)
+    images = images.to(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = total(model, images, truth)
+        loss.backward()
+        with torch.no_grad():
+            found = model.eval()(images, torch.full((1, 2), 64))
+    assert loss.isfinite()
+    assert isinstance(found, Found)
+    assert found.boxes.dtype == found.scores.dtype == torch.float32
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+    with torch.no_grad():
+        maps = model.neck(model.trunk(images))
+    assert all(x.is_contiguous(memory_format=torch.channels_last) for x in maps)
+
+
+@pytest.mark.parametrize("text", TASKS)
+def test_anchors_larger_than_the_image_and_boxes_that_all_degenerate(text: str) -> None:
+    task = parse_task(text)
+    assert isinstance(task, Detect)
+    task = at(replace(task, channels=16, anchor=8.0, proposals=50, samples=16), 64)
+    torch.manual_seed(0)
+    model, (images, truth) = Detector(pyramid_maps(build(network(TINY["resnet"]))), 2, task), squares(2)  # type: ignore[arg-type]
+    assert total(model, images, truth).isfinite()
+    nn.init.constant_(model.rpn.deltas.bias, 1e4)  # type: ignore[arg-type] # every proposal flies out of the image
+    model.zero_grad()
+    loss = total(model, images, truth)
+    loss.backward()
+    assert loss.isfinite()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+    with torch.no_grad():
+        found = model.eval()(images, torch.full((2, 2), 64))
+    assert isinstance(found, Found)
+    assert (found.labels == -1).all()
+    assert (found.scores == -1).all()

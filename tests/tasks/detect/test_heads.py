@@ -245,3 +245,21 @@ def test_exports_with_a_fixed_size():
     for given in (inputs, other):
         for found, expected in zip(program.module()(*given), Detecting()(*given), strict=True):
             torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("make", [lambda: LinearHead(4, 6, 7), lambda: ConvHead(4, 4, 6, 7)])
+def test_maps_of_either_layout_are_flattened_alike(make):
+    torch.manual_seed(0)
+    head, x = make().double(), torch.randn(20, 4, 7, 7).double()
+    assert x.numel() > 4 * 49 * 6  # so that the weight is laid out anew
+    last = x.to(memory_format=torch.channels_last)
+    results = [head(x), head(last)]
+    torch.testing.assert_close(*results)
+    gradients = [torch.autograd.grad(y.square().sum(), list(head.parameters())) for y in results]
+    for contiguous, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(contiguous, other)
+    seen = []
+    layer = head.fc1 if isinstance(head, LinearHead) else head.fc
+    layer.register_forward_hook(lambda *given: seen.append(given[1][0].shape))
+    torch.testing.assert_close(head(last), results[0])
+    assert seen == [(20, 196)]

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from dorsal.nn.plain import LARGE
 from dorsal.tasks.detect.heads import RoiTargets
 from dorsal.tasks.detect.masks import MaskHead, mask_loss, mask_probabilities, mask_targets, paste
 from dorsal.tasks.detect.pool import RoiPool
@@ -127,3 +128,61 @@ def test_weights_start_as_in_detectron2():
     assert head.convs[2].weight.std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.05)
     assert head.predictor.weight.std().item() == pytest.approx(0.001, rel=0.05)
     assert not any(bias.any() for name, bias in head.named_parameters() if name.endswith("bias"))
+
+
+def random_targets() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, RoiTargets]:
+    """Logits and bitmaps of two images with three boxes each, of which the second has none of an object."""
+    random = torch.Generator().manual_seed(0)
+    logits = torch.randn(6, 2, 28, 28, generator=random, dtype=torch.double)
+    bitmaps = torch.rand(2, 4, 40, 50, generator=random) > 0.5
+    boxes = torch.tensor([[1.0, 2, 30, 38], [5, 5, 48, 20], [0, 0, 50, 40]]).double().expand(2, 3, 4)
+    classes = torch.tensor([[0, 1, 2], [2, -1, 2]])
+    return logits, bitmaps, boxes, RoiTargets(classes, torch.tensor([[3, 1, 0], [0, 0, 0]]), boxes)
+
+
+def test_the_rows_of_objects_are_enough_for_the_loss() -> None:
+    logits, bitmaps, boxes, targets = random_targets()
+    logits.requires_grad_()
+    rows = torch.tensor([0, 1])
+    losses = [
+        mask_loss(logits, bitmaps, boxes, targets),
+        mask_loss(logits[rows], bitmaps, boxes, targets, rows),
+    ]
+    assert losses[0] == losses[1] > 0
+    whole, few = (torch.autograd.grad(loss, logits)[0] for loss in losses)
+    assert torch.equal(whole, few)
+    nothing = mask_loss(logits[:0], bitmaps, boxes, targets._replace(classes=-targets.classes * 0 - 1), rows[:0])
+    nothing.backward()
+    assert nothing == 0
+
+
+def test_the_rows_that_are_found_are_enough_for_masks() -> None:
+    logits, *_ = random_targets()
+    labels = torch.tensor([[1, 0, -1], [-1, -1, -1]])
+    rows = torch.tensor([0, 1])
+    whole, few = mask_probabilities(logits, labels), mask_probabilities(logits[rows], labels, rows)
+    assert torch.equal(whole[0, :2], few[0, :2])
+    assert whole.shape == few.shape
+    assert mask_probabilities(logits[:0], labels, rows[:0]).shape == whole.shape
+
+
+def test_the_head_writes_over_nothing_that_somebody_sees() -> None:
+    torch.manual_seed(0)
+    head, x = MaskHead(8, 8, 3), torch.randn(40, 8, 14, 14)
+    assert x.numel() > LARGE
+    plain = head.predictor(torch.relu(head.deconv(head.convs(x))))
+    before = x.clone()
+    found = head(x)
+    assert torch.equal(found, plain)
+    assert torch.equal(x, before)
+    kept = []
+    hooks = [
+        layer.register_forward_hook(lambda *given: kept.append(given[-1])) for layer in (head.convs[0], head.deconv)
+    ]
+    assert torch.equal(head(x), plain)
+    assert all(bool((each < 0).any()) for each in kept)
+    for hook in hooks:
+        hook.remove()
+    gradients = [torch.autograd.grad(y.square().sum(), list(head.parameters())) for y in (found, plain)]
+    for own, expected in zip(*gradients, strict=True):
+        torch.testing.assert_close(own, expected)

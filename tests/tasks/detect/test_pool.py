@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dorsal.tasks.detect import pool as pool_module
-from dorsal.tasks.detect.pool import RoiPool, pool_by_level, pool_by_rows
+from dorsal.tasks.detect.pool import RoiPool, pool_by_level
 from tests.tasks.detect.golden import assert_gradient, assert_near, read_golden
 
 STRIDES = (4, 8, 16, 32)
@@ -38,6 +38,12 @@ def case():
     return maps, torch.stack((boxes, boxes.flip(0) + 0.3))
 
 
+def twins(pool, maps, boxes):
+    """What the fast path makes of boxes [N, R, 4], and what the slow one does."""
+    image, flat = torch.arange(len(boxes)).repeat_interleave(boxes.shape[1]), boxes.flatten(0, 1)
+    return pool(maps, boxes), pool_by_level(pool, maps, image, flat)
+
+
 @pytest.mark.parametrize(("canonical", "size"), [(224, 7), (224, 14), (56, 7)])
 def test_equals_detectron2(real_data, canonical, size):
     golden = read_golden(real_data, "det_roi_align")
@@ -60,7 +66,7 @@ def test_rows_equal_the_slow_twin(case, dtype, size):
     maps, boxes = [x.to(dtype, copy=True).requires_grad_() for x in case[0]], case[1].to(dtype)
     pool = RoiPool(STRIDES, size, 56)
     assert torch.bincount(pool.levels(boxes).flatten(), minlength=4).min() > 0
-    slow, fast = pool_by_level(pool, maps, boxes), pool_by_rows(pool, maps, boxes)
+    fast, slow = twins(pool, maps, boxes)
     tolerance = 1e-5 if dtype is torch.float32 else 1e-12
     torch.testing.assert_close(fast, slow, rtol=tolerance, atol=tolerance)
     seed = torch.randn(slow.shape, dtype=dtype, generator=torch.Generator().manual_seed(1))
@@ -77,8 +83,7 @@ def test_rows_equal_the_slow_twin_for_any_boxes(case, corners, canonical):
     boxes = torch.stack((torch.minimum(x0, x1), torch.minimum(y0, y1), torch.maximum(x0, x1), torch.maximum(y0, y1)), 1)
     maps = [x.double() for x in case[0]]
     pool = RoiPool(STRIDES, 3, canonical)
-    sets = torch.stack((boxes, boxes))
-    torch.testing.assert_close(pool_by_rows(pool, maps, sets), pool_by_level(pool, maps, sets), rtol=0, atol=1e-9)
+    torch.testing.assert_close(*twins(pool, maps, torch.stack((boxes, boxes))), rtol=0, atol=1e-9)
 
 
 def test_row_numbers_of_more_than_16_bits():
@@ -86,7 +91,7 @@ def test_row_numbers_of_more_than_16_bits():
     x = torch.randn(1, 2, 260, 260, generator=random).requires_grad_()
     boxes = torch.tensor([[[900.0, 900, 1039, 1030], [5, 5, 600, 700]]])
     pool = RoiPool((4,), 7, 224)
-    fast, slow = pool_by_rows(pool, [x], boxes), pool_by_level(pool, [x], boxes)
+    fast, slow = twins(pool, [x], boxes)
     torch.testing.assert_close(fast, slow, rtol=1e-5, atol=1e-5)
     gradients = [torch.autograd.grad(pooled.square().sum(), x)[0] for pooled in (fast, slow)]
     torch.testing.assert_close(*gradients, rtol=0, atol=1e-4 * float(gradients[1].abs().max()))
@@ -98,7 +103,36 @@ def test_gradient_is_that_of_the_function():
     boxes = torch.tensor([[[1.0, 2, 20, 15], [-3, -3, 40, 30]], [[5, 5, 6, 6], [0, 0, 24, 24]]]).double()
     pool = RoiPool((4, 8), 2, 56)
     assert set(pool.levels(boxes).flatten().tolist()) == {0, 1}
-    assert torch.autograd.gradcheck(lambda *x: pool_by_rows(pool, x, boxes), maps)
+    assert torch.autograd.gradcheck(lambda *x: pool(x, boxes), maps)
+
+
+def test_long_boxes_among_others_take_all_their_samples():
+    random = torch.Generator().manual_seed(0)
+    x = torch.randn(1, 3, 40, 40, generator=random).double().requires_grad_()
+    pool = RoiPool((4,), 2, 224)
+    sides = torch.tensor([15.0, 16, 16.1, 24, 160])  # bins of up to 2 positions are 16 px wide here
+    boxes = torch.tensor([[[3.3, 2.2, 3.3 + w, 2.2 + h] for w in sides for h in sides]]).double()
+    fast, slow = twins(pool, [x], boxes)
+    torch.testing.assert_close(fast, slow, rtol=0, atol=1e-12)
+    seed = torch.randn(slow.shape, dtype=slow.dtype, generator=random)
+    gradients = [torch.autograd.grad(pooled, x, seed)[0] for pooled in (fast, slow)]
+    torch.testing.assert_close(*gradients, rtol=0, atol=1e-12)
+
+
+def test_rows_and_parts_are_those_of_the_whole(case, monkeypatch):
+    maps, boxes = case
+    pool, rows = RoiPool(STRIDES, 7, 56), torch.tensor([0, 1, 43, 44, 80])
+    whole = pool(maps, boxes)
+    assert torch.equal(pool(maps, boxes, rows), whole[rows])
+    assert torch.equal(pool(maps, boxes, rows[:0]), whole[:0])
+    slow = RoiPool(STRIDES, 7, 56, samples=1)
+    assert torch.equal(slow(maps, boxes, rows), slow(maps, boxes)[rows])
+    monkeypatch.setattr(pool_module, "PART", 10 * 3 * 49 / torch.get_num_threads())
+    parts = list(pool.parts(maps, boxes))
+    assert [len(part) for part in parts] == [10] * 8 + [8]
+    assert torch.equal(torch.cat(parts), whole)
+    assert [len(part) for part in pool.parts(maps, boxes, rows[:0])] == [0]
+    assert len(list(slow.parts(maps, boxes))) == 1
 
 
 def test_no_boxes(case):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchvision.models.segmentation.fcn import FCNHead as TorchvisionFcn
 
 from dorsal.spec.layers import Feature
-from dorsal.tasks.semantic.deeplab import Aspp, DeepLabHead, FcnHead
+from dorsal.tasks.semantic.deeplab import Aspp, DeepLabHead, FcnHead, _seen
 from dorsal.tasks.semantic.fpn import FpnHead
 from dorsal.tasks.semantic.inference import at_file_size
 from dorsal.tasks.semantic.segmenter import pixel_cross_entropy
@@ -235,3 +235,26 @@ def test_the_auxiliary_head_is_torchvisions() -> None:
     ours.load_state_dict(dict(zip(ours.state_dict(), theirs.state_dict().values(), strict=True)))
     x = torch.randn(2, 32, 6, 7)
     assert torch.equal(ours((x[:, :, :1], x, x[:, :, :2])), theirs(x))
+
+
+@pytest.mark.parametrize("size", [(4, 4), (6, 7), (12, 20), (19, 5), (1, 1)])
+def test_taps_that_meet_only_padding_are_left_out(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    aspp = Aspp(6, 4, (6, 12, 18), dropout=0.0).double()
+    x = torch.randn(3, 6, *size).double().requires_grad_()
+    results = [[branch(x) for branch in aspp.branches], [_seen(branch, x) for branch in aspp.branches]]
+    for plain, fast in zip(*results, strict=True):
+        torch.testing.assert_close(fast, plain, rtol=0, atol=1e-12)
+    inputs = [x, *aspp.branches.parameters()]
+    gradients = [torch.autograd.grad(sum(y.pow(3).sum() for y in ys), inputs) for ys in results]
+    for plain, fast in zip(*gradients, strict=True):
+        torch.testing.assert_close(fast, plain, rtol=0, atol=1e-9)
+
+
+def test_a_watched_branch_is_called_whole() -> None:
+    aspp, seen = Aspp(6, 4, (6, 12, 18), dropout=0.0), []
+    conv = aspp.branches[3].conv
+    assert isinstance(conv, nn.Conv2d)
+    conv.register_forward_hook(lambda *given: seen.append(given[2].shape))
+    aspp(torch.randn(2, 6, 4, 4))
+    assert seen == [(2, 4, 4, 4)]

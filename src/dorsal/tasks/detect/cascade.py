@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dorsal.tasks.detect.boxes import Coder, clip, has_area
-from dorsal.tasks.detect.heads import Predictor, RoiTargets, box_losses, match_boxes
+from dorsal.tasks.detect.heads import Predictor, RoiTargets, box_losses, judged_in_parts, match_boxes
 from dorsal.tasks.detect.pool import RoiPool
 
 THRESHOLDS = (0.5, 0.6, 0.7)
@@ -66,8 +66,8 @@ class CascadeHeads(nn.Module):
         stage, clipped; and which are valid, bool [N, P]: those of `boxes` [N, P, 4] that stayed finite."""
         probabilities = []
         for stage, coder in zip(self.stages, CODERS, strict=True):
-            logits, deltas = stage(pool(maps, boxes))
-            probabilities.append(logits.softmax(-1).unflatten(0, valid.shape))
+            logits, deltas = judged_in_parts(stage, pool.parts(maps, boxes))
+            probabilities.append(logits.softmax(-1).view(*valid.shape, -1))
             boxes = _changed(coder, boxes, deltas, sizes)
             valid = valid & torch.isfinite(boxes).all(-1)
             boxes = torch.where(valid[..., None], boxes, 0)

@@ -20,13 +20,14 @@ from dorsal.tasks.detect.heads import (
     RoiTargets,
     box_losses,
     detect,
+    judged_in_parts,
     match_boxes,
     sample_boxes,
     with_objects,
 )
 from dorsal.tasks.detect.masks import MaskHead, mask_loss, mask_probabilities
 from dorsal.tasks.detect.match import draw_numbers, sample
-from dorsal.tasks.detect.pool import RoiPool
+from dorsal.tasks.detect.pool import RoiPool, rows_needed
 from dorsal.tasks.detect.rpn import Proposals, RpnHead, RpnLevel, match_anchors, propose, rpn_losses
 from dorsal.tasks.maps import Maps
 from dorsal.tasks.trunk import OnTrunk
@@ -102,8 +103,9 @@ class Detector(OnTrunk):
         found = detect(*judged, self.task.detections, self.task.least_score)
         if self.mask_head is None:
             return Found(*found)
-        logits = self.mask_head(self.mask_pool(maps[:-1], found.boxes))
-        return Found(*found, mask_probabilities(logits, found.labels))
+        rows = rows_needed(found.labels >= 0)
+        logits = torch.cat([self.mask_head(x) for x in self.mask_pool.parts(maps[:-1], found.boxes, rows)])
+        return Found(*found, mask_probabilities(logits, found.labels, rows))
 
     def judged(self, images: Tensor, boxes: Tensor) -> tuple[Tensor, ...]:
         """What the heads say of images [N, 3, H, W], whose sides the trunk's largest stride divides, and of given boxes
@@ -122,9 +124,9 @@ class Detector(OnTrunk):
         boxes, valid = proposals.boxes, proposals.valid
         if isinstance(self.box_head, CascadeHeads):
             return self.box_head.predict(maps, self.pool, boxes, valid, sizes)
-        logits, deltas = self.box_head(self.pool(maps, boxes))
-        changed = CODER.decode(boxes[:, :, None], deltas.unflatten(0, valid.shape))
-        return logits.softmax(-1).unflatten(0, valid.shape), clip(changed, sizes), valid
+        logits, deltas = judged_in_parts(self.box_head, self.pool.parts(maps, boxes))
+        changed = CODER.decode(boxes[:, :, None], deltas.view(*valid.shape, -1, 4))
+        return logits.softmax(-1).view(*valid.shape, -1), clip(changed, sizes), valid
 
     def _losses(
         self, maps: tuple[Tensor, ...], levels: tuple[RpnLevel, ...], sizes: Tensor, truth: Truth
@@ -151,8 +153,9 @@ class Detector(OnTrunk):
                 raise ValueError("truth has no masks; this detector learns them")
             first = int(self.samples * POSITIVE_SHARE)  # the boxes after these have no object
             boxes, targets = boxes[:, :first], RoiTargets(*(each[:, :first] for each in targets))
-            logits = self.mask_head(self.mask_pool(maps[:-1], boxes))
-            losses["mask"] = mask_loss(logits, truth.masks, boxes, targets)
+            rows = rows_needed((targets.classes >= 0) & (targets.classes < self.classes))
+            logits = self.mask_head(self.mask_pool(maps[:-1], boxes, rows))
+            losses["mask"] = mask_loss(logits, truth.masks, boxes, targets, rows)
         return losses
 
 

@@ -5,6 +5,7 @@ Of K classes, 0 to K - 1 are objects and K is the background. Settings are detec
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from dorsal.nn.fpn import init_xavier
 from dorsal.nn.norms import group_norm
+from dorsal.nn.plain import is_eager, is_plain
 from dorsal.tasks.detect.boxes import Coder, iou, pick
 from dorsal.tasks.detect.match import match, sample
 from dorsal.tasks.detect.nms import survivors_by_group
@@ -36,7 +38,7 @@ class LinearHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Pooled features [R, channels, size, size] → [R, hidden]."""
-        return F.relu(self.fc2(F.relu(self.fc1(x.flatten(1)))))
+        return F.relu(self.fc2(F.relu(_flat_linear(self.fc1, x))))
 
 
 class ConvHead(nn.Module):
@@ -54,7 +56,7 @@ class ConvHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Pooled features [R, channels, size, size] → [R, hidden]."""
-        return F.relu(self.fc(self.convs(x).flatten(1)))
+        return F.relu(_flat_linear(self.fc, self.convs(x)))
 
 
 class Predictor(nn.Module):
@@ -71,6 +73,12 @@ class Predictor(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Features [R, hidden] → logits [R, classes + 1], and deltas [R, groups, 4]."""
         return self.classes(x).float(), self.deltas(x).unflatten(1, (-1, 4)).float()
+
+
+def judged_in_parts(head: nn.Module, parts: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """What a head that ends in a `Predictor` says of pooled features, together for all parts."""
+    logits, deltas = zip(*map(head, parts), strict=True)
+    return torch.cat(logits), torch.cat(deltas)
 
 
 class RoiTargets(NamedTuple):
@@ -170,14 +178,15 @@ def _best(boxes: Tensor, scores: Tensor, label: Tensor, number: int, threshold: 
     Of equal scores the first counts as the better one.
     """
     in_graph = torch.compiler.is_compiling()
-    limit = min(len(scores), MOST_CANDIDATES_IN_A_GRAPH if in_graph else CANDIDATES)
+    many = len(scores) if in_graph else int((scores >= 0).sum())
+    limit = min(many, MOST_CANDIDATES_IN_A_GRAPH if in_graph else CANDIDATES)
     ordered = scores.topk(limit) if in_graph else scores.sort(descending=True, stable=True)
     while True:
         best, place = ordered[0][:limit], ordered[1][:limit]
         kept = survivors_by_group(boxes[place], best, label[place], threshold) & (best >= 0)
-        if in_graph or limit == len(scores) or best[-1] < 0 or kept.sum() >= number:
+        if in_graph or limit == many or kept.sum() >= number:
             break
-        limit = min(2 * limit, len(scores))
+        limit = min(2 * limit, many)
     countdown = torch.arange(limit, 0, -1, device=scores.device)
     left, rank = torch.where(kept, countdown, 0).topk(min(number, limit))
     found, place = left > 0, place[rank]
@@ -187,3 +196,13 @@ def _best(boxes: Tensor, scores: Tensor, label: Tensor, number: int, threshold: 
         F.pad(torch.where(found, best[rank], -1), (0, missing), value=-1.0),
         F.pad(torch.where(found, label[place], -1), (0, missing), value=-1),
     )
+
+
+def _flat_linear(layer: nn.Linear, x: Tensor) -> Tensor:
+    """layer(x.flatten(1)) of maps [R, C, h, w]. Where they are channels last, flattening would copy them; on CPUs the
+    weight is laid out like them instead if it is smaller."""
+    is_last = x.is_cpu and is_eager(x) and x.is_contiguous(memory_format=torch.channels_last)
+    if not (is_last and x.numel() > layer.weight.numel() and is_plain(layer, nn.Linear)):
+        return layer(x.flatten(1))  # type: ignore[no-any-return]
+    weight = layer.weight.view(-1, *x.shape[1:]).permute(0, 2, 3, 1).flatten(1)
+    return F.linear(x.permute(0, 2, 3, 1).flatten(1), weight, layer.bias)

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import roi_align
 
+from dorsal.nn.layers import activate
+from dorsal.nn.plain import is_large, is_plain, runs_plainly
 from dorsal.tasks.detect.heads import RoiTargets
 
 THRESHOLD = 0.5
@@ -34,40 +36,56 @@ class MaskHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Pooled features [R, channels, 14, 14] → logits [R, classes, 28, 28]."""
-        logits: Tensor = self.predictor(F.relu(self.deconv(self.convs(x))))
+        x = self.deconv(_convolved(self.convs, x))
+        x = torch.relu_(x) if _is_owned(self.deconv, x) else F.relu(x)
+        logits: Tensor = self.predictor(x)
         return logits.float()
 
 
-def mask_targets(bitmaps: Tensor, boxes: Tensor, place: Tensor, side: int) -> Tensor:
-    """What boxes [N, R, 4] see of their objects: bool [N x R, side, side], by RoIAlign of at least .5.
+def mask_targets(bitmaps: Tensor, boxes: Tensor, place: Tensor, side: int, rows: Tensor | None = None) -> Tensor:
+    """What boxes [N, R, 4] see of their objects: bool [N x R, side, side], by RoIAlign of at least .5; or what the
+    boxes `rows` int64 [B] do, counted through all images: bool [B, side, side].
 
     `bitmaps` bool or uint8 [N, G, H, W] are the objects' pixels, `place` int64 [N, R] says whose each box is.
     """
+    images, each = place.shape
+    counts = [each] * images if rows is None else torch.bincount(rows // each, minlength=images).tolist()
+    chosen = (slice(None) if rows is None else rows,)
+    boxes, place = boxes.flatten(0, 1)[chosen], place.flatten()[chosen]
     found = []
-    for own, bitmap, at in zip(boxes, bitmaps, place, strict=True):  # one image after another: floats take memory
-        rois = torch.cat((at[:, None].to(own.dtype), own), 1)
-        found.append(roi_align(bitmap[:, None].to(own.dtype), rois, side, aligned=True) >= 0.5)
+    for bitmap, own, at in zip(bitmaps, torch.split(boxes, counts), torch.split(place, counts), strict=True):
+        seen, number = torch.unique(
+            at, return_inverse=True
+        )  # one image after another, and no masks in vain: floats are large
+        rois = torch.cat((number[:, None].to(own.dtype), own), 1)
+        found.append(roi_align(bitmap[seen, None].to(own.dtype), rois, side, aligned=True) >= 0.5)
     return torch.cat(found).squeeze(1)
 
 
-def mask_loss(logits: Tensor, bitmaps: Tensor, boxes: Tensor, targets: RoiTargets) -> Tensor:
+def mask_loss(
+    logits: Tensor, bitmaps: Tensor, boxes: Tensor, targets: RoiTargets, rows: Tensor | None = None
+) -> Tensor:
     """Mean binary cross entropy over the pixels of all boxes [N, R, 4] of an object, each in the mask of its class.
 
-    `logits` [N x R, K, side, side]; `bitmaps` as in `mask_targets`. 0 where no box has an object. The boxes of
-    `sample_boxes` that may have an object are its first; the others need no masks.
+    `logits` [N x R, K, side, side], or [B, K, side, side] of the boxes `rows`; all that have an object are among them.
+    `bitmaps` as in `mask_targets`. 0 where no box has an object. The boxes of `sample_boxes` that may have an object
+    are its first; the others need no masks.
     """
-    classes = targets.classes.flatten()
+    classes = targets.classes.flatten() if rows is None else targets.classes.flatten()[rows]
     positive = (classes >= 0) & (classes < logits.shape[1])
     own = _of_class(logits, torch.where(positive, classes, 0))
-    wanted = mask_targets(bitmaps, boxes, targets.place, logits.shape[-1])
+    wanted = mask_targets(bitmaps, boxes, targets.place, logits.shape[-1], rows)
     entropy = F.binary_cross_entropy_with_logits(own, wanted.to(own.dtype), reduction="none").mean((1, 2))
     return torch.where(positive, entropy, 0).sum() / positive.sum().clamp(min=1)
 
 
-def mask_probabilities(logits: Tensor, labels: Tensor) -> Tensor:
-    """The mask of each detection's class: logits [N x D, K, side, side] and labels int64 [N, D] → [N, D, side, side].
-    Where the label is -1 it means nothing."""
-    own = _of_class(logits, labels.flatten().clamp(min=0)).sigmoid()
+def mask_probabilities(logits: Tensor, labels: Tensor, rows: Tensor | None = None) -> Tensor:
+    """The mask of each detection's class: logits [N x D, K, side, side], or [B, K, side, side] of the detections `rows`
+    int64 [B], and labels int64 [N, D] → [N, D, side, side]. Where the label is -1 it means nothing."""
+    own_labels = labels.flatten() if rows is None else labels.flatten()[rows]
+    own = _of_class(logits, own_labels.clamp(min=0)).sigmoid()
+    if rows is not None:
+        own = own.new_zeros(labels.numel(), *own.shape[1:]).index_copy(0, rows, own)
     return own.view(*labels.shape, *own.shape[1:])
 
 
@@ -97,3 +115,20 @@ def paste(probabilities: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor
 def _of_class(logits: Tensor, classes: Tensor) -> Tensor:
     """One mask of each row: [R, K, side, side] and int64 [R] → [R, side, side]."""
     return logits.gather(1, classes[:, None, None, None].expand(-1, 1, *logits.shape[2:])).squeeze(1)
+
+
+def _convolved(layers: nn.Sequential, x: Tensor) -> Tensor:
+    """layers(x) of convolutions and their activations, these written over the others' results where nobody sees them:
+    the maps of many boxes are large."""
+    if not is_plain(layers, nn.Sequential):
+        return layers(x)  # type: ignore[no-any-return]
+    modules = list(layers)
+    for conv, act in zip(modules[::2], modules[1::2], strict=True):
+        y = conv(x)
+        x = activate(act, y, _is_owned(conv, y))
+    return x
+
+
+def _is_owned(conv: nn.Module, y: Tensor) -> bool:
+    """Whether nobody but the caller sees the result `y` of a convolution."""
+    return is_large(y) and runs_plainly(y) and is_plain(conv, nn.Conv2d, nn.ConvTranspose2d)
