@@ -22,7 +22,7 @@ from dorsal.data import decode, index, progress
 from dorsal.data.dataset import open_data, open_for_scoring
 from dorsal.data.folder import open_folder
 from dorsal.data.index import read_indices
-from dorsal.data.spec import DataError, Folder
+from dorsal.data.spec import DataError, Folder, data_spec
 from tests.data.pictures import all_paths, fill, paths, picture, ppm
 
 
@@ -369,7 +369,7 @@ def test_the_newest_index_counts(pets: Path, tmp_path: Path, monkeypatch: pytest
 def test_a_worker_looks_at_no_file_before_its_first_image(
     pets: Path, decoded: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    planned = open_data(pets)
+    planned, spec = open_data(pets), data_spec(pets)
     decoded.clear()
     with monkeypatch.context() as patch:
 
@@ -378,7 +378,7 @@ def test_a_worker_looks_at_no_file_before_its_first_image(
 
         patch.setattr(os, "scandir", refuse)
         patch.setattr(decode, "scan", refuse)
-        data = open_data(pets, fingerprint=planned.fingerprint)
+        data = open_data(spec, fingerprint=planned.fingerprint)
     assert decoded == []
     assert (data.fingerprint, data.normalization, data.classes) == (
         planned.fingerprint,

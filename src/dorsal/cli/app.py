@@ -18,6 +18,7 @@ _WEIGHTS = {
     "convert": Entry("weights", "convert", "Convert a checkpoint of another package to a model's folder."),
     "verify": Entry("weights", "verify", "Check a model."),
 }
+_DATA = {"check": Entry("data", "check", "Check a data set.")}
 _SPACE = {
     "list": Entry("space", "list_spaces", "List the named spaces."),
     "show": Entry("space", "show", "Print a space as TOML."),
@@ -47,6 +48,7 @@ APP = Verbs(
         "recipes": Entry("recipes", "recipes", "List the named recipes."),
         "report": Entry("report", "report", "Print the tables of a comparison, a choice, a population or a search."),
         "stats": Entry("stats", "stats", "Say which arm of a table of results is better."),
+        "data": Verbs("data", "Data sets: check them before training.", _DATA),
         "weights": Verbs("weights", "Published checkpoints: list, pull, convert, verify.", _WEIGHTS),
         "space": Verbs("space", "Design spaces: sample them, train populations, compare and narrow them.", _SPACE),
     },

@@ -18,6 +18,7 @@ from dorsal.data.entries import open_entries
 from dorsal.data.errors import shown
 from dorsal.data.folder import open_folder, open_images
 from dorsal.data.kinds import KINDS, what_lacks
+from dorsal.data.memory import annotated_data
 from dorsal.data.progress import Progress
 from dorsal.data.scenes import open_annotated_scenes, open_scene_images, open_scenes
 from dorsal.data.spec import Annotated, DataSpec, Folder, Scenes, data_spec, no_labels
@@ -27,6 +28,7 @@ from dorsal.spec.preprocessing import Normalization
 from dorsal.spec.task import Kind
 
 __all__ = [
+    "AnnotatedData",
     "ChosenImages",
     "EvaluationBatches",
     "ImageData",
@@ -34,6 +36,7 @@ __all__ = [
     "JoinedSplits",
     "Split",
     "Target",
+    "annotated_data",
     "eval_transform",
     "open_annotated",
     "open_annotated_images",

@@ -83,7 +83,7 @@ def scan(path: Path | str, reading: Reading, known: bytes = b"") -> Scan:
         digest = hashlib.sha256(data).digest()
         if digest == known:
             return Scan(digest=digest)
-        found = _measured(*_convert(data, reading), digest)
+        found = measure(*_convert(data, reading), digest)
         if min(found.height, found.width) < MIN_SIDE:
             raise ValueError(f"is {found.width}x{found.height} px; the smallest side allowed is {MIN_SIDE} px")
         return found
@@ -236,8 +236,9 @@ def _values(image: Image.Image | NDArray[Any]) -> NDArray[Any]:
     return np.array(values[None] if values.ndim == 2 else np.moveaxis(values, -1, 0), order="C")
 
 
-def _measured(image: Image.Image | NDArray[Any], note: str, digest: bytes) -> Scan:
-    """The scan of a sound image. Sums are of whole numbers, so they are the same on every machine."""
+def measure(image: Image.Image | NDArray[Any], note: str, digest: bytes) -> Scan:
+    """The scan of a sound image: Pillow's, or an array [channels, H, W]. Sums are of whole numbers, so they are the
+    same on every machine."""
     if isinstance(image, np.ndarray):
         _, height, width = image.shape
         flat = image.reshape(len(image), -1).astype(np.int64)

@@ -60,13 +60,13 @@ def _both_bytes(image: ImageFile.ImageFile, again: ImageFile.ImageFile, turned: 
             .swapaxes(0, 1)
         )
         return upper * 256 + lower
-    swapped = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
+    other = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
     tiles = []
     for tile in again.tile:
         mode = _raw_mode(tile)
         if mode[:2] not in ("RG", "CM") or mode.startswith("RGBa"):  # others: no second order, or values multiplied
             return None
-        mode = mode[:-1] + swapped[mode[-1]]
+        mode = mode[:-1] + other[mode[-1]]
         tiles.append(tile._replace(args=(mode, *tile.args[1:]) if isinstance(tile.args, tuple) else mode))
     again.tile = tiles
     high, low = (np.asarray(upright(half, turned)).astype(np.int32) for half in (image, again))

@@ -139,11 +139,11 @@ def open_entries(
     Raises DataError, with all problems, where the check finds any, and as `read_annotated` does.
     """
     if fingerprint is not None and (known := _known(spec, kinds, fingerprint)) is not None:
-        return _opened(spec, known)
+        return open_examined(spec, known)
     found = examine(spec, kinds, on_progress)
     if found.checked.problems:
         raise data_error(Path(spec.path), list(map(str, found.checked.problems)))
-    return _opened(spec, found)
+    return open_examined(spec, found)
 
 
 def _known(spec: Annotated, kinds: frozenset[Kind], fingerprint: str) -> Examined | None:
@@ -176,7 +176,8 @@ def _of_some(checked: Checked, spec: Annotated) -> Checked:
     return msgspec.structs.replace(checked, problems=problems, notes=(*checked.notes, note))
 
 
-def _opened(spec: Annotated, found: Examined) -> AnnotatedData:
+def open_examined(spec: Annotated, found: Examined) -> AnnotatedData:
+    """Opens data that were checked and have no problems."""
     index, reading = found.checked.index, Reading(channels=spec.channels)
     both = (*index.train, *index.val)
     rows, conversions = _fact_rows(both, found.facts, reading)

@@ -36,7 +36,9 @@ __all__ = [
     "DataError",
     "DataSpec",
     "Folder",
+    "Normalizing",
     "Scenes",
+    "check_normalization",
     "data_spec",
     "data_text",
     "format_data",
@@ -129,7 +131,7 @@ class Folder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="folde
         _check_range("seed", self.seed, 0, 2**32 - 1)
         _check_range("channels", self.channels, 1, 64)
         _check_range("max_pixels", self.max_pixels, 64, 10**10)
-        _check_normalization(self.normalization, self.channels)
+        check_normalization(self.normalization, self.channels)
 
     def describe(self) -> str:
         """One line for reports."""
@@ -174,7 +176,7 @@ class Annotated(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="an
         _check_range("size", self.size, 8, 2048)
         _check_range("channels", self.channels, 1, 64)
         _check_range("max_images", self.max_images, 0, 10**9)
-        _check_normalization(self.normalization, self.channels)
+        check_normalization(self.normalization, self.channels)
         own = _types(self.format)
         for field in _PLACES:
             value = getattr(self, field)
@@ -361,7 +363,7 @@ def no_labels(spec: Annotated) -> str:
     return (
         f"task classify needs labels of whole images; data={spec.path!r} is {spec.format}, which has "
         f"{kinds_in_words(KINDS[spec.format])}; data sets with labels: {data_sets_with(['label'])}; "
-        f"these suit --task {task}"
+        f"--task {task} learns from this one"
     )
 
 
@@ -395,7 +397,8 @@ def _checked_path(path: str | os.PathLike[str]) -> str:
     return found
 
 
-def _check_normalization(normalization: str, channels: int) -> None:
+def check_normalization(normalization: str, channels: int) -> None:
+    """Raises ValueError for an unknown one, and for ImageNet's where images are not of three channels."""
     if normalization not in get_args(Normalizing):
         raise ValueError(f"normalization={normalization!r} is neither 'measured' nor 'imagenet'")
     if normalization == "imagenet" and channels != 3:

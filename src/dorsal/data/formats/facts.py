@@ -16,6 +16,7 @@ from dorsal.data.check import SETTLED
 from dorsal.data.decode import Reading, Scan
 from dorsal.data.formats.index import AnnotatedIndex, spread
 from dorsal.data.formats.looks import Look, look_at
+from dorsal.data.formats.truth import LabelImage
 from dorsal.data.index import homes, write_beside
 from dorsal.data.progress import Progress
 from dorsal.data.scanning import Task, scan_files
@@ -93,7 +94,7 @@ def image_paths(index: AnnotatedIndex) -> list[Path]:
 def label_paths(index: AnnotatedIndex) -> list[Path]:
     """The label images of both splits, each once."""
     found = (entry.truth.semantic for entry in (*index.train, *index.val))
-    return list(dict.fromkeys(each.path for each in found if each is not None))
+    return list(dict.fromkeys(each.path for each in found if isinstance(each, LabelImage)))
 
 
 def gather(

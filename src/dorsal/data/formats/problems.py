@@ -7,6 +7,7 @@ from typing import Literal, get_args
 import msgspec
 
 ProblemId = Literal[
+    "layout",
     "image-missing",
     "image-unreadable",
     "image-size",
@@ -37,6 +38,7 @@ ProblemId = Literal[
 ]
 
 MEANINGS: dict[ProblemId, str] = {
+    "layout": "Folders or files are not as their format has them, so that nothing of it can be read.",
     "image-missing": "The annotations name an image file that is not there.",
     "image-unreadable": "The image file cannot be read, is truncated, too small or too large, or is no image.",
     "image-size": "The image is of another size than the annotations say.",

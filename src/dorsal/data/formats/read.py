@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import assert_never
 
 import msgspec
-import numpy as np
 
-from dorsal.annotations.labels import Labels
+from dorsal.annotations.rle import Rle
 from dorsal.data.errors import DataError, shown
 from dorsal.data.formats.ade20k import read_ade20k
 from dorsal.data.formats.cityscapes import read_cityscapes
@@ -19,7 +18,7 @@ from dorsal.data.formats.facts import Facts
 from dorsal.data.formats.index import AnnotatedIndex, Entry, narrowed, spread
 from dorsal.data.formats.names import CAMVID, read_names
 from dorsal.data.formats.pairs import read_pairs
-from dorsal.data.formats.truth import Truth
+from dorsal.data.formats.truth import LabelArray, LabelImage, Shape
 from dorsal.data.formats.voc import read_voc
 from dorsal.data.formats.yolo import read_yolo
 from dorsal.data.kinds import what_lacks
@@ -81,7 +80,7 @@ def fingerprint_of(index: AnnotatedIndex, facts: Mapping[Path, Facts]) -> str:
     It does not depend on where files lie or what they are called. A file whose content nobody read counts by its size.
     `index` has the size of each image.
     """
-    total = hashlib.sha256(_labels(index.labels))
+    total = hashlib.sha256(msgspec.json.encode(index.labels))
     for split in (index.train, index.val):
         total.update(f"{len(split)} images\n".encode())
         for entry in split:
@@ -91,17 +90,13 @@ def fingerprint_of(index: AnnotatedIndex, facts: Mapping[Path, Facts]) -> str:
     return total.hexdigest()
 
 
-def _labels(labels: Labels) -> bytes:
-    return msgspec.json.encode(labels)
-
-
 def _content(facts: Facts) -> bytes:
     return facts.scan.digest or f"{facts.bytes} bytes".encode()
 
 
 def _add(total: hashlib._Hash, entry: Entry, facts: Mapping[Path, Facts]) -> None:
     """Adds what is said about an image."""
-    truth: Truth = entry.truth
+    truth = entry.truth
     for name, column in (
         ("boxes", truth.boxes),
         ("labels", truth.labels),
@@ -113,9 +108,20 @@ def _add(total: hashlib._Hash, entry: Entry, facts: Mapping[Path, Facts]) -> Non
             total.update(f"{name}{column.shape}".encode() + column.tobytes())
     total.update(f"{truth.normalized}".encode())
     for shape in truth.shapes or ():
-        if isinstance(shape, tuple):
-            total.update(repr([part.shape for part in shape]).encode() + b"".join(part.tobytes() for part in shape))
-        else:
-            total.update(b"none" if shape is None else bytes(shape))
-    if truth.semantic is not None:
-        total.update(truth.semantic.table.astype(np.int16).tobytes() + _content(facts[truth.semantic.path]))
+        total.update(_outline(shape))
+    match truth.semantic:
+        case LabelImage():
+            total.update(truth.semantic.table.tobytes() + _content(facts[truth.semantic.path]))
+        case LabelArray():
+            total.update(truth.semantic.array.tobytes())
+
+
+def _outline(shape: Shape) -> bytes:
+    match shape:
+        case None:
+            return b"none"
+        case Rle():
+            return shape.runs.tobytes()
+        case tuple():
+            return repr([part.shape for part in shape]).encode() + b"".join(part.tobytes() for part in shape)
+    return bytes(shape)

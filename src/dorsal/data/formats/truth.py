@@ -10,14 +10,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from dorsal.annotations.annotation import Annotation, Objects, objects_of
+from dorsal.annotations.annotation import IGNORE, Annotation, Objects, objects_of
 from dorsal.annotations.polygons import rasterize
 from dorsal.annotations.rle import Bools, Floats, Integers, Rle, rle_from_coco
 from dorsal.data.formats.problems import TruthError
 from dorsal.spec.task import Kind
 
-Shape = msgspec.Raw | tuple[Floats, ...] | None
-"""The outline of an object: COCO's `segmentation` as JSON, or polygons [k, 2] of x and y. None where there is none."""
+Shape = msgspec.Raw | tuple[Floats, ...] | Rle | None
+"""The outline of an object: COCO's `segmentation` as JSON, polygons [k, 2] of x and y, or its pixels. None where there
+is none."""
 
 NO_CLASS = -1
 """In a table of labels: a value that no pixel may have."""
@@ -64,6 +65,25 @@ class LabelImage(msgspec.Struct, frozen=True, eq=False):
         return labels
 
 
+class LabelArray(msgspec.Struct, frozen=True, eq=False):
+    """The label of each pixel [H, W] in memory, below `count` or `IGNORE`. `path` is what messages call it."""
+
+    path: Path
+    array: npt.NDArray[np.uint8]
+    count: int
+
+    def values(self) -> npt.NDArray[np.integer]:
+        """The labels themselves."""
+        return self.array
+
+    def labels(self, values: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
+        """The labels themselves. Raises TruthError for one that stands for no class."""
+        lost = (values >= self.count) & (values != IGNORE)
+        if lost.any():
+            raise TruthError("label-value", f"has the value {int(values[lost].min())}, which is no class")
+        return self.array
+
+
 class Truth(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """What the files say about one image. It may be wrong: `dorsal.data.formats.check` judges it.
 
@@ -84,7 +104,7 @@ class Truth(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     shapes: tuple[Shape, ...] | None = None
     keypoints: Floats | None = None
     normalized: bool = False
-    semantic: LabelImage | None = None
+    semantic: LabelImage | LabelArray | None = None
 
     def pixel_boxes(self, size: tuple[int, int]) -> Floats:
         """The boxes in pixels of an image of `size` (height, width), float64 [n, 4]; NaN for infinities."""
@@ -133,7 +153,9 @@ class Truth(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         return msgspec.structs.replace(found, area=area)
 
 
-def _mask(shape: msgspec.Raw | tuple[Floats, ...], size: tuple[int, int], scale: tuple[int, int]) -> Rle:
+def _mask(shape: msgspec.Raw | tuple[Floats, ...] | Rle, size: tuple[int, int], scale: tuple[int, int]) -> Rle:
+    if isinstance(shape, Rle):
+        return shape
     if isinstance(shape, tuple):
         return rasterize([(part * scale).ravel().tolist() for part in shape], size)
     form = msgspec.json.decode(shape)
