@@ -71,13 +71,12 @@ def _evaluate_one(asked: Evaluation, as_json: bool) -> None:
     from dorsal.stats import image_interval
     from dorsal.study.evaluation.plan import plan_evaluations
     from dorsal.tasks.contributions import contributions
-    from dorsal.tasks.saved import labels_of
 
     device = choose_device(asked.device)
     if asked.threads is not None:
         torch.set_num_threads(asked.threads)
     (plan,) = plan_evaluations(asked)
-    classes = (*labels_of(plan.card).classes, *labels_of(plan.card).stuff)
+    classes = plan.card.label_names
     sys.stderr.write(f"scoring on {device}: {plan.summary}\n")
     for note in plan.notes:
         sys.stderr.write(f"note: {note}\n")

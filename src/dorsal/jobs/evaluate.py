@@ -45,7 +45,7 @@ from dorsal.spec.preprocessing import IMAGENET, Preprocessing
 from dorsal.spec.task import AnyTask, Classify, Kind, Semantic, at, metric_of, needs, parse_task, task_text
 from dorsal.tasks.data import AnyData, open_for
 from dorsal.tasks.method import Method, Validation, method_of
-from dorsal.tasks.saved import labels_of, load_model
+from dorsal.tasks.saved import load_model
 from dorsal.tasks.score import Score, Scorer
 from dorsal.tasks.semantic.method import SemanticMethod
 from dorsal.train.evaluate import scored
@@ -251,8 +251,8 @@ def time_evaluation(job: Evaluate, *, place: Resources) -> float | str:
 def _method(card: Card, job: Evaluate) -> Method:
     """How the model is asked."""
     if isinstance(card.task, Semantic):
-        return SemanticMethod(card.task, labels_of(card), job.scales, job.flip)
-    return method_of(card.task, labels_of(card))
+        return SemanticMethod(card.task, card.known, job.scales, job.flip)
+    return method_of(card.task, card.known)
 
 
 def _some(images: Any, card: Card, count: int) -> Split | AnnotatedSplit:
@@ -305,7 +305,7 @@ def _batches(images: Any, card: Card, job: Evaluate) -> Validation:
 def _known(card: Card, opened: Images | AnnotatedImages) -> tuple[str, ...]:
     """The names of the model's classes in which the data name theirs."""
     if card.labels is not None:
-        return (*card.labels.classes, *card.labels.stuff)
+        return card.label_names
     return card.class_names if set(opened.classes) <= set(card.class_names) else card.classes
 
 

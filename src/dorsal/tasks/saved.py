@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from dorsal.annotations.labels import Labels
 from dorsal.language.files import PathLike
 from dorsal.recipes.recipe import Recipe
 from dorsal.spec.task import Classify
@@ -29,14 +28,9 @@ def load_model(folder: PathLike) -> tuple[nn.Module, Card]:
     return load_built(folder, builder_of(read_card(folder)))
 
 
-def labels_of(card: Card) -> Labels:
-    """What the numbers that a model says stand for."""
-    return card.labels or Labels(classes=card.classes)
-
-
 def _build(card: Card) -> nn.Module:
     with torch.device("meta"):  # nothing is initialised that the file overwrites
-        return method_of(card.task, labels_of(card)).build(card.network, Recipe(), None)
+        return method_of(card.task, card.known).build(card.network, Recipe(), None)
 
 
 def _output(model: nn.Module, images: Tensor) -> Tensor:

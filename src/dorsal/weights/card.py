@@ -51,3 +51,13 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     origin: str
     sha256: str = ""
     schema: int = SCHEMA
+
+    @property
+    def known(self) -> Labels:
+        """What the numbers that the model says stand for."""
+        return self.labels or Labels(classes=self.classes)
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The names of all labels, classes before stuff."""
+        return (*self.known.classes, *self.known.stuff)

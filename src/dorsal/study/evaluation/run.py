@@ -26,7 +26,6 @@ from dorsal.jobs.timings import time_jobs
 from dorsal.jobs.train import with_device
 from dorsal.study.evaluation.plan import notes_of, plan_evaluations
 from dorsal.study.evaluation.question import Evaluation
-from dorsal.tasks.saved import labels_of
 
 STORE = "evaluate"
 """The name of the store's studies."""
@@ -59,7 +58,7 @@ def evaluate_models(question: Evaluation, *, on_event: OnEvent = lambda _: None)
         workers = max(min(engine.capacity(), len(left)), 1) if left else 1
         here = machine(place.device, workers, place.threads)
         seconds = _forecast_seconds(left, place, here, folder, on_event)
-        disk = sum(predictions_needed(plan.images, plan.card.task, len(labels_of(plan.card).classes)) for plan in left)
+        disk = sum(predictions_needed(plan.images, plan.card.task, len(plan.card.known.classes)) for plan in left)
         check_disk(folder, disk, models=False)
         amounts = {plan.job.key: Amount(plan.job.key) for plan in left}
         clock = Clock(amounts, seconds, workers, done=len(distinct) - len(left))
@@ -127,7 +126,7 @@ def _models(plans: Sequence[ModelPlan], store: Store) -> tuple[ScoreRow, ...]:
             name=plan.job.name,
             model=plan.job.model,
             network=plan.card.text,
-            classes=(*labels_of(plan.card).classes, *labels_of(plan.card).stuff),
+            classes=plan.card.label_names,
             preprocessing=plan.preprocessing,
             images=plan.summary,
             result=found,
