@@ -129,7 +129,7 @@ def test_a_format_whose_files_are_missing_is_a_problem_of_layout(dorsal: Any, tm
 
 def test_label_images_are_checked_for_semantic(dorsal: Any, tmp_path: Path) -> None:
     root = write_pairs(tmp_path / "data")
-    (root / "trainannot" / "a_1.png").unlink()
+    (root / "trainannot" / "a_2.png").unlink()
     write_map(root / "trainannot" / "c.png", np.zeros((8, 8), np.uint8))
     code, out, _ = dorsal("data", "check", f"{root}(ignore=11)", "--task", "semantic", "--json")
     assert code == 1
