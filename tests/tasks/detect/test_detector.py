@@ -176,8 +176,8 @@ def test_fast_forms_equal_their_slow_twins(text: str, monkeypatch: pytest.Monkey
     results = []
     for slow in (False, True):
         if slow:
-            monkeypatch.setattr("dorsal.tasks.detect.detector.rows_needed", lambda real: None)
-            monkeypatch.setattr("dorsal.tasks.detect.pool.is_eager", lambda x: False)
+            monkeypatch.setattr("dorsal.tasks.detect.detector.rows_needed", lambda _: None)
+            monkeypatch.setattr("dorsal.tasks.detect.pool.is_eager", lambda _: False)
         model = detector(text).to(memory_format=torch.channels_last)
         loss = total(model, images, truth)
         loss.backward()
