@@ -121,6 +121,10 @@ GIVEN: dict[str, Any] = {
     "keep_models": False,
     "accept": True,
     "until_decided": True,
+    "task": "detect(head=cascade)",
+    "gallery": False,
+    "scales": (0.75, 1.0),
+    "flip": True,
 }
 
 

@@ -41,7 +41,7 @@ APP = Verbs(
         "choose": Entry("choose", "choose", "Say which weights are best for your images."),
         "train": Entry("train", "train", "Train one network."),
         "evaluate": Entry("evaluate", "evaluate", "Score a model, or several."),
-        "predict": Entry("predict", "predict", "Name the most probable classes of image files."),
+        "predict": Entry("predict", "predict", "Say what is in image files."),
         "embed": Entry("embed", "embed", "Write the features of images by a model."),
         "list": Entry("list_networks", "list_networks", "List the named networks."),
         "show": Entry("show", "show", "Show a network."),

@@ -100,7 +100,7 @@ def _fields(text: str) -> Iterator[str]:
 
 def _with_field(words: Sequence[str], option: str, name: str, default: str) -> list[str]:
     """The words with `--size 48` written into the text of --data: `--data 'photos(size=48)'`."""
-    value, text, rest = "…", default.partition(",")[0], []
+    value, text, rest = "…", default.partition(",")[0] or "plain", []
     waiting = iter(words)
     for word in waiting:
         if _is(word, option):
