@@ -1,16 +1,22 @@
-"""Processes that should have ended, and two that torch.distributed joins."""
+"""Processes that should have ended, those that tests may kill, and two that torch.distributed joins."""
 
 from __future__ import annotations
 
+import multiprocessing as mp
+import os
+import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterable
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from dorsal.jobs import engine
 from dorsal.jobs.engine import Worker, thread_variables
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,3 +67,54 @@ def in_two_processes(work: Callable[[Any, Callable[[Any], None]], Any], *argumen
     finally:
         for worker in workers:
             worker.stop()
+
+
+class Copied:
+    """A function of a test file at work in a process that tests may kill, and the lines that it prints.
+
+    It has a session, and so a process group, of its own. It is a copy of what all workers are copies of, and its own
+    workers are copies of it: none imports torch again, which takes longer than what such tests are about. That workers
+    of a process with its own server of copies end with it, and how both hear Ctrl-C, is for test_engine.py and
+    test_interrupts.py.
+    """
+
+    def __init__(self, work: Callable[..., object], *arguments: object, errors: Path) -> None:
+        """`errors` is the file for what the process writes to standard error."""
+        if sys.platform != "linux":
+            pytest.skip("workers are copies of another process on Linux alone")
+        context = engine._copying()
+        ours, theirs = context.Pipe(duplex=False)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(ROOT)  # it finds the function
+            self.process = context.Process(
+                target=_lead, args=(theirs, errors, dict(os.environ), work, arguments), daemon=True
+            )
+            self.process.start()
+        theirs.close()
+        self.lines = os.fdopen(os.dup(ours.fileno()), encoding="utf-8")
+        ours.close()
+
+    def rest(self) -> str:
+        """What it prints until it has ended, and all its workers."""
+        with self.lines:
+            text = self.lines.read()
+        self.process.join(60)
+        return text
+
+
+def _lead(
+    lines: Connection, errors: Path, environment: dict[str, str], work: Callable[..., object], arguments: Iterable[Any]
+) -> None:
+    """The life of such a process."""
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    os.dup2(lines.fileno(), 1)
+    lines.close()
+    with errors.open("w") as file:
+        os.dup2(file.fileno(), 2)
+    os.environ.clear()
+    os.environ.update(environment)
+    mp.current_process()._config["daemon"] = False  # type: ignore[attr-defined]  # it may have workers
+    engine._copying = lambda: mp.get_context("fork")  # type: ignore[assignment,return-value]
+    work(*arguments)

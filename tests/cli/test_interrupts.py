@@ -129,11 +129,17 @@ def test_in_the_middle_of_an_import(tmp_path: Path, number: int) -> None:
     assert command.said.splitlines()[-1].startswith("stopped")
 
 
-def test_at_random_moments_and_the_same_command_goes_on(dorsal, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("piped", "in_terminal"),
+    [(LINES[:1], LINES[-1:]), pytest.param(LINES, LINES, marks=pytest.mark.slow)],
+    ids=["first and last", "all"],
+)
+def test_at_any_moment_and_the_same_command_goes_on(
+    dorsal, tmp_path: Path, piped: tuple[str, ...], in_terminal: tuple[str, ...]
+) -> None:
     """Once or twice in quick succession, while Python imports, networks are timed, workers start, and runs are made."""
-    moments = random.Random(2)
-    for terminal, presses in ((True, 2), (False, 1)):
-        for line in moments.sample(LINES, 2):
+    for terminal, presses, lines in ((False, 1, piped), (True, 2, in_terminal)):
+        for line in lines:
             command = Command("main()", *asked(tmp_path / "out"), terminal=terminal)
             command.until(line)
             for _ in range(presses):

@@ -2,14 +2,15 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 import dorsal as library
+from dorsal.cli import main
 from dorsal.zoo import network
+from tests.processes import Copied
 
 DATA = ["--data", "scenes(train=64, val=32, size=32)"]
 QUESTION = [
@@ -38,19 +39,20 @@ QUESTION += [
 ]
 
 
+def command(*words: str) -> None:
+    """`dorsal WORDS…`, which says everything on standard output."""
+    os.dup2(1, 2)
+    sys.argv = ["dorsal", *words]
+    main()
+
+
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a search that was killed after its first network."""
     folder = tmp_path_factory.mktemp("search") / "out"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dorsal", *QUESTION, "--out", str(folder)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    told = [line for line in iter(process.stderr.readline, "") if line.startswith("1/4  ") and not process.kill()]
-    process.communicate(timeout=60)
+    search = Copied(command, *QUESTION, "--out", str(folder), errors=folder.with_name("errors"))
+    told = [line for line in search.lines if line.startswith("1/4  ") and not search.process.kill()]
+    search.rest()
     assert told
     return folder
 

@@ -1,11 +1,14 @@
 """What the quick commands import. How long they take, benchmarks/start_up.py prints."""
 
+import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import dorsal
+from tests.processes import Copied
 
 HEAVY = {
     "PIL",
@@ -83,7 +86,15 @@ def test_what_is_scored_is_said_before_torch_is_imported() -> None:
     assert done.stderr.splitlines()[0] == "scoring runs/x on scenes"
 
 
-def test_one_model_is_scored_without_what_many_need() -> None:
-    found = loaded("import dorsal.cli.evaluate, dorsal.study.evaluation.plan")
-    assert "torch" in found
+def says_modules() -> None:
+    """Prints what is loaded after the imports of `dorsal evaluate MODEL`."""
+    for module in ("dorsal.cli.evaluate", "dorsal.study.evaluation.plan"):
+        importlib.import_module(module)
+    print(*{name if name.startswith("dorsal") else name.partition(".")[0] for name in sys.modules})
+
+
+def test_one_model_is_scored_without_what_many_need(tmp_path: Path) -> None:
+    """In a copy of what workers are copies of, so that torch is not imported once more."""
+    found = set(Copied(says_modules, errors=tmp_path / "errors").rest().split())
+    assert found >= {"torch", "dorsal.cli.evaluate", "dorsal.study.evaluation.plan"}
     assert found & {"optuna", "sqlalchemy", "rich", "dorsal.jobs.execution", "dorsal.jobs.ray_engine"} == set()

@@ -1,9 +1,6 @@
 """A tiny comparison, and sessions of it in processes of their own that tests may kill."""
 
-import os
-import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +11,8 @@ from dorsal.jobs.records import Study, Trial
 from dorsal.study.comparison.question import Comparison
 from dorsal.study.evaluation.question import Evaluation
 from dorsal.study.population.question import Population
-from dorsal.study.question import to_toml
+from tests.processes import Copied
+from tests.study.driver import ask
 
 TINY = "small(depths=[1], widths=[16], strides=[2], stem=simple(width=8, stride=2))"
 WIDER = TINY.replace("[16]", "[32]")
@@ -47,26 +45,28 @@ def results(study: Study) -> list[Trial]:
 
 
 class Session:
-    """A question asked in a process group of its own. Events are dicts with their kind under "kind"."""
+    """A question asked in a process group of its own. Events are dicts with their kind under "kind".
 
-    def __init__(self, asked: Comparison | Population | Evaluation) -> None:
-        file = Path(asked.out).with_suffix(".toml")
-        file.write_text(to_toml(asked), encoding="utf-8")
-        driver = Path(__file__).with_name("driver.py")
-        verb = {Comparison: "compare", Population: "population", Evaluation: "evaluate"}[type(asked)]
-        self.process = subprocess.Popen(
-            [sys.executable, driver, verb, file],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+    The jobs of arms or models in `hold` wait midway, at the end of the second epoch or at the first batch of an
+    evaluation, until they are released.
+    """
+
+    def __init__(self, asked: Comparison | Population | Evaluation, hold: Sequence[str] = ()) -> None:
+        beside = Path(asked.out).with_suffix
+        self._errors = beside(".errors")
+        self._held = {name: beside(f".held{number}") for number, name in enumerate(hold)}
+        for file in self._held.values():
+            file.touch()
+        self._copied = Copied(ask, asked, self._held, errors=self._errors)
+        self.process = self._copied.process
         self.events: list[dict[str, Any]] = []
+
+    def release(self, name: str) -> None:
+        self._held[name].unlink()
 
     def until(self, happened: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Reads events up to the first for which this is so."""
-        for line in self.process.stdout or ():
+        for line in self._copied.lines:
             kind, _, content = line.partition(" ")
             self.events.append({"kind": kind, **msgspec.json.decode(content)})
             if happened(self.events[-1]):
@@ -74,22 +74,25 @@ class Session:
         raise AssertionError(f"the session ended first: {self.end()}")
 
     def until_midway(self) -> dict[str, Any]:
-        """Reads events until a run has a checkpoint and is far from its end."""
+        """Reads events until a run that is held has come to where it waits."""
         return self.until(
-            lambda e: e["kind"] == "Progress" and 2 <= e["step"]["epoch"] <= e["job"]["recipe"]["epochs"] // 2
+            lambda e: (
+                e["kind"] == "Progress"
+                and e["job"]["arm"] in self._held
+                and e["step"]["epoch"] == 2
+                and e["step"]["step"] == e["step"]["steps"]
+            )
         )
 
     def workers(self) -> list[psutil.Process]:
-        started = psutil.Process(self.process.pid).children(recursive=True)
-        return [each for each in started if not each.children() and "resource_tracker" not in " ".join(each.cmdline())]
+        return psutil.Process(self.process.pid).children()
 
     def end(self) -> str:
         """Waits for the end, and returns what went to standard error."""
-        out, err = self.process.communicate(timeout=120)
-        for line in out.splitlines():
+        for line in self._copied.rest().splitlines():
             kind, _, content = line.partition(" ")
             self.events.append({"kind": kind, **msgspec.json.decode(content)})
-        return err
+        return self._errors.read_text(encoding="utf-8")
 
     def kinds(self, kind: str) -> list[dict[str, Any]]:
         return [event for event in self.events if event["kind"] == kind]

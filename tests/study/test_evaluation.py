@@ -175,13 +175,14 @@ def test_the_models_that_a_study_has_kept(tmp_path: Path) -> None:
 
 
 def test_killed_it_goes_on_and_ends_as_if_it_had_not_been(models: list[str], tmp_path: Path) -> None:
-    question = asked(models, tmp_path / "x", batch=1, data="scenes(train=20, val=600, size=32)", workers=1)
-    session = Session(question)
+    question = asked(models, tmp_path / "x", batch=8, workers=1)
+    session = Session(question, hold=models[1:])
     session.until(lambda event: event["kind"] == "JobEnd")
     session.until(lambda event: event["kind"] == "Progress")
     session.workers()[0].kill()
     death = session.until(lambda event: event["kind"] == "Note")["text"]
     assert death == f"{models[1]}: worker died (signal 9, most likely for want of memory); it is done again"
+    session.release(models[1])
     session.until(lambda event: event["kind"] == "JobEnd")
     workers = session.workers()
     session.process.kill()
@@ -192,7 +193,7 @@ def test_killed_it_goes_on_and_ends_as_if_it_had_not_been(models: list[str], tmp
     assert stored == models[:2]
     assert scored(events) == models[2:]
     assert {event.job.name for event in events if isinstance(event, Progress)} == set(models[2:])
-    unbroken, _ = told(asked(models, tmp_path / "y", batch=1, data=question.data, workers=2))
+    unbroken, _ = told(asked(models, tmp_path / "y", batch=8, workers=2))
     assert without_times(scores) == without_times(unbroken)
     for each in scores.models:
         found = each.result

@@ -410,7 +410,7 @@ def test_killed_at_any_point_the_same_call_goes_on(tmp_path: Path) -> None:
     file.write_text(TINY, encoding="utf-8")
     slow: dict[str, Any] = {"spaces": (str(file),), "edit": "", "bounds": {}, "epochs": 14, "workers": 1}
     slow["data"] = "scenes(train=320, val=32, size=32)"
-    session = Session(asked(tmp_path / "broken", **slow))
+    session = Session(asked(tmp_path / "broken", **slow), hold=("tiny/1",))
     session.until(lambda event: event["kind"] == "JobEnd")
     session.until_midway()
     os.killpg(session.process.pid, signal.SIGKILL)
