@@ -20,7 +20,7 @@ class DataSummary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     - `mean`, `std`: what images are normalized by, one value a channel (red, green, blue), for values in 0..1.
     - `fingerprint`: sha256 in hex of all images and labels; equal fingerprints mean equal data.
     - `train_images`, `val_images`: how many there are. `constant`: the score in percent of always answering the
-      largest class of the validation images, 0 in other tasks than classification.
+      largest class of the validation images, or of their pixels; 0 where objects are looked for.
     - `notes`: sentences on what was converted or passed over.
     - `task`: what is learnt from them, with nothing left open.
     - `resample`: how each seed draws its own images to learn from and to be scored on from all of these; None where

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from dorsal.annotations.annotation import Annotation
 from dorsal.annotations.labels import Labels
 from dorsal.data.annotated import AnnotatedData, ChosenAnnotated
 from dorsal.data.geometry import map_image, resized
@@ -45,7 +46,7 @@ from dorsal.recipes.recipe import Recipe
 from dorsal.recipes.text import AnyRecipe
 from dorsal.spec.network import Network
 from dorsal.spec.start import Start
-from dorsal.spec.task import AnyTask, Classify, at
+from dorsal.spec.task import AnyTask, Classify, Semantic, at
 from dorsal.spec.timm import AnyNetwork, TimmNetwork, hash_of, timm_text
 from dorsal.tasks.data import AnyData, open_for
 from dorsal.tasks.method import method_of
@@ -62,6 +63,8 @@ from dorsal.weights.start import StartingWeights, load_start
 _WARMUPS, _REPEATS, _SECONDS = 2, 30, 2.0
 """Warm-up calls, timed calls at most, and seconds at most; at least one call is timed."""
 _EVALUATION_BATCH = 64
+_LOOKED_AT = 200
+"""Maps of classes that are read to say what a constant answer scores."""
 
 
 def choose_device(device: str) -> str:
@@ -112,11 +115,26 @@ def data_summary(
         fingerprint=data.fingerprint,
         train_images=len(data.train),
         val_images=len(data.val),
-        constant=largest_share(data.val.labels) if isinstance(data, ImageData) else 0.0,
+        constant=_constant(data, task),
         notes=(data.summary, *data.notes),
         resample=resampling,
         task=at(task, data.size),
     )
+
+
+def _constant(data: AnyData, task: AnyTask) -> float:
+    """The score in percent of saying the same of every validation image: of the class, or of all pixels the class, that
+    is there most. 0 where objects are looked for. Of a large set, the pixels of `_LOOKED_AT` images are counted."""
+    if isinstance(data, ImageData):
+        return largest_share(data.val.labels)
+    if not isinstance(task, Semantic):
+        return 0.0
+    pixels = np.zeros(len(data.classes), np.int64)
+    for index in np.unique(np.linspace(0, len(data.val) - 1, min(_LOOKED_AT, len(data.val))).astype(np.int64)).tolist():
+        classes = data.val.annotation(index).semantic
+        assert classes is not None
+        pixels += np.bincount(classes.ravel(), minlength=np.iinfo(classes.dtype).max + 1)[: len(pixels)]
+    return 100 * float(pixels.max()) / float(pixels.sum()) / int((pixels > 0).sum()) if pixels.any() else 0.0
 
 
 def summaries_at_sizes(data: DataSummary) -> Callable[[int], DataSummary]:
@@ -292,10 +310,17 @@ def _shown(run: Run, model: nn.Module, data: AnyData, place: Resources) -> bytes
             found[at] = Shown(
                 name=f"validation image {places[at] + 1:,}",
                 thumbnail=_thumbnail(chosen.image(at)),
-                truth=seen[0].truth,
+                truth=_asked(seen[0].truth, run.task),
                 found=said,
             )
     return pack_shown([found[at] for at in sorted(found)])
+
+
+def _asked(truth: Annotation, task: AnyTask) -> Annotation:
+    """Of what is known of an image, what the task asks for."""
+    if isinstance(task, Semantic):
+        return msgspec.structs.replace(truth, objects=None, label=None)
+    return msgspec.structs.replace(truth, semantic=None, label=None)
 
 
 def _thumbnail(image: torch.Tensor) -> NDArray[np.uint8]:
