@@ -6,8 +6,8 @@
 Both sides have the same trunk (Dorsal's network), pyramid, heads, numbers of proposals and samples, and start from the
 same weights, with the same inputs and targets. torchvision's are its GeneralizedRCNN and DeepLabV3, put together from
 its own parts, with a transform that does nothing: no side resizes, normalises or pastes masks. Before anything is timed
-each side learns the batch, drawn rectangles, for some steps, so that there is as much to propose, suppress and find as
-in use: how much is found is printed.
+each side learns the batch, drawn rectangles, for some steps, so that there is something to propose, suppress and find.
+How much is found is printed: where it is not the same on both sides, their work is not either.
 
     small   16 images of 64 x 64 px, network small,    64 channels,  64 samples, 200 proposals
     large    4 images of 192 x 320,  network resnet18, 64 channels, 128 samples, 240 proposals
@@ -61,6 +61,7 @@ from dorsal.tasks.semantic.segmenter import Segmenter, losses
 from parts import alternating, in_own_process, memory_line, ratio
 
 CLASSES, MOST_OBJECTS, IGNORED = 10, 6, 255
+DETECTIONS = 20  # of an image at most: few enough for both sides to find as many
 SIDES = ("torchvision", "ours")
 
 
@@ -254,7 +255,13 @@ def make(side, kind, setting):
     if kind == "deeplab":
         ours = Segmenter(trunk := pyramid_maps(build(with_output_stride(net, 16))), head_of(trunk))
     else:
-        task = Detect(masks=kind == "mask", channels=CHANNELS, proposals=setting.proposals, samples=setting.samples)
+        task = Detect(
+            masks=kind == "mask",
+            channels=CHANNELS,
+            proposals=setting.proposals,
+            samples=setting.samples,
+            detections=DETECTIONS,
+        )
         task = at(task, min(setting.size))
         ours = Detector(pyramid_maps(build(net)), CLASSES, task)
     if side == "ours":
