@@ -6,8 +6,8 @@
 Both sides have the same trunk (Dorsal's network), pyramid, heads, numbers of proposals and samples, and start from the
 same weights, with the same inputs and targets. torchvision's are its GeneralizedRCNN and DeepLabV3, put together from
 its own parts, with a transform that does nothing: no side resizes, normalises or pastes masks. Before anything is timed
-each side learns the batch, drawn rectangles, for some steps, so that there is as much to propose, suppress and find as
-in use: how much is found is printed.
+each side learns the batch, drawn rectangles, for some steps, so that there is something to propose, suppress and find.
+How much is found is printed: where it is not the same on both sides, their work is not either.
 
     small   16 images of 64 x 64 px, network small,    64 channels,  64 samples, 200 proposals
     large    4 images of 192 x 320,  network resnet18, 64 channels, 128 samples, 240 proposals
@@ -17,7 +17,8 @@ last, as in the training loop. The ratio is the median over the rounds of torchv
 1, ours is faster. Each number of threads has a process of its own. Time is that of the clock, with one thread that of
 the processor, which other programs disturb less.
 
-Peak memory (`--memory`, Linux only) is what a call adds to the resident set of a process of its own.
+Peak memory (`--memory`, Linux only) is what a call adds to the resident set of a process of its own, with the first of
+the numbers of threads.
 
 A lesser processor can be played: ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2.
 """
@@ -60,7 +61,7 @@ from dorsal.tasks.semantic.segmenter import Segmenter, losses
 from parts import alternating, in_own_process, memory_line, ratio
 
 CLASSES, MOST_OBJECTS, IGNORED = 10, 6, 255
-LEARNT = 40  # steps before anything is timed
+DETECTIONS = 20  # of an image at most: few enough for both sides to find as many
 SIDES = ("torchvision", "ours")
 
 
@@ -70,11 +71,12 @@ class Setting(NamedTuple):
     size: tuple[int, int]
     proposals: int
     samples: int
+    learnt: int  # steps before anything is timed
 
 
 SETTINGS = {
-    "small": Setting("small", 16, (64, 64), 200, 64),
-    "large": Setting("resnet18", 4, (192, 320), 240, 128),
+    "small": Setting("small", 16, (64, 64), 200, 64, 25),
+    "large": Setting("resnet18", 4, (192, 320), 240, 128, 10),
 }
 CHANNELS = 64
 
@@ -253,7 +255,13 @@ def make(side, kind, setting):
     if kind == "deeplab":
         ours = Segmenter(trunk := pyramid_maps(build(with_output_stride(net, 16))), head_of(trunk))
     else:
-        task = Detect(masks=kind == "mask", channels=CHANNELS, proposals=setting.proposals, samples=setting.samples)
+        task = Detect(
+            masks=kind == "mask",
+            channels=CHANNELS,
+            proposals=setting.proposals,
+            samples=setting.samples,
+            detections=DETECTIONS,
+        )
         task = at(task, min(setting.size))
         ours = Detector(pyramid_maps(build(net)), CLASSES, task)
     if side == "ours":
@@ -309,7 +317,7 @@ def learn(side, kind, setting, folder):
     """Teaches a model the batch for some steps and keeps its weights."""
     model, batch = make(side, kind, setting), drawn(setting)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
-    for _ in range(LEARNT):
+    for _ in range(setting.learnt):
         model.train()
         optimizer.zero_grad()
         loss_of(side, kind, model, batch).backward()
@@ -356,7 +364,7 @@ def rows_of(given, name, kind, threads, folder):
         row = {"setting": name, "model": kind, "threads": threads, "what": what, "said": said}
         row["ms"] = {side: 1e3 * statistics.median(seconds[side]) for side in SIDES}
         row["ratio"] = ratio(seconds["torchvision"], seconds["ours"])
-        if given.memory:
+        if given.memory and threads == int(given.threads.split(",")[0]):
             row["mib"] = {
                 side: in_own_process(added_memory, side, kind, what, setting, folder, threads) for side in SIDES
             }

@@ -142,8 +142,8 @@ def _doubled(deconv: nn.ConvTranspose2d, predictor: nn.Conv2d, x: Tensor) -> Ten
 
 
 def _may_multiply(deconv: nn.Module, predictor: nn.Module, x: Tensor) -> bool:
-    """Whether `_doubled` is what the modules do, and faster. oneDNN's transposed convolution takes several times as
-    long as the product, most of all backward (docs/log.md); in half precision nothing was measured."""
+    """Whether `_doubled` is what the modules do, and faster. oneDNN's transposed convolution takes half as
+    long again as the product (docs/log.md); in half precision nothing was measured."""
     return (
         is_large(x)
         and x.is_cpu

@@ -47,12 +47,14 @@ class Segmenter(OnTrunk):
         right, bottom = -width % self.multiple, -height % self.multiple
         images = F.pad(images, (0, right, 0, bottom)) if right or bottom else images  # a pad by 0 is a copy
         maps = self.trunk(images)
-        logits = enlarged(self.head(self.neck(maps)), images)[..., :height, :width]
+        logits = self.head(self.neck(maps))
         if not auxiliary:
-            return logits
+            del maps  # room for the enlarged logits
+            return enlarged(logits, images)[..., :height, :width]
         if self.auxiliary is None:
             raise ValueError("auxiliary=True: this segmenter was made without an auxiliary head")
-        return logits, enlarged(self.auxiliary(maps), images)[..., :height, :width]
+        logits, beside = enlarged(logits, images), enlarged(self.auxiliary(maps), images)
+        return logits[..., :height, :width], beside[..., :height, :width]
 
 
 def losses(
