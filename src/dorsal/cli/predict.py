@@ -31,7 +31,8 @@ def predict(
 ) -> None:
     """Say what is in image files.
 
-    A classifier names their most probable classes, a detector their objects, a segmenter the class of each pixel. Images are prepared as the model's card says. All files are read before the model runs, so one bad file stops the
+    A classifier names their most probable classes, a detector their objects, a segmenter the class of each pixel.
+    Images are prepared as the model's card says. All files are read before the model runs, so one bad file stops the
     call at once. With --out there is a picture of each image, and a file predictions.json: of a detector a result file
     of COCO, in pixels of the image files, whose image_id are their names; of a segmenter the names of label images,
     PNG files with the number of each pixel's class.
