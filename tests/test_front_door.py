@@ -10,15 +10,33 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import dorsal
+from dorsal.annotations.labels import Labels
 from dorsal.data.spec import Folder, Scenes
 from dorsal.jobs.trained import save_trained, trained_card
+from dorsal.spec.layers import Feature
 from dorsal.spec.network import to_json
 from dorsal.spec.timm import TimmNetwork
 from dorsal.study.comparison.question import command_line
 
 TINY = "scenes(size=32, train=40, val=20)"
+
+
+class Pyramid(nn.Module):
+    """A pyramid of someone else's."""
+
+    info = (Feature("a", 8, 4), Feature("b", 16, 8), Feature("c", 32, 16))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Conv2d(3, 8, 4, 4), nn.Conv2d(8, 16, 2, 2), nn.Conv2d(16, 32, 2, 2)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        a = self.a(x)
+        b = self.b(a)
+        return a, b, self.c(b)
 
 
 def forms_of_a_network(folder: Path) -> list[Any]:
@@ -174,6 +192,8 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
     "analyse": (dorsal.analyse, "study"),
     "analyse_table": (dorsal.analyse_table, "table"),
     "to_supervision": (dorsal.to_supervision, "annotation"),
+    "predict": (lambda given: dorsal.predict(given, []), "model"),
+    "task_model": (lambda given: dorsal.task_model(given, Labels(classes=("a",)), Pyramid()), "task"),
     "write_report": (lambda given: dorsal.write_report(given, "x"), "study"),
 }
 

@@ -42,7 +42,7 @@ from dorsal.language.files import PathLike, as_path
 from dorsal.language.reader import wrong_type
 from dorsal.recipes.epoch import Step
 from dorsal.spec.preprocessing import IMAGENET, Preprocessing
-from dorsal.spec.task import AnyTask, Classify, Kind, Semantic, at, metric_of, needs, parse_task, task_text
+from dorsal.spec.task import AnyTask, Classify, Kind, Semantic, any_task, at, metric_of, needs, task_text
 from dorsal.tasks.data import AnyData, open_for
 from dorsal.tasks.method import Method, Validation, method_of
 from dorsal.tasks.saved import load_model
@@ -155,7 +155,7 @@ def evaluate(
         return score_model(plan.job, str(device)).score()
     if not isinstance(model, nn.Module):
         raise wrong_type("model", model, "a torch module, or the folder of a saved model")
-    task = parse_task(task) if isinstance(task, str) else task
+    task = any_task(task)
     opened = open_for(task, data)
     task = at(task, opened.size)
     split = "val" if split is None else split

@@ -1,11 +1,9 @@
 """What a network is trained for, as data, with a text form. No torch.
 
-    classify                                  a label for each image
-    semantic, semantic(head=deeplabv3)        a class for each pixel
-    detect, detect(head=cascade)              boxes of objects; `cascade` is short for the latter
-    instance                                  short for detect(masks=true)
-
-So far only classification can be trained: `Task` has the kinds that the loop knows.
+classify                                  a label for each image
+semantic, semantic(head=deeplabv3)        a class for each pixel
+detect, detect(head=cascade)              boxes of objects; `cascade` is short for the latter
+instance                                  short for detect(masks=true)
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ from typing import Any, Literal, TypeVar, get_args
 import msgspec
 
 from dorsal.language.fields import check_word, read_fields, show
-from dorsal.language.reader import Call, Reader, read_closed, suggest
+from dorsal.language.reader import Call, Reader, read_closed, suggest, wrong_type
 from dorsal.spec.metric import ACCURACY, BOX_AP, MASK_AP, MIOU, Metric
 
 Kind = Literal["label", "boxes", "masks", "keypoints", "semantic", "segments"]
@@ -95,8 +93,6 @@ class Detect(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="detec
         _check_least(self, {**least, "least_score": 0})
 
 
-Task = Classify
-"""What the loop trains for."""
 AnyTask = Classify | Semantic | Detect
 Kept = TypeVar("Kept", bound=AnyTask)
 NAMED: dict[str, AnyTask] = {
@@ -106,6 +102,15 @@ NAMED: dict[str, AnyTask] = {
     "instance": Detect(masks=True),
     "cascade": Detect(head="cascade"),
 }
+
+
+def any_task(given: AnyTask | str) -> AnyTask:
+    """A task that is given as a value or as its text. Raises ValueError as `parse_task`, and TypeError for others."""
+    if isinstance(given, AnyTask):
+        return given
+    if not isinstance(given, str):
+        raise wrong_type("task", given, "a task, or its text such as 'detect'")
+    return parse_task(given)
 
 
 def parse_task(text: str) -> AnyTask:

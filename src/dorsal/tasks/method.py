@@ -15,7 +15,7 @@ from dorsal.annotations.labels import Labels
 from dorsal.data.split import Split
 from dorsal.recipes.recipe import Recipe
 from dorsal.spec.metric import Metric
-from dorsal.spec.task import AnyTask, Classify, Detect, Semantic, at, parse_task
+from dorsal.spec.task import AnyTask, Classify, Detect, Semantic, any_task, at
 from dorsal.spec.timm import AnyNetwork
 from dorsal.tasks.classify.method import ClassifyMethod
 from dorsal.tasks.data import AnyData
@@ -80,7 +80,7 @@ def task_model(task: AnyTask | str, labels: Labels, maps: Maps, image_size: int 
 
     Raises ValueError for a pyramid that the heads cannot be built on, naming its strides, and for a task without heads.
     """
-    task = at(parse_task(task) if isinstance(task, str) else task, image_size)
+    task = at(any_task(task), image_size)
     match task:
         case Classify():
             raise ValueError("task classify has no heads on a pyramid; a network of dorsal.build classifies")

@@ -46,7 +46,7 @@ from dorsal.recipes.text import recipe as read_recipe
 from dorsal.spec.adapt import fitted_to
 from dorsal.spec.network import Network
 from dorsal.spec.start import split_start
-from dorsal.spec.task import AnyTask, Classify, at, parse_task, task_text
+from dorsal.spec.task import AnyTask, Classify, any_task, at, task_text
 from dorsal.spec.text import choices_of
 from dorsal.spec.timm import AnyNetwork, TimmNetwork, timm_text
 from dorsal.tasks.classify.augment import batch_mixer
@@ -145,7 +145,7 @@ def fit(
     Raises ValueError when network and data do not fit, the device is not there, or the checkpoint is of another run,
     and OSError when a checkpoint cannot be written. A loss that is not finite is an outcome: `Fit.status` "diverged".
     """
-    task = parse_task(task) if isinstance(task, str) else task
+    task = any_task(task)
     recipe = read_recipe(recipe)
     check_suits(recipe, task)
     data = open_for(task, data)
