@@ -111,6 +111,11 @@ def convert(
     preprocessing: Annotated[str, option(_PREPARE)] = "",
     license: Annotated[str, option("License of the weights (default: unknown).")] = "",
     partial: Annotated[bool, option("Load what fits and initialise the rest.")] = False,
+    detector: Annotated[
+        bool,
+        option("The file is a Faster, Mask or Cascade R-CNN of torchvision or detectron2; --network is its trunk."),
+    ] = False,
+    config: Annotated[Path | None, option("With --detector: the config.yaml that detectron2 wrote beside it.")] = None,
     state: Annotated[str | None, option(_STATE)] = None,
     prefix: Annotated[str | None, option(_PREFIX)] = None,
     as_json: Annotated[bool, option("Print the card as JSON.", name="json")] = False,
@@ -123,12 +128,15 @@ def convert(
         dorsal weights convert resnet20-12fca82f.th --out models/resnet20
         dorsal weights convert best.pth --network "resnet50(classes=5)" --classes names.txt --out models/mine
         dorsal weights convert models/mine --to-format timm --out mine.safetensors
+        dorsal weights convert maskrcnn.pth --detector --network resnet50 --classes coco.txt --out models/maskrcnn
     """
+    if config is not None and not detector:
+        raise ValueError(f"--config {str(config)!r} is of a detector; give --detector too")
     if to_format:
         from dorsal.cli.finish import replacing
         from dorsal.weights.convert import export
 
-        if network or source_format or classes or preprocessing or license or partial or state or prefix:
+        if network or source_format or classes or preprocessing or license or partial or state or prefix or detector:
             raise ValueError("--to-format takes a model's folder and --out only: its card says the rest")
         replaced = replacing(out)
         export(file, to_format, out)
@@ -141,8 +149,47 @@ def convert(
         return
     if not file.is_file():
         raise ValueError(f"{str(file)!r} is not a file")
+    if detector:
+        useless = {"format": source_format, "preprocessing": preprocessing, "partial": partial, "state": state}
+        if given := [name for name, value in {**useless, "prefix": prefix}.items() if value]:
+            raise ValueError(f"--{given[0]} does nothing beside --detector; leave it out")
+        _convert_detector(file, network, classes, config, license, out, as_json)
+        return
     entry = _entry(file, network, source_format, classes, preprocessing, license)
     _convert(file, entry, out, f"dorsal weights convert {file.name}", as_json, partial, state, prefix)
+
+
+def _convert_detector(
+    file: Path, network: str, classes: str, config: Path | None, license: str, out: Path, as_json: bool
+) -> None:
+    """Writes the folder of a detector, and says what differs from the package that it is from."""
+    if not network:
+        raise ValueError("--detector needs --network, the trunk of the detector, e.g. resnet50")
+    from dorsal.tasks.detect.checkpoints import read_detector
+    from dorsal.tasks.saved import save_detector
+    from dorsal.weights.class_names import read_labels
+    from dorsal.zoo import network as read_network
+
+    found = read_detector(file, read_network(network), config)
+    names = read_labels(classes or "numbered", found.classes)
+    for note in found.notes:
+        sys.stderr.write(f"note: {note}\n")
+    card = save_detector(
+        found,
+        out,
+        names.classes,
+        license=license or "unknown",
+        source=f"file {file.name}",
+        origin=f"dorsal weights convert {file.name} --detector",
+    )
+    if as_json:
+        import msgspec
+
+        print(msgspec.json.encode(card).decode())
+    else:
+        from dorsal.spec.task import task_text
+
+        print(f"{task_text(card.task)} on {card.text}: {found.classes} classes, in {out}")
 
 
 def verify(

@@ -5,13 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from dorsal.annotations.labels import Labels
 from dorsal.language.files import PathLike
 from dorsal.recipes.recipe import Recipe
+from dorsal.spec.preprocessing import Preprocessing
 from dorsal.spec.task import Classify
+from dorsal.tasks.detect.checkpoints import DetectorInFile
 from dorsal.tasks.detect.detector import Detector
 from dorsal.tasks.method import method_of
 from dorsal.weights.card import Card
-from dorsal.weights.saved import CLASSIFIER, Builder, load_built, read_card
+from dorsal.weights.saved import CLASSIFIER, Builder, load_built, make_card, read_card, save_state
 
 
 def builder_of(card: Card) -> Builder:
@@ -42,3 +45,31 @@ def _output(model: nn.Module, images: Tensor) -> Tensor:
     height, width = images.shape[-2:]
     boxes = torch.tensor([[0.0, 0.0, width, height], [width / 4, height / 4, width / 2, height / 2]])
     return torch.cat([part.flatten() for part in model.judged(images, boxes.expand(len(images), -1, -1))])
+
+
+def save_detector(
+    found: DetectorInFile, folder: PathLike, classes: tuple[str, ...], *, license: str, source: str, origin: str
+) -> Card:
+    """Writes a detector of another package as a model's folder. `classes` are the names of its classes, in its order;
+    their categories are numbered from 1.
+
+    Raises ValueError for another number of names, and as `weights.saved.save_state` does.
+    """
+    if len(classes) != found.classes:
+        raise ValueError(f"classes: {len(classes)} names for a detector of {found.classes} classes")
+    size = found.size or 800
+    card = make_card(
+        found.network,
+        task=found.task,
+        labels=Labels(classes=classes),
+        category_ids=tuple(range(1, len(classes) + 1)),
+        classes=(),
+        preprocessing=Preprocessing(
+            image_size=size, resize=size, mean=found.normalization.mean, std=found.normalization.std
+        ),
+        metrics={},
+        license=license,
+        source=source,
+        origin=origin,
+    )
+    return save_state(folder, found.state, card, builder_of(card))
