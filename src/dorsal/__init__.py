@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dorsal.findings.table.analyse import analyse_table
     from dorsal.jobs.embed import embed
     from dorsal.jobs.evaluate import evaluate
+    from dorsal.jobs.predict import predict
     from dorsal.nn.build import build
     from dorsal.recipes.recipe import Recipe
     from dorsal.recipes.text import recipe
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from dorsal.study.run import run
     from dorsal.study.search.question import Search
     from dorsal.study.timing.question import Timing
+    from dorsal.tasks.method import task_model
     from dorsal.tasks.saved import load_model
     from dorsal.train.loop import fit
     from dorsal.weights.create import create
@@ -55,6 +57,7 @@ _ROOMS = {
     ),
     "dorsal.nn.build": ("build",),
     "dorsal.weights.create": ("create",),
+    "dorsal.tasks.method": ("task_model",),
     "dorsal.tasks.saved": ("load_model",),
     "dorsal.weights.saved": ("save_model",),
     "dorsal.weights.register_timm": ("register_timm",),
@@ -65,6 +68,7 @@ _ROOMS = {
     "dorsal.annotations.supervision": ("to_supervision",),
     "dorsal.train.loop": ("fit",),
     "dorsal.jobs.evaluate": ("evaluate",),
+    "dorsal.jobs.predict": ("predict",),
     "dorsal.jobs.embed": ("embed",),
     "dorsal.space.named": ("read_space",),
     "dorsal.space.sample": ("sample",),
@@ -110,6 +114,7 @@ __all__ = [
     "match_cost",
     "network",
     "open_data",
+    "predict",
     "read_space",
     "recipe",
     "register_smp",
@@ -117,6 +122,7 @@ __all__ = [
     "run",
     "sample",
     "save_model",
+    "task_model",
     "to_supervision",
     "write_report",
 ]

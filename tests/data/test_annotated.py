@@ -206,7 +206,8 @@ def test_a_quick_look_takes_some_images_spread_evenly(coco: Path) -> None:
 
 def test_a_quick_look_does_not_refuse_a_class_that_it_did_not_see(tmp_path: Path) -> None:
     files = coco_files()
-    files["train"]["annotations"][1]["image_id"] = 12  # the person of the first image is in the second
+    person = {"image_id": 12, "bbox": [2, 2, 8, 8], "segmentation": [[2, 2, 10, 2, 10, 10, 2, 10]]}
+    files["train"]["annotations"][1].update(person)  # in the second image, not in the first
     root = write_coco(tmp_path / "data", files)
     assert open_annotated(root, BOXES).notes
     some = open_annotated(f"{root}(max_images=1)", BOXES)
@@ -246,6 +247,13 @@ def picture(label: int, box: tuple[int, int, int, int], **others: Any) -> tuple[
 
 
 SOUND = [picture(0, (2, 3, 20, 25)), picture(1, (5, 5, 30, 30))]
+
+
+def pixels(label: int) -> tuple[np.ndarray, Annotation]:
+    """An image whose pixels are all of a class."""
+    return SOUND[0][0], Annotation(size=(32, 40), semantic=np.full((32, 40), label, np.uint8))
+
+
 EMPTY = (SOUND[0][0], Annotation(size=(32, 40), objects=objects_of([], [], masks=[])))
 
 
@@ -286,7 +294,7 @@ def test_data_in_memory_open() -> None:
         ("class-unseen", [SOUND[0]], SOUND),
         ("no-objects", SOUND, [EMPTY]),
         ("crowd-only", SOUND, [picture(0, (2, 3, 20, 25), crowd=[True])]),
-        ("label-value", [(SOUND[0][0], Annotation(size=(32, 40), semantic=np.full((32, 40), 2, np.uint8)))] * 2, None),
+        ("label-value", [pixels(0), pixels(2)], None),
     ],
 )
 def test_data_in_memory_are_checked(problem: str, train: list[Any], val: list[Any] | None) -> None:

@@ -1,13 +1,17 @@
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dorsal.data.spec import DataSpec, Folder, Scenes, data_spec, format_data, parse_data
+from dorsal.data.kinds import FIELDS, Format
+from dorsal.data.spec import Annotated, DataSpec, Folder, Scenes, data_spec, format_data, parse_data
+from tests.data.formats.samples import write_coco, write_yolo
 
 
 @pytest.mark.parametrize(
@@ -125,6 +129,86 @@ def test_text_of_a_record_reads_back_as_it(spec: DataSpec, tmp_path: Path, monke
         Path(name).mkdir()
     read = parse_data(format_data(spec))
     assert read == (msgspec.structs.replace(spec, path="./scenes") if spec == Folder("scenes") else spec)
+
+
+PLACES = {"ignore": st.integers(0, 65535)}
+
+
+@st.composite
+def annotated(draw: st.DrawFn) -> Annotated:
+    """A record of a format, with any of the fields that it has."""
+    format: Format = draw(st.sampled_from(list(FIELDS)))
+    words = st.text("abz09 _-./{}=", max_size=9).map(str.strip)
+    places = {name: draw(st.none() | PLACES.get(name, words)) for name in FIELDS[format]}  # type: ignore[arg-type]
+    return Annotated(
+        draw(st.sampled_from(["pets", "odd (name)", "a:b"])),
+        format,
+        size=draw(st.integers(8, 2048)),
+        normalization=draw(st.sampled_from(["measured", "imagenet"])),
+        max_images=draw(st.integers(0, 10**9)),
+        **places,
+    )
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with folders of the names that `annotated` draws."""
+    folder = tmp_path_factory.mktemp("place")
+    for name in ("pets", "odd (name)", "a:b"):
+        (folder / name).mkdir()
+    return folder
+
+
+@given(spec=annotated())
+def test_annotated_records_come_back_from_text_and_json(place: Path, spec: Annotated) -> None:
+    with contextlib.chdir(place):
+        assert parse_data(format_data(spec)) == spec
+    assert msgspec.json.decode(msgspec.json.encode(spec), type=DataSpec) == spec
+
+
+def test_an_annotated_folder_is_recognized_or_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_yolo(Path("pets"), polygons=False)
+    assert parse_data("pets(size=64)") == Annotated("pets", "yolo", size=64)
+    assert data_spec(Path("pets")) == Annotated("pets", "yolo")
+    assert parse_data("coco:pets(train=a.json)") == Annotated("pets", "coco", train="a.json")
+    assert parse_data("folder:pets(val_fraction=0.1)") == Folder("pets", val_fraction=0.1)
+    assert parse_data(format_data(Folder("pets"))) == Folder("pets")
+    assert format_data(Annotated("pets", "yolo", channels=1)) == "yolo:pets(channels=1)"
+    write_coco(Path("pets"))
+    with pytest.raises(ValueError, match="may be coco or yolo; say which: coco:pets or yolo:pets"):
+        parse_data("pets")
+    assert parse_data(format_data(Folder("pets"))) == Folder("pets")
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("cocoo:pets", ["'cocoo' is not a format", "did you mean 'coco'?", "formats are coco, voc, yolo"]),
+        ("coco:pest", ["'pest' is not an existing folder", "did you mean 'pets'?"]),
+        ("coco:", ["names no folder", "as in coco:pets"]),
+        ("coco:pets(ignore=3)", ["coco data have no field 'ignore'", "fields are size, normalization"]),
+        ("coco:pets(siez=3)", ["no field 'siez'", "did you mean 'size'?"]),
+        ("pairs:pets(ignore=-1)", ["ignore=-1 is out of range 0 to 65535; nearest valid: 0"]),
+        ("coco:pets(max_images=-1)", ["max_images=-1 is out of range"]),
+        ("voc:pets(channels=1, normalization=imagenet)", ["not for channels=1"]),
+        ("folder:pets(max_images=3)", ["data have no field 'max_images'"]),
+    ],
+)
+def test_bad_texts_of_annotated_folders_are_refused_by_name(
+    text: str, parts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("pets").mkdir()
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the parts below say which
+        parse_data(text)
+    assert [part for part in parts if part not in str(caught.value)] == []
+
+
+@pytest.mark.parametrize("fields", [{"file": "a.json"}, {"train": "a,b"}, {"train": 3}, {"train": "'a'"}])
+def test_fields_that_no_text_could_hold_are_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(fields))):
+        Annotated("pets", "coco", **fields)
 
 
 def test_text_of_a_record_names_what_is_not_at_its_default() -> None:

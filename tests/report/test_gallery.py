@@ -119,7 +119,7 @@ def test_sides_are_bounded_and_stated(height: int, width: int, shown: tuple[int,
         assert (attributes["width"], attributes["height"]) == (str(shown[0]), str(shown[1]))
 
 
-@pytest.mark.parametrize(("arms", "narrowest"), [(1, 256), (12, 112), (24, 80)])
+@pytest.mark.parametrize(("arms", "narrowest"), [(1, 256), (9, 112), (16, 80)])
 def test_all_pictures_together_are_bounded(arms: int, narrowest: int) -> None:
     names = tuple(f"arm{i}" for i in range(arms))
     given = [image(f"{i}.jpg", 300, 400, names) for i in range(6)]  # of noise, which no format makes small
@@ -133,8 +133,19 @@ def test_without_images_there_is_no_section() -> None:
 
 
 def test_a_thumbnail_of_another_image_is_refused() -> None:
-    with pytest.raises(ValueError, match="which is no scale of the annotation's 300 x 400"):
+    with pytest.raises(ValueError, match=r"a\.jpg: the thumbnail is 200 x 150 pixels, which is no scale of 300 x 400"):
         gallery([image(height=200, width=150)], ARMS, LABELS)
+    with pytest.raises(ValueError, match="the thumbnail is 148 x 200 pixels"):
+        gallery([image(height=148)], ARMS, LABELS)
+    mixed = image()
+    mixed.found["x"] = objects((0, 1), size=(400, 300))  # type: ignore[index]
+    with pytest.raises(ValueError, match=r"a\.jpg: found\['x'\] has size=\(400, 300\); truth has size=\(300, 400\)"):
+        gallery([mixed], ARMS, LABELS)
+
+
+@pytest.mark.parametrize(("height", "width"), [(37, 50), (38, 50), (7, 10), (1, 1)])
+def test_a_thumbnail_whose_sides_were_rounded_is_taken(height: int, width: int) -> None:
+    assert len(pictures(Reader(gallery([image(height=height, width=width)], ARMS, LABELS)))) == 4
 
 
 @needs_browser

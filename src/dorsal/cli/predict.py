@@ -2,67 +2,134 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from dorsal.cli.options import AsJson
 from dorsal.jobs.resources import Device
 from dorsal.language.options import option
 
+if TYPE_CHECKING:
+    from dorsal.annotations.labels import Labels
+    from dorsal.jobs.predict import Prediction
+    from dorsal.weights.card import Card
+
+PREDICTIONS_FILE = "predictions.json"
+
 
 def predict(
     images: Annotated[tuple[Path, ...], option("Image files, or folders of them.", metavar="IMAGE", argument=True)],
     model: Annotated[Path, option("A folder that `dorsal train` or `dorsal weights` made.", metavar="FOLDER")],
-    top: Annotated[int, option("How many classes to name.", least=1)] = 3,
+    top: Annotated[int, option("Classifiers: how many classes to name.", least=1)] = 3,
+    least_score: Annotated[
+        float, option("Detectors: list and draw what scores at least so much; files have all that is found.", least=0)
+    ] = 0.5,
+    out: Annotated[Path | None, option("Folder of pictures and of the results as files.", metavar="FOLDER")] = None,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Name the most probable classes of image files, prepared as the model's card says.
+    """Say what is in image files: their most probable classes, their objects, or the class of each pixel.
 
-    All files are read before the model runs, so one bad file stops the call at once.
+    Images are prepared as the model's card says. All files are read before the model runs, so one bad file stops the
+    call at once. With --out there is a picture of each image, and a file predictions.json: of a detector a result file
+    of COCO, in pixels of the image files, whose image_id are their names; of a segmenter the names of label images,
+    PNG files with the number of each pixel's class.
 
     Examples:
         dorsal predict cat.jpg dog.png --model runs/train --top 1
-        dorsal predict photos/new --model runs/train
+        dorsal predict photos/new --model runs/detector --out seen
     """
-    import json
+    from dorsal.data.decode import Reading
+    from dorsal.jobs.predict import Predictor
 
-    import torch
+    predictor = Predictor(model, device)
+    suffixes = Reading(channels=predictor.card.network.in_channels).suffixes
+    files = tuple(dict.fromkeys(file for path in images for file in _files(path, suffixes)))
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+    names = _names(files)
+    answers: dict[str, Any] = {}
+    results: list[Any] = []
+    for seen in predictor.files(files):
+        answers[str(seen.path)] = _answer(seen, predictor.card, top, least_score)
+        if out is not None:
+            results += _write(seen, predictor.card, out, names[seen.path], least_score)
+        if not as_json:
+            print(f"{seen.path}: {_told(answers[str(seen.path)])}")
+    if out is not None:
+        import msgspec
 
-    from dorsal.data.decode import Reading, read_pixels, scan
-    from dorsal.data.transform import eval_transform
-    from dorsal.jobs.train import choose_device
-    from dorsal.weights.saved import load_model
-
-    device = choose_device(device)
-    net, card = load_model(model)
-    reading = Reading(channels=card.network.in_channels)
-    images = tuple(file for path in images for file in _files(path, reading.suffixes))
-    bad = [f"{path} {found.problem}" for path in images if (found := scan(path, reading)).problem]
-    if bad:
-        raise ValueError("; ".join(bad))
-    if not card.classes:
-        raise ValueError(f"{model} has no classifier, so it names no class")
-    net.to(device)
-    prep, names = card.preprocessing, card.class_names or card.classes
-    prepare = eval_transform(prep.image_size, prep.normalization, prep.resize, prep.interpolation)
-    answers = {}
-    with torch.inference_mode():
-        for path in images:
-            pixels = torch.from_numpy(read_pixels(path, reading, prep.levels))
-            probabilities = net(prepare(pixels)[None].to(device))[0].softmax(0).cpu()
-            if not probabilities.isfinite().all():
-                raise ValueError(f"{path}: the outputs of {model} on it are not finite, so they name no class")
-            best = probabilities.topk(min(top, len(names)))
-            answers[str(path)] = [
-                {"class": names[index], "probability": round(value, 6)}
-                for value, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-            ]
+        whole = answers if predictor.card.labels is None else results
+        (out / PREDICTIONS_FILE).write_bytes(msgspec.json.encode(whole))
+        sys.stderr.write(f"pictures and {PREDICTIONS_FILE} in {out}\n")
     if as_json:
+        import json
+
         print(json.dumps(answers, allow_nan=False))
-        return
-    for name, guesses in answers.items():
-        print(f"{name}: " + ", ".join(f"{guess['class']} {100 * guess['probability']:.1f} %" for guess in guesses))
+
+
+def _answer(seen: Prediction, card: Card, top: int, least_score: float) -> list[dict[str, Any]]:
+    """What is said of an image: its best classes, its objects, or the share of pixels of each class, best first."""
+    found, names = seen.found, card.class_names or card.label_names
+    if found.probabilities is not None:
+        best = (-found.probabilities).argsort(kind="stable")[: min(top, len(names))].tolist()
+        return [{"class": names[at], "probability": round(float(found.probabilities[at]), 6)} for at in best]
+    if found.objects is not None and found.objects.scores is not None:
+        rows = zip(found.objects.labels, found.objects.scores, found.objects.boxes, strict=True)
+        return [
+            {"class": names[label], "score": round(float(score), 6), "box": [round(float(x), 2) for x in box]}
+            for label, score, box in rows
+            if score >= least_score
+        ]
+    import numpy as np
+
+    assert found.semantic is not None
+    labels, counts = np.unique(found.semantic, return_counts=True)
+    shares = sorted(zip((counts / found.semantic.size).tolist(), labels.tolist(), strict=True), reverse=True)
+    return [{"class": names[label], "share": round(share, 6)} for share, label in shares]
+
+
+def _told(answer: list[dict[str, Any]]) -> str:
+    """The answer in a line."""
+    parts = []
+    for each in answer:
+        if "box" in each:
+            x0, y0, x1, y1 = (round(x) for x in each["box"])
+            parts.append(f"{each['class']} {each['score']:.2f} at {x0}, {y0} to {x1}, {y1}")
+        else:
+            parts.append(f"{each['class']} {100 * each.get('probability', each.get('share', 0)):.1f} %")
+    return "; ".join(parts) if parts and "box" in answer[0] else ", ".join(parts) or "nothing"
+
+
+def _write(seen: Prediction, card: Card, out: Path, name: str, least_score: float) -> list[Any]:
+    """Writes the picture, and the label image of a segmenter; returns the entries of the file of predictions."""
+    from PIL import Image
+
+    from dorsal.report.pictures import draw
+
+    labels: Labels = card.known
+    picture = Image.fromarray(draw(seen.pixels, seen.found, labels, least_score=least_score))
+    picture.save(out / f"{name}.jpg", quality=92)
+    if seen.found.objects is not None:
+        from dorsal.annotations.coco import write_results
+
+        return list(write_results(seen.found, seen.path.name, card.category_ids))
+    if seen.found.semantic is not None:
+        Image.fromarray(seen.found.semantic).save(out / f"{name}.labels.png")
+        return [{"image": seen.path.name, "labels": f"{name}.labels.png", "classes": card.label_names}]
+    return []
+
+
+def _names(files: tuple[Path, ...]) -> dict[Path, str]:
+    """A name for what is written of each file: its own without the ending, with a number where several have it."""
+    names: dict[Path, str] = {}
+    for file in files:
+        name, number = file.stem, 2
+        while name in names.values():
+            name, number = f"{file.stem}-{number}", number + 1
+        names[file] = name
+    return names
 
 
 def _files(path: Path, suffixes: frozenset[str]) -> list[Path]:

@@ -276,10 +276,11 @@ def _read(text: str, scenes: Scenes) -> DataSpec:
         return _recognized(name, fields)
     if prefix not in _PREFIXES:
         raise ValueError(f"data={text!r}: {prefix!r} is not a format{nearest(prefix, _PREFIXES)}; {_FORMATS}")
-    if not path or not is_folder(Path(at_home(path))):
-        raise ValueError(
-            f"data='{shown(name)}': '{shown(path)}' is not an existing folder{_meant(Path(at_home(path)))}"
-        )
+    if not path:
+        raise ValueError(f"data={text!r} names no folder; write one after the colon, as in {prefix}:pets")
+    if not is_folder(Path(at_home(path))):
+        meant = _meant(Path(at_home(path)))
+        raise ValueError(f"data='{shown(name)}': '{shown(path)}' is not an existing folder{meant}")
     return _made(path, _PREFIXES[prefix], fields)
 
 

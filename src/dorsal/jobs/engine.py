@@ -48,9 +48,11 @@ class WorkerDeath(msgspec.Struct, frozen=True):
 
 
 class Predictions(msgspec.Struct, frozen=True):
-    """What a finished run said of each validation image, as `jobs.kept.pack` packs it; comes before its trial."""
+    """What a finished run said of each validation image, as `jobs.kept.pack` packs it; comes before its trial. `shown`
+    are some of the images with what was found in them, as `jobs.shown.pack_shown` packs them; empty where none are."""
 
     content: bytes
+    shown: bytes = b""
 
 
 Message = Step | Epoch | Note | Predictions

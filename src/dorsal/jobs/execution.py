@@ -26,6 +26,7 @@ from dorsal.jobs.ray_engine import RayCluster
 from dorsal.jobs.records import Arm, Kind, Machine, Study, Trial
 from dorsal.jobs.remarks import BudgetCut, SeveralSettings, StudyRemark, recipe_remarks
 from dorsal.jobs.resources import LOCAL_CLUSTER, Resources
+from dorsal.jobs.shown import write_shown
 from dorsal.jobs.store import Domains, Store, Values
 from dorsal.jobs.study_file import StudyFile, read_study_file, storage_of, storage_url, write_study_file
 from dorsal.jobs.timings import Timings, epoch_seconds, time_runs
@@ -246,7 +247,7 @@ def do_jobs(
     `describe` says what a job is in terms of the store's parameters. `more` gives jobs that are not known yet, as in
     `Engine.run_all`.
     """
-    said = dict[str, bytes]()
+    said = dict[str, Predictions]()
 
     def following() -> Sequence[AnyJob]:
         new = more() if more else ()
@@ -271,11 +272,14 @@ def do_jobs(
                         clock.restarted(job.key)
                         again = "is done again"
                     on_event(Note(f"{job.name}: {reason}; it {again}"))
-                case Predictions(content):
-                    said[job.key] = content
+                case Predictions() as predictions:
+                    said[job.key] = predictions
                 case outcome:
                     if job.key in said:
-                        write_predictions(folder, job.key, said.pop(job.key))
+                        kept = said.pop(job.key)
+                        write_predictions(folder, job.key, kept.content)
+                        if kept.shown:
+                            write_shown(folder, job.key, kept.shown)
                     store.add(outcome, *describe(job))
                     told = isinstance(outcome, Trial) and outcome.curve  # its epochs were told one by one
                     if not told and not outcome.error:

@@ -47,7 +47,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
     A run refuses data that do not have the `fingerprint`, and weights that do not have the sha256 of `start`. `inner`
     is the seed by which training images are held out, to be scored on in place of the validation images; or None.
-    `resample` is how the run's own seed draws its images, as in `DataSummary`. `task` is what is learnt.
+    `resample` is how the run's own seed draws its images, as in `DataSummary`. `task` is what is learnt. `show` says
+    whether some validation images are kept with what the run finds in them.
     """
 
     key: str
@@ -62,6 +63,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     inner: int | None = None
     resample: Resampling | None = None
     task: AnyTask = Classify()
+    show: bool = False
 
     @property
     def planned(self) -> PlannedRun:

@@ -15,16 +15,19 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from dorsal.annotations.labels import Labels
-from dorsal.data.annotated import AnnotatedData
+from dorsal.data.annotated import AnnotatedData, ChosenAnnotated
+from dorsal.data.geometry import map_image, resized
 from dorsal.data.sampling import inner_data, resample, resampled_data
 from dorsal.data.spec import DataSpec, format_data
 from dorsal.data.split import ImageData, largest_share
 from dorsal.data.summary import DataSummary, Resampling
 from dorsal.data.transform import eval_crop
+from dorsal.data.view import SeenBatches
 from dorsal.jobs.engine import Message, Predictions
 from dorsal.jobs.events import Note
 from dorsal.jobs.forecast import RunTiming
@@ -33,6 +36,7 @@ from dorsal.jobs.plan import Run, checkpoint_file
 from dorsal.jobs.records import Arm, Latency, Trial, WholeCost
 from dorsal.jobs.remarks import InputFinding
 from dorsal.jobs.resources import Resources
+from dorsal.jobs.shown import IMAGES, LONGEST, Shown, pack_shown
 from dorsal.jobs.trained import DRAWN_ANEW, save_trained, trained_card
 from dorsal.nn.timm import timm_cost, timm_features
 from dorsal.recipes.epoch import Epoch, Step
@@ -48,7 +52,8 @@ from dorsal.tasks.data import AnyData, open_for
 from dorsal.tasks.method import method_of
 from dorsal.tasks.model import make_model
 from dorsal.tasks.trunk import OnTrunk
-from dorsal.train.doctor.inputs import IMAGES, examine_inputs, refusal
+from dorsal.train.doctor.inputs import IMAGES as EXAMINED
+from dorsal.train.doctor.inputs import examine_inputs, refusal
 from dorsal.train.loop import fit
 from dorsal.train.probing import probe
 from dorsal.train.timing import time_forward, time_step, timed
@@ -223,7 +228,7 @@ def examine_images(
     card = start.about.preprocessing
     prepared = data.prepared_as(card)
     crop = eval_crop(data.size, prepared.preprocessing.resize, prepared.interpolation)
-    spread = np.linspace(0, len(data.train) - 1, min(IMAGES, len(data.train))).astype(int).tolist()
+    spread = np.linspace(0, len(data.train) - 1, min(EXAMINED, len(data.train))).astype(int).tolist()
     images = torch.stack([crop(data.train.image(index)) for index in spread])
     model = make_model(network, Recipe(), start)
     found = examine_inputs(model, images, prepared.preprocessing, card=card and card.at(data.size))
@@ -279,9 +284,39 @@ def run_trial(run: Run, tell: Callable[[Message], None], *, folder: Path, place:
     if result.score is None or result.evidence is None:
         return Trial(run.key, "diverged", None, result.curve, seconds, result.error)
     content = pack(result.evidence, data.val.groups)
-    tell(Predictions(content))
+    tell(Predictions(content, _shown(run, result.model, data, place) if run.show else b""))
     digest = hashlib.sha256(content).hexdigest()
     return Trial(run.key, "finished", result.score.score, result.curve, seconds, "", result.score.scores, digest)
+
+
+def _shown(run: Run, model: nn.Module, data: AnyData, place: Resources) -> bytes:
+    """Some validation images with what the model finds in them; none in a classification."""
+    if isinstance(data, ImageData):
+        return b""
+    places = np.unique(np.linspace(0, len(data.val) - 1, min(IMAGES, len(data.val))).astype(np.int64))
+    method, chosen = method_of(run.task, data.labels), ChosenAnnotated(data.val, places)
+    batches, device = SeenBatches(chosen, data.size, data.normalization, 1), torch.device(place.device)
+    found = {}
+    with torch.inference_mode():
+        for number, (images, seen) in enumerate(batches):
+            (said,) = method.predict(model.eval(), images.to(device), seen)
+            (at,) = batches.indices(number)
+            found[at] = Shown(
+                name=f"validation image {places[at] + 1:,}",
+                thumbnail=_thumbnail(chosen.image(at)),
+                truth=seen[0].truth,
+                found=said,
+            )
+    return pack_shown([found[at] for at in sorted(found)])
+
+
+def _thumbnail(image: torch.Tensor) -> NDArray[np.uint8]:
+    """Uint8 [h, w, C] with a longest side of LONGEST pixels at most."""
+    height, width = image.shape[-2:]
+    share = min(LONGEST / max(height, width), 1.0)
+    size = (max(round(share * height), 1), max(round(share * width), 1))
+    small = map_image(image, resized((height, width), size), size)
+    return np.ascontiguousarray(small.permute(1, 2, 0).numpy())
 
 
 def _origin(run: Run) -> str:

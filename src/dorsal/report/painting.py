@@ -75,15 +75,10 @@ def label_map(annotation: Annotation) -> LabelMap | None:
 
 
 def paint(picture: Image.Image, annotation: Annotation, labels: Labels, least_score: float) -> Image.Image:
-    """A copy of an RGB picture of the image, at any size, with the annotation drawn over it.
+    """A copy of an RGB picture of the whole image, at any size, with the annotation drawn over it.
 
-    Raises ValueError where the picture's sides are not in proportion to the annotation's, to a pixel, and for labels
-    that are not among `labels`.
+    Raises ValueError for labels that are not among `labels`.
     """
-    height, width = annotation.size
-    if abs(picture.width * height - picture.height * width) > max(height, width, *picture.size):
-        sides = f"{picture.height} x {picture.width}"
-        raise ValueError(f"the picture has {sides} pixels, which is no scale of the annotation's {height} x {width}")
     last = len(labels.classes) + len(labels.stuff) - 1
     if (beyond := max(labels_in(annotation, least_score), default=0)) > last:
         raise ValueError(f"the annotation has label {beyond}; the labels are 0 to {last}")

@@ -15,7 +15,7 @@ from dorsal.jobs.records import Study
 from dorsal.language.files import PathLike, as_path
 from dorsal.language.reader import wrong_type
 from dorsal.report.choice.page import write_choice_report
-from dorsal.report.comparison.page import write_comparison_report
+from dorsal.report.comparison.page import gallery_images, write_comparison_report
 from dorsal.report.data_sets.page import write_data_sets_report
 from dorsal.report.population.page import write_population_report
 from dorsal.report.search.page import write_search_report
@@ -55,7 +55,7 @@ def write_report(study: AnyStudy | PathLike, folder: PathLike | None = None, sto
     match found:
         case Study():
             comparison = analyse_comparison(found, read_contributions(found, home or out))
-            write_comparison_report(found, comparison, out)
+            write_comparison_report(found, comparison, out, gallery_images(found, home or out))
             return comparison
         case ChoiceStudy():
             choice = analyse_choice(found, home or out)
@@ -67,7 +67,8 @@ def write_report(study: AnyStudy | PathLike, folder: PathLike | None = None, sto
             known = read_all_contributions(found, home or out)
             over = analyse_data_sets(found, known)
             for name, each in found.studies.items():
-                write_comparison_report(each, analyse_comparison(each, known[name]), out / name)
+                images = gallery_images(each, (home or out) / name)
+                write_comparison_report(each, analyse_comparison(each, known[name]), out / name, images)
             write_data_sets_report(found, over, out)
             return over
         case PopulationStudy():

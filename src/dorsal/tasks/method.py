@@ -15,11 +15,12 @@ from dorsal.annotations.labels import Labels
 from dorsal.data.split import Split
 from dorsal.recipes.recipe import Recipe
 from dorsal.spec.metric import Metric
-from dorsal.spec.task import AnyTask, Classify, Detect, Semantic
+from dorsal.spec.task import AnyTask, Classify, Detect, Semantic, at, parse_task
 from dorsal.spec.timm import AnyNetwork
 from dorsal.tasks.classify.method import ClassifyMethod
 from dorsal.tasks.data import AnyData
 from dorsal.tasks.detect.method import DetectMethod
+from dorsal.tasks.maps import Maps
 from dorsal.tasks.model import Trainable
 from dorsal.tasks.score import Scorer
 from dorsal.tasks.semantic.method import SemanticMethod
@@ -67,6 +68,26 @@ class Method(Protocol):
 
     def scorer(self) -> Scorer:
         """A scorer that has taken nothing yet."""
+
+
+def task_model(task: AnyTask | str, labels: Labels, maps: Maps, image_size: int = 800) -> nn.Module:
+    """The model of a task on anyone's pyramid: neck and heads, freshly initialised, on a trunk that is used as it is.
+
+    `maps` is a module with `info`, which describes the maps that it returns for images [N, C, H, W], fine to coarse:
+    for each a `dorsal.spec.layers.Feature` with name, channels and stride. What the task leaves open is filled in for
+    images with a short side of `image_size` pixels. See `tasks.semantic.segmenter.Segmenter` and
+    `tasks.detect.detector.Detector` for what the model takes and returns; `dorsal.evaluate` scores it.
+
+    Raises ValueError for a pyramid that the heads cannot be built on, naming its strides, and for a task without heads.
+    """
+    task = at(parse_task(task) if isinstance(task, str) else task, image_size)
+    match task:
+        case Classify():
+            raise ValueError("task classify has no heads on a pyramid; a network of dorsal.build classifies")
+        case Semantic():
+            return SemanticMethod(task, labels).on(maps)
+        case Detect():
+            return DetectMethod(task, labels).on(maps)
 
 
 def method_of(task: AnyTask, labels: Labels, train: Split | None = None) -> Method:

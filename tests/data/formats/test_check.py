@@ -299,7 +299,9 @@ def test_of_many_images_only_headers_are_checked(tmp_path: Path) -> None:
 
 
 def test_each_problem_is_tested_and_has_a_sentence() -> None:
-    text = Path(__file__).read_text() + Path(__file__).parents[2].joinpath("contracts/data_format.py").read_text()
+    tests = Path(__file__).parents[2]
+    others = [tests / "contracts" / "data_format.py", tests / "cli" / "test_data_check.py"]
+    text = "".join(path.read_text() for path in (Path(__file__), *others))
     assert [problem for problem in get_args(ProblemId) if f'"{problem}"' not in text] == []
     assert all(meaning.endswith(".") for meaning in MEANINGS.values())
 

@@ -74,10 +74,13 @@ def gallery(
     would be more than `MOST_BYTES`, all are smaller, down to 80 pixels. Objects that score below `least_score` are
     counted and not drawn.
 
-    Raises ValueError as `paint` and `as_picture` do.
+    Raises ValueError for a thumbnail of other proportions than its annotations, annotations of one image with different
+    sizes, and as `paint` and `as_picture` do.
     """
     if not images:
         return ""
+    for image in images:
+        _check(image)
     rows = []
     for image, row in zip(images, _pictures(images, arms, labels, least_score), strict=True):
         cells = []
@@ -99,6 +102,18 @@ def gallery(
     }
     body = f'<p class="soft">{about}</p>{_chips(sorted(occurring), labels)}'
     return section("Gallery", body + table("Truth and predictions", heads, rows, "gallery"))
+
+
+def _check(image: GalleryImage) -> None:
+    """Raises ValueError unless all that is said about an image is about one of the thumbnail's proportions."""
+    height, width = image.truth.size
+    for arm, found in image.found.items():
+        if found.size != image.truth.size:
+            raise ValueError(f"{image.name}: found[{arm!r}] has size={found.size}; truth has size={image.truth.size}")
+    drawn = as_picture(image.thumbnail)
+    if abs(drawn.width * height - drawn.height * width) > max(height, width):  # a pixel: sides are rounded
+        sides = f"{drawn.height} x {drawn.width}"
+        raise ValueError(f"{image.name}: the thumbnail is {sides} pixels, which is no scale of {height} x {width}")
 
 
 def _row(image: GalleryImage, arms: Sequence[str]) -> list[Annotation | None]:

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from dorsal.annotations.labels import Labels
 from dorsal.findings.comparison import ComparisonFindings
 from dorsal.findings.verdicts import Verdicts
 from dorsal.jobs.json_file import write_whole
 from dorsal.jobs.records import Arm, Study
+from dorsal.jobs.shown import read_shown
 from dorsal.report.comparison.figures import (
     SHARE_COLOURS,
     cost_views,
@@ -18,6 +20,7 @@ from dorsal.report.comparison.figures import (
     pair_views,
     share_view,
 )
+from dorsal.report.comparison.gallery import GALLERY_STYLE, GalleryImage, gallery
 from dorsal.report.comparison.results import write_results
 from dorsal.report.drawing import draw_arm
 from dorsal.report.pairs import caption
@@ -47,7 +50,7 @@ from dorsal.report.words.comparison import (
     ranks,
     spread,
 )
-from dorsal.report.words.numerals import chance, half_width, percent, plural
+from dorsal.report.words.numerals import chance, count, half_width, milliseconds, percent, plural
 from dorsal.report.words.pairs import margin_text
 from dorsal.report.words.tuning import setting
 from dorsal.report.words.verdicts import rank, wins
@@ -57,16 +60,36 @@ from dorsal.stats import Comparisons, Shares
 GLYPHS = "●■◆▲✚★"
 
 
-def write_comparison_report(study: Study, found: ComparisonFindings, folder: Path) -> None:
+def write_comparison_report(
+    study: Study, found: ComparisonFindings, folder: Path, images: Sequence[GalleryImage] = ()
+) -> None:
     """Writes results.json, trials.csv, curves.csv and report.html into `folder`, each whole or not at all.
 
-    `found` is the analysis of this study.
+    `found` is the analysis of this study, and `images` are what its folder keeps to show.
     """
     write_results(study, found, folder)
-    write_whole(folder / "report.html", comparison_page(study, found).encode())
+    write_whole(folder / "report.html", comparison_page(study, found, images).encode())
 
 
-def comparison_page(study: Study, found: ComparisonFindings) -> str:
+def gallery_images(study: Study, folder: Path) -> list[GalleryImage]:
+    """The images that the study in this folder shows, with what was found by the first run of each arm."""
+    runs: dict[str, str] = {}
+    for run in study.runs:
+        runs.setdefault(run.arm, run.key)
+    shown = {arm: images for arm, key in runs.items() if (images := read_shown(folder, key))}
+    first = next(iter(shown.values()), ())
+    return [
+        GalleryImage(
+            name=image.name,
+            thumbnail=image.thumbnail,
+            truth=image.truth,
+            found={arm: images[place].found for arm, images in shown.items() if place < len(images)},
+        )
+        for place, image in enumerate(first)
+    ]
+
+
+def comparison_page(study: Study, found: ComparisonFindings, images: Sequence[GalleryImage] = ()) -> str:
     """The page as text. Every string of the study is escaped."""
     sizes = ((len(study.arms), "arm"), (len(study.recipes), "recipe"), (len(study.seeds), "seed"))
     about = (
@@ -77,15 +100,17 @@ def comparison_page(study: Study, found: ComparisonFindings) -> str:
         top(study.name, about, conclusions(study, found), caveats(study, found)),
         section("Results", _results(study, found)),
         section("Tuning", _tuning(study, found)) if found.tuning else "",
+        section("Trunk and heads", _whole(study)) if any(arm.whole for arm in study.arms) else "",
         section("Score against cost", _costs(study, found)),
         section("Which level holds it", _levels(study, found)) if level_views(study, found) else "",
+        gallery(images, [arm.label for arm in study.arms], Labels(classes=study.data.classes)) if images else "",
         section("Learning curves", _learning(study)) if curve_views(study) else "",
         section("Where the variance comes from", _variance(found)),
         section("Differences between arms", _pairs(study, found)) if found.comparisons else "",
         section("Architectures", f'<div class="arms">{_architectures(study)}</div>'),
         how_it_was_run(study),
     )
-    return page_of(study.name, sections)
+    return page_of(study.name, sections, GALLERY_STYLE if images else "")
 
 
 def _results(study: Study, found: ComparisonFindings) -> str:
@@ -107,6 +132,25 @@ def _results(study: Study, found: ComparisonFindings) -> str:
 <p class="soft">{escape(metric.title)} on the validation images after the last epoch: {spread(found, len(study.seeds))}.
 {escape(ranks(found))}
 Costs are for one image; {escape(_measured(study.arms))}</p>"""
+
+
+def _whole(study: Study) -> str:
+    """What the trunks cost alone, and with the neck and heads of the task."""
+    rows = [
+        [
+            f"{swatch(index)}{escape(arm.label)}",
+            *(escape(count(value)) for value in (arm.cost.params, arm.whole.params, arm.cost.macs, arm.whole.macs)),
+            *(escape(milliseconds(time)) for time in (arm.trunk_forward, arm.forward)),
+        ]
+        for index, arm in enumerate(study.arms)
+        if arm.whole is not None
+    ]
+    pairs = [f"{name}<br>{part}" for name in ("params", "MACs", "ms") for part in ("trunk", "model")]
+    below = (
+        f"A trunk is counted on a square of {study.data.image_size} pixels, a model on the first validation image as "
+        "the network sees it. Times are of that image, from pixels to what is found in the file."
+    )
+    return f'{table("Trunks, and models with their heads", ("arm", *pairs), rows)}<p class="soft">{below}</p>'
 
 
 def _tuning(study: Study, found: ComparisonFindings) -> str:

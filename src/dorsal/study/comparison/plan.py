@@ -70,8 +70,12 @@ def plan_comparison(
     _refuse_twins("recipe", [(name, recipe_hash(recipe)) for name, recipe in recipes.items()])
     arms = _arms(comparison, asked, data, foreign)
     _refuse_twins("network", [(arm.label, _identity(arm)) for arm in arms])
+    first = next(iter(recipes), "")
     runs = tuple(
-        run_of(arm, name, recipe, seed, data, comparison)
+        replace(
+            run_of(arm, name, recipe, seed, data, comparison),
+            show=comparison.gallery and seed == comparison.seed_list[0] and name == (arm.recipe or first),
+        )
         for seed in comparison.seed_list
         for name, recipe in recipes.items()
         for arm in arms

@@ -105,6 +105,10 @@ class Comparison(question.TaskTraining, frozen=True, forbid_unknown_fields=True,
             metavar="random|FOLDS",
         ),
     ] = None
+    gallery: Annotated[
+        bool,
+        option("Show validation images on the page, with what each arm finds in them; not to classify.", free=True),
+    ] = True
     accept: question.Accept = False
     seeds: question.Seeds = 3
     until_decided: Annotated[

@@ -93,7 +93,9 @@ class Detector(OnTrunk):
         `truth` the terms of the loss, whose sum is descended. Boxes to learn from are drawn by torch's own generator.
         """
         height, width = images.shape[-2:]
-        maps = self.neck(self.trunk(F.pad(images, (0, -width % self.multiple, 0, -height % self.multiple))))
+        right, bottom = -width % self.multiple, -height % self.multiple
+        images = F.pad(images, (0, right, 0, bottom)) if right or bottom else images  # a pad by 0 is a copy
+        maps = self.neck(self.trunk(images))
         levels = self.rpn(maps)
         return self._found(maps, levels, sizes) if truth is None else self._losses(maps, levels, sizes, truth)
 

@@ -36,9 +36,10 @@ class MaskHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Pooled features [R, channels, 14, 14] → logits [R, classes, 28, 28]."""
-        x = self.deconv(_convolved(self.convs, x))
-        x = torch.relu_(x) if _is_owned(self.deconv, x) else F.relu(x)
-        logits: Tensor = self.predictor(x)
+        x = _convolved(self.convs, x)
+        if _may_multiply(self.deconv, self.predictor, x):
+            return _doubled(self.deconv, self.predictor, x).float()
+        logits: Tensor = self.predictor(F.relu(self.deconv(x)))
         return logits.float()
 
 
@@ -53,10 +54,9 @@ def mask_targets(bitmaps: Tensor, boxes: Tensor, place: Tensor, side: int, rows:
     chosen = (slice(None) if rows is None else rows,)
     boxes, place = boxes.flatten(0, 1)[chosen], place.flatten()[chosen]
     found = []
+    # One image after another, and no object that no box learns: as floats the masks take four times the memory.
     for bitmap, own, at in zip(bitmaps, torch.split(boxes, counts), torch.split(place, counts), strict=True):
-        seen, number = torch.unique(
-            at, return_inverse=True
-        )  # one image after another, and no masks in vain: floats are large
+        seen, number = torch.unique(at, return_inverse=True)
         rois = torch.cat((number[:, None].to(own.dtype), own), 1)
         found.append(roi_align(bitmap[seen, None].to(own.dtype), rois, side, aligned=True) >= 0.5)
     return torch.cat(found).squeeze(1)
@@ -129,6 +129,34 @@ def _convolved(layers: nn.Sequential, x: Tensor) -> Tensor:
     return x
 
 
+def _doubled(deconv: nn.ConvTranspose2d, predictor: nn.Conv2d, x: Tensor) -> Tensor:
+    """predictor(relu(deconv(x))) as two matrix products on rows of channels: those of the four pixels that each one
+    becomes lie side by side until the end, where there are only the classes to move."""
+    weight = deconv.weight.permute(2, 3, 1, 0).flatten(0, 2)
+    bias = None if deconv.bias is None else deconv.bias.repeat(4)
+    rows = torch.relu_(F.linear(x.permute(0, 2, 3, 1).flatten(0, 2), weight, bias)).view(-1, predictor.in_channels)
+    logits = F.linear(rows, predictor.weight.flatten(1), predictor.bias)
+    count, _, height, width = x.shape
+    apart = logits.view(count, height, width, 2, 2, -1).permute(0, 5, 1, 3, 2, 4)
+    return apart.reshape(count, -1, 2 * height, 2 * width)
+
+
+def _may_multiply(deconv: nn.Module, predictor: nn.Module, x: Tensor) -> bool:
+    """Whether `_doubled` is what the modules do, and faster. oneDNN's transposed convolution takes several times as
+    long as the product, most of all backward (docs/log.md); in half precision nothing was measured."""
+    return (
+        is_large(x)
+        and x.is_cpu
+        and x.dtype in (torch.float32, torch.float64)
+        and not torch.is_autocast_enabled("cpu")
+        and runs_plainly(x)
+        and is_plain(deconv, nn.ConvTranspose2d)
+        and is_plain(predictor, nn.Conv2d)
+        and deconv.kernel_size == deconv.stride == (2, 2)
+        and predictor.kernel_size == (1, 1)
+    )
+
+
 def _is_owned(conv: nn.Module, y: Tensor) -> bool:
     """Whether nobody but the caller sees the result `y` of a convolution."""
-    return is_large(y) and runs_plainly(y) and is_plain(conv, nn.Conv2d, nn.ConvTranspose2d)
+    return is_large(y) and runs_plainly(y) and is_plain(conv, nn.Conv2d)

@@ -44,7 +44,8 @@ class Segmenter(OnTrunk):
         Raises ValueError for `auxiliary` without such a head.
         """
         height, width = images.shape[-2:]
-        images = F.pad(images, (0, -width % self.multiple, 0, -height % self.multiple))
+        right, bottom = -width % self.multiple, -height % self.multiple
+        images = F.pad(images, (0, right, 0, bottom)) if right or bottom else images  # a pad by 0 is a copy
         maps = self.trunk(images)
         logits = enlarged(self.head(self.neck(maps)), images)[..., :height, :width]
         if not auxiliary:
