@@ -18,7 +18,9 @@ from dorsal.jobs.records import ModelScore
 from dorsal.jobs.train import choose_device
 from dorsal.nn.build import build
 from dorsal.spec.preprocessing import Preprocessing
+from dorsal.tasks import saved
 from dorsal.tasks.classify.score import ClassifyScorer
+from dorsal.tasks.detect.checkpoints import load_detector
 from dorsal.weights import published as published_module
 from dorsal.weights.class_names import CIFAR10
 from dorsal.weights.formats import from_ours
@@ -26,8 +28,10 @@ from dorsal.weights.published import PublishedWeights, published
 from dorsal.weights.saved import load_model, verify_model
 from dorsal.zoo import network
 from tests.random_state import randomised
+from tests.tasks.detect.test_checkpoints import torchvision_state
 
 DEVICE = choose_device("auto")
+TRUNK = "resnet50(depths=[1, 1, 1, 1])"
 SMALL = "resnet18(depths=[1, 1], widths=[16, 32], strides=[1, 2], classes=10)"
 
 
@@ -494,3 +498,23 @@ def test_several_models_are_scored_as_jobs_and_kept_in_a_folder(dorsal, foreign,
     assert f"{alone['score']:.2f}" in out
     assert out.endswith("scores: scores/scores.json\n")
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_detector_becomes_a_folder_that_every_verb_takes(dorsal, tmp_path):
+    torch.save(torchvision_state(masks=True), tmp_path / "mask.pth")
+    (tmp_path / "names.txt").write_text("\n".join("abcde"))
+    told = ("weights", "convert", tmp_path / "mask.pth", "--network", TRUNK, "--out", tmp_path / "out")
+    code, out, err = dorsal(*told, "--detector", "--classes", tmp_path / "names.txt")
+    assert (code, "5 classes" in out, "RoIAlign is aligned" in err) == (0, True, True)
+    model, card = saved.load_model(tmp_path / "out")
+    assert (card.label_names, card.task.masks, card.category_ids) == (tuple("abcde"), True, (1, 2, 3, 4, 5))
+    found = load_detector(torchvision_state(masks=True), network(TRUNK))
+    expected = found.build().state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in model.state_dict().items())
+    assert dorsal("weights", "verify", tmp_path / "out")[0] == 0
+    for more, said in (
+        (("--partial", "--detector"), "--partial does nothing beside --detector"),
+        (("--config", "x.yaml"), "is of a detector; give --detector too"),
+    ):
+        code, _, err = dorsal(*told, *more)
+        assert (code, said in err) == (2, True)

@@ -239,6 +239,9 @@ BAD = {
     IMAGES
     + "a,1,x,1\na,1,y,1\nb,1,x,1\nb,1,z,0\n": "line 5: image 'z' is one of 'b', seed 1, but not of 'a', seed 1; all",
     IMAGES + "a,1,x,1\na,1,y,1\nb,1,x,1\n": "line 3: image 'y' is one of 'a', seed 1, but not of 'b', seed 1; all",
+    "arm,image,label,score,x\na,1,3,.5,2\n": "rows with a score and an image are of objects found in images, which",
+    '[{"image_id": 1}]': "it holds JSON, not a table; give a CSV file with the score of each run",
+    b"PK\x03\x04": "it holds arrays, not a table; give a CSV file with the score of each run",
     b"arm,seed,score\na,1,2\n\xe9,1,3\n": "line 3: not UTF-8 text; save the table as UTF-8",
 }
 

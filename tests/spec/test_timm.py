@@ -44,7 +44,7 @@ def test_hashes_tell_networks_apart_and_stay() -> None:
         ("timm:vgg11(stem=deep)", "unknown field 'stem' of timm:vgg11; valid: classes, in_channels"),
         ("timm:vgg11(classes=1.5)", "classes=1.5 is not a whole number"),
         ("timm:vgg11(classes=many)", "classes=many is not a whole number"),
-        ("timm:vgg11(classes=0)", "classes=0 is below 1; nearest valid: 1"),
+        ("timm:vgg11(in_channels=0)", "in_channels=0 is below 1; nearest valid: 1"),
         ("timm:hub/vgg11", "cannot read 'timm:hub/vgg11': expected the end at character 9"),
     ],
 )

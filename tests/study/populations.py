@@ -155,5 +155,5 @@ def _study(arms: tuple[Arm, ...], trials: tuple[Trial, ...], seeds: int) -> Stud
 def compared(search: SearchStudy, population: PopulationStudy) -> SearchStudy:
     """The search beside the random draws of a population."""
     study = search.study
-    draws = random_draws(population, "population", search.log, study.recipes, study.data.fingerprint, len(study.seeds))
+    draws = random_draws(population, "population", search.log, study.recipes, study.data, len(study.seeds))
     return replace(search, log=replace(search.log, against=draws))

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from dorsal.weights.card import Card
 
 PREDICTIONS_FILE = "predictions.json"
+_TOLD = 10
+"""Objects, or classes, that are printed of an image; --json has all."""
 
 
 def predict(
@@ -94,13 +96,14 @@ def _answer(seen: Prediction, card: Card, top: int, least_score: float) -> list[
 def _told(answer: list[dict[str, Any]]) -> str:
     """The answer in a line."""
     parts = []
-    for each in answer:
+    for each in answer[:_TOLD]:
         if "box" in each:
             x0, y0, x1, y1 = (round(x) for x in each["box"])
             parts.append(f"{each['class']} {each['score']:.2f} at {x0}, {y0} to {x1}, {y1}")
         else:
             parts.append(f"{each['class']} {100 * each.get('probability', each.get('share', 0)):.1f} %")
-    return "; ".join(parts) if parts and "box" in answer[0] else ", ".join(parts) or "nothing"
+    more = f" and {len(answer) - _TOLD} more" if len(answer) > _TOLD else ""
+    return ("; " if answer and "box" in answer[0] else ", ").join(parts) + more or "nothing"
 
 
 def _write(seen: Prediction, card: Card, out: Path, name: str, least_score: float) -> list[Any]:

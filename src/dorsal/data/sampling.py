@@ -140,7 +140,8 @@ def resample(data: ImageData | AnnotatedData, how: Resampling, seed: int) -> Dra
         raise ValueError(f"resample={how} is fewer than 2 folds; nearest valid: 2")
     repetition, part = divmod(seed - 1 + how, how)
     what = "images" if groups is None else "groups of images"
-    return _by_group(labels, groups, lambda of: _fold(of, how, repetition, part, data.classes, what))
+    classes = data.classes if isinstance(data, ImageData) else None
+    return _by_group(labels, groups, lambda of: _fold(of, how, repetition, part, classes, what))
 
 
 def resampled_data(data: Opened, how: Resampling, seed: int) -> Opened:
@@ -177,14 +178,17 @@ def _by_group(
     return Draw(np.flatnonzero(~is_held), np.flatnonzero(is_held))
 
 
-def _fold(labels: NDArray[np.int64], folds: int, repetition: int, part: int, classes: Sequence[str], what: str) -> Draw:
-    """One part of a partition held out, and all others to learn from."""
+def _fold(
+    labels: NDArray[np.int64], folds: int, repetition: int, part: int, classes: Sequence[str] | None, what: str
+) -> Draw:
+    """One part of a partition held out, and all others to learn from. `classes` are None where images have none."""
     random, part_of, begin = np.random.default_rng(repetition), np.empty(len(labels), np.int64), 0
     for label in np.unique(labels):
         places = np.flatnonzero(labels == label)
         if len(places) < folds:
+            whose = "the data have" if classes is None else f"class {classes[label]!r} has"
             raise ValueError(
-                f"resample={folds}: class {classes[label]!r} has {len(places)} {what}, too few for so many folds; "
+                f"resample={folds}: {whose} {len(places)} {what}, too few for so many folds; "
                 f"nearest valid: {max(len(places), 2)}"
             )
         part_of[random.permutation(places)] = (begin + np.arange(len(places))) % folds

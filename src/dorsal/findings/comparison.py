@@ -68,7 +68,7 @@ class ComparisonFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """What a comparison shows; `report.words.comparison` says it in English.
 
     - `cells`: one for each arm and recipe that it is trained by.
-    - `learning`: which runs can be told from always answering one class. If none can, nothing is compared.
+    - `learning`: which runs can be told from having learnt nothing. If none can, nothing is compared.
     - `comparisons`: one set of pairs for each recipe, after the mean of the recipes if there are several. An arm with a
       recipe of its own is in each of them by that recipe, but not in the mean. What cannot be compared is absent.
     - `verdicts`: on the pairs of each comparison, by its name, with the margin of the study.

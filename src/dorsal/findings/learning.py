@@ -1,4 +1,4 @@
-"""Which results can be told from always answering one class. Pure; no torch."""
+"""Which results can be told from having learnt nothing. Pure; no torch."""
 
 from __future__ import annotations
 
@@ -9,21 +9,28 @@ import msgspec
 from dorsal.data.summary import DataSummary
 from dorsal.jobs.records import Study
 from dorsal.jobs.results import network_results, score_of
+from dorsal.spec.metric import ACCURACY, Metric
+from dorsal.spec.task import Classify, metric_of
 from dorsal.stats import share_at_least
 
 LEVEL = 0.05
+LEAST = 1.0
+"""The score in percent from which something has been learnt, in other tasks than classification."""
 
 
 class Learning(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Who learnt.
 
-    - `constant`: the score in percent of always answering the largest class of the validation images.
+    - `constant`: a score in percent that shows nothing: in a classification that of always answering the largest class
+      of the validation images, in other tasks LEAST.
     - `results`: how many there are. `unlearnt`: whose result is not shown to be above `constant`, once a result.
+    - `metric`: what they are scores of.
     """
 
     constant: float
     results: int
     unlearnt: tuple[str, ...]
+    metric: Metric = ACCURACY
 
     @property
     def nothing(self) -> bool:
@@ -42,8 +49,14 @@ def learning(scores: Iterable[tuple[str, float]], data: DataSummary) -> Learning
     The lower end of a score's one-sided interval (`stats.share_at_least`) must lie above `constant`, at LEVEL for all
     scores together (Bonferroni): where nothing was learnt, that is found 95 times in 100. A mean over seeds is judged
     as one run is, since all seeds see the same images.
+
+    Other tasks than classification have no one answer that is nearly right, so that an untrained network scores next to
+    nothing: their scores must lie above LEAST as they are.
     """
     results = list(scores)
+    if not isinstance(data.task, Classify):
+        low = tuple(name for name, score in results if score < LEAST)
+        return Learning(constant=LEAST, results=len(results), unlearnt=low, metric=metric_of(data.task))
     confidence = 1 - LEVEL / max(1, len(results))
     images = data.val_images
     unlearnt = [

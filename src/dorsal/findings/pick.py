@@ -17,6 +17,7 @@ from dorsal.language.reader import suggest
 from dorsal.space.bounds import read_bounds
 from dorsal.space.costs import QUANTITIES
 from dorsal.spec.network import Network
+from dorsal.spec.task import left_open, task_text
 from dorsal.stats.rank import pareto_front
 from dorsal.study.population.records import PopulationStudy, RecheckRuns
 from dorsal.study.search.records import ERROR, SearchStudy
@@ -51,7 +52,8 @@ class Pick(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     - `sizes_differ`: some networks were trained at another image size than that of the data.
     - `left_out`: for each seed, the network with the lowest error under the other seeds is chosen, and its error under
       this seed taken, in percent; this is the mean over seeds. None for one seed or one network.
-    - `learning`: which of the finished networks can be told from always answering one class.
+    - `task`: what the networks were trained for, as text.
+    - `learning`: which of the finished networks can be told from having learnt nothing.
     - `reliability`: what is known of the schedule of `epochs` epochs. None for a search.
     """
 
@@ -63,6 +65,7 @@ class Pick(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     sizes_differ: bool
     left_out: float | None
     epochs: int
+    task: str
     learning: Learning
     reliability: ReliabilityFinding | None
 
@@ -116,6 +119,7 @@ def pick_networks(
         sizes_differ=any(cost["image_size"] != study.data.image_size for cost in costs.values()),
         left_out=_left_out(list(by_seed.values())),
         epochs=epochs,
+        task=task_text(left_open(study.task, study.data.image_size)),
         learning=network_learning(study, finished),
         reliability=None if isinstance(found, SearchStudy) else reliability_finding(retrained, labels, epochs),
     )

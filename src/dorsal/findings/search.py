@@ -35,7 +35,7 @@ class SearchFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     - `front`: the Pareto front of the objectives, by error. The best network alone if error is the only objective.
     - `fronts`: error against each other objective, for the networks on `front`. If error is the only objective: error
       against each of COSTS, for the networks that no other beats in both.
-    - `learning`: which networks can be told from always answering one class.
+    - `learning`: which networks can be told from having learnt nothing.
     - `against`: the comparison with random search of equal length, if the log has random draws and something was
       learnt.
     """

@@ -58,7 +58,7 @@ def forecast(
     if left:
         busy = makespan((_seconds(run, epoch_seconds) for run in left), workers)
         seconds = busy + START_UP_SECONDS if any(epoch_seconds.values()) else None
-    params = {arm.label: arm.cost.params for arm in plan.arms}
+    params = {arm.label: (arm.whole or arm.cost).params for arm in plan.arms}
     disk = disk_needed([params[run.arm] for run in left], plan.data, workers, keep_models)
     return Forecast(len(runs), len(runs) - len(left), seconds, workers, arm_seconds, disk)
 

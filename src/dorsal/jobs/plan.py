@@ -21,7 +21,7 @@ from dorsal.recipes.suits import check_suits
 from dorsal.recipes.text import AnyRecipe, check_start, recipe_hash
 from dorsal.spec.network import Network
 from dorsal.spec.start import Start
-from dorsal.spec.task import AnyTask, Classify, task_text
+from dorsal.spec.task import AnyTask, Classify, task_name, task_text
 from dorsal.spec.timm import AnyNetwork, TimmNetwork
 
 ScoredSplit = Literal["val", "train", "all"]
@@ -226,7 +226,7 @@ def _check_arm(recipe: AnyRecipe, arm: Arm, task: AnyTask) -> None:
     levels = len(arm.features) if isinstance(network, TimmNetwork) else len(network.stages) + 1
     if not isinstance(recipe, Recipe):
         if not isinstance(task, Classify):
-            raise ValueError(f"a probe answers with one class for an image; task {task_text(task)} has to be trained")
+            raise ValueError(f"a probe answers with one class for an image; task {task_name(task)} has to be trained")
         check_level(recipe.level, levels, arm.text)
         return
     check_suits(recipe, task)
@@ -243,10 +243,9 @@ def run_key(
     arm: Arm, recipe: AnyRecipe, seed: int, data: DataSummary, place: ResourceOptions, inner: int | None = None
 ) -> str:
     """16 hexadecimal digits of what a run's result depends on: network, recipe, seed, data; the task, unless it is
-    classification; the weights that it begins
-    from, and how images are prepared for these; which training images are held out, and how seeds draw images; where
-    there are several processes or micro-batches their number or size, for batch norm and mixing see the images of one
-    alone; and the precision, unless it is float32.
+    classification; the weights that it begins from, and how images are prepared for these; which training images are
+    held out, and how seeds draw images; where there are several processes or micro-batches their number or size, for
+    batch norm and mixing see the images of one alone; and the precision, unless it is float32.
 
     Thread count, device and library versions change a result by rounding only. They are left out, so that going on with
     another number of workers, or after an upgrade, runs nothing twice.

@@ -44,6 +44,7 @@ from dorsal.recipes.epoch import Epoch, Step
 from dorsal.recipes.probe import INNER_SHARE, Neighbors, Probe, check_images
 from dorsal.recipes.recipe import Recipe
 from dorsal.recipes.text import AnyRecipe
+from dorsal.spec.layers import features
 from dorsal.spec.network import Network
 from dorsal.spec.start import Start
 from dorsal.spec.task import AnyTask, Classify, Semantic, at
@@ -153,14 +154,24 @@ def summaries_at_sizes(data: DataSummary) -> Callable[[int], DataSummary]:
     return at
 
 
-def check_models(arms: Iterable[Arm], data: DataSummary) -> None:
-    """Raises ValueError where the task cannot be built on the network of an arm, as `check_model` does."""
+def check_models(networks: Mapping[str, AnyNetwork], data: DataSummary) -> None:
+    """Raises ValueError where the task cannot be built on one of the networks, by name, as `check_model` does.
+
+    Of networks whose maps have the same strides one is looked at: a design space may have hundreds of them.
+    """
+    if isinstance(data.task, Classify):
+        return
     labels = _open(data.spec, data.fingerprint, data.task).labels
-    for arm in arms:
+    seen = set[object]()
+    for name, network in networks.items():
+        form = tuple(level.stride for level in features(network)) if isinstance(network, Network) else network
+        if form in seen:
+            continue
+        seen.add(form)
         try:
-            check_model(arm.network, data.task, labels)
+            check_model(network, data.task, labels)
         except ValueError as error:
-            raise ValueError(f"network {arm.text!r}: {error}") from None
+            raise ValueError(f"network {name!r}: {error}") from None
 
 
 def check_model(network: AnyNetwork, task: AnyTask, labels: Labels) -> None:

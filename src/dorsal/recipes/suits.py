@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dorsal.language.fields import show
 from dorsal.recipes.recipe import Recipe
-from dorsal.spec.task import AnyTask, Classify, Detect, task_text
+from dorsal.spec.task import AnyTask, Classify, Detect, Semantic, task_name
 
 _OF_ANNOTATIONS = ("min_scale", "max_scale")
 _OF_CLASSES = ("class_weights", "mixup", "cutmix", "crop", "auto_augment", "erasing", "dropout")
 
 
 def check_suits(recipe: Recipe, task: AnyTask) -> None:
-    """Raises ValueError, naming the first field that the recipe sets and the task has no use for."""
+    """Raises ValueError, naming all fields that the recipe sets and the task has no use for."""
     plain = Recipe()
-    for field, why in _useless(recipe, task).items():
-        if getattr(recipe, field) != getattr(plain, field):
-            raise ValueError(
-                f"{field}={show(getattr(recipe, field))} of the recipe {why} in task {task_text(task)}; leave it out"
-            )
+    found = [field for field in _useless(recipe, task) if getattr(recipe, field) != getattr(plain, field)]
+    if found:
+        given = ", ".join(f"{field}={show(getattr(recipe, field))}" for field in found)
+        without = ", ".join(f"{field}={show(getattr(plain, field))}" for field in found)
+        do, them = ("does", "it") if len(found) == 1 else ("do", "them")
+        raise ValueError(
+            f"{given} of the recipe {do} nothing in task {task_name(task)}; leave {them} out, as {without} does"
+        )
 
 
-def _useless(recipe: Recipe, task: AnyTask) -> dict[str, str]:
-    """What fields would do, or not do, in this task."""
-    nothing = "does nothing"
+def _useless(recipe: Recipe, task: AnyTask) -> tuple[str, ...]:
+    """The fields that would do nothing in this task."""
     match task:
         case Classify():
-            found: dict[str, Any] = dict.fromkeys(_OF_ANNOTATIONS, nothing)
-            return found | ({"sampling": nothing} if recipe.sampling == "repeat" else {})
+            return (*_OF_ANNOTATIONS, "sampling") if recipe.sampling == "repeat" else _OF_ANNOTATIONS
         case Detect():
-            found = dict.fromkeys((*_OF_CLASSES, "label_smoothing", "precise_bn"), nothing)
-            return found | ({"sampling": nothing} if recipe.sampling == "balanced" else {})
-        case _:
-            return dict.fromkeys((*_OF_CLASSES, "sampling"), nothing)
+            useless = (*_OF_CLASSES, "label_smoothing", "precise_bn")
+            return (*useless, "sampling") if recipe.sampling == "balanced" else useless
+        case Semantic():
+            return (*_OF_CLASSES, "sampling")

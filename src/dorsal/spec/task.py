@@ -104,6 +104,10 @@ NAMED: dict[str, AnyTask] = {
 }
 
 
+_OPEN = ("channels", "output_stride", "hidden", "anchor", "proposals", "samples")
+"""Fields that follow from the size of the images where they are None."""
+
+
 def any_task(given: AnyTask | str) -> AnyTask:
     """A task that is given as a value or as its text. Raises ValueError as `parse_task`, and TypeError for others."""
     if isinstance(given, AnyTask):
@@ -129,6 +133,17 @@ def task_text(task: AnyTask) -> str:
     return min(texts, key=len)
 
 
+def task_name(task: AnyTask) -> str:
+    """The word for the task in a sentence, whatever its fields: classify, semantic, detect or instance."""
+    match task:
+        case Classify():
+            return "classify"
+        case Semantic():
+            return "semantic"
+        case Detect():
+            return "instance" if task.masks else "detect"
+
+
 def at(task: Kept, image_size: int) -> Kept:
     """The task with every None filled in for images of this size (the short side in pixels).
 
@@ -151,6 +166,14 @@ def at(task: Kept, image_size: int) -> Kept:
         proposals=task.proposals or min(1000, max(image_size * 5 // 4, 1)),
         samples=task.samples or min(512, max(image_size * 2 // 3, 4)),
     )
+
+
+def left_open(task: Kept, image_size: int) -> Kept:
+    """The shortest task of which `at` makes this one: what the size of the images determines is None."""
+    for field in task.__struct_fields__:
+        without = msgspec.structs.replace(task, **{field: None}) if field in _OPEN else task
+        task = without if at(without, image_size) == at(task, image_size) else task
+    return task
 
 
 def needs(task: AnyTask) -> frozenset[Kind]:

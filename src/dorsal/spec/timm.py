@@ -18,7 +18,7 @@ PREFIX = "timm:"
 class TimmNetwork(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="timm"):
     """The model that timm calls `name`, without pretrained weights. Building it shows whether timm knows the name.
 
-    Raises ValueError for a number below 1.
+    With 0 classes it has no classifier. Raises ValueError for fewer, and for a number of channels below 1.
     """
 
     name: str
@@ -26,9 +26,9 @@ class TimmNetwork(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="
     in_channels: int = 3
 
     def __post_init__(self) -> None:
-        for field in ("classes", "in_channels"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"{field}={getattr(self, field)} is below 1; nearest valid: 1")
+        for field, least in (("classes", 0), ("in_channels", 1)):
+            if getattr(self, field) < least:
+                raise ValueError(f"{field}={getattr(self, field)} is below {least}; nearest valid: {least}")
 
     @property
     def full_name(self) -> str:

@@ -87,7 +87,7 @@ class ProposedSpace(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     - `counts`: the status of the networks of the old space. Only the finished ones are used.
     - `alike`: the errors between which half of the networks lie, if they are within the margin of each other. Then no
       step is considered.
-    - `learning`: which finished networks can be told from always answering one class. If most cannot, no step is
+    - `learning`: which finished networks can be told from having learnt nothing. If most cannot, no step is
       considered.
     - `before`, `after`: the errors of all finished networks, and of those in the new space (of its own population if
       the folder has one). None without a network.

@@ -269,7 +269,7 @@ class ReliabilityFinding(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 class PopulationFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All findings on a population; `report.words.populations` says them in English.
 
-    - `learning`: which networks can be told from always answering one class. If none can, `pairs` is empty; if most
+    - `learning`: which networks can be told from having learnt nothing. If none can, `pairs` is empty; if most
       cannot, there are no plans.
     - `shared_bins`: for each complexity, in how many of its ten bins every space with a result has networks.
     """

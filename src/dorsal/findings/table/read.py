@@ -94,6 +94,7 @@ def read_table(path: Path) -> ScoreTable:
     shown = str(path)
     if not path.is_file():
         raise ValueError(f"table {shown!r} does not exist; give a CSV file")
+    _refuse_predictions(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             head = file.readline()
@@ -128,6 +129,18 @@ def read_table(path: Path) -> ScoreTable:
     )
 
 
+def _refuse_predictions(path: Path) -> None:
+    """Raises ValueError for a file in which programs keep what was found in images."""
+    with path.open("rb") as file:
+        start = file.read(6).lstrip()
+    what = "arrays" if start.startswith((b"PK", b"\x93NUMPY")) else "JSON" if start.startswith((b"[", b"{")) else ""
+    if what:
+        raise ValueError(
+            f"{path}: it holds {what}, not a table; give a CSV file with the score of each run, as in "
+            "arm,seed,score, or compare models with their data at hand (`dorsal evaluate`)"
+        )
+
+
 def _plain(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter not in " -_")
 
@@ -148,6 +161,11 @@ def _columns(path: str, header: Sequence[str]) -> dict[str, str]:
     if not scores and {"image", "correct", "label", "predicted"} & columns.keys():
         pair = {"label", "predicted"} & columns.keys() and "correct" not in columns
         needed = ("arm", "image", "label", "predicted") if pair else ("arm", "image", "correct")
+    if scores and "image" in columns and "seed" not in columns:
+        raise ValueError(
+            f"{path}, line 1: rows with a {columns['score']} and an {columns['image']} are of objects found in images, "
+            "which are neither right nor wrong by themselves; give the score of each run, as in arm,seed,score"
+        )
     for role in needed:
         if role not in columns:
             raise ValueError(

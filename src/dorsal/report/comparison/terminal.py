@@ -6,6 +6,7 @@ from rich.console import Console
 
 from dorsal.findings.comparison import ComparisonFindings
 from dorsal.jobs.records import Study
+from dorsal.report.comparison.secondary import DESCRIBED, secondary_tables
 from dorsal.report.terminal import head, points, table_of
 from dorsal.report.words.comparison import COST_COLUMNS, caveats, conclusions, costs, lost_runs, ranks, spread
 from dorsal.report.words.numerals import percent
@@ -29,6 +30,10 @@ def print_comparison(study: Study, found: ComparisonFindings, console: Console) 
             row += [rank(verdicts, row[0]) for verdicts in ranked]
         console.print(table_of("arm", [*abreast, *("rank" for _ in ranked)], rows))
     console.print(ranks(found), highlight=False, markup=False)
+    for place, table in enumerate(secondary_tables(study)):
+        if place == 0:
+            head(console, f"{DESCRIBED}, in percent")
+        console.print(table)
     side = study.data.image_size
     head(console, f"Cost of one {side}×{side} image; medians of measured times in ms a batch")
     console.print(table_of("arm", COST_COLUMNS, ([arm.label, *costs(arm)] for arm in study.arms)))

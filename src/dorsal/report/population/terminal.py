@@ -10,6 +10,7 @@ from rich.table import Table
 from dorsal.findings.fronts import Front
 from dorsal.findings.population.records import AxisFinding, Importance, PopulationFindings, SpaceFinding
 from dorsal.report.terminal import head, points, table_of
+from dorsal.report.words.learning import error_words
 from dorsal.report.words.numerals import NONE, chance, count, magnitude, plural
 from dorsal.report.words.populations import conclusions, no_importances, no_profile, notes, rule_sentence
 from dorsal.report.words.schedule import schedule_sentences
@@ -27,7 +28,8 @@ def print_population(found: PopulationFindings, console: Console) -> None:
     schedule = f"{found.recipe}, {plural(found.epochs, 'epoch')}, {plural(found.seeds, 'seed')}"
     head(console, f"{found.name}: {schedule} a network")
     console.print(points(conclusions(found)))
-    head(console, f"Errors in percent, with {100 * found.confidence:g} % intervals")
+    errors = error_words(found.learning.metric).replace("error", "Errors")
+    head(console, f"{errors} in percent, with {100 * found.confidence:g} % intervals")
     console.print(table_of("space", ("networks", "mean", "median", "least", "most"), map(_errors, found.spaces)))
     learnt = not found.learning.nothing
     if learnt and any(space.summary and space.summary.searches for space in found.spaces):

@@ -16,6 +16,7 @@ from dorsal.report.words.probing import probe_caveats
 from dorsal.report.words.starts import models_differ_in, start_caveats, start_sentences
 from dorsal.report.words.tuning import tuning_caveats, tuning_sentences
 from dorsal.report.words.verdicts import unequal_sentences, wins
+from dorsal.spec.task import metric_of
 from dorsal.spec.timm import TimmNetwork
 from dorsal.stats import Comparisons, Shares
 
@@ -123,13 +124,18 @@ def _wins(verdict: PairVerdict) -> str:
 
 
 def _fixed(study: Study, found: ComparisonFindings) -> Iterator[str]:
-    """Two trained models by the exact McNemar test and a paired bootstrap."""
+    """Two trained models by a paired bootstrap, and where each image is right or wrong by the exact McNemar test."""
     for recipe, pair in found.fixed.items():
         first, second = (arm.label for arm in study.arms)
+        drawn = interval(pair.difference, pair.confidence, of=f" of {first} minus {second} by paired bootstrap")
         if pair.first_only is None or pair.second_only is None:
+            yield (
+                f"Under the recipe {recipe}, on {plural(pair.images, 'test image')} the trained {first} is "
+                f"{pair.difference.value:+.2f} points of {metric_of(study.task).short} from the trained {second}"
+                f"{'; ' * bool(drawn)}{drawn}."
+            )
             continue
         test = "" if pair.p is None else f"; exact McNemar test: {p_value(pair.p)}"
-        drawn = interval(pair.difference, pair.confidence, of=f" of {first} minus {second} by paired bootstrap")
         yield (
             f"Under the recipe {recipe}, of {plural(pair.images, 'test image')} {first} alone is right on "
             f"{pair.first_only:,} and {second} alone on {pair.second_only:,}{test}{'; ' * bool(drawn)}{drawn}."

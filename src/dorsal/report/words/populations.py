@@ -17,7 +17,7 @@ from dorsal.findings.population.records import (
 )
 from dorsal.findings.population.space_pairs import FEWEST_OF_A_SPACE
 from dorsal.language.fields import show
-from dorsal.report.words.learning import learning_sentences
+from dorsal.report.words.learning import error_words, learning_sentences
 from dorsal.report.words.numerals import decimals, interval, p_value, plural, roughly
 from dorsal.report.words.schedule import left_out, longest_sentences, schedule_sentence, statistic
 from dorsal.stats import Estimate, PopulationComparison
@@ -52,7 +52,7 @@ def conclusions(found: PopulationFindings) -> tuple[str, ...]:
     """What the population shows, in the order to be read."""
     return (
         *learning_sentences(found.learning),
-        *map(space_sentence, found.spaces),
+        *(space_sentence(space, error_words(found.learning.metric)) for space in found.spaces),
         *(pair_conclusion(pair, found) for pair in found.pairs),
         *(s for space in found.spaces if not found.learning.nothing and (s := axes_sentence(space))),
         plan_sentence(found),
@@ -79,8 +79,8 @@ def clearest(found: PopulationFindings) -> str:
     return pair_conclusion(pair, found) if p <= 1 - found.confidence else "No two spaces are shown to differ."
 
 
-def space_sentence(space: SpaceFinding) -> str:
-    """How the networks fared, and where their errors lie."""
+def space_sentence(space: SpaceFinding, error: str = "error") -> str:
+    """How the networks fared, and where their errors lie; `error` says what that is."""
     counts, summary = space.counts, space.summary
     left = ", ".join(
         f"{number:,} {what}"
@@ -96,7 +96,7 @@ def space_sentence(space: SpaceFinding) -> str:
         return f"{fared}; nothing can be said of its errors."
     mean = interval(summary.mean, 0.95)
     return (
-        f"{fared}; error {summary.best.error:.2f} % for the best, {summary.best.label}, in the mean "
+        f"{fared}; {error} {summary.best.error:.2f} % for the best, {summary.best.label}, in the mean "
         f"{summary.mean.value:.2f} %{f' ({mean})' if mean else ''}, median {summary.median.value:.2f} %."
     )
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from dorsal.findings.pick import Pick
 from dorsal.findings.search import SearchFindings
-from dorsal.report.words.learning import learning_sentences
+from dorsal.report.words.learning import error_words, learning_sentences
 from dorsal.report.words.numerals import cost_title, count, interval
 from dorsal.report.words.schedule import rank_sentences, schedule_sentence, unverified
+from dorsal.spec.task import Classify, task_text
 from dorsal.stats.versus_random import AgainstRandom
 from dorsal.study.search.records import ERROR
 
@@ -37,7 +38,8 @@ def _conclusions(found: SearchFindings) -> Iterator[str]:
     if found.best is None:
         yield "No network has finished, so there is nothing to compare."
         return
-    yield f"Least error: {found.best.error:.2f} %, {found.best.label}. {flattery(counts.finished, found.seeds)}"
+    error = error_words(found.learning.metric)
+    yield f"Least {error}: {found.best.error:.2f} %, {found.best.label}. {flattery(counts.finished, found.seeds)}"
     if len(found.objectives) > 1:
         front = ", ".join(point.label for point in found.front)
         yield f"No network beats these in {' and '.join(found.objectives)}: {front}."
@@ -82,7 +84,14 @@ def against_random_sentence(found: AgainstRandom) -> str:
 
 def pick_sentences(found: Pick) -> tuple[str, ...]:
     """What was picked, and what its error is worth."""
-    return (*learning_sentences(found.learning), *_picked(found), *_sizes(found), *_worth(found), _schedule(found))
+    return (
+        *learning_sentences(found.learning),
+        *_picked(found),
+        *_sizes(found),
+        *_task(found),
+        *_worth(found),
+        _schedule(found),
+    )
 
 
 def _picked(found: Pick) -> Iterator[str]:
@@ -92,7 +101,8 @@ def _picked(found: Pick) -> Iterator[str]:
     for network in found.networks:
         each = ", ".join(f"{error:.2f}" for error in network.errors)
         mean = f", the mean of {len(network.errors)} seeds ({each})" if len(network.errors) > 1 else ""
-        yield f"{network.label}: {network.error:.2f} % error{mean}, {network.costs['macs'] / 1e6:.2f} M MACs."
+        error = error_words(found.learning.metric)
+        yield f"{network.label}: {network.error:.2f} % {error}{mean}, {network.costs['macs'] / 1e6:.2f} M MACs."
 
 
 def _sizes(found: Pick) -> Iterator[str]:
@@ -101,6 +111,13 @@ def _sizes(found: Pick) -> Iterator[str]:
         side = int(network.costs["image_size"])
         how = f'--data "photos(size={side})"'
         yield f"{network.label} was trained at {side} px: give its data that size, as in {how}."
+
+
+def _task(found: Pick) -> Iterator[str]:
+    """The task, which texts of networks do not say."""
+    if found.task != task_text(Classify()):
+        option = f'--task "{found.task}"' if "(" in found.task else f"--task {found.task}"
+        yield f"It was trained for another task than classification: give {option} to the verb that takes it."
 
 
 def _worth(found: Pick) -> Iterator[str]:

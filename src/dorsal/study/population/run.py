@@ -17,7 +17,7 @@ from dorsal.jobs.plan import Plan, Run, run_of
 from dorsal.jobs.records import Arm
 from dorsal.jobs.store import SEEDS, Categories, Domains, Range, Value, Values
 from dorsal.jobs.study_file import STUDY_FILE
-from dorsal.jobs.train import data_summary, summaries_at_sizes, with_device
+from dorsal.jobs.train import check_models, data_summary, summaries_at_sizes, with_device
 from dorsal.latency.predict import cautions, read_latency_model
 from dorsal.recipes.recipe import Recipe
 from dorsal.recipes.text import read_recipes
@@ -27,7 +27,7 @@ from dorsal.space.sample import Sample, sample
 from dorsal.space.space import Space
 from dorsal.spec.adapt import fitted_to
 from dorsal.spec.task import Classify
-from dorsal.spec.timm import hash_of
+from dorsal.spec.timm import AnyNetwork, hash_of
 from dorsal.study.population.question import Population, command_line
 from dorsal.study.population.records import HowTrained, PopulationStudy, SpaceSample
 from dorsal.study.population.saved import drawn_before, load_population, refuse_others, write_spaces
@@ -89,7 +89,7 @@ def run_population(asked: Population, *, on_event: OnEvent = lambda _: None) -> 
     drawn = tuple(map(_drawn, samples))
     trained = HowTrained(recipe=asked.recipe, data=asked.data, epochs=asked.epochs, task=asked.task)
     plan = _plan(samples, drawn, asked, recipes, data)
-
+    check_drawn({arm.label: arm.network for arm in plan.arms}, data)
     execution = Execution(
         plan=plan,
         timed=timed_runs(plan),
@@ -114,6 +114,14 @@ def run_population(asked: Population, *, on_event: OnEvent = lambda _: None) -> 
         write=lambda: write_spaces(folder, trained, drawn),
     )
     return load_population(folder, asked.storage)
+
+
+def check_drawn(networks: Mapping[str, AnyNetwork], data: DataSummary) -> None:
+    """Raises ValueError where the task cannot be built on one of these networks of a space, by label."""
+    try:
+        check_models(networks, data)
+    except ValueError as error:
+        raise ValueError(f"{error}; edit the base of the space, as in edit='strides=[2, 2, 2, 2]'") from None
 
 
 def describer(plan: Plan, drawn: Sequence[SpaceSample]) -> Callable[[Run], tuple[Domains, Values]]:

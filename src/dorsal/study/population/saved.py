@@ -97,7 +97,9 @@ def refuse_others(
 
 
 def changed_since(study: Study, recipes: Mapping[str, Recipe], data: DataSummary) -> str:
-    """What is not as it was in the study: "recipe", "data" or ""."""
+    """What is not as it was in the study: "task", "recipe", "data" or ""."""
+    if data.task != study.task:
+        return "task"
     if recipes != study.recipes:
         return "recipe"
     return "" if data.fingerprint == study.data.fingerprint else "data"

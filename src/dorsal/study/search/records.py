@@ -7,12 +7,14 @@ from typing import Any
 
 import msgspec
 
+from dorsal.data.summary import DataSummary
 from dorsal.jobs.records import Study
 from dorsal.jobs.results import network_results
 from dorsal.language.notebook import html_table
 from dorsal.recipes.recipe import Recipe
 from dorsal.space.space import Space
 from dorsal.spec.cost import Cost
+from dorsal.spec.task import task_text
 from dorsal.study.choice.records import ChoiceStudy
 from dorsal.study.comparison.records import DataSetStudies
 from dorsal.study.population.records import PopulationStudy
@@ -98,10 +100,15 @@ AnyStudy = Study | DataSetStudies | PopulationStudy | SearchStudy | ChoiceStudy
 
 
 def random_draws(
-    population: PopulationStudy, folder: str, log: SearchLog, recipes: Mapping[str, Recipe], data: str, seeds: int
+    population: PopulationStudy,
+    folder: str,
+    log: SearchLog,
+    recipes: Mapping[str, Recipe],
+    data: DataSummary,
+    seeds: int,
 ) -> RandomDraws:
-    """What the draws of the searched space came to in the population of `folder`. `data` is the fingerprint, `seeds`
-    how many.
+    """What the draws of the searched space came to in the population of `folder`. `data` are those of the search,
+    `seeds` how many.
 
     Raises ValueError where their errors do not compare with those of the search.
     """
@@ -114,8 +121,9 @@ def random_draws(
     for what, then, now, shown in (
         (f"the space {name}", drawn.space, log.space, ""),
         ("bounds", drawn.sampling.bounds, log.bounds, f": {_bounds(drawn.sampling.bounds)}, not {_bounds(log.bounds)}"),
+        ("task", there.task, data.task, f": {task_text(there.task)}, not {task_text(data.task)}"),
         ("recipe", there.recipes, recipes, f": {', '.join(there.recipes)}, not {', '.join(recipes)}"),
-        ("data", there.data.fingerprint, data, f": {there.data.description}"),
+        ("data", there.data.fingerprint, data.fingerprint, f": {there.data.description}"),
         ("number of seeds", len(there.seeds), seeds, f": {len(there.seeds)}, not {seeds}"),
     ):
         if then != now:

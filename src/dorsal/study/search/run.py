@@ -33,7 +33,7 @@ from dorsal.space.costs import cost_of
 from dorsal.space.sample import Sample
 from dorsal.spec.timm import hash_of
 from dorsal.study.population.question import Population
-from dorsal.study.population.run import RUN, domains_of, first_networks, sample_spaces, values_of
+from dorsal.study.population.run import RUN, check_drawn, domains_of, first_networks, sample_spaces, values_of
 from dorsal.study.search.proposals import Asker, Feedback, Judgement
 from dorsal.study.search.question import Search, command_line
 from dorsal.study.search.records import ERROR, SearchedNetwork, SearchLog, SearchStudy, random_draws
@@ -72,6 +72,7 @@ def run_search(asked: Search, *, on_event: OnEvent = lambda _: None) -> SearchSt
         sample_seed=asked.sample_seed,
     )
     (draws,) = sample_spaces(population, data, on_event)
+    check_drawn({f"{draws.space.name}/{row}": network for row, network in enumerate(draws.networks())}, data)
     log = SearchLog(
         space=draws.space,
         bounds=asked.bounds,
@@ -82,7 +83,7 @@ def run_search(asked: Search, *, on_event: OnEvent = lambda _: None) -> SearchSt
     )
     seeds = len(asked.seed_list)
     if drawn:
-        log = replace(log, against=random_draws(drawn, asked.against, log, recipes, data.fingerprint, seeds))
+        log = replace(log, against=random_draws(drawn, asked.against, log, recipes, data, seeds))
     asker = Asker(draws.space, read_bounds(bounds, predicted), predicted, objectives, asked.sampler, asked.sample_seed)
     folder = asked.folder
     with hold(folder), Store(storage_url(folder, asked.storage), asked.name) as store:
