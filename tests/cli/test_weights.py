@@ -18,6 +18,7 @@ from dorsal.jobs.records import ModelScore
 from dorsal.jobs.train import choose_device
 from dorsal.nn.build import build
 from dorsal.spec.preprocessing import Preprocessing
+from dorsal.spec.task import Classify
 from dorsal.tasks import saved
 from dorsal.tasks.classify.score import ClassifyScorer
 from dorsal.tasks.detect.checkpoints import load_detector
@@ -471,7 +472,7 @@ def test_models_of_few_and_of_many_classes_stand_in_one_table(capsys, tmp_path):
         result = ModelScore(
             key="", score=found.score, scores=found.scores, loss=found.loss, images=found.images, seconds=1.0
         )
-        rows.append(SimpleNamespace(name=f"{classes} classes", images=f"of {classes}", result=result))
+        rows.append(SimpleNamespace(name=f"{classes} classes", images=f"of {classes}", result=result, task=Classify()))
     _print(SimpleNamespace(models=rows), tmp_path)
     few, many = [line.split("│") for line in capsys.readouterr().out.splitlines() if "75.00" in line]
     assert [cell.strip() == "" for cell in few] != [cell.strip() == "" for cell in many]  # it has no top-5
