@@ -14,11 +14,12 @@ from dorsal.findings.pick import pick_networks
 from dorsal.findings.population.analyse import analyse_population
 from dorsal.findings.search import analyse_search
 from dorsal.jobs.engine import Message, Predictions
+from dorsal.jobs.forecast import RunTiming
 from dorsal.jobs.kept import read_predictions, write_predictions
 from dorsal.jobs.plan import Run, checkpoint_file, run_key, run_of
 from dorsal.jobs.records import Trial
 from dorsal.jobs.resources import ResourceOptions
-from dorsal.jobs.train import data_summary, run_trial
+from dorsal.jobs.train import data_summary, run_trial, time_run
 from dorsal.recipes.epoch import Epoch
 from dorsal.recipes.text import read_any_recipes
 from dorsal.report.words import populations, search
@@ -300,6 +301,15 @@ def test_a_run_that_was_broken_off_ends_as_one_that_was_not(task: str, tmp_path:
     again = made(run, tmp_path / "broken")
     assert (again.score, again.scores, again.predictions) == (whole.score, whole.scores, whole.predictions)
     assert [point.train_loss for point in again.curve] == [point.train_loss for point in whole.curve]
+
+
+def test_an_epoch_too_short_for_a_step_to_be_timed_is_guessed(tmp_path: Path) -> None:
+    run = runs(tmp_path, networks=(NET,), recipes=("dense(epochs=1, batch=16)",))[0]
+    found = time_run(run, place=ResourceOptions(device="cpu").resources)
+    assert isinstance(found, RunTiming), found
+    assert found.train_step is None
+    assert found.epoch_seconds > found.forward.median_ms / 1e3
+    assert found.whole is not None
 
 
 def made(run: Run, folder: Path, *, keep_models: bool = False, stop_after: int | None = None) -> Trial:

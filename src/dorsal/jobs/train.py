@@ -64,6 +64,8 @@ from dorsal.weights.start import StartingWeights, load_start
 _WARMUPS, _REPEATS, _SECONDS = 2, 30, 2.0
 """Warm-up calls, timed calls at most, and seconds at most; at least one call is timed."""
 _EVALUATION_BATCH = 64
+_STEP_IN_FORWARDS = 3
+"""A training step takes about so many times as long as a forward pass of its images: the backward pass is two more."""
 _LOOKED_AT = 200
 """Maps of classes that are read to say what a constant answer scores."""
 
@@ -439,7 +441,8 @@ def _time_task(
     run: Run, recipe: Recipe, data: AnnotatedData, start: StartingWeights | None, place: Resources
 ) -> RunTiming:
     """As `time_run`, of a task that adds heads to the network. The time of a call of the whole model is told of one
-    validation image, the first; that of the trunk of an image of that size."""
+    validation image, the first; that of the trunk of an image of that size. Where an epoch has too few steps for one to
+    be timed, the epoch is guessed from these calls."""
     device = torch.device(place.device)
     method = method_of(run.task, data.labels)
     model = method.build(run.network, recipe, start).to(device).to(memory_format=torch.channels_last).eval()
@@ -452,12 +455,11 @@ def _time_task(
     with torch.inference_mode(), FlopCounterMode(display=False) as flops:
         list(method.predict(model, images, seen))
     steps = _step_seconds(run, recipe, data, place, start)
-    if not steps:
-        raise ValueError("an epoch has too few steps for one to be timed")
-    epoch = math.ceil(len(data.train) / recipe.batch) * statistics.mean(steps)
+    step = statistics.mean(steps) if steps else _STEP_IN_FORWARDS * recipe.batch * statistics.mean(whole)
+    epoch = math.ceil(len(data.train) / recipe.batch) * step
     return RunTiming(
         forward=_latency(whole, 1, place),
-        train_step=_latency(steps, recipe.batch, place),
+        train_step=_latency(steps, recipe.batch, place) if steps else None,
         epoch_seconds=epoch + len(data.val) * statistics.mean(whole),
         trunk_forward=_latency(trunk, 1, place),
         whole=WholeCost(sum(each.numel() for each in model.parameters()), flops.get_total_flops() // 2),
