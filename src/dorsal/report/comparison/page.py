@@ -22,6 +22,7 @@ from dorsal.report.comparison.figures import (
 )
 from dorsal.report.comparison.gallery import GALLERY_STYLE, GalleryImage, gallery
 from dorsal.report.comparison.results import write_results
+from dorsal.report.comparison.secondary import secondary_section
 from dorsal.report.drawing import draw_arm
 from dorsal.report.pairs import caption
 from dorsal.report.parts import (
@@ -99,6 +100,7 @@ def comparison_page(study: Study, found: ComparisonFindings, images: Sequence[Ga
     sections = (
         top(study.name, about, conclusions(study, found), caveats(study, found)),
         section("Results", _results(study, found)),
+        secondary_section(study),
         section("Tuning", _tuning(study, found)) if found.tuning else "",
         section("Trunk and heads", _whole(study)) if any(arm.whole for arm in study.arms) else "",
         section("Score against cost", _costs(study, found)),
