@@ -57,7 +57,8 @@ class Method(Protocol):
         """The training images of the data. Raises ValueError where the recipe does not suit them."""
 
     def validation(self, data: AnyData, batch: int) -> Validation:
-        """The validation images of the data, `batch` of them at a time."""
+        """The validation images of the data, `batch` of them at a time. Raises ValueError where no score could come of
+        them."""
 
     def losses(self, model: nn.Module, images: Tensor, targets: Any, recipe: Recipe) -> dict[str, Tensor]:
         """The terms of the loss, each a scalar mean over the images; their sum is descended."""

@@ -140,7 +140,8 @@ def fit(
 
     `micro_batch` is the largest number of images that a process holds at a time: the gradients of a larger batch are
     added up over several passes before each step. The result is that of the whole batch but for batch norm, which sees
-    one micro-batch, and for the draws of dropout and drop path.
+    one micro-batch, for the draws of dropout, drop path and boxes to learn from, and for losses that are means over
+    pixels or boxes: of each micro-batch, and then over micro-batches by their images.
 
     Raises ValueError when network and data do not fit, the device is not there, or the checkpoint is of another run,
     and OSError when a checkpoint cannot be written. A loss that is not finite is an outcome: `Fit.status` "diverged".

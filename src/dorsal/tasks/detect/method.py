@@ -91,8 +91,10 @@ class DetectMethod:
         return Training(items, length, functools.partial(grouped_epoch, orders, wide, recipe.batch), _collate)
 
     def validation(self, data: AnyData, batch: int) -> SeenBatches:
-        """See `Method.validation`: whole images."""
+        """See `Method.validation`: whole images. Raises ValueError where nothing is in them but crowds."""
         assert isinstance(data, AnnotatedData)
+        if not any(_has_object(data.val.annotation(index)) for index in range(len(data.val))):
+            raise ValueError("the validation images have no objects, or crowds alone, so there is nothing to score")
         return SeenBatches(data.val, data.size, data.normalization, batch)
 
     def losses(self, model: nn.Module, images: Tensor, targets: Targets, _: Recipe) -> dict[str, Tensor]:
@@ -124,6 +126,11 @@ class DetectMethod:
             dense = [map_mask(objects.masks[row].pixels(), frame.affine, frame.size) for row in kept.tolist()]
             masks = torch.from_numpy(np.stack(dense) if dense else np.zeros((0, *frame.size), np.bool_))
         return Target(torch.from_numpy(boxes[kept]), torch.from_numpy(objects.labels[kept]), masks)
+
+
+def _has_object(truth: Annotation) -> bool:
+    assert truth.objects is not None
+    return not truth.objects.crowd.all()
 
 
 def _collate(items: Sequence[tuple[Tensor, Target]]) -> tuple[Tensor, Targets]:

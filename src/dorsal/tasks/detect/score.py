@@ -30,7 +30,8 @@ class DetectScorer:
         for index, said, each in zip(indices, found, seen, strict=True):
             truth, objects = each.truth.objects, said.objects
             if truth is None or objects is None:
-                raise ValueError(f"image {index} of the split: objects are missing in {'its truth' * (truth is None)}")
+                where = "its truth has" if truth is None else "what was found has"
+                raise ValueError(f"image {index} of the split: {where} no objects, not even an empty set of them")
             overlaps = None
             if self._masks:
                 if truth.masks is None or objects.masks is None:

@@ -21,7 +21,7 @@ from dorsal.recipes.recipe import Recipe
 from dorsal.spec.adapt import with_output_stride
 from dorsal.spec.metric import MIOU
 from dorsal.spec.network import Network
-from dorsal.spec.task import Semantic
+from dorsal.spec.task import Semantic, task_text
 from dorsal.spec.timm import AnyNetwork
 from dorsal.tasks.data import AnyData
 from dorsal.tasks.maps import Maps, all_maps, pyramid_maps
@@ -57,7 +57,14 @@ class SemanticMethod:
         if stride is not None and isinstance(network, Network):
             network = with_output_stride(network, stride)
         model = make_model(network, recipe, start)
-        segmenter = self.on(pyramid_maps(model) if stride is None else all_maps(model))
+        maps = pyramid_maps(model) if stride is None else all_maps(model)
+        strides = [level.stride for level in maps.info]
+        if stride is not None and strides[-1] != stride:
+            raise ValueError(
+                f"task {task_text(self._task)} needs a trunk whose last map has stride {stride}; those of this network "
+                f"have {', '.join(map(str, strides))}, and only networks of Dorsal's own can be dilated"
+            )
+        segmenter = self.on(maps)
         if recipe.norm == "sync":
             synchronise(segmenter)
         return segmenter
@@ -82,8 +89,10 @@ class SemanticMethod:
         return Training(SeededItems(items, images, seed), images, functools.partial(order, images, seed), _collate)
 
     def validation(self, data: AnyData, batch: int) -> SeenBatches:
-        """See `Method.validation`: whole images."""
+        """See `Method.validation`: whole images. Raises ValueError where no pixel of them has a class."""
         assert isinstance(data, AnnotatedData)
+        if not any(_has_class(data.val.annotation(index)) for index in range(len(data.val))):
+            raise ValueError("no pixel of the validation images has a class, so there is nothing to score")
         return SeenBatches(data.val, data.size, data.normalization, batch)
 
     def losses(self, model: nn.Module, images: Tensor, targets: Tensor, recipe: Recipe) -> dict[str, Tensor]:
@@ -105,6 +114,11 @@ class SemanticMethod:
     def scorer(self) -> SemanticScorer:
         """See `Method.scorer`."""
         return SemanticScorer(self._classes)
+
+
+def _has_class(truth: Annotation) -> bool:
+    assert truth.semantic is not None
+    return bool((truth.semantic != np.iinfo(truth.semantic.dtype).max).any())
 
 
 def _target(truth: Annotation, frame: Frame) -> Tensor:
