@@ -36,8 +36,9 @@ def predict(
     A classifier names their most probable classes, a detector their objects, a segmenter the class of each pixel.
     Images are prepared as the model's card says. All files are read before the model runs, so one bad file stops the
     call at once. With --out there is a picture of each image, and a file predictions.json: of a detector a result file
-    of COCO, in pixels of the image files, whose image_id are their names; of a segmenter the names of label images,
-    PNG files with the number of each pixel's class.
+    of COCO, whose image_id are the names of the files, with a number where several have one name; of a segmenter the
+    names of label images, PNG files with the number of each pixel's class. Places are pixels of the image files, turned
+    as their EXIF orientation says.
 
     Examples:
         dorsal predict cat.jpg dog.png --model runs/train --top 1
@@ -49,9 +50,10 @@ def predict(
     predictor = Predictor(model, device)
     suffixes = Reading(channels=predictor.card.network.in_channels).suffixes
     files = tuple(dict.fromkeys(file for path in images for file in _files(path, suffixes)))
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
     names = _names(files)
+    if out is not None:
+        _refuse_own(out, files, names)
+        out.mkdir(parents=True, exist_ok=True)
     answers: dict[str, Any] = {}
     results: list[Any] = []
     for seen in predictor.files(files):
@@ -118,11 +120,21 @@ def _write(seen: Prediction, card: Card, out: Path, name: str, least_score: floa
     if seen.found.objects is not None:
         from dorsal.annotations.coco import write_results
 
-        return list(write_results(seen.found, seen.path.name, card.category_ids))
+        return list(write_results(seen.found, name + seen.path.suffix, card.category_ids))
     if seen.found.semantic is not None:
         Image.fromarray(seen.found.semantic).save(out / f"{name}.labels.png")
-        return [{"image": seen.path.name, "labels": f"{name}.labels.png", "classes": card.label_names}]
+        return [{"image": name + seen.path.suffix, "labels": f"{name}.labels.png", "classes": card.label_names}]
     return []
+
+
+def _refuse_own(out: Path, files: tuple[Path, ...], names: dict[Path, str]) -> None:
+    """Raises ValueError where a picture would replace one of the images."""
+    own = {file.resolve() for file in files}
+    for name in names.values():
+        if (picture := (out / f"{name}.jpg")).resolve() in own:
+            raise ValueError(
+                f"--out {str(out)!r} would replace {str(picture)!r}, which is to be looked at; name another folder"
+            )
 
 
 def _names(files: tuple[Path, ...]) -> dict[Path, str]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dorsal.annotations.annotation import Annotation
+from dorsal.annotations.annotation import Annotation, Objects
 from dorsal.annotations.labels import Labels
 from dorsal.data.decode import Levels
 from dorsal.data.split import named
@@ -37,6 +37,9 @@ class AnnotatedSplit(Protocol):
 
     def annotation(self, index: int) -> Annotation:
         """All that was asked for about image `index`, in its pixels."""
+
+    def object_labels(self, index: int) -> NDArray[np.int64]:
+        """The labels of the objects of image `index` that are no crowds, without drawing a mask."""
 
 
 class AnnotatedData(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -140,6 +143,11 @@ class JoinedAnnotated:
         split, place = self._find(index)
         return split.annotation(place)
 
+    def object_labels(self, index: int) -> NDArray[np.int64]:
+        """The labels of the objects of image `index` that are no crowds."""
+        split, place = self._find(index)
+        return split.object_labels(place)
+
     def _find(self, index: int) -> tuple[AnnotatedSplit, int]:
         for split in self._splits:
             if index < len(split):
@@ -167,6 +175,10 @@ class ChosenAnnotated:
         """All that was asked for about image `index`."""
         return self._split.annotation(int(self._places[index]))
 
+    def object_labels(self, index: int) -> NDArray[np.int64]:
+        """The labels of the objects of image `index` that are no crowds."""
+        return self._split.object_labels(int(self._places[index]))
+
 
 class Relabelled:
     """A split with labels in another order: what was label i becomes `order[i]`."""
@@ -193,6 +205,18 @@ class Relabelled:
             moved = self._order[np.where(unknown, 0, semantic)].astype(semantic.dtype)
             semantic = np.where(unknown, semantic, moved)
         return msgspec.structs.replace(found, objects=objects, semantic=semantic)
+
+    def object_labels(self, index: int) -> NDArray[np.int64]:
+        """The labels of the objects of image `index` that are no crowds, in the new labels."""
+        return self._order[self._split.object_labels(index)]
+
+
+def counted_labels(objects: Objects | None) -> NDArray[np.int64]:
+    """The labels of objects that are no crowds."""
+    if objects is None:
+        return np.zeros(0, np.int64)
+    labels: NDArray[np.int64] = objects.labels[~objects.crowd]
+    return labels
 
 
 def size_of(split: AnnotatedSplit, index: int) -> Size:

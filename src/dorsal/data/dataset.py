@@ -206,15 +206,16 @@ class EvaluationBatches:
         return range(first, min(first + self.batch_size, len(self._split)))
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return map(self.batch, range(len(self)))
+
+    def batch(self, number: int) -> tuple[Tensor, Tensor]:
+        """A batch by its number, from 0."""
         if self._keep and self._kept is None:
             self._kept = _crops(self._split, range(len(self._split)), self._crop)
-        for start in range(0, len(self._split), self.batch_size):
-            stop = min(start + self.batch_size, len(self._split))
-            if self._kept is None:
-                crops = _crops(self._split, range(start, stop), self._crop)
-            else:
-                crops = self._kept[start:stop]
-            yield self._to_float(crops), self._labels[start:stop]
+        places = self.indices(number)
+        part = slice(places.start, places.stop)
+        crops = _crops(self._split, places, self._crop) if self._kept is None else self._kept[part]
+        return self._to_float(crops), self._labels[part]
 
 
 def _crops(split: Split, indices: range, crop: Callable[[Tensor], Tensor]) -> Tensor:

@@ -83,6 +83,12 @@ class EntrySplit(msgspec.Struct, frozen=True, eq=False, kw_only=True):
                 self.annotations[index] = found
         return found
 
+    def object_labels(self, index: int) -> NDArray[np.int64]:
+        """The labels of the objects of image `index` that are no crowds."""
+        truth = self.entries[index].truth
+        labels: NDArray[np.int64] = truth.labels[~truth.crowd]
+        return labels
+
     @property
     def _small(self) -> bool:
         worker = get_worker_info()

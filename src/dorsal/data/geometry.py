@@ -23,6 +23,8 @@ from dorsal.spec.layers import Size
 Floats = npt.NDArray[np.floating[Any]]
 LabelMap = npt.NDArray[np.unsignedinteger[Any]]
 
+_MOST_ENLARGED = 4.0
+"""A whole image is resized before a part is cut out unless that makes it more than so many times as wide or high."""
 _WHOLE = 1e-6
 """Coordinates this near to a whole number are one: what is left is rounding."""
 
@@ -145,9 +147,9 @@ def map_image(image: Tensor, affine: Affine, size: Size, fill: float = 0.0) -> T
     `fill`. The view may share the image's memory.
 
     Cropping and mirroring by whole pixels are exact. Resizing is torchvision's, bilinear and antialiased, where whole
-    pixels are cut: before it (a crop that is resized), or after it if the image becomes smaller (a crop of a resized
-    image). Every other map takes bilinear samples, as OpenCV's warpAffine does. If it makes the image less than half as
-    wide or high, the image is resized first.
+    pixels are cut: before it (a crop that is resized), or after it if the image becomes at most four times as wide and
+    high (a crop of a resized image). Every other map takes bilinear samples, as OpenCV's warpAffine does. If it makes
+    the image less than half as wide or high, the image is resized first.
 
     Raises ValueError for another type or shape.
     """
@@ -169,7 +171,7 @@ def _straight(image: Tensor, affine: Affine, size: Size, fill: float) -> Tensor 
     # A region that reaches beyond the file could be of any size.
     if region and min(region) >= 0 and region[2] <= width and region[3] <= height:
         return _resize(_cropped(image, region, fill), size)
-    smaller = _whole(-c, -f, a * width, e * height) if max(a, e) <= 1 else None
+    smaller = _whole(-c, -f, a * width, e * height) if max(a, e) <= _MOST_ENLARGED else None
     if smaller is None or min(smaller[2:]) < 1:
         return None
     left, top, width, height = smaller

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dorsal.annotations.annotation import IGNORE, Annotation
 from dorsal.annotations.labels import Labels
-from dorsal.data.annotated import AnnotatedData
+from dorsal.data.annotated import AnnotatedData, counted_labels
 from dorsal.data.check import fact_row
 from dorsal.data.decode import measure
 from dorsal.data.errors import DataError
@@ -54,6 +54,10 @@ class MemorySplit(msgspec.Struct, frozen=True, eq=False):
     def annotation(self, index: int) -> Annotation:
         """All that is known about the image."""
         return self.annotations[index]
+
+    def object_labels(self, index: int) -> NDArray[np.int64]:
+        """The labels of the objects of the image that are no crowds."""
+        return counted_labels(self.annotations[index].objects)
 
 
 def annotated_data(
@@ -117,8 +121,8 @@ def annotated_data(
         labels=labels,
         kinds=kinds,
         category_ids=index.category_ids,
-        train=_split(pixels, annotations),
-        val=_split(val_pixels, val_annotations),
+        train=_split(pixels, [_whole(said, kinds) for said in annotations]),
+        val=_split(val_pixels, [_whole(said, kinds) for said in val_annotations]),
         normalization=IMAGENET if normalization == "imagenet" else normalization_of(rows, None),
         fingerprint=fingerprint_of(sized, facts),
         size=size,
@@ -134,6 +138,14 @@ def _pixels(field: str, image: npt.ArrayLike) -> Pixels:
     if array.ndim != 3 or array.dtype != np.uint8 or not array.size or array.shape[2] > 64:
         raise ValueError(f"{field} is {array.dtype} {list(array.shape)}; it must be uint8 [height, width, channels]")
     return np.ascontiguousarray(np.moveaxis(array, 2, 0))
+
+
+def _whole(said: Annotation, kinds: frozenset[Kind]) -> Annotation:
+    """The annotation of an image without objects with the masks that its none objects have."""
+    objects = said.objects
+    if objects is None or objects.masks is not None or "masks" not in kinds:
+        return said
+    return msgspec.structs.replace(said, objects=msgspec.structs.replace(objects, masks=()))
 
 
 def _kinds(annotations: Sequence[Annotation]) -> frozenset[Kind]:

@@ -27,7 +27,7 @@ from torch import Tensor
 from dorsal.annotations.annotation import Annotation, objects_of
 from dorsal.annotations.labels import Labels
 from dorsal.annotations.rle import rle_of_pixels
-from dorsal.data.annotated import AnnotatedData
+from dorsal.data.annotated import AnnotatedData, counted_labels
 from dorsal.data.compose import Atlas, bounds, build_atlas, draw_scenes
 from dorsal.data.decode import grey
 from dorsal.data.spec import Scenes
@@ -108,6 +108,10 @@ class SceneSplit(msgspec.Struct, frozen=True, eq=False):
             objects=objects_of(bounds(masks), numbers, masks=[rle_of_pixels(mask) for mask in masks]),
             semantic=semantic,
         )
+
+    def object_labels(self, index: int) -> Ints:
+        """The digits of image `index`."""
+        return counted_labels(self.annotation(index).objects)
 
 
 class AnnotatedScenes(msgspec.Struct, frozen=True, eq=False):

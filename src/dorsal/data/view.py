@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import numpy as np
@@ -119,12 +121,18 @@ class SeenBatches:
         return self._batches[number][1]
 
     def __iter__(self) -> Iterator[tuple[Tensor, list[Seen]]]:
-        for size, members in self._batches:
-            views = [self._view(index) for index in members]
-            seen = [
-                Seen(whole(size_of(self._split, index), self._side), self._split.annotation(index)) for index in members
-            ]
-            yield stacked([self._to_float(view) for view in views], size), seen
+        return map(self.batch, range(len(self)))
+
+    def batch(self, number: int) -> tuple[Tensor, list[Seen]]:
+        """A batch by its number, from 0."""
+        size, members = self._batches[number]
+        # Threads and not processes: Pillow decodes and torch resizes without holding the interpreter lock.
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            views = list(pool.map(self._view, members))
+        seen = [
+            Seen(whole(size_of(self._split, index), self._side), self._split.annotation(index)) for index in members
+        ]
+        return stacked([self._to_float(view) for view in views], size), seen
 
     def _view(self, index: int) -> Tensor:
         found = self._kept.get(index)

@@ -456,7 +456,7 @@ def _time_task(
         list(method.predict(model, images, seen))
     steps = _step_seconds(run, recipe, data, place, start)
     step = statistics.mean(steps) if steps else _STEP_IN_FORWARDS * recipe.batch * statistics.mean(whole)
-    epoch = math.ceil(len(data.train) / recipe.batch) * step
+    epoch = math.ceil(method.training(recipe, data, run.seed).length / recipe.batch) * step
     return RunTiming(
         forward=_latency(whole, 1, place),
         train_step=_latency(steps, recipe.batch, place) if steps else None,

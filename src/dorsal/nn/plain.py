@@ -30,6 +30,7 @@ def is_eager(x: Tensor) -> bool:
         and torch._C._get_tracing_state() is None
         and not torch._C._are_functorch_transforms_active()
         and not torch._C._len_torch_function_stack()
+        and not torch._C._len_torch_dispatch_stack()
     )
 
 

@@ -40,6 +40,9 @@ class Validation(Protocol):
 
     def __iter__(self) -> Iterator[tuple[Tensor, Any]]: ...
 
+    def batch(self, number: int) -> tuple[Tensor, Any]:
+        """A batch by its number, from 0."""
+
     def indices(self, number: int) -> Sequence[int]:
         """The places in their split of the images of a batch."""
 
@@ -61,7 +64,8 @@ class Method(Protocol):
         them."""
 
     def losses(self, model: nn.Module, images: Tensor, targets: Any, recipe: Recipe) -> dict[str, Tensor]:
-        """The terms of the loss, each a scalar mean over the images; their sum is descended."""
+        """The terms of the loss, each a scalar, and a mean over the images, or over their pixels or boxes; their sum is
+        descended."""
 
     def predict(self, model: nn.Module, images: Tensor, seen: Any) -> Any:
         """What the model says of images [N, C, H, W], for `Scorer.add`. `seen` is what `validation` gave with them; of

@@ -9,6 +9,10 @@ import msgspec
 from numpy.typing import NDArray
 
 
+class NotFiniteError(ValueError):
+    """A model says what is no number, so that it means nothing."""
+
+
 class Score(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How a model does on a split.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import islice
 
 import torch
 from accelerate.utils import gather_object
@@ -30,7 +29,8 @@ def scored(
     training = model.training
     model.eval()
     with torch.inference_mode():
-        for number, (images, seen) in islice(enumerate(batches), rank, None, world):
+        for number in range(rank, len(batches), world):
+            images, seen = batches.batch(number)
             scorer.add(batches.indices(number), method.predict(model, images.to(device), seen), seen)
             on_batch(number + 1)
     model.train(training)

@@ -15,6 +15,7 @@ import contextlib
 import functools
 import math
 import operator
+import os
 import time
 from collections.abc import Callable
 from itertools import islice
@@ -53,7 +54,7 @@ from dorsal.tasks.classify.augment import batch_mixer
 from dorsal.tasks.data import AnyData, open_for
 from dorsal.tasks.method import Method, Validation, method_of
 from dorsal.tasks.model import Trainable
-from dorsal.tasks.score import Evidence, Score, Scorer
+from dorsal.tasks.score import Evidence, NotFiniteError, Score, Scorer
 from dorsal.tasks.training import Training
 from dorsal.train import checkpoint as store
 from dorsal.train.batches import Batches
@@ -156,7 +157,7 @@ def fit(
     data = data if start is None else data.prepared_as(start.about.preprocessing)
     device, seed = str(device), whole_number("seed", seed)
     path = None if checkpoint is None else as_path("checkpoint", checkpoint)
-    _check(network, data, seed, micro_batch, task)
+    _check(network, recipe, data, seed, micro_batch, task)
     train = data.train if isinstance(data, ImageData) else None
     method = method_of(task, data.labels, train)
     accelerator = _accelerator(device, precision, recipe.head_epochs > 0 or _leaves_unused(network, task))
@@ -285,7 +286,10 @@ def _evaluate(run: _Run, epoch: int) -> Scorer:
             for buffer in model.buffers():
                 if buffer.is_floating_point():
                     buffer.copy_(accelerator.reduce(buffer, "mean"))
-        scorer = scored(run.method, model, run.validation, accelerator.device, rank, world)
+        try:
+            scorer = scored(run.method, model, run.validation, accelerator.device, rank, world)
+        except NotFiniteError as error:
+            raise _DivergedError(f"after epoch {epoch + 1} {error}") from None
     loss = scorer.score().loss
     if loss is not None and not math.isfinite(loss):
         raise _DivergedError(f"validation loss is {loss} after epoch {epoch + 1}")
@@ -377,7 +381,9 @@ def _network_for(
     return network, load_start(str(as_path("start", start)), network)
 
 
-def _check(network: AnyNetwork, data: AnyData, seed: int, micro_batch: int | None, task: AnyTask) -> None:
+def _check(
+    network: AnyNetwork, recipe: Recipe, data: AnyData, seed: int, micro_batch: int | None, task: AnyTask
+) -> None:
     if isinstance(task, Classify) and network.head.classes != len(data.classes):
         raise ValueError(
             f"classes={network.head.classes} of the network, but the data have {len(data.classes)}; "
@@ -392,6 +398,15 @@ def _check(network: AnyNetwork, data: AnyData, seed: int, micro_batch: int | Non
         raise ValueError(f"micro_batch={micro_batch} is below 1; nearest valid: 1")
     if seed < 0:
         raise ValueError(f"seed={seed} is below 0; nearest valid: 0")
+    if recipe.norm == "sync" and micro_batch is not None and micro_batch < recipe.batch and _several_processes():
+        raise ValueError(
+            f"micro_batch={micro_batch} does not go with norm=sync in several processes: norms wait for each other in "
+            "every pass, and processes may have unequal numbers of these; leave one of them out"
+        )
+
+
+def _several_processes() -> bool:
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def _identity(

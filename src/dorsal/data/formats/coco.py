@@ -197,7 +197,8 @@ def _images(file: CocoFile, where: str, problems: list[Problem]) -> list[CocoIma
             problems.append(Problem("id-duplicate", where, f"image {image.id}", text))
         found[image.id] = image
         names.add(image.file_name)
-    return list(found.values())
+    # By number, as COCO's own code takes them: of detections with one score, that of the first image counts as better.
+    return sorted(found.values(), key=lambda image: (isinstance(image.id, str), image.id))
 
 
 def _columns(

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dorsal.nn.fpn import FeaturePyramid
+from dorsal.nn.plain import is_eager
 from dorsal.spec.task import BoxHead, Detect, task_text
 from dorsal.tasks.detect.boxes import clip
 from dorsal.tasks.detect.cascade import CODERS, THRESHOLDS, CascadeHeads
@@ -30,6 +31,7 @@ from dorsal.tasks.detect.match import draw_numbers, sample
 from dorsal.tasks.detect.pool import RoiPool, rows_needed
 from dorsal.tasks.detect.rpn import Proposals, RpnHead, RpnLevel, match_anchors, propose, rpn_losses
 from dorsal.tasks.maps import Maps
+from dorsal.tasks.score import NotFiniteError
 from dorsal.tasks.trunk import OnTrunk
 
 CODER, THRESHOLD = CODERS[0], THRESHOLDS[0]
@@ -97,6 +99,8 @@ class Detector(OnTrunk):
         images = F.pad(images, (0, right, 0, bottom)) if right or bottom else images  # a pad by 0 is a copy
         maps = self.neck(self.trunk(images))
         levels = self.rpn(maps)
+        if truth is None and is_eager(images) and not all(level.logits.isfinite().all() for level in levels):
+            raise NotFiniteError("the outputs are not finite, so they say nothing of the objects")
         return self._found(maps, levels, sizes) if truth is None else self._losses(maps, levels, sizes, truth)
 
     def _found(self, maps: tuple[Tensor, ...], levels: tuple[RpnLevel, ...], sizes: Tensor) -> Found:

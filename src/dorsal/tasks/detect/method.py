@@ -93,7 +93,7 @@ class DetectMethod:
     def validation(self, data: AnyData, batch: int) -> SeenBatches:
         """See `Method.validation`: whole images. Raises ValueError where nothing is in them but crowds."""
         assert isinstance(data, AnnotatedData)
-        if not any(_has_object(data.val.annotation(index)) for index in range(len(data.val))):
+        if not any(len(data.val.object_labels(index)) for index in range(len(data.val))):
             raise ValueError("the validation images have no objects, or crowds alone, so there is nothing to score")
         return SeenBatches(data.val, data.size, data.normalization, batch)
 
@@ -128,11 +128,6 @@ class DetectMethod:
         return Target(torch.from_numpy(boxes[kept]), torch.from_numpy(objects.labels[kept]), masks)
 
 
-def _has_object(truth: Annotation) -> bool:
-    assert truth.objects is not None
-    return not truth.objects.crowd.all()
-
-
 def _collate(items: Sequence[tuple[Tensor, Target]]) -> tuple[Tensor, Targets]:
     """Images of several sizes end in zeros. Rows without an object have the label -1, and a box with an area."""
     images = [image for image, _ in items]
@@ -162,7 +157,9 @@ def _in_file(found: Found, place: int, frame: Frame) -> Objects:
     masks = None
     if found.masks is not None:
         soft = found.masks[place][torch.from_numpy(kept).to(found.masks.device)].float().cpu()
-        masks = [rle_of_pixels(each.numpy()) for each in paste(soft, torch.from_numpy(boxes[kept]), frame.file)]
+        own = torch.from_numpy(boxes[kept])
+        rows = range(len(kept))  # one at a time: a file may have millions of pixels
+        masks = [rle_of_pixels(paste(soft[row, None], own[row, None], frame.file)[0].numpy()) for row in rows]
     labels = found.labels[place].cpu().numpy()[kept]
     return objects_of(boxes[kept], labels, scores=scores[kept], masks=masks)
 
@@ -171,7 +168,5 @@ def _present(split: AnnotatedSplit, classes: int) -> np.ndarray[tuple[int, int],
     """Which classes are in which image, bool [n, K]."""
     present = np.zeros((len(split), classes), np.bool_)
     for index in range(len(split)):
-        objects = split.annotation(index).objects
-        assert objects is not None
-        present[index, objects.labels[~objects.crowd]] = True
+        present[index, split.object_labels(index)] = True
     return present

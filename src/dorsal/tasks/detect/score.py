@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -37,6 +38,9 @@ class DetectScorer:
                 if truth.masks is None or objects.masks is None:
                     raise ValueError(f"image {index} of the split: objects have no masks")
                 overlaps = mask_iou(objects.masks, truth.masks, truth.crowd)
+                truth, objects = (
+                    msgspec.structs.replace(each, masks=None) for each in (truth, objects)
+                )  # no more need
             self._parts[index] = truth, objects, overlaps
         self._known = None
 

@@ -26,6 +26,7 @@ from dorsal.spec.timm import AnyNetwork
 from dorsal.tasks.data import AnyData
 from dorsal.tasks.maps import Maps, all_maps, pyramid_maps
 from dorsal.tasks.model import make_model
+from dorsal.tasks.score import NotFiniteError
 from dorsal.tasks.semantic.deeplab import DeepLabHead, FcnHead
 from dorsal.tasks.semantic.fpn import FpnHead
 from dorsal.tasks.semantic.inference import at_file_size, probabilities
@@ -101,9 +102,12 @@ class SemanticMethod:
         return losses(model, images, targets, weight, IGNORED, recipe.label_smoothing)
 
     def predict(self, model: nn.Module, images: Tensor, seen: Sequence[Seen]) -> Iterator[Annotation]:
-        """See `Method.predict`: the most probable class of each pixel, at the size of the file."""
+        """See `Method.predict`: the most probable class of each pixel, at the size of the file. Raises NotFiniteError
+        for outputs that are not finite."""
         plain = tuple(self._scales) == (1.0,) and not self._flip
         said = model(images) if plain else probabilities(model, images, self._scales, self._flip)
+        if not said.isfinite().all():
+            raise NotFiniteError("the outputs are not finite, so they say nothing of the pixels")
         for each_said, each in zip(said, seen, strict=True):
             frame = each.frame
             found = at_file_size(each_said, frame.size, frame.file).argmax(0)
