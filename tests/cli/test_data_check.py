@@ -85,7 +85,7 @@ def test_sound_data_with_an_image_without_objects(dorsal: Any, tmp_path: Path) -
         (["yolo", "--task", "detct"], ["unknown task 'detct'; did you mean detect?"]),
         (["yolo(size=64, val=x)", "--task", "detect"], ["yolo data have no field 'val'", "fields are size"]),
         (["yoloo:yolo", "--task", "detect"], ["'yoloo' is not a format; did you mean 'yolo'?"]),
-        (["photos", "--task", "semantic"], ["is a folder of class folders", "no a class for each pixel"]),
+        (["photos", "--task", "semantic"], ["is a folder of class folders", "no maps of classes"]),
         (["photos", "--max-images", "3"], ["--max-images 3 is for annotated folders", "leave it out"]),
         (["nowhere"], ["'nowhere' is neither 'scenes' nor an existing folder"]),
     ],

@@ -276,7 +276,7 @@ def test_data_in_memory_open() -> None:
     assert open_annotated(data, BOXES) is data
     assert data.fingerprint == in_memory([*SOUND, EMPTY], [SOUND[1]]).fingerprint
     assert data.fingerprint != in_memory([SOUND[0], SOUND[1]], [SOUND[1]]).fingerprint
-    with pytest.raises(ValueError, match="no a class for each pixel"):
+    with pytest.raises(ValueError, match="no maps of classes"):
         open_annotated(data, SEMANTIC)
 
 

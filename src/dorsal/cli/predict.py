@@ -50,18 +50,20 @@ def predict(
     predictor = Predictor(model, device)
     suffixes = Reading(channels=predictor.card.network.in_channels).suffixes
     files = tuple(dict.fromkeys(file for path in images for file in _files(path, suffixes)))
-    names = _names(files)
+    names, seen_files = _names(files), predictor.files(files)
     if out is not None:
         _refuse_own(out, files, names)
+        if out.exists() and not out.is_dir():
+            raise ValueError(f"--out {str(out)!r} is a file; name a folder")
         out.mkdir(parents=True, exist_ok=True)
     answers: dict[str, Any] = {}
     results: list[Any] = []
-    for seen in predictor.files(files):
+    for seen in seen_files:
         answers[str(seen.path)] = _answer(seen, predictor.card, top, least_score)
         if out is not None:
             results += _write(seen, predictor.card, out, names[seen.path], least_score)
         if not as_json:
-            print(f"{seen.path}: {_told(answers[str(seen.path)])}")
+            print(f"{seen.path}: {_told(answers[str(seen.path)]) or f'nothing that scores {least_score:g} or more'}")
     if out is not None:
         import msgspec
 
@@ -105,7 +107,7 @@ def _told(answer: list[dict[str, Any]]) -> str:
         else:
             parts.append(f"{each['class']} {100 * each.get('probability', each.get('share', 0)):.1f} %")
     more = f" and {len(answer) - _TOLD} more" if len(answer) > _TOLD else ""
-    return ("; " if answer and "box" in answer[0] else ", ").join(parts) + more or "nothing"
+    return ("; " if answer and "box" in answer[0] else ", ").join(parts) + more
 
 
 def _write(seen: Prediction, card: Card, out: Path, name: str, least_score: float) -> list[Any]:

@@ -40,7 +40,7 @@ _NOUNS: dict[Kind, str] = {
     "boxes": "boxes",
     "masks": "masks",
     "keypoints": "keypoints",
-    "semantic": "a class for each pixel",
+    "semantic": "maps of classes",
     "segments": "segments",
 }
 

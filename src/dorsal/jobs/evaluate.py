@@ -54,6 +54,7 @@ from dorsal.weights.saved import read_card
 
 _CLASSIFIED, _BATCH = 128, 8
 """Images at a time to classify, and for other tasks, whose images are large."""
+_LARGEST_SCALE = 4.0
 TIMED_IMAGES = 32
 """Images timed for the forecast."""
 
@@ -96,6 +97,8 @@ def plan_evaluation(
     if not isinstance(card.task, Semantic) and (flip or scales != (1.0,)):
         what = "flip" if flip else f"scales={show(scales)}"
         raise ValueError(f"{what} is for segmenters, and {model} is of task {task_text(card.task)}; leave it out")
+    if max(scales) > _LARGEST_SCALE:
+        raise ValueError(f"scales={show(scales)} go beyond {_LARGEST_SCALE:g}; nearest valid: {_LARGEST_SCALE:g}")
     data = in_channels_of(card.network.in_channels, data_spec(data, card.task))
     opened = _open(data, split, card.preprocessing.levels, needs(card.task))
     check_classes(card, opened)

@@ -23,11 +23,23 @@ DetectHead = Literal["faster", "cascade"]
 BoxHead = Literal["linear", "conv"]
 
 
-def _check_least(task: msgspec.Struct, least: dict[str, float]) -> None:
-    for field, low in least.items():
-        value = getattr(task, field)
-        if value is not None and not value >= low:
-            raise ValueError(f"{field}={value:g} is below {low:g}; nearest valid: {low:g}")
+_RANGES: dict[str, tuple[float, float]] = {
+    "channels": (1, 4096),
+    "hidden": (1, 65_536),
+    "anchor": (0.5, 64),
+    "proposals": (1, 10_000),
+    "samples": (4, 10_000),
+    "detections": (1, 10_000),
+    "least_score": (0, 1),
+}
+
+
+def _check_ranges(task: msgspec.Struct) -> None:
+    for field, (low, high) in _RANGES.items():
+        value = getattr(task, field, None)
+        if value is not None and not low <= value <= high:
+            side, end = ("below", low) if not value >= low else ("above", high)
+            raise ValueError(f"{field}={value:g} is {side} {end:g}; nearest valid: {end:g}")
 
 
 class Classify(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="classify"):
@@ -42,7 +54,7 @@ class Semantic(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="sem
     - `channels`: of the pyramid, or of each branch of DeepLab's pyramid pooling. None: by the size of the images.
     - `auxiliary`: another head on the level before the last learns beside it (FCN, arXiv 1612.01105 section 3.3).
 
-    Raises ValueError for another word, a number below 1, or an output stride that means nothing to the head.
+    Raises ValueError for another word, a number out of range, or an output stride that means nothing to the head.
     """
 
     head: SemanticHead = "fpn"
@@ -52,7 +64,7 @@ class Semantic(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="sem
 
     def __post_init__(self) -> None:
         check_word("head", self.head, get_args(SemanticHead))
-        _check_least(self, {"channels": 1})
+        _check_ranges(self)
         if self.output_stride is not None and self.head == "fpn":
             raise ValueError(f"output_stride={self.output_stride} means nothing to head=fpn; leave it out")
         if self.output_stride not in (None, 8, 16):
@@ -72,7 +84,7 @@ class Detect(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="detec
     - `detections`: at most so many of an image, of those that score above `least_score` (100 and .05 for COCO, 300 and
       .0001 for LVIS).
 
-    Raises ValueError for another word, or a number below its least.
+    Raises ValueError for another word, or a number out of range.
     """
 
     head: DetectHead = "faster"
@@ -89,8 +101,7 @@ class Detect(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="detec
     def __post_init__(self) -> None:
         check_word("head", self.head, get_args(DetectHead))
         check_word("box_head", self.box_head, get_args(BoxHead))
-        least = {"channels": 1, "hidden": 1, "anchor": 0.5, "proposals": 1, "samples": 4, "detections": 1}
-        _check_least(self, {**least, "least_score": 0})
+        _check_ranges(self)
 
 
 AnyTask = Classify | Semantic | Detect

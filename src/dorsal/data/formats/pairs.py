@@ -59,7 +59,9 @@ def read_pairs(
         split: pairs_of(folders[split], root / labels.replace("{split}", split), table, problems) for split in _SPLITS
     }
     if missing := [folders[split] for split in _SPLITS if not entries[split]]:
-        raise DataError(shown(root), [f"{shown(folder)}: holds no images" for folder in missing])
+        names = "images=images/{split}, labels=labels/{split}"
+        hint = f"where they are in images/train and labels/train: pairs:{shown(root)}({names})"
+        raise DataError(shown(root), [*(f"{shown(folder)}: holds no images" for folder in missing), hint])
     return AnnotatedIndex(
         format="pairs",
         root=root,

@@ -94,7 +94,7 @@ def prepare(comparison: Comparison, seeds: int | tuple[int, ...], on_event: OnEv
     tell(data.notes, on_event)
     arms = filled_in(comparison.asked_arms)
     asked = plan_comparison(comparison, data, recipes, arms, foreign(comparison, arms, data, recipes))
-    check_models({arm.text: arm.network for arm in asked.arms}, data)
+    check_models({arm.label: arm.network for arm in asked.arms}, data)
     check_probes(asked.recipes.values(), data)
     examined = (examine_start(arm, data, comparison.accept) for arm in asked.arms if arm.start)
     asked = replace(asked, remarks=tuple(chain.from_iterable(examined)))
