@@ -33,7 +33,10 @@ from dorsal.latency.records import MODEL, LatencyModel, Measurements, Setting, T
 from dorsal.report.comparison.results import write_results
 from dorsal.space.space import to_toml
 from dorsal.spec.network import to_json
+from dorsal.spec.task import at, parse_task
 from dorsal.study.timing.fit import fit_model
+from dorsal.tasks.data import open_for
+from dorsal.tasks.method import method_of
 from dorsal.weights.formats import from_ours
 from dorsal.weights.published import PublishedWeights, find_published
 from tests.findings.studies import make_case
@@ -142,6 +145,7 @@ def _files(folder: Path) -> None:
     net = dorsal.network("small(classes=2)")
     for name in ("runs/mine", "runs/train", "models/mine"):
         save_trained(folder / name, dorsal.build(net), trained_card(net, data, "tests", dorsal.recipe("plain")), 50.0)
+    _annotated(folder)
     (folder / "names.txt").write_text("".join(f"class{index}\n" for index in range(5)))
     torch.save({"model_state_dict": _random("resnet50(classes=5)", "timm")}, folder / "best.pth")
     torch.save(
@@ -163,6 +167,35 @@ def _files(folder: Path) -> None:
     (folder / "winner.json").write_text(to_json(dorsal.network("small")), encoding="utf-8")
     (folder / "next.toml").write_text(to_toml(dorsal.read_space("anynetx_e")), encoding="utf-8")
     write_record(folder / "runs" / "latency" / MODEL, _latency())
+
+
+def _annotated(folder: Path) -> None:
+    """Pets in COCO's format, streets as pairs of images, and a model of each."""
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 48, 3), dtype=np.uint8)
+    (folder / "pets" / "images").mkdir(parents=True)
+    for split in ("train", "val"):
+        for part in (f"streets/{split}", f"streets/{split}annot"):
+            (folder / part).mkdir(parents=True)
+        images, boxes = [], []
+        for index in range(4):
+            shades = pixels + np.uint8(index + 4 * (split == "val"))  # no image is there twice
+            Image.fromarray(shades).save(folder / "pets" / "images" / f"{split}{index}.png")
+            Image.fromarray(shades).save(folder / "streets" / split / f"{index}.png")
+            Image.fromarray(pixels[..., 0] % 2).save(folder / "streets" / f"{split}annot" / f"{index}.png")
+            images.append({"id": index, "file_name": f"{split}{index}.png", "height": 40, "width": 48})
+            corners = [4, 4, 24, 4, 24, 20, 4, 20]
+            box = {"bbox": [4, 4, 20, 16], "area": 320, "segmentation": [corners], "iscrowd": 0}
+            boxes.append({"id": index, "image_id": index, "category_id": 1, **box})
+        told = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "cat"}]}
+        (folder / "pets" / f"instances_{split}.json").write_text(json.dumps(told), encoding="utf-8")
+    (folder / "streets" / "names.txt").write_text("road\nsky\n", encoding="utf-8")
+    for name, text, spec in (("pets", "instance", "coco:pets"), ("streets", "semantic", "pairs:streets")):
+        data = open_for(parse_task(text), spec.replace(":", f":{folder}/") + "(size=64)")
+        task, net = at(parse_task(text), data.size), dorsal.network("small(classes=0)")
+        model = method_of(task, data.labels).build(net, dorsal.recipe("plain"), None)
+        save_trained(
+            folder / "runs" / name, model, trained_card(net, data, "tests", dorsal.recipe("plain"), None, task), 50.0
+        )
 
 
 def _latency() -> LatencyModel:
