@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from dorsal.data.annotated import AnnotatedData
 from dorsal.data.colors import color_histograms
 from dorsal.data.dataset import EvaluationBatches, ImageData, Split
 from dorsal.data.growing import added, class_ranks, ranks
@@ -54,7 +55,7 @@ def portions_of(run: Run) -> tuple[Portion, ...]:
     Raises ValueError where a class has no image to learn from.
     """
     data = data_of(run)
-    assert isinstance(data, ImageData)
+    assert not isinstance(data, AnnotatedData)
     of_class = np.bincount(data.train.labels, minlength=len(data.classes))
     check_images(Probe(), of_class.tolist(), data.classes)
     most = int(of_class.max())
@@ -79,7 +80,7 @@ def probe_round(job: ProbeRound, tell: Callable[[Message], None], *, folder: Pat
     began = time.monotonic()
     try:
         data = data_of(job.run)
-        assert isinstance(data, ImageData)
+        assert not isinstance(data, AnnotatedData)
         learnt = added(data.train, class_ranks(data.train.labels, _SEED), [size.each for size in job.portions])
         held = added(data.val, ranks(len(data.val), _SEED), [size.held for size in job.portions])
         features = _Features(job, data, folder / "features", place.device, tell)
