@@ -86,6 +86,6 @@ def test_bccd(real_data: Path) -> None:
 
 @pytest.mark.slow
 def test_camvid(real_data: Path) -> None:
-    """184 steps of 8 of its 367 images."""
+    """184 steps of 8 of its 367 images: mIoU 34.3. With a last layer that began small it was 22 to 24."""
     data = f"pairs:{folder(real_data, 'camvid')}(size=192, names=camvid, ignore=11)"
-    assert learnt(RESNET10, "dense(epochs=4, batch=8)", data, "semantic").score >= 33
+    assert learnt(RESNET10, "dense(epochs=4, batch=8, lr=0.002)", data, "semantic").score >= 33

@@ -233,6 +233,13 @@ def test_pyramids_of_two_and_three_levels_learn(net: str, text: str, data: Annot
     assert found.status == "finished"
 
 
+@pytest.mark.parametrize("text", [SEMANTIC, DETECT])
+def test_a_network_of_timm_learns_by_its_text(text: str, data: AnnotatedData) -> None:
+    pytest.importorskip("timm")
+    found = fit("timm:resnet10t", "dense(epochs=1, warmup_epochs=0, batch=5)", data, seed=0, task=text)
+    assert found.status == "finished"
+
+
 def test_anchors_larger_than_the_images_learn(data: AnnotatedData) -> None:
     """The smallest is 400 px wide, and the images 32."""
     found = fit(NETWORK, made(), data, seed=0, task="detect(channels=8, hidden=16, anchor=100)")

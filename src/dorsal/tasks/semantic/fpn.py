@@ -21,8 +21,8 @@ class FpnHead(nn.Module):
     to the finest stride. So levels of stride 4, 8, 16 and 32 have 1, 1, 2 and 3 convolutions and 0, 1, 2 and 3
     upsamplings. The branches are added, and a 1x1 convolution gives the logits at `stride`, the finest of the pyramid.
 
-    Deviation from detectron2: the last convolution starts from a normal distribution with std 0.01, as the classifiers
-    of `nn.build` do.
+    All convolutions begin as detectron2's do: a last one that begins as small as a classifier, with std 0.01, learns
+    slowly by AdamW, whose steps are of a fixed size.
     """
 
     def __init__(self, info: Sequence[Feature], classes: int, channels: int = 128) -> None:
@@ -48,7 +48,6 @@ class FpnHead(nn.Module):
         )
         self.predictor = nn.Conv2d(channels, classes, 1)
         initialise(self)
-        nn.init.normal_(self.predictor.weight, std=0.01)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Maps [N, C, h, w], fine to coarse → logits [N, classes, h, w] at the size of the finest.
