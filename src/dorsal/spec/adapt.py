@@ -15,8 +15,7 @@ AnyKind = TypeVar("AnyKind", Network, TimmNetwork, AnyNetwork)
 
 
 def fitted_to(network: AnyKind, classes: int, in_channels: int, written: Collection[str] = ()) -> AnyKind:
-    """The network with `classes` classes, for images of `in_channels` channels. With 0 it ends before its classifier; a
-    network of timm, which always has one, then keeps the classes that it has.
+    """The network with `classes` classes, for images of `in_channels` channels.
 
     `written` names the choices that a user wrote out. Raises ValueError if `in_channels` is one of them and differs.
     Classes always follow the data, since texts that Dorsal prints contain the classes of other data.
@@ -27,7 +26,7 @@ def fitted_to(network: AnyKind, classes: int, in_channels: int, written: Collect
             f"out, or open the data with channels={network.in_channels}"
         )
     if isinstance(network, TimmNetwork):
-        return replace(network, classes=classes or network.classes, in_channels=in_channels)
+        return replace(network, classes=classes, in_channels=in_channels)
     return replace(network, head=replace(network.head, classes=classes), in_channels=in_channels)
 
 
