@@ -26,7 +26,7 @@ BoxHead = Literal["linear", "conv"]
 _RANGES: dict[str, tuple[float, float]] = {
     "channels": (1, 4096),
     "hidden": (1, 65_536),
-    "anchor": (0.5, 64),
+    "anchor": (0.5, 1000),
     "proposals": (1, 10_000),
     "samples": (4, 10_000),
     "detections": (1, 10_000),
