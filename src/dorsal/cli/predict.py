@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dorsal.weights.card import Card
 
 PREDICTIONS_FILE = "predictions.json"
+_LABELS = ".labels.png"
 _TOLD = 10
 """Objects, or classes, that are printed of an image; --json has all."""
 
@@ -124,18 +125,18 @@ def _write(seen: Prediction, card: Card, out: Path, name: str, least_score: floa
 
         return list(write_results(seen.found, name + seen.path.suffix, card.category_ids))
     if seen.found.semantic is not None:
-        Image.fromarray(seen.found.semantic).save(out / f"{name}.labels.png")
-        return [{"image": name + seen.path.suffix, "labels": f"{name}.labels.png", "classes": card.label_names}]
+        Image.fromarray(seen.found.semantic).save(out / f"{name}{_LABELS}")
+        return [{"image": name + seen.path.suffix, "labels": f"{name}{_LABELS}", "classes": card.label_names}]
     return []
 
 
 def _refuse_own(out: Path, files: tuple[Path, ...], names: dict[Path, str]) -> None:
-    """Raises ValueError where a picture would replace one of the images."""
+    """Raises ValueError where what is written would replace one of the images."""
     own = {file.resolve() for file in files}
-    for name in names.values():
-        if (picture := (out / f"{name}.jpg")).resolve() in own:
+    for written in (out / f"{name}{ending}" for name in names.values() for ending in (".jpg", _LABELS)):
+        if written.resolve() in own:
             raise ValueError(
-                f"--out {str(out)!r} would replace {str(picture)!r}, which is to be looked at; name another folder"
+                f"--out {str(out)!r} would replace {str(written)!r}, which is to be looked at; name another folder"
             )
 
 

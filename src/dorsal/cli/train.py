@@ -12,6 +12,7 @@ from dorsal.cli.options import AsJson
 from dorsal.jobs.resources import RunOptions
 from dorsal.language.options import option
 from dorsal.recipes.text import text_of as recipe_text
+from dorsal.spec.task import Classify, at, metric_of, parse_task
 from dorsal.study.question import DENSE, RECIPE, Accept, Data, Epochs, Out, TaskText, own_folder
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class TrainingRun(RunOptions, frozen=True, forbid_unknown_fields=True, kw_only=T
     @property
     def asked_recipe(self) -> str:
         """The recipe, that of the task where none is named."""
-        return self.recipe or ("plain" if self.task == "classify" else DENSE)
+        return self.recipe or ("plain" if isinstance(parse_task(self.task), Classify) else DENSE)
 
     @property
     def folder(self) -> Path:
@@ -95,7 +96,6 @@ def train(asked: TrainingRun, as_json: AsJson = False) -> None:
     from dorsal.report.words.remarks import remark_sentence
     from dorsal.spec.adapt import fitted_to
     from dorsal.spec.start import split_start
-    from dorsal.spec.task import Classify, at, metric_of
     from dorsal.tasks.data import open_for
     from dorsal.weights.saved import check_savable
     from dorsal.zoo import written_choices
@@ -134,7 +134,6 @@ def _read(asked: TrainingRun) -> tuple[Network, str | None, Recipe, AnyTask, Dat
     from dorsal.recipes.suits import check_suits
     from dorsal.recipes.text import check_start, recipe
     from dorsal.spec.start import split_start
-    from dorsal.spec.task import parse_task
     from dorsal.zoo import network
 
     text, weights = split_start(asked.network)
@@ -170,7 +169,6 @@ def _fit(
     import msgspec
     import torch
 
-    from dorsal.spec.task import metric_of
     from dorsal.train.loop import fit
 
     if asked.threads is not None:

@@ -15,14 +15,14 @@ from dorsal.stats import share_at_least
 
 LEVEL = 0.05
 LEAST = 1.0
-"""The score in percent from which something has been learnt, in other tasks than classification."""
+"""In other tasks than classification something has been learnt from so many points on above the constant answer."""
 
 
 class Learning(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Who learnt.
 
     - `constant`: a score in percent that shows nothing: in a classification that of always answering the largest class
-      of the validation images, in other tasks LEAST.
+      of the validation images, in other tasks LEAST above what saying the same everywhere scores.
     - `results`: how many there are. `unlearnt`: whose result is not shown to be above `constant`, once a result.
     - `metric`: what they are scores of.
     """
@@ -50,13 +50,13 @@ def learning(scores: Iterable[tuple[str, float]], data: DataSummary) -> Learning
     scores together (Bonferroni): where nothing was learnt, that is found 95 times in 100. A mean over seeds is judged
     as one run is, since all seeds see the same images.
 
-    Other tasks than classification have no one answer that is nearly right, so that an untrained network scores next to
-    nothing: their scores must lie above LEAST as they are.
+    Scores of other tasks are no shares of images: they must lie LEAST above that of saying the same everywhere.
     """
     results = list(scores)
     if not isinstance(data.task, Classify):
-        low = tuple(name for name, score in results if score < LEAST)
-        return Learning(constant=LEAST, results=len(results), unlearnt=low, metric=metric_of(data.task))
+        constant = data.constant + LEAST
+        low = tuple(name for name, score in results if score < constant)
+        return Learning(constant=constant, results=len(results), unlearnt=low, metric=metric_of(data.task))
     confidence = 1 - LEVEL / max(1, len(results))
     images = data.val_images
     unlearnt = [

@@ -15,7 +15,6 @@ import contextlib
 import functools
 import math
 import operator
-import os
 import time
 from collections.abc import Callable
 from itertools import islice
@@ -157,11 +156,16 @@ def fit(
     data = data if start is None else data.prepared_as(start.about.preprocessing)
     device, seed = str(device), whole_number("seed", seed)
     path = None if checkpoint is None else as_path("checkpoint", checkpoint)
-    _check(network, recipe, data, seed, micro_batch, task)
+    _check(network, data, seed, micro_batch, task)
     train = data.train if isinstance(data, ImageData) else None
     method = method_of(task, data.labels, train)
     accelerator = _accelerator(device, precision, recipe.head_epochs > 0 or _leaves_unused(network, task))
     size = micro_batch or recipe.batch
+    if recipe.norm == "sync" and size < recipe.batch and accelerator.num_processes > 1:
+        raise ValueError(
+            f"micro_batch={size} does not go with norm=sync in several processes: norms wait for each other in every "
+            "pass, and processes may have unequal numbers of these; leave one of them out"
+        )
     run = _assemble(network, recipe, data, seed, method, accelerator, loader_processes, size, start)
     identity = _identity(network, recipe, data, seed, precision, run.micro_batch, start, task)
     curve, found, notes = _resume(run, path, identity)
@@ -381,9 +385,7 @@ def _network_for(
     return network, load_start(str(as_path("start", start)), network)
 
 
-def _check(
-    network: AnyNetwork, recipe: Recipe, data: AnyData, seed: int, micro_batch: int | None, task: AnyTask
-) -> None:
+def _check(network: AnyNetwork, data: AnyData, seed: int, micro_batch: int | None, task: AnyTask) -> None:
     if isinstance(task, Classify) and network.head.classes != len(data.classes):
         raise ValueError(
             f"classes={network.head.classes} of the network, but the data have {len(data.classes)}; "
@@ -398,15 +400,6 @@ def _check(
         raise ValueError(f"micro_batch={micro_batch} is below 1; nearest valid: 1")
     if seed < 0:
         raise ValueError(f"seed={seed} is below 0; nearest valid: 0")
-    if recipe.norm == "sync" and micro_batch is not None and micro_batch < recipe.batch and _several_processes():
-        raise ValueError(
-            f"micro_batch={micro_batch} does not go with norm=sync in several processes: norms wait for each other in "
-            "every pass, and processes may have unequal numbers of these; leave one of them out"
-        )
-
-
-def _several_processes() -> bool:
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def _identity(

@@ -23,7 +23,7 @@ def learning_sentences(found: Learning) -> Iterator[str]:
         constant = f"always answering one class, which scores {found.constant:.1f} %"
         nothing, not_all = f"is shown to beat {constant}", f"are not shown to beat {constant}"
     else:
-        low = f"{found.constant:g} point of {found.metric.short}"
+        low = f"{found.constant:.3g} point{'s' * (found.constant != 1)} of {found.metric.short}"
         nothing, not_all = f"reaches {low}", f"are below {low}, as if nothing was learnt"
     if found.nothing:
         yield (
