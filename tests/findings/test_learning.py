@@ -28,6 +28,7 @@ from dorsal.report.words import narrowing as narrowing_words
 from dorsal.report.words import populations as population_words
 from dorsal.report.words import search as search_words
 from dorsal.report.words.learning import learning_sentences
+from dorsal.spec.task import Semantic
 from dorsal.study.population.records import PopulationStudy
 from dorsal.study.search.question import Search
 from dorsal.study.search.run import run_search
@@ -159,3 +160,10 @@ def test_a_search_at_chance_names_no_winner(monkeypatch: pytest.MonkeyPatch, tmp
     print_search(found, Console(file=printed, width=80))
     assert found.front
     assert found.front[0].label not in printed.getvalue()
+
+
+def test_semantic_segmentation_must_beat_the_same_class_everywhere(whole: Case) -> None:
+    data = replace(whole.study.data, task=Semantic(), constant=6.9)
+    found = learning((("same", 6.91), ("near", 7.5), ("more", 12.0)), data)
+    assert found.unlearnt == ("same", "near")
+    assert learning((("a", 6.91), ("b", 7.5)), data).nothing
