@@ -39,7 +39,7 @@ FAMILIES = {
     "res2net-d": f"res2net50d({ONE})",
     "res2next": f"res2next50({ONE})",
     "res2netplus": f"res2netplus50_aliased({ONE})",
-    "dla": "dla60(depths=[2, 2, 4, 2], widths=[32, 64, 128, 256], classes=7)",
+    "dla": "dla60_res2net(depths=[2, 2, 4, 2], widths=[32, 64, 128, 256], classes=7)",
     "regnetx": f"regnetx_002({LEAN})",
     "regnety": f"regnety_004({LEAN})",
     "regnetz": f"regnetz_005({LEAN})",
@@ -446,7 +446,7 @@ def test_every_family_of_the_zoo_is_here():
     zoo = {kind: name for name, net in NETWORKS.items() for kind in kinds(net)}
     # Left out: other pairs of a mixer and a shortcut that are both here.
     assert {name for kind, name in zoo.items() if kind not in here} == {
-        "dla60_res2next",
+        "dla60",
         "resnet34d",
         "skresnet34",
     }
