@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 from dorsal.annotations.annotation import Annotation, Objects
 from dorsal.annotations.labels import Labels
 from dorsal.data.decode import Levels
-from dorsal.data.split import named
+from dorsal.data.split import named, place_in
 from dorsal.spec.layers import Size
 from dorsal.spec.preprocessing import Normalization, Preprocessing
 from dorsal.spec.task import Kind
@@ -61,7 +61,6 @@ class AnnotatedData(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     size: int
     flip: bool
     levels: Levels | None = None
-    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     source: str = ""
     notes: tuple[str, ...] = ()
 
@@ -89,7 +88,6 @@ class AnnotatedData(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return Preprocessing(
             image_size=self.size,
             resize=self.size,
-            interpolation=self.interpolation,
             mean=norm.mean,
             std=norm.std,
             color_order=norm.color_order,
@@ -135,25 +133,18 @@ class JoinedAnnotated:
 
     def image(self, index: int) -> Tensor:
         """Decodes image `index`."""
-        split, place = self._find(index)
+        split, place = place_in(self._splits, index)
         return split.image(place)
 
     def annotation(self, index: int) -> Annotation:
         """All that was asked for about image `index`."""
-        split, place = self._find(index)
+        split, place = place_in(self._splits, index)
         return split.annotation(place)
 
     def object_labels(self, index: int) -> NDArray[np.int64]:
         """The labels of the objects of image `index` that are no crowds."""
-        split, place = self._find(index)
+        split, place = place_in(self._splits, index)
         return split.object_labels(place)
-
-    def _find(self, index: int) -> tuple[AnnotatedSplit, int]:
-        for split in self._splits:
-            if index < len(split):
-                return split, index
-            index -= len(split)
-        raise IndexError(f"image {index} beyond the last of {len(self)}")
 
 
 class ChosenAnnotated:

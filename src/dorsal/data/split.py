@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from typing import Literal, Protocol
+from collections.abc import Sequence, Sized
+from typing import Literal, Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -18,6 +18,7 @@ from dorsal.data.transform import usual_resize
 from dorsal.spec.preprocessing import Normalization, Preprocessing
 
 _NAMED = 5
+_Part = TypeVar("_Part", bound=Sized)
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -60,6 +61,16 @@ class Split(Protocol):
         """All that is known about image `index`."""
 
 
+def place_in(splits: Sequence[_Part], index: int) -> tuple[_Part, int]:
+    """Which of `splits`, laid one after another, holds image `index`, and at which place."""
+    place = index
+    for split in splits:
+        if place < len(split):
+            return split, place
+        place -= len(split)
+    raise IndexError(f"image {index} beyond the last of {sum(map(len, splits))}")
+
+
 class JoinedSplits:
     """Splits one after another as one `Split`, with labels in another order: what was class i becomes `order[i]`."""
 
@@ -81,20 +92,13 @@ class JoinedSplits:
 
     def image(self, index: int) -> Tensor:
         """Decodes image `index`."""
-        split, place = self._find(index)
+        split, place = place_in(self._splits, index)
         return split.image(place)
 
     def targets(self, index: int) -> Target:
         """All that is known about image `index`, with the label in the new order."""
-        split, place = self._find(index)
+        split, place = place_in(self._splits, index)
         return msgspec.structs.replace(split.targets(place), label=int(self.labels[index]))
-
-    def _find(self, index: int) -> tuple[Split, int]:
-        for split in self._splits:
-            if index < len(split):
-                return split, index
-            index -= len(split)
-        raise IndexError(f"image {index} beyond the last of {len(self)}")
 
 
 class ImageData(msgspec.Struct, frozen=True, kw_only=True, eq=False):

@@ -107,11 +107,6 @@ class SeenBatches:
         self._keep = pixels * len(normalization.mean) <= _CACHE_BYTES
         self._kept: dict[int, Tensor] = {}
 
-    @property
-    def images(self) -> int:
-        """How many there are in all batches."""
-        return len(self._split)
-
     def __len__(self) -> int:
         """The number of batches."""
         return len(self._batches)

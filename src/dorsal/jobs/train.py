@@ -246,7 +246,7 @@ def examine_images(
     """
     card = start.about.preprocessing
     prepared = data.prepared_as(card)
-    crop = eval_crop(data.size, prepared.preprocessing.resize, prepared.interpolation)
+    crop = eval_crop(data.size, prepared.preprocessing.resize, prepared.preprocessing.interpolation)
     spread = np.linspace(0, len(data.train) - 1, min(EXAMINED, len(data.train))).astype(int).tolist()
     images = torch.stack([crop(data.train.image(index)) for index in spread])
     model = make_model(network, Recipe(), start)
@@ -447,7 +447,7 @@ def _time_task(
     method = method_of(run.task, data.labels)
     model = method.build(run.network, recipe, start).to(device).to(memory_format=torch.channels_last).eval()
     assert isinstance(model, OnTrunk)
-    images, seen = next(iter(method.validation(data, 1)))
+    images, seen = method.validation(data, 1).batch(0)
     images = images.to(device)
     with torch.autocast(device.type, torch.bfloat16, enabled=place.precision == "bf16"):
         trunk = timed(lambda: float(model.trunk(images)[-1].flatten()[0]), _REPEATS, _SECONDS)

@@ -5,7 +5,7 @@ The loop knows no loss and no metric. A task supplies them as a `Method`; `metho
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -31,14 +31,8 @@ from dorsal.weights.start import StartingWeights
 class Validation(Protocol):
     """Images to score a model on, in batches (images [N, C, H, W], what is known of them); the same every time."""
 
-    @property
-    def images(self) -> int:
-        """How many there are in all batches."""
-
     def __len__(self) -> int:
         """The number of batches."""
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Any]]: ...
 
     def batch(self, number: int) -> tuple[Tensor, Any]:
         """A batch by its number, from 0."""
