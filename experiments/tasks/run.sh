@@ -17,6 +17,6 @@ compare() { # NAME TASK RECIPE DATA
         --name "tasks_$1" --out "$out/$1"
 }
 
-compare classify classify "${CLASSIFY:-plain(epochs=8)}" "$cifar(size=64)"
-compare semantic semantic "${SEMANTIC:-dense(epochs=6, batch=8)}" "pairs:$camvid(size=240, names=camvid, ignore=11)"
-compare instance instance "${INSTANCE:-dense(epochs=9, batch=4)}" "coco:$pennfudan(size=192)"
+compare instance instance "${INSTANCE:-dense(epochs=12, batch=4)}" "coco:$pennfudan(size=192)"
+compare semantic semantic "${SEMANTIC:-dense(epochs=6, batch=8, lr=0.002)}" "pairs:$camvid(size=192, names=camvid, ignore=11)"
+compare classify classify "${CLASSIFY:-plain(epochs=6)}" "$cifar(size=64)"

@@ -102,6 +102,23 @@ def test_the_same_question_has_the_same_folder_and_another_has_another() -> None
     assert Timing(spaces="regnetx", threads=3).folder != Timing(spaces="regnetx").folder
 
 
+def test_recipes_that_are_named_are_kept_and_none_are_those_of_the_task() -> None:
+    kinds = ((Population, {"spaces": ("regnetx",)}, "regnet-10ep"), (Search, {"space": "regnetx"}, "regnet-10ep"))
+    for kind, fields, of_classes in (*kinds, (Comparison, {}, ("plain", "tricks"))):
+        many = kind is Comparison
+        field, of_others = ("recipes", ("dense",)) if many else ("recipe", "dense")
+
+        def asked(made: Any, field: str = field) -> Any:
+            return getattr(made, f"asked_{field}")
+
+        assert asked(kind(**fields)) == of_classes
+        assert asked(kind(**fields, task="semantic")) == of_others
+        named = kind(**fields, task="semantic", **{field: of_classes})
+        assert asked(named) == of_classes, "it is refused, not replaced"
+        assert kind(**fields, **{field: of_classes}) == kind(**fields), "the same question"
+        assert kind(**fields, task="detect", **{field: of_others}) == kind(**fields, task="detect")
+
+
 def test_a_folder_is_named_after_what_is_asked_whatever_that_is() -> None:
     names = ("small", "some/where/my net.json(x=1)", "timm:vgg11")
     told = [Comparison(networks=("small",)), Comparison(networks=tuple(f"n{i}=small" for i in range(30)))]

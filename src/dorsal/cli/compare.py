@@ -27,7 +27,7 @@ def compare(asked: Comparison, as_json: ResultsAsJson = False) -> None:
     many = isinstance(asked.seeds, int) and asked.seeds > 10
     seeds = f"1 to {asked.seeds}" if many else ", ".join(map(str, asked.seed_list))
     doing = f"comparing {plural(len(asked.asked_arms), 'network')} on {', '.join(asked.data_sets)}"
-    doing += f"; recipes: {', '.join(asked.recipes)}; seeds: {seeds}"
+    doing += f"; recipes: {', '.join(asked.asked_recipes)}; seeds: {seeds}"
     with watching(asked.folder, doing) as on_event:
         from dorsal.study.run import run  # imports torch
 

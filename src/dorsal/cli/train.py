@@ -11,9 +11,8 @@ from dorsal.cli.interrupts import say_when_stopped
 from dorsal.cli.options import AsJson
 from dorsal.jobs.resources import RunOptions
 from dorsal.language.options import option
-from dorsal.recipes.text import text_of as recipe_text
 from dorsal.spec.task import Classify, at, metric_of, parse_task
-from dorsal.study.question import DENSE, RECIPE, Accept, Data, Epochs, Out, TaskText, own_folder
+from dorsal.study.question import Accept, Data, Epochs, Out, TaskText, own_folder, own_recipe, recipe_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,15 +44,7 @@ class TrainingRun(RunOptions, frozen=True, forbid_unknown_fields=True, kw_only=T
         ),
     ]
     task: TaskText = "classify"
-    recipe: Annotated[
-        str,
-        option(
-            f"{RECIPE} Default: plain, and {DENSE} for other tasks than classify.",
-            metavar="RECIPE",
-            path=True,
-            text=recipe_text,
-        ),
-    ] = ""
+    recipe: Annotated[str, recipe_option("plain")] = ""
     data: Data = "scenes"
     epochs: Epochs = None
     seed: Annotated[int, option("Decides initialisation, order and augmentation.", least=0)] = 1
@@ -64,7 +55,7 @@ class TrainingRun(RunOptions, frozen=True, forbid_unknown_fields=True, kw_only=T
     @property
     def asked_recipe(self) -> str:
         """The recipe, that of the task where none is named."""
-        return self.recipe or ("plain" if isinstance(parse_task(self.task), Classify) else DENSE)
+        return self.recipe or own_recipe("plain", parse_task(self.task))
 
     @property
     def folder(self) -> Path:

@@ -18,7 +18,7 @@ from dorsal.language.amounts import read_duration
 from dorsal.language.fields import check_fields
 from dorsal.language.options import Option, option, options_of
 from dorsal.recipes.text import text_of as recipe_text
-from dorsal.spec.task import AnyTask, parse_task, task_text
+from dorsal.spec.task import AnyTask, Classify, parse_task, task_text
 
 _MOST_SEEDS = 10_000
 _LONGEST_NAME = 40
@@ -56,6 +56,17 @@ DENSE = "dense"
 """The recipe of all tasks but classification where a question names none."""
 
 
+def recipe_option(of_classes: str) -> Any:
+    """The option of recipes. None means those of the task; `of_classes`, in words, are those of a classification."""
+    told = f"{RECIPE} Default: {of_classes}; {DENSE} for other tasks than classify."
+    return option(told, name="recipe", metavar="RECIPE", path=True, text=recipe_text)
+
+
+def own_recipe(of_classes: str, task: AnyTask) -> str:
+    """The recipe of a question that names none: `of_classes` where that is its task."""
+    return of_classes if isinstance(task, Classify) else DENSE
+
+
 def task_text_of(_: str, task: AnyTask) -> str:
     """The text of a task that is given as a value."""
     return task_text(task)
@@ -76,8 +87,6 @@ KeepModels = Annotated[bool, option("Keep the model of every finished run as a f
 Accept = Annotated[
     bool, option("Train even where images do not look as the weights to begin from learnt them.", free=True)
 ]
-RecipeText = Annotated[str, option(RECIPE, metavar="RECIPE", path=True, text=recipe_text)]
-RecipeTexts = Annotated[tuple[str, ...], option(RECIPE, name="recipe", metavar="RECIPE", path=True, text=recipe_text)]
 Edit = Annotated[str, option("Change the spaces' base network, e.g. 'stem=simple(stride=1), strides=[1, 2, 2, 2]'.")]
 SampleSeed = Annotated[int, option("Random seed of the sample.", least=0)]
 LatencyFile = Annotated[str, option("File or folder that `dorsal space latency` made.", metavar="PATH", path=True)]

@@ -79,7 +79,7 @@ class Comparison(question.TaskTraining, frozen=True, forbid_unknown_fields=True,
             text=network_text,
         ),
     ] = ()
-    recipes: question.RecipeTexts = OF_CLASSES
+    recipes: Annotated[tuple[str, ...], question.recipe_option(" and ".join(OF_CLASSES))] = ()
     match: Annotated[
         str | None,
         option("Scale widths until a cost is the first network's (macs) or a value (macs=20M).", metavar="COST"),
@@ -132,8 +132,8 @@ class Comparison(question.TaskTraining, frozen=True, forbid_unknown_fields=True,
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.recipes == OF_CLASSES and not isinstance(self.asked_task, Classify):  # tricks could not be asked for
-            msgspec.structs.force_setattr(self, "recipes", (question.DENSE,))
+        if self.recipes == self._own_recipes:  # the same question as without them
+            msgspec.structs.force_setattr(self, "recipes", ())
         question.check_budget(self.budget)
         self._check_data()
         self._check_tune()
@@ -261,6 +261,16 @@ class Comparison(question.TaskTraining, frozen=True, forbid_unknown_fields=True,
     def data_sets(self) -> tuple[str, ...]:
         """The data sets, of which there may be one."""
         return (self.data,) if isinstance(self.data, str) else self.data
+
+    @property
+    def asked_recipes(self) -> tuple[str, ...]:
+        """The recipes, those of the task where none is named."""
+        return self.recipes or self._own_recipes
+
+    @property
+    def _own_recipes(self) -> tuple[str, ...]:
+        """The recipes where none is named."""
+        return OF_CLASSES if isinstance(self.asked_task, Classify) else (question.DENSE,)
 
     @property
     def asked_arms(self) -> tuple[AskedArm, ...]:

@@ -85,7 +85,7 @@ def prepare(comparison: Comparison, seeds: int | tuple[int, ...], on_event: OnEv
     if twice := next((label for label in labels if labels.count(label) > 1), None):
         raise ValueError(f"networks: the label {twice!r} is given to {labels.count(twice)} arms; give each its own")
     place = with_device(comparison.resources)
-    recipes = read_any_recipes(comparison.recipes, comparison.epochs)
+    recipes = read_any_recipes(comparison.asked_recipes, comparison.epochs)
     data = data_summary(
         parse_data(comparison.data, comparison.asked_task),
         resampling=comparison.resampling,

@@ -13,7 +13,6 @@ from dorsal.space.base import with_edit
 from dorsal.space.bounds import read_bounds
 from dorsal.space.named import read_space, space_text
 from dorsal.space.space import Space
-from dorsal.spec.task import Classify
 from dorsal.study import question
 
 OF_CLASSES = "regnet-10ep"
@@ -45,19 +44,24 @@ class Population(question.TaskTraining, frozen=True, forbid_unknown_fields=True,
     latency_model: question.LatencyFile = ""
     edit: question.Edit = ""
     sample_seed: question.SampleSeed = 0
-    recipe: question.RecipeText = OF_CLASSES
+    recipe: Annotated[str, question.recipe_option(OF_CLASSES)] = ""
     budget: question.Budget = None
     name: question.Name = "population"
     data: question.Data = "scenes"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.recipe == OF_CLASSES and not isinstance(self.asked_task, Classify):  # it could not be asked for
-            msgspec.structs.force_setattr(self, "recipe", question.DENSE)
+        if self.recipe == question.own_recipe(OF_CLASSES, self.asked_task):  # the same question as without it
+            msgspec.structs.force_setattr(self, "recipe", "")
         question.check_budget(self.budget)
         msgspec.structs.force_setattr(self, "bounds", named_bounds(self.bounds, self.latency_model))
         _ = self.asked_spaces  # refuses what cannot be
         read_bounds(self.bounds, self.predicted)
+
+    @property
+    def asked_recipe(self) -> str:
+        """The recipe, that of the task where none is named."""
+        return self.recipe or question.own_recipe(OF_CLASSES, self.asked_task)
 
     @property
     def folder(self) -> Path:

@@ -82,12 +82,12 @@ def run_population(asked: Population, *, on_event: OnEvent = lambda _: None) -> 
     if asked.count < (there := drawn_before(folder)):
         on_event(Note(f"count={asked.count}: {folder} holds {there} networks of a space, and keeps them"))
         asked = replace(asked, count=there)
-    recipes = read_recipes([asked.recipe], asked.epochs)
+    recipes = read_recipes([asked.asked_recipe], asked.epochs)
     data = data_summary(parse_data(asked.data, asked.asked_task), task=asked.asked_task)
     tell(data.notes, on_event)
     samples = sample_spaces(asked, data, on_event)
     drawn = tuple(map(_drawn, samples))
-    trained = HowTrained(recipe=asked.recipe, data=asked.data, epochs=asked.epochs, task=asked.task)
+    trained = HowTrained(recipe=asked.asked_recipe, data=asked.data, epochs=asked.epochs, task=asked.task)
     plan = _plan(samples, drawn, asked, recipes, data)
     check_drawn({arm.label: arm.network for arm in plan.arms}, data)
     execution = Execution(

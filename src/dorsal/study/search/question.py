@@ -15,7 +15,6 @@ from dorsal.space.bounds import read_bounds
 from dorsal.space.costs import QUANTITIES
 from dorsal.space.named import read_space, space_text
 from dorsal.space.space import Space
-from dorsal.spec.task import Classify
 from dorsal.study import question
 from dorsal.study.population.question import OF_CLASSES
 from dorsal.study.population.records import PopulationStudy
@@ -83,19 +82,24 @@ class Search(question.TaskTraining, frozen=True, forbid_unknown_fields=True, kw_
         str | None,
         option("The URL of that population's storage, where it has a password.", metavar="URL", free=True),
     ] = None
-    recipe: question.RecipeText = OF_CLASSES
+    recipe: Annotated[str, question.recipe_option(OF_CLASSES)] = ""
     name: question.Name = "search"
     data: question.Data = "scenes"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.recipe == OF_CLASSES and not isinstance(self.asked_task, Classify):  # it could not be asked for
-            msgspec.structs.force_setattr(self, "recipe", question.DENSE)
+        if self.recipe == question.own_recipe(OF_CLASSES, self.asked_task):  # the same question as without it
+            msgspec.structs.force_setattr(self, "recipe", "")
         if self.sampler not in SAMPLERS:
             raise ValueError(f"unknown sampler {self.sampler!r}{suggest(self.sampler, SAMPLERS)}")
         msgspec.structs.force_setattr(self, "bounds", named_bounds(self.bounds, self.latency_model))
         _ = self.asked_space, self.asked_objectives  # refuse what cannot be
         read_bounds(self.bounds, self.predicted)
+
+    @property
+    def asked_recipe(self) -> str:
+        """The recipe, that of the task where none is named."""
+        return self.recipe or question.own_recipe(OF_CLASSES, self.asked_task)
 
     @property
     def folder(self) -> Path:

@@ -58,7 +58,7 @@ def run_search(asked: Search, *, on_event: OnEvent = lambda _: None) -> SearchSt
     """
     drawn = asked.population  # refused before anything else is looked at
     place = with_device(asked.resources)
-    recipes = read_recipes([asked.recipe], asked.epochs)
+    recipes = read_recipes([asked.asked_recipe], asked.epochs)
     data = data_summary(parse_data(asked.data, asked.asked_task), task=asked.asked_task)
     tell(data.notes, on_event)
     objectives, predicted = asked.asked_objectives, asked.predicted
