@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
@@ -17,11 +18,11 @@ from dorsal.data.formats.check import Checked, check_annotated
 from dorsal.data.formats.coco import read_coco
 from dorsal.data.formats.index import AnnotatedIndex
 from dorsal.data.formats.pairs import read_pairs
-from dorsal.data.formats.problems import MEANINGS, ProblemId
+from dorsal.data.formats.problems import MEANINGS, Problem, ProblemId
 from dorsal.data.formats.voc import read_voc
 from dorsal.data.formats.yolo import read_yolo
 from dorsal.data.spec import DataError
-from tests.data.formats.samples import coco_files, write_coco, write_map, write_pairs, write_voc, write_yolo
+from tests.data.formats.samples import NAMES, coco_files, write_coco, write_map, write_pairs, write_voc, write_yolo
 
 Files = dict[str, dict[str, Any]]
 NAN = float("nan")
@@ -91,6 +92,10 @@ CHANGES: list[tuple[ProblemId, Callable[[Files], object]]] = [
     ("id-dangling", lambda files: files["train"]["annotations"][2].update(image_id=5)),
     ("id-dangling", lambda files: files["train"]["annotations"][2].update(category_id=5)),
     ("image-size", lambda files: files["train"]["images"][0].update(width=41)),
+    ("image-missing", lambda files: files["train"]["images"][1].update(file_name="")),
+    ("file-malformed", lambda files: files["train"]["annotations"][2].update(bbox="wide")),
+    ("file-malformed", lambda files: files["train"]["annotations"][2].update(area=[])),
+    ("file-malformed", lambda files: files["train"]["images"][1].update(width="wide")),
     ("box-malformed", lambda files: first(files, bbox=[4, 8, NAN, 8])),
     ("box-malformed", lambda files: first(files, bbox=[4, 8, 8])),
     ("box-malformed", lambda files: first(files, bbox=None)),
@@ -116,6 +121,27 @@ def test_a_change_of_coco(tmp_path: Path, problem: ProblemId, change: Callable[[
     files = coco_files()
     change(files)
     assert ids(read_coco(write_coco(tmp_path / "data", files))) == [problem]
+
+
+def test_one_problem_of_coco_hides_no_other(tmp_path: Path) -> None:
+    files = coco_files()
+    files["train"]["images"][0]["width"] = 41  # all boxes are in this image
+    first(files, bbox=None)
+    files["train"]["annotations"][1]["bbox"] = [4, 8, 0, 8]
+    files["train"]["annotations"][2]["iscrowd"] = "no"
+    files["val"]["images"][0]["file_name"] = ""
+    found = check_annotated(read_coco(write_coco(tmp_path / "data", files)), size=8)
+    text = "\n".join(map(str, found.problems))
+    assert [each.id for each in found.problems] == [
+        "file-malformed",
+        "image-missing",
+        "image-size",
+        "box-malformed",
+        "box-empty",
+        "no-objects",
+    ]
+    assert re.search(r"annotations\[2\]: Expected .*, got `str` - at `\$.iscrowd` \[file-malformed\]", text)
+    assert "annotation 101: has no box of four numbers [box-malformed]" in text
 
 
 @pytest.mark.parametrize(("problem", "change"), [("box-normalized", as_shares), ("box-corners", as_corners)])
@@ -252,6 +278,33 @@ def test_a_line_of_yolo(tmp_path: Path, problem: ProblemId, line: str) -> None:
     assert [(each.id, each.place) for each in problems] == [(problem, "line 2")]
 
 
+def test_an_image_that_a_list_has_twice(tmp_path: Path) -> None:
+    voc, yolo = write_voc(tmp_path / "voc"), write_yolo(tmp_path / "yolo", polygons=False)
+    with (voc / "ImageSets" / "Main" / "train.txt").open("a") as file:
+        file.write("a_1\n")
+    (yolo / "list.txt").write_text("images/train/a_1.png\n" * 2)
+    (yolo / "data.yaml").write_text(f"names: {list(NAMES)}\ntrain: [list.txt, images/train]\nval: images/val\n")
+    for index in (read_voc(voc), read_yolo(yolo)):
+        assert ids(index) == ["id-duplicate"]
+        assert "is there 2 times" in index.problems[0].found
+
+
+def test_a_label_file_without_an_image_is_dangling(tmp_path: Path) -> None:
+    root = write_yolo(tmp_path / "data", polygons=False)
+    (root / "labels" / "train" / "classes.txt").write_text("car\n")
+    (root / "list.txt").write_text("images/train/a_1.png\n")  # a_2 is in no split
+    (root / "data.yaml").write_text(f"names: {list(NAMES)}\ntrain: list.txt\nval: images/val\n")
+    assert ids(read_yolo(root)) == []
+    (root / "labels" / "train" / "ghost.txt").write_text("0 0.5 0.5 0.1 0.1\n")
+    (problem,) = checked(read_yolo(root)).problems
+    assert (problem.id, problem.path) == ("id-dangling", str(root / "labels" / "train" / "ghost.txt"))
+
+
+def test_a_problem_of_no_file_begins_with_what_was_found() -> None:
+    assert str(Problem("layout", "", "", "nothing is there")) == "nothing is there [layout]"
+    assert str(Problem("layout", "a", "b", "c")) == "a, b: c [layout]"
+
+
 def test_problems_of_all_images_are_in_one_list_and_the_others_stay(tmp_path: Path) -> None:
     files = coco_files()
     first(files, bbox=[4, 8, 0, 8])
@@ -284,8 +337,17 @@ def test_notes(tmp_path: Path) -> None:
     assert "2 images of val without objects" in text
     assert "1 crowd in train, which is neither learned nor scored" in text
     assert "under 4 px" in text
+    assert "the same, in class and box" not in text
     assert f"1 validation image is also in train, first: {root / 'val2017' / 'same.png'}" in text
     assert f"1 validation image is nearly the same as one of train, first: {root / 'val2017' / 'near.png'}" in text
+
+
+def test_an_object_that_is_there_twice_is_a_note(tmp_path: Path) -> None:
+    files = coco_files()
+    files["train"]["annotations"].append({**files["train"]["annotations"][0], "id": 999})
+    found = check_annotated(read_coco(write_coco(tmp_path / "data", files)), size=8)
+    assert found.problems == ()
+    assert any("1 object is the same, in class and box, as another of the image" in note for note in found.notes)
 
 
 def test_of_many_images_only_headers_are_checked(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def other_points(files: dict[str, dict[str, Any]]) -> None:
         (same_name, "hold the name 'person' twice"),
         (other_points, "categories a, b have different keypoints"),
         (lambda files: files["val"].pop("images"), "missing required field `images`"),
-        (lambda files: files["val"]["annotations"][0].update(bbox="wide"), r"\$.annotations\[0\].bbox"),
+        (lambda files: files["val"]["categories"][0].update(name=5), r"categories\[0\]: Expected `str`, got `int`"),
     ],
 )
 def test_coco_files_that_make_no_sense(tmp_path: Path, change: Any, message: str) -> None:

@@ -16,6 +16,7 @@ from dorsal.data.formats.index import AnnotatedIndex, Entry, SplitName, count, l
 from dorsal.data.formats.judge import Finding, judge_all_boxes, judge_boxes, judge_labels, judge_masks, judge_points
 from dorsal.data.formats.looks import Look, frame, near_twins
 from dorsal.data.formats.problems import Problem, ProblemId, TruthError
+from dorsal.data.formats.truth import Truth
 
 _FEW = 5
 _TINY = 4.0
@@ -137,13 +138,12 @@ def _of_all_boxes(index: AnnotatedIndex, split: SplitName, seen: Sequence[_Seen]
 def _judge(index: AnnotatedIndex, seen: _Seen, boxes: bool, drawn: bool) -> _Judged:
     """The verdict on the truth of one image; `boxes` says whether boxes are judged one by one."""
     truth, size = seen.entry.truth, seen.entry.size if seen.problem is None else None
-    findings: list[Finding] = []
+    findings = list(judge_boxes(truth, size)) if boxes else []
     if size is not None:
-        findings += judge_boxes(truth, size) if boxes else []
         unsound = {finding.row for finding in findings}
         masks = judge_masks(truth, size, boxes) if drawn else ()
         findings += [each for each in masks if each.id != "mask-box" or each.row not in unsound]
-        findings += judge_points(truth, size)
+    findings += judge_points(truth, size)
     pixels, present = judge_labels(truth, size) if drawn else ([], frozenset())
     problems = tuple(_problem(index, seen.entry, finding) for finding in [*findings, *pixels])
     return _Judged(problems, present | frozenset(truth.labels[~truth.crowd].tolist()))
@@ -209,6 +209,11 @@ def _object_notes(index: AnnotatedIndex, size: int, parts: Mapping[SplitName, li
         crowds = sum(int(entry.truth.crowd.sum()) for entry in index.split(split))
         if crowds:
             yield f"{count(crowds, 'crowd')} in {split}, which {_be(crowds)} neither learned nor scored"
+    again = [(entry.path, more) for split in _SPLITS for entry in index.split(split) if (more := _again(entry.truth))]
+    if again:
+        total = sum(more for _, more in again)
+        first = shown(again[0][0])
+        yield f"{_are(total, 'object')} the same, in class and box, as another of the image, first: {first}"
     tiny = sum(_tiny(each.entry, size) for split in _SPLITS for each in parts[split] if each.problem is None)
     if tiny:
         yield f"{_are(tiny, 'object')} under {_TINY:g} px high or wide where images are {size} px"
@@ -221,6 +226,14 @@ def _are(number: int, what: str) -> str:
 
 def _be(number: int) -> str:
     return "is" if number == 1 else "are"
+
+
+def _again(truth: Truth) -> int:
+    """How many objects have the class and the box of another one before them. Boxes that are missing are no such."""
+    if truth.boxes is None or len(truth.labels) < 2:
+        return 0
+    objects = [tuple(row) for row in np.column_stack((truth.labels, truth.boxes)).tolist()]
+    return len(objects) - len(set(objects))
 
 
 def _tiny(entry: Entry, size: int) -> int:

@@ -64,9 +64,9 @@ def read_coco(
     Raises DataError where a file is missing, is not of COCO's form, or its categories contradict each other.
     """
     paths, notes = choose_files(root, {"train": train, "val": val})
-    read = {split: decode_file(path, root) for split, path in paths.items()}
-    classes = _classes(root, read)
     problems: list[Problem] = []
+    read = {split: decode_file(path, root, problems) for split, path in paths.items()}
+    classes = _classes(root, read)
     kinds = _kinds(read.values(), classes.labels)
     folders = {split: image_folder(root, path, split, read[split], images) for split, path in paths.items()}
     entries = {
@@ -158,8 +158,9 @@ def _entries(
     labels = {number: label for label, number in enumerate(classes.ids)}
     known = [each for each in file.annotations if each.image_id in rows and each.category_id in labels]
     if len(known) < len(file.annotations):
+        there = {image.id for image in file.images}
         for each in file.annotations:
-            lost_image, lost_category = each.image_id not in rows, each.category_id not in labels
+            lost_image, lost_category = each.image_id not in there, each.category_id not in labels
             if lost_image or lost_category:
                 what = f"image {each.image_id}" if lost_image else f"category {each.category_id}"
                 found = f"is of {what}, which is not there"
@@ -191,6 +192,9 @@ def _images(file: CocoFile, where: str, problems: list[Problem]) -> list[CocoIma
     for image in file.images:
         if image.id in found:
             problems.append(Problem("id-duplicate", where, f"image {image.id}", "is there twice"))
+            continue
+        if not image.file_name:
+            problems.append(Problem("image-missing", where, f"image {image.id}", "has an empty file_name"))
             continue
         if image.file_name in names:
             text = f"is of the file {shown(image.file_name)}, which another image has"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from dorsal.data.errors import DataError, nearest, shown
 from dorsal.data.formats.index import SplitName, first_folder, listed
+from dorsal.data.formats.problems import Problem
 from dorsal.data.layout import role_of
 
 _OTHERS = frozenset({"panoptic", "captions", "stuff", "semantic", "info", "results", "det"})
@@ -56,6 +59,17 @@ class CocoFile(msgspec.Struct):
     images: list[CocoImage]
     annotations: list[CocoObject]
     categories: list[CocoCategory]
+
+
+class _Parts(msgspec.Struct):
+    """What a file holds, its entries yet to be read one by one."""
+
+    images: list[msgspec.Raw]
+    annotations: list[msgspec.Raw]
+    categories: list[msgspec.Raw]
+
+
+Part = TypeVar("Part", CocoImage, CocoObject, CocoCategory)
 
 
 def used(root: Path) -> frozenset[str]:
@@ -117,22 +131,46 @@ def choose_files(root: Path, given: dict[str, str | None]) -> tuple[dict[SplitNa
     return chosen, notes
 
 
-def decode_file(path: Path, root: Path) -> CocoFile:
-    """What a file of the data set in `root` holds. NaN is read as null. Raises DataError where it is none of COCO's."""
+def decode_file(path: Path, root: Path, problems: list[Problem]) -> CocoFile:
+    """What a file of the data set in `root` holds. NaN is read as null. Images and annotations of which a field makes
+    no sense are left out and added to `problems`.
+
+    Raises DataError where the file is none of COCO's, or a category makes no sense.
+    """
     try:
         data = path.read_bytes()
         try:
             return msgspec.json.decode(data, type=CocoFile)
         except msgspec.ValidationError:
-            raise
+            parts = msgspec.json.decode(data, type=_Parts)
         except msgspec.DecodeError:
             # Python writes NaN and Infinity, which are no JSON: they become null here, and NaN further on.
-            return msgspec.json.decode(msgspec.json.encode(json.loads(data)), type=CocoFile)
+            parts = msgspec.json.decode(msgspec.json.encode(json.loads(data)), type=_Parts)
     except (ValueError, OSError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise DataError(
             shown(root), [f"{shown(path)}: is not a COCO file of images, annotations and categories: {reason}"]
         ) from None
+    unsound: list[Problem] = []
+    categories = list(_sound(parts.categories, CocoCategory, "categories", path, unsound))
+    if unsound:
+        raise DataError(shown(root), list(map(str, unsound)))
+    return CocoFile(
+        images=list(_sound(parts.images, CocoImage, "images", path, problems)),
+        annotations=list(_sound(parts.annotations, CocoObject, "annotations", path, problems)),
+        categories=categories,
+    )
+
+
+def _sound(
+    entries: list[msgspec.Raw], kind: type[Part], field: str, path: Path, problems: list[Problem]
+) -> Iterator[Part]:
+    """The entries of a list of the file that are of this kind. Adds the others to `problems`."""
+    for place, entry in enumerate(entries):
+        try:
+            yield msgspec.json.decode(entry, type=kind)
+        except msgspec.ValidationError as error:
+            problems.append(Problem("file-malformed", shown(path), f"{field}[{place}]", str(error)))
 
 
 def image_folder(root: Path, path: Path, split: SplitName, file: CocoFile, images: str | None) -> Path:

@@ -25,20 +25,25 @@ class Finding(msgspec.Struct, frozen=True):
     found: str
 
 
-def judge_boxes(truth: Truth, size: tuple[int, int]) -> Iterator[Finding]:
-    """Problems of the boxes in an image of `size` (height, width), one at most for each."""
-    boxes, edges = truth.pixel_boxes(size), np.array(size[::-1] * 2)
+def judge_boxes(truth: Truth, size: tuple[int, int] | None) -> Iterator[Finding]:
+    """Problems of the boxes in an image of `size` (height, width), one at most for each. Without `size` they may lie
+    anywhere."""
+    height, width = size or (1, 1)
+    boxes, edges = truth.pixel_boxes((height, width)), np.array((width, height) * 2)
+    room = np.inf if size is None else _BEYOND
     finite: Bools = np.logical_and.reduce(np.isfinite(boxes), axis=1)
     empty: Bools = ~np.logical_and.reduce(boxes[:, 2:] > boxes[:, :2], axis=1)
-    beyond: Bools = np.logical_or.reduce((boxes < -_BEYOND) | (boxes > edges + _BEYOND), axis=1)
+    beyond: Bools = np.logical_or.reduce((boxes < -room) | (boxes > edges + room), axis=1)
     for row in np.flatnonzero(~finite | empty | beyond).tolist():
         shown = ", ".join(f"{value:g}" for value in boxes[row])
-        if not finite[row]:
-            yield Finding("box-malformed", row, f"has the box ({shown}); it must be four finite numbers")
+        if np.isnan(boxes[row]).all():
+            yield Finding("box-malformed", row, "has no box of four numbers")
+        elif not finite[row]:
+            yield Finding("box-malformed", row, f"has the box ({shown}), as corners; they must be finite numbers")
         elif empty[row]:
             yield Finding("box-empty", row, f"has the box ({shown}) of no area, as corners")
         else:
-            yield Finding("box-outside", row, f"has the box ({shown}), as corners, in {size[1]}x{size[0]} px")
+            yield Finding("box-outside", row, f"has the box ({shown}), as corners, in {width}x{height} px")
 
 
 def judge_masks(truth: Truth, size: tuple[int, int], boxes: bool) -> Iterator[Finding]:
@@ -61,18 +66,20 @@ def judge_masks(truth: Truth, size: tuple[int, int], boxes: bool) -> Iterator[Fi
                 yield Finding("mask-box", row, f"has a mask whose bounds overlap its box by {overlap:.2f} only (IoU)")
 
 
-def judge_points(truth: Truth, size: tuple[int, int]) -> Iterator[Finding]:
-    """Problems of the points, one at most for each object."""
-    edges = np.array(size[::-1])
+def judge_points(truth: Truth, size: tuple[int, int] | None) -> Iterator[Finding]:
+    """Problems of the points, one at most for each object. Without `size` they may lie anywhere."""
+    height, width = size or (0, 0)
+    room, edges = np.inf if size is None else _BEYOND, np.array((width, height))
     for row, points in enumerate(() if truth.keypoints is None else truth.keypoints):
         places, flags = points[:, :2], points[:, 2]
-        inside = ((places >= -_BEYOND) & (places <= edges + _BEYOND)).all(axis=1)  # False for NaN too
+        inside = ((places >= -room) & (places <= edges + room)).all(axis=1)  # False for NaN too
         if not np.isin(flags, (0, 1, 2)).all():
             which = int(np.argmin(np.isin(flags, (0, 1, 2))))
             yield Finding("keypoint-flag", row, f"has the point {which} of third value {flags[which]:g}")
         elif (lost := np.flatnonzero((flags == 2) & ~inside)).size:
             x, y = places[lost[0]]
-            found = f"has the visible point {lost[0]} at ({x:g}, {y:g}) in {size[1]}x{size[0]} px"
+            within = "" if size is None else f" in {width}x{height} px"
+            found = f"has the visible point {lost[0]} at ({x:g}, {y:g}){within}"
             yield Finding("keypoint-outside", row, found)
 
 

@@ -1,10 +1,13 @@
-"""Names of classes that files list, or that a format has by itself."""
+"""Names that files list, of classes or of images, or that a format has by itself."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from dorsal.data.errors import DataError, shown
+from dorsal.data.formats.problems import Problem
 from dorsal.language.files import is_file, read_text_file
 
 CAMVID = (
@@ -41,6 +44,15 @@ def read_names(path: Path) -> tuple[str, ...]:
     except ValueError as error:
         raise DataError(shown(path.parent), [str(error)]) from None
     return tuple(line.strip() for line in text.splitlines() if line.strip())
+
+
+def each_once(path: Path, listed: Sequence[str], problems: list[Problem]) -> tuple[str, ...]:
+    """The images that a file lists, each once. Adds those that are there twice to `problems`."""
+    times = Counter(listed)
+    for image, often in times.items():
+        if often > 1:
+            problems.append(Problem("id-duplicate", shown(path), f"image {image}", f"is there {often} times"))
+    return tuple(times)
 
 
 def names_in(root: Path) -> Path | None:

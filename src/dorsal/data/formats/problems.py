@@ -43,9 +43,9 @@ MEANINGS: dict[ProblemId, str] = {
     "image-unreadable": "The image file cannot be read, is truncated, too small or too large, or is no image.",
     "image-size": "The image is of another size than the annotations say.",
     "image-orientation": "The EXIF orientation turns the image, and the size does not tell which way was annotated.",
-    "file-malformed": "An annotation file of one image is unreadable, or has a line or field that makes no sense.",
+    "file-malformed": "An annotation file of one image is unreadable, or a line, field or entry of one makes no sense.",
     "id-duplicate": "An id or a file is there twice.",
-    "id-dangling": "An annotation is of an image or a class that is not there.",
+    "id-dangling": "An annotation, or a file of such, is of an image or a class that is not there.",
     "box-malformed": "A box is missing, or is not four finite numbers.",
     "box-outside": "A box reaches more than one pixel beyond its image.",
     "box-empty": "A box has no area.",
@@ -73,7 +73,7 @@ assert tuple(MEANINGS) == get_args(ProblemId)
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """Something wrong, found at `place` in the file `path`; place is "" for the file as a whole."""
+    """Something wrong, found at `place` in the file `path`. Place is "" for the file as a whole, path for no file."""
 
     id: ProblemId
     path: str
@@ -82,8 +82,8 @@ class Problem(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         """One line for people."""
-        where = f"{self.path}, {self.place}" if self.place else self.path
-        return f"{where}: {self.found} [{self.id}]"
+        where = ", ".join(filter(None, (self.path, self.place)))
+        return ": ".join(filter(None, (where, self.found))) + f" [{self.id}]"
 
 
 class TruthError(ValueError):

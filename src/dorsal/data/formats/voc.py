@@ -16,7 +16,7 @@ from dorsal.annotations.labels import Labels
 from dorsal.annotations.rle import Floats
 from dorsal.data.errors import DataError, shown
 from dorsal.data.formats.index import AnnotatedIndex, Entry, SplitName, count
-from dorsal.data.formats.names import VOC, names_in, read_names
+from dorsal.data.formats.names import VOC, each_once, names_in, read_names
 from dorsal.data.formats.problems import Problem
 from dorsal.data.formats.truth import NO_CLASS, LabelImage, Truth
 from dorsal.language.files import is_file, is_folder
@@ -66,7 +66,7 @@ def read_voc(
     Raises DataError where a list is missing or empty, or no object has a class.
     """
     problems: list[Problem] = []
-    stems = {split: _listed(root, sets, name) for split, name in zip(_SPLITS, (train, val), strict=True)}
+    stems = {split: _listed(root, sets, name, problems) for split, name in zip(_SPLITS, (train, val), strict=True)}
     files = {split: [_read(root, stem, problems) for stem in stems[split]] for split in _SPLITS}
     found = {each.name for file in files.values() for read in file for each in read.objects if each.name}
     every = [root / "SegmentationClass" / f"{stem}.png" for split in _SPLITS for stem in stems[split]]
@@ -101,15 +101,18 @@ def read_voc(
     )
 
 
-def _listed(root: Path, sets: str, name: str) -> tuple[str, ...]:
-    """The stems that a list of images has, each once; a second column, as in lists of one class, is passed over."""
+def _listed(root: Path, sets: str, name: str, problems: list[Problem]) -> tuple[str, ...]:
+    """The stems that a list of images has, each once; a second column, as in lists of one class, is passed over.
+
+    Those that are there twice are added to `problems`.
+    """
     path = root / "ImageSets" / sets / f"{name}.txt"
     lines = [line.split()[0] for line in read_names(path)] if is_file(path) else []
     if not lines:
         lists = sorted(each.stem for each in path.parent.glob("*.txt"))[:5]
         there = f"; lists there: {', '.join(lists)}" if lists else ""
         raise DataError(shown(root), [f"{shown(path)}: there is no such list of images, or it is empty{there}"])
-    return tuple(dict.fromkeys(lines))
+    return each_once(path, lines, problems)
 
 
 def _names(

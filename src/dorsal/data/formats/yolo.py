@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from dorsal.annotations.labels import Labels
 from dorsal.annotations.rle import Floats
 from dorsal.data.errors import DataError, nearest, shown
 from dorsal.data.formats.index import AnnotatedIndex, Entry, SplitName, image_files
-from dorsal.data.formats.names import read_names
+from dorsal.data.formats.names import each_once, read_names
 from dorsal.data.formats.problems import Problem
 from dorsal.data.formats.truth import Truth
 from dorsal.language.files import is_file, is_folder
@@ -56,9 +57,10 @@ def read_yolo(root: Path, *, file: str = "data.yaml") -> AnnotatedIndex:
     labels = _labels(path, root, said)
     problems: list[Problem] = []
     lines: dict[Path, list[_Line]] = {}
-    images = {split: _images(path, root, said, split) for split in _SPLITS}
+    images = {split: _images(path, root, said, split, problems) for split in _SPLITS}
     for image in dict.fromkeys(image for split in _SPLITS for image in images[split]):
         lines[image] = _lines(_label_file(image), len(labels.classes), problems)
+    problems += _of_no_image(lines)
     outlined = [line.outline is not None for found in lines.values() for line in found]
     kinds: frozenset[Kind] = frozenset({"boxes", "masks"} if outlined and all(outlined) else {"boxes"})
     notes = ("some objects have outlines and some only boxes, so all are read as boxes",)
@@ -110,7 +112,7 @@ def _labels(path: Path, root: Path, said: dict[str, Any]) -> Labels:
         raise DataError(shown(root), [f"{shown(path)}: names: {error}"]) from None
 
 
-def _images(path: Path, root: Path, said: dict[str, Any], split: SplitName) -> list[Path]:
+def _images(path: Path, root: Path, said: dict[str, Any], split: SplitName, problems: list[Problem]) -> list[Path]:
     """The images of a split, each once, in order of the folders and lists and by path within a folder."""
     base = root / str(said["path"]) if said.get("path") else path.parent
     if not is_folder(base):  # `path` is often that of another machine
@@ -124,7 +126,7 @@ def _images(path: Path, root: Path, said: dict[str, Any], split: SplitName) -> l
         if is_folder(where):
             found += image_files(where)
         elif is_file(where):
-            found += [where.parent / line for line in read_names(where)]
+            found += [where.parent / line for line in each_once(where, read_names(where), problems)]
         else:
             raise DataError(shown(root), [f"{shown(path)}: {split}: {shown(base / place)} is not there"])
     if not found:
@@ -138,6 +140,17 @@ def _label_file(image: Path) -> Path:
     if "images" in parts:
         parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
     return Path(*parts, f"{image.stem}.txt")
+
+
+def _of_no_image(images: Iterable[Path]) -> Iterator[Problem]:
+    """Text files for which there is no image, beside those of the images. Those of images of no split are sound."""
+    folders = {_label_file(image).parent: image.parent for image in images}
+    for folder, of_images in folders.items():
+        if folder != of_images:  # where both are in one folder, lists and readmes are too
+            stems = {path.stem for path in image_files(of_images)} | {"classes"}
+            for path in sorted(folder.glob("*.txt")):
+                if path.stem not in stems:
+                    yield Problem("id-dangling", shown(path), "", "there is no image of this name")
 
 
 def _lines(path: Path, classes: int, problems: list[Problem]) -> list[_Line]:
