@@ -46,8 +46,8 @@ CONFIDENCE = 0.95
 Fate = Literal["holds", "same sign", "other sign", "reversed"]
 FATES: dict[Fate, str] = {
     "holds": "decided alike",
-    "same sign": "not decided, same sign",
-    "other sign": "not decided, other sign",
+    "same sign": "of the same sign but not decided",
+    "other sign": "of the other sign but not decided",
     "reversed": "decided the other way round",
 }
 """What becomes of a pair on another task, in words."""
