@@ -40,6 +40,7 @@ from dorsal.study.load import load
 FIRST = "classify"
 OTHERS = {"instance": "instance segmentation", "semantic": "semantic segmentation"}
 """The folders of the other tasks, and what they are called."""
+SCORES = {"instance": "mask AP", "semantic": "mean IoU"}
 QUESTION = "Does what classification decides hold on other tasks?"
 CONFIDENCE = 0.95
 
@@ -196,7 +197,7 @@ def _said(estimate: Estimate) -> str:
 
 def figure(task: str, first: Task, other: Task) -> go.Figure:
     """The scores of the networks on both tasks, with their intervals."""
-    drawn = plane("classification: accuracy, %", f"{OTHERS[task]}: score, %")
+    drawn = plane("classification: accuracy, %", f"{OTHERS[task]}: {SCORES[task]}, %")
     for index, name in enumerate(first.means):
         across, up = first.means[name], other.means[name]
         drawn.add_scatter(

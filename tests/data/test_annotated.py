@@ -273,11 +273,23 @@ def test_data_in_memory_open() -> None:
     assert data.size == 32
     assert (data.train.image(1).numpy() == np.moveaxis(SOUND[1][0], 2, 0)).all()
     assert data.train.annotation(0) is SOUND[0][1]
-    assert open_annotated(data, BOXES) is data
+    assert open_annotated(data, MASKS).fingerprint == data.fingerprint
+    assert open_annotated(data, BOXES).kinds == BOXES
     assert data.fingerprint == in_memory([*SOUND, EMPTY], [SOUND[1]]).fingerprint
     assert data.fingerprint != in_memory([SOUND[0], SOUND[1]], [SOUND[1]]).fingerprint
     with pytest.raises(ValueError, match="no maps of classes"):
         open_annotated(data, SEMANTIC)
+
+
+@pytest.mark.parametrize("kind", ["boxes", "semantic"])
+def test_names_of_stuff_are_kept_where_pixels_are_annotated(tmp_path: Path, kind: Kind) -> None:
+    cityscapes = write_cityscapes(tmp_path / "cityscapes", polygons=True)
+    for source in ("scenes(digits=2, train=10, val=10, size=64)", str(cityscapes), str(write_voc(tmp_path / "voc"))):
+        data = open_annotated(source, frozenset({kind}))
+        assert data.kinds == {kind}
+        assert bool(data.labels.stuff) is (kind == "semantic")
+        assert len(data.category_ids) == len(data.classes)
+        assert f" {len(data.classes)} class" in data.summary
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,11 @@ class Labels(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         if wrong := [sigma for sigma in self.sigmas if not (isfinite(sigma) and sigma > 0)]:
             raise ValueError(f"sigmas holds {wrong[0]}; each must be a number above 0")
 
+    @property
+    def of_objects(self) -> Labels:
+        """The same without stuff, which no object is; all of them where there is nothing else."""
+        return msgspec.structs.replace(self, stuff=()) if self.classes else self
+
 
 def _check_names(field: str, names: tuple[str, ...]) -> None:
     """Raises ValueError for an empty name or one that is there twice."""

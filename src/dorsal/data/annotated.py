@@ -74,6 +74,13 @@ class AnnotatedData(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         """Channels of every image, and so of a network's input."""
         return len(self.normalization.mean)
 
+    def narrowed(self, kinds: frozenset[Kind]) -> AnnotatedData:
+        """The same data with no more than these kinds; without names of stuff where nothing is semantic."""
+        kept = self.kinds & kinds
+        labels = self.labels.of_objects if "semantic" not in kept else self.labels
+        numbers = self.category_ids[: len(labels.classes) + len(labels.stuff)]
+        return msgspec.structs.replace(self, kinds=kept, labels=labels, category_ids=numbers)
+
     def prepared_as(self, preprocessing: Preprocessing | None) -> AnnotatedData:
         """The same data with the normalization of weights with this preprocessing; as they are where it is not known,
         or is for another number of channels."""

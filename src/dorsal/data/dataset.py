@@ -94,14 +94,14 @@ def open_annotated(
     if isinstance(data, AnnotatedData):
         if kinds - data.kinds:
             raise ValueError(what_lacks(data.source, "open", data.kinds, kinds))
-        return data
+        return data.narrowed(kinds)
     spec = data_spec(data)
     match spec:
         case Scenes():
             opened = open_annotated_scenes(spec)
             if kinds - opened.kinds:
                 raise ValueError(what_lacks("scenes", "embedded", opened.kinds, kinds))
-            return opened
+            return opened.narrowed(kinds)
         case Folder():
             raise ValueError(what_lacks(shown(spec.path), "a folder of class folders", KINDS["folder"], kinds))
         case Annotated():

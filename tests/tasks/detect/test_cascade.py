@@ -9,7 +9,15 @@ from dorsal.tasks.detect.boxes import clip
 from dorsal.tasks.detect.cascade import CODERS, THRESHOLDS, CascadeHeads
 from dorsal.tasks.detect.heads import LinearHead, RoiTargets, detect, match_boxes, with_objects
 from dorsal.tasks.detect.pool import RoiPool
-from tests.tasks.detect.golden import assert_boxes, assert_gradient, assert_near, fill, gradients_of, read_golden
+from tests.tasks.detect.golden import (
+    assert_boxes,
+    assert_gradient,
+    assert_near,
+    fill,
+    gradients_of,
+    in_double,
+    read_golden,
+)
 from tests.tasks.detect.test_heads import padded, stored_objects
 
 NAMES = {
@@ -38,6 +46,10 @@ def cascade(golden):
 
 @pytest.fixture
 def maps(golden):
+    return maps_of(golden)
+
+
+def maps_of(golden):
     return [golden.inputs[f"p{level}"].requires_grad_() for level in range(2, 6)]
 
 
@@ -105,7 +117,10 @@ def first_sample(golden, case):
 
 
 @pytest.mark.parametrize("case", ["a", "b"])
-def test_losses_equal_detectron2(golden, cascade, maps, case, monkeypatch):
+def test_losses_equal_detectron2(golden, cascade, case, monkeypatch):
+    golden = in_double(golden)
+    maps = maps_of(golden)
+    cascade.double()
     boxes, first, objects, labels = first_sample(golden, case)
     seen, pool = [first], Pool()
 

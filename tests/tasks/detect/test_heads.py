@@ -23,7 +23,15 @@ from dorsal.tasks.detect.heads import (
 )
 from dorsal.tasks.detect.match import draw_numbers
 from dorsal.tasks.detect.pool import RoiPool
-from tests.tasks.detect.golden import assert_boxes, assert_gradient, assert_near, fill, gradients_of, read_golden
+from tests.tasks.detect.golden import (
+    assert_boxes,
+    assert_gradient,
+    assert_near,
+    fill,
+    gradients_of,
+    in_double,
+    read_golden,
+)
 
 NAMES = {
     "0.fc1": "box_head.fc1",
@@ -48,6 +56,10 @@ def head(golden):
 
 @pytest.fixture
 def maps(golden):
+    return maps_of(golden)
+
+
+def maps_of(golden):
     return [golden.inputs[f"p{level}"].requires_grad_() for level in range(2, 6)]
 
 
@@ -77,7 +89,10 @@ def test_predictions_equal_detectron2(golden, head, maps):
 
 
 @pytest.mark.parametrize("case", ["a", "b"])
-def test_losses_equal_detectron2(golden, head, maps, case):
+def test_losses_equal_detectron2(golden, head, case):
+    golden = in_double(golden)
+    maps = maps_of(golden)
+    head.double()
     objects, labels = stored_objects(golden, case)
     boxes, valid = with_objects(*stored_boxes(golden), objects, labels)
     targets = match_boxes(boxes, valid, objects, labels, golden.config["iou"], 5)

@@ -8,7 +8,7 @@ from dorsal.nn.plain import LARGE
 from dorsal.tasks.detect.heads import RoiTargets
 from dorsal.tasks.detect.masks import MaskHead, mask_loss, mask_probabilities, mask_targets, paste
 from dorsal.tasks.detect.pool import RoiPool
-from tests.tasks.detect.golden import assert_gradient, assert_near, fill, gradients_of, read_golden
+from tests.tasks.detect.golden import assert_gradient, assert_near, fill, gradients_of, in_double, read_golden
 from tests.tasks.detect.test_heads import padded
 
 NAMES = {f"convs.{2 * i}": f"mask_fcn{i + 1}" for i in range(4)} | {"deconv": "deconv", "predictor": "predictor"}
@@ -22,6 +22,10 @@ def golden(real_data):
 
 @pytest.fixture
 def maps(golden):
+    return maps_of(golden)
+
+
+def maps_of(golden):
     return [golden.inputs[f"p{level}"].requires_grad_() for level in range(2, 6)]
 
 
@@ -46,8 +50,10 @@ def test_targets_equal_detectron2(golden):
 
 
 @pytest.mark.parametrize(("masks", "weights", "kind"), [(5, "w", "per_class"), (1, "w1", "agnostic")])
-def test_loss_equals_detectron2(golden, maps, masks, weights, kind):
-    head = MaskHead(16, 16, masks)
+def test_loss_equals_detectron2(golden, masks, weights, kind):
+    golden = in_double(golden)
+    maps = maps_of(golden)
+    head = MaskHead(16, 16, masks).double()
     fill(head, {name.removeprefix(f"{weights}."): value for name, value in golden.inputs.items()}, NAMES)
     bitmaps, boxes, _, targets = stored_targets(golden)
     if kind == "agnostic":  # one mask for every class: an object is class 0, all else takes no part

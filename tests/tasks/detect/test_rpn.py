@@ -10,7 +10,15 @@ from torch.nn.functional import pad
 from dorsal.tasks.detect.match import Sample, draw_numbers, sample
 from dorsal.tasks.detect.nms import survivors, survivors_by_group
 from dorsal.tasks.detect.rpn import RpnHead, RpnLevel, match_anchors, propose, rpn_losses
-from tests.tasks.detect.golden import assert_boxes, assert_gradient, assert_near, fill, gradients_of, read_golden
+from tests.tasks.detect.golden import (
+    assert_boxes,
+    assert_gradient,
+    assert_near,
+    fill,
+    gradients_of,
+    in_double,
+    read_golden,
+)
 
 NAMES = {"conv": "conv", "logits": "objectness_logits", "deltas": "anchor_deltas"}
 
@@ -29,6 +37,10 @@ def head(golden):
 
 @pytest.fixture
 def maps(golden):
+    return maps_of(golden)
+
+
+def maps_of(golden):
     return [golden.inputs[f"p{level}"].requires_grad_() for level in range(2, 7)]
 
 
@@ -73,7 +85,10 @@ def test_proposals_equal_detectron2(golden, head, maps, mode):
 
 
 @pytest.mark.parametrize("case", ["a", "b"])
-def test_losses_equal_detectron2(golden, head, maps, case):
+def test_losses_equal_detectron2(golden, head, case):
+    golden = in_double(golden)
+    maps = maps_of(golden)
+    head.double()
     levels = head(maps)
     boxes, labels = truth(golden, case)
     matched = match_anchors(torch.cat([level.anchors for level in levels]), boxes, labels)

@@ -14,7 +14,7 @@ from dorsal.tasks.detect.masks import MaskHead, mask_loss, mask_probabilities, p
 from dorsal.tasks.detect.match import draw_numbers, sample
 from dorsal.tasks.detect.pool import RoiPool
 from dorsal.tasks.detect.rpn import RpnHead, match_anchors, propose, rpn_losses
-from tests.tasks.detect.golden import assert_boxes, assert_gradient, assert_near, fill, read_golden
+from tests.tasks.detect.golden import assert_boxes, assert_gradient, assert_near, fill, in_double, read_golden
 from tests.tasks.detect.test_cascade import NAMES as CASCADE
 from tests.tasks.detect.test_rpn import NAMES as RPN
 
@@ -106,6 +106,7 @@ def test_detections_and_masks_equal_detectron2(golden, network, images):
 
 
 def test_losses_equal_detectron2(golden, network, images):
+    golden, network, images = in_double(golden), network.double(), images.double()
     sizes = torch.tensor(golden.config["image_sizes"])
     objects, labels = (
         torch.stack([golden.inputs[f"gt_{name}_{i}"] for i in range(2)]) for name in ("boxes", "classes")

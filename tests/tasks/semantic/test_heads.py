@@ -21,12 +21,18 @@ def pyramid(*strides: int, channels: int = 16) -> tuple[Feature, ...]:
 
 
 def close(found: Tensor, expected: Tensor, tolerance: float = 1e-5) -> bool:
-    return torch.allclose(found, expected, rtol=tolerance, atol=tolerance)
+    return torch.allclose(found.to(expected.dtype), expected, rtol=tolerance, atol=tolerance)
 
 
 def close_gradient(found: Tensor | None, expected: Tensor) -> bool:
     assert found is not None
     return float((found - expected).abs().max()) <= 1e-4 * float(expected.abs().max())
+
+
+def in_double(tensor: Tensor, learnt: bool = True) -> Tensor:
+    """A leaf in float64, for gradients: where a value before a ReLU is within the noise of float32 of 0, the processor
+    would decide which side it is on."""
+    return tensor.double().requires_grad_(learnt)
 
 
 def differing(found: Tensor, expected: Tensor) -> float:
@@ -56,8 +62,8 @@ def test_fpn_head_is_detectron2s(real_data: Path) -> None:
     item = golden(real_data, "pan_semantic_head")
     head = FpnHead(pyramid(4, 8, 16, 32), classes=4, channels=32)
     head.load_state_dict(fpn_state(item.under("in.w.")))
-    maps = [item.tensors[f"in.p{level}"].requires_grad_(level > 3) for level in range(2, 6)]
-    logits = head(maps)
+    maps = [in_double(item.tensors[f"in.p{level}"], level > 3) for level in range(2, 6)]
+    logits = head.double()(maps)
     assert close(logits, item.tensors["out.logits_stride4"])
     whole = scaled(logits, 4)
     assert close(whole[0, :, 96:, 128:], item.tensors["out.logits_image_0_from_row_96_column_128"])
@@ -167,8 +173,8 @@ def hardest(logits: Tensor, targets: Tensor, share: float) -> Tensor:
 @pytest.mark.parametrize("name", ["v3", "v3plus"])
 def test_deeplab_is_detectron2s_in_training(real_data: Path, name: str) -> None:
     item = golden(real_data, "seg_deeplab")
-    head = deeplab(item, name).train()
-    maps = item.tensors["in.res2"].requires_grad_(), item.tensors["in.res5"].requires_grad_()
+    head = deeplab(item, name).train().double()
+    maps = in_double(item.tensors["in.res2"]), in_double(item.tensors["in.res5"])
     whole = scaled(head(maps), head.stride)
     targets = item.tensors["in.target"]
     mined = item.config["losses"][name] == "hard_pixel_mining"

@@ -88,8 +88,16 @@ def narrowed(index: AnnotatedIndex, kinds: frozenset[Kind]) -> AnnotatedIndex:
 
     points = "keypoints" in kept
     problems = tuple(each for each in index.problems if points or each.id != "keypoint-count")
-    train, val = (tuple(map(narrow, split)) for split in (index.train, index.val))
-    return msgspec.structs.replace(index, kinds=kept, train=train, val=val, problems=problems)
+    labels = index.labels.of_objects if "semantic" not in kept else index.labels
+    return msgspec.structs.replace(
+        index,
+        labels=labels,
+        category_ids=index.category_ids[: len(labels.classes) + len(labels.stuff)],
+        kinds=kept,
+        train=tuple(map(narrow, index.train)),
+        val=tuple(map(narrow, index.val)),
+        problems=problems,
+    )
 
 
 def listed(names: Iterable[object], most: int = 5) -> str:
