@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from dorsal import Comparison, build
 from dorsal.data.spec import Scenes
-from dorsal.jobs.train import data_summary
+from dorsal.jobs.ahead import data_summary
 from dorsal.study.comparison.plan import plan_comparison
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}

@@ -15,12 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dorsal.data.spec import Scenes
+from dorsal.jobs.ahead import data_summary
 from dorsal.jobs.engine import LocalPool, Message
 from dorsal.jobs.machine import available_cores
 from dorsal.jobs.plan import Run
 from dorsal.jobs.records import Trial
 from dorsal.jobs.resources import Resources
-from dorsal.jobs.train import data_summary, run_trial
+from dorsal.jobs.train import run_trial
 from dorsal.recipes.text import read_recipes
 from dorsal.study.comparison.plan import plan_comparison
 from dorsal.study.comparison.question import Comparison

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from dorsal.jobs.train import choose_device
+from dorsal.jobs.device import choose_device
 from tests.data.pictures import fill, picture, png16
 
 DEVICE = choose_device("auto")

@@ -14,8 +14,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from dorsal.cli.evaluate import _print
+from dorsal.jobs.device import choose_device
 from dorsal.jobs.records import ModelScore
-from dorsal.jobs.train import choose_device
 from dorsal.nn.build import build
 from dorsal.spec.preprocessing import Preprocessing
 from dorsal.spec.task import Classify

@@ -42,6 +42,7 @@ def asked(*args):
 
 torch._C._cuda_getDeviceCount = torch.cuda.is_available = torch.cuda.device_count = asked
 import dorsal.jobs.train
+import dorsal.jobs.time_run
 print(torch.cuda.is_initialized())
 """
 

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from dorsal.data.spec import parse_data
-from dorsal.jobs import train
+from dorsal.jobs.ahead import data_summary
 from dorsal.jobs.engine import LocalPool, Message
 from dorsal.jobs.plan import Run
 from dorsal.jobs.records import Trial
 from dorsal.jobs.resources import Resources
+from dorsal.jobs.time_run import time_run
+from dorsal.jobs.train import run_trial
 from dorsal.recipes.text import read_recipes
 from dorsal.study.comparison.plan import plan_comparison
 from dorsal.study.comparison.question import Comparison
@@ -23,18 +25,19 @@ from tests.contracts.jobs import make_run
 PLACE = Resources(device="cpu", threads=1, precision="bf16", micro_batch=8, loader_processes=3)
 
 
-@pytest.mark.parametrize("call", [partial(train.run_trial, tell=lambda _: None, keep_models=False), train.time_run])
+@pytest.mark.parametrize("call", [partial(run_trial, tell=lambda _: None, keep_models=False), time_run])
 def test_the_loop_gets_all_of_it(call: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = "scenes(train=40, val=10, size=32)"
     asked = Comparison(networks=("small(depths=[1], widths=[16], strides=[2])",), seeds=1, data=data)
-    (run,) = plan_comparison(asked, train.data_summary(parse_data(data)), read_recipes(["plain"], 1)).runs
+    (run,) = plan_comparison(asked, data_summary(parse_data(data)), read_recipes(["plain"], 1)).runs
     given: dict[str, Any] = {}
 
     def fit(*_: object, **options: Any) -> None:
         given.update(options)
         raise RuntimeError("that is enough")
 
-    monkeypatch.setattr(train, "fit", fit)
+    for module in ("train", "time_run"):
+        monkeypatch.setattr(f"dorsal.jobs.{module}.fit", fit)
     folder = {"folder": tmp_path} if isinstance(call, partial) else {}
     call(run=run, place=PLACE, **folder)
     expected = {"device": "cpu", "precision": "bf16", "micro_batch": 8, "loader_processes": 3}

@@ -12,6 +12,8 @@ import torch
 from dorsal.data import scanning
 from dorsal.data.dataset import EvaluationBatches, ImageData, open_data
 from dorsal.data.spec import Folder, parse_data
+from dorsal.jobs.ahead import data_summary, summaries_at_sizes
+from dorsal.jobs.device import choose_device
 from dorsal.jobs.engine import Predictions
 from dorsal.jobs.evaluate import evaluate
 from dorsal.jobs.events import Note
@@ -20,7 +22,8 @@ from dorsal.jobs.kept import check_disk, disk_needed, model_folder, pack, read_p
 from dorsal.jobs.plan import Run, checkpoint_file
 from dorsal.jobs.records import Trial
 from dorsal.jobs.resources import Resources
-from dorsal.jobs.train import choose_device, data_summary, run_trial, summaries_at_sizes, time_run
+from dorsal.jobs.time_run import time_run
+from dorsal.jobs.train import run_trial
 from dorsal.recipes.epoch import Epoch, Step
 from dorsal.recipes.text import read_recipes
 from dorsal.study.comparison.plan import plan_comparison
@@ -54,7 +57,7 @@ def test_a_run_with_held_out_training_images_never_looks_at_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, data = make_run("plain(batch=40)", inner=0), msgspec.structs.replace(open_data(parse_data(DATA)), val=Closed())
-    monkeypatch.setattr("dorsal.jobs.train._open", lambda *_: data)
+    monkeypatch.setattr("dorsal.jobs.inputs.open_once", lambda *_: data)
     trial, told = make(run, tmp_path)
     assert (trial.status, trial.error) == ("finished", "")
     steps = {what.steps for what in told if isinstance(what, Step)}
@@ -165,8 +168,8 @@ def test_timing_is_of_the_run() -> None:
 
 
 def test_an_epoch_is_forecast_as_its_steps_and_its_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dorsal.jobs.train.time_forward", lambda *_, **__: [0.25])
-    monkeypatch.setattr("dorsal.jobs.train.time_step", lambda *_, **__: 3.0)
+    monkeypatch.setattr("dorsal.jobs.time_run.time_forward", lambda *_, **__: [0.25])
+    monkeypatch.setattr("dorsal.jobs.time_run.time_step", lambda *_, **__: 3.0)
     timing = time_run(make_run(), place=PLACE)
     assert isinstance(timing, RunTiming)
     assert timing.epoch_seconds == 2 * 3.0 + 0.25

@@ -10,8 +10,8 @@ from torch import nn
 import dorsal
 from dorsal.data.summary import DataSummary
 from dorsal.data.transform import to_float
+from dorsal.jobs.ahead import examine_images
 from dorsal.jobs.plan import Plan
-from dorsal.jobs.train import examine_images
 from dorsal.jobs.trained import save_trained, trained_card
 from dorsal.recipes.recipe import Recipe
 from dorsal.recipes.text import recipe

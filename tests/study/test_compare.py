@@ -10,10 +10,10 @@ import pytest
 from dorsal.data.spec import parse_data
 from dorsal.findings.analyse import analyse
 from dorsal.findings.comparison import ComparisonFindings
+from dorsal.jobs.ahead import data_summary
 from dorsal.jobs.events import Event, JobEnd, Note, Progress, Remark, StudyStart
 from dorsal.jobs.remarks import BudgetCut, SeveralSettings
 from dorsal.jobs.study_file import STUDY_FILE, load_study, read_study_file, write_study_file
-from dorsal.jobs.train import data_summary
 from dorsal.recipes.text import read_recipes
 from dorsal.study.comparison.plan import plan_comparison
 from dorsal.study.comparison.question import Comparison

@@ -7,10 +7,10 @@ import pytest
 
 from dorsal.data.spec import Scenes
 from dorsal.data.summary import DataSummary
+from dorsal.jobs.device import choose_device, with_device
 from dorsal.jobs.plan import run_key
 from dorsal.jobs.records import Arm
 from dorsal.jobs.resources import Resources
-from dorsal.jobs.train import choose_device, with_device
 from dorsal.recipes.text import recipe
 from dorsal.spec.cost import cost
 from dorsal.spec.network import network_hash

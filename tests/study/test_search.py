@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from dorsal.findings.search import analyse_search
+from dorsal.jobs.ahead import data_summary
 from dorsal.jobs.events import Event, JobEnd, Note, StudyStart
 from dorsal.jobs.json_file import write_record
-from dorsal.jobs.train import data_summary
 from dorsal.latency.records import MODEL
 from dorsal.report.words.search import conclusions
 from dorsal.space.sample import Sampling

@@ -13,13 +13,15 @@ from dorsal.data.spec import parse_data
 from dorsal.findings.pick import pick_networks
 from dorsal.findings.population.analyse import analyse_population
 from dorsal.findings.search import analyse_search
+from dorsal.jobs.ahead import data_summary
 from dorsal.jobs.engine import Message, Predictions
 from dorsal.jobs.forecast import RunTiming
 from dorsal.jobs.kept import read_predictions, write_predictions
 from dorsal.jobs.plan import Run, checkpoint_file, run_key, run_of
 from dorsal.jobs.records import Trial
 from dorsal.jobs.resources import ResourceOptions
-from dorsal.jobs.train import data_summary, run_trial, time_run
+from dorsal.jobs.time_run import time_run
+from dorsal.jobs.train import run_trial
 from dorsal.recipes.epoch import Epoch
 from dorsal.recipes.text import read_any_recipes
 from dorsal.report.words import populations, search

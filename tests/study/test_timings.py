@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from dorsal.data.spec import parse_data
+from dorsal.jobs.ahead import data_summary
 from dorsal.jobs.events import Event, Note
 from dorsal.jobs.execution import OnEvent
 from dorsal.jobs.forecast import RunTiming
@@ -19,7 +20,6 @@ from dorsal.jobs.machine import machine
 from dorsal.jobs.plan import Run
 from dorsal.jobs.resources import Resources
 from dorsal.jobs.timings import time_runs
-from dorsal.jobs.train import data_summary
 from dorsal.recipes.text import read_recipes
 from dorsal.study.comparison.plan import plan_comparison
 from dorsal.study.comparison.run import compare

@@ -8,10 +8,10 @@ import pytest
 
 from dorsal.data.summary import DataSummary
 from dorsal.findings.comparison import analyse_comparison
+from dorsal.jobs.ahead import timm_arms
 from dorsal.jobs.events import Event, JobEnd
 from dorsal.jobs.plan import Plan
 from dorsal.jobs.records import Arm, Study
-from dorsal.jobs.train import timm_arms
 from dorsal.recipes.recipe import Recipe
 from dorsal.recipes.text import read_recipes
 from dorsal.report.comparison.page import comparison_page

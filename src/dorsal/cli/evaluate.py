@@ -66,8 +66,8 @@ def _evaluate_one(asked: Evaluation, as_json: bool) -> None:
     sys.stderr.write(f"{_doing(asked)}\n")
     import torch
 
+    from dorsal.jobs.device import choose_device
     from dorsal.jobs.evaluate import score_model
-    from dorsal.jobs.train import choose_device
     from dorsal.stats import image_interval
     from dorsal.study.evaluation.plan import plan_evaluations
     from dorsal.tasks.contributions import contributions

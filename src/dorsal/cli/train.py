@@ -79,10 +79,11 @@ def train(asked: TrainingRun, as_json: AsJson = False) -> None:
     say_when_stopped("stopped; the same command goes on")
     sys.stderr.write(f"training {asked.network} on {asked.data}; epochs: {made.epochs}; folder: {asked.folder}\n")
 
+    from dorsal.jobs.ahead import check_model
+    from dorsal.jobs.device import choose_device
     from dorsal.jobs.machine import precision_remarks  # after the quick checks: some of these import torch
     from dorsal.jobs.remarks import recipe_remarks
     from dorsal.jobs.study_file import OF_A_MODEL, refuse_others
-    from dorsal.jobs.train import check_model, choose_device
     from dorsal.jobs.trained import save_trained, trained_card
     from dorsal.report.words.remarks import remark_sentence
     from dorsal.spec.adapt import fitted_to
@@ -138,7 +139,7 @@ def _read(asked: TrainingRun) -> tuple[Network, str | None, Recipe, AnyTask, Dat
 
 def _start(asked: TrainingRun, weights: str, net: Network, data: AnyData) -> StartingWeights:
     """The weights to begin from, where images are prepared as they learnt them. Tells what is not well with that."""
-    from dorsal.jobs.train import examine_images
+    from dorsal.jobs.ahead import examine_images
     from dorsal.report.words.remarks import remark_sentence
     from dorsal.weights.start import load_start
 

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from dorsal.data.dataset import EvaluationBatches, Split, open_for_scoring
 from dorsal.data.folder import FolderSplit
 from dorsal.data.spec import DataSpec, data_spec, shown
+from dorsal.jobs.device import choose_device
 from dorsal.jobs.evaluate import in_channels_of
 from dorsal.jobs.json_file import write_whole
 from dorsal.jobs.plan import ScoredSplit
-from dorsal.jobs.train import choose_device
 from dorsal.language.amounts import show_bytes
 from dorsal.language.files import PathLike, as_path
 from dorsal.recipes.probe import check_level

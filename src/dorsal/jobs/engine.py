@@ -225,7 +225,7 @@ def _copying() -> ForkServerContext | SpawnContext:
     if sys.platform != "linux":
         return mp.get_context("spawn")
     context = mp.get_context("forkserver")
-    context.set_forkserver_preload(["dorsal.jobs.train"])
+    context.set_forkserver_preload(["dorsal.jobs.train", "dorsal.jobs.time_run"])
     with _unheard_by_children():
         forkserver.ensure_running()
     return context

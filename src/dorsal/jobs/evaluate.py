@@ -30,12 +30,12 @@ from dorsal.data.decode import Levels
 from dorsal.data.sampling import whole
 from dorsal.data.spec import DataSpec, Folder, data_spec, format_data, nearest
 from dorsal.data.view import SeenBatches
+from dorsal.jobs.device import choose_device
 from dorsal.jobs.engine import Message, Predictions
 from dorsal.jobs.kept import pack
-from dorsal.jobs.plan import Evaluate, ScoredSplit
+from dorsal.jobs.plan import Evaluate, ScoredSplit, describe_error
 from dorsal.jobs.records import ModelScore
 from dorsal.jobs.resources import Resources
-from dorsal.jobs.train import choose_device, describe_error
 from dorsal.jobs.trained import DRAWN_ANEW
 from dorsal.language.fields import check_word, show
 from dorsal.language.files import PathLike, as_path

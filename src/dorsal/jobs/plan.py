@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import traceback
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal, Protocol
@@ -267,3 +268,10 @@ def run_key(
     if isinstance(recipe, Recipe) and place.micro_batch is not None and place.micro_batch < recipe.batch:
         parts.append(f"micro-batch {place.micro_batch}")
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
+
+
+def describe_error(error: Exception) -> str:
+    """Type, message and the last frame of an error, on one line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{place}"

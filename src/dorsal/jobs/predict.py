@@ -16,7 +16,7 @@ from dorsal.data.decode import Reading, read_pixels, scan
 from dorsal.data.geometry import map_image
 from dorsal.data.transform import eval_transform, to_float
 from dorsal.data.view import Seen, padded, stacked, whole
-from dorsal.jobs.train import choose_device
+from dorsal.jobs.device import choose_device
 from dorsal.language.files import PathLike, as_path
 from dorsal.spec.task import Classify
 from dorsal.tasks.method import Method, method_of

@@ -22,11 +22,11 @@ from dorsal.data.sampling import seed_of
 from dorsal.jobs.engine import Message, Predictions
 from dorsal.jobs.evaluate import model_score
 from dorsal.jobs.events import Note
+from dorsal.jobs.inputs import data_of, starting_weights
 from dorsal.jobs.kept import pack, read_predictions
-from dorsal.jobs.plan import Portion, ProbeRound, Run
+from dorsal.jobs.plan import Portion, ProbeRound, Run, describe_error
 from dorsal.jobs.records import ModelScore
 from dorsal.jobs.resources import Resources
-from dorsal.jobs.train import data_of, describe_error, starting_weights
 from dorsal.recipes.epoch import Step
 from dorsal.recipes.probe import Probe, check_images
 from dorsal.recipes.recipe import Recipe

@@ -17,7 +17,7 @@ from dorsal.jobs.json_file import read_record, write_record
 from dorsal.jobs.plan import Run, distinct_runs
 from dorsal.jobs.records import Machine
 from dorsal.jobs.resources import LOCAL_CLUSTER, Resources
-from dorsal.jobs.train import time_run
+from dorsal.jobs.time_run import time_run
 
 TIMINGS_FILE = "timings.json"
 TIMINGS_SCHEMA = 1

@@ -10,10 +10,10 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from dorsal.data.summary import DataSummary
+from dorsal.jobs.ahead import examine_start
 from dorsal.jobs.candidates import license_of, models_in, own_weights
 from dorsal.jobs.plan import Plan
 from dorsal.jobs.remarks import InputFinding
-from dorsal.jobs.train import examine_start
 from dorsal.recipes.text import read_any_recipes
 from dorsal.spec.licenses import is_allowed
 from dorsal.spec.timm import TimmNetwork

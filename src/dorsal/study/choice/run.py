@@ -14,7 +14,9 @@ from msgspec.structs import replace
 
 from dorsal.data.spec import parse_data
 from dorsal.data.summary import DataSummary
+from dorsal.jobs.ahead import data_summary
 from dorsal.jobs.clock import Amount, Clock
+from dorsal.jobs.device import with_device
 from dorsal.jobs.events import EvaluationStart, Note, Remark
 from dorsal.jobs.execution import OnEvent, do_jobs, engine_of, tell
 from dorsal.jobs.forecast import START_UP_SECONDS, Forecast, forecast, makespan
@@ -28,7 +30,6 @@ from dorsal.jobs.rounds import portions_of, probe_round, ratios_of
 from dorsal.jobs.store import Categories, Domains, Store, Values
 from dorsal.jobs.study_file import load_study, read_study_file, refuse_others, storage_url
 from dorsal.jobs.timings import Timings, epoch_seconds, time_runs
-from dorsal.jobs.train import data_summary, with_device
 from dorsal.language.amounts import read_duration, show_duration
 from dorsal.recipes.probe import Probe
 from dorsal.stats import Ratios, compare_arms, pooled_means

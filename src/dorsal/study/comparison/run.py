@@ -10,12 +10,7 @@ from msgspec.structs import replace
 
 from dorsal.data.spec import parse_data
 from dorsal.data.summary import DataSummary
-from dorsal.jobs.events import Note
-from dorsal.jobs.execution import Execution, OnEvent, execute, tell
-from dorsal.jobs.forecast import first_seeds
-from dorsal.jobs.records import Arm, Study
-from dorsal.jobs.study_file import STUDY_FILE, load_study, read_study_file, refuse_other_studies
-from dorsal.jobs.train import (
+from dorsal.jobs.ahead import (
     check_models,
     check_probes,
     data_summary,
@@ -23,8 +18,13 @@ from dorsal.jobs.train import (
     find_start,
     published_tags,
     timm_arms,
-    with_device,
 )
+from dorsal.jobs.device import with_device
+from dorsal.jobs.events import Note
+from dorsal.jobs.execution import Execution, OnEvent, execute, tell
+from dorsal.jobs.forecast import first_seeds
+from dorsal.jobs.records import Arm, Study
+from dorsal.jobs.study_file import STUDY_FILE, load_study, read_study_file, refuse_other_studies
 from dorsal.recipes.recipe import Recipe
 from dorsal.recipes.text import AnyRecipe, read_any_recipes
 from dorsal.spec.network import Network

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from dorsal.jobs.clock import Amount, Clock
+from dorsal.jobs.device import with_device
 from dorsal.jobs.evaluate import ModelPlan, evaluate_job, time_evaluation
 from dorsal.jobs.events import EvaluationStart, Note
 from dorsal.jobs.execution import OnEvent, do_jobs, engine_of, tell
@@ -23,7 +24,6 @@ from dorsal.jobs.scores import SCORES_FILE, ScoreRow, Scores, read_scores
 from dorsal.jobs.store import Categories, Domains, Store, Values
 from dorsal.jobs.study_file import OF_A_MODEL, refuse_others, storage_url
 from dorsal.jobs.timings import time_jobs
-from dorsal.jobs.train import with_device
 from dorsal.study.evaluation.plan import notes_of, plan_evaluations
 from dorsal.study.evaluation.question import Evaluation
 

@@ -11,13 +11,14 @@ from msgspec.structs import replace
 
 from dorsal.data.spec import parse_data
 from dorsal.data.summary import DataSummary
+from dorsal.jobs.ahead import check_models, data_summary, summaries_at_sizes
+from dorsal.jobs.device import with_device
 from dorsal.jobs.events import Note, Remark
 from dorsal.jobs.execution import Execution, OnEvent, execute, tell
 from dorsal.jobs.plan import Plan, Run, run_of
 from dorsal.jobs.records import Arm
 from dorsal.jobs.store import SEEDS, Categories, Domains, Range, Value, Values
 from dorsal.jobs.study_file import STUDY_FILE
-from dorsal.jobs.train import check_models, data_summary, summaries_at_sizes, with_device
 from dorsal.latency.predict import cautions, read_latency_model
 from dorsal.recipes.recipe import Recipe
 from dorsal.recipes.text import read_recipes

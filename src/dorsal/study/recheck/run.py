@@ -6,10 +6,11 @@ from msgspec.structs import replace
 
 from dorsal.data.spec import parse_data
 from dorsal.data.summary import DataSummary
+from dorsal.jobs.ahead import data_summary, summaries_at_sizes
+from dorsal.jobs.device import with_device
 from dorsal.jobs.execution import Execution, OnEvent, execute, tell
 from dorsal.jobs.plan import Plan, run_of
 from dorsal.jobs.records import Arm
-from dorsal.jobs.train import data_summary, summaries_at_sizes, with_device
 from dorsal.recipes.recipe import Recipe
 from dorsal.recipes.text import read_recipes
 from dorsal.spec.task import parse_task

@@ -10,7 +10,9 @@ from msgspec.structs import replace
 
 from dorsal.data.spec import parse_data
 from dorsal.data.summary import DataSummary
+from dorsal.jobs.ahead import data_summary, summaries_at_sizes
 from dorsal.jobs.clock import Amount, Clock
+from dorsal.jobs.device import with_device
 from dorsal.jobs.events import Event, JobEnd, Note, StudyStart
 from dorsal.jobs.execution import Execution, OnEvent, engine_of, keep, make_runs, tell, tell_remarks, training
 from dorsal.jobs.forecast import START_UP_SECONDS, Forecast
@@ -24,7 +26,6 @@ from dorsal.jobs.results import network_result, run_result
 from dorsal.jobs.store import Domains, Store, Values
 from dorsal.jobs.study_file import STUDY_FILE, storage_url
 from dorsal.jobs.timings import epoch_seconds, time_runs
-from dorsal.jobs.train import data_summary, summaries_at_sizes, with_device
 from dorsal.recipes.recipe import Recipe
 from dorsal.recipes.text import read_recipes
 from dorsal.space.base import based_on

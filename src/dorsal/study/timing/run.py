@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from dorsal.jobs.clock import Amount, Clock
+from dorsal.jobs.device import choose_device
 from dorsal.jobs.engine import Engine, LocalPool
 from dorsal.jobs.events import Event, JobEnd, Note
 from dorsal.jobs.execution import OnEvent, do_jobs
@@ -23,7 +24,6 @@ from dorsal.jobs.plan import Measure
 from dorsal.jobs.records import Visit
 from dorsal.jobs.store import Categories, Domains, Range, Store, Values
 from dorsal.jobs.study_file import storage_url
-from dorsal.jobs.train import choose_device
 from dorsal.latency.records import (
     MEASUREMENTS,
     MODEL,
