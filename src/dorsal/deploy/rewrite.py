@@ -174,8 +174,8 @@ def _second_layers(module: SplitAttentionMixer) -> list[nn.Module]:
     """
     layer, radix = module.fc2, module.radix
     assert layer.bias is not None
-    weight = layer.weight.unflatten(0, (module.cardinality, radix, -1))
-    bias = layer.bias.unflatten(0, (module.cardinality, radix, -1))
+    weight = layer.weight.reshape(module.cardinality, radix, -1, *layer.weight.shape[1:])
+    bias = layer.bias.reshape(module.cardinality, radix, -1)
     of_split = [(weight[:, i].flatten(0, 1), bias[:, i].flatten(0, 1)) for i in range(radix)]
     if radix == 2:
         (first, first_bias), (second, second_bias) = of_split
