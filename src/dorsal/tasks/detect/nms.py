@@ -20,5 +20,5 @@ def survivors_by_group(boxes: Tensor, scores: Tensor, groups: Tensor, threshold:
     # Every group is moved to a place of its own. In float64 the move costs no precision that anybody could see; other
     # devices and the runtimes of exported graphs may not have it.
     precise = boxes.double() if boxes.is_cpu and not torch.compiler.is_compiling() else boxes
-    reach = precise.amax() - precise.amin() + 1 if len(boxes) else 0
+    reach = precise.amax((0, 1)) - precise.amin((0, 1)) + 1 if len(boxes) else 0
     return survivors(precise + (groups * reach)[:, None], scores.to(precise.dtype), threshold)
