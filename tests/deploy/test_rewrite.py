@@ -9,6 +9,7 @@ from torch import nn
 import dorsal
 from dorsal.deploy.rewrite import ChunkedSplitAttention, rewrites_of, rewritten
 from dorsal.nn.split_attention import SplitAttentionMixer
+from tests.deploy.models import randomised
 
 NETWORKS = {
     "resnet": "resnet_small",
@@ -27,16 +28,8 @@ NETWORKS = {
 
 
 def model(text: str) -> nn.Module:
-    """Random weights and running statistics, in evaluation mode."""
     torch.manual_seed(0)
-    made = dorsal.build(dorsal.network(text))
-    for module in made.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.3)
-            module.running_var.uniform_(0.5, 2)
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias, 0, 0.3)
-    return made.eval()
+    return randomised(dorsal.build(dorsal.network(text)))
 
 
 @pytest.mark.parametrize("text", NETWORKS.values(), ids=NETWORKS)

@@ -1,31 +1,22 @@
 """Exact changes of form that runtimes like: norms folded, split attention without maps of five dimensions.
 
 Each returns a rewritten copy in evaluation mode and leaves the model as it is, which is the slow twin of all of them.
-No form is the fastest everywhere, so whoever deploys measures them (docs/log.md).
+No form is the fastest everywhere, so whoever deploys measures them.
 """
 
 from __future__ import annotations
 
 import copy
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torchvision.ops import FrozenBatchNorm2d
 
+from dorsal.deploy.forms import Rewrite
 from dorsal.nn.layers import ConvNorm
 from dorsal.nn.mixers import SelectiveKernelMixer
 from dorsal.nn.split_attention import SplitAttentionMixer
-
-Rewrite = Literal["none", "folded", "chunked", "apart"]
-REWRITES: dict[Rewrite, str] = {
-    "none": "as it was trained",
-    "folded": "batch norms folded into convolutions",
-    "chunked": "folded, and split attention on maps of four dimensions",
-    "apart": "chunked, and a convolution for each split",
-}
-"""The forms that there are, each the one before it and more."""
 
 
 def rewritten(model: nn.Module, rewrite: Rewrite) -> nn.Module:

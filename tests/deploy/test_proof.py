@@ -1,0 +1,101 @@
+"""When a form is right, wrong, or not shown to be either."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from dorsal.deploy.proof import TOLERANCE, agreement, drop
+
+
+def logits(count: int = 20, classes: int = 10) -> list[np.ndarray]:
+    return list(np.random.default_rng(0).normal(size=(count, classes)).astype(np.float32))
+
+
+def test_the_error_is_a_share_of_the_spread_over_inputs() -> None:
+    exact = logits()
+    noise = np.random.default_rng(1).normal(size=(20, 10)) * 0.01
+    found = agreement([a + b for a, b in zip(exact, noise, strict=True)], exact)
+    whole = np.array(exact, np.float64)
+    assert found.error == pytest.approx(np.linalg.norm(noise) / np.linalg.norm(whole - whole.mean(0)), rel=1e-5)
+    assert found.outcome == "wrong"
+    assert agreement(exact, exact).error == 0
+    assert agreement(exact, exact).outcome == "right"
+
+
+def test_adding_a_constant_to_the_model_changes_no_verdict() -> None:
+    """Logits far from 0 are not more alike for that."""
+    exact, moved = logits(), [each.astype(np.float64) + 1000 for each in logits()]
+    wrong = [each + 0.001 * np.arange(10) for each in exact]
+    assert agreement(wrong, exact).error == pytest.approx(
+        agreement([each + 1000 for each in wrong], moved).error, rel=1e-3
+    )
+
+
+def test_another_first_answer_is_wrong_unless_the_first_two_are_level() -> None:
+    exact = [np.array([1.0, 1.0 - 1e-3, *np.zeros(100)]) for _ in range(2)] + [np.linspace(0, 500, 102)]
+    swapped = [np.array([1.0 - 1e-3, 1.0, *np.zeros(100)]) for _ in range(2)] + [np.linspace(0, 500, 102)]
+    found = agreement(swapped, exact)
+    assert found.error < TOLERANCE
+    assert (found.flips, found.outcome) == (0, "right"), "they are level, by the spread of these outputs"
+    exact[0][0] += 0.1
+    assert agreement(swapped, exact).flips == 1
+
+
+def test_maps_of_several_sizes_and_what_is_not_finite() -> None:
+    random = np.random.default_rng(0)
+    exact = [random.normal(size=(4, 8, 8)), random.normal(size=(4, 5, 9))]
+    assert agreement(exact, exact).outcome == "right"
+    broken = [exact[0], np.full_like(exact[1], np.nan)]
+    assert agreement(broken, exact).outcome == "wrong"
+    with pytest.raises(ValueError, match=r"outputs of shape \(4, 8, 8\), the model of \(4, 5, 9\)"):
+        agreement([exact[0], exact[0]], exact)
+    with pytest.raises(ValueError, match="one input"):
+        agreement(exact[:1], exact[:1])
+
+
+def right(count: int, wrong: int = 0, start: int = 0) -> np.ndarray:
+    found = np.full(count, 100.0)
+    found[start : start + wrong] = 0
+    return found
+
+
+@pytest.mark.parametrize(
+    ("lost", "images", "outcome"),
+    [(0, 100, "not shown"), (0, 500, "right"), (3, 1000, "right"), (15, 1000, "not shown"), (40, 1000, "wrong")],
+)
+def test_a_drop_of_accuracy(lost: int, images: int, outcome: str) -> None:
+    found = drop(right(images, lost), right(images), most=1.0)
+    assert found.value == pytest.approx(100 * lost / images)
+    assert found.outcome == outcome
+    if lost == 0:
+        assert found.high == pytest.approx(100 * (1 - 0.05 ** (1 / images))), (
+            "the exact bound of a share without a loss"
+        )
+
+
+def test_how_many_images_it_would_take() -> None:
+    found = drop(right(100), right(100), most=1.0)
+    assert found.needed is not None
+    assert drop(right(found.needed), right(found.needed), most=1.0).outcome == "right"
+    fewer = int(found.needed * 0.97)
+    assert drop(right(fewer), right(fewer), most=1.0).outcome == "not shown"
+    assert drop(right(500), right(500), most=1.0).needed is None, "it is shown"
+    assert drop(right(1000, 15), right(1000), most=1.0).needed is None, "no number of images shows it"
+    with pytest.raises(ValueError, match="they must be as many"):
+        drop(right(3), right(4), most=1.0)
+
+
+def test_a_verdict_is_wrong_as_rarely_as_is_said() -> None:
+    """A form that loses exactly what it may is called right in 5 % of the draws at most, and wrong in as many."""
+    random, rounds = np.random.default_rng(0), 400
+    found = []
+    for _ in range(rounds):
+        kind = random.random(600)
+        lost, gained = kind < 0.05, kind > 0.97
+        found.append(drop(100.0 * ~lost, 100.0 * ~gained, most=2.0).outcome)
+    allowed = stats.binom.ppf(0.999, rounds, 0.05)
+    assert found.count("right") <= allowed
+    assert found.count("wrong") <= allowed
+    assert found.count("not shown") < rounds, "the test can decide"
