@@ -25,7 +25,8 @@ class OnnxSession:
     """A graph in ONNX Runtime, on CPUs."""
 
     def __init__(self, path: Path, threads: int, profile: Path | None = None) -> None:
-        """With `profile`, what each operator does is written to files whose names begin so; see `profiled`.
+        """With `profile`, the graph that is really run and what each operator does are written to files whose names
+        begin so; see `profiled`.
 
         Raises whatever ONNX Runtime does where the file is damaged or has an operator that it lacks.
         """
@@ -39,6 +40,8 @@ class OnnxSession:
         options.add_session_config_entry("session.intra_op.allow_spinning", "1" if profile is None else "0")
         if profile is not None:
             options.enable_profiling, options.profile_file_prefix = True, str(profile)
+            self._graph = profile.with_name(f"{profile.name}.onnx")
+            options.optimized_model_filepath = str(self._graph)
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self._names = [each.name for each in self._session.get_inputs()]
 
@@ -46,17 +49,24 @@ class OnnxSession:
         """See `Session`."""
         return tuple(self._session.run(None, dict(zip(self._names, inputs, strict=True))))
 
-    def profiled(self) -> Path:
-        """Ends the profile, and returns its file."""
-        return Path(self._session.end_profiling())
+    def profiled(self) -> tuple[Path, Path]:
+        """Ends the profile, and returns its file and that of the graph."""
+        return Path(self._session.end_profiling()), self._graph
 
 
 class OpenVinoSession:
     """A graph in OpenVINO, on CPUs."""
 
-    def __init__(self, path: Path, threads: int, precision: Precision, aim: Aim = "latency") -> None:
+    def __init__(
+        self,
+        path: Path,
+        threads: int,
+        precision: Precision,
+        aim: Aim = "latency",
+        shape: tuple[int, ...] | None = None,
+    ) -> None:
         """`precision` is what the graph computes in where it is not quantized; int8 leaves the rest to the processor's
-        best.
+        best. `shape` [N, C, H, W] is that of all images, None if they differ.
 
         Raises whatever OpenVINO does where the file is damaged or has an operator that it lacks.
         """
@@ -69,7 +79,10 @@ class OpenVinoSession:
             "PERF_COUNT": False,
         } | ({"INFERENCE_PRECISION_HINT": hint} if hint else {})
         core = openvino.Core()
-        self.compiled = core.compile_model(core.read_model(path), "CPU", settings)
+        model = core.read_model(path)
+        if shape is not None:
+            model.reshape({model.inputs[0]: list(shape)})
+        self.compiled = core.compile_model(model, "CPU", settings)
         self._request = self.compiled.create_infer_request()
         self._count = len(self.compiled.outputs)
 
