@@ -19,4 +19,4 @@ compare() { # NAME TASK RECIPE DATA
 
 compare instance instance "${INSTANCE:-dense(epochs=12, batch=4)}" "coco:$pennfudan(size=192)"
 compare semantic semantic "${SEMANTIC:-dense(epochs=5, batch=8, lr=0.002)}" "pairs:$camvid(size=192, names=camvid, ignore=11)"
-compare classify classify "${CLASSIFY:-plain(epochs=5)}" "$cifar(size=64)"
+compare classify classify "${CLASSIFY:-plain(epochs=4)}" "$cifar(size=64)"

@@ -350,3 +350,30 @@ def test_real_data_open(
     data = open_annotated(f"{linked(real_data, name, tmp_path)}{fields}", kinds)
     assert (len(data.train), len(data.val)) == images
     assert open_annotated(f"{tmp_path / name}{fields}", kinds, fingerprint=data.fingerprint).notes == data.notes
+
+
+def test_what_the_other_split_lacks_does_not_keep_from_scoring(tmp_path: Path) -> None:
+    files = coco_files()
+    files["train"]["annotations"] = []  # nothing to learn, and every class of val is unseen
+    root = write_coco(tmp_path / "data", files)
+    with pytest.raises(DataError, match="nothing is annotated in any image"):
+        open_annotated(str(root), BOXES)
+    opened = open_annotated_images(str(root), BOXES)
+    assert (len(opened.images), opened.images.annotation(0).objects is not None) == (1, True)
+    with pytest.raises(DataError, match="train: nothing is annotated in any image"):
+        open_annotated_images(str(root), BOXES, "train")
+    digests = {open_annotated_images(str(root), BOXES).digest}
+    files["val"]["annotations"][0]["bbox"][0] += 1
+    digests.add(open_annotated_images(str(write_coco(tmp_path / "other", files)), BOXES).digest)
+    assert len(digests) == 2
+
+
+@pytest.mark.parametrize("write", [write_coco, lambda root: write_yolo(root, polygons=True)])
+def test_data_without_any_object_lack_objects_and_not_masks(tmp_path: Path, write: Callable[[Path], Path]) -> None:
+    root = write(tmp_path / "data")
+    for path in root.rglob("*.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "annotations": []}))
+    for path in root.rglob("labels/*/*.txt"):
+        path.write_text("")
+    with pytest.raises(DataError, match="nothing is annotated in any image"):
+        open_annotated(str(root), MASKS)

@@ -153,7 +153,7 @@ def test_a_task_and_all_that_it_leaves_open_is_part_of_a_runs_key() -> None:
             {"recipes": ("dense(mixup=0.2, dropout=0.1)",), "task": "semantic"},
             "mixup=0.2, dropout=0.1 of the recipe do nothing in task semantic; leave them out, as mixup=0.0, dropout=0",
         ),
-        ({"recipes": ("plain", "tricks")}, "under tricks: mixup=0.1, .* do nothing in task detect"),
+        ({"recipes": ("plain", "tricks")}, "recipe tricks: mixup=0.1, .* do nothing in task detect"),
         ({"recipes": ("detectron2-1x",)}, "freeze=2 of the recipe would keep random weights"),
         (
             {"networks": (NET, f"odd={OTHER.replace('[2, 2]', '[1, 2]')}")},

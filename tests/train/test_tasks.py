@@ -76,7 +76,10 @@ OF_CLASSES = {
     "mixup": "mixup=0.2",
     "cutmix": "cutmix=0.2",
     "crop": "crop=area",
+    "min_area": "min_area=0.5",
     "auto_augment": "auto_augment=randaugment",
+    "augment_ops": "augment_ops=3",
+    "augment_magnitude": "augment_magnitude=5",
     "erasing": "erasing=0.1",
     "dropout": "dropout=0.1",
 }
@@ -85,8 +88,6 @@ REFUSED = {
     DETECT: OF_CLASSES
     | {"sampling": "sampling=balanced", "label_smoothing": "label_smoothing=0.1", "precise_bn": "precise_bn=10"},
 }
-OF_OTHERS = {"min_area": "crop", "augment_ops": "auto_augment", "augment_magnitude": "auto_augment"}
-"""Fields that mean nothing without another, which is refused."""
 
 
 def weight(found: Fit) -> float:
@@ -114,7 +115,7 @@ def data() -> AnnotatedData:
 @pytest.mark.parametrize("text", [SEMANTIC, DETECT])
 def test_every_field_of_a_recipe_is_used_or_refused(text: str, data: AnnotatedData, tmp_path: Path) -> None:
     names = {field.name for field in msgspec.structs.fields(Recipe)}
-    assert DOES.keys() | OWN[text].keys() | REFUSED[text].keys() | OF_OTHERS.keys() | {"sampling"} == names
+    assert DOES.keys() | OWN[text].keys() | REFUSED[text].keys() | {"sampling"} == names
     torch.manual_seed(0)
     torch.save(build(network(NETWORK)).state_dict(), tmp_path / "start.pt")
     plain: dict[tuple[str, bool], object] = {}

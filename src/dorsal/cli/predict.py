@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from dorsal.cli.options import AsJson
 from dorsal.jobs.resources import Device
+from dorsal.language.files import check_folder
 from dorsal.language.options import option
+from dorsal.spec.task import Classify, Detect, Semantic, task_text
 
 if TYPE_CHECKING:
     from dorsal.annotations.labels import Labels
@@ -16,7 +18,10 @@ if TYPE_CHECKING:
     from dorsal.weights.card import Card
 
 PREDICTIONS_FILE = "predictions.json"
+WRITTEN_FILE = "written.json"
+"""The names of all that a call writes, so that the next one replaces that and nothing else."""
 _LABELS = ".labels.png"
+_TOP, _LEAST_SCORE = 3, 0.5
 _TOLD = 10
 """Objects, or classes, that are printed of an image; --json has all."""
 
@@ -24,10 +29,14 @@ _TOLD = 10
 def predict(
     images: Annotated[tuple[Path, ...], option("Image files, or folders of them.", metavar="IMAGE", argument=True)],
     model: Annotated[Path, option("A folder that `dorsal train` or `dorsal weights` made.", metavar="FOLDER")],
-    top: Annotated[int, option("Classifiers: how many classes to name.", least=1)] = 3,
+    top: Annotated[int | None, option(f"Classifiers: how many classes to name, {_TOP} unless given.", least=1)] = None,
     least_score: Annotated[
-        float, option("Detectors: list and draw what scores at least so much; files have all that is found.", least=0)
-    ] = 0.5,
+        float | None,
+        option(
+            f"Detectors: list and draw what scores at least so much, {_LEAST_SCORE:g} unless given; files have all "
+            "that is found."
+        ),
+    ] = None,
     out: Annotated[Path | None, option("Folder of pictures and of the results as files.", metavar="FOLDER")] = None,
     device: Device = "auto",
     as_json: AsJson = False,
@@ -48,29 +57,31 @@ def predict(
     from dorsal.data.decode import Reading
     from dorsal.jobs.predict import Predictor
 
+    if least_score is not None and not 0 <= least_score <= 1:
+        raise ValueError(f"least_score={least_score:g} must be from 0 to 1")
     predictor = Predictor(model, device)
+    _check_options(predictor.card, top, least_score)
+    top, least = top or _TOP, _LEAST_SCORE if least_score is None else least_score
     suffixes = Reading(channels=predictor.card.network.in_channels).suffixes
     files = tuple(dict.fromkeys(file for path in images for file in _files(path, suffixes)))
     names, seen_files = _names(files), predictor.files(files)
     if out is not None:
-        _refuse_own(out, files, names)
-        if out.exists() and not out.is_dir():
-            raise ValueError(f"--out {str(out)!r} is a file; name a folder")
-        out.mkdir(parents=True, exist_ok=True)
+        endings = (".jpg", _LABELS) if isinstance(predictor.card.task, Semantic) else (".jpg",)
+        replaced = _make_room(out, files, [f"{name}{ending}" for name in names.values() for ending in endings])
     answers: dict[str, Any] = {}
     results: list[Any] = []
     for seen in seen_files:
-        answers[str(seen.path)] = _answer(seen, predictor.card, top, least_score)
+        answers[str(seen.path)] = _answer(seen, predictor.card, top, least)
         if out is not None:
-            results += _write(seen, predictor.card, out, names[seen.path], least_score)
+            results += _write(seen, predictor.card, out, names[seen.path], least)
         if not as_json:
-            print(f"{seen.path}: {_told(answers[str(seen.path)]) or f'nothing that scores {least_score:g} or more'}")
+            print(f"{seen.path}: {_told(answers[str(seen.path)]) or f'nothing that scores {least:g} or more'}")
     if out is not None:
         import msgspec
 
         whole = answers if predictor.card.labels is None else results
         (out / PREDICTIONS_FILE).write_bytes(msgspec.json.encode(whole))
-        sys.stderr.write(f"pictures and {PREDICTIONS_FILE} in {out}\n")
+        sys.stderr.write(f"pictures and {PREDICTIONS_FILE} in {out}{replaced}\n")
     if as_json:
         import json
 
@@ -130,14 +141,40 @@ def _write(seen: Prediction, card: Card, out: Path, name: str, least_score: floa
     return []
 
 
-def _refuse_own(out: Path, files: tuple[Path, ...], names: dict[Path, str]) -> None:
-    """Raises ValueError where what is written would replace one of the images."""
+def _check_options(card: Card, top: int | None, least_score: float | None) -> None:
+    """Raises ValueError for an option that does nothing for a model of this task."""
+    if top is not None and not isinstance(card.task, Classify):
+        raise ValueError(f"top={top} is of classifiers; the model is of task {task_text(card.task)}, so leave it out")
+    if least_score is not None and not isinstance(card.task, Detect):
+        raise ValueError(
+            f"least_score={least_score:g} is of detectors; the model is of task {task_text(card.task)}, so leave it out"
+        )
+
+
+def _make_room(out: Path, files: tuple[Path, ...], names: list[str]) -> str:
+    """Makes the folder for pictures of these names, without what an earlier call wrote there; returns what to say of
+    that.
+
+    Raises ValueError, before anything is removed, where an image to be looked at, or a file that no earlier call wrote,
+    would be lost.
+    """
+    import json
+
+    check_folder("out", out)
+    record = out / WRITTEN_FILE
+    earlier = set(json.loads(record.read_text(encoding="utf-8"))) if record.is_file() else set[str]()
+    written = {PREDICTIONS_FILE, *names}
     own = {file.resolve() for file in files}
-    for written in (out / f"{name}{ending}" for name in names.values() for ending in (".jpg", _LABELS)):
-        if written.resolve() in own:
-            raise ValueError(
-                f"--out {str(out)!r} would replace {str(written)!r}, which is to be looked at; name another folder"
-            )
+    for name in sorted(written | earlier):
+        if (out / name).resolve() in own:
+            raise ValueError(f"out={str(out)!r} holds {name!r}, which is to be looked at; name another folder")
+        if name not in earlier and (out / name).exists():
+            raise ValueError(f"out={str(out)!r} holds {name!r}, which no earlier call wrote; name another folder")
+    out.mkdir(parents=True, exist_ok=True)
+    for name in earlier:
+        (out / name).unlink(missing_ok=True)
+    record.write_text(json.dumps(sorted(written)), encoding="utf-8")
+    return " (replaced)" if earlier else ""
 
 
 def _names(files: tuple[Path, ...]) -> dict[Path, str]:

@@ -89,10 +89,13 @@ def train(asked: TrainingRun, as_json: AsJson = False) -> None:
     from dorsal.spec.adapt import fitted_to
     from dorsal.spec.start import split_start
     from dorsal.tasks.data import open_for
+    from dorsal.weights.card import CHECKPOINT_FILE, MODEL_FILE
     from dorsal.weights.saved import check_savable
     from dorsal.zoo import written_choices
 
     refuse_others(asked.folder, *OF_A_MODEL)
+    if (asked.folder / MODEL_FILE).is_file() and not (asked.folder / CHECKPOINT_FILE).is_file():
+        raise ValueError(f"out={str(asked.folder)!r} holds a model that was not trained there; name another folder")
     device = choose_device(asked.device)
     _note(map(remark_sentence, precision_remarks(device, asked.precision)))
     opened = open_for(task, spec)
@@ -162,6 +165,7 @@ def _fit(
     import torch
 
     from dorsal.train.loop import fit
+    from dorsal.weights.card import CHECKPOINT_FILE
 
     if asked.threads is not None:
         torch.set_num_threads(asked.threads)
@@ -173,7 +177,7 @@ def _fit(
         device=device,
         precision=asked.precision,
         micro_batch=asked.micro_batch,
-        checkpoint=asked.folder / "checkpoint.pt",
+        checkpoint=asked.folder / CHECKPOINT_FILE,
         on_epoch=partial(_show_epoch, made.epochs, metric_of(task).short),
         loader_processes=asked.loader_processes,
         start=start,

@@ -165,8 +165,11 @@ def _convert_detector(
     """Writes the folder of a detector, and says what differs from the package that it is from."""
     if not network:
         raise ValueError("--detector needs --network, the trunk of the detector, e.g. resnet50")
+    _refuse_trained(out)
+    from dorsal.cli.finish import replacing
     from dorsal.tasks.detect.checkpoints import read_detector
     from dorsal.tasks.saved import save_detector
+    from dorsal.weights.card import MODEL_FILE
     from dorsal.weights.class_names import read_labels
     from dorsal.zoo import network as read_network
 
@@ -174,6 +177,7 @@ def _convert_detector(
     names = read_labels(classes or "numbered", found.classes)
     for note in found.notes:
         sys.stderr.write(f"note: {note}\n")
+    replaced = replacing(out / MODEL_FILE)
     card = save_detector(
         found,
         out,
@@ -189,7 +193,17 @@ def _convert_detector(
     else:
         from dorsal.spec.task import task_text
 
-        print(f"{task_text(card.task)} on {card.text}: {found.classes} classes, in {out}")
+        print(f"{task_text(card.task)} on {card.text}: {found.classes} classes, in {out}{replaced}")
+
+
+def _refuse_trained(out: Path) -> None:
+    """Raises ValueError for a folder in which a model was trained, and for a file."""
+    from dorsal.language.files import check_folder
+    from dorsal.weights.card import CHECKPOINT_FILE
+
+    check_folder("out", out)
+    if (out / CHECKPOINT_FILE).is_file():
+        raise ValueError(f"out={str(out)!r} holds a model that was trained there; name another folder")
 
 
 def verify(
@@ -317,6 +331,7 @@ def _convert(
     from dorsal.weights.card import MODEL_FILE
     from dorsal.weights.convert import convert as run
 
+    _refuse_trained(out)
     replaced = replacing(out / MODEL_FILE)
     card, notes = run(file, entry, out, origin=origin, partial=partial, state=state, prefix=prefix)
     for note in notes:

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from dorsal.data.annotated import AnnotatedData, AnnotatedImages, JoinedAnnotated
 from dorsal.data.decode import Levels
-from dorsal.data.entries import open_entries
+from dorsal.data.entries import open_entries, open_entries_to_score
 from dorsal.data.errors import shown
 from dorsal.data.folder import open_folder, open_images
+from dorsal.data.formats.index import SplitName
 from dorsal.data.kinds import KINDS, what_lacks
 from dorsal.data.memory import annotated_data
 from dorsal.data.progress import Progress
@@ -123,7 +124,12 @@ def open_annotated_images(
     """
     if split not in (None, "train", "val", "all"):
         raise ValueError(f"split={split!r} is not known; valid: val, train, all")
-    opened = open_annotated(data, kinds, on_progress=on_progress)
+    spec = data_spec(data)
+    if isinstance(spec, Annotated):
+        scored: dict[str, tuple[SplitName, ...]] = {"train": ("train",), "all": ("train", "val")}
+        opened = open_entries_to_score(spec, kinds, scored.get(split or "val", ("val",)), on_progress)
+    else:
+        opened = open_annotated(spec, kinds, on_progress=on_progress)
     splits = {"train": opened.train, "val": opened.val, "all": JoinedAnnotated([opened.train, opened.val])}
     which = {"train": "training", "val": "validation", "all": "training and validation"}[split or "val"]
     images = splits[split or "val"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -21,7 +21,8 @@ from dorsal.data.decode import Levels, Reading, pixels
 from dorsal.data.errors import shown
 from dorsal.data.formats.check import Checked, check_annotated, fitted
 from dorsal.data.formats.facts import Facts, gather, image_paths, label_paths, read_kept, write_kept
-from dorsal.data.formats.index import AnnotatedIndex, Entry, listed
+from dorsal.data.formats.index import AnnotatedIndex, Entry, SplitName, listed
+from dorsal.data.formats.problems import Problem
 from dorsal.data.formats.read import fingerprint_of, read_annotated
 from dorsal.data.index import checking, fact_type
 from dorsal.data.measuring import conversion_notes, normalization_of, range_of_deep
@@ -108,7 +109,7 @@ def examine(spec: Annotated, kinds: frozenset[Kind], on_progress: Progress | Non
 
     What is found out about files is kept beside the data set, see `dorsal.data.index.homes`.
 
-    Raises as `read_annotated` does. Other problems are in the result; then the fingerprint is "".
+    Raises as `read_annotated` does. Other problems are in the result; the fingerprint is "" where images have any.
     """
     root, reading = Path(spec.path), Reading(channels=spec.channels)
     tell = on_progress or on_stderr(root)
@@ -131,7 +132,7 @@ def examine(spec: Annotated, kinds: frozenset[Kind], on_progress: Progress | Non
         except OSError as error:
             note = f"what was checked of {shown(root)} could not be kept ({error.strerror}); it will be checked anew"
             checked = msgspec.structs.replace(checked, notes=(*checked.notes, note))
-    return Examined(checked, facts, "" if checked.problems else fingerprint)
+    return Examined(checked, facts, fingerprint)
 
 
 def open_entries(
@@ -150,6 +151,27 @@ def open_entries(
     if found.checked.problems:
         raise data_error(Path(spec.path), list(map(str, found.checked.problems)))
     return open_examined(spec, found)
+
+
+def open_entries_to_score(
+    spec: Annotated, kinds: frozenset[Kind], splits: Collection[SplitName], on_progress: Progress | None = None
+) -> AnnotatedData:
+    """As `open_entries`, of which only these splits are scored: what the others lack as a whole does not count.
+
+    Raises DataError for all other problems.
+    """
+    found = examine(spec, kinds, on_progress)
+    problems = [each for each in found.checked.problems if not _of_other_splits(each, splits)]
+    if problems:
+        raise data_error(Path(spec.path), list(map(str, problems)))
+    return open_examined(spec, found)
+
+
+def _of_other_splits(problem: Problem, scored: Collection[SplitName]) -> bool:
+    """Whether the problem is none for scoring on these splits."""
+    if problem.id == "class-unseen":  # it could not be learned here, but a model may know it
+        return True
+    return problem.id in ("no-objects", "crowd-only") and problem.place not in scored
 
 
 def _known(spec: Annotated, kinds: frozenset[Kind], fingerprint: str) -> Examined | None:

@@ -193,7 +193,10 @@ def examine_images(
     spread = np.linspace(0, len(data.train) - 1, min(EXAMINED, len(data.train))).astype(int).tolist()
     images = torch.stack([crop(data.train.image(index)) for index in spread])
     model = make_model(network, Recipe(), start)
-    found = examine_inputs(model, images, prepared.preprocessing, card=card and card.at(data.size))
+    stated = card and card.at(data.size)
+    if stated and not isinstance(data, ImageData):  # whole images are not resized to be cropped
+        stated = msgspec.structs.replace(stated, resize=data.size)
+    found = examine_inputs(model, images, prepared.preprocessing, card=stated)
     if (why := refusal(found)) and not accept:
         raise ValueError(f"arm {name}: {why} --accept trains it all the same.")
     return tuple(InputFinding(name, finding) for finding in found if finding.verdict != "sound")

@@ -39,11 +39,12 @@ from dorsal.jobs.resources import Resources
 from dorsal.jobs.trained import DRAWN_ANEW
 from dorsal.language.fields import check_word, show
 from dorsal.language.files import PathLike, as_path
-from dorsal.language.reader import wrong_type
+from dorsal.language.reader import whole_number, wrong_type
 from dorsal.recipes.epoch import Step
 from dorsal.spec.preprocessing import IMAGENET, Preprocessing
-from dorsal.spec.task import AnyTask, Classify, Kind, Semantic, any_task, at, metric_of, needs, task_text
+from dorsal.spec.task import AnyTask, Classify, Detect, Kind, Semantic, any_task, at, metric_of, needs, task_text
 from dorsal.tasks.data import AnyData, open_for
+from dorsal.tasks.detect.detector import Detector
 from dorsal.tasks.method import Method, Validation, method_of
 from dorsal.tasks.saved import load_model
 from dorsal.tasks.score import Score, Scorer
@@ -133,18 +134,20 @@ def evaluate(
     data: AnyData | DataSpec | PathLike = "scenes",
     device: str | torch.device = "auto",
     batch: int | None = None,
-    task: AnyTask | str = Classify(),
+    task: AnyTask | str | None = None,
 ) -> Score:
     """The score of a model on images of `data`: "train", "val" or "all", or for a module any split of its own.
 
     Without `split` that is val; a saved model is scored on all images where the data have no splits. Images are
     prepared for a module as the data say, and for the folder of a saved model as its card says, as `dorsal evaluate`
-    does. A module is moved to `device`, and its training mode is kept; `task` is what it does, and a saved model knows
-    its own. `batch` is the number of images at a time: 128 to classify, else 8.
+    does. A module is moved to `device`, and its training mode is kept; `task` is what it does, by default to classify,
+    and a saved model knows its own. `batch` is the number of images at a time: 128 to classify, else 8.
 
     Raises ValueError as `open_data`, `load_model` and `choose_device` do, and where the data have a class that the
-    saved model has not.
+    saved model has not, a saved model is of another task, or a module does not say what its task has it say.
     """
+    if batch is not None and whole_number("batch", batch) < 1:
+        raise ValueError(f"batch={batch} is below 1; nearest valid: 1")
     if isinstance(split, str):
         check_word("split", split, get_args(ScoredSplit))
     device = torch.device(choose_device(device) if isinstance(device, str) else device)
@@ -154,11 +157,17 @@ def evaluate(
         if isinstance(data, AnyData):
             raise wrong_type("data", data, "a text, a path or a record for a saved model, which prepares images itself")
         forget_images()
+        own = read_card(as_path("model", model)).task
+        if task is not None and type(any_task(task)) is not type(own):
+            raise ValueError(f"task={task_text(any_task(task))}: {model} is of task {task_text(own)}; leave it out")
         plan = plan_evaluation(os.fspath(model), os.fspath(model), data, split, None, batch)
         return score_model(plan.job, str(device)).score()
     if not isinstance(model, nn.Module):
         raise wrong_type("model", model, "a torch module, or the folder of a saved model")
-    task = any_task(task)
+    task = Classify() if task is None else any_task(task)
+    if isinstance(model, Detector) is not isinstance(task, Detect):
+        what = "is a detector" if isinstance(model, Detector) else "is no detector, see dorsal.task_model"
+        raise ValueError(f"task={task_text(task)}: the module {what}")
     opened = open_for(task, data)
     task = at(task, opened.size)
     split = "val" if split is None else split

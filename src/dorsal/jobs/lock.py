@@ -11,6 +11,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from dorsal.language.files import check_folder
+
 _HOLDER = "lock.pid"
 _OF_A_START = {"lock", _HOLDER, "study.db", "timings.json"}
 """Files that a study has before anything is decided."""
@@ -32,6 +34,7 @@ def hold(folder: Path) -> Iterator[None]:
     """
     if getattr(mp.current_process(), "_inheriting", False):  # as multiprocessing itself finds out
         os._exit(UNGUARDED)  # without a word: the process that started this one says why
+    check_folder("out", folder)
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from dorsal.data.transform import eval_transform, to_float
 from dorsal.data.view import Seen, padded, stacked, whole
 from dorsal.jobs.device import choose_device
 from dorsal.language.files import PathLike, as_path
+from dorsal.language.reader import wrong_type
 from dorsal.spec.task import Classify
 from dorsal.tasks.method import Method, method_of
 from dorsal.tasks.saved import load_model
@@ -34,6 +36,8 @@ class Prediction(msgspec.Struct, frozen=True, eq=False):
 
 def predict(model: PathLike, images: Sequence[PathLike], device: str | torch.device = "auto") -> list[Annotation]:
     """What the saved model in a folder sees in each of these image files, in their pixels. Raises as `Predictor`."""
+    if isinstance(images, str | os.PathLike):
+        raise wrong_type("images", images, f"a list of image files: [{os.fspath(images)!r}]")
     paths = [as_path("images", image) for image in images]
     return [seen.found for seen in Predictor(model, device).files(paths)]
 

@@ -10,7 +10,7 @@ from dorsal.jobs.json_file import read_record, write_record
 from dorsal.jobs.records import STUDY_SCHEMA, Kind, Study
 from dorsal.jobs.scores import SCORES_FILE
 from dorsal.jobs.store import HIDDEN, Store, without_password
-from dorsal.language.files import FOLDERS, absence
+from dorsal.language.files import FOLDERS, absence, check_folder
 from dorsal.weights.card import MODEL_FILE
 
 STUDY_FILE = "study.json"
@@ -102,7 +102,9 @@ def load_study(folder: Path, storage: str | None = None, file: str = STUDY_FILE)
 
 
 def refuse_others(folder: Path, *own: str) -> None:
-    """Raises ValueError where the folder holds a study or something else of ours whose file is none of `own`."""
+    """Raises ValueError where the folder holds a study or something else of ours whose file is none of `own`, and where
+    it is a file."""
+    check_folder("out", folder)
     for file, what in FOLDERS.items():
         if file not in (*own, *_OF_STUDIES) and (folder / file).is_file():
             raise ValueError(f"out={str(folder)!r} holds {what}; name another folder")

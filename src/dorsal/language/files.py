@@ -69,6 +69,12 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def check_folder(field: str, folder: Path) -> None:
+    """Raises ValueError where a folder that is to be written into is a file."""
+    if is_file(folder):
+        raise ValueError(f"{field}={str(folder)!r} is a file; name a folder")
+
+
 FOLDERS = {
     "choice.json": "a choice of weights",
     "data_sets.json": "a comparison on several data sets",

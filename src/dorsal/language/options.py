@@ -15,6 +15,7 @@ import inspect
 import os
 import textwrap
 from collections.abc import Callable, Mapping
+from math import isfinite
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
@@ -117,6 +118,8 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
             rest = "" if self.default is msgspec.NODEFAULT else " or leave it out for the default"
             raise ValueError(f"{self.field} is empty; name at least one{rest}")
         for part in value if isinstance(value, tuple) else (value,):
+            if isinstance(part, float) and not isfinite(part):
+                raise ValueError(f"{self.field}={part} is not a finite number")
             if self.least is not None and part is not None and part < self.least:
                 raise ValueError(f"{self.field}={part} is below {self.least}; nearest valid: {self.least}")
             if isinstance(part, str):

@@ -104,7 +104,7 @@ def reads(text: str, read: Callable[[str], object]) -> bool:
 
 
 _TOKEN = re.compile(
-    r"\s*(?:(?P<number>-?\d+\.?\d*(?:[eE][-+]?\d+)?(?![\w.]))|(?P<word>[\w.:+-]+)|(?P<mark>[()\[\],=]))"
+    r"\s*(?:(?P<number>-?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\w.]))|(?P<word>[\w.:+-]+)|(?P<mark>[()\[\],=]))"
 )
 
 

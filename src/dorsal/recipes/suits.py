@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from dorsal.language.fields import show
 from dorsal.recipes.recipe import Recipe
+from dorsal.recipes.text import AnyRecipe
 from dorsal.spec.task import AnyTask, Classify, Detect, Semantic, task_name
 
 _OF_ANNOTATIONS = ("min_scale", "max_scale")
-_OF_CLASSES = ("class_weights", "mixup", "cutmix", "crop", "auto_augment", "erasing", "dropout")
+_OF_CLASSES = (
+    "class_weights", "mixup", "cutmix", "crop", "min_area", "auto_augment", "augment_ops", "augment_magnitude",
+    "erasing", "dropout",
+)  # fmt: skip
 
 
 def check_suits(recipe: Recipe, task: AnyTask) -> None:
@@ -21,6 +27,16 @@ def check_suits(recipe: Recipe, task: AnyTask) -> None:
         raise ValueError(
             f"{given} of the recipe {do} nothing in task {task_name(task)}; leave {them} out, as {without} does"
         )
+
+
+def check_all_suit(recipes: Mapping[str, AnyRecipe], task: AnyTask) -> None:
+    """`check_suits` of several recipes by name, before anything else is known."""
+    for name, recipe in recipes.items():
+        if isinstance(recipe, Recipe):
+            try:
+                check_suits(recipe, task)
+            except ValueError as error:
+                raise ValueError(f"recipe {name}: {error}") from None
 
 
 def _useless(recipe: Recipe, task: AnyTask) -> tuple[str, ...]:

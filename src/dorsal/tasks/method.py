@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from dorsal.annotations.labels import Labels
 from dorsal.data.split import Split
+from dorsal.language.reader import wrong_type
 from dorsal.recipes.recipe import Recipe
 from dorsal.spec.metric import Metric
 from dorsal.spec.task import AnyTask, Classify, Detect, Semantic, any_task, at
@@ -79,6 +80,12 @@ def task_model(task: AnyTask | str, labels: Labels, maps: Maps, image_size: int 
 
     Raises ValueError for a pyramid that the heads cannot be built on, naming its strides, and for a task without heads.
     """
+    if not isinstance(labels, Labels):
+        raise wrong_type("labels", labels, "a Labels: Labels(classes=('cat', 'dog'))")
+    if not hasattr(maps, "info"):
+        raise wrong_type("maps", maps, "a module whose `info` describes its maps, as a Backbone's does")
+    if image_size < 1:
+        raise ValueError(f"image_size={image_size} is below 1; nearest valid: 1")
     task = at(any_task(task), image_size)
     match task:
         case Classify():

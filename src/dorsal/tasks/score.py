@@ -13,6 +13,14 @@ class NotFiniteError(ValueError):
     """A model says what is no number, so that it means nothing."""
 
 
+def check_output(said: Any, shape: tuple[int, ...]) -> None:
+    """Raises ValueError where a model does not say a tensor of this shape, as its task on these data has it."""
+    found = tuple(getattr(said, "shape", ()))
+    if found != shape:
+        what = f"a tensor {list(found)}" if found else f"a {type(said).__name__}"
+        raise ValueError(f"the model gives {what} where the task and the classes of the data need {list(shape)}")
+
+
 class Score(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How a model does on a split.
 

@@ -61,10 +61,11 @@ def load(path: Path, run: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"checkpoint {path} has schema {saved['schema']}; this version of dorsal reads {SCHEMA}")
     there = saved["run"]
     if others := [key for key in {**there, **run} if there.get(key) != run.get(key)]:
+        others.sort(key=lambda key: key != "task")  # what else differs may follow from that
         differing = [f"{key} is {there.get(key, 'not set')} there and {run.get(key, 'not set')} here" for key in others]
         raise ValueError(
             f"checkpoint {path} is of another run: {'; '.join(differing[:5])}{'; …' if len(differing) > 5 else ''}. "
-            "Give each run a checkpoint of its own"
+            "Give each run a folder of its own"
         )
     state: dict[str, Any] = saved["state"]
     return state

@@ -12,6 +12,8 @@ from dorsal.spec.task import AnyTask, Classify
 SCHEMA = 3
 READ = (2, 3)
 """The schemas that are read. In 2 every model is a classifier."""
+CHECKPOINT_FILE = "checkpoint.pt"
+"""Beside a model, the state of the training that made it."""
 MODEL_FILE = "model.json"
 """The card in the folder of a model."""
 

@@ -48,6 +48,8 @@ def convert(
     network = read_network(entry.network)
     labels = read_labels(entry.classes, network.head.classes)
     found = find_state(file, state, prefix)
+    if any(key.startswith("roi_heads.") for key in found.tensors):
+        raise ValueError(f"{file} holds a detector, not a network alone; give --detector")
     name = entry.format or recognise(found.tensors)
     ours = to_ours(found.tensors, network, name, partial)
     misfits = sentence(match(found.tensors, network, name).differences) if partial else ""

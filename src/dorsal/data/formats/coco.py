@@ -142,7 +142,9 @@ def _skeleton(category: CocoCategory | None) -> tuple[Pairs, list[str]]:
 
 def _kinds(files: Iterable[CocoFile], labels: Labels) -> frozenset[Kind]:
     kinds: set[Kind] = {"boxes"}
-    if any(bytes(each.segmentation) not in _NO_OUTLINE for file in files for each in file.annotations):
+    objects = [each for file in files for each in file.annotations]
+    # Without any object no outline is missing; that there is none is what a check says then.
+    if not objects or any(bytes(each.segmentation) not in _NO_OUTLINE for each in objects):
         kinds.add("masks")
     if labels.keypoints:
         kinds.add("keypoints")

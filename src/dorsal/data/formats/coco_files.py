@@ -121,7 +121,8 @@ def choose_files(root: Path, given: dict[str, str | None]) -> tuple[dict[SplitNa
                 names = [str(path.relative_to(root)) for paths in found.values() for path in paths]
                 problems.append(f"{shown(root / name)}: there is no such file{nearest(name, names)}")
         elif split not in found:
-            problems.append(f"{shown(root)}: has no JSON file of {split}; name it by {split}=FILE")
+            alone = "; to score alone, any other of its files will do" if split == "train" else ""
+            problems.append(f"{shown(root)}: has no JSON file of {split}; name it by {split}=FILE{alone}")
         else:
             chosen[split], *rest = found[split]
             if rest:

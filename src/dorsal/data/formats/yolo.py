@@ -46,7 +46,7 @@ def read_yolo(root: Path, *, file: str = "data.yaml") -> AnnotatedIndex:
     lists images, or a list of those, as paths from `path` if the file has one, else from `root`. Where such a path
     begins with `../` and is not there, it is looked for without. The text file of an image has its name and lies in
     `labels` where the image lies in `images`; an image without one has no objects. A line is a class and a box (middle,
-    width and height) or a class and a polygon. Outlines are kept if each object has one.
+    width and height) or a class and a polygon. Outlines are kept if each object has one, also where there is none.
 
     Raises DataError where the file is missing, is no YAML or lacks a field, names points, or a split has no images.
     """
@@ -62,7 +62,7 @@ def read_yolo(root: Path, *, file: str = "data.yaml") -> AnnotatedIndex:
         lines[image] = _lines(_label_file(image), len(labels.classes), problems)
     problems += _of_no_image(lines)
     outlined = [line.outline is not None for found in lines.values() for line in found]
-    kinds: frozenset[Kind] = frozenset({"boxes", "masks"} if outlined and all(outlined) else {"boxes"})
+    kinds: frozenset[Kind] = frozenset({"boxes", "masks"} if all(outlined) else {"boxes"})
     notes = ("some objects have outlines and some only boxes, so all are read as boxes",)
     entries = {
         split: tuple(

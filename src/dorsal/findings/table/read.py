@@ -182,7 +182,7 @@ def _read_rows(path: str, reader: Iterator[list[str]], header: Sequence[str], co
     names = {role: _Names() for role in texts}
     words = _Names()  # labels and predictions
     parts: dict[str, list[Codes]] = {role: [] for role in texts}
-    figures, all_lines = [], []
+    figures, all_lines, truths = [], [], list[npt.NDArray[np.int64]]()
     places = {role: header.index(name) for role, name in columns.items()}
     for rows, lines in _parts(path, reader, len(header)):
         cells = [list(map(str.strip, column)) for column in zip(*rows, strict=True)]
@@ -202,14 +202,30 @@ def _read_rows(path: str, reader: Iterator[list[str]], header: Sequence[str], co
                     raise _problem(path, lines[column.index("")], columns[role], "the cell is empty")
             first, second = (np.fromiter(map(words.__getitem__, column), np.int64, len(column)) for column in pair)
             figures.append((first == second).astype(np.float64))
+            truths.append(first)
         all_lines.append(np.array(lines, dtype=np.int64))
     codes = {role: np.concatenate([np.zeros(0, np.int64), *found]) for role, found in parts.items()}
-    return _Rows(
-        names=names,
-        codes=codes,
-        figures=np.concatenate([np.zeros(0), *figures]),
-        lines=np.concatenate([np.zeros(0, np.int64), *all_lines]),
-    )
+    whole_lines = np.concatenate([np.zeros(0, np.int64), *all_lines])
+    if truths:
+        _check_truths(path, columns["label"], codes, np.concatenate(truths), list(words), whole_lines)
+    return _Rows(names=names, codes=codes, figures=np.concatenate([np.zeros(0), *figures]), lines=whole_lines)
+
+
+def _check_truths(
+    path: str,
+    name: str,
+    codes: dict[str, npt.NDArray[np.int64]],
+    truths: npt.NDArray[np.int64],
+    words: list[str],
+    lines: npt.NDArray[np.int64],
+) -> None:
+    """Raises ValueError for an image with two labels: the arms were not scored on the same images."""
+    images = codes["image"] + codes.get("data", np.int64(0)) * (codes["image"].max(initial=0) + 1)
+    _, first, place = np.unique(images, return_index=True, return_inverse=True)
+    if len(wrong := np.flatnonzero(truths != truths[first][place])):
+        row, other = wrong[0], first[place[wrong[0]]]
+        said, before = words[truths[row]], words[truths[other]]
+        raise _problem(path, lines[row], name, f"{said!r}, but line {lines[other]} says {before!r} of the same image")
 
 
 def _parts(path: str, reader: Iterator[list[str]], width: int) -> Iterator[tuple[list[list[str]], Sequence[int]]]:

@@ -26,6 +26,7 @@ from dorsal.jobs.forecast import first_seeds
 from dorsal.jobs.records import Arm, Study
 from dorsal.jobs.study_file import STUDY_FILE, load_study, read_study_file, refuse_other_studies
 from dorsal.recipes.recipe import Recipe
+from dorsal.recipes.suits import check_all_suit
 from dorsal.recipes.text import AnyRecipe, read_any_recipes
 from dorsal.spec.network import Network
 from dorsal.spec.start import Start
@@ -86,6 +87,8 @@ def prepare(comparison: Comparison, seeds: int | tuple[int, ...], on_event: OnEv
         raise ValueError(f"networks: the label {twice!r} is given to {labels.count(twice)} arms; give each its own")
     place = with_device(comparison.resources)
     recipes = read_any_recipes(comparison.asked_recipes, comparison.epochs)
+    own = tuple(dict.fromkeys(arm.recipe for arm in comparison.asked_arms if arm.recipe))
+    check_all_suit({**recipes, **read_any_recipes(own, comparison.epochs)}, comparison.asked_task)
     data = data_summary(
         parse_data(comparison.data, comparison.asked_task),
         resampling=comparison.resampling,

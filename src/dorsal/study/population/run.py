@@ -21,6 +21,7 @@ from dorsal.jobs.store import SEEDS, Categories, Domains, Range, Value, Values
 from dorsal.jobs.study_file import STUDY_FILE
 from dorsal.latency.predict import cautions, read_latency_model
 from dorsal.recipes.recipe import Recipe
+from dorsal.recipes.suits import check_all_suit
 from dorsal.recipes.text import read_recipes
 from dorsal.space.base import based_on
 from dorsal.space.costs import cost_of
@@ -84,6 +85,7 @@ def run_population(asked: Population, *, on_event: OnEvent = lambda _: None) -> 
         on_event(Note(f"count={asked.count}: {folder} holds {there} networks of a space, and keeps them"))
         asked = replace(asked, count=there)
     recipes = read_recipes([asked.asked_recipe], asked.epochs)
+    check_all_suit(recipes, asked.asked_task)
     data = data_summary(parse_data(asked.data, asked.asked_task), task=asked.asked_task)
     tell(data.notes, on_event)
     samples = sample_spaces(asked, data, on_event)

@@ -27,6 +27,7 @@ from dorsal.jobs.store import Domains, Store, Values
 from dorsal.jobs.study_file import STUDY_FILE, storage_url
 from dorsal.jobs.timings import epoch_seconds, time_runs
 from dorsal.recipes.recipe import Recipe
+from dorsal.recipes.suits import check_all_suit
 from dorsal.recipes.text import read_recipes
 from dorsal.space.base import based_on
 from dorsal.space.bounds import read_bounds
@@ -60,6 +61,7 @@ def run_search(asked: Search, *, on_event: OnEvent = lambda _: None) -> SearchSt
     drawn = asked.population  # refused before anything else is looked at
     place = with_device(asked.resources)
     recipes = read_recipes([asked.asked_recipe], asked.epochs)
+    check_all_suit(recipes, asked.asked_task)
     data = data_summary(parse_data(asked.data, asked.asked_task), task=asked.asked_task)
     tell(data.notes, on_event)
     objectives, predicted = asked.asked_objectives, asked.predicted

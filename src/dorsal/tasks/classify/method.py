@@ -22,6 +22,7 @@ from dorsal.tasks.classify.score import ClassifyScorer
 from dorsal.tasks.colors import Transform
 from dorsal.tasks.data import AnyData
 from dorsal.tasks.model import Trainable, make_model
+from dorsal.tasks.score import check_output
 from dorsal.tasks.training import Training
 from dorsal.weights.start import StartingWeights
 
@@ -72,8 +73,9 @@ class ClassifyMethod:
         return {"cross entropy": (each * weight).mean()}
 
     def predict(self, model: nn.Module, images: Tensor, _: Tensor) -> Tensor:
-        """Logits [N, K]."""
+        """Logits [N, K]. Raises ValueError for anything else."""
         logits: Tensor = model(images)
+        check_output(logits, (len(images), self._classes))
         return logits
 
     def scorer(self) -> ClassifyScorer:

@@ -78,7 +78,7 @@ class DeepLabHead(nn.Module):
                 f"{found}: head deeplab needs the last to be 8 or 16; build the trunk with output_stride=16"
             )
         if fine and FINE_STRIDE not in strides:
-            raise ValueError(f"{found}: the finer form of head deeplab needs a map of stride 4; take fine=false")
+            raise ValueError(f"{found}: the finer form of head deeplab needs a map of stride 4; take head=deeplabv3")
         self.stride = FINE_STRIDE if fine else strides[-1]
         self.aspp = Aspp(info[-1].channels, channels, RATES[strides[-1]], dropout)
         # If a stem has this stride too, the stage after it is meant.

@@ -26,7 +26,7 @@ from dorsal.spec.timm import AnyNetwork
 from dorsal.tasks.data import AnyData
 from dorsal.tasks.maps import Maps, all_maps, pyramid_maps
 from dorsal.tasks.model import make_model
-from dorsal.tasks.score import NotFiniteError
+from dorsal.tasks.score import NotFiniteError, check_output
 from dorsal.tasks.semantic.deeplab import DeepLabHead, FcnHead
 from dorsal.tasks.semantic.fpn import FpnHead
 from dorsal.tasks.semantic.inference import at_file_size, probabilities
@@ -56,7 +56,11 @@ class SemanticMethod:
         """See `Method.build`. Raises ValueError for a network without the maps that the head needs."""
         stride = self._task.output_stride
         if stride is not None and isinstance(network, Network):
-            network = with_output_stride(network, stride)
+            try:
+                network = with_output_stride(network, stride)
+            except ValueError as error:
+                needs = f"task {task_text(self._task)} needs a trunk whose last map has stride {stride}"
+                raise ValueError(f"{needs}: {error}; take another network, or head=fpn") from None
         model = make_model(network, recipe, start)
         maps = pyramid_maps(model) if stride is None else all_maps(model)
         strides = [level.stride for level in maps.info]
@@ -106,6 +110,7 @@ class SemanticMethod:
         for outputs that are not finite."""
         plain = tuple(self._scales) == (1.0,) and not self._flip
         said = model(images) if plain else probabilities(model, images, self._scales, self._flip)
+        check_output(said, (len(images), self._classes, *images.shape[-2:]))
         if not said.isfinite().all():
             raise NotFiniteError("the outputs are not finite, so they say nothing of the pixels")
         for each_said, each in zip(said, seen, strict=True):
