@@ -228,6 +228,9 @@ BAD = {
     HEAD + "a,1,2\nb,1,70.8 %\n": "line 3, column 'score': '70.8 %' is not a number; write '70.8'",
     "arm,image,label,predicted\na,x,1,1\nb,x,,1\n": "line 3, column 'label': the cell is empty",
     "arm,image,label,predicted\na,x,1,1\nb,x,1,\n": "line 3, column 'predicted': the cell is empty",
+    "arm,image,label,predicted\na,x,cat,cat\na,y,dog,cat\nb,x,cat,dog\nb,y,cat,cat\n": "line 5, column 'label': 'cat', "
+    "but line 3 says 'dog' of the same image",
+    "data,arm,image,label,predicted\n1,a,x,c,c\n1,b,x,c,d\n2,a,x,d,d\n2,b,x,c,c\n": "line 5, column 'label': 'c', but",
     HEAD + "a,1,2\n\nb,1\n": "line 4: 2 cells, but the header has 3",
     HEAD + '"a\nb",1,2\n\nb,1,x\n': "line 5, column 'score': 'x' is not a number",
     HEAD + "a,1,2\n,1,3\n": "line 3, column 'arm': the cell is empty",

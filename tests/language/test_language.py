@@ -44,6 +44,7 @@ def test_fields_are_read_by_their_types():
         "stages": (1, 2),
     }
     assert read("here") == {}
+    assert read("here(share=.05)")["share"] == 0.05
 
 
 @pytest.mark.parametrize(

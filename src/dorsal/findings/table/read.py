@@ -182,7 +182,7 @@ def _read_rows(path: str, reader: Iterator[list[str]], header: Sequence[str], co
     names = {role: _Names() for role in texts}
     words = _Names()  # labels and predictions
     parts: dict[str, list[Codes]] = {role: [] for role in texts}
-    figures, all_lines, truths = [], [], list[npt.NDArray[np.int64]]()
+    figures, all_lines, truths = [], [], list[Codes]()
     places = {role: header.index(name) for role, name in columns.items()}
     for rows, lines in _parts(path, reader, len(header)):
         cells = [list(map(str.strip, column)) for column in zip(*rows, strict=True)]
@@ -214,13 +214,13 @@ def _read_rows(path: str, reader: Iterator[list[str]], header: Sequence[str], co
 def _check_truths(
     path: str,
     name: str,
-    codes: dict[str, npt.NDArray[np.int64]],
-    truths: npt.NDArray[np.int64],
-    words: list[str],
-    lines: npt.NDArray[np.int64],
+    codes: Mapping[str, Codes],
+    truths: Codes,
+    words: Sequence[str],
+    lines: Codes,
 ) -> None:
     """Raises ValueError for an image with two labels: the arms were not scored on the same images."""
-    images = codes["image"] + codes.get("data", np.int64(0)) * (codes["image"].max(initial=0) + 1)
+    images = codes["image"] + codes.get("data set", np.int64(0)) * (codes["image"].max(initial=0) + 1)
     _, first, place = np.unique(images, return_index=True, return_inverse=True)
     if len(wrong := np.flatnonzero(truths != truths[first][place])):
         row, other = wrong[0], first[place[wrong[0]]]
