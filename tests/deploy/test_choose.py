@@ -1,0 +1,85 @@
+"""The fastest form that is right is kept, and each other one says why it is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dorsal.deploy.choose import Candidate, Fate, choose, ratio
+from dorsal.deploy.forms import Form
+from dorsal.deploy.proof import Agreement, Drop
+
+RIGHT = Agreement(error=1e-6, flips=0, inputs=8)
+WRONG = Agreement(error=0.1, flips=1, inputs=8)
+
+
+def drop(low: float, high: float) -> Drop:
+    return Drop(value=(low + high) / 2, low=low, high=high, most=1.0, images=100, needed=None)
+
+
+def candidate(precision: Any, milliseconds: float, rewrite: Any = "none", **found: Any) -> Candidate:
+    phases = 1 + 0.5 * np.sin(np.arange(20))  # the same for all, as rounds are
+    noise = 1 + 0.01 * np.random.default_rng(int(milliseconds)).normal(size=20)
+    times = tuple((milliseconds * phases * noise).tolist()) if milliseconds else ()
+    return Candidate(form=Form("openvino", precision, rewrite), times=times, **found)
+
+
+EAGER = candidate("float32", 50, agreement=RIGHT)
+CASES: list[tuple[Candidate, Fate]] = [
+    (candidate("float32", 20, agreement=RIGHT), "chosen"),
+    (EAGER, "slower"),
+    (candidate("float32", 10, "apart", agreement=WRONG), "wrong"),
+    (candidate("int8", 5, drop=drop(1.2, 3.0)), "wrong"),
+    (candidate("int8", 6, "chunked", drop=drop(-0.5, 1.5)), "not shown"),
+    (candidate("bfloat16", 30, drop=drop(-0.2, 0.4)), "slower"),
+    (candidate("bfloat16", 7, "folded"), "not shown"),
+    (candidate("int8", 0, "apart", impossible="it is not installed"), "impossible"),
+    (candidate("int8", 0, "folded", error="RuntimeError: no"), "failed"),
+]
+
+
+def test_the_fastest_right_form_is_kept_and_all_others_say_why() -> None:
+    found = choose([each for each, _ in CASES])
+    assert [each.fate for each in found] == [fate for _, fate in CASES]
+    assert [each.candidate for each in found] == [each for each, _ in CASES]
+    kept, eager = found[0], found[1]
+    assert kept.slower is not None
+    assert (kept.slower.value, kept.slower.low, kept.slower.high) == (1, 1, 1)
+    assert eager.slower is not None
+    assert eager.slower.value == pytest.approx(2.5, rel=0.03)
+    assert eager.slower.low is not None
+    assert eager.slower.high is not None
+    assert 2.4 < eager.slower.low < eager.slower.high < 2.6
+    assert eager.times is not None
+    assert eager.times.median.low is not None
+    assert eager.times.median.low < 50 < eager.times.high
+    assert (found[-1].times, found[-1].slower) == (None, None)
+
+
+def test_what_is_not_shown_is_chosen_only_where_that_is_accepted() -> None:
+    found = choose([each for each, _ in CASES], accept_unshown=True)
+    assert [each.fate for each in found].index("chosen") == 4
+    assert found[0].fate == "slower"
+    assert found[3].fate == "wrong", "what is shown to be wrong never is"
+
+
+def test_none_is_kept_where_none_is_right() -> None:
+    found = choose([candidate("float32", 10, agreement=WRONG), candidate("int8", 5, drop=drop(2, 3))])
+    assert [each.fate for each in found] == ["wrong", "wrong"]
+    assert [each.slower for each in found] == [None, None]
+    assert choose([]) == ()
+
+
+def test_all_candidates_are_in_all_rounds() -> None:
+    fewer = Candidate(form=Form("torch", "float32", "none"), times=(1.0, 2.0), agreement=RIGHT)
+    with pytest.raises(ValueError, match=r"in \[2, 20\] rounds; all must have been in each"):
+        choose([EAGER, fewer])
+
+
+def test_a_ratio_is_paired_by_round() -> None:
+    """Phases of the machine change both times of a round, so that they do not widen the interval of the ratio."""
+    phases = np.exp(np.random.default_rng(0).normal(size=40))
+    found = ratio(2 * phases, phases)
+    assert (found.value, found.low, found.high) == pytest.approx((2, 2, 2))
