@@ -52,7 +52,7 @@ def test_a_classifier_of_any_batch_and_size(tmp_path: Path, runtime: Runtime, re
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
-@pytest.mark.parametrize("text", ["semantic", "instance", "cascade"])
+@pytest.mark.parametrize("text", ["semantic", "cascade(masks=true)"])
 def test_every_task_of_its_size(tmp_path: Path, runtime: Runtime, text: str) -> None:
     task = at(parse_task(text), 64)
     network = dorsal.network("small(depths=[1, 1, 1], widths=[16, 32, 64])")
