@@ -259,6 +259,8 @@ def test_what_cannot_be_read_is_named_by_line_and_column(raw, text):
 def test_bad_arguments(raw):
     with pytest.raises(ValueError, match=r"table 'none.csv' does not exist; give a CSV file"):
         dorsal.analyse_table("none.csv")
+    with pytest.raises(ValueError, match=r"table '.*' is a folder; give a CSV file"):
+        dorsal.analyse_table(raw(HEAD).parent)
     path = raw(HEAD + "a,1,2\nb,1,3\n")
     for margin in (-1, 0):
         with pytest.raises(ValueError, match=f"margin={margin} must be above 0, for example 1"):

@@ -36,13 +36,18 @@ def read_text_file(what: str, name: str) -> str:
 
     path = Path(at_home(name))
     if not path.is_file():
-        raise ValueError(f"{what} {name!r} does not exist")
+        raise ValueError(f"{what} {name!r} {no_file(path)}")
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{what} {name!r} is not UTF-8 text: {error.reason} at byte {error.start}") from None
     except OSError as error:
         raise ValueError(f"{what} {name!r} cannot be read: {error.strerror or error}") from None
+
+
+def no_file(path: Path) -> str:
+    """Why a path that is no file is none."""
+    return "is a folder" if is_folder(path) else "does not exist"
 
 
 def sha256_of(path: Path) -> str:

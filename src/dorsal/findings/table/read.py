@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from dorsal.language.files import no_file
 from dorsal.stats.interval import Array
 
 ROLES = {
@@ -93,7 +94,7 @@ def read_table(path: Path) -> ScoreTable:
     """
     shown = str(path)
     if not path.is_file():
-        raise ValueError(f"table {shown!r} does not exist; give a CSV file")
+        raise ValueError(f"table {shown!r} {no_file(path)}; give a CSV file")
     _refuse_predictions(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:

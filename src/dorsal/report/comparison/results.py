@@ -12,6 +12,7 @@ from dorsal.findings.comparison import ComparisonFindings
 from dorsal.jobs.json_file import write_whole
 from dorsal.jobs.records import STUDY_SCHEMA, Study
 from dorsal.jobs.study_file import DATA_SETS_FILE
+from dorsal.language.files import no_file
 from dorsal.recipes.epoch import Epoch
 from dorsal.report.files import csv_of, json_of
 from dorsal.report.words.comparison import ASSUMPTIONS, caveats, conclusions, method, no_shares, notes
@@ -65,7 +66,7 @@ def read_results(path: Path) -> Study:
     Raises ValueError when the file does not exist, is not a comparison's results, or has another schema.
     """
     if not path.is_file():
-        raise ValueError(f"results file {str(path)!r} does not exist; give the results.json of a study")
+        raise ValueError(f"results file {str(path)!r} {no_file(path)}; give the results.json of a study")
     if (path.parent / DATA_SETS_FILE).is_file():
         raise ValueError(f"{str(path)!r} is that of a comparison on several data sets; give its folder")
     text = path.read_bytes()
