@@ -23,7 +23,7 @@ from torchvision.models.detection import (
     maskrcnn_resnet50_fpn,
     retinanet_resnet50_fpn,
 )
-from torchvision.models.detection.backbone_utils import BackboneWithFPN
+from torchvision.models.detection.backbone_utils import BackboneWithFPN, resnet_fpn_backbone
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
@@ -534,3 +534,10 @@ def test_what_does_not_fit_is_named() -> None:
     )
     refused(r"format 'detectron2' has no network with shortcut=average_pool", state, network("resnet50d(stem=conv7x7)"))
     refused(r"torchvision's, and a config is detectron2's; leave it out", torchvision_state(masks=True))
+
+
+def test_a_detector_on_another_trunk_is_told_its_own() -> None:
+    trunk = resnet_fpn_backbone(backbone_name="resnet18", weights=None)
+    state = FasterRCNN(trunk, num_classes=3).state_dict()
+    with pytest.raises(ValueError, match=r"^its trunk looks like resnet18\(classes=0\): the checkpoint is not detect"):
+        load_detector(state, network("resnet34"))

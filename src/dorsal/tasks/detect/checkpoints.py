@@ -36,7 +36,7 @@ from dorsal.tasks.detect.checkpoint_names import (
 from dorsal.tasks.detect.checkpoint_settings import Settings, read_config, settings_of
 from dorsal.tasks.detect.detector import Detector
 from dorsal.tasks.maps import pyramid_maps
-from dorsal.weights.formats.compare import name_first, sentence, shape_differences
+from dorsal.weights.formats.compare import likeness, name_first, sentence, shape_differences
 from dorsal.weights.formats.table import COUNTER, Shape, apply, make_table
 from dorsal.weights.read import find_state, read_state
 from dorsal.zoo import text_of
@@ -117,7 +117,16 @@ def load_detector(state: State, network: Network, config: Mapping[str, Any] | No
     detector = _outline(trunk, classes, task)
     entries = (*_trunk_entries(trunk, package, settings.bgr), *head_entries(detector, package))
     what = f"{task_text(task)} on {text_of(network)} with the names of {package.name}"
-    ours = translate(state, entries, what, _unused(state, detector))
+    try:
+        ours = translate(state, entries, what, _unused(state, detector))
+    except ValueError as error:
+        shapes = {name: tuple(tensor.shape) for name, tensor in state.items() if name.startswith(package.trunk)}
+        near = likeness(
+            {name.removeprefix(package.trunk): shape for name, shape in shapes.items()}, trunk, package.name
+        )
+        raise ValueError(
+            f"{near.replace('it looks like', 'its trunk looks like')}: {error}" if near else error
+        ) from None
     return DetectorInFile(trunk, classes, task, ours, settings.normalization, settings.size, settings.notes)
 
 
