@@ -120,14 +120,16 @@ def load_detector(state: State, network: Network, config: Mapping[str, Any] | No
     try:
         ours = translate(state, entries, what, _unused(state, detector))
     except ValueError as error:
-        shapes = {name: tuple(tensor.shape) for name, tensor in state.items() if name.startswith(package.trunk)}
-        near = likeness(
-            {name.removeprefix(package.trunk): shape for name, shape in shapes.items()}, trunk, package.name
-        )
-        raise ValueError(
-            f"{near.replace('it looks like', 'its trunk looks like')}: {error}" if near else error
-        ) from None
+        raise ValueError(f"{_likeness_of_trunk(state, trunk, package)}{error}") from None
     return DetectorInFile(trunk, classes, task, ours, settings.normalization, settings.size, settings.notes)
+
+
+def _likeness_of_trunk(state: State, trunk: Network, package: Package) -> str:
+    """What the trunk in the file looks like, to begin a sentence; "" where that is like nothing, or like `trunk`."""
+    start = package.trunk
+    shapes = {name.removeprefix(start): tuple(x.shape) for name, x in state.items() if name.startswith(start)}
+    found = likeness(shapes, trunk, package.name)
+    return found.replace("it looks like", "its trunk looks like") + ": " if found else ""
 
 
 def translate(state: State, entries: Sequence[Entry], what: str, unused: Sequence[str] = ()) -> dict[str, Tensor]:
