@@ -37,6 +37,7 @@ from dorsal.spec.task import at, parse_task
 from dorsal.study.timing.fit import fit_model
 from dorsal.tasks.data import open_for
 from dorsal.tasks.method import method_of
+from dorsal.weights.card import CHECKPOINT_FILE
 from dorsal.weights.formats import from_ours
 from dorsal.weights.published import PublishedWeights, find_published
 from tests.findings.studies import make_case
@@ -145,6 +146,8 @@ def _files(folder: Path) -> None:
     net = dorsal.network("small(classes=2)")
     for name in ("runs/mine", "runs/train", "models/mine"):
         save_trained(folder / name, dorsal.build(net), trained_card(net, data, "tests", dorsal.recipe("plain")), 50.0)
+        if name.startswith("runs/"):
+            (folder / name / CHECKPOINT_FILE).touch()  # it was trained there
     _annotated(folder)
     (folder / "names.txt").write_text("".join(f"class{index}\n" for index in range(5)))
     torch.save({"model_state_dict": _random("resnet50(classes=5)", "timm")}, folder / "best.pth")

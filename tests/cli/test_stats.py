@@ -118,7 +118,7 @@ def test_a_folder_of_something_else_is_left_alone(dorsal, table, tmp_path):
         assert (code, text, err) == (2, "", f"dorsal: out={str(folder)!r} holds {what}; name another folder\n")
     (tmp_path / "file").write_text("mine")
     code, _, err = dorsal("stats", table, "--out", tmp_path / "file")
-    assert (code, "cannot be written: " in err) == (2, True)
+    assert (code, "is a file; name a folder" in err) == (2, True)
     assert f"out={str(tmp_path / 'file')!r}" in err
     said = [dorsal("stats", table, "--out", tmp_path / "mine")[1].splitlines()[-1] for _ in range(2)]
     page = tmp_path / "mine" / "report.html"

@@ -78,7 +78,6 @@ def test_amounts_of_a_match() -> None:
         ({"epochs": 0}, "epochs=0 is below 1; nearest valid: 1"),
         ({"workers": 0}, "workers=0 is below 1"),
         ({"threads": -2}, "threads=-2 is below 1"),
-        ({"recipes": ()}, "recipes is empty"),
         ({"match": "mac"}, "'mac' is not a cost; did you mean macs"),
         ({"match": "macs=lots"}, "'lots' is not an amount; valid: a positive number as in 20M"),
         ({"match": "macs=0"}, "is not an amount"),

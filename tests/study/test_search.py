@@ -378,7 +378,6 @@ def test_bounds_that_nobody_meets_end_it_early(train: Callable[..., SearchStudy]
         ({"space": "anynetx_f"}, "unknown space 'anynetx_f'"),
         ({"trials": 0}, "trials=0 is below 1; nearest valid: 1"),
         ({"seeds": 0}, "seeds=0 leaves nothing to run"),
-        ({"recipe": ""}, "recipe is empty"),
         ({"workers": 0}, "workers=0 is below 1"),
     ],
 )

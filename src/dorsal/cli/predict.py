@@ -173,7 +173,7 @@ def _make_room(out: Path, files: tuple[Path, ...], names: list[str]) -> str:
     out.mkdir(parents=True, exist_ok=True)
     for name in earlier:
         (out / name).unlink(missing_ok=True)
-    record.write_text(json.dumps(sorted(written)), encoding="utf-8")
+    record.write_text(json.dumps(sorted(written), allow_nan=False), encoding="utf-8")
     return " (replaced)" if earlier else ""
 
 
