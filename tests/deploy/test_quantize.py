@@ -17,6 +17,7 @@ from dorsal.deploy.rewrite import rewritten
 from dorsal.deploy.runtime import OnnxSession, OpenVinoSession
 from dorsal.spec.cost import cost
 
+pytestmark = pytest.mark.slow  # a runtime has ended the process at times, which is not understood yet
 TEXT = "resnest_small(depths=[1, 1], widths=[32, 64], strides=[1, 2], classes=10)"
 
 
