@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dorsal.weights.card import Card
 
 PREDICTIONS_FILE = "predictions.json"
-WRITTEN_FILE = "written.json"
+WRITTEN_FILE = ".dorsal-predict.json"
 """The names of all that a call writes, so that the next one replaces that and nothing else."""
 _LABELS = ".labels.png"
 _TOP, _LEAST_SCORE = 3, 0.5
@@ -162,7 +162,8 @@ def _make_room(out: Path, files: tuple[Path, ...], names: list[str]) -> str:
 
     check_folder("out", out)
     record = out / WRITTEN_FILE
-    earlier = set(json.loads(record.read_text(encoding="utf-8"))) if record.is_file() else set[str]()
+    listed = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else []
+    earlier = {name for name in map(str, listed) if Path(name).name == name}  # nothing outside of the folder
     written = {PREDICTIONS_FILE, *names}
     own = {file.resolve() for file in files}
     for name in sorted(written | earlier):
