@@ -12,6 +12,8 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from torchvision.models.detection import FasterRCNN
+from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 
 from dorsal.cli.evaluate import _print
 from dorsal.jobs.device import choose_device
@@ -519,3 +521,16 @@ def test_a_detector_becomes_a_folder_that_every_verb_takes(dorsal, tmp_path):
     ):
         code, _, err = dorsal(*told, *more)
         assert (code, said in err) == (2, True)
+
+
+def test_a_detector_that_is_converted_as_a_network_is_told_the_option(dorsal, tmp_path):
+    trunk = resnet_fpn_backbone(backbone_name="resnet18", weights=None)
+    torch.save(FasterRCNN(trunk, num_classes=3).state_dict(), tmp_path / "detector.pth")
+    words = ("weights", "convert", tmp_path / "detector.pth", "--out", tmp_path / "out", "--network")
+    code, _, err = dorsal(*words, "resnet18")
+    assert (code, "; a whole detector is converted with --detector" in err) == (2, True)
+    assert not (tmp_path / "out").exists()
+    assert dorsal(*words, "resnet18(classes=0)")[0] == 0, "its trunk alone is a network"
+    (tmp_path / "out" / "checkpoint.pt").touch()
+    code, _, err = dorsal(*words, "resnet18(classes=0)")
+    assert (code, "holds a model that was trained there; name another folder" in err) == (2, True)

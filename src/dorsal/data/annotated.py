@@ -13,6 +13,7 @@ from torch import Tensor
 from dorsal.annotations.annotation import Annotation, Objects
 from dorsal.annotations.labels import Labels
 from dorsal.data.decode import Levels
+from dorsal.data.kinds import labels_of
 from dorsal.data.split import named, place_in
 from dorsal.spec.layers import Size
 from dorsal.spec.preprocessing import Normalization, Preprocessing
@@ -77,8 +78,7 @@ class AnnotatedData(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     def narrowed(self, kinds: frozenset[Kind]) -> AnnotatedData:
         """The same data with no more than these kinds; without names of stuff where nothing is semantic."""
         kept = self.kinds & kinds
-        labels = self.labels.of_objects if "semantic" not in kept else self.labels
-        numbers = self.category_ids[: len(labels.classes) + len(labels.stuff)]
+        labels, numbers = labels_of(kept, self.labels, self.category_ids)
         return msgspec.structs.replace(self, kinds=kept, labels=labels, category_ids=numbers)
 
     def prepared_as(self, preprocessing: Preprocessing | None) -> AnnotatedData:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Literal, get_args
 
+from dorsal.annotations.labels import Labels
 from dorsal.spec.task import Kind
 
 Format = Literal["coco", "voc", "yolo", "pairs", "cityscapes", "ade20k"]
@@ -43,6 +44,13 @@ _NOUNS: dict[Kind, str] = {
     "semantic": "maps of classes",
     "segments": "segments",
 }
+
+
+def labels_of(kinds: Collection[Kind], labels: Labels, numbers: tuple[int, ...]) -> tuple[Labels, tuple[int, ...]]:
+    """The labels, and the format's own number of each, that are left of data with these kinds alone: stuff has names
+    only where there are maps of classes."""
+    kept = labels if "semantic" in kinds else labels.of_objects
+    return kept, numbers[: len(kept.classes) + len(kept.stuff)]
 
 
 def kinds_in_words(kinds: Collection[Kind], joined: str = " and ") -> str:

@@ -12,18 +12,13 @@ import msgspec
 Runtime = Literal["torch", "onnxruntime", "openvino"]
 Precision = Literal["float32", "bfloat16", "int8"]
 Rewrite = Literal["none", "folded", "chunked", "apart"]
+"""Exact changes of form, each the one before it and more: as trained; batch norms folded; split attention on maps of
+four dimensions; a convolution for each split. See `dorsal.deploy.rewrite`."""
 
 RUNTIMES: dict[Runtime, str] = {"torch": "PyTorch eager", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
 """What each is called in sentences."""
-REWRITES: dict[Rewrite, str] = {
-    "none": "as it was trained",
-    "folded": "batch norms folded into convolutions",
-    "chunked": "folded, and split attention on maps of four dimensions",
-    "apart": "chunked, and a convolution for each split",
-}
-"""Exact changes of form, each the one before it and more; see `dorsal.deploy.rewrite`."""
 _LEAST = {"onnxruntime": (1, 22), "openvino": (2025, 3)}
-"""The oldest versions that are known to run what is exported here."""
+"""The oldest versions that are taken. Tried were 1.32 and 2026.4.1."""
 
 
 class Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True, order=True):

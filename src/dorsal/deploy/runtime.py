@@ -36,8 +36,6 @@ class OnnxSession:
         options.intra_op_num_threads = threads
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.log_severity_level = 3
-        # Threads that spin for work would take the time of whatever is measured next.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "1" if profile is None else "0")
         if profile is not None:
             options.enable_profiling, options.profile_file_prefix = True, str(profile)
             self._graph = profile.with_name(f"{profile.name}.onnx")

@@ -48,10 +48,12 @@ def convert(
     network = read_network(entry.network)
     labels = read_labels(entry.classes, network.head.classes)
     found = find_state(file, state, prefix)
-    if any(key.startswith("roi_heads.") for key in found.tensors):
-        raise ValueError(f"{file} holds a detector, not a network alone; give --detector")
     name = entry.format or recognise(found.tensors)
-    ours = to_ours(found.tensors, network, name, partial)
+    try:
+        ours = to_ours(found.tensors, network, name, partial)
+    except ValueError as error:
+        whole = "; a whole detector is converted with --detector" if found.prefix.startswith("backbone.") else ""
+        raise ValueError(f"{error}{whole}") from None
     misfits = sentence(match(found.tensors, network, name).differences) if partial else ""
     if misfits:
         ours = build(network).state_dict() | ours

@@ -13,7 +13,7 @@ from dorsal.annotations.labels import Labels
 from dorsal.data.decode import SUFFIXES
 from dorsal.data.formats.problems import Problem
 from dorsal.data.formats.truth import Truth
-from dorsal.data.kinds import Format
+from dorsal.data.kinds import Format, labels_of
 from dorsal.language.files import is_file
 from dorsal.spec.task import Kind
 
@@ -88,11 +88,11 @@ def narrowed(index: AnnotatedIndex, kinds: frozenset[Kind]) -> AnnotatedIndex:
 
     points = "keypoints" in kept
     problems = tuple(each for each in index.problems if points or each.id != "keypoint-count")
-    labels = index.labels.of_objects if "semantic" not in kept else index.labels
+    labels, numbers = labels_of(kept, index.labels, index.category_ids)
     return msgspec.structs.replace(
         index,
         labels=labels,
-        category_ids=index.category_ids[: len(labels.classes) + len(labels.stuff)],
+        category_ids=numbers,
         kinds=kept,
         train=tuple(map(narrow, index.train)),
         val=tuple(map(narrow, index.val)),
