@@ -187,6 +187,7 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
     "Timing": (lambda given: dorsal.Timing(spaces=[given]), "spaces"),
     "Recheck": (lambda given: dorsal.Recheck(population=given), "population"),
     "Evaluation": (lambda given: dorsal.Evaluation(models=[given]), "models"),
+    "Deployment": (lambda given: dorsal.Deployment(model=given), "model"),
     "run": (dorsal.run, "question"),
     "load": (dorsal.load, "folder"),
     "analyse": (dorsal.analyse, "study"),

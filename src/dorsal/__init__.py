@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dorsal.spec.network import Network
     from dorsal.study.choice.question import Choice
     from dorsal.study.comparison.question import Comparison
+    from dorsal.study.deployment.question import Deployment
     from dorsal.study.evaluation.question import Evaluation
     from dorsal.study.load import load
     from dorsal.study.population.question import Population
@@ -78,6 +79,7 @@ _ROOMS = {
     "dorsal.study.search.question": ("Search",),
     "dorsal.study.recheck.question": ("Recheck",),
     "dorsal.study.timing.question": ("Timing",),
+    "dorsal.study.deployment.question": ("Deployment",),
     "dorsal.study.evaluation.question": ("Evaluation",),
     "dorsal.study.run": ("run",),
     "dorsal.study.load": ("load",),
@@ -90,6 +92,7 @@ _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 __all__ = [
     "Choice",
     "Comparison",
+    "Deployment",
     "Evaluation",
     "Network",
     "Population",

@@ -22,8 +22,8 @@ def drop(low: float, high: float) -> Drop:
 def candidate(precision: Any, milliseconds: float, rewrite: Any = "none", **found: Any) -> Candidate:
     phases = 1 + 0.5 * np.sin(np.arange(20))  # the same for all, as rounds are
     noise = 1 + 0.01 * np.random.default_rng(int(milliseconds)).normal(size=20)
-    times = tuple((milliseconds * phases * noise).tolist()) if milliseconds else ()
-    return Candidate(form=Form("openvino", precision, rewrite), times=times, **found)
+    calls = tuple((each,) for each in (milliseconds * phases * noise).tolist()) if milliseconds else ()
+    return Candidate(form=Form("openvino", precision, rewrite), calls=calls, **found)
 
 
 EAGER = candidate("float32", 50, agreement=RIGHT)
@@ -34,6 +34,8 @@ CASES: list[tuple[Candidate, Fate]] = [
     (candidate("int8", 5, drop=drop(1.2, 3.0)), "wrong"),
     (candidate("int8", 6, "chunked", drop=drop(-0.5, 1.5)), "not shown"),
     (candidate("bfloat16", 30, drop=drop(-0.2, 0.4)), "slower"),
+    (candidate("bfloat16", 31), "slower"),
+    (candidate("int8", 40, "apart", drop=drop(1.2, 3.0)), "wrong"),
     (candidate("bfloat16", 7, "folded"), "not shown"),
     (candidate("int8", 0, "apart", impossible="it is not installed"), "impossible"),
     (candidate("int8", 0, "folded", error="RuntimeError: no"), "failed"),
@@ -73,7 +75,7 @@ def test_none_is_kept_where_none_is_right() -> None:
 
 
 def test_all_candidates_are_in_all_rounds() -> None:
-    fewer = Candidate(form=Form("torch", "float32", "none"), times=(1.0, 2.0), agreement=RIGHT)
+    fewer = Candidate(form=Form("torch", "float32", "none"), calls=((1.0,), (2.0,)), agreement=RIGHT)
     with pytest.raises(ValueError, match=r"in \[2, 20\] rounds; all must have been in each"):
         choose([EAGER, fewer])
 

@@ -11,7 +11,8 @@ import torch
 import dorsal
 from dorsal.annotations.labels import Labels
 from dorsal.deploy.export import export_onnx, export_openvino
-from dorsal.deploy.forms import Form, Runtime, why_not
+from dorsal.deploy.forms import Form, Runtime
+from dorsal.deploy.possible import why_not
 from dorsal.deploy.proof import agreement
 from dorsal.deploy.rewrite import rewritten
 from dorsal.deploy.runtime import OnnxSession, OpenVinoSession, Session

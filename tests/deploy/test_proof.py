@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from dorsal.deploy.proof import TOLERANCE, agreement, drop
+from dorsal.deploy.proof import TOLERANCE, agreement, agreement_of_found, drop
 
 
 def logits(count: int = 20, classes: int = 10) -> list[np.ndarray]:
@@ -99,3 +101,49 @@ def test_a_verdict_is_wrong_as_rarely_as_is_said() -> None:
     assert found.count("right") <= allowed
     assert found.count("wrong") <= allowed
     assert found.count("not shown") < rounds, "the test can decide"
+
+
+def found(*objects: tuple[float, float, int], room: int = 5) -> Any:
+    """Objects of one image by their left edge, score and label, in a list with room for more."""
+    boxes, scores, labels = np.zeros((1, room, 4)), np.full((1, room), -1.0), np.full((1, room), -1)
+    for place, (left, score, label) in enumerate(objects):
+        boxes[0, place], scores[0, place], labels[0, place] = (left, 0, left + 10, 10), score, label
+    return boxes, scores, labels
+
+
+BOTH = ((3.0, 0.9, 1), (30.0, 0.5, 0))
+
+
+def test_what_detectors_find_is_alike_within_the_tolerances() -> None:
+    near = found((3.004, 0.90002, 1), (30.0, 0.5, 0))
+    alike = agreement_of_found([near], [found(*BOTH)], 0.05)
+    assert (alike.outcome, alike.flips, alike.inputs) == ("right", 0, 1)
+    assert alike.error == pytest.approx(0.4 * TOLERANCE)
+    assert agreement_of_found([found(*reversed(BOTH))], [found(*BOTH)], 0.05).outcome == "right"
+    assert agreement_of_found([found()], [found()], 0.05).outcome == "right"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        [(3.02, 0.9, 1), BOTH[1]],
+        [(3.0, 0.9, 0), BOTH[1]],
+        [(3.0, 0.8, 1), BOTH[1]],
+        [BOTH[0]],
+        [],
+        [*BOTH, (50.0, 0.4, 1)],
+    ],
+)
+def test_what_is_missed_moved_renamed_or_made_up_is_wrong(other: Any) -> None:
+    assert agreement_of_found([found(*other)], [found(*BOTH)], 0.05).outcome == "wrong"
+
+
+def test_what_hangs_on_a_rounding_is_left_out_but_not_too_much_of_it() -> None:
+    at_threshold = [*BOTH, (60.0, 0.05005, 1)]
+    assert agreement_of_found([found(*BOTH)], [found(*at_threshold)], 0.05).outcome == "right"
+    assert agreement_of_found([found(*at_threshold)], [found(*BOTH)], 0.05).outcome == "right"
+    full = [(float(20 * at), 0.5 + at / 10, 1) for at in range(5)]
+    instead = [(900.0, 0.50001, 1), *full[1:]]
+    assert agreement_of_found([found(*instead)], [found(*full)], 0.05).outcome == "right"
+    ties = [(float(20 * at), 0.5, 1) for at in range(4)]
+    assert agreement_of_found([found(*ties[:1])], [found(*ties)], 0.05).outcome == "wrong"

@@ -42,6 +42,7 @@ APP = Verbs(
         "train": Entry("train", "train", "Train one network."),
         "evaluate": Entry("evaluate", "evaluate", "Score a model, or several."),
         "predict": Entry("predict", "predict", "Say what is in image files."),
+        "deploy": Entry("deploy", "deploy", "Keep the fastest form of a model that is right."),
         "embed": Entry("embed", "embed", "Write the features of images by a model."),
         "list": Entry("list_networks", "list_networks", "List the named networks."),
         "show": Entry("show", "show", "Show a network."),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from dorsal.jobs.records import Study
 from dorsal.study.choice.records import ChoiceStudy
 from dorsal.study.comparison.records import DataSetStudies
+from dorsal.study.deployment.records import DeploymentStudy
 from dorsal.study.population.records import PopulationStudy
 from dorsal.study.search.records import AnyStudy, SearchStudy
 
@@ -54,6 +55,20 @@ def show_study(study: AnyStudy, folder: Path, as_json: bool, storage: str | None
 
     show(Console())
     print(f"report: {folder / 'report.html'}")
+
+
+def show_deployment(study: DeploymentStudy, as_json: bool) -> None:
+    """Prints all forms of a model, or the record as JSON."""
+    if as_json:
+        import msgspec
+
+        print(msgspec.json.encode(study).decode())
+        return
+    from rich.console import Console
+
+    from dorsal.report.deployment.terminal import print_deployment
+
+    print_deployment(study, Console())
 
 
 def _print_search(found: SearchFindings, folder: Path, console: Console) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from dorsal.cli.interrupts import say_when_stopped
-from dorsal.jobs.events import EvaluationStart, Event, JobEnd, Note, Remark, StudyStart
+from dorsal.jobs.events import EvaluationStart, Event, JobEnd, Note, Remark, Stage, StudyStart
 from dorsal.jobs.events import Progress as RunProgress
 from dorsal.jobs.forecast import Forecast
 from dorsal.jobs.plan import Job, Run
@@ -35,6 +35,7 @@ class Watch:
         )
         self._bars: dict[int, TaskID] = {}
         self._total: TaskID | None = None
+        self._doing = ""
 
     def __enter__(self) -> Watch:
         if self._live:
@@ -65,6 +66,8 @@ class Watch:
                 self._kept(ahead.done, ahead.runs, "score")
             case RunProgress():
                 self._worker(event)
+            case Stage():
+                self._stage(event)
             case JobEnd(_, Visit(), done, total, seconds_left):
                 self._visited(done, total, _left(seconds_left))
                 say_when_stopped(f"stopped; {done} of {total} visits are kept, and {_GOES_ON}")
@@ -87,6 +90,17 @@ class Watch:
             self._progress.update(self._total, completed=done, text=f"{done}/{total}  {left}")
         elif done * 10 // total > (done - 1) * 10 // total:
             self._say(f"{done} of {total} visits to networks made  {left}".rstrip())
+
+    def _stage(self, event: Stage) -> None:
+        if self._live:
+            self._total = self._progress.add_task("", total=1, text="") if self._total is None else self._total
+            text = f"{event.done}/{event.total}"
+            self._progress.update(
+                self._total, description=event.doing, completed=event.done, total=event.total, text=text
+            )
+        elif event.doing != self._doing:
+            self._doing = event.doing
+            self._say(event.doing)
 
     def _say(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)

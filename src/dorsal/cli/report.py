@@ -1,4 +1,4 @@
-"""`dorsal report`: what a comparison, a choice, a population or a search has come to, finished or not."""
+"""`dorsal report`: what a comparison, a choice, a population, a search or a deployment has come to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def report(
     folder: Annotated[
         Path,
         option(
-            "The folder of a comparison, choice, population or search, or a comparison's results.json.",
+            "The folder of a comparison, choice, population, search or deployed model, or a comparison's results.json.",
             metavar="FOLDER",
             argument=True,
         ),
@@ -24,12 +24,14 @@ def report(
     """Print the tables of a comparison, a choice, a population or a search, and write its results.json, CSV files
     and report.html anew.
 
-    Works while the comparison runs and after it was interrupted: it shows the runs that have ended.
+    Works while the comparison runs and after it was interrupted: it shows the runs that have ended. Of a deployed model
+    it prints all forms that were tried.
 
     Examples:
         dorsal report runs/compare
     """
-    from dorsal.cli.finish import show_study
+    from dorsal.cli.finish import show_deployment, show_study
+    from dorsal.study.deployment.records import DeploymentStudy
     from dorsal.study.load import load
 
     if folder.suffix == ".json":
@@ -37,4 +39,8 @@ def report(
 
         show_study(read_results(folder), folder.parent, as_json)
         return
-    show_study(load(folder, storage), folder, as_json, storage)
+    study = load(folder, storage)
+    if isinstance(study, DeploymentStudy):
+        show_deployment(study, as_json)
+        return
+    show_study(study, folder, as_json, storage)

@@ -39,12 +39,12 @@ def pick_networks(
     from dorsal.report.words.search import pick_sentences
     from dorsal.study.choice.records import ChoiceStudy
     from dorsal.study.comparison.records import DataSetStudies
-    from dorsal.study.load import load
+    from dorsal.study.load import load_runs
     from dorsal.study.recheck.saved import load_recheck
 
     if out is not None and out.suffix != ".json":
         raise ValueError(f"--out {str(out)!r} must end in .json, so that other verbs can read it")
-    study = load(folder, storage)
+    study = load_runs(folder, storage)
     if isinstance(study, Study | DataSetStudies | ChoiceStudy):
         what = "a choice of weights" if isinstance(study, ChoiceStudy) else "a comparison"
         raise ValueError(

@@ -10,6 +10,7 @@ import numpy as np
 
 from dorsal.deploy.forms import Form
 from dorsal.deploy.proof import Agreement, Drop, Outcome
+from dorsal.deploy.quantize import Quantization
 from dorsal.stats.bootstrap import percentile, resamples, start
 from dorsal.stats.interval import Array, Estimate
 
@@ -20,8 +21,8 @@ _DRAWS = 2_000
 
 
 class Times(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How long calls of a form take, in milliseconds: the median with its interval, and `high`, the 95th
-    percentile."""
+    """How long calls of a form take, in milliseconds: the median over rounds with its interval, and the 95th percentile
+    of all `calls`."""
 
     median: Estimate
     high: float
@@ -35,8 +36,11 @@ class Candidate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
       measurement, "" where nothing was.
     - `agreement`: how far it is from the model, of forms in float32; `drop`: what it loses, of others. Both None where
       nobody could ask.
-    - `times`: milliseconds of each round, in which all candidates had their turn. `memory`, `size`: MiB at the peak,
-      and of its files.
+    - `calls`: milliseconds of the calls in each round, in which all candidates had their turn.
+    - `memory`: by how many MiB its process grew at most. `size`: MiB of its files.
+    - `done`: the share of the MACs that it really does in each precision, and `fallen` the layers that are not in the
+      one that was asked for, most MACs first; None and empty where the runtime does not tell.
+    - `quantization`: how it came to be in int8.
     """
 
     form: Form
@@ -44,9 +48,22 @@ class Candidate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     error: str = ""
     agreement: Agreement | None = None
     drop: Drop | None = None
-    times: tuple[float, ...] = ()
+    calls: tuple[tuple[float, ...], ...] = ()
     memory: float | None = None
     size: float | None = None
+    done: dict[str, float] | None = None
+    fallen: tuple[str, ...] = ()
+    quantization: Quantization | None = None
+
+    @property
+    def times(self) -> Array:
+        """The median of each round."""
+        return np.array([np.median(each) for each in self.calls])
+
+    @property
+    def median(self) -> float:
+        """The median of its rounds, in milliseconds; not finite where it was not measured."""
+        return float(np.median(self.times)) if self.calls else np.inf
 
     @property
     def outcome(self) -> Outcome:
@@ -71,12 +88,12 @@ def choose(candidates: Sequence[Candidate], accept_unshown: bool = False) -> tup
 
     Raises ValueError for candidates that were measured in different numbers of rounds.
     """
-    measured = [each for each in candidates if each.times]
-    if len(rounds := {len(each.times) for each in measured}) > 1:
+    measured = [each for each in candidates if each.calls]
+    if len(rounds := {len(each.calls) for each in measured}) > 1:
         raise ValueError(f"candidates were measured in {sorted(rounds)} rounds; all must have been in each")
     allowed: tuple[Outcome, ...] = ("right", "not shown") if accept_unshown else ("right",)
     fit = [each for each in measured if each.outcome in allowed]
-    kept = min(fit, key=lambda each: float(np.median(each.times)), default=None)
+    kept = min(fit, key=lambda each: each.median, default=None)
     return tuple(_judged(each, kept, allowed) for each in candidates)
 
 
@@ -84,25 +101,25 @@ def _judged(each: Candidate, kept: Candidate | None, allowed: Sequence[Outcome])
     fate: Fate
     if each.impossible:
         fate = "impossible"
-    elif not each.times:
+    elif not each.calls:
         fate = "failed"
     elif each is kept:
         fate = "chosen"
-    elif each.outcome in allowed:
-        fate = "slower"
+    elif each.outcome == "wrong":
+        fate = "wrong"
     else:
-        fate = "wrong" if each.outcome == "wrong" else "not shown"
-    times = _times(np.array(each.times)) if each.times else None
-    slower = ratio(np.array(each.times), np.array(kept.times)) if kept is not None and each.times else None
+        beaten = kept is not None and each.median >= kept.median  # it was perhaps not worth a proof
+        fate = "slower" if beaten or each.outcome in allowed else "not shown"
+    times = _times(each) if each.calls else None
+    slower = ratio(each.times, kept.times) if kept is not None and each.calls else None
     return Judged(candidate=each, fate=fate, times=times, slower=slower)
 
 
-def _times(rounds: Array) -> Times:
-    drawn = _medians(rounds[:, None])[:, 0]
+def _times(each: Candidate) -> Times:
+    drawn = _medians(each.times[:, None])[:, 0]
+    calls = np.concatenate(each.calls)
     return Times(
-        median=percentile(float(np.median(rounds)), drawn, CONFIDENCE),
-        high=float(np.quantile(rounds, 0.95)),
-        calls=len(rounds),
+        median=percentile(each.median, drawn, CONFIDENCE), high=float(np.quantile(calls, 0.95)), calls=len(calls)
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from dorsal.deploy.forms import Precision
+from dorsal.deploy.quantize import block_of, module_of
 from dorsal.deploy.runtime import OnnxSession, OpenVinoSession
 
 _OPENVINO = {"f32": "float32", "bf16": "bfloat16", "u8": "int8", "i8": "int8"}
@@ -21,8 +22,8 @@ _ONNX_TYPES = {"float": "float32", "bfloat16": "bfloat16", "uint8": "int8", "int
 class Executed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What part of the multiplications of convolutions and matrix products is done in which precision.
 
-    - `macs`: their number by precision, of all inputs together. `layers`: the name of each, its precision and its MACs,
-      most first.
+    - `macs`: their number by precision, of all inputs together. `layers`: each, its precision and its MACs, most first.
+      A layer is named by its module, or as the runtime has it where that does not tell.
     """
 
     macs: dict[str, int]
@@ -33,9 +34,9 @@ class Executed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         total = sum(self.macs.values())
         return self.macs.get(precision, 0) / total if total else 0.0
 
-    def fallen(self, precision: Precision) -> tuple[str, ...]:
-        """The layers that were to be in this precision and are not."""
-        return tuple(name for name, own, _ in self.layers if own != precision)
+    def fallen(self, precision: Precision, kept: Collection[str] = ()) -> tuple[str, ...]:
+        """The layers that were to be in this precision and are not. Those of blocks that are `kept` were not to be."""
+        return tuple(name for name, own, _ in self.layers if own != precision and block_of(name) not in kept)
 
 
 class _Layer(NamedTuple):
@@ -45,7 +46,11 @@ class _Layer(NamedTuple):
 
 
 def executed_by_openvino(session: OpenVinoSession) -> Executed:
-    """By the graph that OpenVINO made. The session must have been opened for images of one shape."""
+    """By the graph that OpenVINO made. The session must have been opened for images of one shape.
+
+    A layer whose size is not known before the graph has run, as of what is done to each box of a detector, counts with
+    the most that it can have, and with nothing where there is no most.
+    """
     return _executed(_of_openvino(session))
 
 
@@ -71,19 +76,32 @@ def _executed(layers: Iterable[_Layer]) -> Executed:
 def _of_openvino(session: OpenVinoSession) -> Iterator[_Layer]:
     for node in session.compiled.get_runtime_model().get_ops():
         said = node.get_rt_info()
-        if said["layerType"].astype(str) in ("Convolution", "FullyConnected", "MatMul", "Deconvolution"):
-            weight = tuple(node.inputs()[1].get_partial_shape().to_shape())
-            outputs = prod(node.get_output_partial_shape(0).to_shape())
+        kind = said["layerType"].astype(str)
+        if kind in ("Convolution", "Deconvolution", "FullyConnected", "MatMul"):
+            data, weight = (_sides(port.get_partial_shape()) for port in node.inputs()[:2])
+            outputs = _sides(node.get_output_partial_shape(0))
             precision = said["runtimePrecision"].astype(str)
-            name = said["originalLayersNames"].astype(str).partition(",")[0]
-            yield _Layer(
-                name, _OPENVINO.get(precision, precision), outputs * _products(weight, node.get_friendly_name())
-            )
+            names = said["originalLayersNames"].astype(str).split(",")
+            yield _Layer(_named(names), _OPENVINO.get(precision, precision), _macs(kind, data, weight, outputs))
 
 
-def _products(weight: tuple[int, ...], name: str) -> int:
-    """The products of one output: weights are [out, in, ...], with groups before them, or the second matrix."""
-    return prod(weight[2:] if "GroupConvolution" in name else weight[1:])
+def _named(names: Sequence[str]) -> str:
+    """The first module that names of operators or weights tell of, or the first name."""
+    return next(filter(None, map(module_of, names)), names[0])
+
+
+def _sides(shape: Any) -> tuple[int, ...]:
+    """The most that each side can be, 0 where it has no end."""
+    return tuple(max(side.get_max_length(), 0) for side in shape)
+
+
+def _macs(kind: str, data: Sequence[int], weight: Sequence[int], outputs: Sequence[int]) -> int:
+    """Weights are [out, in, …], of what undoes a convolution [in, out, …], with groups before them in OpenVINO."""
+    if kind in ("Convolution", "Conv"):
+        return prod(outputs) * prod(weight[len(weight) - len(outputs) + 1 :])
+    if kind in ("Deconvolution", "ConvTranspose"):
+        return prod(data) * prod(weight[len(weight) - len(data) + 1 :])
+    return prod(outputs) * data[-1]
 
 
 def _of_onnx(profile: Path, graph: Path) -> Iterator[_Layer]:
@@ -98,11 +116,13 @@ def _of_onnx(profile: Path, graph: Path) -> Iterator[_Layer]:
             continue
         said = event["args"]
         kind = said["op_name"].removeprefix("QLinear").removeprefix("Fused").removeprefix("Q")
-        if kind not in ("Conv", "Gemm", "MatMul"):
+        if kind not in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
             continue
-        ((precision, shape),) = said["input_type_shape"][0].items()
+        ((precision, data),) = said["input_type_shape"][0].items()
         ((_, outputs),) = said["output_type_shape"][0].items()
         # A quantized operator has the scale and the zero of its input between that and its weight.
-        weight = weights.get(nodes[name].input[3 if said["op_name"].startswith("Q") else 1])
-        products = prod(weight[1:]) if kind == "Conv" and weight else shape[-1]
-        yield _Layer(name, _ONNX_TYPES.get(precision, precision), prod(outputs) * products)
+        names = nodes[name].input[3 if said["op_name"].startswith("Q") else 1 :]
+        weight = weights.get(names[0], ())
+        # A weight in another order has no name of its own, a bias has.
+        layer = _named([name.removesuffix("_nchwc"), *names])
+        yield _Layer(layer, _ONNX_TYPES.get(precision, precision), _macs(kind, data, weight, outputs))

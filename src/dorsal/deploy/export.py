@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
+import ast
 import tempfile
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.export import Dim
+
+from dorsal.deploy.quiet import quietly
+from dorsal.tasks.detect import nms
 
 IMAGES, SIZES = "images", "sizes"
 """The inputs of a graph: float32 [N, C, H, W], and for detectors int64 [N, 2], the height and width that are no
@@ -35,25 +36,32 @@ class Exportable(nn.Module):
 
 
 def export_onnx(model: nn.Module, inputs: Sequence[Tensor], path: Path, *, any_size: bool) -> None:
-    """Writes a model in evaluation mode as ONNX, for `inputs` like these: of any number of images, and with `any_size`
-    of any height and width; without it, of their shape and number.
+    """Writes a model of any task in evaluation mode as ONNX. With `any_size` it takes any number of images, of any
+    height and width; without it, those of the shape and number of `inputs` alone. Operators are named after their
+    modules.
 
-    Constants are folded, weights too, which quantizers rely on.
+    Constants are folded, weights too, which quantizers rely on. A graph of any size takes longer to write, that of a
+    detector up to a minute.
     """
-    free = {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
     graph = Exportable(model).eval()
-    with torch.no_grad(), _quietly():
+    free = ({0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC}, {0: Dim.DYNAMIC})[: len(inputs)]
+    with torch.no_grad(), quietly():
         count = len(graph(*inputs))
         program = torch.onnx.export(
             graph,
-            tuple(inputs),
+            _general(inputs) if any_size else tuple(inputs),
             dynamo=True,
             input_names=[IMAGES, SIZES][: len(inputs)],
             output_names=list(OUTPUTS[count]),
-            dynamic_shapes=((free,),) if any_size else None,
+            dynamic_shapes=(free,) if any_size else None,
+            custom_translation_table={nms.OPERATOR: _suppression},
             verbose=False,
         )
     assert program is not None
+    for node in program.model.graph:
+        scopes = ast.literal_eval(node.metadata_props.get("pkg.torch.onnx.name_scopes", "[]"))
+        if len(scopes) > 1:  # ["", "model", "model.stem", its own]: quantizers tell blocks by the module
+            node.name = f"{scopes[-2]}/{node.name}"
     program.save(path)
 
 
@@ -73,24 +81,31 @@ def export_openvino(model: nn.Module, inputs: Sequence[Tensor], path: Path, *, a
             openvino.save_model(made, path, compress_to_fp16=False)
         return
     shape = openvino.PartialShape([-1, inputs[0].shape[1], -1, -1] if any_size else list(inputs[0].shape))
-    with torch.no_grad(), _quietly():
+    with torch.no_grad(), quietly():
         made = openvino.convert_model(Exportable(model).eval(), example_input=tuple(inputs), input=[shape])
     for place, port in enumerate(made.outputs):
         port.get_tensor().set_names({OUTPUTS[len(made.outputs)][place]})
     openvino.save_model(made, path, compress_to_fp16=False)
 
 
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Without what exporters say about themselves."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+def _general(inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """An example for a graph of any size: PyTorch takes a side or a number of 1 for a constant, and here no map of it
+    has one, up to a stride of 64."""
+    size = (320, 384)
+    images = inputs[0].new_zeros(2, inputs[0].shape[1], *size)
+    return (images, torch.tensor([size, size]))[: len(inputs)]
+
+
+def _suppression(boxes: Any, scores: Any, threshold: float) -> Any:
+    """`survivors_in_each` in operators of ONNX: what is kept, as places, and then a mask of these."""
+    import onnx_ir
+    from onnxscript import opset18 as op
+
+    all_of_them, finite = op.Constant(value_ints=[2**31 - 1]), op.Constant(value_floats=[torch.finfo().min])
+    kept = op.NonMaxSuppression(
+        boxes, op.Unsqueeze(scores, [1]), all_of_them, op.Constant(value_floats=[threshold]), finite
+    )
+    places = op.Gather(kept, op.Constant(value_ints=[0, 2]), axis=1)
+    no, yes = (op.Constant(value=onnx_ir.tensor([value])) for value in (False, True))
+    none, some = op.Expand(no, op.Shape(scores)), op.Expand(yes, op.Shape(places, end=1))
+    return op.ScatterND(none, places, some)

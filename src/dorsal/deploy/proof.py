@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -14,12 +14,16 @@ from dorsal.stats.images import ImageNoise, difference_noise
 from dorsal.stats.interval import Array
 
 Outcome = Literal["right", "wrong", "not shown"]
-Outputs = npt.NDArray[np.floating]
+Outputs = npt.NDArray[Any]
 
 CONFIDENCE = 0.95
 """Of the bound on one side of what a form loses."""
 TOLERANCE = 1e-4
 """How far a form in float32 may be from the model, as a share of how far its answers are apart."""
+BOX_TOLERANCE, SCORE_TOLERANCE = 0.01, 1e-4
+"""How far a box of a detector in float32 may be from the model's, in pixels, and its score."""
+MOST_LEFT_OUT = 0.01
+"""At most such a share of what is found may hang on a rounding: two scores that are equal, or one at the threshold."""
 MOST_IMAGES = 10_000_000
 """No more images are ever asked for."""
 
@@ -28,8 +32,9 @@ class Agreement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """How far the outputs of a form are from those of the model, on inputs without truth.
 
     - `error`: the distance of both, ‖y - y₃₂‖, as a share of that of the model's outputs from their mean over inputs.
+      Of a detector, how far boxes and scores are apart at most, as a multiple of their tolerances, times TOLERANCE.
     - `flips`: on how many of `inputs` the first answer is another one, although the model's first two are further apart
-      than TOLERANCE allows.
+      than TOLERANCE allows. Of a detector, on how many something is found that the other does not find.
     """
 
     error: float
@@ -102,6 +107,60 @@ def _flips(ours: Array, theirs: Array, least: float) -> bool:
         return False
     second, first = np.partition(theirs, -2, axis=0)[-2:]
     return bool(((ours.argmax(0) != theirs.argmax(0)) & (first - second > least)).any())
+
+
+Detections = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]
+"""Boxes [N, D, 4] in pixels, scores [N, D] and labels [N, D], -1 where there is none."""
+
+
+def agreement_of_found(said: Sequence[Detections], exact: Sequence[Detections], least_score: float) -> Agreement:
+    """How far what a form `said` is from what is `exact`, of a detector that lists what scores above `least_score`.
+
+    Each object that the model finds has a counterpart of its label within BOX_TOLERANCE and SCORE_TOLERANCE. One whose
+    score is as near to the threshold, to the score of another object or to that of the last one in a full list is left
+    out where it has none; more than MOST_LEFT_OUT of these count as a flip. Raises ValueError for another number of
+    outputs.
+    """
+    error, inputs, flips, total, left_out = 0.0, 0, 0, 0, 0
+    for both in zip(said, exact, strict=True):
+        for image in range(len(both[1][1])):
+            ours, theirs = (_listed(each, image) for each in both)
+            flipped = False
+            for one, other in ((ours, theirs), (theirs, ours)):
+                apart = _apart(one, other)
+                excused = _excused(other[1], apart > 1, least_score, both[0][1].shape[1])
+                total, left_out = total + len(apart), left_out + int(excused.sum())
+                flipped |= bool(((apart > 1) & ~excused).any())
+                error = max(error, float(apart[apart <= 1].max(initial=0)))
+            inputs, flips = inputs + 1, flips + flipped
+    flips += left_out > max(MOST_LEFT_OUT * total, 2)
+    return Agreement(error=error * TOLERANCE, flips=flips, inputs=inputs)
+
+
+def _listed(found: Detections, image: int) -> Detections:
+    """What is found in an image of a batch."""
+    boxes, scores, labels = (each[image] for each in found)
+    there = labels >= 0
+    return boxes[there].astype(np.float64), scores[there].astype(np.float64), labels[there]
+
+
+def _excused(scores: Array, missed: npt.NDArray[np.bool_], least_score: float, room: int) -> npt.NDArray[np.bool_]:
+    """Which of those that are missed hang on a rounding of their score."""
+    near = np.abs(scores[:, None] - scores) <= SCORE_TOLERANCE
+    low = least_score if len(scores) < room else float(scores.min())
+    excused: npt.NDArray[np.bool_] = missed & ((near.sum(1) > 1) | (scores - low <= SCORE_TOLERANCE))
+    return excused
+
+
+def _apart(ours: Detections, theirs: Detections) -> Array:
+    """How far each of `theirs` is from the nearest of ours with its label, as a multiple of the tolerances."""
+    if not len(ours[1]):
+        return np.full(len(theirs[1]), np.inf)
+    boxes = np.abs(theirs[0][:, None] - ours[0]).max(-1) / BOX_TOLERANCE
+    scores = np.abs(theirs[1][:, None] - ours[1]) / SCORE_TOLERANCE
+    apart = np.where(theirs[2][:, None] == ours[2], np.maximum(boxes, scores), np.inf)
+    least: Array = apart.min(1)
+    return least
 
 
 def drop(form: Array, exact: Array, most: float) -> Drop:

@@ -20,7 +20,7 @@ from dorsal.language.reader import wrong_type
 from dorsal.latency.records import MEASUREMENTS, MODEL, LatencyModel, Measurements, read_latency
 from dorsal.study.choice.records import ChoiceStudy
 from dorsal.study.comparison.records import DataSetStudies
-from dorsal.study.load import load
+from dorsal.study.load import load_runs
 from dorsal.study.population.records import PopulationStudy, RecheckRuns
 from dorsal.study.recheck.saved import load_recheck
 from dorsal.study.search.records import AnyStudy, SearchStudy
@@ -66,7 +66,7 @@ def read_study(study: AnyStudy | PathLike, storage: str | None = None) -> tuple[
     if isinstance(study, (Study, DataSetStudies, ChoiceStudy, PopulationStudy, SearchStudy)):
         return study, None
     if isinstance(study, (str, os.PathLike)):
-        return load(study, storage), as_path("study", study)
+        return load_runs(study, storage), as_path("study", study)
     raise wrong_type("study", study, "what dorsal.run or dorsal.load returned, or the folder of a study")
 
 

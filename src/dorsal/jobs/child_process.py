@@ -38,6 +38,9 @@ class ChildProcess(Generic[Request, Reply]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._worker is not None and kind is None:
+            self._worker.leave()
+            self._worker = None
         self._end()
 
     def _end(self) -> None:

@@ -38,6 +38,7 @@ _UNGUARDED_SAYS = (
     '`if __name__ == "__main__":`'
 )
 _SECONDS_BETWEEN_STEPS = 0.2
+_SECONDS_TO_LEAVE = 5.0
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -212,6 +213,14 @@ class Worker(Generic[Request, Reply]):
     def terminate(self) -> None:
         """Ends the process without waiting; `receive`, in whatever thread, tells of its death."""
         self._process.terminate()
+
+    def leave(self) -> None:
+        """Ends an idle process by itself, so that libraries clear up. Nothing else may be asked of the worker then."""
+        self.pipe.close()
+        self._process.join(_SECONDS_TO_LEAVE)
+        self._process.terminate()
+        self._process.join()
+        self._process.close()
 
     def stop(self) -> None:
         """Ends the process, and returns when it has ended. Nothing else may be asked of the worker then."""

@@ -7,12 +7,14 @@ import hashlib
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from dorsal.data.annotated import AnnotatedImages, AnnotatedSplit, ChosenAnnotated, Relabelled
@@ -30,6 +32,8 @@ from dorsal.data.decode import Levels
 from dorsal.data.sampling import whole
 from dorsal.data.spec import DataSpec, Folder, data_spec, format_data, nearest
 from dorsal.data.view import SeenBatches
+from dorsal.deploy.bundle import is_bundle, other_versions, read_bundle
+from dorsal.deploy.deployed import load_model, read_card
 from dorsal.jobs.device import choose_device
 from dorsal.jobs.engine import Message, Predictions
 from dorsal.jobs.kept import pack
@@ -46,12 +50,10 @@ from dorsal.spec.task import AnyTask, Classify, Detect, Kind, Semantic, any_task
 from dorsal.tasks.data import AnyData, open_for
 from dorsal.tasks.detect.detector import Detector
 from dorsal.tasks.method import Method, Validation, method_of
-from dorsal.tasks.saved import load_model
 from dorsal.tasks.score import Score, Scorer
 from dorsal.tasks.semantic.method import SemanticMethod
 from dorsal.train.evaluate import scored
 from dorsal.weights.card import Card
-from dorsal.weights.saved import read_card
 
 _CLASSIFIED, _BATCH = 128, 8
 """Images at a time to classify, and for other tasks, whose images are large."""
@@ -84,9 +86,10 @@ def plan_evaluation(
     batch: int | None,
     scales: tuple[float, ...] = (1.0,),
     flip: bool = False,
+    only: tuple[int, ...] = (),
 ) -> ModelPlan:
-    """Reads the card of the model in folder `model` and opens the images. `name` is what it is called. Scenes that are
-    given as text are those of the model's task.
+    """Reads the card of the model in folder `model`, saved or deployed, and opens the images. `name` is what it is
+    called. Scenes that are given as text are those of the model's task. `only` as in `Evaluate`.
 
     Raises ValueError where there is no model, it has no classifier, it takes other channels than are asked for, or the
     data have a class that it has not; and as `open_for_scoring` does.
@@ -107,6 +110,8 @@ def plan_evaluation(
     parts: list[Any] = [card.sha256, card.network_hash, card.classes, card.class_names, prepared, opened.digest]
     if flip or scales != (1.0,):
         parts.append([scales, flip])
+    if only:
+        parts.append(only)
     return ModelPlan(
         job=Evaluate(
             key=hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16],
@@ -119,12 +124,18 @@ def plan_evaluation(
             batch=batch or (_CLASSIFIED if isinstance(card.task, Classify) else _BATCH),
             scales=scales,
             flip=flip,
+            only=only,
         ),
         card=card,
         preprocessing=prepared,
         summary=opened.summary,
-        images=len(opened.images),
-        notes=(*opened.notes, *_notes(card.preprocessing, image_size, data), *_data_notes(opened, card)),
+        images=len(only or opened.images),
+        notes=(
+            *opened.notes,
+            *_notes(card.preprocessing, image_size, data),
+            *_data_notes(opened, card),
+            *_deployed_notes(folder),
+        ),
     )
 
 
@@ -183,6 +194,15 @@ def evaluate(
     return scored(method_of(task, opened.labels), model.to(device), batches, device).score()
 
 
+def training_images(plan: ModelPlan) -> int | None:
+    """How many training images the data of a plan have; None where they have no splits."""
+    try:
+        opened = _open(plan.job.data, "train", plan.preprocessing.levels, needs(plan.card.task))
+    except ValueError:
+        return None
+    return len(opened.images)
+
+
 def forget_images() -> None:
     """The next plan looks at its images again: a folder may have changed."""
     _open.cache_clear()
@@ -199,9 +219,9 @@ def score_model(job: Evaluate, device: str, tell: Callable[[Message], None] = la
 
 def _score(job: Evaluate, device: str, tell: Callable[[Message], None]) -> tuple[Scorer, Split | AnnotatedSplit]:
     """The score, and the images that it is on."""
-    model, card = load_model(job.model)
+    model, card = load_model(job.model, torch.get_num_threads())
     images = _images(job, card)
-    batches, method = _batches(images, card, job), _method(card, job)
+    batches, method = _batches(images, card, job.image_size, job.batch), _method(card, job)
     scorer = scored(
         method,
         model.to(device),
@@ -246,15 +266,16 @@ def time_evaluation(job: Evaluate, *, place: Resources) -> float | str:
     """Seconds that the job takes, from a few of its images after a first batch; what is raised where that cannot be."""
     torch.set_num_threads(place.threads)
     try:
-        model, card = load_model(job.model)
+        model, card = load_model(job.model, place.threads)
         images, method = _images(job, card), _method(card, job)
-        few = _some(images, card, TIMED_IMAGES)
+        few = _some(images, card, np.arange(TIMED_IMAGES))
         device = torch.device(place.device)
         model.to(device)
-        first = _some(few, card, job.batch)
-        scored(method, model, _batches(first, card, job), device).score()  # slower than all that come after it
+        first = _some(few, card, np.arange(job.batch))
+        # The first batch is slower than all that come after it.
+        scored(method, model, _batches(first, card, job.image_size, job.batch), device).score()
         began = time.monotonic()
-        scored(method, model, _batches(few, card, job), device).score()
+        scored(method, model, _batches(few, card, job.image_size, job.batch), device).score()
         return (time.monotonic() - began) / len(few) * len(images)
     except Exception as error:
         return describe_error(error)
@@ -267,9 +288,9 @@ def _method(card: Card, job: Evaluate) -> Method:
     return method_of(card.task, card.known)
 
 
-def _some(images: Any, card: Card, count: int) -> Split | AnnotatedSplit:
-    """The first images, or all where there are fewer."""
-    places = np.arange(min(count, len(images)))
+def _some(images: Any, card: Card, places: NDArray[np.int64]) -> Split | AnnotatedSplit:
+    """The images with these places, as far as there are so many."""
+    places = places[places < len(images)]
     return ChosenImages(images, places) if isinstance(card.task, Classify) else ChosenAnnotated(images, places)
 
 
@@ -293,22 +314,34 @@ def _images(job: Evaluate, card: Card) -> Split | AnnotatedSplit:
     if opened.digest != job.digest:
         raise ValueError(f"data {format_data(job.data)!r} changed after the evaluation was planned")
     known = _known(card, opened)
-    if opened.classes == known:
-        return opened.images
-    if isinstance(opened, AnnotatedImages):
-        return Relabelled(opened.images, [known.index(name) for name in opened.classes])
-    return JoinedSplits([opened.images], [known.index(name) for name in opened.classes])
+    images: Any = opened.images
+    if opened.classes != known:
+        labels = [known.index(name) for name in opened.classes]
+        images = Relabelled(images, labels) if isinstance(opened, AnnotatedImages) else JoinedSplits([images], labels)
+    return _some(images, card, np.array(job.only)) if job.only else images
 
 
-def _batches(images: Any, card: Card, job: Evaluate) -> Validation:
-    prepared = _prepared(card, job.image_size)
+def prepared_images(
+    card: Card, data: DataSpec, split: ScoredSplit | None, places: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[Any], ...]]:
+    """Images of the data, one by one, as the model takes them: float32 [1, C, H, W], and for a detector its size."""
+    opened = _open(data, split, card.preprocessing.levels, needs(card.task))
+    batches = _batches(_some(opened.images, card, places), card, None, 1)
+    for number in range(len(batches)):
+        images, seen = batches.batch(number)
+        more = [np.array([each.frame.size for each in seen])] if isinstance(card.task, Detect) else []
+        yield images.numpy(), *more
+
+
+def _batches(images: Any, card: Card, image_size: int | None, batch: int) -> Validation:
+    prepared = _prepared(card, image_size)
     if not isinstance(card.task, Classify):
-        return SeenBatches(images, prepared.image_size, prepared.normalization, job.batch)
+        return SeenBatches(images, prepared.image_size, prepared.normalization, batch)
     return EvaluationBatches(
         images,
         prepared.image_size,
         prepared.normalization,
-        job.batch,
+        batch,
         resize_to=prepared.resize,
         interpolation=prepared.interpolation,
     )
@@ -356,6 +389,12 @@ def _data_notes(opened: Images | AnnotatedImages, card: Card) -> list[str]:
         elif opened.has_training:
             notes.append(f"{learnt}; --split val scores those it has not seen")
     return notes
+
+
+def _deployed_notes(folder: Path) -> list[str]:
+    """What is to know of a deployed model on this machine."""
+    note = other_versions(read_bundle(folder)) if is_bundle(folder) else ""
+    return [note] if note else []
 
 
 def _notes(card: Preprocessing, image_size: int | None, data: DataSpec) -> list[str]:

@@ -60,4 +60,12 @@ class EvaluationStart(msgspec.Struct, frozen=True):
     device: str
 
 
-Event = StudyStart | EvaluationStart | Progress | JobEnd | Note | Remark
+class Stage(msgspec.Struct, frozen=True):
+    """How far something has come that is no job: `done` of `total` parts of it."""
+
+    doing: str
+    done: int
+    total: int
+
+
+Event = StudyStart | EvaluationStart | Progress | JobEnd | Note | Remark | Stage

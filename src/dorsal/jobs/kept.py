@@ -24,6 +24,8 @@ from dorsal.jobs.json_file import write_whole
 from dorsal.jobs.records import ModelScore, Trial
 from dorsal.language.amounts import show_bytes
 from dorsal.spec.task import AnyTask, Classify, Detect, Semantic
+from dorsal.stats import Contribution
+from dorsal.tasks.contributions import LARGE, contributions
 
 _FLOAT, _HALF, _LABEL = 4, 2, 4
 _FOUND = 40
@@ -76,6 +78,11 @@ def read_predictions(folder: Path, trial: Trial | ModelScore, without: Collectio
         raise ValueError(f"{str(path)!r} is damaged or of another run: its sha256 is not the one in the store")
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files if name not in without}
+
+
+def contribution(folder: Path, outcome: Trial | ModelScore, task: AnyTask) -> Contribution:
+    """What each image contributes to the score of what was scored. Raises ValueError as `read_predictions` does."""
+    return contributions(task, read_predictions(folder, outcome, LARGE))
 
 
 def disk_needed(params: Sequence[int], data: DataSummary, workers: int, keep_models: bool) -> int:

@@ -15,6 +15,21 @@ from dorsal.jobs.remarks import EmulatedBfloat16
 from dorsal.recipes.recipe import Precision
 
 _PACKAGES = ("dorsal", "torch", "torchvision", "timm", "accelerate", "numpy", "optuna")
+_RUNTIMES = ("nncf", "onnx", "onnxruntime", "onnxscript", "openvino")
+_INSTRUCTIONS = (
+    "avx2",
+    "avx_vnni",
+    "avx512f",
+    "avx512_vnni",
+    "avx512_bf16",
+    "amx_int8",
+    "amx_bf16",
+    "asimd",
+    "asimddp",
+    "i8mm",
+    "bf16",
+    "sve",
+)
 
 
 def machine(device: str, workers: int, threads: int) -> Machine:
@@ -38,6 +53,25 @@ def versions() -> dict[str, str]:
         with contextlib.suppress(PackageNotFoundError):  # Dorsal itself, run from its sources
             found[package] = version(package)
     return found
+
+
+def runtime_versions() -> dict[str, str]:
+    """Versions of what runs and makes deployed models, where it is installed."""
+    found = {}
+    for package in _RUNTIMES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def instructions() -> tuple[str, ...]:
+    """Instruction sets of this processor that make networks fast, as far as the system tells: avx2, avx512_vnni, ..."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.is_file():
+        return ()
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+    flags = next((line.partition(":")[2].split() for line in lines if line.startswith(("flags", "Features"))), [])
+    return tuple(name for name in _INSTRUCTIONS if name in flags)
 
 
 def available_cores() -> int:

@@ -107,7 +107,7 @@ class Evaluate(msgspec.Struct, frozen=True, kw_only=True):
 
     `data` have the model's channels. `split` and `image_size` are None for the data's own and the card's. The job
     refuses images that do not have the `digest`. Of a segmenter, probabilities are averaged over `scales` of the images
-    and, with `flip`, over their mirror images.
+    and, with `flip`, over their mirror images. `only` are the places of the images to score, empty for all.
     """
 
     key: str
@@ -120,6 +120,7 @@ class Evaluate(msgspec.Struct, frozen=True, kw_only=True):
     batch: int
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
+    only: tuple[int, ...] = ()
 
     def failed(self, error: str) -> ModelScore:
         """The outcome of a job that an error ended."""

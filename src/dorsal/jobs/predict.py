@@ -17,12 +17,12 @@ from dorsal.data.decode import Reading, read_pixels, scan
 from dorsal.data.geometry import map_image
 from dorsal.data.transform import eval_transform, to_float
 from dorsal.data.view import Seen, padded, stacked, whole
+from dorsal.deploy.deployed import load_model
 from dorsal.jobs.device import choose_device
 from dorsal.language.files import PathLike, as_path
 from dorsal.language.reader import wrong_type
 from dorsal.spec.task import Classify
 from dorsal.tasks.method import Method, method_of
-from dorsal.tasks.saved import load_model
 from dorsal.weights.card import Card
 
 

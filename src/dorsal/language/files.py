@@ -81,6 +81,7 @@ def check_folder(field: str, folder: Path) -> None:
 
 
 FOLDERS = {
+    "bundle.json": "a deployed model",
     "choice.json": "a choice of weights",
     "data_sets.json": "a comparison on several data sets",
     "model.json": "a model",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
 
@@ -39,6 +40,15 @@ def activate(act: nn.Module, x: Tensor, owned: bool) -> Tensor:
     if owned and is_plain(act, nn.ReLU):
         return torch.relu_(x)
     return act(x)  # type: ignore[no-any-return]
+
+
+def padded(images: Tensor, multiple: int) -> Tensor:
+    """Images [N, C, H, W] with zeros at the right and bottom, so that `multiple` divides their sides."""
+    height, width = images.shape[-2:]
+    right, bottom = -width % multiple, -height % multiple
+    # A pad by 0 is a copy. In graphs for images of any size the pad is a number that nobody knows yet.
+    is_none = type(right) is type(bottom) is int and not (right or bottom)
+    return images if is_none else F.pad(images, (0, right, 0, bottom))
 
 
 class DeformConv(nn.Module):

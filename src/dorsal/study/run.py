@@ -16,6 +16,9 @@ from dorsal.study.comparison.data_sets import compare_data_sets
 from dorsal.study.comparison.question import Comparison
 from dorsal.study.comparison.records import DataSetStudies
 from dorsal.study.comparison.run import compare
+from dorsal.study.deployment.question import Deployment
+from dorsal.study.deployment.records import DeploymentStudy
+from dorsal.study.deployment.run import deploy
 from dorsal.study.evaluation.question import Evaluation
 from dorsal.study.evaluation.run import evaluate_models
 from dorsal.study.population.question import Population
@@ -44,11 +47,23 @@ def run(question: Timing, *, on_event: OnEvent = ...) -> LatencyModel: ...
 def run(question: Choice, *, on_event: OnEvent = ...) -> ChoiceStudy: ...
 @overload
 def run(question: Evaluation, *, on_event: OnEvent = ...) -> Scores: ...
+@overload
+def run(question: Deployment, *, on_event: OnEvent = ...) -> DeploymentStudy: ...
 def run(  # noqa: PLR0911  # one for each question
-    question: Comparison | Choice | Population | Search | Recheck | Timing | Evaluation,
+    question: Comparison | Choice | Population | Search | Recheck | Timing | Evaluation | Deployment,
     *,
     on_event: OnEvent = lambda _: None,
-) -> Study | DataSetStudies | ChoiceStudy | PopulationStudy | SearchStudy | RecheckRuns | LatencyModel | Scores:
+) -> (
+    Study
+    | DataSetStudies
+    | ChoiceStudy
+    | PopulationStudy
+    | SearchStudy
+    | RecheckRuns
+    | LatencyModel
+    | Scores
+    | DeploymentStudy
+):
     """Makes every run that the question takes and that its folder does not hold yet, and returns what came of all. Of a
     comparison on several data sets that is `DataSetStudies`.
 
@@ -75,5 +90,7 @@ def run(  # noqa: PLR0911  # one for each question
             return measure_latency(question, on_event=on_event)
         case Evaluation():
             return evaluate_models(question, on_event=on_event)
-    questions = "a Comparison, Choice, Population, Search, Recheck, Timing or Evaluation"
+        case Deployment():
+            return deploy(question, on_event=on_event)
+    questions = "a Comparison, Choice, Population, Search, Recheck, Timing, Evaluation or Deployment"
     raise wrong_type("question", question, f"{questions}, e.g. dorsal.Comparison(networks=('resnet18', 'resnest50'))")

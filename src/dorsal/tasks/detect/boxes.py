@@ -72,7 +72,7 @@ def iou(boxes: Tensor, others: Tensor) -> Tensor:
 def clip(boxes: Tensor, sizes: Tensor) -> Tensor:
     """Boxes [N, ..., 4] with every corner moved into its image; `sizes` [N, 2] are heights and widths in pixels."""
     limits = sizes.to(boxes.dtype).flip(-1).repeat(1, 2)  # width height width height
-    limits = limits.view(len(sizes), *[1] * (boxes.ndim - 2), 4)
+    limits = limits.view(sizes.shape[0], *[1] * (boxes.ndim - 2), 4)
     return torch.minimum(boxes.clamp(min=0), limits)
 
 

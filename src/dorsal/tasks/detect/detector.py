@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dorsal.nn.fpn import FeaturePyramid
+from dorsal.nn.layers import padded
 from dorsal.nn.plain import is_eager
 from dorsal.spec.task import BoxHead, Detect, task_text
 from dorsal.tasks.detect.boxes import clip
@@ -94,9 +94,7 @@ class Detector(OnTrunk):
         """Images [N, 3, H, W], of which `sizes` int64 [N, 2], height and width, are no padding → what is found, or with
         `truth` the terms of the loss, whose sum is descended. Boxes to learn from are drawn by torch's own generator.
         """
-        height, width = images.shape[-2:]
-        right, bottom = -width % self.multiple, -height % self.multiple
-        images = F.pad(images, (0, right, 0, bottom)) if right or bottom else images  # a pad by 0 is a copy
+        images = padded(images, self.multiple)
         maps = self.neck(self.trunk(images))
         levels = self.rpn(maps)
         if truth is None and is_eager(images) and not all(level.logits.isfinite().all() for level in levels):

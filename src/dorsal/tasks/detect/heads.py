@@ -17,7 +17,7 @@ from dorsal.nn.norms import group_norm
 from dorsal.nn.plain import is_eager, is_plain
 from dorsal.tasks.detect.boxes import Coder, iou, pick
 from dorsal.tasks.detect.match import match, sample
-from dorsal.tasks.detect.nms import survivors_by_group
+from dorsal.tasks.detect.nms import survivors_by_group, survivors_in_each
 
 POSITIVE_SHARE = 0.25
 """Of the boxes from which a box head learns, at most so many have an object."""
@@ -164,11 +164,28 @@ def detect(
     count, classes = scores.shape[1:]
     boxes = boxes.expand(-1, -1, classes, -1)
     fit = valid[..., None] & (scores > least) & torch.isfinite(boxes).all(-1) & torch.isfinite(scores)
-    scores = torch.where(fit, scores, -1).flatten(1)
-    boxes = torch.where(fit[..., None], boxes, 0).flatten(1, 2)
+    scores, boxes = torch.where(fit, scores, -1), torch.where(fit[..., None], boxes, 0)
+    if torch.onnx.is_in_onnx_export():
+        return _best_of_all(boxes, scores, number, threshold)
+    scores, boxes = scores.flatten(1), boxes.flatten(1, 2)
     label = torch.arange(classes, device=scores.device).repeat(count)
     found = [_best(b, s, label, number, threshold) for b, s in zip(boxes, scores, strict=True)]
     return Detections(*(torch.stack(column) for column in zip(*found, strict=True)))
+
+
+def _best_of_all(boxes: Tensor, scores: Tensor, number: int, threshold: float) -> Detections:
+    """What `_best` finds in each image, of boxes [N, P, K, 4] and scores [N, P, K], some -1: without a loop over images
+    or a limit of candidates, since the suppression in ONNX is of each class by itself."""
+    images, _, classes = scores.shape
+    scores = torch.where(scores >= 0, scores, -torch.inf)
+    kept = survivors_in_each(boxes.transpose(1, 2).flatten(0, 1), scores.transpose(1, 2).flatten(0, 1), threshold)
+    left = torch.where(kept.view(images, classes, -1).transpose(1, 2), scores, -torch.inf).flatten(1)
+    best, place = F.pad(left, (0, number), value=-torch.inf).topk(number)
+    found = best.isfinite()
+    boxes = pick(boxes.flatten(1, 2), torch.where(found, place, 0))
+    return Detections(
+        torch.where(found[..., None], boxes, 0), torch.where(found, best, -1), torch.where(found, place % classes, -1)
+    )
 
 
 def _best(boxes: Tensor, scores: Tensor, label: Tensor, number: int, threshold: float) -> tuple[Tensor, Tensor, Tensor]:

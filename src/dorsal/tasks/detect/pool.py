@@ -65,7 +65,7 @@ class RoiPool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if len(maps) != len(self.strides):
             raise ValueError(f"pooling takes {len(self.strides)} maps, of strides {self.strides}, not {len(maps)}")
         maps = [x.to(boxes.dtype) for x in maps]
-        image = torch.arange(len(boxes), device=boxes.device).repeat_interleave(boxes.shape[1])
+        image = torch.arange(boxes.shape[0], device=boxes.device).repeat_interleave(boxes.shape[1])
         boxes = boxes.flatten(0, 1)
         if rows is not None:
             image, boxes = image[rows], boxes[rows]

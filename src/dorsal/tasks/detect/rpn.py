@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from dorsal.tasks.detect.anchors import RATIOS, make_anchors
 from dorsal.tasks.detect.boxes import Coder, clip, has_area, iou, pick
 from dorsal.tasks.detect.match import Match, Sample, match
-from dorsal.tasks.detect.nms import survivors
+from dorsal.tasks.detect.nms import survivors_in_each
 
 CODER = Coder((1.0, 1.0, 1.0, 1.0))
 """How the head's numbers change an anchor."""
@@ -60,7 +60,7 @@ class RpnHead(nn.Module):
             hidden = F.relu(self.conv(x))
             anchors = make_anchors((x.shape[2], x.shape[3]), stride, self.anchor, x.device)
             logits = self.logits(hidden).permute(0, 2, 3, 1).flatten(1)
-            deltas = self.deltas(hidden).permute(0, 2, 3, 1).reshape(len(x), -1, 4)
+            deltas = self.deltas(hidden).permute(0, 2, 3, 1).reshape(x.shape[0], -1, 4)
             levels.append(RpnLevel(anchors, logits.float(), deltas.float()))
         return tuple(levels)
 
@@ -75,19 +75,30 @@ def propose(levels: Sequence[RpnLevel], sizes: Tensor, before: int, after: int, 
     """
     boxes, logits = [], []
     for level in levels:
-        best, place = level.logits.topk(min(before, level.logits.shape[1]), 1)
+        best, place = _largest(level.logits, before)
         found = CODER.decode(level.anchors[place], pick(level.deltas, place))
         found = clip(found, sizes)
         fit = has_area(found) & best.isfinite()
         found, best = torch.where(fit[..., None], found, 0), torch.where(fit, best, -torch.inf)
-        kept = torch.stack([survivors(*each, threshold) for each in zip(found, best, strict=True)])
+        kept = survivors_in_each(found, best, threshold)
         boxes.append(found)
         logits.append(torch.where(kept, best, -torch.inf))
     together = torch.cat(logits, 1)
-    best, place = together.topk(min(after, together.shape[1]), 1)
+    best, place = _largest(together, after)
     valid = best.isfinite()
     chosen = pick(torch.cat(boxes, 1), place)
     return Proposals(torch.where(valid[..., None], chosen, 0), torch.where(valid, best, 0), valid)
+
+
+def _largest(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The `count` largest of logits [N, A], or all if there are fewer, and their places. In a graph for images of any
+    size, where nobody knows A, there are always `count`: -inf at place 0 where there are no more."""
+    there = logits.shape[1]
+    if isinstance(there, torch.SymInt):
+        best, place = F.pad(logits, (0, count), value=-torch.inf).topk(count, 1)
+        return best, torch.where(best.isfinite(), place, 0)
+    best, place = logits.topk(min(count, there), 1)
+    return best, place
 
 
 def match_anchors(anchors: Tensor, boxes: Tensor, labels: Tensor) -> Match:

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dorsal.annotations.annotation import IGNORE
+from dorsal.nn.layers import padded
 from dorsal.tasks.maps import Maps
 from dorsal.tasks.semantic.deeplab import DeepLabHead, FcnHead
 from dorsal.tasks.semantic.fpn import FpnHead, enlarged
@@ -44,8 +45,7 @@ class Segmenter(OnTrunk):
         Raises ValueError for `auxiliary` without such a head.
         """
         height, width = images.shape[-2:]
-        right, bottom = -width % self.multiple, -height % self.multiple
-        images = F.pad(images, (0, right, 0, bottom)) if right or bottom else images  # a pad by 0 is a copy
+        images = padded(images, self.multiple)
         maps = self.trunk(images)
         logits = self.head(self.neck(maps))
         if not auxiliary:

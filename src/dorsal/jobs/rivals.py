@@ -1,0 +1,202 @@
+"""Deployed forms timed against each other: each in a process of its own, in rounds in which every one has its turn."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from dorsal.deploy.bundle import open_bundle, read_bundle
+from dorsal.deploy.possible import why_not
+from dorsal.deploy.runtime import Session
+from dorsal.jobs.child_process import ChildProcess
+from dorsal.jobs.engine import WorkerDeath
+from dorsal.jobs.forms import BUSY
+from dorsal.jobs.machine import available_cores
+from dorsal.jobs.plan import describe_error
+
+_TURN_SECONDS = 0.15
+"""A form is called for about so long in a turn, three times at least."""
+_MOST_CALLS = 20
+_REST_SECONDS = 0.03
+"""Between two turns, so that threads which wait for more work go to sleep."""
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """What the process of a form tells of its turn: the milliseconds of each call, the processor seconds that it took,
+    and by how many MiB the process has grown at its peak since before it opened the form, None where nobody knows."""
+
+    calls: tuple[float, ...]
+    cpu: float
+    memory: float | None
+
+
+class Timings(msgspec.Struct, frozen=True):
+    """What came of the rounds of one form: the calls of each round, `error` where it could not be called, and the
+    largest `memory`."""
+
+    rounds: tuple[tuple[float, ...], ...]
+    memory: float | None = None
+    error: str = ""
+
+
+class Contest(msgspec.Struct, frozen=True):
+    """What came of all forms, in their order. `others` is the largest share of the processor that other work took in a
+    round that counts; with more than `BUSY` the times are not to be trusted."""
+
+    timings: tuple[Timings, ...]
+    others: float
+
+
+Rival = Callable[[], Turn | str | WorkerDeath]
+"""Gives a form its turn."""
+
+
+class _Caller:
+    """A form in its process: it is opened in the first turn, and called in each."""
+
+    def __init__(self, folder: Path, inputs: Path, threads: int) -> None:
+        self._folder, self._inputs, self._threads = folder, inputs, threads
+        self._session: Session | None = None
+        self._given: tuple[Any, ...] = ()
+        self._before = 0.0
+
+    def __call__(self, _: str) -> Turn | str:
+        """One turn. What is raised is told."""
+        try:
+            used = time.process_time()
+            session = self._session or self._opened()
+            (warm,) = session.timed(self._given, 1)  # what the others drove out of the caches comes back
+            count = max(3, min(_MOST_CALLS, round(1e3 * _TURN_SECONDS / max(warm, 1e-3))))
+            calls = session.timed(self._given, count)
+            peak = _peak()
+            grown = None if peak is None else max(peak - self._before, 0.0)
+            return Turn(tuple(calls), time.process_time() - used, grown)
+        except Exception as error:
+            return describe_error(error)
+
+    def _opened(self) -> Session:
+        with np.load(self._inputs) as arrays:
+            self._given = tuple(arrays[name] for name in sorted(arrays.files))
+        why_not(read_bundle(self._folder).form)  # imports the runtime, whose own size is not the form's
+        self._before = float(psutil.Process().memory_info().rss) / 2**20
+        with contextlib.suppress(OSError):  # on Linux the peak is measured anew from here
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        self._session = open_bundle(self._folder, self._threads, self._given[0].shape)
+        self._session.timed(self._given, 2)  # compilers and allocators
+        return self._session
+
+
+def write_inputs(path: Path, inputs: Sequence[NDArray[Any]]) -> None:
+    """Writes what forms are called with: images, and sizes where they ask for them."""
+    with path.open("wb") as file:
+        np.savez(file, *inputs)
+
+
+def time_forms(
+    folders: Sequence[Path], inputs: Path, threads: int, rounds: int, on_round: Callable[[int], None] = lambda _: None
+) -> Contest:
+    """Times the forms in these folders on the arrays of a file by `write_inputs`."""
+    with contextlib.ExitStack() as stack:
+        callers = [stack.enter_context(ChildProcess(_Caller(folder, inputs, threads), threads)) for folder in folders]
+        rivals = [functools.partial(caller, "turn") for caller in callers]
+        return in_rounds(rivals, rounds, on_round=on_round)
+
+
+def busy_seconds() -> float:
+    """Seconds for which the processors of this process have worked for anybody, other machines of the host included."""
+    mine = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    found = psutil.cpu_times(percpu=True)
+    names = ("user", "nice", "system", "irq", "softirq", "steal")
+    return sum(getattr(found[place], name, 0.0) for place in mine if place < len(found) for name in names)
+
+
+def in_rounds(
+    rivals: Sequence[Rival],
+    rounds: int,
+    *,
+    busy: Callable[[], float] = busy_seconds,
+    now: Callable[[], float] = time.perf_counter,
+    rest: Callable[[], None] = lambda: time.sleep(_REST_SECONDS),
+    on_round: Callable[[int], None] = lambda _: None,
+) -> Contest:
+    """Gives every rival its turn in each round, in an order that changes, after a first turn that does not count.
+
+    A round in which other work took more than `BUSY` of the processor is made again, as long as there are no more such
+    rounds than `rounds`; after that all rounds count. `busy` are the processor seconds that all processes of the
+    machine have taken. A rival that fails has no more turns.
+    """
+    errors = [""] * len(rivals)
+    memory: list[float | None] = [None] * len(rivals)
+    _round(rivals, range(len(rivals)), errors, memory, rest)
+    kept = list[tuple[float, dict[int, tuple[float, ...]]]]()
+    spoilt = 0
+    while len(kept) < rounds and not all(errors):
+        order = np.random.default_rng(len(kept) + spoilt).permutation(len(rivals)).tolist()
+        began, before = now(), busy() - time.process_time()
+        turns = _round(rivals, order, errors, memory, rest)
+        ours = sum(turn.cpu for turn in turns.values())
+        took = (now() - began) * available_cores()
+        others = max(busy() - time.process_time() - before - ours, 0.0) / took if took else 0.0
+        if others > BUSY and spoilt < rounds:
+            spoilt += 1
+            continue
+        kept.append((others, {place: turn.calls for place, turn in turns.items()}))
+        on_round(len(kept))
+    return Contest(
+        timings=tuple(
+            Timings((), None, errors[place])
+            if errors[place]
+            else Timings(tuple(calls[place] for _, calls in kept), memory[place])
+            for place in range(len(rivals))
+        ),
+        others=max((others for others, _ in kept), default=0.0),
+    )
+
+
+def _round(
+    rivals: Sequence[Rival],
+    order: Sequence[int],
+    errors: list[str],
+    memory: list[float | None],
+    rest: Callable[[], None],
+) -> dict[int, Turn]:
+    """One turn of each rival that has not failed; what fails is noted in `errors`, and the most memory in `memory`."""
+    turns = {}
+    for place in order:
+        if errors[place]:
+            continue
+        rest()
+        match rivals[place]():
+            case WorkerDeath(why) | str(why):
+                errors[place] = why
+            case turn:
+                turns[place] = turn
+                if turn.memory is not None:
+                    memory[place] = max(memory[place] or 0.0, turn.memory)
+    return turns
+
+
+def other_work(seconds: float = 1.0) -> float:
+    """The share of the processor that all other work takes just now."""
+    before, own = busy_seconds(), time.process_time()
+    time.sleep(seconds)
+    return max(busy_seconds() - before - (time.process_time() - own), 0.0) / (seconds * available_cores())
+
+
+def _peak() -> float | None:
+    """MiB of this process at its peak, where the system tells it."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) / 2**10 for line in lines if line.startswith("VmHWM")), None)

@@ -1,0 +1,1 @@
+"""What becomes of each form of a model, for people."""

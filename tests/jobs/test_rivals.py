@@ -1,0 +1,119 @@
+"""Forms are timed in rounds in which each has its turn, and other work on the machine does not go unseen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from dorsal.deploy.runtime import Outputs, Session
+from dorsal.jobs import rivals
+from dorsal.jobs.engine import WorkerDeath
+from dorsal.jobs.forms import BUSY
+from dorsal.jobs.rivals import Contest, Turn, in_rounds
+
+
+class Machine:
+    """A machine of one core whose clock moves only in turns. `disturbed` says how much other work each turn meets."""
+
+    def __init__(self, disturbed: Callable[[int], float] = lambda _: 0.0) -> None:
+        self.wall = self.worked = 0.0
+        self.turns: list[str] = []
+        self.rests = 0
+        self._disturbed = disturbed
+
+    def rival(self, name: str, milliseconds: float, fails_in: int = 0, how: str | WorkerDeath = "no") -> rivals.Rival:
+        def turn() -> Turn | str | WorkerDeath:
+            self.turns.append(name)
+            if self.turns.count(name) == fails_in:
+                return how
+            self.wall += 1.0
+            self.worked += 0.5 + self._disturbed(len(self.turns))
+            return Turn((milliseconds, milliseconds + 2), 0.5, 10.0 * self.turns.count(name))
+
+        return turn
+
+    def contest(self, *those: rivals.Rival, rounds: int) -> Contest:
+        def rest() -> None:
+            self.rests += 1
+
+        return in_rounds(those, rounds, busy=lambda: self.worked, now=lambda: self.wall, rest=rest)
+
+
+@pytest.fixture(autouse=True)
+def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rivals, "available_cores", lambda: 1)
+    monkeypatch.setattr(rivals.time, "process_time", lambda: 0.0)
+
+
+def test_each_has_one_turn_in_each_round_in_changing_order() -> None:
+    machine = Machine()
+    found = machine.contest(machine.rival("a", 1), machine.rival("b", 2), machine.rival("c", 3), rounds=6)
+    by_round = [machine.turns[start : start + 3] for start in range(0, 21, 3)]
+    assert all(sorted(each) == ["a", "b", "c"] for each in by_round)
+    assert len({tuple(each) for each in by_round}) > 2
+    assert len(machine.turns) == 3 * (6 + 1), "one round does not count"
+    assert machine.rests == len(machine.turns)
+    assert [each.rounds for each in found.timings] == [((ms, ms + 2),) * 6 for ms in (1, 2, 3)]
+    assert [each.memory for each in found.timings] == [70, 70, 70]
+    assert found.others == 0
+
+
+def test_a_round_that_other_work_spoils_is_made_again() -> None:
+    machine = Machine(lambda turn: 0.4 if turn in (3, 4) else 0.0)  # the second round that counts
+    found = machine.contest(machine.rival("a", 1), machine.rival("b", 2), rounds=4)
+    assert len(machine.turns) == 2 * (1 + 4 + 1)
+    assert found.others <= BUSY
+    assert len(found.timings[0].rounds) == 4
+
+
+def test_a_machine_that_is_always_busy_is_measured_and_said_to_be() -> None:
+    machine = Machine(lambda _: 0.3)
+    found = machine.contest(machine.rival("a", 1), rounds=3)
+    assert len(machine.turns) == 1 + 3 + 3
+    assert found.others == pytest.approx(0.3)
+
+
+class Failure(NamedTuple):
+    how: str | WorkerDeath
+    said: str
+
+
+@pytest.mark.parametrize("failure", [Failure("RuntimeError: no", "RuntimeError: no"), Failure(WorkerDeath("it"), "it")])
+@pytest.mark.parametrize("turn", [1, 3])
+def test_one_that_fails_leaves_the_others_their_rounds(failure: Failure, turn: int) -> None:
+    machine = Machine()
+    found = machine.contest(machine.rival("a", 1), machine.rival("b", 2, turn, failure.how), rounds=5)
+    assert machine.turns.count("b") == turn
+    assert (found.timings[1].rounds, found.timings[1].error) == ((), failure.said)
+    assert (len(found.timings[0].rounds), found.timings[0].error) == (5, "")
+
+
+def test_nothing_but_failures_ends_at_once() -> None:
+    machine = Machine()
+    assert machine.contest(machine.rival("a", 1, 1), rounds=5).timings[0].error == "no"
+    assert machine.turns == ["a"]
+    assert in_rounds((), 3) == Contest((), 0.0)
+
+
+def test_calls_of_a_session_are_timed_one_by_one() -> None:
+    class Counted(Session):
+        calls = 0
+
+        def __call__(self, *inputs: np.ndarray) -> Outputs:
+            self.calls += 1
+            return inputs
+
+    session = Counted()
+    took = session.timed((np.zeros(1),), 4)
+    assert session.calls == len(took) == 4
+    assert min(took) >= 0
+
+
+def test_other_work_is_a_share_of_the_processor() -> None:
+    before = rivals.busy_seconds()
+    assert before > 0
+    assert 0 <= rivals.other_work(0.01) <= 2
+    assert rivals.busy_seconds() >= before
