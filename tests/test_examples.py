@@ -58,6 +58,7 @@ NOT_RUN = {
     r"dorsal space pick runs/population\)": "has a command in it",
     r"space recheck": "takes the images that the population was trained on",
     r"dorsal evaluate runs/compare": "takes models of a study that was run",
+    r"(model|deploy|evaluate|report) deployed": "takes a deployed model",
     r"/mnt/": "takes a folder of published files",
     r"--against|runs/search": "takes a search that was run",
 }
@@ -272,6 +273,7 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> None:
         "dorsal.study.choice.run.engine_of",
         "dorsal.study.search.run.engine_of",
         "dorsal.study.timing.run.LocalPool",
+        "dorsal.study.deployment.run._prepare",
         "dorsal.train.loop.fit",
     ):
         monkeypatch.setattr(name, reached)

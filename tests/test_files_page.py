@@ -12,6 +12,7 @@ import msgspec
 import pytest
 import torch
 
+from dorsal.deploy.bundle import Bundle
 from dorsal.findings.choice import ChoiceFindings, analyse_choice
 from dorsal.findings.comparison import ComparisonFindings
 from dorsal.findings.data_sets import DataSetsFindings, analyse_data_sets
@@ -30,6 +31,7 @@ from dorsal.report.search.results import write_results as write_search
 from dorsal.space.space import Space
 from dorsal.study.choice.records import ChoiceStudy
 from dorsal.study.comparison.records import DataSetsPlan, DataSetStudies
+from dorsal.study.deployment.records import DeploymentStudy
 from dorsal.study.population.saved import SpacesFile
 from dorsal.study.search.records import SearchLog
 from dorsal.tasks.classify.score import ClassifyScorer
@@ -46,6 +48,7 @@ SEVERAL = f"{COMPARISON} on several data sets"
 ROOTS = (
     StudyFile, SpacesFile, SearchLog, Scores, Card, ComparisonFindings, PopulationFindings, SearchFindings,
     LatencyModel, Measurements, TimingsFile, ChoiceStudy, ChoiceFindings, DataSetsPlan, DataSetsFindings,
+    DeploymentStudy, Bundle,
 )  # fmt: skip
 WHOLES: dict[str, dict[str, Any]] = {
     COMPARISON: {"study": Study, "analysis": ComparisonFindings},

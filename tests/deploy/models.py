@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from dorsal.nn.layers import DeformConv
+
 
 def randomised(model: nn.Module) -> nn.Module:
     """The model in evaluation mode."""
@@ -15,4 +17,8 @@ def randomised(model: nn.Module) -> nn.Module:
             module.running_var.uniform_(0.5, 2)
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.normal_(module.bias, 0, 0.3)
+        if isinstance(module, DeformConv):  # at first no place is moved
+            nn.init.normal_(module.offset.weight, 0, 0.1)
+            assert module.offset.bias is not None
+            nn.init.normal_(module.offset.bias)
     return model.eval()

@@ -7,27 +7,27 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dorsal.deploy.choose import Candidate, Fate, choose, ratio
+from dorsal.deploy.choose import Fate, TriedForm, choose, ratio
 from dorsal.deploy.forms import Form
-from dorsal.deploy.proof import Agreement, Drop
+from dorsal.deploy.proof import Drop, OutputAgreement
 
-RIGHT = Agreement(error=1e-6, flips=0, inputs=8)
-WRONG = Agreement(error=0.1, flips=1, inputs=8)
+RIGHT = OutputAgreement(error=1e-6, flips=0, inputs=8)
+WRONG = OutputAgreement(error=0.1, flips=1, inputs=8)
 
 
 def drop(low: float, high: float) -> Drop:
     return Drop(value=(low + high) / 2, low=low, high=high, most=1.0, images=100, needed=None)
 
 
-def candidate(precision: Any, milliseconds: float, rewrite: Any = "none", **found: Any) -> Candidate:
+def candidate(precision: Any, milliseconds: float, rewrite: Any = "none", **found: Any) -> TriedForm:
     phases = 1 + 0.5 * np.sin(np.arange(20))  # the same for all, as rounds are
     noise = 1 + 0.01 * np.random.default_rng(int(milliseconds)).normal(size=20)
     calls = tuple((each,) for each in (milliseconds * phases * noise).tolist()) if milliseconds else ()
-    return Candidate(form=Form("openvino", precision, rewrite), calls=calls, **found)
+    return TriedForm(form=Form("openvino", precision, rewrite), calls=calls, **found)
 
 
 EAGER = candidate("float32", 50, agreement=RIGHT)
-CASES: list[tuple[Candidate, Fate]] = [
+CASES: list[tuple[TriedForm, Fate]] = [
     (candidate("float32", 20, agreement=RIGHT), "chosen"),
     (EAGER, "slower"),
     (candidate("float32", 10, "apart", agreement=WRONG), "wrong"),
@@ -75,7 +75,7 @@ def test_none_is_kept_where_none_is_right() -> None:
 
 
 def test_all_candidates_are_in_all_rounds() -> None:
-    fewer = Candidate(form=Form("torch", "float32", "none"), calls=((1.0,), (2.0,)), agreement=RIGHT)
+    fewer = TriedForm(form=Form("torch", "float32", "none"), calls=((1.0,), (2.0,)), agreement=RIGHT)
     with pytest.raises(ValueError, match=r"in \[2, 20\] rounds; all must have been in each"):
         choose([EAGER, fewer])
 

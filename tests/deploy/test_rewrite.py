@@ -24,6 +24,7 @@ NETWORKS = {
     "cascade of split attention": "res2net_small(mixer=multi_scale(scales=4, width=16, inner=split_attention))",
     "group norm": "resnest_small(norm=group)",
     "deformable": "resnest_small(mixer=split_attention(deformable=true))",
+    "deformable cascade": "res2net_small(mixer=multi_scale(width=16, inner=conv(deformable=true)), norm=group)",
 }
 
 

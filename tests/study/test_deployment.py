@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,6 @@ def test_a_deployed_model_is_deployed_anew_from_its_source(
 
 @pytest.mark.parametrize("name", ["model", "missing", "schema", "instructions"])
 def test_a_bundle_that_was_changed_says_so(deployed: Any, tmp_path: Path, name: str) -> None:
-    import shutil
 
     out, _, _ = deployed
     copy = tmp_path / "copy"
@@ -177,7 +177,6 @@ def test_a_bundle_that_was_changed_says_so(deployed: Any, tmp_path: Path, name: 
 
 
 def test_another_version_of_the_runtime_is_told(deployed: Any, tmp_path: Path) -> None:
-    import shutil
 
     from dorsal.study.evaluation.plan import plan_evaluations
 
@@ -221,7 +220,7 @@ def test_interrupted_it_goes_on(model: Path, tmp_path: Path, monkeypatch: pytest
 def test_a_full_disk_leaves_no_bundle(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deployment, "_WHOLE", deployment._TEST)
     monkeypatch.setattr(deployment, "_try", lambda *_: None)
-    monkeypatch.setattr(deployment.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10}))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10}))
     with pytest.raises(ValueError, match=r"forms need about .* of disk and 10 bytes are free"):
         deploy(asked(model, tmp_path / "out"))
     assert not (tmp_path / "out" / BUNDLE_FILE).exists()

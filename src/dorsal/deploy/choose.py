@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from dorsal.deploy.forms import Form
-from dorsal.deploy.proof import Agreement, Drop, Outcome
+from dorsal.deploy.proof import Drop, Outcome, OutputAgreement
 from dorsal.deploy.quantize import Quantization
 from dorsal.stats.bootstrap import percentile, resamples, start
 from dorsal.stats.interval import Array, Estimate
@@ -29,7 +29,7 @@ class Times(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     calls: int
 
 
-class Candidate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class TriedForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A form, and what was found out about it.
 
     - `impossible`: why it cannot exist on this machine, "" where it can. `error`: what was raised on the way to a
@@ -46,7 +46,7 @@ class Candidate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     form: Form
     impossible: str = ""
     error: str = ""
-    agreement: Agreement | None = None
+    agreement: OutputAgreement | None = None
     drop: Drop | None = None
     calls: tuple[tuple[float, ...], ...] = ()
     memory: float | None = None
@@ -76,13 +76,13 @@ class Judged(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """What becomes of a candidate. `slower` is its time against that of the one that is kept, as a ratio, with its
     interval; None where one of them was not measured."""
 
-    candidate: Candidate
+    candidate: TriedForm
     fate: Fate
     times: Times | None
     slower: Estimate | None
 
 
-def choose(candidates: Sequence[Candidate], accept_unshown: bool = False) -> tuple[Judged, ...]:
+def choose(candidates: Sequence[TriedForm], accept_unshown: bool = False) -> tuple[Judged, ...]:
     """What becomes of each candidate, in their order: the fastest by its median of those that are right is kept; with
     `accept_unshown` also of those that are not shown to be wrong. None is where none is right.
 
@@ -97,7 +97,7 @@ def choose(candidates: Sequence[Candidate], accept_unshown: bool = False) -> tup
     return tuple(_judged(each, kept, allowed) for each in candidates)
 
 
-def _judged(each: Candidate, kept: Candidate | None, allowed: Sequence[Outcome]) -> Judged:
+def _judged(each: TriedForm, kept: TriedForm | None, allowed: Sequence[Outcome]) -> Judged:
     fate: Fate
     if each.impossible:
         fate = "impossible"
@@ -115,7 +115,7 @@ def _judged(each: Candidate, kept: Candidate | None, allowed: Sequence[Outcome])
     return Judged(candidate=each, fate=fate, times=times, slower=slower)
 
 
-def _times(each: Candidate) -> Times:
+def _times(each: TriedForm) -> Times:
     drawn = _medians(each.times[:, None])[:, 0]
     calls = np.concatenate(each.calls)
     return Times(

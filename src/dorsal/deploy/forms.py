@@ -8,10 +8,11 @@ from typing import Literal
 import msgspec
 
 Runtime = Literal["torch", "compile", "aoti", "onnxruntime", "openvino"]
-Precision = Literal["float32", "bfloat16", "int8"]
+Precision = Literal["float32", "bfloat16", "int8", "mixed"]
+"""In "mixed" blocks that do not bear int8 stay in floating point; it is made where int8 alone loses too much."""
 Rewrite = Literal["none", "folded", "chunked", "apart"]
-"""Exact changes of form, each the one before it and more: as trained; batch norms folded; split attention on maps of
-four dimensions; a convolution for each split. See `dorsal.deploy.rewrite`."""
+"""Exact changes of form, each the one before it and more: as trained; batch norms folded and deformable convolutions
+sampled; split attention on maps of four dimensions; a convolution for each split. See `dorsal.deploy.rewrite`."""
 
 RUNTIMES: dict[Runtime, str] = {
     "torch": "PyTorch eager",
@@ -59,6 +60,5 @@ def forms_of(rewrites: Sequence[Rewrite]) -> Iterator[Form]:
     """Every form of a model that has these rewrites, whether it can exist here or not."""
     for runtime in RUNTIMES:
         for precision in PRECISIONS:
-            for rewrite in _WORTH[runtime]:
-                if rewrite in rewrites:
-                    yield Form(runtime, precision, rewrite)
+            for rewrite in [each for each in _WORTH[runtime] if each in rewrites] or rewrites[-1:]:
+                yield Form(runtime, precision, rewrite)

@@ -36,8 +36,8 @@ class _Halved(nn.Module):
 
 
 def export_program(model: nn.Module, inputs: Sequence[Tensor], form: Form, path: Path) -> None:
-    """Writes a model of one input in evaluation mode as an exported program, for any number of images of any size, or for
-    AOTInductor of those of `inputs` alone."""
+    """Writes a model of one input in evaluation mode as an exported program, for any number of images of any size; for
+    AOTInductor, of those of `inputs` alone."""
     model = _Halved(model) if form.precision == "bfloat16" else model
     graph = Exportable(model).eval().to(memory_format=torch.channels_last)
     inputs = (inputs[0].contiguous(memory_format=torch.channels_last), *inputs[1:])

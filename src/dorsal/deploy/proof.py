@@ -28,7 +28,7 @@ MOST_IMAGES = 10_000_000
 """No more images are ever asked for."""
 
 
-class Agreement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class OutputAgreement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How far the outputs of a form are from those of the model, on inputs without truth.
 
     - `error`: the distance of both, ‖y - y₃₂‖, as a share of that of the model's outputs from their mean over inputs.
@@ -70,7 +70,7 @@ class Drop(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         return "wrong" if self.low > self.most else "not shown"
 
 
-def agreement(said: Sequence[Outputs], exact: Sequence[Outputs]) -> Agreement:
+def agreement(said: Sequence[Outputs], exact: Sequence[Outputs]) -> OutputAgreement:
     """How far the outputs `said` by a form are from the `exact` ones, input by input: logits [K] or maps [K, H, W].
 
     Outputs of one input differ in size where inputs do. Raises ValueError for another number of outputs or another
@@ -88,7 +88,7 @@ def agreement(said: Sequence[Outputs], exact: Sequence[Outputs]) -> Agreement:
     spread = sum(float(np.square(theirs - mean).sum()) for _, theirs in pairs)
     least = TOLERANCE * (spread / sum(theirs.size for _, theirs in pairs)) ** 0.5
     ratio = (distance / spread) ** 0.5 if spread else float(distance > 0)
-    return Agreement(
+    return OutputAgreement(
         error=ratio if np.isfinite(ratio) else np.inf,
         flips=sum(_flips(*pair, least) for pair in pairs),
         inputs=len(pairs),
@@ -113,7 +113,7 @@ Detections = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]
 """Boxes [N, D, 4] in pixels, scores [N, D] and labels [N, D], -1 where there is none."""
 
 
-def agreement_of_found(said: Sequence[Detections], exact: Sequence[Detections], least_score: float) -> Agreement:
+def agreement_of_found(said: Sequence[Detections], exact: Sequence[Detections], least_score: float) -> OutputAgreement:
     """How far what a form `said` is from what is `exact`, of a detector that lists what scores above `least_score`.
 
     Each object that the model finds has a counterpart of its label within BOX_TOLERANCE and SCORE_TOLERANCE. One whose
@@ -134,7 +134,29 @@ def agreement_of_found(said: Sequence[Detections], exact: Sequence[Detections], 
                 error = max(error, float(apart[apart <= 1].max(initial=0)))
             inputs, flips = inputs + 1, flips + flipped
     flips += left_out > max(MOST_LEFT_OUT * total, 2)
-    return Agreement(error=error * TOLERANCE, flips=flips, inputs=inputs)
+    return OutputAgreement(error=error * TOLERANCE, flips=flips, inputs=inputs)
+
+
+def unlike(said: Sequence[Detections], exact: Sequence[Detections]) -> float:
+    """How far what a detector in low precision finds is from what the model finds, 0 to 1: one less the mean IoU of the
+    model's objects, weighted by their scores, with the best of the form's of the same label."""
+    total, found = 0.0, 0.0
+    for both in zip(said, exact, strict=True):
+        for image in range(len(both[1][1])):
+            ours, theirs = (_listed(each, image) for each in both)
+            total += float(theirs[1].sum())
+            if len(ours[1]):
+                same = theirs[2][:, None] == ours[2]
+                found += float(((_iou(theirs[0], ours[0]) * same).max(1) * theirs[1]).sum())
+    return 1 - found / total if total else 0.0
+
+
+def _iou(boxes: Array, others: Array) -> Array:
+    corners = np.minimum(boxes[:, None, 2:], others[:, 2:]) - np.maximum(boxes[:, None, :2], others[:, :2])
+    both = corners.clip(min=0).prod(-1)
+    one, other = ((each[:, 2:] - each[:, :2]).prod(-1) for each in (boxes, others))
+    overlaps: Array = both / np.maximum(one[:, None] + other - both, 1e-12)
+    return overlaps
 
 
 def _listed(found: Detections, image: int) -> Detections:

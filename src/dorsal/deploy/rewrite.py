@@ -1,4 +1,5 @@
-"""Exact changes of form that runtimes like: norms folded, split attention without maps of five dimensions.
+"""Exact changes of form that runtimes like: norms folded, deformable convolutions sampled, split attention without maps
+of five dimensions.
 
 Each returns a rewritten copy in evaluation mode and leaves the model as it is, which is the slow twin of all of them.
 No form is the fastest everywhere, so whoever deploys measures them.
@@ -9,12 +10,13 @@ from __future__ import annotations
 import copy
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torchvision.ops import FrozenBatchNorm2d
 
 from dorsal.deploy.forms import Rewrite
-from dorsal.nn.layers import ConvNorm
+from dorsal.nn.layers import ConvNorm, DeformConv
 from dorsal.nn.mixers import SelectiveKernelMixer
 from dorsal.nn.split_attention import SplitAttentionMixer
 
@@ -26,6 +28,10 @@ def rewritten(model: nn.Module, rewrite: Rewrite) -> nn.Module:
         return model
     for module in model.modules():
         _fold(module)
+    for parent in list(model.modules()):
+        for name, module in parent.named_children():
+            if isinstance(module, DeformConv):
+                setattr(parent, name, SampledDeformConv(module))
     if rewrite != "folded":
         _replace_split_attention(model, apart=rewrite == "apart")
     return model
@@ -35,7 +41,8 @@ def rewrites_of(model: nn.Module) -> tuple[Rewrite, ...]:
     """The forms of this model that differ from each other."""
     if any(isinstance(module, SplitAttentionMixer) for module in model.modules()):
         return ("none", "folded", "chunked", "apart")
-    return ("none", "folded") if any(_norm_of(module) for module in model.modules()) else ("none",)
+    changes = any(_norm_of(module) or isinstance(module, DeformConv) for module in model.modules())
+    return ("none", "folded") if changes else ("none",)
 
 
 def _norm_of(module: nn.Module) -> nn.Module | None:
@@ -99,6 +106,40 @@ def _replace_split_attention(model: nn.Module, apart: bool) -> None:
         for name, module in parent.named_children():
             if isinstance(module, SplitAttentionMixer):
                 setattr(parent, name, ChunkedSplitAttention(module, apart))
+
+
+class SampledDeformConv(nn.Module):
+    """A deformable convolution in operators that every runtime has: the map is sampled at all taps of all places, and a
+    1x1 convolution weighs the samples. The slow twin is `dorsal.nn.layers.DeformConv`."""
+
+    def __init__(self, module: DeformConv) -> None:
+        super().__init__()
+        self.offset, self.sizes = module.offset, module.sizes
+        self.offset_groups = module.sizes[1] // 9
+        self.stride, self.padding, self.dilation = module.stride, module.padding, module.dilation
+        self.groups = module.offset.in_channels // module.weight.shape[1]
+        self.weight = nn.Parameter(module.weight.detach().flatten(1)[..., None, None])
+        rows, columns = torch.meshgrid(torch.arange(3.0), torch.arange(3.0), indexing="ij")
+        self.register_buffer("rows", rows.reshape(9, 1, 1) * module.dilation - module.padding, persistent=False)
+        self.register_buffer("columns", columns.reshape(9, 1, 1) * module.dilation - module.padding, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C_in, H, W] → [N, C_out, H / stride, W / stride]."""
+        said, (images, channels, height, width) = self.offset(x), x.shape
+        offset, mask = said.split(self.sizes, 1)
+        places = said.shape[2:]
+        sets = images * self.offset_groups
+        moves = offset.reshape(sets, 9, 2, *places)
+        down = torch.arange(places[0], device=x.device, dtype=x.dtype)[:, None] * self.stride
+        across = torch.arange(places[1], device=x.device, dtype=x.dtype) * self.stride
+        # grid_sample has the centres of the first and the last pixel at -1 and 1.
+        y = 2 * (moves[:, :, 0] + self.rows + down) / max(height - 1, 1) - 1
+        x_ = 2 * (moves[:, :, 1] + self.columns + across) / max(width - 1, 1) - 1
+        grid = torch.stack([x_, y], -1).flatten(1, 2)
+        maps = x.reshape(sets, channels // self.offset_groups, height, width)
+        taken = F.grid_sample(maps, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
+        taken = taken.reshape(sets, -1, 9, *places) * mask.sigmoid().reshape(sets, 1, 9, *places)
+        return F.conv2d(taken.reshape(images, channels * 9, *places), self.weight, groups=self.groups)
 
 
 class ChunkedSplitAttention(nn.Module):

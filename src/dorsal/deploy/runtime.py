@@ -95,7 +95,7 @@ class OpenVinoSession(Session):
         } | ({"INFERENCE_PRECISION_HINT": hint} if hint else {})
         self._core, self._settings = openvino.Core(), settings
         self._model = self._core.read_model(path)
-        self._by_shape = precision == "int8" and shape is None
+        self._by_shape = precision in ("int8", "mixed") and shape is None
         self._streams = aim == "throughput"
         if not self._by_shape:
             self.compiled = self._compile(shape)

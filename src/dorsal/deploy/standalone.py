@@ -235,7 +235,7 @@ def _openvino(openvino: Any, path: Path, about: dict[str, Any], threads: int) ->
         return core.compile_model(model, "CPU", settings)
 
     # In int8 for each shape of images: compiled for any, OpenVINO 2026.4.1 may write zeros.
-    fixed = about["precision"] == "int8" or (about["batch"] and about["size"])
+    fixed = about["precision"] in ("int8", "mixed") or (about["batch"] and about["size"])
     return lambda *inputs: list(compiled(inputs[0].shape if fixed else None)(inputs).values())
 
 

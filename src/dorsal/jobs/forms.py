@@ -9,7 +9,7 @@ import msgspec
 from dorsal.data.spec import DataSpec
 from dorsal.deploy.executed import Executed
 from dorsal.deploy.forms import Form
-from dorsal.deploy.proof import Agreement
+from dorsal.deploy.proof import OutputAgreement
 from dorsal.deploy.quantize import Quantization
 from dorsal.deploy.runtime import Aim
 from dorsal.jobs.plan import ScoredSplit
@@ -51,9 +51,12 @@ class Made(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """What is known of a form once it is made.
 
     - `agreement`: of the outputs with those of the model; of a form in float32 it decides.
+    - `error`: how far it is from the model on held-out images, to tell recipes apart: that of `agreement`, and of a
+      detector `proof.unlike`.
     - `size`: MiB of its files. `executed`: in which precision it computes, None where the runtime does not tell.
     """
 
-    agreement: Agreement
+    agreement: OutputAgreement
+    error: float
     size: float
     executed: Executed | None

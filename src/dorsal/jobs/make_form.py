@@ -18,7 +18,7 @@ from dorsal.deploy.executed import Executed, executed_by_onnx, executed_by_openv
 from dorsal.deploy.export import export_onnx, export_openvino
 from dorsal.deploy.forms import FILES, Rewrite
 from dorsal.deploy.programs import export_program
-from dorsal.deploy.proof import Agreement, Detections, agreement, agreement_of_found
+from dorsal.deploy.proof import Detections, OutputAgreement, agreement, agreement_of_found, unlike
 from dorsal.deploy.quantize import quantize
 from dorsal.deploy.rewrite import rewrites_of, rewritten
 from dorsal.deploy.runtime import OnnxSession, OpenVinoSession
@@ -32,6 +32,8 @@ from dorsal.weights.saved import REFERENCE, WEIGHTS
 
 _ODD = (7, 5)
 """By so many pixels, height and width, images of an odd size are smaller."""
+_DETECTED = 16
+"""On so many images detectors are compared, which have many objects each."""
 
 
 def make_form(job: Make) -> Made | str:
@@ -42,9 +44,9 @@ def make_form(job: Make) -> Made | str:
         inputs = read_inputs(job.inputs)
         bundle = _write(job, model, card, inputs)
         session = open_bundle(job.folder, job.threads)
-        found = _agreement(model, Deployed(session, bundle), card, bundle, job)
+        found, error = _compared(model, Deployed(session, bundle), card, bundle, job)
         size = sum((job.folder / name).stat().st_size for name in bundle.files) / 2**20
-        return Made(agreement=found, size=size, executed=_executed(job, bundle, inputs))
+        return Made(agreement=found, error=error, size=size, executed=_executed(job, bundle, inputs))
     except Exception as error:
         return describe_error(error)
 
@@ -118,28 +120,29 @@ def _write(job: Make, model: nn.Module, card: Card, inputs: Sequence[NDArray[Any
 
 
 @torch.inference_mode()
-def _agreement(model: nn.Module, deployed: Deployed, card: Card, bundle: Bundle, job: Make) -> Agreement:
+def _compared(
+    model: nn.Module, deployed: Deployed, card: Card, bundle: Bundle, job: Make
+) -> tuple[OutputAgreement, float]:
     """How far the form is from the model on held-out images: one by one, several at once, and of an odd size where it
     takes them."""
-    held = list(calibration_images(card, job.calibration, job.calibration.held))
+    held = [
+        [torch.from_numpy(part) for part in each]
+        for each in calibration_images(card, job.calibration, job.calibration.held)
+    ]
     if isinstance(model, Detector):
-        both = [
-            (deployed(*(torch.from_numpy(x) for x in each)), model(*(torch.from_numpy(x) for x in each)))
-            for each in held
-            if bundle.size is None or tuple(each[0].shape[-2:]) == bundle.size
-        ]
-        said, exact = ([_found(pair[side]) for pair in both] for side in (0, 1))
-        return agreement_of_found(said, exact, model.task.least_score)
-    images = [torch.from_numpy(each[0]) for each in held]
-    groups: list[torch.Tensor] = [*images]
+        held = held[:_DETECTED]
+        said, exact = ([_found(each(*inputs)) for inputs in held] for each in (deployed, model))
+        return agreement_of_found(said, exact, model.task.least_score), unlike(said, exact)
+    images = [each[0] for each in held]
     alike = [each for each in images if each.shape == images[0].shape]
-    groups.append(torch.cat(alike[:3]))
+    groups = [*images, torch.cat(alike[:3])]
     if bundle.size is None:
         groups += [each[..., : -_ODD[0], : -_ODD[1]] for each in images[:4] if min(each.shape[-2:]) > 2 * max(_ODD)]
-    return agreement(
+    agreed = agreement(
         [row for group in groups for row in deployed(group).numpy()],
         [row for group in groups for row in model(group).numpy()],
     )
+    return agreed, agreed.error
 
 
 def _found(found: Found) -> Detections:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dorsal.deploy.choose import Candidate, Judged
+from dorsal.deploy.choose import Judged, TriedForm
 from dorsal.deploy.forms import RUNTIMES, Form
 from dorsal.jobs.forms import BUSY
 from dorsal.report.words.numerals import NONE, listed, plural
@@ -120,7 +120,7 @@ def _executed(study: DeploymentStudy) -> Iterator[str]:
     """Forms that do not compute as they were asked to."""
     for each in study.forms:
         form, done = each.candidate.form, each.candidate.done
-        if done is None or form.precision == "float32" or done[form.precision] > 0.99:
+        if done is None or form.precision in ("float32", "mixed") or done[form.precision] > 0.99:
             continue
         layers = each.candidate.fallen
         more = f" and {len(layers) - _TOLD_LAYERS:,} more" if len(layers) > _TOLD_LAYERS else ""
@@ -148,7 +148,7 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %" if share < 1 and rounded == "100 %" else rounded
 
 
-def _proof(candidate: Candidate, metric: Metric) -> str:
+def _proof(candidate: TriedForm, metric: Metric) -> str:
     """What is known of how right a form is."""
     if candidate.form.precision == "float32":
         found = candidate.agreement

@@ -1,0 +1,343 @@
+"""The forms of one model: made, timed side by side and proven, as far as that has come. The folder remembers it."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from msgspec.structs import replace
+from numpy.typing import NDArray
+
+from dorsal.deploy.bundle import read_bundle
+from dorsal.deploy.choose import Judged, TriedForm, choose
+from dorsal.deploy.forms import FILES, PRECISIONS, Form, Precision, forms_of
+from dorsal.deploy.possible import why_not
+from dorsal.deploy.proof import Drop, drop
+from dorsal.deploy.quantize import BIASES, RANGES, Quantization, blocks_of
+from dorsal.deploy.sensitivity import fewest_kept, sensitivities
+from dorsal.jobs.child_process import ChildProcess
+from dorsal.jobs.engine import LocalPool, Predictions, WorkerDeath
+from dorsal.jobs.evaluate import ModelPlan, evaluate_job, prepared_images
+from dorsal.jobs.events import Note, Stage
+from dorsal.jobs.execution import OnEvent
+from dorsal.jobs.forms import BUSY, Calibration, Made, Make
+from dorsal.jobs.json_file import read_record, write_record
+from dorsal.jobs.kept import contribution, write_predictions
+from dorsal.jobs.make_form import make_form, model_bytes, rewrites_in
+from dorsal.jobs.records import ModelScore
+from dorsal.jobs.resources import Resources
+from dorsal.jobs.rivals import Contest, other_work, time_forms, write_inputs
+from dorsal.language.amounts import show_bytes
+from dorsal.recipes.epoch import Step
+from dorsal.stats import Contribution
+from dorsal.study.deployment.question import Deployment, command_line
+from dorsal.study.deployment.records import DEPLOYMENT_SCHEMA
+
+_STATE, _INPUTS, _MODEL = "state.json", "inputs.npz", "model"
+
+
+class Effort(NamedTuple):
+    """How much is done: rounds of timing, how many images at most prove a form, None for all, and whether that is tried
+    which takes a while whatever the network: compilers, and every recipe of int8."""
+
+    rounds: int
+    images: int | None
+    is_whole: bool
+
+    def has(self, form: Form) -> bool:
+        """Whether a form is tried."""
+        return self.is_whole or form.runtime not in ("compile", "aoti")
+
+
+class Prepared(NamedTuple):
+    """A question worked out: the model's folder, what forms are proven on, and where ranges come from."""
+
+    source: Path
+    plan: ModelPlan
+    calibration: Calibration
+    effort: Effort
+
+
+class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is done so far, by the names of forms, so that the same call goes on."""
+
+    command: str
+    made: dict[str, Made] = {}
+    failed: dict[str, str] = {}
+    quantizations: dict[str, Quantization] = {}
+    scores: dict[str, ModelScore] = {}
+    schema: int = DEPLOYMENT_SCHEMA
+
+
+class Making:
+    """The forms of one model, as far as they are made, in the folder `work`, which remembers them."""
+
+    def __init__(self, question: Deployment, prepared: Prepared, work: Path, on_event: OnEvent) -> None:
+        self._question, self._prepared, self._work, self._on_event = question, prepared, work, on_event
+        asked = command_line(question)
+        found = read_record(work / _STATE, _State, DEPLOYMENT_SCHEMA, "state of a deployment")
+        self._state = found if found is not None and found.command == asked else _State(command=asked)
+
+    def _keep(self, **changes: Any) -> None:
+        self._state = replace(self._state, **changes)
+        write_record(self._work / _STATE, self._state)
+
+    def inputs(self) -> tuple[NDArray[Any], ...]:
+        """What the forms are timed with: images of one size, repeated where they are fewer than a batch."""
+        card, calibration, batch = self._prepared.plan.card, self._prepared.calibration, self._question.batch
+        held = list(prepared_images(card, calibration.data, calibration.split, np.array(calibration.held)))
+        alike = [each for each in held if each[0].shape == held[0][0].shape]
+        places = np.arange(batch) % len(alike)
+        inputs = tuple(np.concatenate([alike[place][part] for place in places]) for part in range(len(held[0])))
+        write_inputs(self._work / _INPUTS, inputs)
+        return inputs
+
+    def candidates(self) -> list[TriedForm]:
+        """Every form, made if it can be."""
+        forms = [form for form in forms_of(rewrites_in(self._prepared.source)) if self._prepared.effort.has(form)]
+        possible = [form for form in forms if not why_not(form, self._prepared.plan.card.task)]
+        self._check_disk(len(possible))
+        with ChildProcess(make_form, self._question.cores) as call:
+            for number, form in enumerate(possible):
+                self._on_event(Stage(f"making {form.name}", number, len(possible)))
+                self._make(form, call)
+        self._on_event(Stage("all forms are made", len(possible), len(possible)))
+        return [self._candidate(form) for form in forms]
+
+    def _check_disk(self, forms: int) -> None:
+        """Raises ValueError where so many forms do not fit on the disk."""
+        needed = (forms + 2) * model_bytes(self._prepared.source)
+        free = shutil.disk_usage(self._work).free
+        if free < needed:
+            raise ValueError(
+                f"out={str(self._question.folder)!r}: {forms} forms need about {show_bytes(needed)} of disk and "
+                f"{show_bytes(free)} are free; make room, or name a folder on another disk"
+            )
+
+    def _make(self, form: Form, call: Callable[[Make], Made | str | WorkerDeath]) -> None:
+        if form.name in self._state.made or form.name in self._state.failed:
+            return
+        if form.precision == "int8":
+            self._make_int8(form, call)
+        else:
+            self._note(form, call(self._job(form)))
+
+    def _make_int8(self, form: Form, call: Callable[[Make], Made | str | WorkerDeath]) -> None:
+        """The first form of a runtime in int8 is made by each recipe, and the best serves the others too: of the ranges
+        without moving biases, and of these with it."""
+        known = self._state.quantizations.get(form.runtime)
+        if known is not None:
+            self._note(form, call(self._job(form, known)))
+            return
+        ranges, biases = RANGES[form.runtime], BIASES[form.runtime]
+        if not self._prepared.effort.is_whole:
+            ranges, biases = ranges[:1], biases[:1]
+        images = len(self._prepared.calibration.places)
+        tried: list[tuple[float, Quantization, Made]] = []
+
+        def attempt(recipe: Quantization) -> Made | str | WorkerDeath:
+            found = call(self._job(form, recipe))
+            if isinstance(found, Made):
+                tried.append((found.error, recipe, found))
+            return found
+
+        said = [attempt(Quantization(ranges=each, images=images)) for each in ranges]
+        if not tried:
+            self._note(form, said[-1])
+            return
+        _, best, _ = min(tried, key=lambda each: each[0])
+        for bias in biases[1:]:
+            attempt(replace(best, bias=bias))
+        _, best, made = min(tried, key=lambda each: each[0])
+        self._keep(quantizations=self._state.quantizations | {form.runtime: best})
+        self._note(form, made if best is tried[-1][1] else call(self._job(form, best)))
+
+    def _job(self, form: Form, quantization: Quantization | None = None) -> Make:
+        shares = form.runtime == "openvino" or quantization is not None
+        graph = self._work / replace(form, precision="float32").name
+        return Make(
+            form=form,
+            folder=self._work / form.name,
+            model=self._prepared.source,
+            inputs=self._work / _INPUTS,
+            aim=self._question.aim,
+            threads=self._question.cores,
+            calibration=self._prepared.calibration,
+            graph=graph if shares and form.precision != "float32" else None,
+            quantization=quantization,
+        )
+
+    def _note(self, form: Form, found: Made | str | WorkerDeath) -> None:
+        match found:
+            case Made():
+                self._keep(made=self._state.made | {form.name: found})
+            case WorkerDeath(why) | str(why):
+                self._keep(failed=self._state.failed | {form.name: why})
+
+    def _candidate(self, form: Form) -> TriedForm:
+        if reason := why_not(form, self._prepared.plan.card.task):
+            return TriedForm(form=form, impossible=reason)
+        made = self._state.made.get(form.name)
+        if made is None:
+            return TriedForm(form=form, error=self._state.failed[form.name])
+        done, recipe = made.executed, read_bundle(self._work / form.name).quantization
+        return TriedForm(
+            form=form,
+            agreement=made.agreement,
+            size=made.size,
+            done=None if done is None else {each: done.share(each) for each in PRECISIONS},
+            fallen=() if done is None else done.fallen(_asked(form), () if recipe is None else recipe.kept),
+            quantization=recipe,
+        )
+
+    def judged(self, candidates: Sequence[TriedForm]) -> tuple[tuple[Judged, ...], float]:
+        """What becomes of the candidates, timed side by side and proven, and how much other work there was."""
+        running = [each.form for each in candidates if not (each.impossible or each.error)]
+        contest = self._time(running)
+        times = dict(zip(running, contest.timings, strict=True))
+        timed = [
+            replace(each, calls=found.rounds, memory=found.memory, error=found.error)
+            if (found := times.get(each.form))
+            else each
+            for each in candidates
+        ]
+        return choose(self._proven(timed), self._question.accept_unshown), contest.others
+
+    def mixed(self, judged: Sequence[Judged]) -> list[TriedForm]:
+        """For each runtime whose forms in int8 would be the fastest, and are not right: the fastest of them, with the
+        fewest blocks in floating point that make it right."""
+        found = []
+        kept = next((each.candidate.median for each in judged if each.fate == "chosen"), np.inf)
+        for runtime in RANGES:
+            ours = [
+                each
+                for each in judged
+                if (each.candidate.form.runtime, each.candidate.form.precision) == (runtime, "int8")
+            ]
+            faster = [each for each in ours if each.candidate.median < kept]
+            if faster and not any(each.candidate.outcome == "right" for each in ours):
+                base = min(faster, key=lambda each: each.candidate.median).candidate
+                found += self._mixed(base)
+        return found
+
+    def _mixed(self, base: TriedForm) -> list[TriedForm]:
+        form, recipe = replace(base.form, precision="mixed"), base.quantization
+        assert recipe is not None
+        folder, graph = self._work / form.name, self._job(base.form, recipe).graph
+        assert graph is not None
+        blocks = [block for block in blocks_of(graph / FILES[form.runtime][0]) if block]
+        with ChildProcess(make_form, self._question.cores) as call:
+
+            def made(blocks: tuple[str, ...]) -> Made | None:
+                found = call(self._job(form, replace(recipe, kept=blocks)))
+                return found if isinstance(found, Made) else None
+
+            def error(kept: tuple[str, ...]) -> float:
+                (left,) = set(blocks) - set(kept) or {"all"}
+                self._on_event(Stage(f"{form.name}: what {left} costs in int8", blocks.index(left), len(blocks)))
+                found = made(kept)
+                return np.inf if found is None else found.error
+
+            def is_right(kept: tuple[str, ...]) -> bool:
+                self._on_event(Stage(f"{form.name}: {len(kept)} of {len(blocks)} blocks in floating point", 0, 1))
+                if made(kept) is None:
+                    return False
+                name = f"{form.name}-{hashlib.sha256(repr(kept).encode()).hexdigest()[:8]}"
+                said = self._drop(name, folder)
+                return not isinstance(said, str) and said.outcome == "right"
+
+            ranked = [each.block for each in sensitivities(blocks, error)]
+            kept = fewest_kept(ranked, is_right)
+            if not kept:
+                self._on_event(Note(f"{form.name} is not right with any of its blocks in int8"))
+                return []
+            self._note(form, call(self._job(form, replace(recipe, kept=kept))))
+        return [self._candidate(form)]
+
+    def _proven(self, candidates: Sequence[TriedForm]) -> list[TriedForm]:
+        """The candidates with a proof for each that is faster than the fastest right one."""
+        found = {each.form: each for each in candidates}
+        for each in sorted(candidates, key=lambda each: each.median):
+            if not each.calls:
+                break
+            if each.form.precision != "float32":
+                each = found[each.form] = self._with_drop(each)  # noqa: PLW2901
+            if each.outcome == "right" or (self._question.accept_unshown and each.outcome == "not shown"):
+                break
+        return [found[each.form] for each in candidates]
+
+    def _time(self, forms: Sequence[Form]) -> Contest:
+        rounds = self._prepared.effort.rounds
+        if (others := other_work()) > BUSY:
+            told = f"other work takes {100 * others:.0f} % of the processor; rounds that it spoils are made again"
+            self._on_event(Note(told))
+        contest = time_forms(
+            [self._work / form.name for form in forms],
+            self._work / _INPUTS,
+            self._question.cores,
+            rounds,
+            lambda done: self._on_event(Stage("timing rounds", done, rounds)),
+        )
+        if contest.others > BUSY:
+            self._on_event(
+                Note(f"other work took {100 * contest.others:.0f} % of the processor: the times are not to be trusted")
+            )
+        return contest
+
+    def _with_drop(self, each: TriedForm) -> TriedForm:
+        found = self._drop(each.form.name, self._work / each.form.name)
+        return replace(each, calls=(), error=found) if isinstance(found, str) else replace(each, drop=found)
+
+    def _drop(self, name: str, form: Path) -> Drop | str:
+        """What a form loses; the error where it could not be scored."""
+        self._on_event(Stage(f"proving {name}", 0, 1))
+        exact, said = self._said(_MODEL, self._prepared.source), self._said(name, form)
+        if isinstance(said, str):
+            return said
+        assert not isinstance(exact, str)
+        return drop(said.values(), exact.values(), self._question.max_drop)
+
+    def score(self) -> float:
+        """The model's score, in percent."""
+        found = self._said(_MODEL, self._prepared.source)
+        assert not isinstance(found, str)
+        return found.score()
+
+    def _said(self, name: str, model: Path) -> Contribution | str:
+        """What each image contributes to the score of a model or a form; the error where it could not be scored."""
+        known = self._state.scores.get(name)
+        if known is None:
+            known = self._scored(name, model)
+            self._keep(scores=self._state.scores | {name: known})
+        if known.error:
+            return known.error
+        return contribution(self._work, known, self._prepared.plan.card.task)
+
+    def _scored(self, name: str, model: Path) -> ModelScore:
+        place = Resources(device="cpu", workers=1, threads=self._question.cores)
+        job = replace(self._prepared.plan.job, key=f"{self._prepared.plan.job.key}-{name}", name=name, model=str(model))
+        pool = LocalPool(1, place.threads, functools.partial(evaluate_job, place=place))
+        with contextlib.closing(pool.run_all([job])) as reports:
+            for report in reports:
+                match report.what:
+                    case Predictions(content=content):
+                        write_predictions(self._work, job.key, content)
+                    case Step(step=step, steps=steps):
+                        self._on_event(Stage(f"proving {name}", step, steps))
+                    case ModelScore() as score:
+                        if name == _MODEL and score.error:
+                            raise ValueError(f"{self._question.model}: {score.error}")
+                        return score
+        raise AssertionError("a job ends with its outcome")
+
+
+def _asked(form: Form) -> Precision:
+    """The precision that most of a form is to be in."""
+    return "int8" if form.precision == "mixed" else form.precision
