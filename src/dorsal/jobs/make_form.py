@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from msgspec.structs import replace
 from numpy.typing import NDArray
 from torch import nn
 
-from dorsal.deploy.bundle import Bundle, make_bundle, open_bundle
+from dorsal.deploy.bundle import SCRIPT, Bundle, make_bundle, open_bundle, read_bundle, write_bundle
 from dorsal.deploy.deployed import Deployed
 from dorsal.deploy.executed import Executed, executed_by_onnx, executed_by_openvino
 from dorsal.deploy.export import export_onnx, export_openvino
 from dorsal.deploy.forms import FILES, Rewrite
+from dorsal.deploy.pixels import take_pixels
 from dorsal.deploy.programs import export_program
 from dorsal.deploy.proof import Detections, OutputAgreement, agreement, agreement_of_found, unlike
 from dorsal.deploy.quantize import quantize
@@ -25,6 +27,7 @@ from dorsal.deploy.runtime import OnnxSession, OpenVinoSession
 from dorsal.jobs.evaluate import prepared_images
 from dorsal.jobs.forms import Calibration, Made, Make
 from dorsal.jobs.plan import describe_error
+from dorsal.language.files import sha256_of
 from dorsal.tasks.detect.detector import Detector, Found
 from dorsal.tasks.saved import load_model
 from dorsal.weights.card import MODEL_FILE, Card
@@ -49,6 +52,23 @@ def make_form(job: Make) -> Made | str:
         return Made(agreement=found, error=error, size=size, executed=_executed(job, bundle, inputs))
     except Exception as error:
         return describe_error(error)
+
+
+def make_pixels(asked: tuple[Path, Path]) -> str:
+    """Makes the form in the first folder anew in the second, with images normalized in its graph. Returns what was
+    raised, "" where nothing was."""
+    source, folder = asked
+    try:
+        bundle = read_bundle(source)
+        folder.mkdir(exist_ok=True)
+        name = FILES[bundle.runtime][0]
+        take_pixels(bundle.runtime, source / name, folder / name, bundle.preprocessing.normalization)
+        shutil.copyfile(source / SCRIPT, folder / SCRIPT)
+        files = {file: sha256_of(folder / file) for file in FILES[bundle.runtime]}
+        write_bundle(folder, replace(bundle, files=files, pixels=True))
+    except Exception as error:
+        return describe_error(error)
+    return ""
 
 
 def rewrites_in(model: Path) -> tuple[Rewrite, ...]:

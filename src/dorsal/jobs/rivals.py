@@ -16,6 +16,7 @@ import psutil
 from numpy.typing import NDArray
 
 from dorsal.deploy.bundle import open_bundle, read_bundle
+from dorsal.deploy.pixels import Normalized
 from dorsal.deploy.possible import why_not
 from dorsal.deploy.runtime import Session
 from dorsal.jobs.child_process import ChildProcess
@@ -87,11 +88,19 @@ class _Caller:
     def _opened(self) -> Session:
         with np.load(self._inputs) as arrays:
             self._given = tuple(arrays[name] for name in sorted(arrays.files))
-        why_not(read_bundle(self._folder).form)  # imports the runtime, whose own size is not the form's
+        bundle = read_bundle(self._folder)
+        why_not(bundle.form)  # imports the runtime, whose own size is not the form's
         self._before = float(psutil.Process().memory_info().rss) / 2**20
         with contextlib.suppress(OSError):  # on Linux the peak is measured anew from here
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-        self._session = open_bundle(self._folder, self._threads, self._given[0].shape)
+        images = self._given[0]
+        gives_pixels = images.dtype == np.uint8
+        shape = images.shape
+        if gives_pixels and not bundle.pixels:
+            shape = (shape[0], shape[3], *shape[1:3])
+        session = open_bundle(self._folder, self._threads, shape)
+        normalization = bundle.preprocessing.normalization
+        self._session = Normalized(session, normalization) if gives_pixels and not bundle.pixels else session
         self._session.timed(self._given, 2)  # compilers and allocators
         return self._session
 

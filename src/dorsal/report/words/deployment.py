@@ -30,7 +30,7 @@ def form_name(form: Form) -> str:
 
 def conclusions(study: DeploymentStudy) -> tuple[str, ...]:
     """What came of it, the most important first."""
-    return (*_kept(study), *_trust(study), *_executed(study))
+    return (*_kept(study), *_pixels(study), *_trust(study), *_executed(study))
 
 
 def rows(study: DeploymentStudy) -> list[tuple[str, ...]]:
@@ -106,6 +106,16 @@ def _kept(study: DeploymentStudy) -> Iterator[str]:
         yield f"PyTorch eager in float32 takes {_times(plain[0].slower)} the time."
     if kept.candidate.outcome == "not shown":
         yield "It is not shown to be right: --accept-unshown was given."
+
+
+def _pixels(study: DeploymentStudy) -> Iterator[str]:
+    if study.pixels is None:
+        return
+    taken = study.pixels.high is not None and study.pixels.high < 1
+    yield (
+        f"Normalizing images in its graph takes {_times(study.pixels)} the time of normalizing them before, so they "
+        f"are normalized {'there' if taken else 'before'}."
+    )
 
 
 def _trust(study: DeploymentStudy) -> Iterator[str]:

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from dorsal.deploy.bundle import read_bundle
-from dorsal.deploy.choose import Judged, TriedForm, choose
+from dorsal.deploy.choose import Judged, TriedForm, choose, ratio
 from dorsal.deploy.forms import FILES, PRECISIONS, Form, Precision, forms_of
 from dorsal.deploy.possible import why_not
 from dorsal.deploy.proof import Drop, drop
@@ -30,13 +30,14 @@ from dorsal.jobs.execution import OnEvent
 from dorsal.jobs.forms import BUSY, Calibration, Made, Make
 from dorsal.jobs.json_file import read_record, write_record
 from dorsal.jobs.kept import contribution, write_predictions
-from dorsal.jobs.make_form import make_form, model_bytes, rewrites_in
+from dorsal.jobs.make_form import make_form, make_pixels, model_bytes, rewrites_in
 from dorsal.jobs.records import ModelScore
 from dorsal.jobs.resources import Resources
 from dorsal.jobs.rivals import Contest, other_work, time_forms, write_inputs
 from dorsal.language.amounts import show_bytes
 from dorsal.recipes.epoch import Step
-from dorsal.stats import Contribution
+from dorsal.spec.task import Classify
+from dorsal.stats import Contribution, Estimate
 from dorsal.study.deployment.question import Deployment, command_line
 from dorsal.study.deployment.records import DEPLOYMENT_SCHEMA
 
@@ -225,6 +226,32 @@ class Making:
             if faster and not any(each.candidate.outcome == "right" for each in ours):
                 base = min(faster, key=lambda each: each.candidate.median).candidate
                 found += self._mixed(base)
+        return found
+
+    def pixels(self, kept: TriedForm) -> Estimate | None:
+        """The time of the kept form with images normalized in its graph, as a ratio to normalizing them before. The form
+        is replaced where that is shown to be faster and is right. None where it cannot be."""
+        if kept.form.runtime not in RANGES or not isinstance(self._prepared.plan.card.task, Classify):
+            return None
+        form = self._work / kept.form.name
+        other = self._work / f"{kept.form.name}-pixels"
+        self._on_event(Stage("pixels into the graph", 0, 1))
+        with ChildProcess(make_pixels, self._question.cores) as call:
+            if call((form, other)):
+                return None
+        with np.load(self._work / _INPUTS) as arrays:
+            size = arrays["arr_0"].transpose(0, 2, 3, 1).shape
+        inputs = self._work / f"pixels-{_INPUTS}"
+        write_inputs(inputs, [np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)])
+        contest = time_forms([other, form], inputs, self._question.cores, self._prepared.effort.rounds)
+        if any(each.error for each in contest.timings):
+            return None
+        inside, before = (np.array([np.median(calls) for calls in each.rounds]) for each in contest.timings)
+        found = ratio(inside, before)
+        lost = self._drop(f"{kept.form.name}-pixels", other)
+        if found.high is not None and found.high < 1 and not isinstance(lost, str) and lost.outcome == "right":
+            shutil.rmtree(form)
+            other.rename(form)
         return found
 
     def _mixed(self, base: TriedForm) -> list[TriedForm]:

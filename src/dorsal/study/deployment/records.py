@@ -9,6 +9,7 @@ from dorsal.deploy.runtime import Aim
 from dorsal.jobs.forms import BUSY, Calibration
 from dorsal.jobs.records import Machine
 from dorsal.spec.task import AnyTask
+from dorsal.stats import Estimate
 
 DEPLOYMENT_FILE = "deployment.json"
 DEPLOYMENT_SCHEMA = 1
@@ -24,6 +25,8 @@ class DeploymentStudy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     - `calibration`: where ranges come from. `batch`, `threads`, `aim`, `max_drop`, `accept_unshown`: as asked.
     - `shape`: of what was timed, [N, C, H, W]. `rounds`: how many there were. `others`: the largest share of the
       processor that other work took in one of them.
+    - `pixels`: the time of the kept form with images normalized in its graph, over that of normalizing them before;
+      None where that was not tried.
     """
 
     command: str
@@ -47,6 +50,7 @@ class DeploymentStudy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     instructions: tuple[str, ...]
     versions: dict[str, str]
     forms: tuple[Judged, ...]
+    pixels: Estimate | None
     schema: int = DEPLOYMENT_SCHEMA
 
     @property

@@ -130,6 +130,8 @@ def _deploy(question: Deployment, prepared: Prepared, folder: Path, on_event: On
     judged, others = making.judged(candidates)
     if mixed := making.mixed(judged):
         judged, others = making.judged([*candidates, *mixed])
+    kept = next((each.candidate for each in judged if each.fate == "chosen"), None)
+    pixels = None if kept is None else making.pixels(kept)
     plan, card, place = prepared.plan, prepared.plan.card, machine("cpu", 1, question.cores)
     study = DeploymentStudy(
         command=command_line(question),
@@ -153,6 +155,7 @@ def _deploy(question: Deployment, prepared: Prepared, folder: Path, on_event: On
         instructions=instructions(),
         versions=versions() | runtime_versions(),
         forms=judged,
+        pixels=pixels,
     )
     if study.kept is not None:
         _write_bundle(folder, work / study.kept.candidate.form.name, prepared.source, study)
