@@ -274,7 +274,7 @@ def called(bundle: Path, capsys: pytest.CaptureFixture[str], *words: str) -> tup
 def test_answers_in_words_and_as_json(bundle: Path, capsys) -> None:
     path = str(bundle.parent / "x.png")
     code, out, err = called(bundle, capsys, path, "--top", "2")
-    assert (code, out, err) == (0, f"{path}: c 0.4; e 0.25\n", "")
+    assert (code, out, err) == (0, f"{path}: c 40.0 %; e 25.0 %\n", "")
     code, out, err = called(bundle, capsys, path, "--json")
     assert (code, err) == (0, "")
     assert json.loads(out) == {

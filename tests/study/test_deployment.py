@@ -17,8 +17,10 @@ import dorsal
 from dorsal.deploy.bundle import BUNDLE_FILE, SCRIPT, SOURCE, open_bundle, read_bundle, write_bundle
 from dorsal.deploy.possible import _why_no_runtime
 from dorsal.jobs.events import Event, Note, Stage
+from dorsal.jobs.forms import Full, Make
 from dorsal.jobs.predict import predict
 from dorsal.jobs.trained import save_trained, trained_card
+from dorsal.study.deployment import making
 from dorsal.study.deployment import run as deployment
 from dorsal.study.deployment.question import Deployment
 from dorsal.study.deployment.run import deploy
@@ -224,6 +226,21 @@ def test_a_full_disk_leaves_no_bundle(model: Path, tmp_path: Path, monkeypatch: 
     with pytest.raises(ValueError, match=r"forms need about .* of disk and 10 bytes are free"):
         deploy(asked(model, tmp_path / "out"))
     assert not (tmp_path / "out" / BUNDLE_FILE).exists()
+
+
+def test_a_disk_that_is_full_on_the_way_ends_it_and_leaves_no_bundle(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deployment, "_WHOLE", deployment._TEST)
+    monkeypatch.setattr(deployment, "_try", lambda *_: None)
+    monkeypatch.setattr(making, "make_form", _full)
+    with pytest.raises(OSError, match="no room left on the disk; the same command goes on"):
+        deploy(asked(model, tmp_path / "out"))
+    assert not (tmp_path / "out" / BUNDLE_FILE).exists()
+
+
+def _full(job: Make) -> Full:
+    return Full(str(job.folder))
 
 
 def test_too_few_images_are_refused_before_any_work(model: Path, tmp_path: Path) -> None:

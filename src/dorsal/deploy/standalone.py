@@ -261,6 +261,14 @@ def _torch(torch: Any, path: Path, about: dict[str, Any], threads: int) -> Calla
     return run
 
 
+def _told(answer: dict[str, Any]) -> str:
+    """A class, or an object, in a line."""
+    if "box" in answer:
+        x0, y0, x1, y1 = map(round, answer["box"])
+        return f"{answer['class']} {answer['score']:.2f} at {x0}, {y0} to {x1}, {y1}"
+    return f"{answer['class']} {100 * answer.get('probability', answer.get('share', 0)):.1f} %"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code, 2 for an error."""
     parser = argparse.ArgumentParser(description="Says what the model in this folder sees in image files.")
@@ -280,8 +288,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             for path, found in zip(paths, model.see([model.read(path) for path in paths]), strict=True):
                 answers[str(path)] = answer = model.answer(found, asked.top, asked.least_score)
                 if not asked.json:
-                    told = "; ".join(" ".join(map(str, each.values())) for each in answer)
-                    print(f"{path}: {told or 'nothing'}")
+                    told = "; ".join(map(_told, answer)) or f"nothing that scores {asked.least_score:g} or more"
+                    print(f"{path}: {told}")
     except (ValueError, KeyError) as error:
         print("error:", f"bundle.json lacks {error}" if isinstance(error, KeyError) else error, file=sys.stderr)
         return 2

@@ -47,6 +47,12 @@ class Make(msgspec.Struct, frozen=True, kw_only=True):
     quantization: Quantization | None = None
 
 
+class Full(msgspec.Struct, frozen=True):
+    """There was no room to write a form."""
+
+    path: str
+
+
 class Made(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is known of a form once it is made.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ from dorsal.deploy.quantize import quantize
 from dorsal.deploy.rewrite import rewrites_of, rewritten
 from dorsal.deploy.runtime import OnnxSession, OpenVinoSession
 from dorsal.jobs.evaluate import prepared_images
-from dorsal.jobs.forms import Calibration, Made, Make
+from dorsal.jobs.forms import Calibration, Full, Made, Make
 from dorsal.jobs.plan import describe_error
 from dorsal.language.files import sha256_of
 from dorsal.tasks.detect.detector import Detector, Found
@@ -35,11 +36,12 @@ from dorsal.weights.saved import REFERENCE, WEIGHTS
 
 _ODD = (7, 5)
 """By so many pixels, height and width, images of an odd size are smaller."""
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _DETECTED = 16
 """On so many images detectors are compared, which have many objects each."""
 
 
-def make_form(job: Make) -> Made | str:
+def make_form(job: Make) -> Made | Full | str:
     """Makes the form, as a bundle in its folder. What is raised is told, and the folder is left without a record."""
     torch.set_num_threads(job.threads)
     try:
@@ -51,6 +53,8 @@ def make_form(job: Make) -> Made | str:
         size = sum((job.folder / name).stat().st_size for name in bundle.files) / 2**20
         return Made(agreement=found, error=error, size=size, executed=_executed(job, bundle, inputs))
     except Exception as error:
+        if isinstance(error, OSError) and (error.errno in _NO_ROOM or "cannot write" in str(error)):
+            return Full(str(job.folder))
         return describe_error(error)
 
 

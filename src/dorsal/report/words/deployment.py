@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dorsal.deploy.choose import Judged, TriedForm
-from dorsal.deploy.forms import RUNTIMES, Form
+from dorsal.deploy.forms import PRECISIONS, RUNTIMES, Form, Runtime
 from dorsal.jobs.forms import BUSY
 from dorsal.report.words.numerals import NONE, listed, plural
 from dorsal.spec.metric import Metric
@@ -74,15 +74,18 @@ def _possible(study: DeploymentStudy) -> list[Judged]:
 
 
 def _impossible(study: DeploymentStudy) -> Iterator[str]:
-    """Which forms cannot exist on this machine, a sentence for each reason."""
-    by_reason: dict[str, list[str]] = {}
+    """Which forms cannot exist on this machine, a sentence for each reason: runtimes, or their precisions."""
+    by_reason: dict[str, dict[Runtime, list[str]]] = {}
     for each in study.forms:
         if each.fate == "impossible":
             form = each.candidate.form
-            named = by_reason.setdefault(each.candidate.impossible, [])
-            if (name := f"{RUNTIMES[form.runtime]} in {form.precision}") not in named:
-                named.append(name)
-    for reason, names in by_reason.items():
+            named = by_reason.setdefault(each.candidate.impossible, {}).setdefault(form.runtime, [])
+            named += [form.precision] if form.precision not in named else []
+    for reason, found in by_reason.items():
+        names = [
+            RUNTIMES[runtime] + ("" if set(PRECISIONS) <= set(those) else f" in {listed(those)}")
+            for runtime, those in found.items()
+        ]
         yield f"{listed(names)} cannot exist here: {reason}."
 
 

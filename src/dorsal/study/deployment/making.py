@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import hashlib
 import shutil
@@ -27,7 +28,7 @@ from dorsal.jobs.engine import LocalPool, Predictions, WorkerDeath
 from dorsal.jobs.evaluate import ModelPlan, evaluate_job, prepared_images
 from dorsal.jobs.events import Note, Stage
 from dorsal.jobs.execution import OnEvent
-from dorsal.jobs.forms import BUSY, Calibration, Made, Make
+from dorsal.jobs.forms import BUSY, Calibration, Full, Made, Make
 from dorsal.jobs.json_file import read_record, write_record
 from dorsal.jobs.kept import contribution, write_predictions
 from dorsal.jobs.make_form import make_form, make_pixels, model_bytes, rewrites_in
@@ -77,6 +78,10 @@ class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     schema: int = DEPLOYMENT_SCHEMA
 
 
+_Answer = Made | Full | str | WorkerDeath
+"""What comes of making a form."""
+
+
 class Making:
     """The forms of one model, as far as they are made, in the folder `work`, which remembers them."""
 
@@ -122,7 +127,7 @@ class Making:
                 f"{show_bytes(free)} are free; make room, or name a folder on another disk"
             )
 
-    def _make(self, form: Form, call: Callable[[Make], Made | str | WorkerDeath]) -> None:
+    def _make(self, form: Form, call: Callable[[Make], _Answer]) -> None:
         if form.name in self._state.made or form.name in self._state.failed:
             return
         if form.precision == "int8":
@@ -130,7 +135,7 @@ class Making:
         else:
             self._note(form, call(self._job(form)))
 
-    def _make_int8(self, form: Form, call: Callable[[Make], Made | str | WorkerDeath]) -> None:
+    def _make_int8(self, form: Form, call: Callable[[Make], _Answer]) -> None:
         """The first form of a runtime in int8 is made by each recipe, and the best serves the others too: of the ranges
         without moving biases, and of these with it."""
         known = self._state.quantizations.get(form.runtime)
@@ -143,7 +148,7 @@ class Making:
         images = len(self._prepared.calibration.places)
         tried: list[tuple[float, Quantization, Made]] = []
 
-        def attempt(recipe: Quantization) -> Made | str | WorkerDeath:
+        def attempt(recipe: Quantization) -> _Answer:
             found = call(self._job(form, recipe))
             if isinstance(found, Made):
                 tried.append((found.error, recipe, found))
@@ -175,10 +180,12 @@ class Making:
             quantization=quantization,
         )
 
-    def _note(self, form: Form, found: Made | str | WorkerDeath) -> None:
+    def _note(self, form: Form, found: _Answer) -> None:
         match found:
             case Made():
                 self._keep(made=self._state.made | {form.name: found})
+            case Full(path):
+                raise OSError(errno.ENOSPC, "there is no room left on the disk; the same command goes on", path)
             case WorkerDeath(why) | str(why):
                 self._keep(failed=self._state.failed | {form.name: why})
 
@@ -229,8 +236,8 @@ class Making:
         return found
 
     def pixels(self, kept: TriedForm) -> Estimate | None:
-        """The time of the kept form with images normalized in its graph, as a ratio to normalizing them before. The form
-        is replaced where that is shown to be faster and is right. None where it cannot be."""
+        """The time of the kept form with images normalized in its graph, as a ratio to normalizing them before. None
+        where it cannot be. The form is replaced where that is shown to be faster and is right."""
         if kept.form.runtime not in RANGES or not isinstance(self._prepared.plan.card.task, Classify):
             return None
         form = self._work / kept.form.name
