@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -62,11 +62,41 @@ Rival = Callable[[], Turn | str | WorkerDeath]
 """Gives a form its turn."""
 
 
+class OpenBundle(msgspec.Struct, frozen=True):
+    """Opens the form in a folder with so many threads, for images of one shape. Where they are pixels and the graph
+    does not take these, they are normalized before each call."""
+
+    folder: Path
+    threads: int
+
+    def load(self) -> None:
+        """Imports the runtime."""
+        why_not(read_bundle(self.folder).form)
+
+    def __call__(self, images: NDArray[Any]) -> Session:
+        """The opened form. Raises as `open_bundle`."""
+        bundle, shape = read_bundle(self.folder), images.shape
+        if images.dtype != np.uint8 or bundle.pixels:
+            return open_bundle(self.folder, self.threads, shape)
+        session = open_bundle(self.folder, self.threads, (shape[0], shape[3], *shape[1:3]))
+        return Normalized(session, bundle.preprocessing.normalization)
+
+
+class Opener(Protocol):
+    """Opens what is to be timed, in a process of its own."""
+
+    def load(self) -> None:
+        """Imports what is not to count as memory of the form."""
+
+    def __call__(self, images: NDArray[Any]) -> Session:
+        """What is to be called with images of this shape and type."""
+
+
 class _Caller:
     """A form in its process: it is opened in the first turn, and called in each."""
 
-    def __init__(self, folder: Path, inputs: Path, threads: int) -> None:
-        self._folder, self._inputs, self._threads = folder, inputs, threads
+    def __init__(self, opener: Opener, inputs: Path) -> None:
+        self._opener, self._inputs = opener, inputs
         self._session: Session | None = None
         self._given: tuple[Any, ...] = ()
         self._before = 0.0
@@ -88,19 +118,11 @@ class _Caller:
     def _opened(self) -> Session:
         with np.load(self._inputs) as arrays:
             self._given = tuple(arrays[name] for name in sorted(arrays.files))
-        bundle = read_bundle(self._folder)
-        why_not(bundle.form)  # imports the runtime, whose own size is not the form's
+        self._opener.load()
         self._before = float(psutil.Process().memory_info().rss) / 2**20
         with contextlib.suppress(OSError):  # on Linux the peak is measured anew from here
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-        images = self._given[0]
-        gives_pixels = images.dtype == np.uint8
-        shape = images.shape
-        if gives_pixels and not bundle.pixels:
-            shape = (shape[0], shape[3], *shape[1:3])
-        session = open_bundle(self._folder, self._threads, shape)
-        normalization = bundle.preprocessing.normalization
-        self._session = Normalized(session, normalization) if gives_pixels and not bundle.pixels else session
+        self._session = self._opener(self._given[0])
         self._session.timed(self._given, 2)  # compilers and allocators
         return self._session
 
@@ -112,11 +134,11 @@ def write_inputs(path: Path, inputs: Sequence[NDArray[Any]]) -> None:
 
 
 def time_forms(
-    folders: Sequence[Path], inputs: Path, threads: int, rounds: int, on_round: Callable[[int], None] = lambda _: None
+    openers: Sequence[Opener], inputs: Path, threads: int, rounds: int, on_round: Callable[[int], None] = lambda _: None
 ) -> Contest:
-    """Times the forms in these folders on the arrays of a file by `write_inputs`."""
+    """Times what these open on the arrays of a file by `write_inputs`."""
     with contextlib.ExitStack() as stack:
-        callers = [stack.enter_context(ChildProcess(_Caller(folder, inputs, threads), threads)) for folder in folders]
+        callers = [stack.enter_context(ChildProcess(_Caller(each, inputs), threads)) for each in openers]
         rivals = [functools.partial(caller, "turn") for caller in callers]
         return in_rounds(rivals, rounds, on_round=on_round)
 

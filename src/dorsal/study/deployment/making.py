@@ -34,7 +34,7 @@ from dorsal.jobs.kept import contribution, write_predictions
 from dorsal.jobs.make_form import make_form, make_pixels, model_bytes, rewrites_in
 from dorsal.jobs.records import ModelScore
 from dorsal.jobs.resources import Resources
-from dorsal.jobs.rivals import Contest, other_work, time_forms, write_inputs
+from dorsal.jobs.rivals import Contest, OpenBundle, other_work, time_forms, write_inputs
 from dorsal.language.amounts import show_bytes
 from dorsal.recipes.epoch import Step
 from dorsal.spec.task import Classify
@@ -250,7 +250,8 @@ class Making:
             size = arrays["arr_0"].transpose(0, 2, 3, 1).shape
         inputs = self._work / f"pixels-{_INPUTS}"
         write_inputs(inputs, [np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)])
-        contest = time_forms([other, form], inputs, self._question.cores, self._prepared.effort.rounds)
+        openers = [OpenBundle(each, self._question.cores) for each in (other, form)]
+        contest = time_forms(openers, inputs, self._question.cores, self._prepared.effort.rounds)
         if any(each.error for each in contest.timings):
             return None
         inside, before = (np.array([np.median(calls) for calls in each.rounds]) for each in contest.timings)
@@ -313,7 +314,7 @@ class Making:
             told = f"other work takes {100 * others:.0f} % of the processor; rounds that it spoils are made again"
             self._on_event(Note(told))
         contest = time_forms(
-            [self._work / form.name for form in forms],
+            [OpenBundle(self._work / form.name, self._question.cores) for form in forms],
             self._work / _INPUTS,
             self._question.cores,
             rounds,
