@@ -147,8 +147,10 @@ def test_a_deployed_model_is_deployed_anew_from_its_source(
     out, _, _ = deployed
     monkeypatch.setattr(deployment, "_WHOLE", deployment._TEST)
     monkeypatch.setattr(deployment, "_try", lambda *_: None)
-    again = deploy(asked(out, tmp_path / "again", again=True, max_drop=100.0))
+    again = deploy(Deployment(model=str(out), again=True, calibration=16, threads=1, out=str(tmp_path / "again")))
     assert again.kept is not None
+    assert again.max_drop == 100, "what is not given is as it was asked before"
+    assert again.images.startswith("24 of 60 validation images of ")
     assert (tmp_path / "again" / SOURCE / "model.json").is_file()
 
 

@@ -50,7 +50,11 @@ class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         int, option("Images from which int8 learns ranges: of the training split, or not proven on.", least=1)
     ] = 128
     again: Annotated[
-        bool, option("Deploy a deployed model anew on this machine, from the weights that it was made of.")
+        bool,
+        option(
+            "Deploy a deployed model anew on this machine, from the weights that it was made of; what is not given is "
+            "as it was asked then."
+        ),
     ] = False
     test: Annotated[
         bool, option("Do all of it with a small network of the same grammar with random weights, and keep nothing.")

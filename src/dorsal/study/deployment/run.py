@@ -8,9 +8,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from msgspec.structs import replace
 
+from dorsal.data.spec import format_data
 from dorsal.deploy.bundle import BUNDLE_FILE, SCRIPT, SOURCE, is_bundle, read_bundle, write_bundle
 from dorsal.jobs.evaluate import plan_evaluation, training_images
 from dorsal.jobs.events import Event, Note
@@ -26,6 +28,7 @@ from dorsal.study.deployment.making import Effort, Making, Prepared
 from dorsal.study.deployment.question import Deployment, command_line
 from dorsal.study.deployment.readme import bundle_readme
 from dorsal.study.deployment.records import DEPLOYMENT_FILE, DEPLOYMENT_SCHEMA, DeploymentStudy
+from dorsal.study.deployment.saved import read_deployment
 
 _WORK = ".work"
 _ORDER = 15
@@ -49,7 +52,9 @@ def deploy(question: Deployment, *, on_event: OnEvent = lambda _: None) -> Deplo
     model has not, too few images, or a folder that holds something else or that another process holds; OSError when the
     disk is full, with nothing that looks like a deployed model.
     """
-    source = Path(question.model) / SOURCE if question.again else Path(question.model)
+    source = Path(question.model)
+    if question.again:
+        question, source = _as_before(question), source / SOURCE
     if question.test:
         return _try(question, source, on_event)
     folder = question.folder
@@ -62,6 +67,17 @@ def deploy(question: Deployment, *, on_event: OnEvent = lambda _: None) -> Deplo
         on_event(Note("all of it is tried on a small network of the same grammar first"))
         _try(question, source, on_event)
         return _deploy(question, prepared, folder, on_event)
+
+
+def _as_before(question: Deployment) -> Deployment:
+    """The question of a bundle that is deployed again: what it leaves at its default is as it was asked before."""
+    before = read_deployment(Path(question.model))
+    asked = {"data": format_data(before.calibration.data)}
+    asked |= {field: getattr(before, field) for field in ("batch", "aim", "max_drop", "accept_unshown")}
+    defaults = {each.name: each.default for each in msgspec.structs.fields(Deployment)}
+    return replace(
+        question, **{field: value for field, value in asked.items() if getattr(question, field) == defaults[field]}
+    )
 
 
 def _try(question: Deployment, source: Path, on_event: OnEvent) -> DeploymentStudy:
