@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ from dorsal.deploy.runtime import Outputs, Session
 from dorsal.jobs import rivals
 from dorsal.jobs.engine import WorkerDeath
 from dorsal.jobs.forms import BUSY
-from dorsal.jobs.rivals import Contest, Turn, in_rounds
+from dorsal.jobs.rivals import Contest, Timings, Turn, in_rounds, in_sittings
 
 
 class Machine:
@@ -96,6 +96,33 @@ def test_nothing_but_failures_ends_at_once() -> None:
     assert machine.contest(machine.rival("a", 1, 1), rounds=5).timings[0].error == "no"
     assert machine.turns == ["a"]
     assert in_rounds((), 3) == Contest((), 0.0)
+
+
+def test_sittings_have_all_rounds_in_another_order_and_only_the_first_has_slow_forms() -> None:
+    """Form 1 takes twice as long as form 0; form 2 fails in the second sitting."""
+    sat: list[tuple[list[int], int, int]] = []
+
+    def sit(places: Sequence[int], count: int, done: int) -> Contest:
+        sat.append((list(places), count, done))
+        takes = {0: 10.0, 1: 20.0, 2: 11.0, 3: 10.5}
+        return Contest(
+            tuple(
+                Timings((), None, "it died")
+                if place == 2 and done
+                else Timings(((takes[place],),) * count, takes[place])
+                for place in places
+            ),
+            0.01 * len(sat),
+        )
+
+    found = in_sittings(4, 10, sit)
+    assert [count for _, count, _ in sat] == [3, 3, 2, 2]
+    assert [done for *_, done in sat] == [0, 3, 6, 8]
+    assert [sorted(places) for places, *_ in sat] == [[0, 1, 2, 3], [0, 2, 3], [0, 3], [0, 3]]
+    assert [len(each.rounds) for each in found.timings] == [10, 3, 0, 10]
+    assert [each.error for each in found.timings] == ["", "", "it died", ""]
+    assert found.timings[1].memory == 20
+    assert found.others == pytest.approx(0.04)
 
 
 def test_calls_of_a_session_are_timed_one_by_one() -> None:

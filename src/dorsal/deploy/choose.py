@@ -36,7 +36,7 @@ class TriedForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
       measurement, "" where nothing was.
     - `agreement`: how far it is from the model, of forms in float32; `drop`: what it loses, of others. Both None where
       nobody could ask.
-    - `calls`: milliseconds of the calls in each round, in which all candidates had their turn.
+    - `calls`: milliseconds of the calls in each round; much slower ones have the first rounds alone.
     - `memory`: by how many MiB its process grew at most. `size`: MiB of its files.
     - `done`: the share of the MACs that it really does in each precision, and `fallen` the layers that are not in the
       one that was asked for, most MACs first; None and empty where the runtime does not tell.
@@ -86,11 +86,9 @@ def choose(candidates: Sequence[TriedForm], accept_unshown: bool = False) -> tup
     """What becomes of each candidate, in their order: the fastest by its median of those that are right is kept; with
     `accept_unshown` also of those that are not shown to be wrong. None is where none is right.
 
-    Raises ValueError for candidates that were measured in different numbers of rounds.
+    All are measured in the same rounds, some in the first of them alone.
     """
     measured = [each for each in candidates if each.calls]
-    if len(rounds := {len(each.calls) for each in measured}) > 1:
-        raise ValueError(f"candidates were measured in {sorted(rounds)} rounds; all must have been in each")
     allowed: tuple[Outcome, ...] = ("right", "not shown") if accept_unshown else ("right",)
     fit = [each for each in measured if each.outcome in allowed]
     kept = min(fit, key=lambda each: each.median, default=None)
@@ -125,7 +123,9 @@ def _times(each: TriedForm) -> Times:
 
 def ratio(first: Array, second: Array) -> Estimate:
     """The median of the first over that of the second, whose rounds are paired: both had the same phases of the
-    machine. The interval is a bootstrap over rounds."""
+    machine. Rounds that only one of them has do not count. The interval is a bootstrap over rounds."""
+    rounds = min(len(first), len(second))
+    first, second = first[:rounds], second[:rounds]
     drawn = _medians(np.stack([first, second], axis=1))
     return percentile(float(np.median(first) / np.median(second)), drawn[:, 0] / drawn[:, 1], CONFIDENCE)
 

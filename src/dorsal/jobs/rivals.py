@@ -28,6 +28,8 @@ from dorsal.jobs.plan import describe_error
 _TURN_SECONDS = 0.15
 """A form is called for about so long in a turn, three times at least."""
 _MOST_CALLS = 20
+_SITTINGS = 4
+_WORTH = 1.5
 _REST_SECONDS = 0.03
 """Between two turns, so that threads which wait for more work go to sleep."""
 
@@ -136,11 +138,40 @@ def write_inputs(path: Path, inputs: Sequence[NDArray[Any]]) -> None:
 def time_forms(
     openers: Sequence[Opener], inputs: Path, threads: int, rounds: int, on_round: Callable[[int], None] = lambda _: None
 ) -> Contest:
-    """Times what these open on the arrays of a file by `write_inputs`."""
-    with contextlib.ExitStack() as stack:
-        callers = [stack.enter_context(ChildProcess(_Caller(each, inputs), threads)) for each in openers]
-        rivals = [functools.partial(caller, "turn") for caller in callers]
-        return in_rounds(rivals, rounds, on_round=on_round)
+    """Times what these open on the arrays of a file by `write_inputs`, in several sittings.
+
+    The same file in two processes can differ by 3 % for as long as both live (docs/log.md). So each sitting has new
+    processes, started in another order. What takes more than `_WORTH` times as long as the fastest is in the first one
+    alone.
+    """
+
+    def sit(places: Sequence[int], count: int, done: int) -> Contest:
+        with contextlib.ExitStack() as stack:
+            callers = [stack.enter_context(ChildProcess(_Caller(openers[place], inputs), threads)) for place in places]
+            rivals = [functools.partial(caller, "turn") for caller in callers]
+            return in_rounds(rivals, count, on_round=lambda number: on_round(done + number))
+
+    return in_sittings(len(openers), rounds, sit)
+
+
+def in_sittings(forms: int, rounds: int, sit: Callable[[Sequence[int], int, int], Contest]) -> Contest:
+    """Shares the rounds out to sittings. `sit` has those forms, by their places, for a number of rounds, after so many
+    that were made before."""
+    timings = [Timings(())] * forms
+    there, others, done = list(range(forms)), 0.0, 0
+    sittings = min(_SITTINGS, rounds)
+    for number in range(sittings):
+        count = rounds // sittings + (number < rounds % sittings)
+        order = np.random.default_rng(number).permutation(there).tolist()
+        found = sit(order, count, done)
+        for place, more in zip(order, found.timings, strict=True):
+            before = timings[place]
+            memory = max((each for each in (before.memory, more.memory) if each is not None), default=None)
+            timings[place] = Timings(() if more.error else before.rounds + more.rounds, memory, more.error)
+        others, done = max(others, found.others), done + count
+        medians = {place: float(np.median(timings[place].rounds[-1])) for place in there if timings[place].rounds}
+        there = [place for place, median in medians.items() if median <= _WORTH * min(medians.values())]
+    return Contest(tuple(timings), others)
 
 
 def busy_seconds() -> float:
