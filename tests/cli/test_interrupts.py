@@ -37,7 +37,7 @@ main()
 """
 SWALLOWS = """
 import subprocess, time
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], stderr=subprocess.DEVNULL)
 interrupts._ONE_PRESS, interrupts._LONGEST = 0.0, {longest}
 with interrupts.stoppable():
     try:

@@ -150,7 +150,7 @@ def test_a_deployed_model_is_deployed_anew_from_its_source(
     again = deploy(Deployment(model=str(out), again=True, calibration=16, threads=1, out=str(tmp_path / "again")))
     assert again.kept is not None
     assert again.max_drop == 100, "what is not given is as it was asked before"
-    assert again.images.startswith("24 of 60 validation images of ")
+    assert again.images == "24 of 60 validation scenes"
     assert (tmp_path / "again" / SOURCE / "model.json").is_file()
 
 

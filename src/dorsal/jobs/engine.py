@@ -267,7 +267,8 @@ def _work(pipe: Connection, environment: Mapping[str, str]) -> None:
     with contextlib.suppress(EOFError):  # the main process has let go of this one
         work: Callable[[Any, Callable[[Any], None]], Any] = pipe.recv()
         while True:
-            pipe.send(work(pipe.recv(), tell))
+            job, last_step = pipe.recv(), 0.0  # the first step of each job is told
+            pipe.send(work(job, tell))
 
 
 def _end_with_parent() -> None:
