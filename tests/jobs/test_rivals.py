@@ -139,8 +139,11 @@ def test_calls_of_a_session_are_timed_one_by_one() -> None:
     assert min(took) >= 0
 
 
-def test_other_work_is_a_share_of_the_processor() -> None:
+def test_other_work_is_a_share_of_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     before = rivals.busy_seconds()
     assert before > 0
-    assert 0 <= rivals.other_work(0.01) <= 2
     assert rivals.busy_seconds() >= before
+    worked = iter((10.0, 11.0))
+    monkeypatch.setattr(rivals, "busy_seconds", lambda: next(worked))
+    monkeypatch.setattr(rivals.time, "sleep", lambda _: None)
+    assert rivals.other_work(2.0) == pytest.approx(0.5)
