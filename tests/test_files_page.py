@@ -30,7 +30,7 @@ from dorsal.report.population.results import write_results as write_population
 from dorsal.report.search.results import write_results as write_search
 from dorsal.space.space import Space
 from dorsal.study.choice.records import ChoiceStudy
-from dorsal.study.comparison.records import DataSetsPlan, DataSetStudies
+from dorsal.study.comparison.records import DataSetsPlan, DataSetStudies, DeployedArms
 from dorsal.study.deployment.records import DeploymentStudy
 from dorsal.study.population.saved import SpacesFile
 from dorsal.study.search.records import SearchLog
@@ -48,7 +48,7 @@ SEVERAL = f"{COMPARISON} on several data sets"
 ROOTS = (
     StudyFile, SpacesFile, SearchLog, Scores, Card, ComparisonFindings, PopulationFindings, SearchFindings,
     LatencyModel, Measurements, TimingsFile, ChoiceStudy, ChoiceFindings, DataSetsPlan, DataSetsFindings,
-    DeploymentStudy, Bundle,
+    DeploymentStudy, Bundle, DeployedArms,
 )  # fmt: skip
 WHOLES: dict[str, dict[str, Any]] = {
     COMPARISON: {"study": Study, "analysis": ComparisonFindings},

@@ -111,7 +111,8 @@ GIVEN: dict[str, Any] = {
     "ray": "local",
     "device": "cpu",
     "precision": "bf16",
-    "calls": ("step",),
+    "calls": ("forward",),
+    "runtimes": ("eager", "openvino"),
     "batches": (1, 2),
     "out": "el se/wh'ere",
     "name": "a study",
@@ -131,8 +132,9 @@ GIVEN: dict[str, Any] = {
 def value_of(kind: type[msgspec.Struct], each: Option) -> Any:
     if kind is Recheck and each.field in ("epochs", "networks"):
         return {"epochs": (20, 50), "networks": 7}[each.field]
-    if kind is Comparison and each.field in ("seeds", "resample"):
-        return {"seeds": 7, "resample": None}[each.field]  # to which others may be added; goes with no tuning
+    if kind is Comparison and each.field in ("seeds", "resample", "deployed"):
+        # to which others may be added; goes with no tuning; goes with no Ray
+        return {"seeds": 7, "resample": None, "deployed": False}[each.field]
     return GIVEN.get(each.field, 7)
 
 

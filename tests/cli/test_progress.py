@@ -8,7 +8,7 @@ from dorsal.cli.progress import Watch
 from dorsal.jobs.events import EvaluationStart, JobEnd, Progress, Remark, StudyStart
 from dorsal.jobs.forecast import Forecast
 from dorsal.jobs.records import ModelScore, Trial, Visit
-from dorsal.latency.records import OtherTorch
+from dorsal.latency.records import OtherVersion
 from dorsal.recipes.epoch import Step
 from tests.contracts.jobs import make_evaluation, make_run
 
@@ -64,6 +64,6 @@ def test_what_is_told_of_models_that_are_scored(capsys: pytest.CaptureFixture[st
 
 
 def test_a_remark_is_put_into_words(capsys: pytest.CaptureFixture[str]) -> None:
-    Watch(Path("runs/x")).on_event(Remark(OtherTorch("1.0", "2.0"), "tiny"))
+    Watch(Path("runs/x")).on_event(Remark(OtherVersion("1.0", "2.0"), "tiny"))
     says = "note: tiny: the latency model was measured with torch 1.0, and this is torch 2.0\n"
     assert capsys.readouterr().err == says

@@ -6,6 +6,9 @@ import pytest
 
 from dorsal.jobs.store import Store
 from dorsal.latency.predict import read_latency_model
+from dorsal.study.timing import run
+from dorsal.study.timing.fit import fit_model
+from tests.study.test_timing_deployed import in_three_runtimes
 
 SPACE = """
 name = "tiny"
@@ -72,11 +75,25 @@ def test_goes_on_and_prints_json(latency, tmp_path, monkeypatch):
         "precision": "float32",
         "recipe": "regnet-10ep",
         "layout": "channels_last",
+        "runtimes": ["eager"],
     }
     (fit,) = model["fits"]
     assert fit["fitted"]["predictors"] == ["macs", "sqrt_macs", "activations", "params", "layers"]
     assert fit["fitted"]["n"] == 12
     assert read_latency_model(tmp_path / "out").fits[0].fitted.intercept == fit["fitted"]["intercept"]
+
+
+def test_runtimes_stand_side_by_side(latency, monkeypatch):
+    monkeypatch.setattr(run, "measure_latency", lambda *_, **__: fit_model(in_three_runtimes()))
+    monkeypatch.setenv("COLUMNS", "160")
+    code, out, err = latency("--runtimes", "eager,onnxruntime,openvino", "--calls", "forward")
+    assert code == 0, err
+    assert "float32, channels_last, in PyTorch eager, ONNX Runtime and OpenVINO, on " in out
+    table = out.partition("activations against MACs: median errors")[2]
+    for name, better in (("PyTorch eager", "not shown"), ("ONNX Runtime", "MACs"), ("OpenVINO", "activations")):
+        (row,) = (line for line in table.splitlines() if line.startswith(f"│ forward in {name}, batch 1 "))
+        assert row.endswith(f"│ {better:<11} │")
+        assert f"\nforward in {name}, batch 1: activations " in out
 
 
 @pytest.mark.parametrize(
@@ -85,6 +102,9 @@ def test_goes_on_and_prints_json(latency, tmp_path, monkeypatch):
         (("--batch", "0"), "batches=0 is below 1; nearest valid: 1"),
         (("--batch", "many"), "--batch=many is not a whole number"),
         (("--calls", "backward"), "calls=backward is not known; valid: forward, step"),
+        (("--runtimes", "tensorrt"), "runtimes=tensorrt is not known; valid: eager, onnxruntime, openvino"),
+        (("--runtimes", "openvino", "--calls", "step"), "calls=step: a training step exists in eager alone"),
+        (("--precision", "int8"), "nearest valid: runtimes=onnxruntime,openvino"),
         (("--precision", "float8"), "precision=float8 is not known; did you mean float32?"),
         (("--macs", "..400"), "did you mean ..400M?"),
         (("--count", "4"), "4 different network(s) are too few"),

@@ -12,7 +12,7 @@ from dorsal.deploy.runtime import Outputs, Session
 from dorsal.jobs import rivals
 from dorsal.jobs.engine import WorkerDeath
 from dorsal.jobs.forms import BUSY
-from dorsal.jobs.rivals import Contest, Timings, Turn, in_rounds, in_sittings
+from dorsal.jobs.rivals import Contest, Timings, Turn, come_to_rest, in_rounds, in_sittings
 
 
 class Machine:
@@ -21,7 +21,6 @@ class Machine:
     def __init__(self, disturbed: Callable[[int], float] = lambda _: 0.0) -> None:
         self.wall = self.worked = 0.0
         self.turns: list[str] = []
-        self.rests = 0
         self._disturbed = disturbed
 
     def rival(self, name: str, milliseconds: float, fails_in: int = 0, how: str | WorkerDeath = "no") -> rivals.Rival:
@@ -36,10 +35,7 @@ class Machine:
         return turn
 
     def contest(self, *those: rivals.Rival, rounds: int) -> Contest:
-        def rest() -> None:
-            self.rests += 1
-
-        return in_rounds(those, rounds, busy=lambda: self.worked, now=lambda: self.wall, rest=rest)
+        return in_rounds(those, rounds, busy=lambda: self.worked, now=lambda: self.wall)
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +51,6 @@ def test_each_has_one_turn_in_each_round_in_changing_order() -> None:
     assert all(sorted(each) == ["a", "b", "c"] for each in by_round)
     assert len({tuple(each) for each in by_round}) > 2
     assert len(machine.turns) == 3 * (6 + 1), "one round does not count"
-    assert machine.rests == len(machine.turns)
     assert [each.rounds for each in found.timings] == [((ms, ms + 2),) * 6 for ms in (1, 2, 3)]
     assert [each.memory for each in found.timings] == [70, 70, 70]
     assert found.others == 0
@@ -74,6 +69,18 @@ def test_a_machine_that_is_always_busy_is_measured_and_said_to_be() -> None:
     found = machine.contest(machine.rival("a", 1), rounds=3)
     assert len(machine.turns) == 1 + 3 + 3
     assert found.others == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(("spins", "naps"), [(0, 1), (0.05, 6), (5, 30)])
+def test_a_turn_ends_when_threads_no_longer_wait_for_work_on_a_core(spins: float, naps: int) -> None:
+    asleep = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal asleep
+        asleep += seconds
+
+    come_to_rest(lambda: 2 * min(asleep, spins), sleep)  # two threads
+    assert asleep == pytest.approx(naps * 0.01)
 
 
 class Failure(NamedTuple):

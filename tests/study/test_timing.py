@@ -239,7 +239,7 @@ def test_a_prediction_depends_on_its_network_alone(model, seed):
 def test_which_of_two_costs_predicts_better_is_a_figure(model):
     (fit,) = model.fits
     assert fit.contest.first.predictors == ("activations",)
-    said = contest_sentence(fit)
+    said = contest_sentence(fit, model.setting)
     difference = fit.contest.error_difference
     assert f"{difference.value:+.1f} points, 95 % interval {difference.low:.1f} to {difference.high:.1f})" in said
     assert "over 60 networks" in said
@@ -253,7 +253,7 @@ def test_which_of_two_costs_predicts_better_is_a_figure(model):
             msgspec.structs.replace(each, rounds=({"forward_b1_ms": each.costs[cost_name]},)) for each in timed.networks
         )
         (fit,) = fit_model(msgspec.structs.replace(timed, networks=networks)).fits
-        assert contest_sentence(fit).startswith(f"forward, batch 1: {verdict}: ")
+        assert contest_sentence(fit, model.setting).startswith(f"forward, batch 1: {verdict}: ")
 
 
 def test_sampling_by_predicted_latency():

@@ -20,6 +20,7 @@ def compare(asked: Comparison, as_json: ResultsAsJson = False) -> None:
         dorsal compare small 'small(mixer=split_attention)' --match macs=20M --budget 10m
         dorsal compare resnet18 resnest50 --data photos --tune 8
         dorsal compare resnet18 resnest50 --data birds --data cars --data food
+        dorsal compare resnet18 resnest50 --data photos --deployed
     """
     from dorsal.cli.progress import watching
     from dorsal.report.words.numerals import plural

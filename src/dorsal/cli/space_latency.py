@@ -19,11 +19,13 @@ def latency(asked: Timing, as_json: AsJson = False) -> None:
     """Time networks of a space on this machine, and fit their latency by MACs, activations, parameters and layers.
 
     Says how well each predicts networks that the fit has not seen. `dorsal space sample --latency` samples by the
-    model. Leave the machine alone meanwhile. Interrupted, the same command goes on; more --repeats add rounds.
+    model. Leave the machine alone meanwhile. Interrupted, the same command goes on; more --repeats add rounds. With
+    --runtimes, forward passes are of exported networks in ONNX Runtime or OpenVINO.
 
     Examples:
         dorsal space latency regnetx --macs 50M..800M
         dorsal space latency runs/population --calls step --batch 128 --threads 2 --out runs/steps
+        dorsal space latency regnetx --runtimes eager,onnxruntime,openvino --calls forward --batch 1
     """
     from dorsal.cli.progress import watching
 
@@ -44,21 +46,22 @@ def _print(model: LatencyModel, out: Path) -> None:
     from rich.table import Table
 
     from dorsal.latency.records import fingerprint
-    from dorsal.report.words.latency import contest_sentence
+    from dorsal.report.words.latency import contest_sentence, fit_title, in_runtimes, side_by_side
 
     console = Console()
     setting = model.setting
     low, high = min(fit.image_sizes[0] for fit in model.fits), max(fit.image_sizes[1] for fit in model.fits)
+    layout = f", {setting.layout}" if "eager" in setting.runtimes else ""
     console.print(
         f"{model.networks} networks of {', '.join(model.spaces)} at {low if low == high else f'{low} to {high}'} px, "
-        f"rounds: {model.rounds}, threads: {setting.threads}, {setting.device}, {setting.precision}, {setting.layout}, "
-        f"on {fingerprint(model.machine)}",
+        f"rounds: {model.rounds}, threads: {setting.threads}, {setting.device}, {setting.precision}{layout}"
+        f"{in_runtimes(setting)}, on {fingerprint(model.machine)}",
         highlight=False,
         soft_wrap=True,
     )
     console.print("Errors are medians in percent, tau is Kendall's, both on networks that the fit has not seen.")
     for fit in model.fits:
-        title = f"{fit.call}, batch {fit.batch}"
+        title = fit_title(fit, setting)
         if model.rounds > 1:
             title += f"; rounds of one network differ by {fit.spread:.1f} %"
         if fit.fitted.missing:
@@ -67,8 +70,16 @@ def _print(model: LatencyModel, out: Path) -> None:
         for row in _rows(fit):
             table.add_row(*row)
         console.print(table)
+    if rows := side_by_side(model):
+        title = "activations against MACs: median errors in percent, and their difference in points"
+        table = Table("", "activations", "MACs", "difference", "95 %", "better", title=title, title_justify="left")
+        for name, fit, better in rows:
+            first, second, difference = fit.contest.first.error, fit.contest.second.error, fit.contest.error_difference
+            errors = f"{first.value:.1f}", f"{second.value:.1f}", f"{difference.value:+.1f}"
+            table.add_row(name, *errors, _interval(difference, 1), better)
+        console.print(table)
     for fit in model.fits:
-        console.print(contest_sentence(fit), highlight=False, soft_wrap=True)
+        console.print(contest_sentence(fit, setting), highlight=False, soft_wrap=True)
     console.print(f"model: {out / 'latency.json'}", highlight=False, soft_wrap=True)
 
 

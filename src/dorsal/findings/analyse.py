@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, overload
 
 from dorsal.findings.choice import ChoiceFindings, analyse_choice
-from dorsal.findings.comparison import ComparisonFindings, analyse_comparison
-from dorsal.findings.contributions import read_contributions
+from dorsal.findings.comparison import ComparisonFindings, analyse_comparison, analyse_comparison_in
 from dorsal.findings.data_sets import DataSetsFindings, analyse_data_sets, read_all_contributions
 from dorsal.findings.latency import LatencyFindings, analyse_latency
 from dorsal.findings.population.analyse import analyse_population
@@ -50,7 +49,7 @@ def analyse(study: AnyStudy | PathLike, storage: str | None = None) -> Findings:
     found, folder = read_study(study, storage)
     match found:
         case Study():
-            return analyse_comparison(found, read_contributions(found, folder) if folder else None)
+            return analyse_comparison_in(found, folder) if folder else analyse_comparison(found)
         case ChoiceStudy():
             return analyse_choice(found, folder)
         case DataSetStudies():

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
 
-from dorsal.findings.contributions import Contributions
+from dorsal.findings.contributions import Contributions, read_contributions
+from dorsal.findings.deployed import DeployedFindings, analyse_deployed
 from dorsal.findings.learning import Learning, learning
 from dorsal.findings.starts import StartEffect, StartSpread, start_effects, start_spread
 from dorsal.findings.tuning import TuningFindings, analyse_tuning
@@ -34,6 +36,8 @@ from dorsal.stats import (
 from dorsal.stats.conditions import simple_effects
 from dorsal.stats.interval import Array
 from dorsal.stats.looks import look_confidence
+from dorsal.study.comparison.records import DeployedArms
+from dorsal.study.comparison.saved import read_deployed
 
 CONFIDENCE = 0.95
 MEAN_OF_RECIPES = "mean of the recipes"
@@ -85,6 +89,7 @@ class ComparisonFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     - `lost`: why the intervals cover seeds only; "" if they do not, and if nothing is known of the images.
     - `fixed`: the first arm against the second for each recipe, as trained models: with one seed and two arms.
     - `tuning`: what tuning gained. If arms were tuned, mean and shares are of their tuned runs.
+    - `deployed`: the arms as they run on one machine; None where they are not deployed.
     - `planned`, `done`: numbers of runs.
     """
 
@@ -105,6 +110,7 @@ class ComparisonFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     lost: str = ""
     fixed: dict[str, FixedPair] = {}
     tuning: tuple[TuningFindings, ...] = ()
+    deployed: DeployedFindings | None = None
     planned: int
     done: int
 
@@ -113,7 +119,17 @@ class ComparisonFindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
         return next((cell for cell in self.cells if (cell.arm, cell.recipe) == (arm, recipe)), None)
 
 
-def analyse_comparison(study: Study, contributions: Contributions | None = None) -> ComparisonFindings:
+def analyse_comparison_in(study: Study, folder: Path) -> ComparisonFindings:
+    """The statistics of a comparison with what `folder` keeps beside it: predictions, and deployed arms.
+
+    Raises ValueError for a file of deployed arms that cannot be read.
+    """
+    return analyse_comparison(study, read_contributions(study, folder), read_deployed(folder))
+
+
+def analyse_comparison(
+    study: Study, contributions: Contributions | None = None, deployed: DeployedArms | None = None
+) -> ComparisonFindings:
     """The statistics of a comparison, finished or not, whatever failed.
 
     With `contributions` (`read_contributions`) of all finished runs, intervals are over seeds and test images, else
@@ -160,6 +176,7 @@ def analyse_comparison(study: Study, contributions: Contributions | None = None)
         lost=known.lost,
         fixed={} if learnt.nothing else _fixed(study, known, read.tables),
         tuning=analyse_tuning(study, known),
+        deployed=analyse_deployed(deployed, study, {(cell.arm, cell.recipe): cell.score for cell in cells}),
         planned=planned,
         done=planned - sum(cell.missing for cell in cells),
     )

@@ -12,6 +12,7 @@ import msgspec
 
 from dorsal.data.spec import DataSpec
 from dorsal.data.summary import DataSummary, Resampling
+from dorsal.deploy.forms import Form
 from dorsal.jobs.records import Arm, ModelScore, Outcome, PlannedRun, Trial, Tuned, Visit
 from dorsal.jobs.remarks import StudyRemark
 from dorsal.jobs.resources import ResourceOptions
@@ -85,7 +86,8 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
     """One visit to a network: a few calls of it are timed. `name` says of what, for sentences.
 
     `call`: "forward", in evaluation mode without gradients, or "step", a training step by the recipe, of `batch` images
-    of `image_size` pixels. `bfloat16` is torch's autocast.
+    of `image_size` pixels. `form` is the deployed form that is called, None for the module in PyTorch eager, where
+    `bfloat16` is torch's autocast.
     """
 
     key: str
@@ -96,6 +98,7 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
     batch: int
     recipe: Recipe
     bfloat16: bool
+    form: Form | None = None
 
     def failed(self, error: str) -> Visit:
         """The outcome of a visit that an error ended."""

@@ -30,13 +30,14 @@ _TURN_SECONDS = 0.15
 _MOST_CALLS = 20
 _SITTINGS = 4
 _WORTH = 1.5
-_REST_SECONDS = 0.03
-"""Between two turns, so that threads which wait for more work go to sleep."""
+_REST_SECONDS, _AT_REST, _MOST_RESTS = 0.01, 0.1, 30
+"""A process is at rest once it has taken less than a tenth of a core for 10 ms. It has 0.3 s to come to that."""
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """What the process of a form tells of its turn: the milliseconds of each call, the processor seconds that it took,
-    and by how many MiB the process has grown at its peak since before it opened the form, None where nobody knows."""
+    """What the process of a form tells of its turn: the milliseconds of each call, the processor seconds that it took
+    until its threads were asleep again, and by how many MiB the process has grown at its peak since before it opened
+    the form, None where nobody knows."""
 
     calls: tuple[float, ...]
     cpu: float
@@ -111,6 +112,7 @@ class _Caller:
             (warm,) = session.timed(self._given, 1)  # what the others drove out of the caches comes back
             count = max(3, min(_MOST_CALLS, round(1e3 * _TURN_SECONDS / max(warm, 1e-3))))
             calls = session.timed(self._given, count)
+            come_to_rest()
             peak = _peak()
             grown = None if peak is None else max(peak - self._before, 0.0)
             return Turn(tuple(calls), time.process_time() - used, grown)
@@ -127,6 +129,19 @@ class _Caller:
         self._session = self._opener(self._given[0])
         self._session.timed(self._given, 2)  # compilers and allocators
         return self._session
+
+
+def come_to_rest(worked: Callable[[], float] = time.process_time, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Waits until the threads of this process have gone to sleep.
+
+    After a call the threads of ONNX Runtime wait for the next one on all cores, for about 50 ms: whoever has the next
+    turn would have to share the processor with them.
+    """
+    for _ in range(_MOST_RESTS):
+        before = worked()
+        sleep(_REST_SECONDS)
+        if worked() - before < _AT_REST * _REST_SECONDS:
+            return
 
 
 def write_inputs(path: Path, inputs: Sequence[NDArray[Any]]) -> None:
@@ -188,7 +203,6 @@ def in_rounds(
     *,
     busy: Callable[[], float] = busy_seconds,
     now: Callable[[], float] = time.perf_counter,
-    rest: Callable[[], None] = lambda: time.sleep(_REST_SECONDS),
     on_round: Callable[[int], None] = lambda _: None,
 ) -> Contest:
     """Gives every rival its turn in each round, in an order that changes, after a first turn that does not count.
@@ -199,13 +213,13 @@ def in_rounds(
     """
     errors = [""] * len(rivals)
     memory: list[float | None] = [None] * len(rivals)
-    _round(rivals, range(len(rivals)), errors, memory, rest)
+    _round(rivals, range(len(rivals)), errors, memory)
     kept = list[tuple[float, dict[int, tuple[float, ...]]]]()
     spoilt = 0
     while len(kept) < rounds and not all(errors):
         order = np.random.default_rng(len(kept) + spoilt).permutation(len(rivals)).tolist()
         began, before = now(), busy() - time.process_time()
-        turns = _round(rivals, order, errors, memory, rest)
+        turns = _round(rivals, order, errors, memory)
         ours = sum(turn.cpu for turn in turns.values())
         took = (now() - began) * available_cores()
         others = max(busy() - time.process_time() - before - ours, 0.0) / took if took else 0.0
@@ -226,18 +240,13 @@ def in_rounds(
 
 
 def _round(
-    rivals: Sequence[Rival],
-    order: Sequence[int],
-    errors: list[str],
-    memory: list[float | None],
-    rest: Callable[[], None],
+    rivals: Sequence[Rival], order: Sequence[int], errors: list[str], memory: list[float | None]
 ) -> dict[int, Turn]:
     """One turn of each rival that has not failed; what fails is noted in `errors`, and the most memory in `memory`."""
     turns = {}
     for place in order:
         if errors[place]:
             continue
-        rest()
         match rivals[place]():
             case WorkerDeath(why) | str(why):
                 errors[place] = why

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dorsal.jobs.machine import machine, versions
+from dorsal.jobs.machine import machine, runtime_versions, versions
 from dorsal.language.reader import suggest
 from dorsal.latency.records import (
     MODEL,
@@ -18,7 +18,7 @@ from dorsal.latency.records import (
     LatencyModel,
     OtherMachine,
     OtherSpaces,
-    OtherTorch,
+    OtherVersion,
     PredictorUse,
     Refusal,
     fingerprint,
@@ -141,9 +141,10 @@ def cautions(model: LatencyModel, spaces: Sequence[str]) -> tuple[Caution, ...]:
     found: list[Caution] = []
     if fingerprint(here) != fingerprint(there):
         found.append(OtherMachine(fingerprint(there), fingerprint(here)))
-    installed, measured = versions().get("torch"), model.versions.get("torch")
-    if installed != measured:
-        found.append(OtherTorch(measured or "", installed or ""))
+    installed = versions() | runtime_versions()
+    for package in model.setting.packages:
+        if (now := installed.get(package, "")) != (then := model.versions.get(package, "")):
+            found.append(OtherVersion(then, now, package))
     if unknown := tuple(space for space in spaces if space not in model.spaces):
         found.append(OtherSpaces(model.spaces, unknown))
     return tuple(found)

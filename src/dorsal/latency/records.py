@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -11,9 +11,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from dorsal.deploy.forms import Form
 from dorsal.jobs.json_file import read_record
 from dorsal.jobs.records import Machine
-from dorsal.recipes.recipe import Precision
 from dorsal.space.table import Column
 from dorsal.stats import Contest, Estimate, LinearModel, PredictorScores
 
@@ -25,11 +25,14 @@ PREDICTING_COSTS = ("macs", "activations", "params", "layers")
 PREDICTORS = ("macs", "sqrt_macs", "activations", "params", "layers")
 
 TimedCall = Literal["forward", "step"]
+TimedRuntime = Literal["eager", "onnxruntime", "openvino"]
+TimedPrecision = Literal["float32", "bf16", "int8"]
 
 
-def quantity(call: TimedCall, batch: int) -> str:
-    """The name of a measured time: `forward_b16_ms` is the milliseconds of a forward pass over 16 images."""
-    return f"{call}_b{batch}_ms"
+def quantity(call: TimedCall, batch: int, runtime: TimedRuntime = "eager") -> str:
+    """The name of a measured time: `forward_b16_ms` is the milliseconds of a forward pass over 16 images in PyTorch
+    eager, `openvino_forward_b16_ms` in OpenVINO."""
+    return f"{'' if runtime == 'eager' else f'{runtime}_'}{call}_b{batch}_ms"
 
 
 class Setting(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -37,21 +40,41 @@ class Setting(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     - `calls`: "forward", in evaluation mode without gradients; "step", a training step by `recipe`: forward, loss,
       backward and update. Loading images is in neither.
-    - `batches`: images a call. `precision`: "bf16" is torch's autocast to bfloat16.
-    - `layout`: how the weights and the maps inside lie in memory.
+    - `batches`: images a call. `precision`: in eager, "bf16" is torch's autocast to bfloat16.
+    - `layout`: how the weights and the maps inside lie in memory, in eager.
+    - `runtimes`: what calls are made in. A step exists in eager alone.
     """
 
     calls: tuple[TimedCall, ...]
     batches: tuple[int, ...]
     threads: int
     device: str
-    precision: Precision
+    precision: TimedPrecision
     recipe: str = "regnet-10ep"
     layout: str = "channels_last"
+    runtimes: tuple[TimedRuntime, ...] = ("eager",)
+
+    def times(self) -> Iterator[tuple[TimedRuntime, TimedCall, int]]:
+        """The runtime, the call and the batch of each time."""
+        for runtime in self.runtimes:
+            for call in self.calls:
+                if runtime == "eager" or call == "forward":
+                    yield from ((runtime, call, batch) for batch in self.batches)
 
     def quantities(self) -> tuple[str, ...]:
         """The names of the times, see `quantity`."""
-        return tuple(quantity(call, batch) for call in self.calls for batch in self.batches)
+        return tuple(quantity(call, batch, runtime) for runtime, call, batch in self.times())
+
+    def form(self, runtime: TimedRuntime) -> Form | None:
+        """The deployed form that is called in a runtime; None in eager, where it is the module itself."""
+        if runtime == "eager":
+            return None
+        return Form(runtime, "bfloat16" if self.precision == "bf16" else self.precision, "chunked")
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The packages whose versions the times depend on."""
+        return tuple("torch" if runtime == "eager" else runtime for runtime in self.runtimes)
 
 
 class TimedNetwork(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -92,7 +115,7 @@ class Measurements(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 class LatencyFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One call at one batch, in milliseconds.
+    """One call at one batch in one runtime, in milliseconds.
 
     - `fitted` is by all predictors together; `scores` are of each alone and, last, of all, on networks that the fit
       has not seen; `contest` is activations against MACs.
@@ -108,11 +131,12 @@ class LatencyFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     contest: Contest
     spread: float
     image_sizes: tuple[int, int]
+    runtime: TimedRuntime = "eager"
 
     @property
     def quantity(self) -> str:
         """The name of the predicted time."""
-        return quantity(self.call, self.batch)
+        return quantity(self.call, self.batch, self.runtime)
 
 
 class LatencyModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -139,11 +163,13 @@ class OtherMachine(msgspec.Struct, frozen=True):
     here: str
 
 
-class OtherTorch(msgspec.Struct, frozen=True):
-    """The model was measured with another version of torch."""
+class OtherVersion(msgspec.Struct, frozen=True):
+    """The model was measured with another version of torch, or of the runtime that is the `package`. `here` is empty
+    where it is not installed."""
 
     measured: str
     here: str
+    package: str = "torch"
 
 
 class OtherSpaces(msgspec.Struct, frozen=True):
@@ -153,7 +179,7 @@ class OtherSpaces(msgspec.Struct, frozen=True):
     others: tuple[str, ...]
 
 
-Caution = OtherMachine | OtherTorch | OtherSpaces
+Caution = OtherMachine | OtherVersion | OtherSpaces
 """Why a prediction may be worse than the model says."""
 
 

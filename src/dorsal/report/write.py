@@ -6,8 +6,7 @@ from typing import overload
 
 from dorsal.findings.analyse import Findings, analyse, analyse_population_in, read_study
 from dorsal.findings.choice import ChoiceFindings, analyse_choice
-from dorsal.findings.comparison import ComparisonFindings, analyse_comparison
-from dorsal.findings.contributions import read_contributions
+from dorsal.findings.comparison import ComparisonFindings, analyse_comparison, analyse_comparison_in
 from dorsal.findings.data_sets import DataSetsFindings, analyse_data_sets, read_all_contributions
 from dorsal.findings.population.records import PopulationFindings
 from dorsal.findings.search import SearchFindings
@@ -54,7 +53,7 @@ def write_report(study: AnyStudy | PathLike, folder: PathLike | None = None, sto
         raise wrong_type("folder", folder, "the folder to write into, as a text or a pathlib.Path")
     match found:
         case Study():
-            comparison = analyse_comparison(found, read_contributions(found, home or out))
+            comparison = analyse_comparison_in(found, home or out)
             write_comparison_report(found, comparison, out, gallery_images(found, home or out))
             return comparison
         case ChoiceStudy():

@@ -7,13 +7,16 @@ from html import escape
 from typing import Any
 
 import msgspec
+import numpy as np
 import plotly.graph_objects as go
 
 from dorsal.findings.comparison import ComparisonFindings, learning_curves
+from dorsal.findings.deployed import DeployedFindings
 from dorsal.jobs.records import Latency, Study
 from dorsal.recipes.text import AnyRecipe, Recipe, recipe_text
+from dorsal.report.fronts import axis
 from dorsal.report.pairs import forest
-from dorsal.report.plot import SYMBOLS, View, look, pale, plane, remark, shown
+from dorsal.report.plot import GREY, NOTHING, SYMBOLS, View, look, pale, plane, remark, short, shown
 from dorsal.report.words.numerals import percent
 from dorsal.spec.cost import COSTS
 from dorsal.spec.task import metric_of
@@ -108,6 +111,49 @@ def _quartiles(below: float, above: float) -> dict[str, Any] | None:
     if below == above == 0:
         return None
     return {"array": [above], "arrayminus": [below], "thickness": 1.2, "width": 3}
+
+
+def deployed_view(study: Study, found: DeployedFindings) -> View:
+    """The score against the time of what is deployed, with intervals of both, and the front."""
+    figure = plane("", f"{metric_of(study.task).name}, %")
+    known = [(each, each.score) for each in found.rows if each.score is not None]
+    if not known:
+        remark(figure, NOTHING)
+        return View("", figure)
+    indices = {arm.label: index for index, arm in enumerate(study.arms)}
+    figure.add_scatter(
+        x=short(found.front.costs),
+        y=short(100 - error for error in found.front.errors),
+        mode="lines",
+        line={"color": GREY, "width": 1.5, "shape": "hv"},
+        hoverinfo="skip",
+    )
+    # The front comes from below and leaves to the right; labels of neighbours go to opposite sides.
+    for turn, (each, score) in enumerate(sorted(known, key=lambda pair: pair[1].value)):
+        index = indices[each.arm]
+        figure.add_scatter(
+            x=[each.median.value],
+            y=[score.value],
+            mode="markers+text",
+            text=[shown(each.arm)],
+            textposition="top left" if turn % 2 else "bottom right",
+            cliponaxis=False,
+            legendgroup=str(index),
+            marker={"symbol": _symbol(index, 0), "size": 10, "color": look(index).colour},
+            error_x=_bar(each.median),
+            error_y=_bar(score),
+            hovertemplate=f"{shown(each.arm)}, {found.arm(each.arm).form.name}<br>%{{x:.4g}} ms: {percent(score)} %"
+            "<extra></extra>",
+        )
+    times = [each.median.value for each, _ in known]
+    scale = axis("median time of one call, ms", times, 7)
+    ends = np.log10([min(times), max(times)]) if "type" in scale else np.array([min(times), max(times)])
+    room = 0.2 * (ends[1] - ends[0]) or 0.1 * max(times)
+    figure.update_layout(
+        xaxis={**scale, "range": [float(ends[0] - room), float(ends[1] + room)]},
+        yaxis={"minallowed": -3, "maxallowed": 103},
+    )
+    return View("", figure)
 
 
 def curve_views(study: Study) -> list[View]:

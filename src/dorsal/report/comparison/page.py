@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dorsal.annotations.labels import Labels
 from dorsal.findings.comparison import ComparisonFindings
+from dorsal.findings.deployed import DeployedFindings
 from dorsal.findings.verdicts import Verdicts
 from dorsal.jobs.json_file import write_whole
 from dorsal.jobs.records import Arm, Study
@@ -16,6 +17,7 @@ from dorsal.report.comparison.figures import (
     SHARE_COLOURS,
     cost_views,
     curve_views,
+    deployed_view,
     level_views,
     pair_views,
     share_view,
@@ -39,6 +41,7 @@ from dorsal.report.parts import (
     top,
 )
 from dorsal.report.shell import chart
+from dorsal.report.words import deployed_arms
 from dorsal.report.words.comparison import (
     ASSUMPTIONS,
     COST_COLUMNS,
@@ -104,6 +107,7 @@ def comparison_page(study: Study, found: ComparisonFindings, images: Sequence[Ga
         section("Tuning", _tuning(study, found)) if found.tuning else "",
         section("Trunk and heads", _whole(study)) if any(arm.whole for arm in study.arms) else "",
         section("Score against cost", _costs(study, found)),
+        section(deployed_arms.TITLE, _deployed(study, found.deployed)) if found.deployed else "",
         section("Which level holds it", _levels(study, found)) if level_views(study, found) else "",
         gallery(images, [arm.label for arm in study.arms], Labels(classes=study.data.classes)) if images else "",
         section("Learning curves", _learning(study)) if curve_views(study) else "",
@@ -194,6 +198,25 @@ def _costs(study: Study, found: ComparisonFindings) -> str:
         "The name of an arm is at its best recipe."
     )
     return chart("Score against cost", cost_views(study, found), caption, _legend(study, recipes=True))
+
+
+def _deployed(study: Study, found: DeployedFindings) -> str:
+    """The arms as they run on one machine: figures, and score against time."""
+    looks = {arm.label: swatch(index) for index, arm in enumerate(study.arms)}
+    rows = []
+    for label, *cells in deployed_arms.rows(found):
+        parts = (escape(cell).partition("\n") for cell in cells)
+        lined = [f"{value}<small>{ends}</small>" if ends else value for value, _, ends in parts]
+        rows.append([f"{looks[label]}{escape(label)}", *lined])
+    caption = (
+        f"{metric_of(study.task).title}, less what the form loses, and the median time of one call, both with 95 % "
+        "intervals. The line joins the arms that no other beats in both."
+    )
+    return (
+        table(deployed_arms.TITLE, ("arm", *deployed_arms.COLUMNS), rows)
+        + f"<ul>{items(deployed_arms.sentences(found, metric_of(study.task)))}</ul>"
+        + chart("Score against deployed latency", [deployed_view(study, found)], caption, _legend(study))
+    )
 
 
 def _learning(study: Study) -> str:

@@ -8,6 +8,7 @@ from dorsal.findings.comparison import ComparisonFindings
 from dorsal.jobs.records import Study
 from dorsal.report.comparison.secondary import DESCRIBED, secondary_tables
 from dorsal.report.terminal import head, points, table_of
+from dorsal.report.words import deployed_arms
 from dorsal.report.words.comparison import COST_COLUMNS, caveats, conclusions, costs, lost_runs, ranks, spread
 from dorsal.report.words.numerals import percent
 from dorsal.report.words.verdicts import rank
@@ -37,6 +38,10 @@ def print_comparison(study: Study, found: ComparisonFindings, console: Console) 
     side = study.data.image_size
     head(console, f"Cost of one {side}×{side} image; medians of measured times in ms a batch")
     console.print(table_of("arm", COST_COLUMNS, ([arm.label, *costs(arm)] for arm in study.arms)))
+    if found.deployed is not None:
+        head(console, deployed_arms.TITLE)
+        console.print(table_of("arm", deployed_arms.COLUMNS, deployed_arms.rows(found.deployed)))
+        console.print(points(deployed_arms.sentences(found.deployed, metric_of(study.task))))
     head(console, "What this does not show")
     console.print(points(caveats(study, found)))
 

@@ -11,7 +11,7 @@ from dorsal.report.fronts import axis
 from dorsal.report.parts import estimated, items, legend, table
 from dorsal.report.plot import GREY, GRID, View, look, plane, short, shown
 from dorsal.report.shell import chart, prose
-from dorsal.report.words.latency import contest_sentence
+from dorsal.report.words.latency import contest_sentence, fit_title, in_runtimes, side_by_side
 from dorsal.report.words.numerals import cost_title, plural
 
 FITTED = "fitted by all predictors, ms"
@@ -24,11 +24,13 @@ def latency_section(found: PopulationFindings, latency: LatencyFindings) -> str:
     model, setting = latency.model, latency.model.setting
     about = (
         f"{plural(model.networks, 'network')} of {', '.join(model.spaces)}, {plural(model.rounds, 'round')}, "
-        f"{plural(setting.threads, 'thread')}, {setting.device}, {setting.precision}, on {fingerprint(model.machine)}."
+        f"{plural(setting.threads, 'thread')}, {setting.device}, {setting.precision}{in_runtimes(setting)}, on "
+        f"{fingerprint(model.machine)}."
     )
     timed = dict.fromkeys(_space(each) for fitted in latency.fits for each in fitted.networks)
     names = list(dict.fromkeys([*(space.name for space in found.spaces), *timed]))
-    views = [View(cost_title(fitted.fit.quantity)[0], _panels(fitted, names)) for fitted in latency.fits]
+    views = [View(fit_title(fitted.fit, setting), _panels(fitted, names)) for fitted in latency.fits]
+    sentences = [contest_sentence(fit, setting) for fit in model.fits]
     caption = (
         "One point a network: the narrower the cloud, the better its time is known from what is below. On the dotted "
         "line measured and fitted time are equal; the fit has seen these networks, while errors in the table are on "
@@ -37,7 +39,7 @@ def latency_section(found: PopulationFindings, latency: LatencyFindings) -> str:
     looks = legend({index: name for index, name in enumerate(names) if name in timed})
     return f"""<p class="soft">{prose(about)}</p>
 <div class="panels">{chart("Latency", views, caption, looks)}</div>
-{_scores(model)}<ul class="caveats">{items(map(contest_sentence, model.fits))}</ul>"""
+{_scores(model)}{_contests(model)}<ul class="caveats">{items(sentences)}</ul>"""
 
 
 def _space(timed: TimedNetwork) -> str:
@@ -78,10 +80,10 @@ def _panels(found: TimedFit, names: list[str]) -> go.Figure:
 
 
 def _scores(model: LatencyModel) -> str:
-    """Every predictor alone and all together, two columns a call and batch."""
+    """Every predictor alone and all together, two columns a call, batch and runtime."""
     head = ["predicted by"]
     for fit in model.fits:
-        name = cost_title(fit.quantity)[0]
+        name = fit_title(fit, model.setting)
         head += [f"{name}<br>median error, %", f"{name}<br>tau"]
     rows = []
     for scores in zip(*(fit.scores.scores for fit in model.fits), strict=True):
@@ -89,3 +91,19 @@ def _scores(model: LatencyModel) -> str:
         name = "all together" if together else _PREDICTORS.get(scores[0].predictors[0], scores[0].predictors[0])
         rows.append([name, *(cell for score in scores for cell in (estimated(score.error, 1), estimated(score.tau)))])
     return table("Predictors of latency", head, rows)
+
+
+def _contests(model: LatencyModel) -> str:
+    """Activations against MACs, the runtimes below each other."""
+    rows = [
+        [
+            title,
+            estimated(fit.contest.first.error, 1),
+            estimated(fit.contest.second.error, 1),
+            estimated(fit.contest.error_difference, 1, "+"),
+            better,
+        ]
+        for title, fit, better in side_by_side(model)
+    ]
+    head = ["median error, %", "by activations", "by MACs", "difference, points", "better"]
+    return table("Activations against MACs", head, rows) if rows else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import floor, isfinite, log10
 
+from dorsal.deploy.forms import RUNTIMES
 from dorsal.jobs.records import Latency
 from dorsal.spec.cost import COSTS
 from dorsal.stats import Estimate, Need
@@ -126,7 +127,9 @@ def cost_title(name: str, time: str = "") -> tuple[str, str, float]:
     """The name of a quantity, its title on an axis, and what it is divided by there; `time` says how one is known."""
     call, _, batch = name.removesuffix("_ms").partition("_b")
     if name.endswith("_ms") and batch.isdecimal():
-        called = f"{time} {'training step' if call == 'step' else call}".lstrip()
+        runtime, _, call = call.rpartition("_")
+        inside = "".join(f" in {said}" for known, said in RUNTIMES.items() if known == runtime)
+        called = f"{time} {'training step' if call == 'step' else call}{inside}".lstrip()
         return f"{called}, batch {batch}", f"{called}, ms, batch of {batch}", 1.0
     if name in COSTS:
         return COSTS[name].label, COSTS[name].title, COSTS[name].scale

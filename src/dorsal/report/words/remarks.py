@@ -18,7 +18,7 @@ from dorsal.jobs.remarks import (
     TuningTime,
 )
 from dorsal.language.amounts import show_duration
-from dorsal.latency.records import OtherMachine, OtherSpaces, OtherTorch, PredictorUse
+from dorsal.latency.records import OtherMachine, OtherSpaces, OtherVersion, PredictorUse
 from dorsal.report.words.latency import caution_sentence, use_sentence
 from dorsal.report.words.numerals import plural
 
@@ -33,7 +33,7 @@ def remark_sentence(value: msgspec.Struct) -> str:
     match value:
         case PredictorUse():
             return use_sentence(value)
-        case OtherMachine() | OtherTorch() | OtherSpaces():
+        case OtherMachine() | OtherVersion() | OtherSpaces():
             return caution_sentence(value)
         case value if isinstance(value, StudyRemark):
             return _on_study(value)

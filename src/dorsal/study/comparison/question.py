@@ -109,6 +109,13 @@ class Comparison(question.TaskTraining, frozen=True, forbid_unknown_fields=True,
         bool,
         option("Show validation images on the page, with what each arm finds in them; not to classify.", free=True),
     ] = True
+    deployed: Annotated[
+        bool,
+        option(
+            "Deploy a model of each network on this machine, and show accuracy against the latency of what will run.",
+            free=True,
+        ),
+    ] = False
     accept: question.Accept = False
     seeds: question.Seeds = 3
     until_decided: Annotated[
@@ -139,6 +146,7 @@ class Comparison(question.TaskTraining, frozen=True, forbid_unknown_fields=True,
         self._check_tune()
         self._check_seeds()
         self._check_resample()
+        self._check_deployed()
         check_margin(self.margin)
         for asked in self.networks:
             read_arm(asked)
@@ -230,6 +238,24 @@ class Comparison(question.TaskTraining, frozen=True, forbid_unknown_fields=True,
             raise ValueError(
                 f"until_decided does not go with resample={how}, for seeds that share images cannot decide what more "
                 "images would; leave one of them out"
+            )
+
+    def _check_deployed(self) -> None:
+        """Raises ValueError for what does not go with deploying the arms."""
+        if not self.deployed:
+            return
+        if not self.keep_models:
+            raise ValueError("deployed=true deploys models that are kept; leave keep_models=false out")
+        if self.ray is not None:
+            raise ValueError(f"deployed=true deploys on this machine, and ray={self.ray!r} is others; leave one out")
+        if self.resample is not None:
+            raise ValueError(
+                f"deployed=true does not go with resample={self.resample}, for models would be proven on images that "
+                "they learnt from; leave one of them out"
+            )
+        if len(self.data_sets) > 1:
+            raise ValueError(
+                f"deployed=true is of one data set, and there are {len(self.data_sets)}; ask it of one of them"
             )
 
     @staticmethod

@@ -1,13 +1,17 @@
-"""A comparison on several data sets as data: what is planned, and what came of it. Written as JSON. No torch."""
+"""What a comparison has beside its study: several data sets, and deployed arms. Written as JSON. No torch."""
 
 from __future__ import annotations
 
 import msgspec
 
-from dorsal.jobs.records import Study
+from dorsal.deploy.forms import Form
+from dorsal.deploy.proof import Drop
+from dorsal.jobs.forms import BUSY
+from dorsal.jobs.records import Machine, Study
 from dorsal.language.notebook import html_table
 
 DATA_SETS_SCHEMA = 1
+ARMS_FILE, ARMS_SCHEMA = "deployed.json", 1
 
 
 class NamedData(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -62,3 +66,53 @@ def _means(study: Study) -> dict[str, str]:
         if trial.score is not None:
             scores.setdefault(arm, []).append(trial.score)
     return {arm: f"{sum(found) / len(found):.2f}" for arm, found in scores.items()}
+
+
+class DeployedArm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An arm of a comparison as it is deployed.
+
+    - `recipe`, `seed`, `key`: of the run that trained the model. `score`: of this model, in percent.
+    - `folder`: where it is in that of the study. `files`: the sha256 of each model file there. `form`: what is kept.
+    - `rounds`: the median call of each round in milliseconds; `plain`: of PyTorch eager in float32 in the same rounds,
+      empty where that is not among the forms or is the one that is kept.
+    - `loses`: what the form loses; None in float32, which loses nothing.
+    """
+
+    arm: str
+    recipe: str
+    seed: int
+    key: str
+    folder: str
+    files: dict[str, str]
+    form: Form
+    rounds: tuple[float, ...]
+    plain: tuple[float, ...]
+    loses: Drop | None
+    score: float
+
+
+class DeployedArms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The arms of a comparison deployed on one machine, timed in one contest.
+
+    - `left_out`: why each other arm is not deployed.
+    - `shape`: of what forms were timed with, [N, C, H, W]. `pixels`: they were given pixels, because one of them
+      normalizes images in its graph.
+    - `threads`, `others`, `machine`, `instructions`, `versions`: as in `DeploymentStudy`.
+    """
+
+    created: str
+    arms: tuple[DeployedArm, ...]
+    left_out: dict[str, str]
+    shape: tuple[int, ...]
+    pixels: bool
+    threads: int
+    others: float
+    machine: Machine
+    instructions: tuple[str, ...]
+    versions: dict[str, str]
+    schema: int = ARMS_SCHEMA
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether the machine was idle but for the forms."""
+        return self.others <= BUSY

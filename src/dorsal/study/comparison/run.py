@@ -36,6 +36,7 @@ from dorsal.study.comparison.plan import Foreign, describer, fitted_network, pla
 from dorsal.study.comparison.question import AskedArm, Comparison, command_line
 from dorsal.study.comparison.tune import tune
 from dorsal.study.comparison.until import undecided
+from dorsal.study.deployment.arms import deploy_arms
 
 
 def compare(comparison: Comparison, *, on_event: OnEvent = lambda _: None) -> Study:
@@ -44,13 +45,24 @@ def compare(comparison: Comparison, *, on_event: OnEvent = lambda _: None) -> St
     Interrupted at any point, by Ctrl-C or by kill -9 of a worker or of this process, the same call goes on where it
     was: ended runs are in the store, others have a checkpoint of their last epoch. A run that fails is recorded while
     the others go on, and made again by the next call. Scripts call this under `if __name__ == "__main__":`, because
-    workers import the main module.
+    workers import the main module. Where it is asked for, the arms are `deployed` when all runs have ended.
 
     Raises ValueError for a bad question, a budget that is too small, a folder that another process holds or that
     cannot be written, a store of another schema; OSError when the disk is full, with all that was stored intact.
     """
-    if not comparison.until_decided:
-        return _compare(comparison, comparison.seeds, on_event)
+    study = (_until_decided if comparison.until_decided else _once)(comparison, on_event)
+    if comparison.deployed:
+        deploy_arms(comparison, study, on_event)
+    return study
+
+
+def _once(comparison: Comparison, on_event: OnEvent) -> Study:
+    """With the seeds that are asked for."""
+    return _compare(comparison, comparison.seeds, on_event)
+
+
+def _until_decided(comparison: Comparison, on_event: OnEvent) -> Study:
+    """With as many seeds as it takes."""
     assert isinstance(comparison.seeds, int)
     saved = read_study_file(comparison.folder)
     count = max(comparison.seeds, FIRST_LOOK, len(saved.study.seeds) if saved and saved.study.most_seeds else 0)

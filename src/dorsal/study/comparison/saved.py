@@ -1,4 +1,4 @@
-"""`data_sets.json`: the data sets of a comparison on several, beside the folder of each. No torch."""
+"""What stands beside comparisons: `data_sets.json` beside several, `deployed.json` in one. No torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from pathlib import Path
 from dorsal.jobs.json_file import read_record, write_record
 from dorsal.jobs.study_file import DATA_SETS_FILE, load_study, read_study_file, refuse_others
 from dorsal.language.files import absence
-from dorsal.study.comparison.records import DATA_SETS_SCHEMA, DataSetsPlan, DataSetStudies
+from dorsal.study.comparison.records import (
+    ARMS_FILE,
+    ARMS_SCHEMA,
+    DATA_SETS_SCHEMA,
+    DataSetsPlan,
+    DataSetStudies,
+    DeployedArms,
+)
 
 
 def load_data_sets(folder: Path, storage: str | None = None) -> DataSetStudies:
@@ -26,6 +33,12 @@ def load_data_sets(folder: Path, storage: str | None = None) -> DataSetStudies:
 def read_data_sets(folder: Path) -> DataSetsPlan | None:
     """The plan in this folder, None where there is none. Raises ValueError for another schema or a damaged file."""
     return read_record(folder / DATA_SETS_FILE, DataSetsPlan, DATA_SETS_SCHEMA, "list of data sets")
+
+
+def read_deployed(folder: Path) -> DeployedArms | None:
+    """The deployed arms of the comparison in this folder, None where there are none. Raises ValueError for another
+    schema or a damaged file."""
+    return read_record(folder / ARMS_FILE, DeployedArms, ARMS_SCHEMA, "list of deployed arms")
 
 
 def write_data_sets(folder: Path, plan: DataSetsPlan) -> None:

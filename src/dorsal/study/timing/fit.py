@@ -19,6 +19,7 @@ from dorsal.latency.records import (
     Measurements,
     TimedCall,
     TimedNetwork,
+    TimedRuntime,
     predictor_columns,
     quantity,
 )
@@ -83,7 +84,7 @@ def distinct_candidates(candidates: Iterable[Candidate]) -> tuple[Candidate, ...
 
 
 def fit_model(measured: Measurements) -> LatencyModel:
-    """Fits each call at each batch.
+    """Fits each call at each batch in each runtime.
 
     Raises ValueError when fewer than FEWEST_TO_FIT networks could be timed, with what went wrong first.
     """
@@ -96,7 +97,7 @@ def fit_model(measured: Measurements) -> LatencyModel:
         machine=measured.machine,
         versions=measured.versions,
         created=measured.created,
-        fits=tuple(_fit(measured.networks, call, batch) for call in setting.calls for batch in setting.batches),
+        fits=tuple(_fit(measured.networks, *each) for each in setting.times()),
     )
 
 
@@ -110,8 +111,8 @@ def _candidate(space: str, row: int, network: Network, costs: Mapping[str, Seque
     return Candidate(space, network, record)
 
 
-def _fit(networks: Sequence[TimedNetwork], call: TimedCall, batch: int) -> LatencyFit:
-    name = quantity(call, batch)
+def _fit(networks: Sequence[TimedNetwork], runtime: TimedRuntime, call: TimedCall, batch: int) -> LatencyFit:
+    name = quantity(call, batch, runtime)
     quartiles = [timed.quartiles(name) for timed in networks]
     present = [found for found in quartiles if found is not None]
     if len(present) < FEWEST_TO_FIT:
@@ -133,4 +134,5 @@ def _fit(networks: Sequence[TimedNetwork], call: TimedCall, batch: int) -> Laten
         contest=compare_predictors(features, times, ["activations"], ["macs"]),
         spread=statistics.median(100 * (high - low) / median for low, median, high in present),
         image_sizes=(min(sizes), max(sizes)),
+        runtime=runtime,
     )

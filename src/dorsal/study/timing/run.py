@@ -1,4 +1,5 @@
-"""Times forward passes and training steps of many networks on this machine, in interleaved rounds."""
+"""Times forward passes and training steps of many networks on this machine, in interleaved rounds and one or more
+runtimes."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from dorsal.deploy.possible import why_not
 from dorsal.jobs.clock import Amount, Clock
 from dorsal.jobs.device import choose_device
 from dorsal.jobs.engine import Engine, LocalPool
@@ -18,7 +20,7 @@ from dorsal.jobs.events import Event, JobEnd, Note
 from dorsal.jobs.execution import OnEvent, do_jobs
 from dorsal.jobs.json_file import write_record
 from dorsal.jobs.lock import hold
-from dorsal.jobs.machine import machine, versions
+from dorsal.jobs.machine import machine, runtime_versions, versions
 from dorsal.jobs.measure import measure
 from dorsal.jobs.plan import Measure
 from dorsal.jobs.records import Visit
@@ -43,6 +45,8 @@ from dorsal.study.timing.question import Timing
 
 STORE = "latency"
 """The name of the store's studies."""
+FORMS = "forms"
+"""The folder of exported networks. It may be deleted: what is missing is made anew."""
 
 
 def measure_latency(question: Timing, *, on_event: OnEvent = lambda _: None) -> LatencyModel:
@@ -55,13 +59,19 @@ def measure_latency(question: Timing, *, on_event: OnEvent = lambda _: None) -> 
     Visits are made in one other process, so that one which takes all memory does not end this one. It imports the main
     module, so scripts call this under `if __name__ == "__main__"`.
 
-    Raises ValueError for an invalid question, too few networks, or a folder that another process holds or that holds
-    another question or another machine's times. A call that fails is stored with its error and not made again.
+    A network is exported for a deployed runtime by the first visit that needs it, into the folder, and once.
+
+    Raises ValueError for an invalid question, a runtime or precision that this machine does not have, too few networks,
+    or a folder that another process holds or that holds another question or another machine's times. A call that fails
+    is stored with its error and not made again.
     """
-    device = choose_device(question.device)
+    device = choose_device("cpu" if question.deployed else question.device)
+    _check_runtimes(question.setting(device))
+    if question.calls != question.setting(device).calls:
+        on_event(Note("training steps are left out: they exist in eager alone, which is not among the runtimes"))
     candidates = distinct_candidates(_candidates(question, on_event))
     folder = question.folder
-    work = functools.partial(measure, threads=question.threads, device=device)
+    work = functools.partial(measure, threads=question.threads, device=device, forms=folder / FORMS)
     with hold(folder), Store(storage_url(folder, None), STORE) as store:
         begun = _begun(question, device, candidates, folder)
         write_record(folder / MEASUREMENTS, begun)
@@ -74,6 +84,14 @@ def measure_latency(question: Timing, *, on_event: OnEvent = lambda _: None) -> 
         model = fit_model(measured)
         write_record(folder / MODEL, model)
     return model
+
+
+def _check_runtimes(setting: Setting) -> None:
+    """Raises ValueError where a form cannot exist here."""
+    for runtime in setting.runtimes:
+        form = setting.form(runtime)
+        if form is not None and (reason := why_not(form)):
+            raise ValueError(f"runtimes={runtime} with precision={setting.precision}: {reason}")
 
 
 def _candidates(question: Timing, on_event: OnEvent) -> list[Candidate]:
@@ -102,20 +120,20 @@ def _visits(setting: Setting, candidates: Sequence[Candidate], repeats: int) -> 
     for turn in range(repeats):
         for index in np.random.default_rng(turn).permutation(len(candidates)).tolist():
             candidate = candidates[index]
-            for call in setting.calls:
-                for batch in setting.batches:
-                    name, record = quantity(call, batch), candidate.record
-                    job = Measure(
-                        key=f"{record.network_hash} {record.image_size} {name} {turn}",
-                        name=f"{record.label}, {name}, round {turn + 1}",
-                        network=candidate.network,
-                        image_size=record.image_size,
-                        call=call,
-                        batch=batch,
-                        recipe=made,
-                        bfloat16=setting.precision == "bf16",
-                    )
-                    visits.append(_Visit(job, index, name, turn))
+            for runtime, call, batch in setting.times():
+                name, record = quantity(call, batch, runtime), candidate.record
+                job = Measure(
+                    key=f"{record.network_hash} {record.image_size} {name} {turn}",
+                    name=f"{record.label}, {name}, round {turn + 1}",
+                    network=candidate.network,
+                    image_size=record.image_size,
+                    call=call,
+                    batch=batch,
+                    recipe=made,
+                    bfloat16=setting.precision == "bf16",
+                    form=setting.form(runtime),
+                )
+                visits.append(_Visit(job, index, name, turn))
     return visits
 
 
@@ -153,10 +171,16 @@ def _make(
             failed.add((visit.network, visit.quantity))
         on_event(event)
 
-    left, first = sum(visit.job.key not in known for visit in visits), following()
-    amounts, others = {job.key: Amount("visit") for job in first}, [Amount("visit")] * (left - len(first))
-    clock = Clock(amounts, {"visit": 0.0}, 1, others, done=len(visits) - left)
+    left = [_amount(visit) for visit in visits if visit.job.key not in known]
+    first = following()
+    amounts, others = {job.key: _amount(by_key[job.key]) for job in first}, left[len(first) :][::-1]
+    clock = Clock(amounts, {"visit": 0.0, "export": 0.0}, 1, others, done=len(visits) - len(left))
     do_jobs(engine, first, clock, store, folder, describe, hear, following)
+
+
+def _amount(visit: _Visit) -> Amount:
+    """A visit to a deployed form takes longer in the first round, where the form is made."""
+    return Amount("export" if visit.job.form is not None and visit.turn == 0 else "visit")
 
 
 def _with_times(begun: Measurements, visits: Sequence[_Visit], store: Store) -> Measurements:
@@ -185,7 +209,7 @@ def _begun(question: Timing, device: str, candidates: Sequence[Candidate], folde
         setting=question.setting(device),
         spaces=tuple(dict.fromkeys(found.space for found in candidates)),
         machine=machine(device, 1, question.threads),
-        versions=versions(),
+        versions=versions() | (runtime_versions() if question.deployed else {}),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         networks=tuple(found.record for found in candidates),
     )
@@ -204,9 +228,10 @@ def _difference(stored: Measurements, asked: Measurements) -> str:
         here, there = getattr(asked.setting, field), getattr(stored.setting, field)
         if here != there:
             return f"{field} was {there}, not {here}"
-    torch_here, torch_there = asked.versions.get("torch"), stored.versions.get("torch")
-    if torch_here != torch_there:
-        return f"torch was {torch_there}, not {torch_here}"
+    for package in asked.setting.packages:
+        here, there = asked.versions.get(package), stored.versions.get(package)
+        if here != there:
+            return f"{package} was {there}, not {here}"
     if fingerprint(stored.machine) != fingerprint(asked.machine):
         return f"the machine was {fingerprint(stored.machine)}, not {fingerprint(asked.machine)}"
     if [_key(timed) for timed in stored.networks] != [_key(timed) for timed in asked.networks]:
