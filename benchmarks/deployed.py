@@ -1,6 +1,6 @@
 """Our fastest deployed form against timm's default paths, the best path that an expert knows, and the limit.
 
-    python benchmarks/deployed.py --networks resnet50,resnest50 --batch 1,16 --out deployed.json
+    python benchmarks/deployed.py --networks resnet50,resnest50 --batch 1,16 --out deployed.json [--profile]
 
 For each network, batch and precision, all in one alternating run, each in a process of its own:
 
@@ -9,14 +9,16 @@ For each network, batch and precision, all in one alternating run, each in a pro
 - expert: timm's network through OpenVINO's PyTorch frontend, ResNeSt rewritten by hand, min-max ranges in int8;
 - limit: the MACs of the network at the rate of ten stacked 3x3 convolutions in OpenVINO.
 
-Weights and running statistics are random. Ratios above 1 say that ours is faster. What the file of results has is not
-measured again.
+Weights, norms and running statistics are random. Ratios above 1 say that ours is faster. What the file of results has
+is not measured again. `--profile` prints the layers of our form by kind, and how each kind compares with the limit.
 """
 
 import argparse
 import json
-import shutil
 import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -35,17 +37,22 @@ from dorsal.deploy.quantize import Quantization, quantize
 from dorsal.deploy.quiet import quietly
 from dorsal.deploy.rewrite import rewrites_of, rewritten
 from dorsal.deploy.runtime import OnnxSession, OpenVinoSession, Session
-from dorsal.jobs.machine import available_cores, instructions, machine, runtime_versions
-from dorsal.jobs.rivals import BUSY, time_forms, write_inputs
+from dorsal.jobs.machine import available_cores, instructions, machine, runtime_versions, versions
+from dorsal.jobs.rivals import BUSY, other_work, time_forms, write_inputs
 
 NETWORKS = ("resnet50", "resnest50", "res2net50_26w_4s", "regnetx_040", "regnety_040")
 TIMM = {"resnest50": "resnest50d"}
 PRECISIONS = ("float32", "bfloat16", "int8")
-CALIBRATION, SHORT = 16, 4
+CALIBRATION, SHORT, PROFILED = 16, 4, 20
+FEWEST = 5
+"""With fewer rounds that both arms have, an interval says nothing."""
 CHANNELS, SIDE, DEPTH = 256, 28, 10
 HINTED = "OpenVINO, float32 hint"
 DOT_PRODUCTS = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"}
 RUNTIME = {".onnx": "onnxruntime", ".xml": "openvino"}
+
+Layer = tuple[str, str, list[list[int]], float]
+"""Operator, precision, shapes of input, weight and output as far as it has them, and milliseconds."""
 
 
 class OpenFile(msgspec.Struct, frozen=True):
@@ -65,11 +72,14 @@ class OpenFile(msgspec.Struct, frozen=True):
 
 
 def randomised(model: nn.Module) -> nn.Module:
+    """No norm does nothing: timm's last one of each block begins with weights of 0, which all fold into zeros."""
     torch.manual_seed(0)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None and module.running_var is not None:
             module.running_mean.normal_(0, 0.3)
             module.running_var.uniform_(0.5, 2)
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, 0, 0.3)
     return model.eval()
 
 
@@ -97,7 +107,8 @@ def write_ours(model: nn.Module, precision: Any, size: int, folder: Path) -> dic
         if precision == "int8":
             found[form.name] = graph.parent / f"int8{graph.suffix}"
             recipe = Quantization(ranges="minmax", images=CALIBRATION)
-            quantize(form.runtime, graph, found[form.name], smooth(CALIBRATION, size), recipe)
+            if not found[form.name].exists():
+                quantize(form.runtime, graph, found[form.name], smooth(CALIBRATION, size), recipe)
     return found
 
 
@@ -124,12 +135,15 @@ def write_default(name: str, precision: str, size: int, folder: Path) -> dict[st
         found = {"default OpenVINO": folder / "default.xml"}
         return found if precision == "bfloat16" else {**found, "default ONNX Runtime": graph}
     images, (name_in,) = smooth(CALIBRATION, size), [each.any_name for each in read.inputs]
+    found = {"default OpenVINO": folder / "default8.xml", "default ONNX Runtime": folder / "default8.onnx"}
+    if all(each.exists() for each in found.values()):
+        return found
     with quietly():
         made = nncf.quantize(read, nncf.Dataset(images), subset_size=CALIBRATION)
         openvino.save_model(made, folder / "default8.xml", compress_to_fp16=False)
         quant_pre_process(str(graph), str(folder / "prepared.onnx"), skip_symbolic_shape=True)
         quantize_static(folder / "prepared.onnx", folder / "default8.onnx", Reader(images, name_in))
-    return {"default OpenVINO": folder / "default8.xml", "default ONNX Runtime": folder / "default8.onnx"}
+    return found
 
 
 class Reader:
@@ -185,6 +199,9 @@ def write_expert(name: str, precision: str, size: int, folder: Path) -> dict[str
         openvino.save_model(made, graph, compress_to_fp16=False)
     if precision != "int8":
         return {"expert": graph}
+    quantized = folder / "expert8.xml"
+    if quantized.exists():
+        return {"expert": quantized}
     with quietly():
         made = nncf.quantize(
             openvino.Core().read_model(graph),
@@ -194,8 +211,8 @@ def write_expert(name: str, precision: str, size: int, folder: Path) -> dict[str
                 activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX
             ),
         )
-    openvino.save_model(made, folder / "expert8.xml", compress_to_fp16=False)
-    return {"expert": folder / "expert8.xml"}
+    openvino.save_model(made, quantized, compress_to_fp16=False)
+    return {"expert": quantized}
 
 
 def write_stack(precision: str, folder: Path) -> tuple[Path, int]:
@@ -206,10 +223,11 @@ def write_stack(precision: str, folder: Path) -> tuple[Path, int]:
     if not graph.exists():
         export_openvino(stack.eval(), (torch.randn(1, CHANNELS, SIDE, SIDE),), graph, any_size=True)
     if precision == "int8":
-        random = np.random.default_rng(0)
-        images = [random.normal(size=(1, CHANNELS, SIDE, SIDE)).astype(np.float32) for _ in range(CALIBRATION)]
-        quantize("openvino", graph, folder / "stack8.xml", images, Quantization(ranges="minmax", images=CALIBRATION))
-        graph = folder / "stack8.xml"
+        exact, graph = graph, folder / "stack8.xml"
+        if not graph.exists():
+            random = np.random.default_rng(0)
+            images = [random.normal(size=(1, CHANNELS, SIDE, SIDE)).astype(np.float32) for _ in range(CALIBRATION)]
+            quantize("openvino", exact, graph, images, Quantization(ranges="minmax", images=CALIBRATION))
     return graph, DEPTH * CHANNELS**2 * 9 * SIDE**2
 
 
@@ -245,14 +263,14 @@ def cell(name: str, model: nn.Module, batch: int, precision: Any, asked: Any, fo
         arms[HINTED] = arms["default OpenVINO"]
         openers.append(OpenFile(arms[HINTED], "float32", threads))
     contest = time_forms([*openers, OpenStack(stack, precision, threads)], inputs, threads, asked.rounds)
-    if errors := [each.error for each in contest.timings if each.error]:
-        return {"error": errors[0]}
-    times = {
-        arm: np.array([np.median(each) for each in found.rounds])
-        for arm, found in zip([*arms, "stack"], contest.timings, strict=True)
-    }
+    found = dict(zip([*arms, "stack"], contest.timings, strict=True))
+    errors = {arm: each.error for arm, each in found.items() if each.error}
+    times = {arm: np.array([np.median(calls) for calls in each.rounds]) for arm, each in found.items() if each.rounds}
+    defaults = sorted((arm for arm in times if arm.startswith("default")), key=lambda arm: float(np.median(times[arm])))
+    if not defaults or not {"ours", "expert", "stack"} <= times.keys():
+        return {"error": "; ".join(f"{arm}: {why}" for arm, why in errors.items())}
     limit = times["stack"] * dorsal.cost(dorsal.network(name), asked.size).macs / macs_of_stack
-    default = min((arm for arm in times if arm.startswith("default")), key=lambda arm: np.median(times[arm]))
+    default = defaults[0]
     return {
         "chosen": chosen,
         "done": share(ours[chosen], precision, images, threads),
@@ -263,7 +281,9 @@ def cell(name: str, model: nn.Module, batch: int, precision: Any, asked: Any, fo
         "to expert": ends(times["expert"], times["ours"]),
         "to default with a float32 hint": ends(times[HINTED], times["ours"]) if HINTED in times else None,
         "share of limit": ends(limit, times["ours"]),
+        "rounds": {arm: len(each) for arm, each in times.items()},
         "others": contest.others,
+        "errors": errors,
     }
 
 
@@ -273,6 +293,85 @@ def share(path: Path, precision: Any, images: np.ndarray, threads: int) -> float
     else:
         done = executed_by_openvino(OpenVinoSession(path, threads, precision, "latency", images.shape))
     return done.share(precision)
+
+
+def profile(graph: Path, stack: Path, precision: Any, images: np.ndarray, threads: int) -> dict[str, Any]:
+    """By kind of layer its milliseconds, MACs and number, and the rate of the stack just then, in MACs in a ms."""
+    given = np.random.default_rng(0).normal(size=(len(images), CHANNELS, SIDE, SIDE)).astype(np.float32)
+    stacked = list(openvino_layers(stack, precision, given, threads))
+    onnx = graph.suffix == ".onnx"
+    layers = onnx_layers(graph, images, threads) if onnx else openvino_layers(graph, precision, images, threads)
+    kinds: dict[str, list[float]] = {}
+    for operator, own, shapes, took in layers:
+        kind, macs = kind_of(operator, own, shapes)
+        before = kinds.get(kind, [0, 0, 0])
+        kinds[kind] = [before[0] + took, before[1] + macs, before[2] + 1]
+    rate = sum(kind_of(*each[:3])[1] for each in stacked) / sum(took for *_, took in stacked)
+    return {"rate": rate, "kinds": dict(sorted(kinds.items(), key=lambda each: -each[1][0]))}
+
+
+def kind_of(operator: str, precision: str, shapes: list[list[int]]) -> tuple[str, int]:
+    """What a layer is called in a profile, and its MACs. Shapes are of its input, its weight and its output."""
+    if len(shapes) < 3 or not any(word in operator for word in ("Conv", "Gemm", "MatMul", "FullyConnected")):
+        return operator, 0
+    data, weight, output = shapes
+    macs = prod(output) * prod(weight) // output[1]
+    if "Conv" not in operator:
+        return f"{operator}, {precision}", macs
+    words = ["x".join(map(str, weight[-2:]))]
+    words += ["grouped"] * (prod(weight[:-2]) < data[1] * output[1])
+    words += ["of the image"] * (data[1] <= 4) + ["of means"] * (output[2] == 1)
+    words += [f"stride {data[2] // output[2]}"] * (data[2] > output[2])
+    return f"{' '.join(words)}, {precision}", macs
+
+
+def openvino_layers(graph: Path, precision: Any, images: np.ndarray, threads: int) -> Iterator[Layer]:
+    import openvino
+
+    core = openvino.Core()
+    read = core.read_model(graph)
+    read.reshape(list(images.shape))
+    hint = {"float32": "f32", "bfloat16": "bf16"}.get(precision)
+    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "PERF_COUNT": True}
+    compiled = core.compile_model(read, "CPU", settings | ({"INFERENCE_PRECISION_HINT": hint} if hint else {}))
+    request, took = compiled.create_infer_request(), defaultdict(list)
+    for _ in range(PROFILED):
+        request.infer([images])
+        for each in request.profiling_info:
+            took[each.node_name].append(1e3 * each.real_time.total_seconds())
+    for node in compiled.get_runtime_model().get_ops():
+        said, calls = node.get_rt_info(), took.get(node.get_friendly_name())
+        if calls:
+            shapes = [list(port.get_partial_shape().get_max_shape()) for port in [*node.inputs()[:2], *node.outputs()]]
+            kind, own = (said[key].astype(str) for key in ("layerType", "runtimePrecision"))
+            yield kind, own, shapes[:3], float(np.median(calls))
+
+
+def onnx_layers(graph: Path, images: np.ndarray, threads: int) -> Iterator[Layer]:
+    import onnx
+
+    session, took, said = OnnxSession(graph, threads, graph.parent / "profile"), defaultdict(list), {}
+    for _ in range(PROFILED):
+        session(images)
+    written, run = session.profiled()
+    for event in json.loads(written.read_bytes()):
+        if event["name"].endswith("_kernel_time"):
+            name = event["name"].removesuffix("_kernel_time")
+            took[name].append(event["dur"] / 1e3)
+            said[name] = event["args"]
+    model = onnx.load(run).graph
+    nodes = {node.name: node for node in model.node}
+    weights = {each.name: list(each.dims) for each in model.initializer}
+    for name, calls in took.items():
+        kind, types = said[name]["op_name"], said[name]["input_type_shape"]
+        # A quantized operator has the scale and the zero of its input between that and its weight.
+        place = 3 if kind.startswith("Q") else 1
+        weight = weights.get(nodes[name].input[place]) if name in nodes and len(nodes[name].input) > place else None
+        own, data = next(iter(types[0].items())) if types else ("", [])
+        output = next(iter(said[name]["output_type_shape"][0].values()))
+        if weight and any(each.name == "channels_last" and each.i for each in nodes[name].attribute):
+            data, output = ([each[0], each[-1], *each[1:-1]] for each in (data, output))
+        yield kind, own, [data, weight, output] if weight else [], float(np.median(calls))
 
 
 def ends(first: np.ndarray, second: np.ndarray) -> list[float]:
@@ -301,15 +400,29 @@ def show(name: str, batch: int, precision: str, found: dict[str, Any]) -> None:
         return
     print(f"{found['chosen']}, {100 * found['done']:.1f} % of MACs in {precision}")
     print("   ms: " + ", ".join(f"{arm} {each:.2f}" for arm, each in found["ms"].items()))
+    busy = f"other work took {100 * found['others']:.0f} %" if found["others"] > BUSY else ""
     for to, least in required(name, precision).items():
         value, low, high = found[to]
-        verdict = "met" if low >= least else "NOT MET"
-        print(f"   {to}: {value:.3f} ({low:.3f} to {high:.3f}), at least {least} required: {verdict}")
+        rounds = min(found["rounds"]["ours"], found["rounds"]["expert" if to == "to expert" else found["default"]])
+        why = busy or ("too few rounds" if rounds < FEWEST else "")
+        verdict = f"not to be trusted, {why}" if why else "met" if low >= least else "NOT MET"
+        told = f"{value:.3f} ({low:.3f} to {high:.3f}) by {rounds} rounds"
+        print(f"   {to}: {told}, at least {least} required: {verdict}")
     if hinted := found.get("to default with a float32 hint"):
         print("   to default with a float32 hint: {:.3f} ({:.3f} to {:.3f})".format(*hinted))
     value, low, high = found["share of limit"]
-    trusted = "" if found["others"] <= BUSY else f"; other work took {100 * found['others']:.0f} %: not to be trusted"
-    print(f"   share of the limit: {value:.2f} ({low:.2f} to {high:.2f}){trusted}", flush=True)
+    rounds = min(found["rounds"]["ours"], found["rounds"]["stack"])
+    print(f"   share of the limit: {value:.2f} ({low:.2f} to {high:.2f}) by {rounds} rounds", flush=True)
+
+
+def show_profile(found: dict[str, Any]) -> None:
+    rate, kinds = found["profile"]["rate"], found["profile"]["kinds"]
+    whole, macs = (sum(each[place] for each in kinds.values()) for place in (0, 1))
+    print(f"   layers {whole:.2f} ms; their MACs take {macs / rate:.2f} ms at the rate of the limit just then:")
+    for kind, (took, own, count) in kinds.items():
+        if took > 0.005 * whole:
+            more = f"  {own / 1e6:7.1f} MMACs, {own / rate:6.2f} ms at the limit" if own else ""
+            print(f"   {took:8.2f} ms  {100 * took / whole:4.1f} %  {count:3} {kind:34}{more}")
 
 
 def main() -> None:
@@ -321,24 +434,39 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--threads", type=int, default=available_cores())
     parser.add_argument("--out", type=Path, help="file of the results; what it has is not measured again")
+    parser.add_argument("--profile", action="store_true", help="print the layers of our form by kind")
     asked = parser.parse_args()
     kept = json.loads(asked.out.read_text()) if asked.out and asked.out.exists() else {}
     here = machine("cpu", 1, asked.threads)
-    print(f"{here.processor}, {', '.join(instructions())}; {asked.threads} threads; {runtime_versions()}")
+    place = {"size": asked.size, "threads": asked.threads, "processor": here.processor}
+    if any(each.get("place") != place for each in kept.values()):
+        parser.error(f"--out {asked.out} holds results of another size, processor, number of threads or benchmark")
+    print(f"{here.processor}, {', '.join(instructions())}; {asked.threads} threads; {versions() | runtime_versions()}")
+    print(f"other work takes {100 * other_work():.0f} % of the processor", flush=True)
+
+    def keep(key: str, found: dict[str, Any]) -> None:
+        kept[key] = found
+        if asked.out:
+            asked.out.write_text(json.dumps(kept, indent=1))
+
     for name in asked.networks.split(","):
-        folder = Path(tempfile.mkdtemp())
         model = randomised(dorsal.build(dorsal.network(name)))
-        for precision in asked.precisions.split(","):
-            for batch in map(int, asked.batch.split(",")):
-                key = f"{name} {batch} {precision}"
-                if key not in kept:
-                    reason = why_not(Form("openvino", precision, "folded"))
-                    found = cell(name, model, batch, precision, asked, folder) if not reason else {}
-                    kept[key] = found or {"unavailable": f"not available: {reason}"}
-                    if asked.out:
-                        asked.out.write_text(json.dumps(kept, indent=1))
-                show(name, batch, precision, kept[key])
-        shutil.rmtree(folder)
+        with tempfile.TemporaryDirectory() as made:
+            for precision in asked.precisions.split(","):
+                for batch in map(int, asked.batch.split(",")):
+                    key, folder = f"{name} {batch} {precision}", Path(made)
+                    if "ms" not in kept.get(key, {}):  # what failed is tried again
+                        reason = why_not(Form("openvino", precision, "folded"))
+                        found = cell(name, model, batch, precision, asked, folder) if not reason else {}
+                        keep(key, (found or {"unavailable": f"not available: {reason}"}) | {"place": place})
+                    show(name, batch, precision, kept[key])
+                    if asked.profile and "ms" in kept[key]:
+                        if "profile" not in kept[key]:
+                            graph = write_ours(model, precision, asked.size, folder)[kept[key]["chosen"]]
+                            stack, images = write_stack(precision, folder)[0], np.concatenate(smooth(batch, asked.size))
+                            layers = profile(graph, stack, precision, images, asked.threads)
+                            keep(key, kept[key] | {"profile": layers})
+                        show_profile(kept[key])
 
 
 if __name__ == "__main__":
