@@ -15,10 +15,10 @@ is not measured again. `--profile` prints the layers of our form by kind, and ho
 
 import argparse
 import json
+import math
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -262,7 +262,8 @@ def cell(name: str, model: nn.Module, batch: int, precision: Any, asked: Any, fo
     if precision == "int8":  # what is not quantized in float32, as on a processor without bfloat16
         arms[HINTED] = arms["default OpenVINO"]
         openers.append(OpenFile(arms[HINTED], "float32", threads))
-    contest = time_forms([*openers, OpenStack(stack, precision, threads)], inputs, threads, asked.rounds)
+    openers.append(OpenStack(stack, precision, threads))
+    contest = time_forms(openers, inputs, threads, asked.rounds, worth=math.inf)
     found = dict(zip([*arms, "stack"], contest.timings, strict=True))
     errors = {arm: each.error for arm, each in found.items() if each.error}
     times = {arm: np.array([np.median(calls) for calls in each.rounds]) for arm, each in found.items() if each.rounds}
@@ -289,7 +290,7 @@ def cell(name: str, model: nn.Module, batch: int, precision: Any, asked: Any, fo
 
 def share(path: Path, precision: Any, images: np.ndarray, threads: int) -> float:
     if path.suffix == ".onnx":
-        done = executed_by_onnx(OnnxSession(path, threads, path.parent / "profile"), images)
+        done = executed_by_onnx(OnnxSession(path, threads, profile=path.parent / "profile"), images)
     else:
         done = executed_by_openvino(OpenVinoSession(path, threads, precision, "latency", images.shape))
     return done.share(precision)
@@ -315,11 +316,11 @@ def kind_of(operator: str, precision: str, shapes: list[list[int]]) -> tuple[str
     if len(shapes) < 3 or not any(word in operator for word in ("Conv", "Gemm", "MatMul", "FullyConnected")):
         return operator, 0
     data, weight, output = shapes
-    macs = prod(output) * prod(weight) // output[1]
+    macs = math.prod(output) * math.prod(weight) // output[1]
     if "Conv" not in operator:
         return f"{operator}, {precision}", macs
     words = ["x".join(map(str, weight[-2:]))]
-    words += ["grouped"] * (prod(weight[:-2]) < data[1] * output[1])
+    words += ["grouped"] * (math.prod(weight[:-2]) < data[1] * output[1])
     words += ["of the image"] * (data[1] <= 4) + ["of means"] * (output[2] == 1)
     words += [f"stride {data[2] // output[2]}"] * (data[2] > output[2])
     return f"{' '.join(words)}, {precision}", macs
@@ -350,7 +351,7 @@ def openvino_layers(graph: Path, precision: Any, images: np.ndarray, threads: in
 def onnx_layers(graph: Path, images: np.ndarray, threads: int) -> Iterator[Layer]:
     import onnx
 
-    session, took, said = OnnxSession(graph, threads, graph.parent / "profile"), defaultdict(list), {}
+    session, took, said = OnnxSession(graph, threads, profile=graph.parent / "profile"), defaultdict(list), {}
     for _ in range(PROFILED):
         session(images)
     written, run = session.profiled()

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import numpy as np
 import pytest
 
-from dorsal.deploy.runtime import Outputs, Session
 from dorsal.jobs import rivals
 from dorsal.jobs.engine import WorkerDeath
 from dorsal.jobs.forms import BUSY
@@ -130,20 +128,6 @@ def test_sittings_have_all_rounds_in_another_order_and_only_the_first_has_slow_f
     assert [each.error for each in found.timings] == ["", "", "it died", ""]
     assert found.timings[1].memory == 20
     assert found.others == pytest.approx(0.04)
-
-
-def test_calls_of_a_session_are_timed_one_by_one() -> None:
-    class Counted(Session):
-        calls = 0
-
-        def __call__(self, *inputs: np.ndarray) -> Outputs:
-            self.calls += 1
-            return inputs
-
-    session = Counted()
-    took = session.timed((np.zeros(1),), 4)
-    assert session.calls == len(took) == 4
-    assert min(took) >= 0
 
 
 def test_other_work_is_a_share_of_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -15,10 +16,15 @@ from PIL import Image
 
 import dorsal
 from dorsal.deploy.bundle import BUNDLE_FILE, SCRIPT, SOURCE, open_bundle, read_bundle, write_bundle
+from dorsal.deploy.choose import TriedForm
+from dorsal.deploy.forms import Form
 from dorsal.deploy.possible import _why_no_runtime
+from dorsal.deploy.proof import Drop, OutputAgreement
+from dorsal.deploy.quantize import Quantization
 from dorsal.jobs.events import Event, Note, Stage
-from dorsal.jobs.forms import Full, Make
+from dorsal.jobs.forms import Full, Made, Make
 from dorsal.jobs.predict import predict
+from dorsal.jobs.records import ModelScore
 from dorsal.jobs.trained import save_trained, trained_card
 from dorsal.study.deployment import making
 from dorsal.study.deployment import run as deployment
@@ -219,6 +225,73 @@ def test_interrupted_it_goes_on(model: Path, tmp_path: Path, monkeypatch: pytest
     study = deploy(asked(model, out, accept_unshown=True), on_event=look)
     assert study.kept is not None
     assert (out / BUNDLE_FILE).is_file()
+
+
+class Blocks:
+    """A model of four blocks, of which only c does not bear int8. Each form is made in no time, and counted."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.made: list[tuple[str, ...]] = []
+        self.proven: list[str] = []
+        self.stops_at: int | None = None
+        self._kept: tuple[str, ...] = ()
+        patch.setattr(making, "ChildProcess", lambda *_: contextlib.nullcontext(self.make))
+        patch.setattr(making, "blocks_of", lambda _: ("", "a", "b", "c", "d"))
+        patch.setattr(making, "drop", self.drop)
+        patch.setattr(making.Making, "_scored", self.scored)
+        patch.setattr(making, "contribution", lambda *_: Contributed())
+        patch.setattr(making.Making, "_candidate", lambda _, form: TriedForm(form=form))
+
+    def make(self, job: Make) -> Made:
+        if len(self.made) == self.stops_at:
+            raise KeyboardInterrupt
+        assert job.quantization is not None
+        self._kept = job.quantization.kept
+        self.made.append(self._kept)
+        error = 0.01 if "c" in self._kept else 0.5
+        return Made(agreement=OutputAgreement(error=error, flips=0, inputs=2), error=error, size=1, executed=None)
+
+    def scored(self, name: str, _: Path) -> ModelScore:
+        if name != "model":
+            self.proven.append(name)
+        return ModelScore(key=name, score=70.0, seconds=0.0)
+
+    def drop(self, *_: Any) -> Drop:
+        lost = 0.0 if "c" in self._kept else 20.0
+        return Drop(value=lost, low=lost, high=lost, most=1.0, images=60, needed=None)
+
+
+class Contributed:
+    def values(self) -> list[float]:
+        return []
+
+
+def test_blocks_that_are_known_to_bear_int8_are_not_tried_again(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks, base = (
+        Blocks(monkeypatch),
+        TriedForm(form=Form("openvino", "int8", "folded"), quantization=Quantization(ranges="minmax", images=16)),
+    )
+    question = asked(model, tmp_path / "out")
+    prepared = deployment._prepare(question, model, deployment._TEST)
+
+    def mixed() -> list[TriedForm]:
+        return making.Making(question, prepared, tmp_path, lambda _: None)._mixed(base)
+
+    blocks.stops_at = 3
+    with pytest.raises(KeyboardInterrupt):
+        mixed()
+    blocks.stops_at = None
+    (found,) = mixed()
+    assert found.form == Form("openvino", "mixed", "folded")
+    alone = [tuple(other for other in "abcd" if other != each) for each in "abcd"]
+    assert blocks.made[:4] == alone, "what is known after the interruption is not made again"
+    assert blocks.made[-1] == ("c",)
+    done = len(blocks.made), len(blocks.proven)
+    (again,) = mixed()
+    assert again == found
+    assert (len(blocks.made), len(blocks.proven)) == done
 
 
 def test_a_full_disk_leaves_no_bundle(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,8 +160,11 @@ def read_bundle(folder: Path) -> Bundle:
         raise ValueError(f"{path} cannot be read: {error}") from None
 
 
-def open_bundle(folder: Path, threads: int | None = None, shape: tuple[int, ...] | None = None) -> Session:
-    """The form in `folder`, ready to be called. `shape` [N, C, H, W] is that of all images, None if they differ.
+def open_bundle(
+    folder: Path, threads: int | None = None, shape: tuple[int, ...] | None = None, aim: Aim | None = None
+) -> Session:
+    """The form in `folder`, ready to be called. `shape` [N, C, H, W] is that of all images, None if they differ. `aim`
+    and `threads` are as in the record unless given.
 
     Raises ValueError for a file that is missing or not the one of the record, for a form that cannot exist on this
     machine, and for one that the runtime does not open.
@@ -176,24 +179,28 @@ def open_bundle(folder: Path, threads: int | None = None, shape: tuple[int, ...]
         raise ValueError(f"{str(folder)!r} does not run here: {reason}; `dorsal deploy --again` makes one that does")
     threads = bundle.threads if threads is None else threads
     try:
-        return _opened(bundle, folder / next(iter(bundle.files)), threads, shape)
+        return _opened(bundle, folder / next(iter(bundle.files)), threads, shape, aim or bundle.aim)
     except Exception as error:
-        first = str(error).strip().splitlines()
-        raise ValueError(
-            f"{RUNTIMES[bundle.runtime]} cannot open {folder}: {first[0] if first else type(error).__name__}"
-        ) from error
+        raise ValueError(f"{RUNTIMES[bundle.runtime]} cannot open {folder}: {_reason(error)}") from error
 
 
-def _opened(bundle: Bundle, path: Path, threads: int, shape: tuple[int, ...] | None) -> Session:
+def _reason(error: Exception) -> str:
+    """The first line of what a runtime says that is not where in its code it says so."""
+    lines = (line.strip() for line in str(error).splitlines())
+    places = ("Exception from ", "Check '")
+    return next((line for line in lines if line and not line.startswith(places)), type(error).__name__)
+
+
+def _opened(bundle: Bundle, path: Path, threads: int, shape: tuple[int, ...] | None, aim: Aim) -> Session:
     match bundle.runtime:
         case "onnxruntime":
-            return OnnxSession(path, threads)
+            return OnnxSession(path, threads, aim)
         case "openvino":
-            return OpenVinoSession(path, threads, bundle.precision, bundle.aim, shape)
+            return OpenVinoSession(path, threads, bundle.precision, aim, shape)
         case _:
             from dorsal.deploy.programs import ProgramSession
 
-            return ProgramSession(path, bundle.form, threads)
+            return ProgramSession(path, bundle.form, threads, aim)
 
 
 def _why_not_here(bundle: Bundle) -> str:

@@ -55,7 +55,8 @@ class Deployed(nn.Module):
 
 
 def load_model(folder: PathLike, threads: int | None = None) -> tuple[nn.Module, Card]:
-    """The model in `folder`, saved or deployed, in evaluation mode, and its card. `threads` are for a deployed one.
+    """The model in `folder`, saved or deployed, in evaluation mode, and its card. `threads` are for a deployed one,
+    which is opened for one call after another.
 
     Raises ValueError as `tasks.saved.load_model` and `open_bundle` do.
     """
@@ -63,7 +64,7 @@ def load_model(folder: PathLike, threads: int | None = None) -> tuple[nn.Module,
     if not is_bundle(path):
         return saved.load_model(path)
     bundle = read_bundle(path)
-    return Deployed(open_bundle(path, threads), bundle).eval(), bundle.known_card
+    return Deployed(open_bundle(path, threads, aim="latency"), bundle).eval(), bundle.known_card
 
 
 def read_card(folder: PathLike) -> Card:

@@ -90,6 +90,7 @@ class Normalized(Session):
 
     def __init__(self, session: Session, normalization: Normalization) -> None:
         self._session = session
+        self.at_once, self.begin_thread = session.at_once, session.begin_thread  # type: ignore[method-assign]
         self._scale, self._shift = _affine(normalization)
         self._step = -1 if normalization.color_order == "bgr" else 1
 

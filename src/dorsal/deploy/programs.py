@@ -18,7 +18,7 @@ from torch.export import Dim
 from dorsal.deploy.export import Exportable
 from dorsal.deploy.forms import Form
 from dorsal.deploy.quiet import quietly
-from dorsal.deploy.runtime import Outputs, Session
+from dorsal.deploy.runtime import Aim, Outputs, Session
 
 _FREEZING: dict[str, Any] = {"freezing": True}
 """Weights are constants to the compiler, so that it lays them out and folds norms once."""
@@ -53,9 +53,14 @@ def export_program(model: nn.Module, inputs: Sequence[Tensor], form: Form, path:
 class ProgramSession(Session):
     """An exported program in PyTorch, on CPUs. It sets the number of threads of the whole process."""
 
-    def __init__(self, path: Path, form: Form, threads: int) -> None:
-        """Raises whatever PyTorch does where the file is damaged."""
-        torch.set_num_threads(threads)
+    def __init__(self, path: Path, form: Form, threads: int, aim: Aim = "latency") -> None:
+        """For throughput a call has one thread, and there are as many at once as threads.
+
+        Raises whatever PyTorch does where the file is damaged.
+        """
+        self.at_once = threads if aim == "throughput" else 1
+        self._threads = threads // self.at_once
+        self.begin_thread()
         self._call: Any
         with quietly():
             if form.runtime == "aoti":
@@ -65,6 +70,10 @@ class ProgramSession(Session):
         if form.runtime == "compile":
             logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it misses GPUs aloud
             self._call = torch.compile(self._call, options=_FREEZING)
+
+    def begin_thread(self) -> None:
+        """See `Session`. OpenMP counts for each thread that calls it."""
+        torch.set_num_threads(self._threads)
 
     def __call__(self, *inputs: npt.NDArray[Any]) -> Outputs:
         """See `Session`."""

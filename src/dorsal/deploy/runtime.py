@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,14 +23,19 @@ _SHAPES = 4
 
 
 class Session(ABC):
-    """An opened form."""
+    """An opened form. `at_once`: how many calls it is to be given at once, from as many threads."""
+
+    at_once = 1
 
     @abstractmethod
     def __call__(self, *inputs: npt.NDArray[Any]) -> Outputs:
         """What the model says of images float32 [N, C, H, W], and of their sizes where it asks for them."""
 
     def timed(self, inputs: Sequence[npt.NDArray[Any]], calls: int) -> list[float]:
-        """Milliseconds of each of these calls; where several run at once, all time is shared out among them."""
+        """Milliseconds of each of these calls. Where several run at once, there are so many times as many, and all time
+        is shared out among them."""
+        if self.at_once > 1:
+            return self._timed_at_once(inputs, calls * self.at_once)
         took = []
         for _ in range(calls):
             began = time.perf_counter()
@@ -36,20 +43,35 @@ class Session(ABC):
             took.append(1e3 * (time.perf_counter() - began))
         return took
 
+    def _timed_at_once(self, inputs: Sequence[npt.NDArray[Any]], calls: int) -> list[float]:
+        with ThreadPoolExecutor(self.at_once, initializer=self.begin_thread) as pool:
+
+            def call(times: int) -> None:
+                list(pool.map(lambda _: self(*inputs), range(times)))
+
+            call(self.at_once)  # threads start
+            began = time.perf_counter()
+            call(calls)
+            return [1e3 * (time.perf_counter() - began) / calls]
+
+    def begin_thread(self) -> None:  # noqa: B027 - most runtimes need nothing
+        """Called first in each thread that calls this session beside others."""
+
 
 class OnnxSession(Session):
     """A graph in ONNX Runtime, on CPUs."""
 
-    def __init__(self, path: Path, threads: int, profile: Path | None = None) -> None:
-        """With `profile`, the graph that is really run and what each operator does are written to files whose names
-        begin so; see `profiled`.
+    def __init__(self, path: Path, threads: int, aim: Aim = "latency", *, profile: Path | None = None) -> None:
+        """For throughput a call has one thread, and there are as many at once as threads. With `profile`, the graph
+        that is really run and what each operator does are written to files whose names begin so; see `profiled`.
 
         Raises whatever ONNX Runtime does where the file is damaged or has an operator that it lacks.
         """
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        self.at_once = threads if aim == "throughput" else 1
+        options.intra_op_num_threads = threads // self.at_once
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.log_severity_level = 3
         if profile is not None:
@@ -96,10 +118,11 @@ class OpenVinoSession(Session):
         self._core, self._settings = openvino.Core(), settings
         self._model = self._core.read_model(path)
         self._by_shape = precision in ("int8", "mixed") and shape is None
-        self._streams = aim == "throughput"
+        self._own = threading.local()
         if not self._by_shape:
             self.compiled = self._compile(shape)
-            self._request = self.compiled.create_infer_request()
+            self.at_once = self.compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+            self.begin_thread()
         self._requests: OrderedDict[tuple[int, ...], Any] = OrderedDict()
 
     def _compile(self, shape: tuple[int, ...] | None) -> Any:
@@ -109,7 +132,7 @@ class OpenVinoSession(Session):
 
     def __call__(self, *inputs: npt.NDArray[Any]) -> Outputs:
         """See `Session`."""
-        request = self._request_for(inputs[0].shape) if self._by_shape else self._request
+        request = self._request_for(inputs[0].shape) if self._by_shape else self._own.request
         found = request.infer([np.ascontiguousarray(each) for each in inputs])
         return tuple(found[place].copy() for place in range(len(self._model.outputs)))
 
@@ -122,15 +145,6 @@ class OpenVinoSession(Session):
         self._requests.move_to_end(shape)
         return self._requests[shape]
 
-    def timed(self, inputs: Sequence[npt.NDArray[Any]], calls: int) -> list[float]:
-        """See `Session`. For throughput, OpenVINO has as many calls at once as it asks for."""
-        if not self._streams:
-            return super().timed(inputs, calls)
-        import openvino
-
-        queue = openvino.AsyncInferQueue(self.compiled)
-        began = time.perf_counter()
-        for _ in range(calls):
-            queue.start_async(dict(enumerate(inputs)))
-        queue.wait_all()
-        return [1e3 * (time.perf_counter() - began) / calls]
+    def begin_thread(self) -> None:
+        """See `Session`. A request is of one thread."""
+        self._own.request = self.compiled.create_infer_request()

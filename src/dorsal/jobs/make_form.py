@@ -181,6 +181,6 @@ def _executed(job: Make, bundle: Bundle, inputs: Sequence[NDArray[Any]]) -> Exec
             shape = inputs[0].shape
             return executed_by_openvino(OpenVinoSession(path, job.threads, job.form.precision, job.aim, shape))
         case "onnxruntime":
-            return executed_by_onnx(OnnxSession(path, job.threads, job.folder / ".profile"), *inputs)
+            return executed_by_onnx(OnnxSession(path, job.threads, profile=job.folder / ".profile"), *inputs)
         case _:
             return None

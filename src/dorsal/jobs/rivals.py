@@ -29,7 +29,8 @@ _TURN_SECONDS = 0.15
 """A form is called for about so long in a turn, three times at least."""
 _MOST_CALLS = 20
 _SITTINGS = 4
-_WORTH = 1.5
+WORTH = 1.5
+"""What takes more times as long as the fastest is in the first sitting alone."""
 _REST_SECONDS, _AT_REST, _MOST_RESTS = 0.01, 0.1, 30
 """A process is at rest once it has taken less than a tenth of a core for 10 ms. It has 0.3 s to come to that."""
 
@@ -151,12 +152,18 @@ def write_inputs(path: Path, inputs: Sequence[NDArray[Any]]) -> None:
 
 
 def time_forms(
-    openers: Sequence[Opener], inputs: Path, threads: int, rounds: int, on_round: Callable[[int], None] = lambda _: None
+    openers: Sequence[Opener],
+    inputs: Path,
+    threads: int,
+    rounds: int,
+    on_round: Callable[[int], None] = lambda _: None,
+    *,
+    worth: float = WORTH,
 ) -> Contest:
     """Times what these open on the arrays of a file by `write_inputs`, in several sittings.
 
     The same file in two processes can differ by 3 % for as long as both live (docs/log.md). So each sitting has new
-    processes, started in another order. What takes more than `_WORTH` times as long as the fastest is in the first one
+    processes, started in another order. What takes more than `worth` times as long as the fastest is in the first one
     alone.
     """
 
@@ -166,10 +173,12 @@ def time_forms(
             rivals = [functools.partial(caller, "turn") for caller in callers]
             return in_rounds(rivals, count, on_round=lambda number: on_round(done + number))
 
-    return in_sittings(len(openers), rounds, sit)
+    return in_sittings(len(openers), rounds, sit, worth)
 
 
-def in_sittings(forms: int, rounds: int, sit: Callable[[Sequence[int], int, int], Contest]) -> Contest:
+def in_sittings(
+    forms: int, rounds: int, sit: Callable[[Sequence[int], int, int], Contest], worth: float = WORTH
+) -> Contest:
     """Shares the rounds out to sittings. `sit` has those forms, by their places, for a number of rounds, after so many
     that were made before."""
     timings = [Timings(())] * forms
@@ -185,7 +194,7 @@ def in_sittings(forms: int, rounds: int, sit: Callable[[Sequence[int], int, int]
             timings[place] = Timings(() if more.error else before.rounds + more.rounds, memory, more.error)
         others, done = max(others, found.others), done + count
         medians = {place: float(np.median(timings[place].rounds[-1])) for place in there if timings[place].rounds}
-        there = [place for place, median in medians.items() if median <= _WORTH * min(medians.values())]
+        there = [place for place, median in medians.items() if median <= worth * min(medians.values())]
     return Contest(tuple(timings), others)
 
 

@@ -68,13 +68,15 @@ class Prepared(NamedTuple):
 
 
 class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is done so far, by the names of forms, so that the same call goes on."""
+    """What is done so far, by the names of forms, so that the same call goes on. `errors` are of forms in mixed
+    precision, by which blocks are ranked; None where there is no such form."""
 
     command: str
     made: dict[str, Made] = {}
     failed: dict[str, str] = {}
     quantizations: dict[str, Quantization] = {}
     scores: dict[str, ModelScore] = {}
+    errors: dict[str, float | None] = {}
     schema: int = DEPLOYMENT_SCHEMA
 
 
@@ -264,28 +266,36 @@ class Making:
 
     def _mixed(self, base: TriedForm) -> list[TriedForm]:
         form, recipe = replace(base.form, precision="mixed"), base.quantization
+        if form.name in self._state.made:
+            return [self._candidate(form)]
         assert recipe is not None
         folder, graph = self._work / form.name, self._job(base.form, recipe).graph
         assert graph is not None
         blocks = [block for block in blocks_of(graph / FILES[form.runtime][0]) if block]
         with ChildProcess(make_form, self._question.cores) as call:
 
-            def made(blocks: tuple[str, ...]) -> Made | None:
-                found = call(self._job(form, replace(recipe, kept=blocks)))
+            def named(kept: tuple[str, ...]) -> str:
+                return f"{form.name}-{hashlib.sha256(repr(kept).encode()).hexdigest()[:8]}"
+
+            def made(kept: tuple[str, ...]) -> Made | None:
+                found = call(self._job(form, replace(recipe, kept=kept)))
                 return found if isinstance(found, Made) else None
 
             def error(kept: tuple[str, ...]) -> float:
                 (left,) = set(blocks) - set(kept) or {"all"}
                 self._on_event(Stage(f"{form.name}: what {left} costs in int8", blocks.index(left), len(blocks)))
-                found = made(kept)
-                return np.inf if found is None else found.error
+                if named(kept) not in self._state.errors:
+                    found = made(kept)
+                    known = None if found is None else found.error
+                    self._keep(errors=self._state.errors | {named(kept): known})
+                known = self._state.errors[named(kept)]
+                return np.inf if known is None else known
 
             def is_right(kept: tuple[str, ...]) -> bool:
                 self._on_event(Stage(f"{form.name}: {len(kept)} of {len(blocks)} blocks in floating point", 0, 1))
-                if made(kept) is None:
+                if named(kept) not in self._state.scores and made(kept) is None:
                     return False
-                name = f"{form.name}-{hashlib.sha256(repr(kept).encode()).hexdigest()[:8]}"
-                said = self._drop(name, folder)
+                said = self._drop(named(kept), folder)
                 return not isinstance(said, str) and said.outcome == "right"
 
             ranked = [each.block for each in sensitivities(blocks, error)]
