@@ -21,7 +21,6 @@ from dorsal.deploy.runtime import OnnxSession, OpenVinoSession
 from dorsal.spec.cost import cost
 from tests.deploy.models import randomised
 
-pytestmark = pytest.mark.slow  # a runtime has ended the process at times, which is not understood yet
 TEXT = "resnest_small(depths=[1, 1], widths=[32, 64], strides=[1, 2], classes=10)"
 
 

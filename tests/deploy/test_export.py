@@ -22,7 +22,6 @@ from dorsal.tasks.detect.detector import Detector
 from dorsal.tasks.method import method_of
 from tests.deploy.models import randomised
 
-pytestmark = pytest.mark.slow  # a runtime has ended the process at times, which is not understood yet
 TINY = "resnest_small(depths=[1, 1], widths=[16, 32], strides=[1, 2])"
 
 
@@ -77,6 +76,7 @@ def test_a_segmenter_of_any_batch_and_size(tmp_path: Path, runtime: Runtime, tex
     assert agreement(said, exact).outcome == "right"
 
 
+@pytest.mark.slow  # half a minute each
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 @pytest.mark.parametrize("text", ["detect", "detect(box_head=conv)", "instance", "cascade(masks=true)"])
 def test_a_detector_of_any_batch_and_size(tmp_path: Path, runtime: Runtime, text: str) -> None:

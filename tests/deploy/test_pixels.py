@@ -45,7 +45,6 @@ def test_pixels_are_normalized_before_a_graph_that_does_not(name: str) -> None:
     np.testing.assert_allclose(found, prepared(images, NORMALIZATIONS[name]), rtol=0, atol=1e-5)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 @pytest.mark.parametrize("name", NORMALIZATIONS)
 def test_a_graph_that_takes_pixels_says_the_same(tmp_path: Path, runtime: Runtime, name: str) -> None:

@@ -52,7 +52,6 @@ CLASSIFIER = "resnest_small(depths=[1, 1], widths=[16, 32], strides=[1, 2], clas
 TRUNK = "small(depths=[1, 1, 1], widths=[16, 32, 64])"
 SIZES = [(333, 517), (97, 641), (641, 97), (30, 41), (64, 64), (65, 64), (73, 73), (8, 300), (400, 300)]
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "color_order": "rgb", "levels": None}
-slow = pytest.mark.slow  # of runtimes, see test_export.py
 
 
 def about(**fields: Any) -> dict[str, Any]:
@@ -412,7 +411,6 @@ def close(bundle: Path, model: Path, paths: list[Path]) -> None:
     assert len(labels) > 1
 
 
-@slow
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 def test_a_classifier_end_to_end_without_torch_and_dorsal(
     tmp_path: Path, runtime: Runtime, monkeypatch: pytest.MonkeyPatch, capsys
@@ -446,8 +444,9 @@ def test_a_classifier_end_to_end_without_torch_and_dorsal(
         assert ours == pytest.approx(theirs, abs=1e-3)
 
 
-@slow
-@pytest.mark.parametrize("runtime", ["torch", "compile", "aoti"])
+@pytest.mark.parametrize(
+    "runtime", ["torch", *(pytest.param(each, marks=pytest.mark.slow) for each in ("compile", "aoti"))]
+)
 def test_a_classifier_as_a_program_of_torch(tmp_path: Path, runtime: Any) -> None:
     net = saved_classifier(tmp_path / "model")
     at_ = tmp_path / "bundle"
@@ -475,7 +474,6 @@ class OfPixels(torch.nn.Module):
         return self.net(((images.float() - self.mean) / self.std).permute(0, 3, 1, 2))
 
 
-@slow
 @pytest.mark.parametrize("runtime", ["torch", "onnxruntime", "openvino"])
 def test_a_graph_of_pixels_and_a_batch_that_is_not_full(tmp_path: Path, runtime: Runtime) -> None:
     net = OfPixels(saved_classifier(tmp_path / "model"))
@@ -525,7 +523,6 @@ def expected(method: Any, model: torch.nn.Module, image: NDArray[np.uint8], size
     return cast("Annotation", found)
 
 
-@slow
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 def test_a_segmenter_of_any_size(tmp_path: Path, runtime: Runtime) -> None:
     model, _ = saved_dense(tmp_path / "model", "semantic")
@@ -547,9 +544,8 @@ def test_a_segmenter_of_any_size(tmp_path: Path, runtime: Runtime) -> None:
         )
 
 
-@slow
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
-@pytest.mark.parametrize("text", ["semantic", "detect", "cascade(masks=true)"])
+@pytest.mark.parametrize("text", ["semantic", "detect", pytest.param("cascade(masks=true)", marks=pytest.mark.slow)])
 def test_other_tasks_of_a_fixed_size(tmp_path: Path, runtime: Runtime, text: str) -> None:
     model, method = saved_dense(tmp_path / "model", text)
     at_, size = tmp_path / "bundle", (64, 96)

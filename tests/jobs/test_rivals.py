@@ -120,11 +120,11 @@ def test_sittings_have_all_rounds_in_another_order_and_only_the_first_has_slow_f
             0.01 * len(sat),
         )
 
-    found = in_sittings(4, 10, sit)
-    assert [count for _, count, _ in sat] == [3, 3, 2, 2]
-    assert [done for *_, done in sat] == [0, 3, 6, 8]
+    found = in_sittings(4, 22, sit)
+    assert [count for _, count, _ in sat] == [6, 6, 5, 5]
+    assert [done for *_, done in sat] == [0, 6, 12, 17]
     assert [sorted(places) for places, *_ in sat] == [[0, 1, 2, 3], [0, 2, 3], [0, 3], [0, 3]]
-    assert [len(each.rounds) for each in found.timings] == [10, 3, 0, 10]
+    assert [len(each.rounds) for each in found.timings] == [22, 6, 0, 22]
     assert [each.error for each in found.timings] == ["", "", "it died", ""]
     assert found.timings[1].memory == 20
     assert found.others == pytest.approx(0.04)

@@ -51,9 +51,7 @@ def no_compiler() -> Any:
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "small"
     data = dorsal.open_data(DATA)
-    network = dorsal.network(
-        f"resnest_small(depths=[1, 1], widths=[16, 32], strides=[1, 2], classes={len(data.classes)})"
-    )
+    network = dorsal.network(f"small(depths=[1, 1], widths=[16, 32], strides=[1, 2], classes={len(data.classes)})")
     card = trained_card(network, data, "a test", dorsal.Recipe())
     save_trained(folder, randomised(dorsal.build(network)), card, 50.0)
     return folder
@@ -147,12 +145,18 @@ def test_the_same_question_is_answered_once_and_no_other_is(deployed: Any, model
         deploy(asked(model, out, max_drop=3.0))
 
 
-def test_a_deployed_model_is_deployed_anew_from_its_source(
-    deployed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out, _, _ = deployed
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only forms of PyTorch eager and of ONNX Runtime in float32 are made, without trying them on a small network."""
     monkeypatch.setattr(deployment, "_WHOLE", deployment._TEST)
     monkeypatch.setattr(deployment, "_try", lambda *_: None)
+    forms = [Form("torch", "float32", "none"), Form("torch", "float32", "folded"), Form("torch", "bfloat16", "none")]
+    monkeypatch.setattr(making, "forms_of", lambda _: [*forms, Form("onnxruntime", "float32", "folded")])
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_deployed_model_is_deployed_anew_from_its_source(deployed: Any, tmp_path: Path) -> None:
+    out, _, _ = deployed
     again = deploy(Deployment(model=str(out), again=True, calibration=16, threads=1, out=str(tmp_path / "again")))
     assert again.kept is not None
     assert again.max_drop == 100, "what is not given is as it was asked before"
@@ -162,7 +166,6 @@ def test_a_deployed_model_is_deployed_anew_from_its_source(
 
 @pytest.mark.parametrize("name", ["model", "missing", "schema", "instructions"])
 def test_a_bundle_that_was_changed_says_so(deployed: Any, tmp_path: Path, name: str) -> None:
-
     out, _, _ = deployed
     copy = tmp_path / "copy"
     shutil.copytree(out, copy)
@@ -199,10 +202,9 @@ def test_another_version_of_the_runtime_is_told(deployed: Any, tmp_path: Path) -
     assert any("was made and shown to be right with" in note and "0.1" in note for note in plan.notes)
 
 
-def test_interrupted_it_goes_on(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("hurried")
+def test_interrupted_it_goes_on(model: Path, tmp_path: Path) -> None:
     """What is made is not made again, and nothing looks like a bundle in between."""
-    monkeypatch.setattr(deployment, "_WHOLE", deployment._TEST)
-    monkeypatch.setattr(deployment, "_try", lambda *_: None)
     out, made = tmp_path / "out", list[str]()
 
     def stop(event: Event) -> None:
@@ -212,7 +214,7 @@ def test_interrupted_it_goes_on(model: Path, tmp_path: Path, monkeypatch: pytest
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        deploy(asked(model, out), on_event=stop)
+        deploy(asked(model, out, accept_unshown=True), on_event=stop)
     assert not (out / BUNDLE_FILE).exists()
     first = sorted(path.stat().st_mtime_ns for path in (out / ".work").glob("*/bundle.json"))
     assert len(first) == 2
@@ -225,6 +227,7 @@ def test_interrupted_it_goes_on(model: Path, tmp_path: Path, monkeypatch: pytest
     study = deploy(asked(model, out, accept_unshown=True), on_event=look)
     assert study.kept is not None
     assert (out / BUNDLE_FILE).is_file()
+    assert set(first) < set(times)
 
 
 class Blocks:

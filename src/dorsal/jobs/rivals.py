@@ -28,7 +28,8 @@ from dorsal.jobs.plan import describe_error
 _TURN_SECONDS = 0.15
 """A form is called for about so long in a turn, three times at least."""
 _MOST_CALLS = 20
-_SITTINGS = 4
+_SITTINGS, _FEWEST_ROUNDS = 4, 5
+"""So many sittings at most, and so many rounds in each at least: processes take seconds to start."""
 WORTH = 1.5
 """What takes more times as long as the fastest is in the first sitting alone."""
 _REST_SECONDS, _AT_REST, _MOST_RESTS = 0.01, 0.1, 30
@@ -183,7 +184,7 @@ def in_sittings(
     that were made before."""
     timings = [Timings(())] * forms
     there, others, done = list(range(forms)), 0.0, 0
-    sittings = min(_SITTINGS, rounds)
+    sittings = max(min(_SITTINGS, rounds // _FEWEST_ROUNDS), 1)
     for number in range(sittings):
         count = rounds // sittings + (number < rounds % sittings)
         order = np.random.default_rng(number).permutation(there).tolist()
