@@ -28,7 +28,7 @@ import torch
 from torch import nn
 
 import dorsal
-from dorsal.deploy.choose import ratio
+from dorsal.deploy.choose import median_of, ratio
 from dorsal.deploy.executed import executed_by_onnx, executed_by_openvino
 from dorsal.deploy.export import export_onnx, export_openvino
 from dorsal.deploy.forms import FILES, Form, forms_of
@@ -267,7 +267,7 @@ def cell(name: str, model: nn.Module, batch: int, precision: Any, asked: Any, fo
     found = dict(zip([*arms, "stack"], contest.timings, strict=True))
     errors = {arm: each.error for arm, each in found.items() if each.error}
     times = {arm: np.array([np.median(calls) for calls in each.rounds]) for arm, each in found.items() if each.rounds}
-    defaults = sorted((arm for arm in times if arm.startswith("default")), key=lambda arm: float(np.median(times[arm])))
+    defaults = sorted((arm for arm in times if arm.startswith("default")), key=lambda arm: median_of(times[arm]).value)
     if not defaults or not {"ours", "expert", "stack"} <= times.keys():
         return {"error": "; ".join(f"{arm}: {why}" for arm, why in errors.items())}
     limit = times["stack"] * dorsal.cost(dorsal.network(name), asked.size).macs / macs_of_stack
@@ -275,7 +275,8 @@ def cell(name: str, model: nn.Module, batch: int, precision: Any, asked: Any, fo
     return {
         "chosen": chosen,
         "done": share(ours[chosen], precision, images, threads),
-        "ms": {arm: float(np.median(each)) for arm, each in times.items()} | {"limit": float(np.median(limit))},
+        "ms": {arm: median_of(each).value for arm, each in times.items()} | {"limit": median_of(limit).value},
+        "times": {arm: each.tolist() for arm, each in times.items()},
         "ours tried": dict(zip(ours, map(float, medians), strict=True)),
         "default": default,
         "to default": ends(times[default], times["ours"]),

@@ -87,3 +87,20 @@ def test_a_ratio_is_paired_by_round() -> None:
     phases = np.exp(np.random.default_rng(0).normal(size=40))
     found = ratio(2 * phases, phases)
     assert (found.value, found.low, found.high) == pytest.approx((2, 2, 2))
+
+
+def test_one_sitting_has_no_interval() -> None:
+    found = ratio(np.array([2.0, 2.2, 30.0]), np.ones(5))
+    assert (found.value, found.low, found.high) == (pytest.approx(2.2), None, None)
+
+
+def test_an_interval_covers_what_a_process_keeps_for_as_long_as_it_lives() -> None:
+    """Processes differ by 2 % and rounds by 1 %: a bootstrap over rounds would cover about half of the time."""
+    random, covered = np.random.default_rng(0), 0
+    for _ in range(1000):
+        first, second = (np.exp(np.repeat(random.normal(0, 0.02, 4), 5) + random.normal(0, 0.01, 20)) for _ in range(2))
+        found = ratio(1.3 * first, second)
+        assert found.low is not None
+        assert found.high is not None
+        covered += found.low <= 1.3 <= found.high
+    assert 930 <= covered <= 970

@@ -7,22 +7,23 @@ from typing import Literal
 
 import msgspec
 import numpy as np
+from scipy.special import stdtrit
 
 from dorsal.deploy.forms import Form
 from dorsal.deploy.proof import Drop, Outcome, OutputAgreement
 from dorsal.deploy.quantize import Quantization
-from dorsal.stats.bootstrap import percentile, resamples, start
 from dorsal.stats.interval import Array, Estimate
 
 Fate = Literal["chosen", "slower", "wrong", "not shown", "impossible", "failed"]
 
 CONFIDENCE = 0.95
-_DRAWS = 2_000
+SITTING = 5
+"""So many rounds are made by the same processes."""
 
 
 class Times(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How long calls of a form take, in milliseconds: the median over rounds with its interval, and the 95th percentile
-    of all `calls`."""
+    """How long calls of a form take, in milliseconds: the median with its interval over sittings, and the 95th
+    percentile of all `calls`."""
 
     median: Estimate
     high: float
@@ -62,8 +63,9 @@ class TriedForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     @property
     def median(self) -> float:
-        """The median of its rounds, in milliseconds; not finite where it was not measured."""
-        return float(np.median(self.times)) if self.calls else np.inf
+        """The mean over sittings of the median of their rounds, in milliseconds; not finite where it was not
+        measured."""
+        return median_of(self.times).value if self.calls else np.inf
 
     @property
     def outcome(self) -> Outcome:
@@ -114,24 +116,29 @@ def _judged(each: TriedForm, kept: TriedForm | None, allowed: Sequence[Outcome])
 
 
 def _times(each: TriedForm) -> Times:
-    drawn = _medians(each.times[:, None])[:, 0]
     calls = np.concatenate(each.calls)
-    return Times(
-        median=percentile(each.median, drawn, CONFIDENCE), high=float(np.quantile(calls, 0.95)), calls=len(calls)
-    )
+    return Times(median=median_of(each.times), high=float(np.quantile(calls, 0.95)), calls=len(calls))
+
+
+def median_of(rounds: Array) -> Estimate:
+    """The geometric mean over sittings of the median of their rounds, with the interval of `ratio`."""
+    return ratio(rounds, np.ones(len(rounds)))
 
 
 def ratio(first: Array, second: Array) -> Estimate:
-    """The median of the first over that of the second, whose rounds are paired: both had the same phases of the
-    machine. Rounds that only one of them has do not count. The interval is a bootstrap over rounds."""
+    """How many times as long the first takes as the second: the geometric mean over sittings of the median over their
+    rounds, which are paired, for both had the same phases of the machine. Rounds that only one of them has do not
+    count.
+
+    The interval is Student's over sittings, None with one of them. Rounds of one sitting are not independent: where a
+    process happens to lie in memory, it is up to 3 % slower or faster for as long as it lives (docs/log.md).
+    """
     rounds = min(len(first), len(second))
-    first, second = first[:rounds], second[:rounds]
-    drawn = _medians(np.stack([first, second], axis=1))
-    return percentile(float(np.median(first) / np.median(second)), drawn[:, 0] / drawn[:, 1], CONFIDENCE)
-
-
-def _medians(rounds: Array) -> Array:
-    """Medians [draws, columns] of rounds [n, columns] drawn anew."""
-    random = start(_DRAWS, 0)
-    drawn = resamples(np.arange(len(rounds)), _DRAWS, random)
-    return np.concatenate([np.median(rounds[places], axis=1) for places in drawn])
+    logs = np.log(first[:rounds] / second[:rounds])
+    sittings = np.array([np.median(logs[begin : begin + SITTING]) for begin in range(0, rounds, SITTING)])
+    middle, freedom = float(sittings.mean()), len(sittings) - 1
+    if not freedom:
+        return Estimate(value=float(np.exp(middle)), low=None, high=None)
+    half = float(stdtrit(freedom, (1 + CONFIDENCE) / 2) * sittings.std(ddof=1) / np.sqrt(len(sittings)))
+    low, value, high = np.exp([middle - half, middle, middle + half]).tolist()
+    return Estimate(value=value, low=low, high=high)

@@ -8,7 +8,7 @@ from math import hypot
 import msgspec
 import numpy as np
 
-from dorsal.deploy.choose import ratio
+from dorsal.deploy.choose import median_of, ratio
 from dorsal.deploy.proof import Drop
 from dorsal.findings.fronts import Front, front_of
 from dorsal.jobs.records import Study
@@ -59,7 +59,7 @@ def analyse_deployed(
     arms = () if measured is None else tuple(each for each in measured.arms if (each.arm, each.key) in runs)
     if measured is None or not arms:
         return None
-    fastest = min(arms, key=lambda each: float(np.median(each.rounds)))
+    fastest = min(arms, key=lambda each: median_of(np.array(each.rounds)).value)
     rows = tuple(_row(each, fastest, scores[each.arm, each.recipe]) for each in arms)
     plane = {each.arm: (each.median.value, 100 - each.score.value) for each in rows if each.score is not None}
     return DeployedFindings(
@@ -71,7 +71,7 @@ def _row(arm: DeployedArm, fastest: DeployedArm, score: Estimate | None) -> Depl
     times = np.array(arm.rounds)
     return DeployedRow(
         arm=arm.arm,
-        median=ratio(times, np.ones(len(times))),  # the bootstrap of `dorsal deploy`
+        median=median_of(times),
         slower=ratio(times, np.array(fastest.rounds)),
         gain=ratio(np.array(arm.plain), times) if arm.plain else None,
         score=_less(score, arm.loses) if score and arm.loses else score,

@@ -16,6 +16,7 @@ import psutil
 from numpy.typing import NDArray
 
 from dorsal.deploy.bundle import open_bundle, read_bundle
+from dorsal.deploy.choose import SITTING
 from dorsal.deploy.pixels import Normalized
 from dorsal.deploy.possible import why_not
 from dorsal.deploy.runtime import Session
@@ -28,8 +29,6 @@ from dorsal.jobs.plan import describe_error
 _TURN_SECONDS = 0.15
 """A form is called for about so long in a turn, three times at least."""
 _MOST_CALLS = 20
-_SITTINGS, _FEWEST_ROUNDS = 4, 5
-"""So many sittings at most, and so many rounds in each at least: processes take seconds to start."""
 WORTH = 1.5
 """What takes more times as long as the fastest is in the first sitting alone."""
 _REST_SECONDS, _AT_REST, _MOST_RESTS = 0.01, 0.1, 30
@@ -180,20 +179,19 @@ def time_forms(
 def in_sittings(
     forms: int, rounds: int, sit: Callable[[Sequence[int], int, int], Contest], worth: float = WORTH
 ) -> Contest:
-    """Shares the rounds out to sittings. `sit` has those forms, by their places, for a number of rounds, after so many
-    that were made before."""
+    """Has the rounds in sittings of `SITTING`. `sit` has those forms, by their places, for a number of rounds, after so
+    many that were made before."""
     timings = [Timings(())] * forms
-    there, others, done = list(range(forms)), 0.0, 0
-    sittings = max(min(_SITTINGS, rounds // _FEWEST_ROUNDS), 1)
-    for number in range(sittings):
-        count = rounds // sittings + (number < rounds % sittings)
-        order = np.random.default_rng(number).permutation(there).tolist()
+    there, others = list(range(forms)), 0.0
+    for done in range(0, rounds, SITTING):
+        count = min(SITTING, rounds - done)
+        order = np.random.default_rng(done).permutation(there).tolist()
         found = sit(order, count, done)
         for place, more in zip(order, found.timings, strict=True):
             before = timings[place]
             memory = max((each for each in (before.memory, more.memory) if each is not None), default=None)
             timings[place] = Timings(() if more.error else before.rounds + more.rounds, memory, more.error)
-        others, done = max(others, found.others), done + count
+        others = max(others, found.others)
         medians = {place: float(np.median(timings[place].rounds[-1])) for place in there if timings[place].rounds}
         there = [place for place, median in medians.items() if median <= worth * min(medians.values())]
     return Contest(tuple(timings), others)
