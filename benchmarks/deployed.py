@@ -263,7 +263,7 @@ def cell(name: str, model: nn.Module, batch: int, precision: Any, asked: Any, fo
         arms[HINTED] = arms["default OpenVINO"]
         openers.append(OpenFile(arms[HINTED], "float32", threads))
     openers.append(OpenStack(stack, precision, threads))
-    contest = time_forms(openers, inputs, threads, asked.rounds, worth=math.inf)
+    contest = time_forms(openers, inputs, threads, asked.rounds)
     found = dict(zip([*arms, "stack"], contest.timings, strict=True))
     errors = {arm: each.error for arm, each in found.items() if each.error}
     times = {arm: np.array([np.median(calls) for calls in each.rounds]) for arm, each in found.items() if each.rounds}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
-from dorsal.deploy.choose import Fate, TriedForm, choose, ratio
+from dorsal.deploy.choose import Fate, TriedForm, choose, fastest_first, ratio
 from dorsal.deploy.forms import Form
 from dorsal.deploy.proof import Drop, OutputAgreement
 
@@ -76,7 +76,7 @@ def test_none_is_kept_where_none_is_right() -> None:
 
 
 def test_rounds_that_only_one_has_do_not_count_in_a_ratio() -> None:
-    slow = msgspec.structs.replace(EAGER, calls=EAGER.calls[:5])
+    slow = replace(EAGER, calls=EAGER.calls[:5])
     found = choose([CASES[0][0], slow])
     assert [each.fate for each in found] == ["chosen", "slower"]
     assert found[1].slower == ratio(slow.times, CASES[0][0].times[:5])
@@ -87,6 +87,19 @@ def test_a_ratio_is_paired_by_round() -> None:
     phases = np.exp(np.random.default_rng(0).normal(size=40))
     found = ratio(2 * phases, phases)
     assert (found.value, found.low, found.high) == pytest.approx((2, 2, 2))
+
+
+def test_what_was_in_the_first_rounds_alone_is_compared_in_these() -> None:
+    """From the sixth round on the machine is twice as slow. The medians say that the second one is the fastest."""
+    phases = np.repeat([1.0, 2.0, 2.0, 2.0], 5)
+    first = replace(candidate("float32", 10, agreement=RIGHT), calls=tuple((each,) for each in 10 * phases))
+    second = replace(candidate("float32", 10, "apart", agreement=RIGHT), calls=((11.0,),) * 5)
+    assert second.median < first.median
+    assert fastest_first([second, first]) == [first, second]
+    found = choose([second, first])
+    assert [each.fate for each in found] == ["slower", "chosen"]
+    assert found[0].slower is not None
+    assert found[0].slower.value == pytest.approx(1.1)
 
 
 def test_one_sitting_has_no_interval() -> None:

@@ -18,7 +18,7 @@ from dorsal.report.deployment.terminal import print_deployment
 from dorsal.report.words.deployment import conclusions, reasons, rows
 from dorsal.spec.task import Classify
 from dorsal.stats import Estimate
-from dorsal.study.deployment.records import DeploymentStudy
+from dorsal.study.deployment.records import DeploymentStudy, PixelGraph
 
 RIGHT, WRONG = (OutputAgreement(error=error, flips=flips, inputs=8) for error, flips in ((2e-6, 0), (0.3, 2)))
 
@@ -47,12 +47,14 @@ FORMS = (
 
 def study(forms: tuple[TriedForm, ...] = FORMS, accept: bool = False, **changes: Any) -> DeploymentStudy:
     made = DeploymentStudy(
+        key="k",
         command="dorsal deploy m",
         created="2026-12-01",
         model="m",
         network="resnet18",
         license="MIT",
         task=Classify(),
+        split="val",
         images="200 validation images of photos",
         score=76.5,
         calibration=Calibration(data=Scenes(), split="train", places=(1, 2), held=(3,)),
@@ -74,11 +76,12 @@ def study(forms: tuple[TriedForm, ...] = FORMS, accept: bool = False, **changes:
 
 
 def test_what_is_kept_and_how_it_is_known() -> None:
-    first, eager, int8 = conclusions(study())
+    first, eager, kept, int8 = conclusions(study())
     assert first.startswith("OpenVINO, bfloat16, norms folded is kept: 10.09 ms (9.99 to 10.20)")
     assert "for 1 image on 2 threads, it loses 0.10 points of top-1 accuracy (-0.20 to 0.40, at most 1)" in first
     assert "76.50 % on 200 validation images of photos." in first
     assert eager.startswith("PyTorch eager in float32 takes 3.97 (3.9")
+    assert kept == "OpenVINO does not tell in which precision it computes."
     assert int8 == (
         "OpenVINO, int8, norms folded does 60 % of its MACs in int8; not so stages.0.0.mixer.conv, a, b and 2 more."
     )
@@ -117,10 +120,23 @@ def test_a_busy_machine_is_not_trusted() -> None:
     assert "Other work took up to 30 % of the processor" in " ".join(conclusions(study(others=0.3)))
 
 
-@pytest.mark.parametrize(("high", "where"), [(0.98, "there"), (1.05, "before")])
-def test_where_images_are_normalized(high: float, where: str) -> None:
-    told = conclusions(study(pixels=Estimate(value=0.95, low=0.9, high=high)))[2]
-    assert told.endswith(f"so they are normalized {where}.")
+@pytest.mark.parametrize(
+    ("high", "taken", "said"),
+    [
+        (0.98, True, "before, so they are normalized there."),
+        (0.98, False, "before, but is not shown to be right, so they are normalized before."),
+        (1.05, False, "before, so they are normalized before."),
+    ],
+)
+def test_where_images_are_normalized(high: float, taken: bool, said: str) -> None:
+    slower, median = Estimate(value=0.95, low=0.9, high=high), Estimate(value=9.5, low=None, high=None)
+    told = conclusions(study(pixels=PixelGraph(slower=slower, median=median, taken=taken)))[2]
+    assert told.endswith(said)
+
+
+def test_what_the_kept_form_computes_in() -> None:
+    kept = msgspec.structs.replace(FORMS[3], done={"float32": 0.0, "bfloat16": 0.97, "int8": 0.03})
+    assert "Of its MACs it does 97 % in bfloat16 and 3 % in int8." in conclusions(study((kept, *FORMS[:3])))
 
 
 def test_it_fits_a_terminal_of_80_columns() -> None:

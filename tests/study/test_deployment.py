@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from msgspec.structs import replace
 from PIL import Image
 
 import dorsal
@@ -23,15 +24,17 @@ from dorsal.deploy.proof import Drop, OutputAgreement
 from dorsal.deploy.quantize import Quantization
 from dorsal.jobs.events import Event, Note, Stage
 from dorsal.jobs.forms import Full, Made, Make
+from dorsal.jobs.json_file import write_record
 from dorsal.jobs.predict import predict
 from dorsal.jobs.records import ModelScore
 from dorsal.jobs.trained import save_trained, trained_card
 from dorsal.study.deployment import making
 from dorsal.study.deployment import run as deployment
-from dorsal.study.deployment.question import Deployment
+from dorsal.study.deployment.question import Deployment, command_line
 from dorsal.study.deployment.run import deploy
 from dorsal.study.deployment.saved import read_deployment
 from dorsal.study.load import load
+from dorsal.weights.saved import read_card
 from tests.deploy.models import randomised
 
 DATA = "scenes(train=120, val=60, size=32)"
@@ -102,6 +105,48 @@ def test_calibration_images_prove_nothing(deployed: Any, model: Path, tmp_path: 
     assert len(used) + len(whole.plan.job.only) == 180
 
 
+def test_a_folder_without_splits_is_proven_on_what_training_holds_out(model: Path, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for label in dorsal.open_data(DATA).classes:
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for number in range(12):
+            pixels = random.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / label / f"{number}.png")
+    question = replace(asked(model, tmp_path / "out"), data=str(tmp_path / "photos"))
+    prepared = deployment._prepare(question, model, deployment._WHOLE)
+    assert (prepared.plan.job.split, prepared.calibration.split) == ("val", "train")
+    assert not prepared.plan.has_training
+    assert prepared.plan.images < 30
+    whole = deployment._prepare(replace(question, split="all"), model, deployment._WHOLE)
+    used = {*whole.calibration.places, *whole.calibration.held}
+    assert whole.calibration.split == "all"
+    assert used.isdisjoint(whole.plan.job.only)
+    assert len(used) + len(whole.plan.job.only) == 120
+
+
+def test_a_key_is_of_weights_images_and_question(model: Path, tmp_path: Path) -> None:
+    def key(model: Path, **more: Any) -> str:
+        return deployment._prepare(asked(model, tmp_path, **more), model, deployment._WHOLE).key
+
+    other = tmp_path / "other"
+    card = trained_card(dorsal.network(read_card(model).text), dorsal.open_data(DATA), "a test", dorsal.Recipe())
+    save_trained(other, dorsal.build(card.network), card, 50.0)
+    keys = [key(model), key(model, max_drop=2.0), key(model, split="train"), key(other)]
+    assert len(set(keys)) == len(keys)
+    assert key(model) == keys[0]
+
+
+def test_the_answer_of_other_weights_is_not_taken_for_this_one(deployed: Any, model: Path, tmp_path: Path) -> None:
+    out, study, _ = deployed
+    copy = tmp_path / "copy"
+    shutil.copytree(out, copy)
+    assert deploy(asked(model, copy, max_drop=100.0)) == study, "a folder may be moved"
+    command = command_line(asked(model, copy, max_drop=100.0))
+    write_record(copy / "deployment.json", replace(study, key="of other weights", command=command))
+    with pytest.raises(ValueError, match="with other weights, other images or other versions of the runtimes; delete"):
+        deploy(asked(model, copy, max_drop=100.0))
+
+
 def test_the_bundle_is_whole_and_the_work_is_gone(deployed: Any, model: Path) -> None:
     out, study, _ = deployed
     bundle = read_bundle(out)
@@ -157,10 +202,11 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("hurried")
 def test_a_deployed_model_is_deployed_anew_from_its_source(deployed: Any, tmp_path: Path) -> None:
     out, _, _ = deployed
-    again = deploy(Deployment(model=str(out), again=True, calibration=16, threads=1, out=str(tmp_path / "again")))
+    again = deploy(Deployment(model=str(out), again=True, threads=1, out=str(tmp_path / "again")))
     assert again.kept is not None
     assert again.max_drop == 100, "what is not given is as it was asked before"
     assert again.images == "24 of 60 validation scenes"
+    assert len(again.calibration.places) == 16
     assert (tmp_path / "again" / SOURCE / "model.json").is_file()
 
 

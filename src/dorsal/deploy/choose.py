@@ -85,19 +85,28 @@ class Judged(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 def choose(candidates: Sequence[TriedForm], accept_unshown: bool = False) -> tuple[Judged, ...]:
-    """What becomes of each candidate, in their order: the fastest by its median of those that are right is kept; with
+    """What becomes of each candidate, in their order: the fastest of those that are right is kept; with
     `accept_unshown` also of those that are not shown to be wrong. None is where none is right.
 
     All are measured in the same rounds, some in the first of them alone.
     """
-    measured = [each for each in candidates if each.calls]
     allowed: tuple[Outcome, ...] = ("right", "not shown") if accept_unshown else ("right",)
-    fit = [each for each in measured if each.outcome in allowed]
-    kept = min(fit, key=lambda each: each.median, default=None)
+    kept = next((each for each in fastest_first(candidates) if each.outcome in allowed), None)
     return tuple(_judged(each, kept, allowed) for each in candidates)
 
 
+def fastest_first(candidates: Sequence[TriedForm]) -> list[TriedForm]:
+    """Those that were measured, by their time as a ratio to that of one which was in all rounds: what was in the first
+    rounds alone is compared in these."""
+    measured = [each for each in candidates if each.calls]
+    if not measured:
+        return []
+    always = max(measured, key=lambda each: (len(each.calls), -each.median))
+    return sorted(measured, key=lambda each: ratio(each.times, always.times).value)
+
+
 def _judged(each: TriedForm, kept: TriedForm | None, allowed: Sequence[Outcome]) -> Judged:
+    slower = ratio(each.times, kept.times) if kept is not None and each.calls else None
     fate: Fate
     if each.impossible:
         fate = "impossible"
@@ -108,10 +117,9 @@ def _judged(each: TriedForm, kept: TriedForm | None, allowed: Sequence[Outcome])
     elif each.outcome == "wrong":
         fate = "wrong"
     else:
-        beaten = kept is not None and each.median >= kept.median  # it was perhaps not worth a proof
+        beaten = slower is not None and slower.value >= 1  # it was perhaps not worth a proof
         fate = "slower" if beaten or each.outcome in allowed else "not shown"
     times = _times(each) if each.calls else None
-    slower = ratio(each.times, kept.times) if kept is not None and each.calls else None
     return Judged(candidate=each, fate=fate, times=times, slower=slower)
 
 

@@ -66,7 +66,8 @@ class ModelPlan(msgspec.Struct, frozen=True, kw_only=True):
     """A model and what it is to be scored on.
 
     - `job`: as a worker gets it. `card`: the model's. `preprocessing`: the card's, for the image size that is asked.
-    - `summary`: which images, and `images` how many. `notes`: sentences on what is not as one might think.
+    - `summary`: which images, and `images` how many. `has_training`: whether training images are among them.
+    - `notes`: sentences on what is not as one might think.
     """
 
     job: Evaluate
@@ -74,6 +75,7 @@ class ModelPlan(msgspec.Struct, frozen=True, kw_only=True):
     preprocessing: Preprocessing
     summary: str
     images: int
+    has_training: bool
     notes: tuple[str, ...]
 
 
@@ -130,6 +132,7 @@ def plan_evaluation(
         preprocessing=prepared,
         summary=opened.summary,
         images=len(only or opened.images),
+        has_training=opened.has_training,
         notes=(
             *opened.notes,
             *_notes(card.preprocessing, image_size, data),
@@ -194,13 +197,13 @@ def evaluate(
     return scored(method_of(task, opened.labels), model.to(device), batches, device).score()
 
 
-def training_images(plan: ModelPlan) -> int | None:
-    """How many training images the data of a plan have; None where they have no splits."""
+def training_images(plan: ModelPlan) -> tuple[int, str] | None:
+    """How many training images the data of a plan have, and their digest; None where they have no splits."""
     try:
         opened = _open(plan.job.data, "train", plan.preprocessing.levels, needs(plan.card.task))
     except ValueError:
         return None
-    return len(opened.images)
+    return len(opened.images), opened.digest
 
 
 def forget_images() -> None:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 from torch import nn
 
-from dorsal.deploy.bundle import SCRIPT, Bundle, make_bundle, open_bundle, read_bundle, write_bundle
+from dorsal.deploy.bundle import BUNDLE_FILE, SCRIPT, Bundle, make_bundle, open_bundle, read_bundle, write_bundle
 from dorsal.deploy.deployed import Deployed
 from dorsal.deploy.executed import Executed, executed_by_onnx, executed_by_openvino
 from dorsal.deploy.export import export_onnx, export_openvino
@@ -44,6 +44,7 @@ _DETECTED = 16
 def make_form(job: Make) -> Made | Full | str:
     """Makes the form, as a bundle in its folder. What is raised is told, and the folder is left without a record."""
     torch.set_num_threads(job.threads)
+    (job.folder / BUNDLE_FILE).unlink(missing_ok=True)
     try:
         model, card = load_model(job.model)
         inputs = read_inputs(job.inputs)
@@ -58,21 +59,25 @@ def make_form(job: Make) -> Made | Full | str:
         return describe_error(error)
 
 
-def make_pixels(asked: tuple[Path, Path]) -> str:
-    """Makes the form in the first folder anew in the second, with images normalized in its graph. Returns what was
-    raised, "" where nothing was."""
-    source, folder = asked
+def make_pixels(asked: tuple[Path, Make]) -> OutputAgreement | str:
+    """Makes the form in the first folder anew in that of the job, with images normalized in its graph. Returns how far
+    it is from the model, or what was raised."""
+    source, job = asked
+    folder = job.folder
+    torch.set_num_threads(job.threads)
     try:
+        model, card = load_model(job.model)
         bundle = read_bundle(source)
         folder.mkdir(exist_ok=True)
         name = FILES[bundle.runtime][0]
         take_pixels(bundle.runtime, source / name, folder / name, bundle.preprocessing.normalization)
         shutil.copyfile(source / SCRIPT, folder / SCRIPT)
         files = {file: sha256_of(folder / file) for file in FILES[bundle.runtime]}
-        write_bundle(folder, replace(bundle, files=files, pixels=True))
+        bundle = replace(bundle, files=files, pixels=True)
+        write_bundle(folder, bundle)
+        return _compared(model, Deployed(open_bundle(folder, job.threads), bundle), card, bundle, job)[0]
     except Exception as error:
         return describe_error(error)
-    return ""
 
 
 def rewrites_in(model: Path) -> tuple[Rewrite, ...]:
@@ -155,6 +160,8 @@ def _compared(
     ]
     if isinstance(model, Detector):
         held = held[:_DETECTED]
+        several = [parts for parts in held if parts[0].shape == held[0][0].shape][:3]
+        held.append([torch.cat(each) for each in zip(*several, strict=True)])
         said, exact = ([_found(each(*inputs)) for inputs in held] for each in (deployed, model))
         return agreement_of_found(said, exact, model.task.least_score), unlike(said, exact)
     images = [each[0] for each in held]

@@ -29,8 +29,6 @@ from dorsal.jobs.plan import describe_error
 _TURN_SECONDS = 0.15
 """A form is called for about so long in a turn, three times at least."""
 _MOST_CALLS = 20
-WORTH = 1.5
-"""What takes more times as long as the fastest is in the first sitting alone."""
 _REST_SECONDS, _AT_REST, _MOST_RESTS = 0.01, 0.1, 30
 """A process is at rest once it has taken less than a tenth of a core for 10 ms. It has 0.3 s to come to that."""
 
@@ -152,19 +150,12 @@ def write_inputs(path: Path, inputs: Sequence[NDArray[Any]]) -> None:
 
 
 def time_forms(
-    openers: Sequence[Opener],
-    inputs: Path,
-    threads: int,
-    rounds: int,
-    on_round: Callable[[int], None] = lambda _: None,
-    *,
-    worth: float = WORTH,
+    openers: Sequence[Opener], inputs: Path, threads: int, rounds: int, on_round: Callable[[int], None] = lambda _: None
 ) -> Contest:
     """Times what these open on the arrays of a file by `write_inputs`, in several sittings.
 
     The same file in two processes can differ by 3 % for as long as both live (docs/log.md). So each sitting has new
-    processes, started in another order. What takes more than `worth` times as long as the fastest is in the first one
-    alone.
+    processes, started in another order.
     """
 
     def sit(places: Sequence[int], count: int, done: int) -> Contest:
@@ -173,12 +164,10 @@ def time_forms(
             rivals = [functools.partial(caller, "turn") for caller in callers]
             return in_rounds(rivals, count, on_round=lambda number: on_round(done + number))
 
-    return in_sittings(len(openers), rounds, sit, worth)
+    return in_sittings(len(openers), rounds, sit)
 
 
-def in_sittings(
-    forms: int, rounds: int, sit: Callable[[Sequence[int], int, int], Contest], worth: float = WORTH
-) -> Contest:
+def in_sittings(forms: int, rounds: int, sit: Callable[[Sequence[int], int, int], Contest]) -> Contest:
     """Has the rounds in sittings of `SITTING`. `sit` has those forms, by their places, for a number of rounds, after so
     many that were made before."""
     timings = [Timings(())] * forms
@@ -192,8 +181,7 @@ def in_sittings(
             memory = max((each for each in (before.memory, more.memory) if each is not None), default=None)
             timings[place] = Timings(() if more.error else before.rounds + more.rounds, memory, more.error)
         others = max(others, found.others)
-        medians = {place: float(np.median(timings[place].rounds[-1])) for place in there if timings[place].rounds}
-        there = [place for place, median in medians.items() if median <= worth * min(medians.values())]
+        there = [place for place in there if timings[place].rounds]
     return Contest(tuple(timings), others)
 
 

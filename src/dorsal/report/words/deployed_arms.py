@@ -89,6 +89,6 @@ def _measured(found: DeployedFindings) -> str:
     return (
         f"One call of {'×'.join(map(str, measured.shape))} on {plural(measured.threads, 'thread')} of "
         f"{measured.machine.processor}{sets}, given {given}: medians with 95 % intervals of {plural(rounds, 'round')} "
-        "in which every arm has its turn, or of the first of them for what is far from the fastest. Scores are means "
-        "over seeds, less the points that the form loses; these were measured on the model which is deployed."
+        "in which every arm has its turn. Scores are means over seeds, less the points that the form loses; these were "
+        "measured on the model which is deployed."
     )

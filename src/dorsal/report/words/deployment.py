@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 
 from dorsal.deploy.choose import Judged, TriedForm
 from dorsal.deploy.forms import PRECISIONS, RUNTIMES, Form, Runtime
@@ -70,7 +71,7 @@ def fate(each: Judged, metric: Metric) -> str:
 def _possible(study: DeploymentStudy) -> list[Judged]:
     """The forms that can exist here, the fastest first."""
     there = (each for each in study.forms if each.fate != "impossible")
-    return sorted(there, key=lambda each: each.candidate.median)
+    return sorted(there, key=lambda each: (each.slower.value if each.slower else inf, each.candidate.median))
 
 
 def _impossible(study: DeploymentStudy) -> Iterator[str]:
@@ -98,11 +99,12 @@ def _kept(study: DeploymentStudy) -> Iterator[str]:
         )
         return
     median = kept.times.median
+    several = ", with several calls at once" if study.aim == "throughput" else ""
     spread = "" if median.low is None else f" ({median.low:.2f} to {median.high:.2f})"
     yield (
         f"{form_name(kept.candidate.form)} is kept: {median.value:.2f} ms{spread} for {plural(study.batch, 'image')} "
-        f"on {plural(study.threads, 'thread')}, {_proof(kept.candidate, metric)}. The model's {metric.name} is "
-        f"{study.score:.2f} % on {study.images}."
+        f"on {plural(study.threads, 'thread')}{several}, {_proof(kept.candidate, metric)}. The model's {metric.name} "
+        f"is {study.score:.2f} % on {study.images}."
     )
     plain = [each for each in study.forms if each.candidate.form == Form("torch", "float32", "none") and each.slower]
     if plain and plain[0] is not kept:
@@ -114,9 +116,11 @@ def _kept(study: DeploymentStudy) -> Iterator[str]:
 def _pixels(study: DeploymentStudy) -> Iterator[str]:
     if study.pixels is None:
         return
-    taken = study.pixels.high is not None and study.pixels.high < 1
+    slower, taken = study.pixels.slower, study.pixels.taken
+    faster = slower.high is not None and slower.high < 1
+    shown = ", but is not shown to be right" if faster and not taken else ""
     yield (
-        f"Normalizing images in its graph takes {_times(study.pixels)} the time of normalizing them before, so they "
+        f"Normalizing images in its graph takes {_times(slower)} the time of normalizing them before{shown}, so they "
         f"are normalized {'there' if taken else 'before'}."
     )
 
@@ -130,7 +134,15 @@ def _trust(study: DeploymentStudy) -> Iterator[str]:
 
 
 def _executed(study: DeploymentStudy) -> Iterator[str]:
-    """Forms that do not compute as they were asked to."""
+    """What the kept form computes in, and forms that do not compute as they were asked to."""
+    if (kept := study.kept) is not None:
+        done = kept.candidate.done
+        shares = [] if done is None else [f"{_percent(share)} in {each}" for each, share in done.items() if share >= 0.005]
+        yield (
+            f"Of its MACs it does {listed(shares)}."
+            if shares
+            else f"{RUNTIMES[kept.candidate.form.runtime]} does not tell in which precision it computes."
+        )
     for each in study.forms:
         form, done = each.candidate.form, each.candidate.done
         if done is None or form.precision in ("float32", "mixed") or done[form.precision] > 0.99:

@@ -80,6 +80,7 @@ def deploy_arms(comparison: Comparison, study: Study, on_event: OnEvent) -> None
                 left_out[arm.label] = str(error)
                 on_event(Note(f"{arm.label} is not deployed: {error}"))
         if not kept:
+            (folder / ARMS_FILE).unlink(missing_ok=True)
             return
         bundles = [(each.place, each.bundle.files) for each in kept]
         found = read_deployed(folder)

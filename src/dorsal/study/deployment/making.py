@@ -17,10 +17,10 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from dorsal.deploy.bundle import read_bundle
-from dorsal.deploy.choose import Judged, TriedForm, choose, ratio
+from dorsal.deploy.choose import SITTING, Judged, TriedForm, choose, fastest_first, median_of, ratio
 from dorsal.deploy.forms import FILES, PRECISIONS, Form, Precision, forms_of
 from dorsal.deploy.possible import why_not
-from dorsal.deploy.proof import Drop, drop
+from dorsal.deploy.proof import Drop, OutputAgreement, drop
 from dorsal.deploy.quantize import BIASES, RANGES, Quantization, blocks_of
 from dorsal.deploy.sensitivity import fewest_kept, sensitivities
 from dorsal.jobs.child_process import ChildProcess
@@ -34,15 +34,16 @@ from dorsal.jobs.kept import contribution, write_predictions
 from dorsal.jobs.make_form import make_form, make_pixels, model_bytes, rewrites_in
 from dorsal.jobs.records import ModelScore
 from dorsal.jobs.resources import Resources
-from dorsal.jobs.rivals import Contest, OpenBundle, other_work, time_forms, write_inputs
+from dorsal.jobs.rivals import OpenBundle, Timings, other_work, time_forms, write_inputs
 from dorsal.language.amounts import show_bytes
 from dorsal.recipes.epoch import Step
 from dorsal.spec.task import Classify
-from dorsal.stats import Contribution, Estimate
-from dorsal.study.deployment.question import Deployment, command_line
-from dorsal.study.deployment.records import DEPLOYMENT_SCHEMA
+from dorsal.stats import Contribution
+from dorsal.study.deployment.question import Deployment
+from dorsal.study.deployment.records import DEPLOYMENT_SCHEMA, PixelGraph
 
 _STATE, _INPUTS, _MODEL = "state.json", "inputs.npz", "model"
+_WORTH = 1.5
 
 
 class Effort(NamedTuple):
@@ -59,19 +60,21 @@ class Effort(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """A question worked out: the model's folder, what forms are proven on, and where ranges come from."""
+    """A question worked out: the model's folder, what forms are proven on, and where ranges come from. `key` is of all
+    that answers depend on: weights, images, what is asked, and versions of the runtimes."""
 
     source: Path
     plan: ModelPlan
     calibration: Calibration
     effort: Effort
+    key: str
 
 
 class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is done so far, by the names of forms, so that the same call goes on. `errors` are of forms in mixed
-    precision, by which blocks are ranked; None where there is no such form."""
+    """What is done so far, by the names of forms, so that the same call goes on. `key` as in `Prepared`. `errors` are
+    of forms in mixed precision, by which blocks are ranked; None where there is no such form."""
 
-    command: str
+    key: str
     made: dict[str, Made] = {}
     failed: dict[str, str] = {}
     quantizations: dict[str, Quantization] = {}
@@ -89,9 +92,8 @@ class Making:
 
     def __init__(self, question: Deployment, prepared: Prepared, work: Path, on_event: OnEvent) -> None:
         self._question, self._prepared, self._work, self._on_event = question, prepared, work, on_event
-        asked = command_line(question)
         found = read_record(work / _STATE, _State, DEPLOYMENT_SCHEMA, "state of a deployment")
-        self._state = found if found is not None and found.command == asked else _State(command=asked)
+        self._state = found if found is not None and found.key == prepared.key else _State(key=prepared.key)
 
     def _keep(self, **changes: Any) -> None:
         self._state = replace(self._state, **changes)
@@ -135,23 +137,25 @@ class Making:
         if form.precision == "int8":
             self._make_int8(form, call)
         else:
-            self._note(form, call(self._job(form)))
+            self._note(form, self._made(call, self._job(form)))
 
     def _make_int8(self, form: Form, call: Callable[[Make], _Answer]) -> None:
         """The first form of a runtime in int8 is made by each recipe, and the best serves the others too: of the ranges
         without moving biases, and of these with it."""
         known = self._state.quantizations.get(form.runtime)
         if known is not None:
-            self._note(form, call(self._job(form, known)))
+            self._note(form, self._made(call, self._job(form, known)))
             return
         ranges, biases = RANGES[form.runtime], BIASES[form.runtime]
         if not self._prepared.effort.is_whole:
             ranges, biases = ranges[:1], biases[:1]
         images = len(self._prepared.calibration.places)
         tried: list[tuple[float, Quantization, Made]] = []
+        last: Quantization | None = None
 
-        def attempt(recipe: Quantization) -> _Answer:
-            found = call(self._job(form, recipe))
+        def attempt(recipe: Quantization) -> Made | str | WorkerDeath:
+            nonlocal last
+            found, last = self._made(call, self._job(form, recipe)), recipe
             if isinstance(found, Made):
                 tried.append((found.error, recipe, found))
             return found
@@ -165,7 +169,14 @@ class Making:
             attempt(replace(best, bias=bias))
         _, best, made = min(tried, key=lambda each: each[0])
         self._keep(quantizations=self._state.quantizations | {form.runtime: best})
-        self._note(form, made if best is tried[-1][1] else call(self._job(form, best)))
+        self._note(form, made if best is last else self._made(call, self._job(form, best)))
+
+    def _made(self, call: Callable[[Make], _Answer], job: Make) -> Made | str | WorkerDeath:
+        """What comes of making a form. Raises OSError where there is no room for it: that is no fault of the form."""
+        found = call(job)
+        if isinstance(found, Full):
+            raise OSError(errno.ENOSPC, "there is no room left on the disk; the same command goes on", found.path)
+        return found
 
     def _job(self, form: Form, quantization: Quantization | None = None) -> Make:
         shares = form.runtime == "openvino" or quantization is not None
@@ -182,12 +193,10 @@ class Making:
             quantization=quantization,
         )
 
-    def _note(self, form: Form, found: _Answer) -> None:
+    def _note(self, form: Form, found: Made | str | WorkerDeath) -> None:
         match found:
             case Made():
                 self._keep(made=self._state.made | {form.name: found})
-            case Full(path):
-                raise OSError(errno.ENOSPC, "there is no room left on the disk; the same command goes on", path)
             case WorkerDeath(why) | str(why):
                 self._keep(failed=self._state.failed | {form.name: why})
 
@@ -208,46 +217,54 @@ class Making:
         )
 
     def judged(self, candidates: Sequence[TriedForm]) -> tuple[tuple[Judged, ...], float]:
-        """What becomes of the candidates, timed side by side and proven, and how much other work there was."""
-        running = [each.form for each in candidates if not (each.impossible or each.error)]
-        contest = self._time(running)
-        times = dict(zip(running, contest.timings, strict=True))
-        timed = [
-            replace(each, calls=found.rounds, memory=found.memory, error=found.error)
-            if (found := times.get(each.form))
-            else each
-            for each in candidates
+        """What becomes of the candidates, timed side by side and proven, and how much other work there was.
+
+        All are in the first sitting. In the others is what may still be kept: what is not wrong, and takes at most
+        `_WORTH` times as long as the fastest right one.
+        """
+        rounds, accept = self._prepared.effort.rounds, self._question.accept_unshown
+        running = [each for each in candidates if not (each.impossible or each.error)]
+        if (others := other_work()) > BUSY:
+            told = f"other work takes {100 * others:.0f} % of the processor; rounds that it spoils are made again"
+            self._on_event(Note(told))
+        timed, others = self._timed([replace(each, calls=()) for each in candidates], running, 0, min(SITTING, rounds))
+        judged = choose(self._proven(timed), accept)
+        near = [
+            each.candidate
+            for each in judged
+            if each.fate in ("chosen", "slower") and each.slower is not None and each.slower.value <= _WORTH
         ]
-        return choose(self._proven(timed), self._question.accept_unshown), contest.others
+        if near and rounds > SITTING:
+            timed, more = self._timed([each.candidate for each in judged], near, SITTING, rounds)
+            judged, others = choose(self._proven(timed), accept), max(others, more)
+        if others > BUSY:
+            told = f"other work took {100 * others:.0f} % of the processor: the times are not to be trusted"
+            self._on_event(Note(told))
+        return judged, others
 
     def mixed(self, judged: Sequence[Judged]) -> list[TriedForm]:
         """For each runtime whose forms in int8 would be the fastest, and are not right: the fastest of them, with the
         fewest blocks in floating point that make it right."""
         found = []
-        kept = next((each.candidate.median for each in judged if each.fate == "chosen"), np.inf)
         for runtime in RANGES:
-            ours = [
-                each
-                for each in judged
-                if (each.candidate.form.runtime, each.candidate.form.precision) == (runtime, "int8")
-            ]
-            faster = [each for each in ours if each.candidate.median < kept]
-            if faster and not any(each.candidate.outcome == "right" for each in ours):
-                base = min(faster, key=lambda each: each.candidate.median).candidate
-                found += self._mixed(base)
+            ours = [each for each in judged if _is_int8(each.candidate.form, runtime)]
+            faster = [each.candidate for each in ours if each.slower is None or each.slower.value < 1]
+            first = fastest_first(faster)[:1]
+            if first and not any(each.candidate.outcome == "right" for each in ours):
+                found += self._mixed(first[0])
         return found
 
-    def pixels(self, kept: TriedForm) -> Estimate | None:
-        """The time of the kept form with images normalized in its graph, as a ratio to normalizing them before. None
-        where it cannot be. The form is replaced where that is shown to be faster and is right."""
+    def pixels(self, kept: TriedForm) -> PixelGraph | None:
+        """The kept form with images normalized in its graph, against normalizing them before. None where it cannot
+        be."""
         if kept.form.runtime not in RANGES or not isinstance(self._prepared.plan.card.task, Classify):
             return None
-        form = self._work / kept.form.name
-        other = self._work / f"{kept.form.name}-pixels"
+        form, other = self.folder_of(kept.form), self.folder_of(kept.form, pixels=True)
         self._on_event(Stage("pixels into the graph", 0, 1))
         with ChildProcess(make_pixels, self._question.cores) as call:
-            if call((form, other)):
-                return None
+            found = call((form, replace(self._job(kept.form), folder=other)))
+        if not isinstance(found, OutputAgreement):
+            return None
         with np.load(self._work / _INPUTS) as arrays:
             size = arrays["arr_0"].transpose(0, 2, 3, 1).shape
         inputs = self._work / f"pixels-{_INPUTS}"
@@ -257,12 +274,23 @@ class Making:
         if any(each.error for each in contest.timings):
             return None
         inside, before = (np.array([np.median(calls) for calls in each.rounds]) for each in contest.timings)
-        found = ratio(inside, before)
-        lost = self._drop(f"{kept.form.name}-pixels", other)
-        if found.high is not None and found.high < 1 and not isinstance(lost, str) and lost.outcome == "right":
-            shutil.rmtree(form)
-            other.rename(form)
-        return found
+        slower = ratio(inside, before)
+        faster = slower.high is not None and slower.high < 1 and contest.others <= BUSY
+        return PixelGraph(
+            slower=slower,
+            median=median_of(inside),
+            taken=faster and self._is_right_with_pixels(kept.form, found, other),
+        )
+
+    def _is_right_with_pixels(self, form: Form, agreement: OutputAgreement, folder: Path) -> bool:
+        if form.precision == "float32":
+            return agreement.outcome == "right"
+        lost = self._drop(folder.name, folder)
+        return not isinstance(lost, str) and lost.outcome == "right"
+
+    def folder_of(self, form: Form, pixels: bool = False) -> Path:
+        """Where a form is."""
+        return self._work / (f"{form.name}-pixels" if pixels else form.name)
 
     def _mixed(self, base: TriedForm) -> list[TriedForm]:
         form, recipe = replace(base.form, precision="mixed"), base.quantization
@@ -278,11 +306,11 @@ class Making:
                 return f"{form.name}-{hashlib.sha256(repr(kept).encode()).hexdigest()[:8]}"
 
             def made(kept: tuple[str, ...]) -> Made | None:
-                found = call(self._job(form, replace(recipe, kept=kept)))
+                found = self._made(call, self._job(form, replace(recipe, kept=kept)))
                 return found if isinstance(found, Made) else None
 
             def error(kept: tuple[str, ...]) -> float:
-                (left,) = set(blocks) - set(kept) or {"all"}
+                (left,) = set(blocks) - set(kept)
                 self._on_event(Stage(f"{form.name}: what {left} costs in int8", blocks.index(left), len(blocks)))
                 if named(kept) not in self._state.errors:
                     found = made(kept)
@@ -303,38 +331,33 @@ class Making:
             if not kept:
                 self._on_event(Note(f"{form.name} is not right with any of its blocks in int8"))
                 return []
-            self._note(form, call(self._job(form, replace(recipe, kept=kept))))
+            self._note(form, self._made(call, self._job(form, replace(recipe, kept=kept))))
         return [self._candidate(form)]
 
     def _proven(self, candidates: Sequence[TriedForm]) -> list[TriedForm]:
         """The candidates with a proof for each that is faster than the fastest right one."""
         found = {each.form: each for each in candidates}
-        for each in sorted(candidates, key=lambda each: each.median):
-            if not each.calls:
-                break
+        for each in fastest_first(candidates):
             if each.form.precision != "float32":
                 each = found[each.form] = self._with_drop(each)  # noqa: PLW2901
             if each.outcome == "right" or (self._question.accept_unshown and each.outcome == "not shown"):
                 break
         return [found[each.form] for each in candidates]
 
-    def _time(self, forms: Sequence[Form]) -> Contest:
-        rounds = self._prepared.effort.rounds
-        if (others := other_work()) > BUSY:
-            told = f"other work takes {100 * others:.0f} % of the processor; rounds that it spoils are made again"
-            self._on_event(Note(told))
+    def _timed(
+        self, candidates: Sequence[TriedForm], running: Sequence[TriedForm], done: int, rounds: int
+    ) -> tuple[list[TriedForm], float]:
+        """The candidates, of which those that are running have `rounds` in place of the `done` that they had, and the
+        largest share of other work in a new round."""
         contest = time_forms(
-            [OpenBundle(self._work / form.name, self._question.cores) for form in forms],
+            [OpenBundle(self.folder_of(each.form), self._question.cores) for each in running],
             self._work / _INPUTS,
             self._question.cores,
-            rounds,
-            lambda done: self._on_event(Stage("timing rounds", done, rounds)),
+            rounds - done,
+            lambda more: self._on_event(Stage("timing rounds", done + more, self._prepared.effort.rounds)),
         )
-        if contest.others > BUSY:
-            self._on_event(
-                Note(f"other work took {100 * contest.others:.0f} % of the processor: the times are not to be trusted")
-            )
-        return contest
+        found = {each.form: timings for each, timings in zip(running, contest.timings, strict=True)}
+        return [_with(each, found.get(each.form)) for each in candidates], contest.others
 
     def _with_drop(self, each: TriedForm) -> TriedForm:
         found = self._drop(each.form.name, self._work / each.form.name)
@@ -381,6 +404,18 @@ class Making:
                             raise ValueError(f"{self._question.model}: {score.error}")
                         return score
         raise AssertionError("a job ends with its outcome")
+
+
+def _with(each: TriedForm, more: Timings | None) -> TriedForm:
+    """A candidate with more rounds."""
+    if more is None:
+        return each
+    memory = max((known for known in (each.memory, more.memory) if known is not None), default=None)
+    return replace(each, calls=() if more.error else each.calls + more.rounds, memory=memory, error=more.error)
+
+
+def _is_int8(form: Form, runtime: str) -> bool:
+    return (form.runtime, form.precision) == (runtime, "int8")
 
 
 def _asked(form: Form) -> Precision:

@@ -35,7 +35,7 @@ class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     data: Data = "scenes"
     split: Annotated[
         ScoredSplit | None,
-        option("What forms are proven on: val, train, or all (default: val where the data have splits, else all)."),
+        option("What forms are proven on: val, train, or all (default: val, or all where none can be held out)."),
     ] = None
     batch: Annotated[int, option("Images a call.", least=1)] = 1
     threads: Annotated[int | None, option("Threads of a call (default: all cores).", least=1)] = None
@@ -52,8 +52,8 @@ class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     again: Annotated[
         bool,
         option(
-            "Deploy a deployed model anew on this machine, from the weights that it was made of; what is not given is "
-            "as it was asked then."
+            "Deploy a deployed model anew on this machine, from the weights that it was made of; what is left at its "
+            "default is as it was asked then."
         ),
     ] = False
     test: Annotated[

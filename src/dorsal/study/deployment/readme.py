@@ -14,9 +14,8 @@ def bundle_readme(bundle: Bundle, study: DeploymentStudy) -> str:
     card, kept = bundle.card, study.kept
     assert kept is not None
     assert kept.times is not None
-    metric, times = metric_of(card.task), kept.times
+    metric = metric_of(card.task)
     runtime = f"{RUNTIMES[bundle.runtime]} {next(iter(bundle.versions.values()))}"
-    sizes = "x".join(map(str, study.shape))
     trusted = "" if study.is_trusted else " Other work disturbed the measurement; it is not to be trusted."
     lines = [
         f"# {card.text}",
@@ -28,8 +27,7 @@ def bundle_readme(bundle: Bundle, study: DeploymentStudy) -> str:
         f"- License of the weights: {card.license}. Source: {card.source}.",
         f"- Trained on: {card.trained_on or 'nobody says what'}.",
         f"- {_proof(study, metric)}",
-        f"- A call of {sizes} takes {times.median.value:.2f} ms (median of {study.rounds} rounds; 95 % of calls at "
-        f"most {times.high:.2f} ms) with {study.threads} threads on {study.machine.processor} "
+        f"- {_time(study)} with {study.threads} threads on {study.machine.processor} "
         f"({', '.join(study.instructions) or 'instruction sets not known'}).{trusted}",
         f"- All forms that were tried are in `deployment.json`; `dorsal report` on this folder prints them. Made by "
         f"`{study.command}`.",
@@ -38,6 +36,22 @@ def bundle_readme(bundle: Bundle, study: DeploymentStudy) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _time(study: DeploymentStudy) -> str:
+    """How long a call takes, of the graph that is in the folder."""
+    kept = study.kept
+    assert kept is not None
+    assert kept.times is not None
+    sizes, rounds = "x".join(map(str, study.shape)), len(kept.candidate.calls)
+    if study.pixels is not None and study.pixels.taken:
+        return f"A call with pixels of {sizes}, which the graph normalizes, takes {study.pixels.median.value:.2f} ms"
+    if study.aim == "throughput":
+        return f"With several calls at once, one of {sizes} takes {kept.times.median.value:.2f} ms of all time"
+    return (
+        f"A call of {sizes} takes {kept.times.median.value:.2f} ms ({rounds} rounds; 95 % of calls at most "
+        f"{kept.times.high:.2f} ms)"
+    )
 
 
 def _proof(study: DeploymentStudy, metric: Metric) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import functools
+import hashlib
 import shutil
 import tempfile
 from pathlib import Path
@@ -14,6 +16,7 @@ from msgspec.structs import replace
 
 from dorsal.data.spec import format_data
 from dorsal.deploy.bundle import BUNDLE_FILE, SCRIPT, SOURCE, is_bundle, read_bundle, write_bundle
+from dorsal.deploy.quantize import _FEWEST as FEWEST
 from dorsal.jobs.evaluate import plan_evaluation, training_images
 from dorsal.jobs.events import Event, Note
 from dorsal.jobs.execution import OnEvent
@@ -59,10 +62,10 @@ def deploy(question: Deployment, *, on_event: OnEvent = lambda _: None) -> Deplo
         return _try(question, source, on_event)
     folder = question.folder
     refuse_others(folder, BUNDLE_FILE, DEPLOYMENT_FILE)
-    if (before := _ended(question)) is not None:
+    prepared = _prepare(question, source, _WHOLE)
+    if (before := _ended(question, prepared.key)) is not None:
         on_event(Note(f"{folder} holds this already; nothing is done"))
         return before
-    prepared = _prepare(question, source, _WHOLE)
     with hold(folder):
         on_event(Note("all of it is tried on a small network of the same grammar first"))
         _try(question, source, on_event)
@@ -72,8 +75,8 @@ def deploy(question: Deployment, *, on_event: OnEvent = lambda _: None) -> Deplo
 def _as_before(question: Deployment) -> Deployment:
     """The question of a bundle that is deployed again: what it leaves at its default is as it was asked before."""
     before = read_deployment(Path(question.model))
-    asked = {"data": format_data(before.calibration.data)}
-    asked |= {field: getattr(before, field) for field in ("batch", "aim", "max_drop", "accept_unshown")}
+    asked = {"data": format_data(before.calibration.data), "calibration": len(before.calibration.places)}
+    asked |= {field: getattr(before, field) for field in ("split", "batch", "aim", "max_drop", "accept_unshown")}
     defaults = {each.name: each.default for each in msgspec.structs.fields(Deployment)}
     return replace(
         question, **{field: value for field, value in asked.items() if getattr(question, field) == defaults[field]}
@@ -98,43 +101,57 @@ def _nothing(_: Event) -> None:
     """Tells nobody."""
 
 
-def _ended(question: Deployment) -> DeploymentStudy | None:
+def _ended(question: Deployment, key: str) -> DeploymentStudy | None:
     """What the folder holds if it is the answer to this question. Raises ValueError where it is to another one."""
     folder = question.folder
     found = read_record(folder / DEPLOYMENT_FILE, DeploymentStudy, DEPLOYMENT_SCHEMA, "deployment")
-    if found is None or not is_bundle(folder):
+    if found is None or (found.kept is not None and not is_bundle(folder)):
         return None
+    if found.key == key:
+        return found
     if found.command != command_line(question):
         raise ValueError(f"out={str(folder)!r} holds another deployed model, of `{found.command}`; name another folder")
-    return found
+    raise ValueError(
+        f"out={str(folder)!r} holds what came of this command with other weights, other images or other versions of "
+        "the runtimes; delete it, or name another folder"
+    )
 
 
 def _prepare(question: Deployment, source: Path, effort: Effort) -> Prepared:
-    """Chooses the images. Those of the training split calibrate where there is one; else some of the images do, and the
+    """Chooses the images. Forms are proven on images that training holds out, where there are such and nothing else is
+    asked. Those of the training split calibrate unless they are among what proves; else some of the images do, and the
     others prove."""
     count, held = question.calibration, round(_HELD_SHARE * question.calibration)
-    plan_of = functools.partial(plan_evaluation, str(source), question.model, question.data, question.split, None, None)
-    plan = plan_of()
-    learnt = None if question.split in ("train", "all") else training_images(plan)
-    there = plan.images if learnt is None else learnt
+    plan_of = functools.partial(plan_evaluation, str(source), question.model, question.data)
+    plan = plan_of(question.split, None, None)
+    if question.split is None and plan.has_training:
+        with contextlib.suppress(ValueError):  # images that are too few to hold some out
+            plan = plan_of("val", None, None)
+    learnt = None if plan.has_training else training_images(plan)
+    there = plan.images if learnt is None else learnt[0]
     spare = 2 if learnt is None else 0  # to prove on
     if there < count + held + spare:
+        most = int((there - spare) / (1 + _HELD_SHARE))
+        nearest = f"nearest valid: calibration={most}" if most >= FEWEST else "they are too few to deploy by"
         raise ValueError(
             f"calibration={count} takes {count + held} images, {held} of them to see which ranges are good, and the "
-            f"data have {there - spare} for it; nearest valid: calibration={int((there - spare) / (1 + _HELD_SHARE))}"
+            f"data have {max(there - spare, 0)} for it; {nearest}"
         )
     taken = np.random.default_rng(_ORDER).permutation(there)[: count + held].tolist()
     only = list(range(plan.images)) if learnt is not None else sorted(set(range(plan.images)) - set(taken))
     only = only[: effort.images]
     if len(only) < plan.images:
-        plan = plan_of(only=tuple(only))
+        plan = plan_of(plan.job.split, None, None, only=tuple(only))
     calibration = Calibration(
         data=plan.job.data,
-        split=question.split if learnt is None else "train",
+        split=plan.job.split if learnt is None else "train",
         places=tuple(taken[:count]),
         held=tuple(taken[count:]),
     )
-    return Prepared(source, plan, calibration, effort)
+    asked = command_line(replace(question, out=""))
+    parts = [asked, plan.job.key, learnt, calibration, versions(), runtime_versions()]
+    key = hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
+    return Prepared(source, plan, calibration, effort, key)
 
 
 def _deploy(question: Deployment, prepared: Prepared, folder: Path, on_event: OnEvent) -> DeploymentStudy:
@@ -150,12 +167,14 @@ def _deploy(question: Deployment, prepared: Prepared, folder: Path, on_event: On
     pixels = None if kept is None else making.pixels(kept)
     plan, card, place = prepared.plan, prepared.plan.card, machine("cpu", 1, question.cores)
     study = DeploymentStudy(
+        key=prepared.key,
         command=command_line(question),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         model=question.model,
         network=card.text,
         license=card.license,
         task=card.task,
+        split=plan.job.split,
         images=f"{plan.images:,} of {plan.summary}" if plan.job.only else plan.summary,
         score=making.score(),
         calibration=prepared.calibration,
@@ -174,7 +193,8 @@ def _deploy(question: Deployment, prepared: Prepared, folder: Path, on_event: On
         pixels=pixels,
     )
     if study.kept is not None:
-        _write_bundle(folder, work / study.kept.candidate.form.name, prepared.source, study)
+        made = making.folder_of(study.kept.candidate.form, pixels is not None and pixels.taken)
+        _write_bundle(folder, made, prepared.source, study)
     else:
         write_record(folder / DEPLOYMENT_FILE, study)
     shutil.rmtree(work)
