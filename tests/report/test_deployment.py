@@ -134,6 +134,12 @@ def test_where_images_are_normalized(high: float, taken: bool, said: str) -> Non
     assert told.endswith(said)
 
 
+def test_times_of_several_calls_at_once_are_not_those_of_a_call() -> None:
+    several = study(aim="throughput")
+    assert {row[2] for row in rows(several)} == {"–"}
+    assert "on 2 threads, with several calls at once, it loses" in conclusions(several)[0]
+
+
 def test_what_the_kept_form_computes_in() -> None:
     kept = msgspec.structs.replace(FORMS[3], done={"float32": 0.0, "bfloat16": 0.97, "int8": 0.03})
     assert "Of its MACs it does 97 % in bfloat16 and 3 % in int8." in conclusions(study((kept, *FORMS[:3])))

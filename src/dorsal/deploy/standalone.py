@@ -234,8 +234,9 @@ def _openvino(openvino: Any, path: Path, about: dict[str, Any], threads: int) ->
             model.reshape({model.inputs[0]: list(shape)})
         return core.compile_model(model, "CPU", settings)
 
-    # In int8 for each shape of images: compiled for any, OpenVINO 2026.4.1 may write zeros.
-    fixed = about["precision"] in ("int8", "mixed") or (about["batch"] and about["size"])
+    # For each shape of images in int8: compiled for any, OpenVINO 2026.4.1 may write zeros. Classifiers, whose images
+    # all have one size, are up to 5 % faster so.
+    fixed = about["precision"] in ("int8", "mixed") or about["task"] == "classify" or (about["batch"] and about["size"])
     return lambda *inputs: list(compiled(inputs[0].shape if fixed else None)(inputs).values())
 
 

@@ -36,7 +36,7 @@ def conclusions(study: DeploymentStudy) -> tuple[str, ...]:
 
 def rows(study: DeploymentStudy) -> list[tuple[str, ...]]:
     """The figures of each form that can exist here, the fastest first."""
-    return [(each.candidate.form.name.replace("-", " "), *_figures(each)) for each in _possible(study)]
+    return [(each.candidate.form.name.replace("-", " "), *_figures(each, study)) for each in _possible(study)]
 
 
 def reasons(study: DeploymentStudy) -> tuple[str, ...]:
@@ -137,7 +137,9 @@ def _executed(study: DeploymentStudy) -> Iterator[str]:
     """What the kept form computes in, and forms that do not compute as they were asked to."""
     if (kept := study.kept) is not None:
         done = kept.candidate.done
-        shares = [] if done is None else [f"{_percent(share)} in {each}" for each, share in done.items() if share >= 0.005]
+        shares = (
+            [] if done is None else [f"{_percent(share)} in {each}" for each, share in done.items() if share >= 0.005]
+        )
         yield (
             f"Of its MACs it does {listed(shares)}."
             if shares
@@ -155,11 +157,11 @@ def _executed(study: DeploymentStudy) -> Iterator[str]:
         )
 
 
-def _figures(each: Judged) -> tuple[str, ...]:
+def _figures(each: Judged, study: DeploymentStudy) -> tuple[str, ...]:
     candidate, times = each.candidate, each.times
     return (
         NONE if times is None else f"{times.median.value:.2f}",
-        NONE if times is None else f"{times.high:.2f}",
+        NONE if times is None or study.aim == "throughput" else f"{times.high:.2f}",
         NONE if each.slower is None else f"{each.slower.value:.2f}",
         NONE if candidate.memory is None else f"{candidate.memory:,.0f}",
         NONE if candidate.size is None else f"{candidate.size:,.1f}",
