@@ -177,7 +177,8 @@ def _compared(
 
 
 def _found(found: Found) -> Detections:
-    return found.boxes.numpy(), found.scores.numpy(), found.labels.numpy()
+    masks = None if found.masks is None else found.masks.numpy()
+    return Detections(found.boxes.numpy(), found.scores.numpy(), found.labels.numpy(), masks)
 
 
 def _executed(job: Make, bundle: Bundle, inputs: Sequence[NDArray[Any]]) -> Executed | None:

@@ -7,6 +7,7 @@ from math import inf
 
 from dorsal.deploy.choose import Judged, TriedForm
 from dorsal.deploy.forms import PRECISIONS, RUNTIMES, Form, Runtime
+from dorsal.deploy.proof import OutputAgreement
 from dorsal.jobs.forms import BUSY
 from dorsal.report.words.numerals import NONE, listed, plural
 from dorsal.spec.metric import Metric
@@ -178,11 +179,7 @@ def _percent(share: float) -> str:
 def _proof(candidate: TriedForm, metric: Metric) -> str:
     """What is known of how right a form is."""
     if candidate.form.precision == "float32":
-        found = candidate.agreement
-        if found is None:
-            return "nobody has compared it"
-        flips = f" and {plural(found.flips, 'answer')} of {found.inputs} are others" if found.flips else ""
-        return f"outputs differ by {found.error:.1e} of their spread{flips}"
+        return "nobody has compared it" if candidate.agreement is None else _agreement(candidate.agreement)
     drop = candidate.drop
     if drop is None:
         return "nobody has proven it"
@@ -191,8 +188,17 @@ def _proof(candidate: TriedForm, metric: Metric) -> str:
     if drop.outcome != "not shown":
         return lost
     if drop.needed is None:
-        return f"{lost} on {drop.images:,} images, and no number of images would show more"
-    return f"{lost} on {drop.images:,} images; about {drop.needed:,} would show it"
+        return f"{lost} on {drop.images:,} images, about as much as it may lose: more images would not decide"
+    return f"{lost} on {drop.images:,} images; about {drop.needed:,} would decide"
+
+
+def _agreement(found: OutputAgreement) -> str:
+    if not found.inputs:
+        return "nothing is found in the images that it is compared on"
+    if found.outcome == "not shown":
+        return f"{100 * found.left_out:.1f} % of what is found hang on a rounding and cannot be compared"
+    flips = f" and {plural(found.flips, 'answer')} of {found.inputs} are others" if found.flips else ""
+    return f"outputs differ by {found.error:.1e} of their spread{flips}"
 
 
 def _times(ratio: Estimate | None) -> str:
