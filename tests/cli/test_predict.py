@@ -116,3 +116,25 @@ def test_scales_that_are_no_numbers(dorsal: Run, models: Path) -> None:
     for scales in ("nan", "1,inf"):
         found = dorsal("evaluate", str(models / "semantic"), "--data", DATA, "--scales", scales)
         assert (found[0], "is not a finite number" in found[2]) == (2, True)
+
+
+def test_another_version_of_the_runtime_is_told(dorsal: Run, models: Path, tmp_path: Path) -> None:
+    import torch
+    from msgspec.structs import replace
+
+    from dorsal.deploy.bundle import make_bundle, write_bundle
+    from dorsal.deploy.forms import Form
+    from dorsal.deploy.programs import export_program
+    from dorsal.tasks.saved import load_model
+
+    (model, card), form, bundle = load_model(models / "classify"), Form("torch", "float32", "none"), tmp_path / "bundle"
+    bundle.mkdir()
+    export_program(model, (torch.randn(2, 3, 64, 64),), form, bundle / "model.pt2")
+    made = make_bundle(bundle, form, card, aim="latency", threads=1)
+    call = ("predict", str(picture(tmp_path / "a.png")), "--model", str(bundle), "--json")
+    assert dorsal(*call)[::2] == (0, "")
+    write_bundle(bundle, replace(made, versions={"torch": "0.1"}))
+    status, said, notes = dorsal(*call)
+    assert status == 0
+    assert len(json.loads(said)) == 1
+    assert notes.startswith("note: the bundle was made and shown to be right with torch 0.1, and here is ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,18 @@ import torch
 import dorsal
 from dorsal.annotations.labels import Labels
 from dorsal.deploy.export import export_onnx, export_openvino
-from dorsal.deploy.forms import Form, Runtime
+from dorsal.deploy.forms import FILES, Form, Runtime
 from dorsal.deploy.possible import why_not
+from dorsal.deploy.programs import export_program
 from dorsal.deploy.proof import agreement, agreement_of_found
 from dorsal.deploy.rewrite import rewritten
+from dorsal.deploy.room import lacks_room, save_openvino
 from dorsal.deploy.runtime import OnnxSession, OpenVinoSession, Session
 from dorsal.recipes.recipe import Recipe
 from dorsal.spec.task import at, parse_task
 from dorsal.tasks.detect.detector import Detector
 from dorsal.tasks.method import method_of
+from tests.deploy.disk import files_of_at_most
 from tests.deploy.models import randomised
 
 TINY = "resnest_small(depths=[1, 1], widths=[16, 32], strides=[1, 2])"
@@ -117,3 +121,47 @@ def test_deformable_convolutions(tmp_path: Path, runtime: Runtime, text: str) ->
             exact += list(net(images).numpy())
         said += list(session(images.numpy())[0])
     assert agreement(said, exact).outcome == "right"
+
+
+@pytest.mark.parametrize("runtime", ["torch", "onnxruntime", "openvino"])
+def test_a_full_disk_is_told_as_such(tmp_path: Path, runtime: Runtime) -> None:
+    """PyTorch's own writer would end the process."""
+    if reason := why_not(form := Form(runtime, "float32", "none")):
+        pytest.skip(reason)
+    net, inputs = torch.nn.Conv2d(3, 64, 7).eval(), (torch.randn(2, 3, 64, 64),)
+    path = tmp_path / FILES[runtime][0]
+    export = {
+        "torch": lambda: export_program(net, inputs, form, path),
+        "onnxruntime": lambda: export_onnx(net, inputs, path, any_size=True),
+        "openvino": lambda: export_openvino(net, inputs, path, any_size=True),
+    }[runtime]
+    with pytest.raises(OSError), files_of_at_most(2000):  # noqa: PT011
+        export()
+
+
+def test_a_package_goes_to_the_disk_whole_or_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def package(_: object, *, package_path: object, inductor_configs: object) -> None:
+        assert not isinstance(package_path, str), "PyTorch's own writer would end the process"
+        package_path.write(bytes(5000))  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(torch._inductor, "aoti_compile_and_package", package)
+    net, form, path = torch.nn.Conv2d(3, 4, 3), Form("aoti", "float32", "none"), tmp_path / "model.pt2"
+    with pytest.raises(OSError), files_of_at_most(2000):  # noqa: PT011
+        export_program(net, (torch.randn(2, 3, 8, 8),), form, path)
+    export_program(net, (torch.randn(2, 3, 8, 8),), form, path)
+    assert path.stat().st_size == 5000
+
+
+def test_openvino_that_cannot_write_lacks_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    openvino = pytest.importorskip("openvino")
+
+    def full(*_: object, **__: object) -> None:
+        raise RuntimeError("basic_ios::clear: iostream error")
+
+    monkeypatch.setattr(openvino, "save_model", full)
+    with pytest.raises(OSError, match=r"OpenVINO cannot write .*model\.xml: basic_ios") as raised:
+        save_openvino(None, tmp_path / "model.xml")
+    assert lacks_room(raised.value)
+    assert lacks_room(OSError(errno.ENOSPC, "No space left on device"))
+    assert not lacks_room(FileNotFoundError(errno.ENOENT, "No such file"))
+    assert not lacks_room(RuntimeError("cannot write this operator"))

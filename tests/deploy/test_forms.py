@@ -6,7 +6,7 @@ import pytest
 
 from dorsal.deploy import possible
 from dorsal.deploy.forms import PRECISIONS, RUNTIMES, Form, forms_of
-from dorsal.deploy.possible import why_not
+from dorsal.deploy.possible import why_not, why_not_run
 from dorsal.spec.task import Classify, Detect, Semantic
 
 
@@ -55,3 +55,27 @@ def test_a_machine_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
         said = why_not(Form(runtime, "float32", "folded"))
         assert said == "there is no C++ compiler (no-such-compiler) to compile with"
     possible._why_no_runtime.cache_clear()
+
+
+NEEDED = {
+    ("onnxruntime", "float32", "classify"): {"onnx", "onnxscript"},
+    ("onnxruntime", "int8", "classify"): {"onnx", "onnxscript"},
+    ("openvino", "float32", "classify"): set[str](),
+    ("openvino", "int8", "classify"): {"nncf"},
+    ("openvino", "float32", "detect"): {"onnx", "onnxscript"},
+    ("openvino", "int8", "detect"): {"onnx", "onnxscript", "nncf"},
+}
+
+
+@pytest.mark.parametrize("package", ["nncf", "onnx", "onnxscript"])
+def test_what_making_needs_and_is_absent_says_so_and_running_does_not(
+    package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(possible, "_why_no_runtime", lambda _: "")
+    monkeypatch.setattr(possible, "find_spec", lambda name: None if name == package else name)
+    said = f"{package} is not installed: pip install 'dorsal[deploy]'"
+    for (runtime, precision, task), needed in NEEDED.items():
+        form = Form(runtime, precision, "folded")  # type: ignore[arg-type]
+        made = why_not(form, Detect() if task == "detect" else Classify())
+        assert made == (said if package in needed else "")
+        assert why_not_run(form) == ""

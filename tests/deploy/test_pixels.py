@@ -15,6 +15,7 @@ from dorsal.deploy.pixels import Normalized, take_pixels
 from dorsal.deploy.possible import why_not
 from dorsal.deploy.runtime import OnnxSession, OpenVinoSession, Outputs, Session
 from dorsal.spec.preprocessing import Normalization
+from tests.deploy.disk import files_of_at_most
 
 NORMALIZATIONS = {
     "rgb": Normalization(mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.25)),
@@ -66,3 +67,16 @@ def test_a_graph_that_takes_pixels_says_the_same(tmp_path: Path, runtime: Runtim
         with torch.inference_mode():
             exact = net(torch.from_numpy(prepared(images, NORMALIZATIONS[name]))).numpy()
         np.testing.assert_allclose(opened(images)[0], exact, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_a_full_disk_leaves_nothing(tmp_path: Path, runtime: Runtime) -> None:
+    if reason := why_not(Form(runtime, "float32", "none")):
+        pytest.skip(reason)
+    source, target = tmp_path / FILES[runtime][0], tmp_path / "pixels" / FILES[runtime][0]
+    target.parent.mkdir()
+    export = export_openvino if runtime == "openvino" else export_onnx
+    export(nn.Conv2d(3, 64, 7).eval(), (torch.randn(2, 3, 32, 32),), source, any_size=True)
+    with pytest.raises(OSError), files_of_at_most(2000):  # noqa: PT011
+        take_pixels(runtime, source, target, NORMALIZATIONS["rgb"])
+    assert not list(target.parent.iterdir())

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import resource
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +28,7 @@ from dorsal.deploy.quantize import (
 from dorsal.deploy.rewrite import rewritten
 from dorsal.deploy.runtime import OnnxSession, OpenVinoSession
 from dorsal.spec.cost import cost
+from tests.deploy.disk import files_of_at_most
 from tests.deploy.models import randomised
 
 TEXT = "resnest_small(depths=[1, 1], widths=[32, 64], strides=[1, 2], classes=10)"
@@ -185,17 +183,6 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, network: torch.nn.Mod
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == files
 
 
-@contextlib.contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """As on a disk that is nearly full."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 def test_what_a_model_does_between_its_blocks_stays_as_it_is(tmp_path: Path) -> None:
     """A detector's coordinates have no 256 values. Its second input comes with each image."""
     if reason := why_not(Form("onnxruntime", "int8", "none")):
@@ -248,5 +235,7 @@ def test_activations_that_are_a_little_below_0_have_a_zero_point(tmp_path: Path)
 
 def test_too_few_images_to_calibrate_by() -> None:
     check_calibration(16)
-    with pytest.raises(ValueError, match="10 images for calibration are too few to know ranges by; at least 16"):
+    with pytest.raises(
+        ValueError, match=r"^calibration=10: 10 images for calibration are too few .*; nearest valid: 16$"
+    ):
         check_calibration(10)

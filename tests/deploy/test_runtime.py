@@ -8,16 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from msgspec.structs import replace
 from torch import nn
 
 import dorsal
-from dorsal.deploy.bundle import make_bundle, open_bundle
+from dorsal.deploy import possible
+from dorsal.deploy.bundle import make_bundle, open_bundle, write_bundle
 from dorsal.deploy.export import export_onnx, export_openvino
 from dorsal.deploy.forms import FILES, Form, Runtime
 from dorsal.deploy.pixels import Normalized
 from dorsal.deploy.possible import why_not
 from dorsal.deploy.programs import ProgramSession, export_program
-from dorsal.deploy.runtime import OnnxSession, OpenVinoSession, Outputs, Session
+from dorsal.deploy.runtime import Aim, OnnxSession, OpenVinoSession, Outputs, Session
 from dorsal.jobs.trained import trained_card
 from dorsal.weights.card import Card
 from tests.deploy.test_pixels import NORMALIZATIONS
@@ -104,7 +106,10 @@ def test_a_session_for_throughput_says_the_same_in_every_thread(runtime: Runtime
     image = np.random.default_rng(0).normal(size=(1, 3, 16, 16)).astype(np.float32)
     alone, several = opened("latency"), opened("throughput")
     assert alone.at_once == 1
-    assert several.at_once >= 1 if runtime == "openvino" else several.at_once == 2
+    if isinstance(several, OpenVinoSession):
+        assert several.at_once == several.compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+    else:
+        assert several.at_once == 2
     assert len(several.timed([image], 3)) == (1 if several.at_once > 1 else 3)
     said = list[np.ndarray]()
 
@@ -122,6 +127,24 @@ def test_a_session_for_throughput_says_the_same_in_every_thread(runtime: Runtime
     for each in said:
         np.testing.assert_allclose(each, exact, rtol=0, atol=1e-6)
     torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize(("aim", "at_once"), [("latency", 1), ("throughput", 6)])
+def test_for_latency_openvino_is_called_once_at_a_time(
+    aim: Aim, at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it would take several requests, as on several sockets."""
+    path = written("openvino", tmp_path)
+
+    class Sockets:
+        def get_property(self, name: str) -> int:
+            return {"OPTIMAL_NUMBER_OF_INFER_REQUESTS": 6}[name]
+
+        def create_infer_request(self) -> None:
+            """None is asked for."""
+
+    monkeypatch.setattr(OpenVinoSession, "_compile", lambda *_: Sockets())
+    assert OpenVinoSession(path, 2, "float32", aim, (1, 3, 16, 16)).at_once == at_once
 
 
 @pytest.fixture(scope="module")
@@ -170,3 +193,30 @@ def test_a_damaged_file_with_a_right_digest_is_refused(
     with pytest.raises(ValueError, match=r"(ONNX Runtime|OpenVINO) cannot open .*: \S") as raised:
         open_bundle(tmp_path)
     assert ".cpp:" not in str(raised.value)
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_a_bundle_opens_without_what_it_was_made_with(
+    runtime: Runtime, tmp_path: Path, card: Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(runtime, tmp_path)
+    make_bundle(tmp_path, Form(runtime, "float32", "none"), card, aim="latency", threads=1)
+    monkeypatch.setattr(possible, "find_spec", lambda _: None)
+    assert open_bundle(tmp_path)(np.zeros((1, 3, 16, 16), np.float32))[0].shape == (1, 8)
+
+
+@pytest.mark.parametrize("made_with", ["other instructions", "another torch"])
+def test_a_package_that_was_compiled_elsewhere_is_refused(made_with: str, tmp_path: Path, card: Card) -> None:
+    if reason := why_not(form := Form("aoti", "float32", "none")):
+        pytest.skip(reason)
+    (tmp_path / FILES["aoti"][0]).write_bytes(b"a package")
+    here = torch.backends.cpu.get_cpu_capability()
+    bundle = make_bundle(tmp_path, form, card, aim="latency", threads=1, instructions=here)
+    if made_with == "another torch":
+        write_bundle(tmp_path, replace(bundle, versions={"torch": "2.0.1"}))
+        said = r"does not run here: it is compiled with torch 2\.0\.1, and here is"
+    else:
+        write_bundle(tmp_path, replace(bundle, instructions="AVX9"))
+        said = "does not run here: it is compiled for AVX9, and this processor has"
+    with pytest.raises(ValueError, match=said):
+        open_bundle(tmp_path)

@@ -442,7 +442,9 @@ class InProcess:
         waiting = [*jobs]
         while waiting:
             job = waiting.pop(0)
-            yield Report(0, job, self.work(job, lambda _: None))
+            told = []
+            outcome = self.work(job, told.append)
+            yield from (Report(0, job, what) for what in [*told, outcome])
             waiting += more() if more else []
 
 

@@ -1,5 +1,6 @@
 """Latency in deployed runtimes: names, what is refused, forms that are made once, the contest side by side."""
 
+import errno
 import json
 from collections import Counter
 from pathlib import Path
@@ -313,6 +314,29 @@ def test_what_is_broken_off_leaves_no_half_of_a_form(workshop: Workshop, tmp_pat
     workshop.stops_after = None
     model, _ = quietly(asked(tmp_path / "out", runtimes=("openvino",)))
     assert (model.rounds, workshop.exported[".xml"]) == (2, FEWEST_TO_FIT)
+
+
+@pytest.mark.parametrize(
+    "full", [OSError(errno.ENOSPC, "No space left on device"), OSError("OpenVINO cannot write model.xml: iostream")]
+)
+def test_a_full_disk_ends_it_and_the_same_call_goes_on(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: OSError
+) -> None:
+    """It is no fault of the network, whose visit is not stored."""
+
+    def export(*inputs: Any, **options: Any) -> None:
+        if workshop.exported.total() == 5:
+            raise full
+        workshop.export(*inputs, **options)
+
+    monkeypatch.setattr(jobs_measure, "export_openvino", export)
+    with pytest.raises(OSError, match="no room left on the disk; the same command goes on") as raised:
+        quietly(asked(tmp_path / "out", runtimes=("openvino",)))
+    assert (raised.value.errno, raised.value.filename) == (errno.ENOSPC, str(tmp_path / "out" / FORMS))
+    assert len(list((tmp_path / "out" / FORMS).iterdir())) == 5
+    monkeypatch.setattr(jobs_measure, "export_openvino", workshop.export)
+    model, said = quietly(asked(tmp_path / "out", runtimes=("openvino",)))
+    assert (model.rounds, workshop.exported[".xml"], said) == (2, FEWEST_TO_FIT, [])
 
 
 def test_int8_is_quantised_with_random_images(workshop: Workshop, tmp_path: Path) -> None:

@@ -60,6 +60,8 @@ def predict(
     if least_score is not None and not 0 <= least_score <= 1:
         raise ValueError(f"least_score={least_score:g} must be from 0 to 1")
     predictor = Predictor(model, device)
+    if predictor.note:
+        sys.stderr.write(f"note: {predictor.note}\n")
     _check_options(predictor.card, top, least_score)
     top, least = top or _TOP, _LEAST_SCORE if least_score is None else least_score
     suffixes = Reading(channels=predictor.card.network.in_channels).suffixes

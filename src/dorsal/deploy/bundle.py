@@ -20,7 +20,7 @@ import msgspec
 
 from dorsal.deploy import standalone
 from dorsal.deploy.forms import FILES, RUNTIMES, Form, Precision, Rewrite, Runtime
-from dorsal.deploy.possible import why_not
+from dorsal.deploy.possible import why_not_run
 from dorsal.deploy.quantize import Quantization
 from dorsal.deploy.runtime import Aim, OnnxSession, OpenVinoSession, Session
 from dorsal.language.files import sha256_of
@@ -175,7 +175,7 @@ def open_bundle(
         if not path.is_file() or sha256_of(path) != digest:
             what = "is not the file that the bundle was made with" if path.is_file() else "is missing"
             raise ValueError(f"{path} {what}; copy the bundle anew, or make it anew by `dorsal deploy --again`")
-    if reason := why_not(bundle.form) or _why_not_here(bundle):
+    if reason := why_not_run(bundle.form) or _why_not_here(bundle):
         raise ValueError(f"{str(folder)!r} does not run here: {reason}; `dorsal deploy --again` makes one that does")
     threads = bundle.threads if threads is None else threads
     try:
@@ -210,9 +210,10 @@ def _why_not_here(bundle: Bundle) -> str:
     import torch
 
     here = torch.backends.cpu.get_cpu_capability()
-    if here == bundle.instructions:
-        return ""
-    return f"it is compiled for {bundle.instructions}, and this processor has {here}"
+    if here != bundle.instructions:
+        return f"it is compiled for {bundle.instructions}, and this processor has {here}"
+    made_with, here = bundle.versions["torch"], version("torch")
+    return "" if here == made_with else f"it is compiled with torch {made_with}, and here is {here}"
 
 
 def other_versions(bundle: Bundle) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from dorsal.deploy.quiet import quietly
+from dorsal.deploy.room import save_openvino
 from dorsal.tasks.detect import nms
 
 IMAGES, SIZES = "images", "sizes"
@@ -70,6 +71,8 @@ def export_openvino(model: nn.Module, inputs: Sequence[Tensor], path: Path, *, a
 
     The graph comes from PyTorch and not through ONNX, whose weights of grouped convolutions OpenVINO does not take in
     int8. A detector's comes through ONNX, since OpenVINO cannot trace the suppression of boxes.
+
+    Raises OSError when a file cannot be written.
     """
     import openvino
 
@@ -78,14 +81,14 @@ def export_openvino(model: nn.Module, inputs: Sequence[Tensor], path: Path, *, a
             through = Path(folder, "model.onnx")
             export_onnx(model, inputs, through, any_size=any_size)
             made = openvino.Core().read_model(through)
-            openvino.save_model(made, path, compress_to_fp16=False)
+            save_openvino(made, path)
         return
     shape = openvino.PartialShape([-1, inputs[0].shape[1], -1, -1] if any_size else list(inputs[0].shape))
     with torch.no_grad(), quietly():
         made = openvino.convert_model(Exportable(model).eval(), example_input=tuple(inputs), input=[shape])
     for place, port in enumerate(made.outputs):
         port.get_tensor().set_names({OUTPUTS[len(made.outputs)][place]})
-    openvino.save_model(made, path, compress_to_fp16=False)
+    save_openvino(made, path)
 
 
 def _general(inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:

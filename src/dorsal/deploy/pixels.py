@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dorsal.deploy.forms import Runtime
+from dorsal.deploy.room import save_openvino
 from dorsal.deploy.runtime import Outputs, Session
 from dorsal.spec.preprocessing import Normalization
 
@@ -40,7 +41,7 @@ def _openvino(source: Path, target: Path, normalization: Normalization) -> None:
     doing.mean([255 * each for each in normalization.mean]).scale([255 * each for each in normalization.std])
     if normalization.color_order == "bgr":
         doing.reverse_channels()
-    openvino.save_model(steps.build(), target, compress_to_fp16=False)
+    save_openvino(steps.build(), target)
 
 
 def _onnx(source: Path, target: Path, normalization: Normalization) -> None:

@@ -7,6 +7,7 @@ import shutil
 from functools import cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import Literal
 
 from dorsal.deploy.forms import RUNTIMES, Form, Precision, Runtime
@@ -15,14 +16,27 @@ from dorsal.spec.task import AnyTask, Classify, Detect
 _LEAST = {"onnxruntime": (1, 22), "openvino": (2025, 3)}
 """The oldest versions that are taken. Tried were 1.32 and 2026.4.1."""
 
+_INSTALL = "pip install 'dorsal[deploy]'"
+
 
 def why_not(form: Form, task: AnyTask = Classify()) -> str:
-    """Why this form of a model of this task cannot exist on this machine; "" where it can."""
-    return (
-        _why_not_of_task(form.runtime, task)
-        or _why_no_runtime(form.runtime)
-        or _why_no_precision(form.runtime, form.precision)
-    )
+    """Why this form of a model of this task cannot be made on this machine; "" where it can."""
+    return _why_not_of_task(form.runtime, task) or why_not_run(form) or _why_no_tools(form, task)
+
+
+def why_not_run(form: Form) -> str:
+    """Why this form, made wherever it was, cannot run on this machine; "" where it can."""
+    return _why_no_runtime(form.runtime) or _why_no_precision(form.runtime, form.precision)
+
+
+def _why_no_tools(form: Form, task: AnyTask) -> str:
+    """A detector comes to OpenVINO through ONNX."""
+    through_onnx = form.runtime == "onnxruntime" or (form.runtime == "openvino" and isinstance(task, Detect))
+    needed = ["onnx", "onnxscript"] if through_onnx else []
+    if form.runtime == "openvino" and form.precision in ("int8", "mixed"):
+        needed.append("nncf")
+    missing = next((package for package in needed if find_spec(package) is None), None)
+    return f"{missing} is not installed: {_INSTALL}" if missing else ""
 
 
 def _why_not_of_task(runtime: Runtime, task: AnyTask) -> str:
@@ -50,7 +64,7 @@ def _why_not_installed(runtime: Literal["onnxruntime", "openvino"]) -> str:
         import_module(runtime)
         found = version(runtime)
     except (ImportError, PackageNotFoundError):
-        return f"{RUNTIMES[runtime]} is not installed: pip install 'dorsal[deploy]'"
+        return f"{RUNTIMES[runtime]} is not installed: {_INSTALL}"
     least = _LEAST[runtime]
     if tuple(int(part) for part in found.split("-")[0].split(".")[:2]) < least:
         return f"{RUNTIMES[runtime]} {found} is older than {'.'.join(map(str, least))}"

@@ -3,6 +3,7 @@ of time. Imports torch."""
 
 from __future__ import annotations
 
+import io
 import logging
 import warnings
 from collections.abc import Sequence
@@ -37,17 +38,19 @@ class _Halved(nn.Module):
 
 def export_program(model: nn.Module, inputs: Sequence[Tensor], form: Form, path: Path) -> None:
     """Writes a model of one input in evaluation mode as an exported program, for any number of images of any size; for
-    AOTInductor, of those of `inputs` alone."""
+    AOTInductor, of those of `inputs` alone. Raises OSError when a file cannot be written."""
     model = _Halved(model) if form.precision == "bfloat16" else model
     graph = Exportable(model).eval().to(memory_format=torch.channels_last)
     inputs = (inputs[0].contiguous(memory_format=torch.channels_last), *inputs[1:])
     free = None if form.runtime == "aoti" else ({0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC},)
+    written = io.BytesIO()  # to a full disk PyTorch writes no file, but ends the process
     with torch.no_grad(), quietly():
         program = torch.export.export(graph, tuple(inputs), dynamic_shapes=(free,) if free else None)
         if form.runtime == "aoti":
-            torch._inductor.aoti_compile_and_package(program, package_path=str(path), inductor_configs=_FREEZING)
+            torch._inductor.aoti_compile_and_package(program, package_path=written, inductor_configs=_FREEZING)
         else:
-            torch.export.save(program, path)
+            torch.export.save(program, written)
+    path.write_bytes(written.getbuffer())
 
 
 class ProgramSession(Session):

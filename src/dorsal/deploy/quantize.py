@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dorsal.deploy.quiet import quietly
+from dorsal.deploy.room import save_openvino
 
 Images = npt.NDArray[np.float32]
 Inputs = Images | tuple[npt.NDArray[Any], ...]
@@ -46,7 +47,7 @@ class Quantization(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     images: int = 0
 
 
-_FEWEST = 16
+FEWEST = 16
 """Fewer calibration images leave ranges to chance."""
 _SCOPES = "pkg.torch.onnx.name_scopes"
 _MODULE = re.compile(r"(?:__module\.)?model(?:\.([\w.]+?))?(?:/|\.(?:weight|bias))")
@@ -57,8 +58,9 @@ _SIGNED = {"Swish", "Mish"}
 
 def check_calibration(count: int) -> None:
     """Raises ValueError for too few calibration images."""
-    if count < _FEWEST:
-        raise ValueError(f"{count} images for calibration are too few to know ranges by; at least {_FEWEST}")
+    if count < FEWEST:
+        few = f"{count} images for calibration are too few to know ranges by"
+        raise ValueError(f"calibration={count}: {few}; nearest valid: {FEWEST}")
 
 
 def module_of(name: str) -> str | None:
@@ -186,10 +188,7 @@ def quantize_openvino(
     _number(made, {operator.get_friendly_name() for operator in operators})
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as folder:
         written = Path(folder, target.name)
-        try:
-            openvino.save_model(made, written, compress_to_fp16=False)
-        except RuntimeError as error:
-            raise OSError(f"OpenVINO cannot write {target}: {error}") from error
+        save_openvino(made, written)
         for suffix in (".bin", target.suffix):
             written.with_suffix(suffix).replace(target.with_suffix(suffix))
 

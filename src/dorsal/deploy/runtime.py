@@ -121,7 +121,8 @@ class OpenVinoSession(Session):
         self._own = threading.local()
         if not self._by_shape:
             self.compiled = self._compile(shape)
-            self.at_once = self.compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+            if aim == "throughput":
+                self.at_once = self.compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
             self.begin_thread()
         self._requests: OrderedDict[tuple[int, ...], Any] = OrderedDict()
 

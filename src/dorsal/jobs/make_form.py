@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from dorsal.deploy.programs import export_program
 from dorsal.deploy.proof import Detections, OutputAgreement, agreement, agreement_of_found, unlike
 from dorsal.deploy.quantize import quantize
 from dorsal.deploy.rewrite import rewrites_of, rewritten
+from dorsal.deploy.room import lacks_room
 from dorsal.deploy.runtime import OnnxSession, OpenVinoSession
 from dorsal.jobs.evaluate import prepared_images
 from dorsal.jobs.forms import Calibration, Full, Made, Make
@@ -36,7 +36,6 @@ from dorsal.weights.saved import REFERENCE, WEIGHTS
 
 _ODD = (7, 5)
 """By so many pixels, height and width, images of an odd size are smaller."""
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _DETECTED = 16
 """On so many images detectors are compared, which have many objects each."""
 
@@ -54,12 +53,10 @@ def make_form(job: Make) -> Made | Full | str:
         size = sum((job.folder / name).stat().st_size for name in bundle.files) / 2**20
         return Made(agreement=found, error=error, size=size, executed=_executed(job, bundle, inputs))
     except Exception as error:
-        if isinstance(error, OSError) and (error.errno in _NO_ROOM or "cannot write" in str(error)):
-            return Full(str(job.folder))
-        return describe_error(error)
+        return Full(str(job.folder)) if lacks_room(error) else describe_error(error)
 
 
-def make_pixels(asked: tuple[Path, Make]) -> OutputAgreement | str:
+def make_pixels(asked: tuple[Path, Make]) -> OutputAgreement | Full | str:
     """Makes the form in the first folder anew in that of the job, with images normalized in its graph. Returns how far
     it is from the model, or what was raised."""
     source, job = asked
@@ -77,7 +74,7 @@ def make_pixels(asked: tuple[Path, Make]) -> OutputAgreement | str:
         write_bundle(folder, bundle)
         return _compared(model, Deployed(open_bundle(folder, job.threads), bundle), card, bundle, job)[0]
     except Exception as error:
-        return describe_error(error)
+        return Full(str(folder)) if lacks_room(error) else describe_error(error)
 
 
 def rewrites_in(model: Path) -> tuple[Rewrite, ...]:

@@ -20,8 +20,10 @@ from dorsal.deploy.export import export_onnx, export_openvino
 from dorsal.deploy.forms import FILES, Form
 from dorsal.deploy.quantize import Quantization, quantize
 from dorsal.deploy.rewrite import rewritten
+from dorsal.deploy.room import lacks_room
 from dorsal.deploy.runtime import OnnxSession, OpenVinoSession, Session
 from dorsal.jobs.engine import Message
+from dorsal.jobs.events import Note
 from dorsal.jobs.plan import Measure
 from dorsal.jobs.records import Visit
 from dorsal.spec.network import network_hash
@@ -35,10 +37,15 @@ _CALIBRATION = 16
 """Random images from which int8 has its ranges: no time depends on what these are."""
 
 
-def measure(job: Measure, _tell: Callable[[Message], None], *, threads: int, device: str, forms: Path) -> Visit:
+class NoRoom(Note, frozen=True):
+    """There was no room on the disk to write a form, whose path is the text. That is no fault of the network."""
+
+
+def measure(job: Measure, tell: Callable[[Message], None], *, threads: int, device: str, forms: Path) -> Visit:
     """Times one call of a network in this process. Whatever is raised, out of memory included, is the visit's error.
 
-    Deployed forms are made in the folder `forms`, where they are not there yet.
+    Deployed forms are made in the folder `forms`, where they are not there yet. Where there is no room for one, that is
+    told first.
     """
     torch.set_num_threads(threads)
     began = time.monotonic()
@@ -52,6 +59,8 @@ def measure(job: Measure, _tell: Callable[[Message], None], *, threads: int, dev
                 seconds = timed(job, device)
         return Visit(job.key, 1e3 * seconds, seconds=time.monotonic() - began)
     except Exception as error:
+        if lacks_room(error):
+            tell(NoRoom(str(forms)))
         return job.failed(f"{type(error).__name__}: {' '.join(str(error).split())}")
 
 

@@ -17,6 +17,7 @@ from dorsal.data.decode import Reading, read_pixels, scan
 from dorsal.data.geometry import map_image
 from dorsal.data.transform import eval_transform, to_float
 from dorsal.data.view import Seen, padded, stacked, whole
+from dorsal.deploy.bundle import is_bundle, other_versions, read_bundle
 from dorsal.deploy.deployed import load_model
 from dorsal.jobs.device import choose_device
 from dorsal.language.files import PathLike, as_path
@@ -43,7 +44,7 @@ def predict(model: PathLike, images: Sequence[PathLike], device: str | torch.dev
 
 
 class Predictor:
-    """A saved model, ready to be asked. `card` is the model's."""
+    """A saved model, ready to be asked. `card` is the model's, `note` what is to know of it here, or empty."""
 
     def __init__(self, model: PathLike, device: str | torch.device = "auto") -> None:
         """Raises ValueError for a folder without a model, a model without a classifier, and a device that is not
@@ -53,6 +54,7 @@ class Predictor:
         net, self.card = load_model(folder)
         if isinstance(self.card.task, Classify) and not self.card.classes:
             raise ValueError(f"{folder} has no classifier, so it names no class")
+        self.note = other_versions(read_bundle(folder)) if is_bundle(folder) else ""
         self._net, self._folder = net.to(self._device), folder
         self._method = method_of(self.card.task, self.card.known)
 

@@ -66,7 +66,9 @@ class Setting(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         return tuple(quantity(call, batch, runtime) for runtime, call, batch in self.times())
 
     def form(self, runtime: TimedRuntime) -> Form | None:
-        """The deployed form that is called in a runtime; None in eager, where it is the module itself."""
+        """The deployed form that is called in a runtime; None in eager, where it is the module itself.
+
+        It is always rewritten as "chunked", whatever would be the fastest of a network."""
         if runtime == "eager":
             return None
         return Form(runtime, "bfloat16" if self.precision == "bf16" else self.precision, "chunked")

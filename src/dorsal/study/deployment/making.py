@@ -175,7 +175,7 @@ class Making:
         """What comes of making a form. Raises OSError where there is no room for it: that is no fault of the form."""
         found = call(job)
         if isinstance(found, Full):
-            raise OSError(errno.ENOSPC, "there is no room left on the disk; the same command goes on", found.path)
+            raise _no_room(found)
         return found
 
     def _job(self, form: Form, quantization: Quantization | None = None) -> Make:
@@ -263,6 +263,8 @@ class Making:
         self._on_event(Stage("pixels into the graph", 0, 1))
         with ChildProcess(make_pixels, self._question.cores) as call:
             found = call((form, replace(self._job(kept.form), folder=other)))
+        if isinstance(found, Full):
+            raise _no_room(found)
         if not isinstance(found, OutputAgreement):
             return None
         with np.load(self._work / _INPUTS) as arrays:
@@ -404,6 +406,10 @@ class Making:
                             raise ValueError(f"{self._question.model}: {score.error}")
                         return score
         raise AssertionError("a job ends with its outcome")
+
+
+def _no_room(found: Full) -> OSError:
+    return OSError(errno.ENOSPC, "there is no room left on the disk; the same command goes on", found.path)
 
 
 def _with(each: TriedForm, more: Timings | None) -> TriedForm:

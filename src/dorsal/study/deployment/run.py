@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from dorsal.data.spec import format_data
 from dorsal.deploy.bundle import BUNDLE_FILE, SCRIPT, SOURCE, is_bundle, read_bundle, write_bundle
-from dorsal.deploy.quantize import _FEWEST as FEWEST
+from dorsal.deploy.quantize import FEWEST
 from dorsal.jobs.evaluate import plan_evaluation, training_images
 from dorsal.jobs.events import Event, Note
 from dorsal.jobs.execution import OnEvent

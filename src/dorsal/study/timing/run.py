@@ -4,6 +4,7 @@ runtimes."""
 from __future__ import annotations
 
 import datetime
+import errno
 import functools
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from dorsal.jobs.execution import OnEvent, do_jobs
 from dorsal.jobs.json_file import write_record
 from dorsal.jobs.lock import hold
 from dorsal.jobs.machine import machine, runtime_versions, versions
-from dorsal.jobs.measure import measure
+from dorsal.jobs.measure import NoRoom, measure
 from dorsal.jobs.plan import Measure
 from dorsal.jobs.records import Visit
 from dorsal.jobs.store import Categories, Domains, Range, Store, Values
@@ -63,7 +64,8 @@ def measure_latency(question: Timing, *, on_event: OnEvent = lambda _: None) -> 
 
     Raises ValueError for an invalid question, a runtime or precision that this machine does not have, too few networks,
     or a folder that another process holds or that holds another question or another machine's times. A call that fails
-    is stored with its error and not made again.
+    is stored with its error and not made again. Raises OSError where there is no room on the disk for an exported
+    network, with all stored intact: the same call goes on.
     """
     device = choose_device("cpu" if question.deployed else question.device)
     _check_runtimes(question.setting(device))
@@ -166,6 +168,8 @@ def _make(
         return [] if job is None else [job]
 
     def hear(event: Event) -> None:
+        if isinstance(event, NoRoom):
+            raise OSError(errno.ENOSPC, "there is no room left on the disk; the same command goes on", event.text)
         if isinstance(event, JobEnd) and event.outcome.error:
             visit = by_key[event.job.key]
             failed.add((visit.network, visit.quantity))
