@@ -311,6 +311,8 @@ def _lose(folder: Path, field: str) -> None:
         (lambda at: (at / "bundle.json").write_text("{"), "bundle.json cannot be read: Expecting"),
         (lambda at: (at / "bundle.json").write_text("[]"), "bundle.json cannot be read: "),
         (lambda at: _change(at, schema=2), "bundle.json has schema 2, and this file reads schema 1"),
+        (lambda at: _change(at, classes=[]), "bundle.json is not as `dorsal deploy` wrote it: "),
+        (lambda at: _change(at, classes=5), "bundle.json is not as `dorsal deploy` wrote it: "),
         (lambda at: _lose(at, "channels"), "bundle.json lacks 'channels'"),
         (lambda at: _change(at, runtime="tensorflow_of_no_one"), "bundle.json lacks 'tensorflow_of_no_one'"),
         (

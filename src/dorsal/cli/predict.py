@@ -28,7 +28,9 @@ _TOLD = 10
 
 def predict(
     images: Annotated[tuple[Path, ...], option("Image files, or folders of them.", metavar="IMAGE", argument=True)],
-    model: Annotated[Path, option("A folder that `dorsal train` or `dorsal weights` made.", metavar="FOLDER")],
+    model: Annotated[
+        Path, option("A folder that `dorsal train`, `dorsal weights` or `dorsal deploy` made.", metavar="FOLDER")
+    ],
     top: Annotated[int | None, option(f"Classifiers: how many classes to name, {_TOP} unless given.", least=1)] = None,
     least_score: Annotated[
         float | None,

@@ -279,8 +279,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, help="of the CPU; as many as the bundle was made for unless given")
     parser.add_argument("--json", action="store_true", help="everything as JSON, by file")
     asked = parser.parse_args(argv)
-    if asked.top < 1 or not 0 <= asked.least_score <= 1:
-        parser.error("--top must be at least 1, and --least-score from 0 to 1")
+    if asked.top < 1 or not 0 <= asked.least_score <= 1 or (asked.threads or 1) < 1:
+        parser.error("--top and --threads must be at least 1, and --least-score from 0 to 1")
     answers = {}
     try:
         model = load(Path(__file__).resolve().parent, asked.threads)
@@ -291,8 +291,14 @@ def main(argv: Sequence[str] | None = None) -> int:
                 if not asked.json:
                     told = "; ".join(map(_told, answer)) or f"nothing that scores {asked.least_score:g} or more"
                     print(f"{path}: {told}")
-    except (ValueError, KeyError) as error:
-        print("error:", f"bundle.json lacks {error}" if isinstance(error, KeyError) else error, file=sys.stderr)
+    except KeyError as error:
+        print(f"error: bundle.json lacks {error}", file=sys.stderr)
+        return 2
+    except (AttributeError, IndexError, TypeError) as error:
+        print(f"error: bundle.json is not as `dorsal deploy` wrote it: {error}", file=sys.stderr)
+        return 2
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 2
     if asked.json:
         print(json.dumps(answers, allow_nan=False))

@@ -47,7 +47,8 @@ class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         bool, option("Keep a form also where the images are too few to show that it is right.")
     ] = False
     calibration: Annotated[
-        int, option("Images from which int8 learns ranges: of the training split, or not proven on.", least=1)
+        int,
+        option("Images from which int8 learns ranges, 16 at least: of the training split, or not proven on.", least=1),
     ] = 128
     again: Annotated[
         bool,
