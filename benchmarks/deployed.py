@@ -28,7 +28,7 @@ import torch
 from torch import nn
 
 import dorsal
-from dorsal.deploy.choose import median_of, ratio
+from dorsal.deploy.choose import SITTING, median_of, ratio
 from dorsal.deploy.executed import executed_by_onnx, executed_by_openvino
 from dorsal.deploy.export import export_onnx, export_openvino
 from dorsal.deploy.forms import FILES, Form, forms_of
@@ -44,8 +44,8 @@ NETWORKS = ("resnet50", "resnest50", "res2net50_26w_4s", "regnetx_040", "regnety
 TIMM = {"resnest50": "resnest50d"}
 PRECISIONS = ("float32", "bfloat16", "int8")
 CALIBRATION, SHORT, PROFILED = 16, 4, 20
-FEWEST = 5
-"""With fewer rounds that both arms have, an interval says nothing."""
+FEWEST = 2 * SITTING
+"""With one sitting there is no interval."""
 CHANNELS, SIDE, DEPTH = 256, 28, 10
 HINTED = "OpenVINO, float32 hint"
 DOT_PRODUCTS = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"}
@@ -283,7 +283,6 @@ def cell(name: str, model: nn.Module, batch: int, precision: Any, asked: Any, fo
         "to expert": ends(times["expert"], times["ours"]),
         "to default with a float32 hint": ends(times[HINTED], times["ours"]) if HINTED in times else None,
         "share of limit": ends(limit, times["ours"]),
-        "rounds": {arm: len(each) for arm, each in times.items()},
         "others": contest.others,
         "errors": errors,
     }
@@ -405,16 +404,12 @@ def show(name: str, batch: int, precision: str, found: dict[str, Any]) -> None:
     busy = f"other work took {100 * found['others']:.0f} %" if found["others"] > BUSY else ""
     for to, least in required(name, precision).items():
         value, low, high = found[to]
-        rounds = min(found["rounds"]["ours"], found["rounds"]["expert" if to == "to expert" else found["default"]])
-        why = busy or ("too few rounds" if rounds < FEWEST else "")
-        verdict = f"not to be trusted, {why}" if why else "met" if low >= least else "NOT MET"
-        told = f"{value:.3f} ({low:.3f} to {high:.3f}) by {rounds} rounds"
-        print(f"   {to}: {told}, at least {least} required: {verdict}")
+        verdict = f"not to be trusted, {busy}" if busy else "met" if low >= least else "NOT MET"
+        print(f"   {to}: {value:.3f} ({low:.3f} to {high:.3f}), at least {least} required: {verdict}")
     if hinted := found.get("to default with a float32 hint"):
         print("   to default with a float32 hint: {:.3f} ({:.3f} to {:.3f})".format(*hinted))
     value, low, high = found["share of limit"]
-    rounds = min(found["rounds"]["ours"], found["rounds"]["stack"])
-    print(f"   share of the limit: {value:.2f} ({low:.2f} to {high:.2f}) by {rounds} rounds", flush=True)
+    print(f"   share of the limit: {value:.2f} ({low:.2f} to {high:.2f})", flush=True)
 
 
 def show_profile(found: dict[str, Any]) -> None:
@@ -438,6 +433,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="file of the results; what it has is not measured again")
     parser.add_argument("--profile", action="store_true", help="print the layers of our form by kind")
     asked = parser.parse_args()
+    if asked.rounds < FEWEST:
+        parser.error(f"--rounds {asked.rounds} is less than two sittings; nearest valid: {FEWEST}")
     kept = json.loads(asked.out.read_text()) if asked.out and asked.out.exists() else {}
     here = machine("cpu", 1, asked.threads)
     place = {"size": asked.size, "threads": asked.threads, "processor": here.processor}

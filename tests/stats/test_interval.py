@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -21,6 +21,9 @@ def test_no_success_shows_nothing():
 
 
 @given(st.integers(1, 60), st.floats(0, 1), st.sampled_from([0.8, 0.95, 0.999]))
+@example(1, 2.2e-309, 0.8)
+@example(20, 3e-309, 0.8)
+@example(1, 1e-5, 0.95)
 def test_it_lies_below_the_share_and_rises_with_it(n, share, confidence):
     low = share_at_least(share * n, n, confidence)
     assert 0 <= low <= share

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dorsal.deploy.bundle import open_bundle, read_bundle
 from dorsal.deploy.choose import SITTING
 from dorsal.deploy.pixels import Normalized
-from dorsal.deploy.possible import why_not
+from dorsal.deploy.possible import why_not_run
 from dorsal.deploy.runtime import Session
 from dorsal.jobs.child_process import ChildProcess
 from dorsal.jobs.engine import WorkerDeath
@@ -73,7 +73,7 @@ class OpenBundle(msgspec.Struct, frozen=True):
 
     def load(self) -> None:
         """Imports the runtime."""
-        why_not(read_bundle(self.folder).form)
+        why_not_run(read_bundle(self.folder).form)
 
     def __call__(self, images: NDArray[Any]) -> Session:
         """The opened form. Raises as `open_bundle`."""

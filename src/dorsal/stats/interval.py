@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy.special import betaincinv
 
 Array = npt.NDArray[np.float64]
+_LEAST_FLOAT = float(np.finfo(np.float64).tiny)
 
 
 class Estimate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -40,7 +41,10 @@ def share_at_least(successes: float, n: int, confidence: float = 0.95) -> float:
     check_confidence(confidence)
     if n < 1 or not 0 <= successes <= n:
         raise ValueError(f"successes={successes:g} of n={n}: n must be at least 1, and successes from 0 to n")
-    return float(betaincinv(successes, n - successes + 1, 1 - confidence)) if successes > 0 else 0.0
+    if successes < _LEAST_FLOAT:
+        return 0.0
+    low = float(betaincinv(successes, n - successes + 1, 1 - confidence))
+    return low if low > _LEAST_FLOAT else 0.0  # that is what SciPy has for what is less than any float
 
 
 def as_results(values: npt.ArrayLike | Sequence[float | None], field: str) -> Array:

@@ -137,15 +137,11 @@ def _trust(study: DeploymentStudy) -> Iterator[str]:
 def _executed(study: DeploymentStudy) -> Iterator[str]:
     """What the kept form computes in, and forms that do not compute as they were asked to."""
     if (kept := study.kept) is not None:
-        done = kept.candidate.done
-        shares = (
-            [] if done is None else [f"{_percent(share)} in {each}" for each, share in done.items() if share >= 0.005]
-        )
-        yield (
-            f"Of its MACs it does {listed(shares)}."
-            if shares
-            else f"{RUNTIMES[kept.candidate.form.runtime]} does not tell in which precision it computes."
-        )
+        if (done := kept.candidate.done) is None:
+            yield f"{RUNTIMES[kept.candidate.form.runtime]} does not tell in which precision it computes."
+        else:
+            shares = [f"{_percent(share)} in {each}" for each, share in done.items() if share >= 0.005]
+            yield f"Of its MACs it does {listed(shares)}."
     for each in study.forms:
         form, done = each.candidate.form, each.candidate.done
         if done is None or form.precision in ("float32", "mixed") or done[form.precision] > 0.99:

@@ -44,6 +44,7 @@ from dorsal.study.deployment.records import DEPLOYMENT_SCHEMA, PixelGraph
 
 _STATE, _INPUTS, _MODEL = "state.json", "inputs.npz", "model"
 _WORTH = 1.5
+"""What takes more times as long as the fastest right form is timed in the first sitting alone."""
 
 
 class Effort(NamedTuple):
@@ -219,13 +220,12 @@ class Making:
     def judged(self, candidates: Sequence[TriedForm]) -> tuple[tuple[Judged, ...], float]:
         """What becomes of the candidates, timed side by side and proven, and how much other work there was.
 
-        All are in the first sitting. In the others is what may still be kept: what is not wrong, and takes at most
-        `_WORTH` times as long as the fastest right one.
+        All are in the first sitting. In the others is what may still be kept: what is not wrong, and not too slow.
         """
         rounds, accept = self._prepared.effort.rounds, self._question.accept_unshown
         running = [each for each in candidates if not (each.impossible or each.error)]
-        if (others := other_work()) > BUSY:
-            told = f"other work takes {100 * others:.0f} % of the processor; rounds that it spoils are made again"
+        if (now := other_work()) > BUSY:
+            told = f"other work takes {100 * now:.0f} % of the processor; rounds that it spoils are made again"
             self._on_event(Note(told))
         timed, others = self._timed([replace(each, calls=()) for each in candidates], running, 0, min(SITTING, rounds))
         judged = choose(self._proven(timed), accept)

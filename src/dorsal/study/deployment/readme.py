@@ -44,14 +44,13 @@ def _time(study: DeploymentStudy) -> str:
     assert kept is not None
     assert kept.times is not None
     sizes, rounds = "x".join(map(str, study.shape)), len(kept.candidate.calls)
-    if study.pixels is not None and study.pixels.taken:
-        return f"A call with pixels of {sizes}, which the graph normalizes, takes {study.pixels.median.value:.2f} ms"
+    inside = study.pixels is not None and study.pixels.taken
+    median = study.pixels.median.value if study.pixels is not None and inside else kept.times.median.value
+    call = f"call of {sizes}, whose pixels the graph normalizes," if inside else f"call of {sizes}"
     if study.aim == "throughput":
-        return f"With several calls at once, one of {sizes} takes {kept.times.median.value:.2f} ms of all time"
-    return (
-        f"A call of {sizes} takes {kept.times.median.value:.2f} ms ({rounds} rounds; 95 % of calls at most "
-        f"{kept.times.high:.2f} ms)"
-    )
+        return f"With several calls at once, a {call} takes {median:.2f} ms of all time"
+    most = "" if inside else f" ({rounds} rounds; 95 % of calls at most {kept.times.high:.2f} ms)"
+    return f"A {call} takes {median:.2f} ms{most}"
 
 
 def _proof(study: DeploymentStudy, metric: Metric) -> str:

@@ -148,8 +148,8 @@ def _prepare(question: Deployment, source: Path, effort: Effort) -> Prepared:
         places=tuple(taken[:count]),
         held=tuple(taken[count:]),
     )
-    asked = command_line(replace(question, out=""))
-    parts = [asked, plan.job.key, learnt, calibration, versions(), runtime_versions()]
+    asked, runtimes = command_line(replace(question, out="")), {"torch": versions()["torch"]} | runtime_versions()
+    parts = [asked, plan.job.key, learnt, calibration, runtimes]
     key = hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
     return Prepared(source, plan, calibration, effort, key)
 
